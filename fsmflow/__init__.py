@@ -1,0 +1,57 @@
+"""fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
+
+from fsmflow.decision.records import Actor, Event, Failure, HistoryEntry, Outcome
+from fsmflow.definition.retry import Retry
+from fsmflow.definition.states import State
+from fsmflow.engine.explain import Explanation
+from fsmflow.errors import (
+    Cancelled,
+    ConfigurationError,
+    DataError,
+    DefinitionError,
+    EntityExists,
+    EntityNotFound,
+    Fail,
+    FsmflowError,
+    NotPermitted,
+    RetryAfter,
+    StepTimeout,
+    TransitionConflict,
+    TransitionNotAllowed,
+    UnknownMachine,
+    UnknownState,
+    WorkerLost,
+)
+from fsmflow.machine import Machine
+from fsmflow.settings import configure
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Actor",
+    "Cancelled",
+    "ConfigurationError",
+    "DataError",
+    "DefinitionError",
+    "EntityExists",
+    "EntityNotFound",
+    "Event",
+    "Explanation",
+    "Fail",
+    "Failure",
+    "FsmflowError",
+    "HistoryEntry",
+    "Machine",
+    "NotPermitted",
+    "Outcome",
+    "Retry",
+    "RetryAfter",
+    "State",
+    "StepTimeout",
+    "TransitionConflict",
+    "TransitionNotAllowed",
+    "UnknownMachine",
+    "UnknownState",
+    "WorkerLost",
+    "configure",
+]

@@ -1,0 +1,66 @@
+"""The only reader of time. Moments are UTC milliseconds since the epoch, as they are stored."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+_REMEASURE_S = 60.0
+
+
+class Clock:
+    """Monotonic time plus an offset measured from the database, so that all hosts agree on what is due.
+
+    The offset is measured anew once a minute. Nothing that must hold depends on it: a clock that is wrong
+    makes work early or late, never lost or doubled.
+    """
+
+    def __init__(self, measure: Callable[[], int]) -> None:
+        self._measure = measure
+        self._lock = threading.Lock()
+        self._offset_ms = 0.0
+        self._measured_at = float("-inf")
+
+    def now(self) -> int:
+        """UTC now, in milliseconds."""
+        monotonic = time.monotonic()
+        if monotonic - self._measured_at > _REMEASURE_S and self._lock.acquire(blocking=False):
+            try:
+                self._offset_ms = self._measure() - time.monotonic() * 1000
+                self._measured_at = time.monotonic()
+            finally:
+                self._lock.release()
+        return int(time.monotonic() * 1000 + self._offset_ms)
+
+
+def local_now() -> int:
+    """This host's own idea of UTC now, in milliseconds."""
+    return time.time_ns() // 1_000_000
+
+
+def monotonic() -> float:
+    """Seconds on a clock that never goes back; comparable between the processes of one host."""
+    return time.monotonic()
+
+
+def pause(seconds: float) -> None:
+    """Wait. Only for loops that wait for something outside this process."""
+    time.sleep(seconds)
+
+
+def to_datetime(moment_ms: int) -> datetime:
+    """The aware UTC datetime of a stored moment."""
+    return datetime.fromtimestamp(moment_ms / 1000, tz=UTC)
+
+
+def from_datetime(moment: datetime) -> int:
+    """The stored form of an aware datetime."""
+    return int(moment.timestamp() * 1000)
+
+
+def to_ms(duration: float | timedelta) -> int:
+    """A duration, in seconds or as a timedelta, as whole milliseconds."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    return round(seconds * 1000)

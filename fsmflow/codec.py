@@ -1,0 +1,112 @@
+"""The stored form of data: JSON, plus datetime, date, Decimal and UUID, which come back as they were."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from fsmflow.errors import DataError
+
+MAX_BYTES = 256 * 1024
+MAX_DEPTH = 64
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "$datetime": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$decimal": Decimal,
+    "$uuid": UUID,
+    "$dict": dict,
+}
+
+
+def encode(value: Any, *, what: str = "data", limit: int = MAX_BYTES) -> str:
+    """The text that is stored for ``value``.
+
+    Raises DataError, naming the place, for what is not JSON and none of the four types, for a number that is
+    not finite, for nesting deeper than 64 and for more than ``limit`` bytes of UTF-8.
+    """
+    plain = _plain(value, what, MAX_DEPTH)
+    try:
+        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        size = len(text.encode())
+    except ValueError as error:
+        raise DataError(f"{what} cannot be stored: {error}") from error
+    if size > limit:
+        raise DataError(
+            f"{what} has {size:,} bytes; {limit:,} are allowed. Keep large things elsewhere and their key here"
+        )
+    return text
+
+
+def decode(text: str) -> Any:
+    """The value that ``encode`` made ``text`` of."""
+    if '{"$' in text:
+        return json.loads(text, object_hook=_revive)
+    return json.loads(text)
+
+
+def _revive(found: dict[str, Any]) -> Any:
+    if len(found) == 1:
+        (tag,) = found
+        reader = _READERS.get(tag)
+        if reader is not None:
+            return reader(found[tag])
+    return found
+
+
+def _plain(value: Any, where: str, depth: int) -> Any:
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:
+        return value
+    if kind is float:
+        return _finite(value, where)
+    if depth <= 0:
+        raise DataError(f"{where} is nested deeper than {MAX_DEPTH} levels")
+    if kind is dict or isinstance(value, Mapping):
+        return _plain_mapping(value, where, depth)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{where}[{index}]", depth - 1) for index, item in enumerate(value)]
+    return _plain_scalar(value, where)
+
+
+def _plain_mapping(value: Mapping[Any, Any], where: str, depth: int) -> dict[str, Any]:
+    plain: dict[str, Any] = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            raise DataError(f"{where} has the key {key!r} ({type(key).__name__}); keys are text")
+        plain[str.__str__(key)] = _plain(item, f"{where}[{key!r}]", depth - 1)
+    if len(plain) == 1 and next(iter(plain)) in _READERS:
+        return {"$dict": list(plain.items())}
+    return plain
+
+
+def _plain_scalar(value: Any, where: str) -> Any:
+    if isinstance(value, datetime):
+        return {"$datetime": value.isoformat()}
+    if isinstance(value, date):
+        return {"$date": value.isoformat()}
+    if isinstance(value, Decimal) and value.is_finite():
+        return {"$decimal": str(value)}
+    if isinstance(value, UUID):
+        return {"$uuid": str(value)}
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return _finite(float(value), where)
+    raise DataError(
+        f"{where} is {value!r:.80} ({type(value).__name__}), which cannot be stored; "
+        f"data holds JSON, datetime, date, Decimal and UUID"
+    )
+
+
+def _finite(value: float, where: str) -> float:
+    if math.isfinite(value):
+        return value
+    raise DataError(f"{where} is {value!r}; only finite numbers can be stored")

@@ -1,0 +1,35 @@
+"""What is not wrong with a machine but worth a look; shown by ``fsmflow check``."""
+
+from __future__ import annotations
+
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import DONE, TIMEOUT
+
+
+def advice(definition: Definition) -> list[str]:
+    """One sentence for each thing that is worth a look."""
+    states = definition.states.values()
+    notes = []
+    if not any(spec.is_final and not spec.generated for spec in states):
+        notes.append("no state is final: an entity never finishes but by 'cancel'")
+    for spec in states:
+        if spec.generated or spec.is_final:
+            continue
+        if spec.is_waiting and spec.timer is None:
+            notes.append(f"state {spec.name!r} waits without a deadline: an entity may stay there for ever")
+        if spec.is_working and spec.retry is None:
+            notes.append(f"job {spec.job_name!r} in state {spec.name!r} has no retry: its first failure needs somebody")
+        notes += _refusable(definition, spec.name)
+    return notes
+
+
+def _refusable(definition: Definition, state: str) -> list[str]:
+    notes = []
+    spec = definition.states[state]
+    fired = {DONE} if spec.is_working else {spec.timer.trigger} if spec.timer else set()
+    for trigger in sorted(fired & {DONE, TIMEOUT}):
+        offered = [item for item in definition.transitions if (item.trigger, item.source) == (trigger, state)]
+        if offered and all(item.is_guarded for item in offered):
+            guards = ", ".join(dict.fromkeys(guard for item in offered for guard in item.guards))
+            notes.append(f"state {state!r}: the guards of {trigger!r} ({guards}) may all refuse, and then it rests")
+    return notes

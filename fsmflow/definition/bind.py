@@ -1,0 +1,119 @@
+"""Turns the names and functions of a definition into callables that take the machine."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fsmflow.definition.model import Bound
+from fsmflow.errors import did_you_mean
+
+
+class Binder:
+    """Resolves what one class refers to; collects a fault for each reference that is wrong."""
+
+    def __init__(self, owner: type, base_names: frozenset[str], faults: list[str]) -> None:
+        self._owner = owner
+        self._base_names = base_names
+        self._faults = faults
+
+    def callbacks(self, refs: Any, role: str, where: str) -> tuple[Bound, ...]:
+        """Bind one or several guards or callbacks."""
+        bound = (self.callable(ref, role, where) for ref in as_list(refs))
+        return tuple(item for item in bound if item is not None)
+
+    def callable(self, ref: Any, role: str, where: str, *, may_be_async: bool = False) -> Bound | None:
+        """Bind one reference; None, and a fault, where it is wrong. ``role``: "guard", "job", ..."""
+        found = self._find(ref, role, where)
+        if found is None:
+            return None
+        function, is_method, bound = found
+        fault = _signature_fault(function, is_method) or _kind_fault(function, role, may_be_async)
+        if fault:
+            self._faults.append(f"{where}: {role} {ref_name(ref)!r} {fault}")
+            return None
+        return bound
+
+    def _find(self, ref: Any, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
+        if isinstance(ref, str):
+            if ref.isidentifier():
+                return self._method(ref, role, where)
+            return self._dotted(ref, role, where)
+        if callable(ref):
+            return ref, False, ref
+        self._faults.append(f"{where}: {role} {ref!r} is neither a name nor a function")
+        return None
+
+    def _method(self, name: str, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
+        try:
+            attribute = inspect.getattr_static(self._owner, name)
+        except AttributeError:
+            hint = did_you_mean(name, self._method_names())
+            self._faults.append(f"{where}: there is no method {name!r} for {role}{hint}")
+            return None
+        if name in self._base_names:
+            self._faults.append(f"{where}: {role} {name!r} is a name of Machine itself; choose another")
+            return None
+        if isinstance(attribute, property) and attribute.fget is not None:
+            return attribute.fget, True, attribute.fget
+        if isinstance(attribute, (staticmethod, classmethod)):
+            function = getattr(self._owner, name)
+            if isinstance(attribute, classmethod):
+                return attribute.__func__, True, lambda machine: function()
+            return function, False, function
+        if not callable(attribute):
+            self._faults.append(f"{where}: {role} {name!r} is {attribute!r}, not a method")
+            return None
+        return attribute, True, attribute
+
+    def _dotted(self, path: str, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
+        module_name, _, name = path.rpartition(".")
+        try:
+            function = getattr(importlib.import_module(module_name), name)
+        except (ImportError, AttributeError, ValueError, TypeError) as error:
+            self._faults.append(f"{where}: {role} {path!r} cannot be imported: {error}")
+            return None
+        if not callable(function):
+            self._faults.append(f"{where}: {role} {path!r} is {function!r}, not a function")
+            return None
+        return function, False, function
+
+    def _method_names(self) -> list[str]:
+        return [name for name in dir(self._owner) if not name.startswith("__") and name not in self._base_names]
+
+
+def as_list(refs: Any) -> list[Any]:
+    """One, several or no references, as a list."""
+    if refs is None:
+        return []
+    if isinstance(refs, Sequence) and not isinstance(refs, str):
+        return list(refs)
+    return [refs]
+
+
+def ref_name(ref: Any) -> str:
+    """How a reference is called in messages, diagrams and refusals."""
+    return ref if isinstance(ref, str) else getattr(ref, "__name__", None) or repr(ref)
+
+
+def _signature_fault(function: Callable[..., Any], is_method: bool) -> str | None:
+    try:
+        signature = inspect.signature(function)
+    except (ValueError, TypeError):
+        return None
+    try:
+        signature.bind(object())
+    except TypeError:
+        wanted = "a method takes nothing but self" if is_method else "a function takes one argument, the machine"
+        return f"has the wrong signature {signature}: {wanted}"
+    return None
+
+
+def _kind_fault(function: Callable[..., Any], role: str, may_be_async: bool) -> str | None:
+    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+        return f"is a generator; a {role} returns its result"
+    if inspect.iscoroutinefunction(function) and not may_be_async:
+        return f"is async; only jobs may be, as a {role} does no I/O"
+    return None

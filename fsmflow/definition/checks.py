@@ -1,0 +1,124 @@
+"""Finds what is wrong with a machine as a graph. Every function returns sentences, one a fault."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from fsmflow.definition.model import StateSpec, TransitionSpec
+from fsmflow.definition.names import CANCEL, CANCELLED, DONE, FAIL, TIMEOUT, UNDONE
+from fsmflow.definition.parse import Written
+
+Graph = Mapping[str, StateSpec]
+
+
+def graph_faults(
+    initial: str, states: Graph, written: Sequence[Written], transitions: Sequence[TransitionSpec]
+) -> list[str]:
+    """All that only the whole machine can show."""
+    return [
+        *_final_faults(states, written),
+        *_engine_trigger_faults(states, transitions),
+        *_shadow_faults(written, transitions),
+        *_dead_end_faults(states, transitions),
+        *_unreachable_faults(initial, states, transitions),
+    ]
+
+
+def _final_faults(states: Graph, written: Sequence[Written]) -> list[str]:
+    return [
+        f"{item.where}: {item.trigger!r} leaves {source!r}, which is final; a final state has no way out"
+        for item in written
+        for source in item.sources or ()
+        if source in states and states[source].is_final and source != UNDONE
+    ]
+
+
+def _engine_trigger_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> list[str]:
+    faults = []
+    offered: dict[tuple[str, str], list[TransitionSpec]] = {}
+    for spec in transitions:
+        if not spec.generated:
+            offered.setdefault((spec.trigger, spec.source), []).append(spec)
+    for state in states.values():
+        if state.generated:
+            continue
+        timer = state.timer.trigger if state.timer else None
+        if (state.is_working or timer == DONE) and (DONE, state.name) not in offered:
+            kind = "its job returns" if state.is_working else "its delay is over"
+            faults.append(f"state {state.name!r} has no 'done' transition: where does it go when {kind}?")
+        if timer == TIMEOUT and (TIMEOUT, state.name) not in offered:
+            faults.append(f"state {state.name!r} has a timeout, but no 'timeout' transition says where it then goes")
+        faults += _internal_faults(state, offered)
+    return faults
+
+
+def _internal_faults(state: StateSpec, offered: Mapping[tuple[str, str], Sequence[TransitionSpec]]) -> Iterable[str]:
+    ends = (DONE, FAIL) if state.is_working else (DONE,) if state.timer else ()
+    for trigger in ends:
+        for spec in offered.get((trigger, state.name), ()):
+            if spec.dest is None:
+                yield (
+                    f"transition {spec.position}: {trigger!r} from {state.name!r} is internal, so nothing would ever "
+                    f"happen there again; name a dest, or '=' to enter it anew"
+                )
+
+
+def _shadow_faults(written: Sequence[Written], transitions: Sequence[TransitionSpec]) -> list[str]:
+    closed: dict[tuple[str, str], int] = {}
+    dead: dict[int, list[tuple[str, int]]] = {}
+    living: set[int] = set()
+    for spec in transitions:
+        if spec.generated:
+            continue
+        before = closed.get((spec.trigger, spec.source))
+        if before is None:
+            living.add(spec.position)
+            if not spec.is_guarded:
+                closed[spec.trigger, spec.source] = spec.position
+        else:
+            dead.setdefault(spec.position, []).append((spec.source, before))
+    faults = []
+    for item in written:
+        for source, before in dead.get(item.position, ()):
+            if item.sources is None and item.position in living:
+                break
+            faults.append(
+                f"{item.where}: {item.trigger!r} from {source!r} can never be reached, as transition {before} "
+                f"stands before it without a guard"
+            )
+            if item.sources is None:
+                break
+    return faults
+
+
+def _dead_end_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> list[str]:
+    leaving = {
+        spec.source
+        for spec in transitions
+        if not spec.generated and spec.trigger != CANCEL and spec.dest not in (None, spec.source)
+    }
+    return [
+        f"state {state.name!r} is a dead end: it is not final, and no transition but 'cancel' leads out of it"
+        for state in states.values()
+        if not state.generated and not state.is_final and state.name not in leaving
+    ]
+
+
+def _unreachable_faults(initial: str, states: Graph, transitions: Sequence[TransitionSpec]) -> list[str]:
+    if initial not in states:
+        return []
+    onward: dict[str, set[str]] = {}
+    for spec in transitions:
+        if spec.dest and (not spec.generated or spec.trigger == FAIL):
+            onward.setdefault(spec.source, set()).add(spec.dest)
+    reached, frontier = {initial}, [initial]
+    while frontier:
+        for state in onward.get(frontier.pop(), ()):
+            if state not in reached:
+                reached.add(state)
+                frontier.append(state)
+    return [
+        f"state {state.name!r} can never be reached from the initial state {initial!r}"
+        for state in states.values()
+        if not state.generated and state.name not in reached and state.name not in (CANCELLED, UNDONE)
+    ]

@@ -1,0 +1,120 @@
+"""A compiled machine: what ``compile_machine`` makes of a class, and all that the floors above know of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from fsmflow.definition.names import FAILED, FINISHED, WAITING, WORKING
+from fsmflow.definition.retry import Retry
+
+#: A guard, callback or job after binding: takes the machine.
+Bound = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timer:
+    """What fires by itself while an entity stands in a state, and after how long."""
+
+    trigger: str
+    after: float | int | timedelta | Bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateSpec:
+    """One state of a compiled machine, generated ones included."""
+
+    name: str
+    phase: str
+    job: Bound | None = None
+    job_name: str = ""
+    is_async: bool = False
+    retry: Retry | None = None
+    limit_ms: int | None = None
+    timer: Timer | None = None
+    queue: str | Bound = "default"
+    generated: bool = False
+    failed_from: str | None = None
+
+    @property
+    def is_final(self) -> bool:
+        return self.phase == FINISHED
+
+    @property
+    def is_working(self) -> bool:
+        return self.phase == WORKING
+
+    @property
+    def is_waiting(self) -> bool:
+        return self.phase == WAITING
+
+    @property
+    def is_failed(self) -> bool:
+        return self.phase == FAILED
+
+
+@dataclass(frozen=True, kw_only=True)
+class TransitionSpec:
+    """One transition from one source, as it can fire. ``dest`` None is internal."""
+
+    trigger: str
+    source: str
+    dest: str | None
+    conditions: tuple[Bound, ...] = ()
+    unless: tuple[Bound, ...] = ()
+    prepare: tuple[Bound, ...] = ()
+    before: tuple[Bound, ...] = ()
+    after: tuple[Bound, ...] = ()
+    guards: tuple[str, ...] = ()
+    roles: frozenset[str] = frozenset()
+    generated: bool = False
+    position: int = 0
+    wildcard: bool = False
+
+    @property
+    def is_guarded(self) -> bool:
+        return bool(self.guards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definition:
+    """A machine, checked and bound. One per class; shared by all its entities."""
+
+    name: str
+    owner: type
+    initial: str
+    version: int
+    summary: str
+    states: Mapping[str, StateSpec]
+    transitions: tuple[TransitionSpec, ...]
+    machine: Any = field(repr=False)
+    outgoing: Mapping[str, tuple[str, ...]] = field(repr=False)
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """The queue names that are known without an entity, in the order of the states."""
+        names = (spec.queue for spec in self.states.values() if spec.is_working)
+        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+    def offers(self, trigger: str, state: str) -> bool:
+        """Whether a transition on ``trigger`` starts at ``state``, whatever its guards say."""
+        return trigger in self.outgoing.get(state, ())
+
+
+def due_after(timer: Timer, subject: Any, now: datetime) -> timedelta:
+    """How long after ``now`` a timer fires; asks the user's method where there is one.
+
+    Raises ValueError for what is no duration and no aware datetime.
+    """
+    after = timer.after(subject) if callable(timer.after) else timer.after
+    if isinstance(after, datetime):
+        if after.tzinfo is None:
+            raise ValueError(f"{timer.trigger}: {after!r} has no time zone; give an aware datetime")
+        return max(after - now, timedelta())
+    if isinstance(after, timedelta):
+        return max(after, timedelta())
+    if isinstance(after, (int, float)) and not isinstance(after, bool):
+        return timedelta(seconds=max(after, 0))
+    raise ValueError(f"{timer.trigger}: {after!r} is neither seconds, a timedelta nor an aware datetime")

@@ -1,0 +1,54 @@
+"""The sole owner of the names that fsmflow makes itself."""
+
+from __future__ import annotations
+
+import re
+
+DONE = "done"
+FAIL = "fail"
+RETRY = "retry"
+CANCEL = "cancel"
+TIMEOUT = "timeout"
+UNDO = "undo"
+
+CANCELLED = "cancelled"
+UNDONE = "undone"
+
+FAILED_PREFIX = "failed_from_"
+UNDOING_PREFIX = "undoing_"
+
+WAITING = "waiting"
+WORKING = "working"
+FAILED = "failed"
+FINISHED = "finished"
+PHASES = (WAITING, WORKING, FAILED, FINISHED)
+
+#: Fired by the engine alone; ``timeout`` joins them where a deadline is running.
+ENGINE_TRIGGERS = frozenset({DONE, FAIL})
+#: Triggers that may bear the name of a method, as that method fires them.
+METHOD_TRIGGERS = frozenset({RETRY, CANCEL, UNDO})
+
+NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+MAX_NAME = 64
+
+
+def failed_from(state: str) -> str:
+    """The state in which an entity rests when the step of ``state`` failed for good."""
+    return FAILED_PREFIX + state
+
+
+def snake_case(name: str) -> str:
+    """``OrderRefund`` -> ``order_refund``, ``HTTPCheck`` -> ``http_check``."""
+    name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return name.lower().strip("_")
+
+
+def name_fault(name: object) -> str | None:
+    """What is wrong with a machine's, a state's or a trigger's name, or None."""
+    if not isinstance(name, str):
+        return f"{name!r} is not a name"
+    if not NAME_PATTERN.fullmatch(name):
+        return f"{name!r} is not a name: lower-case letters, digits and underscores, beginning with a letter"
+    if len(name) > MAX_NAME:
+        return f"{name!r} has {len(name)} characters; {MAX_NAME} are allowed"
+    return None

@@ -1,0 +1,88 @@
+"""The policy of automatic retries."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+Duration = float | int | timedelta
+ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]
+
+
+@dataclass(frozen=True)
+class Retry:
+    """Run a failed job again by itself, up to ``max`` times after the first run.
+
+    ``interval``: seconds (or a timedelta) before the first retry, multiplied by ``backoff`` for each later one up
+    to ``max_interval``; or a list of intervals, the last of which repeats. ``jitter`` moves each interval by up to
+    that share of it. Only exceptions of the classes ``on`` and none of ``never`` are retried; ``Fail`` never is.
+    """
+
+    max: int
+    interval: Duration | Sequence[Duration] = 10
+    backoff: float = 2.0
+    max_interval: Duration = 600
+    jitter: float = 0.1
+    on: ExceptionClasses = (Exception,)
+    never: ExceptionClasses = ()
+
+    def applies_to(self, error: type[BaseException]) -> bool:
+        """Whether this kind of failure is retried at all."""
+        return issubclass(error, _classes(self.on)) and not issubclass(error, _classes(self.never))
+
+    def delay_ms(self, failures: int, spread: float) -> int:
+        """How long to wait after the ``failures``-th failed run; ``spread`` in [0, 1) places it within the jitter."""
+        if isinstance(self.interval, Sequence):
+            seconds = as_seconds(self.interval[min(failures, len(self.interval)) - 1])
+        else:
+            growth = self.backoff ** min(failures - 1, 64)
+            seconds = min(as_seconds(self.interval) * growth, as_seconds(self.max_interval))
+        return max(0, round(seconds * (1 + self.jitter * (2 * spread - 1)) * 1000))
+
+
+def as_seconds(duration: Duration) -> float:
+    """A duration as seconds."""
+    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+
+
+def is_duration(value: object, *, least: float = 0.0) -> bool:
+    """Whether ``value`` is a finite number of seconds, or a timedelta, of at least ``least``."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, timedelta)):
+        return False
+    seconds = as_seconds(value)
+    return math.isfinite(seconds) and least <= seconds <= 10**10
+
+
+def retry_faults(retry: object) -> list[str]:
+    """What is wrong with a retry policy, one sentence each."""
+    if not isinstance(retry, Retry):
+        return [f"retry is {retry!r}; it takes Retry(max=...)"]
+    faults = []
+    if isinstance(retry.max, bool) or not isinstance(retry.max, int) or retry.max < 0:
+        faults.append(f"Retry(max={retry.max!r}): max is a whole number from 0")
+    several = isinstance(retry.interval, Sequence) and not isinstance(retry.interval, str)
+    intervals = list(retry.interval) if isinstance(retry.interval, Sequence) else [retry.interval]
+    if (several and not intervals) or not all(is_duration(interval) for interval in intervals):
+        faults.append(
+            f"Retry(interval={retry.interval!r}): interval is seconds or a timedelta from 0, or a list of them"
+        )
+    if not _is_number(retry.backoff) or retry.backoff < 1:
+        faults.append(f"Retry(backoff={retry.backoff!r}): backoff is a number from 1")
+    if not is_duration(retry.max_interval):
+        faults.append(f"Retry(max_interval={retry.max_interval!r}): max_interval is seconds or a timedelta from 0")
+    if not _is_number(retry.jitter) or not 0 <= retry.jitter <= 1:
+        faults.append(f"Retry(jitter={retry.jitter!r}): jitter is a number from 0 to 1")
+    for name, classes in (("on", retry.on), ("never", retry.never)):
+        if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in _classes(classes)):
+            faults.append(f"Retry({name}={classes!r}): {name} takes exception classes")
+    return faults
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _classes(classes: ExceptionClasses) -> tuple[type[BaseException], ...]:
+    return tuple(classes) if isinstance(classes, Sequence) else (classes,)

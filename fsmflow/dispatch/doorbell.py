@@ -1,0 +1,162 @@
+"""Rings RQ for work that is committed in SQL. Redis is disposable: whatever it loses is rung again from SQL."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Final
+
+import redis
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+from rq.defaults import RQ_KEY_PREFIX
+from rq.job import Job
+from rq.queue import Queue
+from rq.utils import utcparse
+
+from fsmflow import clock, log
+from fsmflow.dispatch.embedded import EmbeddedServer
+from fsmflow.dispatch.tickets import JobTemplate, job_id
+from fsmflow.errors import ConfigurationError
+from fsmflow.settings import Settings
+from fsmflow.store.work import Ticket
+
+Ring = tuple[Ticket, str]
+
+_TIMEOUT_S: Final = 5.0
+_CONNECT_S: Final = 2.0
+_QUIET_S: Final = 1.0
+_LISTEN_MS: Final = 30_000
+
+#: What can go wrong between this process and Redis.
+REDIS_ERRORS: Final = (RedisError, OSError, ConfigurationError)
+
+
+class Doorbell:
+    """The one place that enqueues. ``ring`` never raises; what it could not ring is found again in SQL."""
+
+    def __init__(self, settings: Settings, installation: str, now: Callable[[], int]) -> None:
+        self._now = now
+        self._url = settings.redis_url
+        self._embedded = EmbeddedServer(settings.home) if settings.redis_url is None else None
+        self.installation = installation
+        self._lock = threading.Lock()
+        self._client: Redis | None = None
+        self._templates: dict[str, JobTemplate] = {}
+        self._quiet_until = float("-inf")
+        self.failures = 0
+
+    def url(self) -> str:
+        """The URL of Redis; starts the embedded server where it is not running. Raises ConfigurationError."""
+        return self._embedded.ensure() if self._embedded is not None else str(self._url)
+
+    def client(self) -> Redis:
+        """The client of this process. It repeats nothing: a repeated push would ring twice."""
+        with self._lock:
+            if self._client is None:
+                self._client = connect(self.url(), timeout_s=_TIMEOUT_S)
+            return self._client
+
+    def ring(self, rings: Sequence[Ring]) -> bool:
+        """Enqueue a job for each ticket, in one round trip. False, and logged, where Redis did not take them."""
+        if not rings or clock.monotonic() < self._quiet_until:
+            return not rings
+        try:
+            pipe = self.client().pipeline(transaction=False)
+            self.add(pipe, rings)
+            pipe.execute()
+        except REDIS_ERRORS as error:
+            self._failed(len(rings), error)
+            return False
+        return True
+
+    def add(self, pipe: Any, rings: Iterable[Ring]) -> None:
+        """Add the commands that enqueue these tickets to a pipeline."""
+        now = clock.to_datetime(self._now())
+        for ticket, name in rings:
+            template = self._template(name)
+            id_ = job_id(self.installation, ticket)
+            pipe.sadd(Queue.redis_queues_keys, template.queue.key)
+            pipe.hset(Job.key_for(id_), mapping=template.hash(self.installation, ticket, now))
+            pipe.rpush(template.queue.key, id_)
+
+    def marker_is_there(self) -> bool:
+        """Whether Redis still has what it was given, told by a key that is set here. Raises REDIS_ERRORS."""
+        key = f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:marker"
+        return not self._client_that_answers().set(key, "1", nx=True)
+
+    def announce(self, queues: Iterable[str]) -> None:
+        """Tell that workers listen on these queues. Raises REDIS_ERRORS."""
+        mapping: dict[Any, Any] = {queue: self._now() + _LISTEN_MS for queue in queues}
+        if mapping:
+            self.client().zadd(self._listening_key, mapping)
+
+    def listened(self) -> set[str]:
+        """The queues on which workers listen now. Raises REDIS_ERRORS."""
+        names: Any = self.client().zrangebyscore(self._listening_key, self._now(), "+inf")
+        return {name.decode() for name in names}
+
+    def oldest(self, queues: Iterable[str]) -> dict[str, int | None]:
+        """When the job at the head of each queue was enqueued, in milliseconds; None for an empty queue.
+
+        Queues are first in, first out: what was rung before the head was and is not claimed has been lost.
+        Raises REDIS_ERRORS.
+        """
+        found: dict[str, int | None] = {}
+        client = self.client()
+        for name in queues:
+            id_: Any = client.lindex(self._template(name).queue.key, 0)
+            at: Any = client.hget(Job.key_for(id_.decode()), "enqueued_at") if id_ else None
+            found[name] = clock.from_datetime(utcparse(at.decode())) if at else None
+        return found
+
+    def forget(self) -> None:
+        """Drop the connection, so that the next use connects (and starts the embedded server) anew."""
+        with self._lock:
+            client, self._client = self._client, None
+            self._templates.clear()
+        if client is not None:
+            client.close()
+
+    @property
+    def _listening_key(self) -> str:
+        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:listening"
+
+    def _client_that_answers(self) -> Redis:
+        try:
+            client = self.client()
+            client.ping()
+        except REDIS_ERRORS:
+            self.forget()
+            client = self.client()
+            client.ping()
+        return client
+
+    def _template(self, queue: str) -> JobTemplate:
+        template = self._templates.get(queue)
+        if template is None:
+            template = self._templates[queue] = JobTemplate(queue, self.client())
+        return template
+
+    def _failed(self, count: int, error: BaseException) -> None:
+        self.failures += count
+        self._quiet_until = clock.monotonic() + _QUIET_S
+        self.forget()
+        log.dispatch_failed(count, error)
+
+
+def connect(url: str, *, timeout_s: float) -> Redis:
+    """A client that fails fast and repeats nothing. Raises ConfigurationError for a URL that cannot be used."""
+    try:
+        return redis.Redis.from_url(
+            url,
+            retry=Retry(NoBackoff(), 0),
+            socket_timeout=timeout_s,
+            **({} if url.startswith("unix:") else {"socket_connect_timeout": _CONNECT_S}),
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            f"the Redis URL cannot be used: {error}; write redis://host:6379/0, rediss://... or unix:///path"
+        ) from error

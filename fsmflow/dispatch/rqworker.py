@@ -1,0 +1,132 @@
+"""Our RQ worker class: long-lived, no fork per job, several queues, and three round trips to Redis a step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from redis import Redis
+from redis.exceptions import RedisError
+from rq.job import Job
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+from rq.utils import utcformat
+from rq.worker import SimpleWorker
+
+from fsmflow import clock, log
+from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
+from fsmflow.dispatch.tickets import HostileJob, read_ticket
+from fsmflow.store.work import Ticket
+
+_BLOCK_S: Final = 5
+_TIMEOUT_S: Final = 15.0
+_HEARTBEAT_S: Final = 30.0
+_STARTED_TTL_S: Final = 86_400
+
+#: Pops the first job of the first queue that has one (or takes the one that a blocking pop returned), marks it
+#: as started, for those who look with RQ's tools, and returns its data.
+_TAKE: Final = """
+for i = 1, #KEYS do
+  while true do
+    local id
+    if ARGV[4] ~= '' then id = ARGV[4] else id = redis.call('LPOP', KEYS[i]) end
+    if not id then break end
+    local key = ARGV[1] .. id
+    local data = redis.call('HGET', key, 'data')
+    if data then
+      redis.call('HSET', key, 'status', 'started', 'started_at', ARGV[2], 'worker_name', ARGV[3])
+      redis.call('EXPIRE', key, ARGV[5])
+      return {id, data}
+    end
+    if ARGV[4] ~= '' then return false end
+  end
+end
+return false
+"""
+
+#: Runs an attempt; what the next steps are to be rung with the end of this one.
+Perform = Callable[[Ticket], Sequence[Ring]]
+
+
+class StepWorker(SimpleWorker):
+    """Takes doorbells from RQ queues, refuses any job that fsmflow did not put there, and runs the rest."""
+
+    def __init__(self, queues: Sequence[str], doorbell: Doorbell, perform: Perform) -> None:
+        self.client = connect(doorbell.url(), timeout_s=_TIMEOUT_S)
+        super().__init__(
+            [Queue(name, connection=self.client, serializer=JSONSerializer) for name in queues],
+            connection=self.client,
+            serializer=JSONSerializer,
+        )
+        self._doorbell = doorbell
+        self._perform = perform
+        self._take_script = self.client.register_script(_TAKE)
+        self._prefix = Job.key_for("")
+        self._seen_alive = float("-inf")
+        self.waiting = False
+
+    def _set_connection(self, connection: Redis) -> Redis:
+        """Keep our own timeout; RQ would raise it to seven minutes for the whole pool."""
+        return connection
+
+    def work_once(self, *, block: bool) -> bool:
+        """Take and run one job; wait a few seconds for it if ``block``. Whether there was one.
+
+        Raises RedisError and OSError where Redis is not there; a job that was taken then is rung again from SQL.
+        """
+        self._tell_alive()
+        taken = self._take("")
+        if taken is None and block:
+            taken = self._wait()
+        if taken is None:
+            return False
+        id_, data = taken
+        try:
+            ticket = read_ticket(data, self._doorbell.installation)
+        except HostileJob as error:
+            log.job_refused(id_, str(error))
+            self._finish(id_, ())
+            return True
+        self._finish(id_, self._perform(ticket))
+        return True
+
+    def leave(self) -> None:
+        """Tell RQ that this worker is gone; Redis may be gone itself."""
+        try:
+            self.register_death()  # type: ignore[no-untyped-call]
+        except (RedisError, OSError) as error:
+            log.redis_lost(error, 0.0)
+
+    def _take(self, id_: str) -> tuple[str, bytes] | None:
+        keys = [queue.key for queue in self.queues] if not id_ else [self.queues[0].key]
+        at = utcformat(datetime.now(UTC))
+        found: Any = self._take_script(keys=keys, args=[self._prefix, at, self.name, id_, _STARTED_TTL_S])
+        return None if not found else (found[0].decode("ascii", "replace"), found[1])
+
+    def _wait(self) -> tuple[str, bytes] | None:
+        self.waiting = True
+        try:
+            popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
+        finally:
+            self.waiting = False
+        return None if popped is None else self._take(popped[1].decode("ascii", "replace"))
+
+    def _finish(self, id_: str, rings: Sequence[Ring]) -> None:
+        pipe = self.client.pipeline(transaction=False)
+        pipe.delete(self._prefix + id_)
+        self._doorbell.add(pipe, rings)
+        try:
+            pipe.execute()
+        except (RedisError, OSError) as error:
+            log.dispatch_failed(len(rings), error)
+            raise
+
+    def _tell_alive(self) -> None:
+        now = clock.monotonic()
+        if now - self._seen_alive < _HEARTBEAT_S:
+            return
+        if self._seen_alive == float("-inf") or not self.connection.exists(self.key):
+            self.register_birth()  # type: ignore[no-untyped-call]
+        self.heartbeat()
+        self._seen_alive = now

@@ -1,0 +1,90 @@
+"""Tickets as RQ jobs: a fresh id per dispatch, ids as the only arguments, JSON, one entry point."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from datetime import datetime
+from typing import Any, Final
+
+from redis import Redis
+from rq.job import Job
+from rq.queue import Queue
+from rq.serializers import JSONSerializer
+from rq.utils import utcformat
+
+from fsmflow.store.work import Ticket
+
+#: The only function that fsmflow puts into Redis, and the only one that its workers accept.
+ENTRY_POINT: Final = "fsmflow.running.executor.run"
+_FAILURE_TTL_S: Final = 86_400
+_MAX_DATA_BYTES: Final = 4_096
+
+
+class HostileJob(Exception):
+    """A job in Redis that fsmflow did not put there."""
+
+
+def job_id(installation: str, ticket: Ticket) -> str:
+    """Never used twice: RQ remembers ids, and re-using one is dangerous."""
+    return f"{installation}-{ticket.row}-{ticket.epoch}-{ticket.attempt}-{ticket.dispatch}"
+
+
+class JobTemplate:
+    """The hash that RQ stores for a job of one queue, made by RQ once; only what differs is filled in."""
+
+    def __init__(self, queue: str, connection: Redis) -> None:
+        self.queue = Queue(queue, connection=connection, serializer=JSONSerializer)
+        job = Job.create(
+            ENTRY_POINT,
+            args=[],
+            id="template",
+            connection=connection,
+            serializer=JSONSerializer,
+            origin=queue,
+            timeout=-1,
+            result_ttl=0,
+            failure_ttl=_FAILURE_TTL_S,
+            status="queued",  # type: ignore[arg-type]
+        )
+        self._fixed: dict[str, Any] = {key: value for key, value in job.to_dict().items() if value not in ("", None)}
+
+    def hash(self, installation: str, ticket: Ticket, now: datetime) -> dict[str, Any]:
+        """The fields of one job."""
+        arguments = [installation, ticket.row, ticket.epoch, ticket.attempt, ticket.dispatch]
+        at = utcformat(now)
+        return {
+            **self._fixed,
+            "created_at": at,
+            "enqueued_at": at,
+            "data": zlib.compress(json.dumps([ENTRY_POINT, None, arguments, {}]).encode(), 1),
+            "description": f"fsmflow step {ticket.row}-{ticket.epoch}-{ticket.attempt}",
+        }
+
+
+def read_ticket(data: bytes | None, installation: str) -> Ticket:
+    """The ticket in a job's data. Raises HostileJob for anything but what ``JobTemplate`` writes."""
+    try:
+        text = zlib.decompressobj().decompress(data or b"", _MAX_DATA_BYTES)
+        function, instance, arguments, keywords = json.loads(text)
+    except (zlib.error, ValueError, TypeError, RecursionError) as error:
+        raise HostileJob(f"its data cannot be read ({error})") from error
+    if function != ENTRY_POINT or instance is not None or keywords != {}:
+        raise HostileJob(f"it asks for {str(function)[:80]!r}, and only {ENTRY_POINT} is ever run")
+    return read_arguments(arguments, installation)
+
+
+def read_arguments(arguments: Any, installation: str) -> Ticket:
+    """The ticket in a job's arguments. Raises HostileJob."""
+    if not isinstance(arguments, (list, tuple)) or len(arguments) != 5:
+        raise HostileJob(f"its arguments are {str(arguments)[:80]}")
+    theirs, *numbers = arguments
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
+        raise HostileJob(f"its arguments are {str(arguments)[:80]}")
+    if theirs != installation:
+        raise HostileJob(
+            f"it belongs to installation {str(theirs)[:20]!r}, not to {installation!r}; give each application a "
+            f"Redis database of its own"
+        )
+    row, epoch, attempt, dispatch = numbers
+    return Ticket(row=row, epoch=epoch, attempt=attempt, dispatch=dispatch)

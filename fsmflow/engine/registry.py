@@ -1,0 +1,92 @@
+"""Finds the machines in the modules that the settings name. Nothing is registered by being imported."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator
+from types import ModuleType
+
+from fsmflow.definition.model import Definition
+from fsmflow.errors import ConfigurationError, DefinitionError, UnknownMachine
+from fsmflow.settings import MachineSource
+
+
+class Registry:
+    """The machines by name, found at the first look."""
+
+    def __init__(self, sources: Iterable[MachineSource]) -> None:
+        self._sources = tuple(sources)
+        self._found: dict[str, Definition] | None = None
+
+    def all(self) -> dict[str, Definition]:
+        """All machines by name. Raises ConfigurationError for a module that cannot be imported and for two
+        machines of one name, and DefinitionError for a machine that is wrong."""
+        if self._found is None:
+            found: dict[str, Definition] = {}
+            for source in self._sources:
+                for definition in _machines_of(source):
+                    _add(found, definition)
+            self._found = found
+        return self._found
+
+    def get(self, name: str) -> Definition:
+        """The machine of this name. Raises UnknownMachine."""
+        definition = self.all().get(name)
+        if definition is None:
+            raise UnknownMachine(name, self.all())
+        return definition
+
+
+def definition_of(kind: object) -> Definition | None:
+    """The definition of a machine's class; None for anything else, and for a class without states."""
+    found = vars(kind).get("_definition") if isinstance(kind, type) else None
+    return found if isinstance(found, Definition) else None
+
+
+def _add(found: dict[str, Definition], definition: Definition) -> None:
+    other = found.setdefault(definition.name, definition)
+    if other.owner is not definition.owner:
+        names = " and ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in (other.owner, definition.owner))
+        raise ConfigurationError(f"two machines are called {definition.name!r}: {names}; give one another name=")
+
+
+def _machines_of(source: MachineSource) -> Iterator[Definition]:
+    if isinstance(source, type):
+        definition = definition_of(source)
+        if definition is None:
+            raise ConfigurationError(f"{source!r} is no machine with states")
+        yield definition
+        return
+    for module in _modules_of(source):
+        for value in list(vars(module).values()):
+            definition = definition_of(value)
+            if definition is not None:
+                yield definition
+
+
+def _modules_of(source: str | ModuleType) -> Iterator[ModuleType]:
+    module = source if isinstance(source, ModuleType) else _import(source, is_default=source == "machines")
+    if module is None:
+        return
+    yield module
+    for found in pkgutil.walk_packages(getattr(module, "__path__", ()), module.__name__ + "."):
+        if not found.name.endswith(".__main__"):
+            submodule = _import(found.name)
+            if submodule is not None:
+                yield submodule
+
+
+def _import(name: str, *, is_default: bool = False) -> ModuleType | None:
+    try:
+        if is_default and name not in sys.modules and importlib.util.find_spec(name) is None:
+            return None
+        return importlib.import_module(name)
+    except (DefinitionError, ConfigurationError):
+        raise
+    except Exception as error:
+        raise ConfigurationError(
+            f"the module {name!r}, searched for machines, cannot be imported: {type(error).__name__}: {error}"
+        ) from error

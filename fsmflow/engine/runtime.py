@@ -1,0 +1,66 @@
+"""What one process works with: the store, the doorbell and the machines of the settings in force."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+
+from fsmflow import settings as settings_of
+from fsmflow.decision.records import Snapshot
+from fsmflow.dispatch.doorbell import Doorbell, Ring
+from fsmflow.engine.registry import Registry
+from fsmflow.settings import Settings
+from fsmflow.store.store import Store, open_store
+from fsmflow.store.work import Ticket
+
+
+class Runtime:
+    """Opened once per process and settings. Threads share it; each has a database connection of its own."""
+
+    def __init__(self, settings: Settings, store: Store) -> None:
+        self.settings = settings
+        self.store = store
+        self.machines = Registry(settings.machines)
+        self.doorbell = Doorbell(settings, store.installation, store.clock.now)
+        self.ring: Callable[[list[Ring]], object] = self.doorbell.ring
+
+    def now(self) -> int:
+        """UTC now by the database's clock, in milliseconds."""
+        return self.store.clock.now()
+
+    def dispatch(self, snapshot: Snapshot) -> None:
+        """Ring for the job that a commit left. Never raises: what is not rung now is found again in SQL."""
+        work = snapshot.work
+        if work is not None and work.queue is not None:
+            ticket = Ticket(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
+            self.ring([(ticket, work.queue)])
+
+
+class _Current:
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.runtime: Runtime | None = None
+        self.pid = 0
+
+
+_current = _Current()
+
+
+def current() -> Runtime:
+    """The runtime of this process, opened at first use; anew after ``configure()`` and after a fork.
+
+    Raises ConfigurationError where the database cannot be used. Redis is not needed.
+    """
+    settings = settings_of.current()
+    runtime = _current.runtime
+    if runtime is not None and runtime.settings is settings and _current.pid == os.getpid():
+        return runtime
+    with _current.lock:
+        runtime = _current.runtime
+        if runtime is None or runtime.settings is not settings or _current.pid != os.getpid():
+            if settings.database is not None and _current.pid not in (0, os.getpid()):
+                settings.database.dispose()
+            runtime = Runtime(settings, open_store(settings))
+            _current.runtime, _current.pid = runtime, os.getpid()
+        return runtime

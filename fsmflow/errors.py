@@ -1,0 +1,173 @@
+"""Every error that fsmflow raises or records, each a sentence that names the values and what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+
+class FsmflowError(Exception):
+    """The base of all errors of fsmflow."""
+
+
+class ConfigurationError(FsmflowError):
+    """A setting, a server or the machines that were named cannot be used as they are."""
+
+
+class DatabaseUnavailable(ConfigurationError):
+    """The database cannot be reached, or does not answer in time.
+
+    ``in_doubt``: it is not known whether the change was committed; look before asking again.
+    """
+
+    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+        self.in_doubt = in_doubt
+        super().__init__(message)
+
+
+class DefinitionError(FsmflowError):
+    """A machine's definition is wrong. ``faults`` lists everything that is, one sentence each."""
+
+    def __init__(self, machine: str, faults: Sequence[str]) -> None:
+        self.machine = machine
+        self.faults = tuple(faults)
+        count = "1 fault" if len(self.faults) == 1 else f"{len(self.faults)} faults"
+        lines = "".join(f"\n  - {fault}" for fault in self.faults)
+        super().__init__(f"machine {machine!r} has {count}:{lines}")
+
+
+class DataError(FsmflowError):
+    """Data, an id or a text that cannot be stored as it is."""
+
+
+class EntityNotFound(FsmflowError):
+    """No entity has this address."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        super().__init__(f"{address} does not exist; 'fsmflow list' shows what does")
+
+
+class EntityExists(FsmflowError):
+    """An entity with this address was started before."""
+
+    def __init__(self, address: str, state: str) -> None:
+        self.address = address
+        self.state = state
+        super().__init__(
+            f"{address} exists already, in {state!r}; get() returns it, "
+            f"and start(..., if_exists='return') takes it as it is"
+        )
+
+
+class UnknownMachine(FsmflowError):
+    """No machine of this name was found in the modules that are searched for machines."""
+
+    def __init__(self, name: str, known: Iterable[str]) -> None:
+        self.name = name
+        self.known = tuple(sorted(known))
+        where = f"known are: {', '.join(self.known)}" if self.known else "no machines were found"
+        super().__init__(
+            f"there is no machine {name!r}{did_you_mean(name, self.known)}; {where} "
+            f"(FSMFLOW_MACHINES or configure(machines=...) says where to look)"
+        )
+
+
+class UnknownState(FsmflowError):
+    """A state that the machine's definition does not have."""
+
+    def __init__(self, machine: str, state: str, known: Iterable[str], *, address: str | None = None) -> None:
+        self.machine = machine
+        self.state = state
+        self.address = address
+        hint = did_you_mean(state, known)
+        if address is None:
+            super().__init__(f"machine {machine!r} has no state {state!r}{hint}")
+        else:
+            super().__init__(
+                f"{address} stands in {state!r}, a state that machine {machine!r} does not have{hint}; "
+                f"it was left untouched. Deploy a definition that has the state"
+            )
+
+
+class TransitionNotAllowed(FsmflowError):
+    """A trigger or an action that does not apply now.
+
+    ``state`` and ``trigger`` say what was asked, ``allowed`` what could be asked instead, and ``refusals``
+    names each guard that refused.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        state: str,
+        trigger: str,
+        *,
+        allowed: Iterable[str] = (),
+        refusals: Sequence[str] = (),
+        why: str | None = None,
+    ) -> None:
+        self.address = address
+        self.state = state
+        self.trigger = trigger
+        self.allowed = tuple(allowed)
+        self.refusals = tuple(refusals)
+        reason = why or "; ".join(self.refusals) or f"no transition {trigger!r} starts there"
+        now = ", ".join(self.allowed) if self.allowed else "nothing"
+        super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}. Allowed now: {now}")
+
+
+class NotPermitted(FsmflowError):
+    """The actor has none of the roles that the transition asks for."""
+
+    def __init__(self, address: str, trigger: str, roles: Iterable[str], actor: str | None) -> None:
+        self.address = address
+        self.trigger = trigger
+        self.roles = tuple(sorted(roles))
+        self.actor = actor
+        who = f"{actor!r} has none" if actor else "no actor was given"
+        super().__init__(
+            f"{address}: {trigger!r} needs an actor with one of the roles {', '.join(self.roles)}; {who}. "
+            f"Pass actor=Actor(name, roles={{...}}), or --actor and --role on the command line"
+        )
+
+
+class TransitionConflict(FsmflowError):
+    """Others kept moving the entity, or it is no longer where the caller saw it."""
+
+    def __init__(self, address: str, detail: str) -> None:
+        self.address = address
+        super().__init__(f"{address}: {detail}. Nothing was changed; look at it again and repeat what still applies")
+
+
+class Fail(FsmflowError):
+    """Raised by a job: it failed for good, and no automatic retry would help."""
+
+
+class RetryAfter(FsmflowError):
+    """Raised by a job that cannot go on yet: run it again after so many seconds. It is no failure."""
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        self.seconds = seconds
+        super().__init__(message or f"run again in {seconds:g} s")
+
+
+class StepTimeout(FsmflowError):
+    """Recorded where an attempt ran longer than the ``timeout`` of its state."""
+
+
+class WorkerLost(FsmflowError):
+    """Recorded where the process that ran an attempt was lost too often."""
+
+
+class Cancelled(BaseException):
+    """Raised inside a job by ``heartbeat()`` or ``save()``: its step is no longer wanted.
+
+    A BaseException, so that ``except Exception`` in a job does not swallow it.
+    """
+
+
+def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+    """``"; did you mean 'x'?"`` for the nearest of ``known``, or nothing where none is near."""
+    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    return f"; did you mean {near[0]!r}?" if near else ""

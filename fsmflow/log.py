@@ -1,0 +1,124 @@
+"""All that is logged, in one place: stable event names first, then a sentence for the operator."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import MutableMapping
+from typing import Any
+
+logger = logging.getLogger("fsmflow")
+
+_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+
+
+def configure(level: str) -> None:
+    """Write log lines to standard error, as worker and supervisor do. ``transitions`` and RQ only where they warn."""
+    logging.basicConfig(level=level, format=_FORMAT)
+    for name in ("transitions", "rq.worker"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class StepLog(logging.LoggerAdapter[logging.Logger]):
+    """``machine.log``: each line begins with the entity, its state and the attempt."""
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        extra = self.extra or {}
+        return f"{extra.get('address')} {extra.get('state')} attempt {extra.get('attempt')}: {msg}", kwargs
+
+
+def step_log(address: str, state: str, attempt: int) -> StepLog:
+    """The logger that a job gets."""
+    return StepLog(logging.getLogger("fsmflow.job"), {"address": address, "state": state, "attempt": attempt})
+
+
+def dispatch_failed(count: int, error: BaseException) -> None:
+    logger.warning(
+        "dispatch.failed: %d job(s) are committed but Redis did not take them (%s); they follow when it is back",
+        count,
+        error,
+    )
+
+
+def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
+    logger.warning(
+        "result.discarded: %s: attempt %d of %r %s, but the step had been taken over, left or cancelled; "
+        "nothing was changed",
+        address,
+        attempt,
+        state,
+        what,
+    )
+
+
+def claim_refused(ticket: str) -> None:
+    logger.debug("claim.refused: %s is not to be run (done, taken, held or left)", ticket)
+
+
+def claim_released(address: str, why: str) -> None:
+    logger.warning("claim.released: %s: %s; it is offered again later and no attempt is counted", address, why)
+
+
+def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
+    logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, error)
+
+
+def attempt_crashed(address: str, detail: str) -> None:
+    logger.warning("attempt.crashed: %s: %s", address, detail)
+
+
+def transaction_left_open(address: str, job: str) -> None:
+    logger.error("job.transaction_open: %s: job %r left a transaction open; it was rolled back", address, job)
+
+
+def settle_waits(address: str, error: BaseException, wait_s: float) -> None:
+    logger.warning(
+        "settle.waits: %s: the result cannot be committed yet (%s); trying again in %.1f s", address, error, wait_s
+    )
+
+
+def commit_in_doubt(address: str, landed: bool) -> None:
+    logger.warning(
+        "commit.in_doubt: %s: COMMIT failed; read again: it %s", address, "had landed" if landed else "had not"
+    )
+
+
+def connection_dropped(error: str) -> None:
+    logger.info("database.dropped: the connection was thrown away: %s", error)
+
+
+def sweep_failed(what: str, error: BaseException) -> None:
+    logger.error("maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, error)
+
+
+def redis_was_empty(count: int) -> None:
+    logger.warning("redis.empty: Redis lost what it had; %d job(s) are dispatched again from SQL", count)
+
+
+def job_refused(job_id: str, why: str) -> None:
+    logger.error("job.refused: %s in Redis is not fsmflow's: %s; it was dropped and nothing was run", job_id, why)
+
+
+def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:
+    logger.warning("timer.refused: %s: %r is due, but %s; it is tried again in %.0f s", address, trigger, why, wait_s)
+
+
+def worker_started(pid: int, queues: str) -> None:
+    logger.info("worker.started: process %d listens on %s", pid, queues)
+
+
+def worker_lost(pid: int, how: str, doing: str) -> None:
+    logger.warning("worker.lost: process %d %s while %s; a new one takes its place", pid, how, doing)
+
+
+def worker_overrun(pid: int, address_row: int) -> None:
+    logger.warning(
+        "worker.overrun: process %d did not stop at its time limit (entity row %d); killing it", pid, address_row
+    )
+
+
+def redis_lost(error: BaseException, wait_s: float) -> None:
+    logger.warning("redis.lost: %s; trying again in %.1f s", error, wait_s)
+
+
+def stopping(how: str) -> None:
+    logger.info("supervisor.stopping: %s", how)

@@ -1,0 +1,126 @@
+"""What a job sees and does: data, event, heartbeat, save."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+from fsmflow import clock, codec, log
+from fsmflow.decision.decide import StaleClaim
+from fsmflow.decision.events import Changes, Saved
+from fsmflow.decision.records import Claim, Event, Failure, Snapshot
+from fsmflow.definition.model import Definition
+from fsmflow.engine import engine
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import Cancelled, DataError, EntityNotFound, FsmflowError
+
+LEASE_MS = 15_000
+_BEAT_S = 1.0
+
+
+class JobView:
+    """Backs the machine object of a running job. ``shield`` defers the time limit around writes to the database."""
+
+    may_act = True
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        definition: Definition,
+        snapshot: Snapshot,
+        claim: Claim,
+        shield: Callable[[], AbstractContextManager[None]],
+        deadline: float,
+    ) -> None:
+        self.definition = definition
+        self.snapshot = snapshot
+        self.claim = claim
+        self.data = snapshot.data
+        self.event: Event = snapshot.event
+        self.failure: Failure | None = snapshot.failure
+        self.log = log.step_log(snapshot.address, snapshot.state, claim.attempt)
+        self._runtime = runtime
+        self._base = snapshot.data
+        self._shield = shield
+        self._deadline = deadline
+        self._last_beat = float("-inf")
+
+    @property
+    def state(self) -> str:
+        return self.snapshot.state
+
+    @property
+    def attempt(self) -> int:
+        return self.claim.attempt
+
+    def changes(self, more: dict[str, Any] | None = None) -> Changes:
+        """The top-level keys that differ from what was loaded or last saved, with ``more`` on top.
+
+        Raises DataError for what cannot be stored.
+        """
+        now = {**self.data, **(more or {})}
+        changed = {
+            key: value for key, value in now.items() if key not in self._base or _differs(value, self._base[key])
+        }
+        removed = tuple(key for key in self._base if key not in now)
+        codec.encode(changed, what="data", limit=2**31)
+        return Changes(changed=changed, removed=removed)
+
+    def heartbeat(self, progress: float | None = None) -> None:
+        """Renew the lease, note the progress, and find out whether the step is still wanted; at most once a second
+        where nothing new is told. One statement. Raises Cancelled, DataError."""
+        if progress is not None and not (isinstance(progress, (int, float)) and math.isfinite(progress)):
+            raise DataError(f"progress is {progress!r}; it is a number, from 0 to 1")
+        now = clock.monotonic()
+        if now - self._last_beat < _BEAT_S and progress in (
+            None,
+            self.snapshot.work.progress if self.snapshot.work else None,
+        ):
+            return
+        left_ms = (self._deadline - now) * 1000
+        lease = int(min(LEASE_MS, max(left_ms, 0)))
+        with self._shield():
+            held = self._runtime.store.work.heartbeat(
+                self.claim,
+                lease_until=self._runtime.now() + lease,
+                progress=None if progress is None else float(progress),
+            )
+        if not held:
+            raise self._cancelled()
+        self._last_beat = now
+
+    def save(self) -> None:
+        """Commit what was changed so far. One transaction. Raises Cancelled, DataError."""
+        happening = Saved(claim=self.claim, changes=self.changes())
+        try:
+            with self._shield():
+                _, after = engine.apply(self._runtime, self.definition, self._load, happening)
+        except StaleClaim:
+            raise self._cancelled() from None
+        self.snapshot = after
+        self._base = copy.deepcopy(self.data)
+
+    def refuse(self, action: str) -> FsmflowError:
+        """The error for an action that a job cannot take."""
+        return FsmflowError(f"{self.snapshot.address}: {action} does not work inside a job")
+
+    def _load(self) -> Snapshot:
+        snapshot = self._runtime.store.entities.load_row(self.claim.row)
+        if snapshot is None:
+            raise EntityNotFound(self.snapshot.address)
+        return snapshot
+
+    def _cancelled(self) -> Cancelled:
+        return Cancelled(
+            f"{self.snapshot.address}: attempt {self.claim.attempt} of {self.snapshot.state!r} is no longer wanted: "
+            f"the step was taken over, left or cancelled"
+        )
+
+
+def _differs(one: Any, other: Any) -> bool:
+    if type(one) is type(other) and isinstance(one, (str, int, float, bool, type(None))):
+        return bool(one != other)
+    return codec.encode(one, limit=2**31) != codec.encode(other, limit=2**31)

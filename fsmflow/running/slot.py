@@ -1,0 +1,71 @@
+"""A few bytes of memory that a worker process shares with its supervisor: which attempt it runs, and until when.
+
+They outlive the process that wrote them, so a killed worker's attempt is known at once, and reading them costs the
+worker nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import tempfile
+from dataclasses import dataclass
+from typing import Final
+
+#: sequence (odd while being written), state, entity row, deadline (monotonic seconds), owner
+_LAYOUT: Final = struct.Struct("<Q B q d 32s")
+_SEQUENCE: Final = struct.Struct("<Q")
+
+STARTING: Final = 0
+IDLE: Final = 1
+RUNNING: Final = 2
+SETTLING: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Doing:
+    """What a worker process does. ``owner`` is the token of its claim, empty while it has none."""
+
+    state: int
+    row: int = 0
+    owner: str = ""
+    deadline: float = float("inf")
+
+
+class Slot:
+    """Written by one worker process, read by its supervisor."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self._memory = mmap.mmap(descriptor, _LAYOUT.size)
+        self._sequence = 0
+
+    @classmethod
+    def create(cls) -> Slot:
+        """A new slot in an unlinked file, to be inherited by a worker process."""
+        descriptor, path = tempfile.mkstemp(prefix="fsmflow-slot-")
+        os.unlink(path)
+        os.truncate(descriptor, _LAYOUT.size)
+        return cls(descriptor)
+
+    def write(self, doing: Doing) -> None:
+        """Tell. A reader that comes in the middle sees an odd sequence, and takes nothing for granted."""
+        self._sequence += 2
+        _SEQUENCE.pack_into(self._memory, 0, self._sequence - 1)
+        owner = doing.owner.encode("ascii")
+        _LAYOUT.pack_into(self._memory, 0, self._sequence - 1, doing.state, doing.row, doing.deadline, owner)
+        _SEQUENCE.pack_into(self._memory, 0, self._sequence)
+
+    def read(self) -> Doing | None:
+        """What was told last; None while it is being written."""
+        sequence, state, row, deadline, owner = _LAYOUT.unpack_from(self._memory, 0)
+        (after,) = _SEQUENCE.unpack_from(self._memory, 0)
+        if sequence % 2 or sequence != after:
+            return None
+        return Doing(state=state, row=row, owner=owner.rstrip(b"\0").decode("ascii"), deadline=deadline)
+
+    def close(self) -> None:
+        """Let go of the memory."""
+        self._memory.close()
+        os.close(self.descriptor)

@@ -1,0 +1,204 @@
+"""``fsmflow worker``: keeps worker processes alive, renews their leases, and runs maintenance."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from types import FrameType
+from typing import Final
+
+from fsmflow import clock, log, settings
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import DatabaseUnavailable, FsmflowError
+from fsmflow.running.children import Child
+from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.maintenance import Maintenance
+
+_TICK_S: Final = 0.25
+_RENEW_S: Final = 5.0
+_SWEEP_S: Final = 1.0
+_MAX_RESPAWN_S: Final = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Lost:
+    row: int
+    owner: str
+    how: str
+    timed_out: bool
+    released: bool
+
+
+class Supervisor:
+    """N worker processes, one more standing by so that a dead one is replaced at once, and a maintenance thread."""
+
+    def __init__(self, runtime: Runtime, *, processes: int, queues: Sequence[str], burst: bool, log_level: str) -> None:
+        self._runtime = runtime
+        self._count = processes
+        self._queues = tuple(queues)
+        self._burst = burst
+        self._log_level = log_level
+        self._environment = _environment(runtime)
+        self._children: list[Child] = []
+        self._lost: queue.SimpleQueue[_Lost] = queue.SimpleQueue()
+        self._wake = threading.Event()
+        self._ended = threading.Event()
+        self._signals = 0
+        self._told = 0
+        self._renewed_at = float("-inf")
+        self._respawn_at = float("-inf")
+        self._failed_starts = 0
+        self._quiet_sweeps = 0
+
+    def run(self) -> int:
+        """Supervise until told to stop, or until nothing is due with ``burst``. The exit status."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        os.set_blocking(reading, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        keeper = threading.Thread(target=self._maintain, name="fsmflow-maintenance", daemon=True)
+        keeper.start()
+        try:
+            while self._tick():
+                if select.select([reading], [], [], _TICK_S)[0]:
+                    os.read(reading, 4096)
+        finally:
+            for child in self._children:
+                child.kill()
+            self._ended.set()
+            self._wake.set()
+            keeper.join()
+            signal.set_wakeup_fd(-1)
+        return 1 if self._failed_starts and not self._signals else 0
+
+    def _tick(self) -> bool:
+        self._reap()
+        self._obey()
+        if not self._signals:
+            self._fill_up()
+        elif not self._children:
+            return False
+        self._kill_overruns()
+        self._renew()
+        if self._burst and not self._signals and self._quiet_sweeps >= 2:
+            self._signals = 1
+        return True
+
+    def _reap(self) -> None:
+        for child in [child for child in self._children if child.poll()]:
+            self._children.remove(child)
+            doing = child.doing()
+            if child.exit_status != 0 or doing is not None:
+                what = (
+                    f"running a step of entity row {doing.row}"
+                    if doing
+                    else "waiting"
+                    if child.is_ready
+                    else "starting"
+                )
+                log.worker_lost(child.pid, str(child.exit), what)
+            if doing is not None:
+                timed_out = child.overrun is not None and child.overrun.owner == doing.owner
+                how = f"worker process {child.pid} {child.exit}"
+                lost = _Lost(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out, released=self._signals > 1)
+                self._lost.put(lost)
+                self._wake.set()
+            if not child.is_ready:
+                self._failed_starts += 1
+                self._respawn_at = clock.monotonic() + min(0.5 * 2**self._failed_starts, _MAX_RESPAWN_S)
+            child.close()
+
+    def _obey(self) -> None:
+        if self._signals > self._told:
+            for child in self._children:
+                if self._signals == 1:
+                    child.terminate()
+                else:
+                    child.kill()
+            log.stopping("finishing the running steps" if self._signals == 1 else "now")
+            self._told = self._signals
+
+    def _fill_up(self) -> None:
+        working = [child for child in self._children if child.is_working]
+        standing_by = [child for child in self._children if not child.is_working]
+        while len(working) < self._count and standing_by:
+            child = standing_by.pop(0)
+            child.let_go()
+            working.append(child)
+        if clock.monotonic() < self._respawn_at:
+            return
+        while len(self._children) < self._count + 1:
+            self._children.append(Child(self._queues, self._environment, self._log_level))
+        if any(child.is_ready for child in self._children):
+            self._failed_starts = 0
+
+    def _kill_overruns(self) -> None:
+        for child in self._children:
+            doing = child.overruns()
+            if doing is not None and child.overrun is None:
+                log.worker_overrun(child.pid, doing.row)
+                child.overrun = doing
+                child.kill()
+
+    def _renew(self) -> None:
+        if clock.monotonic() - self._renewed_at < _RENEW_S:
+            return
+        self._renewed_at = clock.monotonic()
+        owners = [claim for claim in (child.renewable() for child in self._children) if claim]
+        try:
+            self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
+        except FsmflowError as error:
+            log.sweep_failed("renewing leases", error)
+
+    def _on_stop(self, number: int, frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _maintain(self) -> None:
+        maintenance = Maintenance(self._runtime, self._queues)
+        while not self._ended.is_set() or not self._lost.empty():
+            self._wake.clear()
+            self._safely("ending lost attempts", lambda: self._end_lost(maintenance))
+            if not self._signals:
+                self._safely("sweeping", lambda: self._sweep(maintenance))
+            if not self._ended.is_set():
+                self._wake.wait(_SWEEP_S)
+        self._runtime.store.link.forget_connection()
+
+    def _safely(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except Exception as error:  # noqa: BLE001 - maintenance goes on, whatever one round of it met
+            log.sweep_failed(what, error)
+
+    def _sweep(self, maintenance: Maintenance) -> None:
+        maintenance.sweep()
+        if self._burst:
+            quiet = any(child.is_ready for child in self._children) and not self._runtime.store.work.active(
+                self._runtime.now()
+            )
+            self._quiet_sweeps = self._quiet_sweeps + 1 if quiet else 0
+
+    def _end_lost(self, maintenance: Maintenance) -> None:
+        while not self._lost.empty():
+            lost = self._lost.get()
+            try:
+                if lost.released:
+                    maintenance.released(lost.row, lost.owner)
+                else:
+                    maintenance.lost(lost.row, lost.owner, lost.how, timed_out=lost.timed_out)
+            except DatabaseUnavailable as error:
+                log.sweep_failed(f"entity row {lost.row}", error)
+
+
+def _environment(runtime: Runtime) -> dict[str, str]:
+    path = os.pathsep.join([entry or os.getcwd() for entry in sys.path])
+    return {**os.environ, **settings.to_environment(runtime.settings), "PYTHONPATH": path}

@@ -1,0 +1,111 @@
+"""A worker process: stands by until the supervisor lets it go, then takes and runs steps until told to stop."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from types import FrameType
+from typing import Final
+
+from fsmflow import clock, log
+from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.dispatch.rqworker import StepWorker
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.errors import DatabaseUnavailable, FsmflowError
+from fsmflow.running.executor import Executor
+from fsmflow.running.slot import IDLE, Doing, Slot
+
+GO: Final = b"g"
+_MAX_WAIT_S: Final = 2.0
+
+
+class _StopWaiting(BaseException):
+    """Raised by SIGTERM while the process only waits for a job."""
+
+
+class WorkerProcess:
+    """The loop of one worker process."""
+
+    def __init__(self, slot: Slot, control: int, queues: Sequence[str]) -> None:
+        self._slot = slot
+        self._control = control
+        self._queues = queues
+        self._go = threading.Event()
+        self._stopping = False
+        self._worker: StepWorker | None = None
+
+    def main(self) -> int:
+        """Get ready, wait to be let go, work until SIGTERM. The exit status."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        threading.Thread(target=self._watch, daemon=True).start()
+        runtime = current()
+        runtime.machines.all()
+        self._slot.write(Doing(state=IDLE))
+        self._go.wait()
+        try:
+            self._work(runtime)
+        except _StopWaiting:
+            self._stopping = True
+        if self._worker is not None:
+            self._worker.leave()
+        return 0
+
+    def _work(self, runtime: Runtime) -> None:
+        executor = Executor(runtime, self._slot)
+        wait_s = 0.1
+        while not self._stopping:
+            try:
+                if self._worker is None:
+                    self._worker = StepWorker(self._queues, runtime.doorbell, executor.execute)
+                    log.worker_started(os.getpid(), ", ".join(self._queues))
+                self._worker.work_once(block=not self._stopping)
+                wait_s = 0.1
+            except DatabaseUnavailable as error:
+                log.sweep_failed("taking a job", error)
+                clock.pause(wait_s)
+            except REDIS_ERRORS as error:
+                log.redis_lost(error, wait_s)
+                self._worker = None
+                runtime.doorbell.forget()
+                clock.pause(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+
+    def _on_term(self, signum: int, frame: FrameType | None) -> None:
+        self._stopping = True
+        self._go.set()
+        if self._worker is not None and self._worker.waiting:
+            raise _StopWaiting
+
+    def _watch(self) -> None:
+        """End the whole process group once the supervisor is gone: its end of the pipe closes then."""
+        while True:
+            told = os.read(self._control, 1)
+            if told == GO:
+                self._go.set()
+            elif not told:
+                os.killpg(0, signal.SIGKILL)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point of ``python -m fsmflow.running.worker``; only a supervisor calls it."""
+    parser = argparse.ArgumentParser(prog="fsmflow.running.worker")
+    parser.add_argument("--slot", type=int, required=True)
+    parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--queues", required=True)
+    parser.add_argument("--log-level", default="INFO")
+    options = parser.parse_args(arguments)
+    log.configure(options.log_level)
+    try:
+        return WorkerProcess(Slot(options.slot), options.control, options.queues.split(",")).main()
+    except FsmflowError as error:
+        sys.stderr.write(f"fsmflow worker: {error}\n")
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""One database, as the store uses it: opening it, transactions, dialects, and errors that can be understood."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import peewee
+from peewee import Database, MySQLDatabase, PostgresqlDatabase, SqliteDatabase
+from playhouse.db_url import parse
+
+from fsmflow import clock, log
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable
+
+#: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
+_FOUND_ROWS: Final = 2
+_SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+_LOCK_WAIT_S: Final = 10
+_CONNECT_S: Final = 5
+
+#: Errors after which the same transaction may succeed.
+TRANSIENT: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+
+
+def open_database(url: str) -> Database:
+    """The peewee Database of a URL: sqlite:///path, postgresql://..., mysql://... Connects to nothing.
+
+    Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
+    """
+    scheme = urlsplit(url).scheme
+    try:
+        options = parse(url, unquote_password=True, unquote_user=True)
+    except ValueError as error:
+        raise ConfigurationError(f"the database URL {_redacted(url)!r} cannot be read: {error}") from error
+    name = options.pop("database", "")
+    if not name or name == ":memory:":
+        raise ConfigurationError(
+            f"the database URL {_redacted(url)!r} names no database; write sqlite:///path, "
+            f"postgresql://user@host/name or mysql://user@host/name"
+        )
+    if scheme == "sqlite":
+        return open_sqlite(Path(name))
+    if scheme in ("postgres", "postgresql"):
+        _need("psycopg", vars(peewee)["psycopg"], "postgres", url)
+        defaults = {
+            "connect_timeout": _CONNECT_S,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
+        return PostgresqlDatabase(name, prefer_psycopg3=True, **{**defaults, **options})
+    if scheme == "mysql":
+        _need("pymysql", vars(peewee)["mysql"], "mysql", url)
+        defaults = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS}
+        return MySQLDatabase(name, **{**defaults, **options})
+    raise ConfigurationError(
+        f"the database URL {_redacted(url)!r} is of no known kind; use sqlite, postgresql or mysql"
+    )
+
+
+def open_sqlite(path: Path) -> SqliteDatabase:
+    """The SQLite database in a file, durable, and shared well by several processes. Creates nothing yet."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"the database {path} cannot be opened: there is no folder {path.parent}")
+    return SqliteDatabase(str(path), pragmas=_SQLITE_PRAGMAS, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S)
+
+
+def _need(module: str, found: Any, extra: str, url: str) -> None:
+    if found is None:
+        raise ConfigurationError(
+            f"the database {_redacted(url)!r} needs the package {module}; install fsmflow[{extra}]"
+        )
+
+
+def _redacted(url: str) -> str:
+    parts = urlsplit(url)
+    if not parts.password:
+        return url
+    host = parts.netloc.rpartition("@")[2]
+    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
+
+
+class Link:
+    """A database with what the store needs of it. Connections are per thread, opened at the first use of each."""
+
+    def __init__(self, db: Database, *, own: bool) -> None:
+        self.db = db
+        self.own = own
+        self.is_sqlite = isinstance(db, SqliteDatabase)
+        self.is_postgres = isinstance(db, PostgresqlDatabase)
+        self.is_mysql = isinstance(db, MySQLDatabase)
+        self.mark = db.param
+        self._begin = ("IMMEDIATE",) if self.is_sqlite else ()
+
+    def quoted(self, name: str) -> str:
+        quotes = str(self.db.quote)
+        return f"{quotes[0]}{name}{quotes[1]}"
+
+    def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
+        """Run one statement; the cursor."""
+        return self.db.execute_sql(sql, params)
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run one query; all its rows."""
+        return list(self.db.execute_sql(sql, params).fetchall())
+
+    def query(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """Run one read outside of any transaction of ours; once more on a new connection if the first is broken.
+
+        Raises DatabaseUnavailable.
+        """
+        try:
+            with self.understandable():
+                return self.rows(sql, params)
+        except DatabaseUnavailable:
+            if self.in_transaction:
+                raise
+        with self.understandable():
+            return self.rows(sql, params)
+
+    @property
+    def in_transaction(self) -> bool:
+        """Whether this thread is inside a transaction of the caller's."""
+        return bool(self.db.in_transaction())
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One durable transaction; inside a transaction of the caller's, a savepoint of it."""
+        with self.db.atomic(*self._begin):
+            yield
+
+    @contextmanager
+    def hasty_transaction(self) -> Iterator[None]:
+        """A transaction whose commit may be lost with the database server, never torn. For claims and leases."""
+        if self.is_sqlite and self.own:
+            self.db.execute_sql("PRAGMA synchronous = NORMAL")
+            try:
+                with self.db.atomic(*self._begin):
+                    yield
+            finally:
+                self.db.execute_sql("PRAGMA synchronous = FULL")
+            return
+        with self.db.atomic(*self._begin):
+            if self.is_postgres:
+                self.db.execute_sql("SET LOCAL synchronous_commit = off")
+            yield
+
+    def after_commit(self, action: Callable[[], None]) -> None:
+        """Run ``action``, which must not raise, once what was written is durable: now, or after the caller's commit."""
+        self.db.after_commit(action)
+
+    @contextmanager
+    def understandable(self) -> Iterator[None]:
+        """Turns errors of the connection into DatabaseUnavailable, and makes the next use connect anew."""
+        try:
+            yield
+        except TRANSIENT as error:
+            self.forget_connection()
+            raise DatabaseUnavailable(f"the database did not do as asked: {first_line(error)}") from error
+        except peewee.DatabaseError as error:
+            raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+
+    def forget_connection(self) -> None:
+        """Close this thread's connection, unless the caller has a transaction open on it."""
+        if self.db.is_closed() or self.in_transaction:
+            return
+        try:
+            self.db.close()
+        except peewee.PeeweeException as error:
+            log.connection_dropped(first_line(error))
+            self.db.dispose()
+
+    def roll_back_open_transaction(self) -> bool:
+        """End a transaction that a job left open on this thread's connection. Whether there was one."""
+        if self.db.is_closed() or not (self.in_transaction or self._driver_in_transaction()):
+            return False
+        connection = self.db.connection()
+        self.db.dispose()
+        connection.close()
+        return True
+
+    def _driver_in_transaction(self) -> bool:
+        connection = self.db.connection()
+        if self.is_sqlite:
+            return bool(connection.in_transaction)
+        if self.is_postgres:
+            return bool(connection.info.transaction_status)
+        return bool(connection.server_status & 1)
+
+    def now(self) -> int:
+        """UTC now by the database's clock, in milliseconds."""
+        if self.is_postgres:
+            ((now,),) = self.rows("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+        elif self.is_mysql:
+            ((now,),) = self.rows("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+        else:
+            now = clock.local_now()
+        return int(now)
+
+
+def first_line(error: BaseException) -> str:
+    """An error of a driver in one line."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

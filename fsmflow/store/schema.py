@@ -1,0 +1,214 @@
+"""The tables. ``SCHEMA_VERSION`` grows with every change of them; ``upgrade`` brings a database up to it."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from peewee import (
+    AutoField,
+    BigAutoField,
+    BigIntegerField,
+    CharField,
+    CompositeKey,
+    Database,
+    FloatField,
+    IntegerField,
+    Model,
+    MySQLDatabase,
+    PostgresqlDatabase,
+    SmallIntegerField,
+    SqliteDatabase,
+    TextField,
+)
+
+SCHEMA_VERSION = 1
+PREFIX = "fsmflow_"
+ENTITY, WORK, HISTORY, EVENT, META = (PREFIX + name for name in ("entity", "work", "history", "event", "meta"))
+
+_MYSQL_SETTINGS = ["ENGINE=InnoDB", "CHARACTER SET utf8mb4", "COLLATE utf8mb4_bin"]
+_UPGRADE_LOCK = 0x66736D66
+
+
+class _LongTextField(TextField):
+    field_type = "LONGTEXT"
+
+
+def create(db: Database) -> None:
+    """Create what is missing of the tables. Safe to be run by several processes at once, and again."""
+    models = _models(db)
+    with db.connection_context() if db.is_closed() else _Nothing():
+        _lock(db)
+        try:
+            if isinstance(db, MySQLDatabase):
+                db.create_tables(models, safe=True)
+                _write_meta(db)
+            else:
+                with db.atomic():
+                    _lock_in_transaction(db)
+                    db.create_tables(models, safe=True)
+                    _write_meta(db)
+        finally:
+            _unlock(db)
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+def _lock(db: Database) -> None:
+    if isinstance(db, MySQLDatabase):
+        db.execute_sql("SELECT GET_LOCK(%s, 60)", (f"fsmflow-{_UPGRADE_LOCK}",)).fetchall()
+
+
+def _unlock(db: Database) -> None:
+    if isinstance(db, MySQLDatabase):
+        db.execute_sql("SELECT RELEASE_LOCK(%s)", (f"fsmflow-{_UPGRADE_LOCK}",)).fetchall()
+
+
+def _lock_in_transaction(db: Database) -> None:
+    if isinstance(db, PostgresqlDatabase):
+        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,)).fetchall()
+
+
+def _write_meta(db: Database) -> None:
+    mark, quote = db.param, db.quote[0]
+    known = {row[0] for row in db.execute_sql(f"SELECT {quote}name{quote} FROM {META}").fetchall()}
+    for name, value in (("schema", str(SCHEMA_VERSION)), ("installation", secrets.token_hex(4))):
+        if name not in known:
+            columns = f"{quote}name{quote}, {quote}value{quote}"
+            db.execute_sql(f"INSERT INTO {META} ({columns}) VALUES ({mark}, {mark})", (name, value))
+
+
+def _models(db: Database) -> list[type[Model]]:
+    mysql = isinstance(db, MySQLDatabase)
+    text = _LongTextField if mysql else TextField
+
+    class Base(Model):
+        class Meta:
+            database = db
+            table_settings = _MYSQL_SETTINGS if mysql else None
+
+    return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _meta(Base, text)]
+
+
+def _entity(base: Any, text: Any) -> type[Model]:
+    class Entity(base):  # type: ignore[misc]
+        id = BigAutoField() if not isinstance(base._meta.database, SqliteDatabase) else AutoField()
+        machine = CharField(64)
+        entity_id = CharField(512)
+        state = CharField(100)
+        phase = CharField(10)
+        epoch = IntegerField()
+        revision = BigIntegerField()
+        seq = IntegerField()
+        data = text()
+        step = IntegerField()
+        event = text()
+        result = text(null=True)
+        failure = text(null=True)
+        fingerprint = CharField(12, null=True, index=True)
+        paused = SmallIntegerField()
+        version = IntegerField()
+        parent = BigIntegerField(null=True)
+        parent_step = IntegerField(null=True)
+        parent_index = IntegerField(null=True)
+        created_at = BigIntegerField()
+        entered_at = BigIntegerField()
+        updated_at = BigIntegerField()
+
+        class Meta:
+            table_name = ENTITY
+            indexes = (
+                (("machine", "entity_id"), True),
+                (("machine", "state"), False),
+                (("parent", "parent_step", "parent_index"), True),
+            )
+
+    return Entity
+
+
+def _work(base: Any) -> type[Model]:
+    class Work(base):  # type: ignore[misc]
+        entity = BigIntegerField(primary_key=True)
+        epoch = IntegerField()
+        kind = CharField(10)
+        attempt = IntegerField()
+        dispatch = IntegerField()
+        fence = IntegerField()
+        owner = CharField(40, null=True)
+        lease_until = BigIntegerField(null=True)
+        wake_at = BigIntegerField(index=True)
+        rung_at = BigIntegerField(null=True)
+        held = BigIntegerField(null=True)
+        queue = CharField(100, null=True)
+        failures = IntegerField()
+        crashes = IntegerField()
+        postponed = IntegerField()
+        progress = FloatField(null=True)
+
+        class Meta:
+            table_name = WORK
+
+    return Work
+
+
+def _history(base: Any, text: Any) -> type[Model]:
+    class History(base):  # type: ignore[misc]
+        entity = BigIntegerField()
+        seq = IntegerField()
+        kind = CharField(20)
+        at = BigIntegerField()
+        trigger = CharField(100, null=True)
+        source = CharField(100, null=True)
+        dest = CharField(100)
+        epoch = IntegerField()
+        attempt = IntegerField(null=True)
+        actor = CharField(200, null=True)
+        reason = text(null=True)
+        payload = text(null=True)
+        key = CharField(200, null=True)
+        failure = text(null=True)
+        duration = BigIntegerField(null=True)
+        token = CharField(16)
+
+        class Meta:
+            table_name = HISTORY
+            primary_key = CompositeKey("entity", "seq")
+            without_rowid = isinstance(base._meta.database, SqliteDatabase)
+
+    return History
+
+
+def _event(base: Any, text: Any) -> type[Model]:
+    class Event(base):  # type: ignore[misc]
+        id = BigAutoField() if not isinstance(base._meta.database, SqliteDatabase) else AutoField()
+        entity = BigIntegerField()
+        kind = CharField(10)
+        key = CharField(200, null=True)
+        trigger = CharField(100)
+        payload = text(null=True)
+        actor = CharField(200, null=True)
+        at = BigIntegerField()
+        seq = IntegerField(null=True)
+
+        class Meta:
+            table_name = EVENT
+            indexes = ((("entity", "key"), True),)
+
+    return Event
+
+
+def _meta(base: Any, text: Any) -> type[Model]:
+    class Fact(base):  # type: ignore[misc]
+        name = CharField(64, primary_key=True)
+        value = text()
+
+        class Meta:
+            table_name = META
+
+    return Fact

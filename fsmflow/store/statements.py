@@ -1,0 +1,201 @@
+"""The hot statements, written once per database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fsmflow.decision.records import Snapshot, Work
+from fsmflow.store.link import Link
+from fsmflow.store.schema import ENTITY, EVENT, HISTORY, META, WORK
+
+#: Columns of ``entity`` in the order in which they are written.
+ENTITY_COLUMNS = (
+    "state",
+    "phase",
+    "epoch",
+    "revision",
+    "seq",
+    "data",
+    "step",
+    "event",
+    "result",
+    "failure",
+    "fingerprint",
+    "paused",
+    "version",
+    "entered_at",
+    "updated_at",
+)
+NEW_ENTITY_COLUMNS = (*ENTITY_COLUMNS, "machine", "entity_id", "created_at")
+READ_ENTITY_COLUMNS = ("id", *NEW_ENTITY_COLUMNS)
+WORK_COLUMNS = (
+    "epoch",
+    "kind",
+    "attempt",
+    "dispatch",
+    "fence",
+    "owner",
+    "lease_until",
+    "wake_at",
+    "rung_at",
+    "held",
+    "queue",
+    "failures",
+    "crashes",
+    "postponed",
+    "progress",
+)
+HISTORY_COLUMNS = (
+    "entity",
+    "seq",
+    "kind",
+    "at",
+    "trigger",
+    "source",
+    "dest",
+    "epoch",
+    "attempt",
+    "actor",
+    "reason",
+    "payload",
+    "key",
+    "failure",
+    "duration",
+    "token",
+)
+EVENT_COLUMNS = ("entity", "kind", "key", "trigger", "payload", "actor", "at", "seq")
+GUARD_COLUMNS = ("entity", "epoch", "attempt", "fence", "owner")
+
+
+class Statements:
+    """SQL texts for one database; ``?`` stands as that database's driver wants it."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        locking = "" if link.is_sqlite else " FOR UPDATE"
+        joined = f"{self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)}"
+        both = f"SELECT {joined} FROM {ENTITY} e LEFT JOIN {WORK} w ON w.{self._q('entity')} = e.id"
+        self.load = self._sql(f"{both} WHERE e.machine = ? AND e.entity_id = ?")
+        self.load_row = self._sql(f"{both} WHERE e.id = ?")
+        self.lock_entity = self._sql(f"SELECT id FROM {ENTITY} WHERE machine = ? AND entity_id = ?{locking}")
+        self.joined = both
+        self._for_entities(link)
+        self._for_history()
+        self._for_work()
+        self.meta = self._sql(f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = ?")
+
+    def _for_entities(self, link: Link) -> None:
+        locking = "" if link.is_sqlite else " FOR UPDATE"
+        self.insert_entity = self._insert(ENTITY, NEW_ENTITY_COLUMNS) + (" RETURNING id" if link.is_postgres else "")
+        self.update_entity = self._update(ENTITY, ENTITY_COLUMNS, ("id", "revision"))
+        self.insert_work = self._insert(WORK, ("entity", *WORK_COLUMNS))
+        self.update_work = self._update(WORK, WORK_COLUMNS, ("entity",))
+        self.update_work_guarded = self._update(WORK, WORK_COLUMNS, GUARD_COLUMNS)
+        self.delete_work = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(('entity',))}")
+        self.delete_work_guarded = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}")
+        self.lock_work_guarded = self._sql(f"SELECT 1 FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}{locking}")
+
+    def _for_history(self) -> None:
+        self.insert_history = self._insert(HISTORY, HISTORY_COLUMNS)
+        self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
+        self.event_by_key = self._sql(f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))}")
+        self.history = self._sql(
+            f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h "
+            f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
+        )
+        self.token = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? AND seq = ?")
+
+    def _for_work(self) -> None:
+        self.claim = self._sql(
+            f"UPDATE {WORK} SET fence = fence + 1, {self._q('owner')} = ?, lease_until = ?, wake_at = ? "
+            f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
+            f"AND kind = 'job'"
+        )
+        self.heartbeat = self._sql(
+            f"UPDATE {WORK} SET lease_until = ?, wake_at = ?, progress = COALESCE(?, progress) "
+            f"WHERE {self._equal(GUARD_COLUMNS)}"
+        )
+        self.ring = self._sql(
+            f"UPDATE {WORK} SET dispatch = dispatch + 1, rung_at = ?, wake_at = ? WHERE entity = ? AND epoch = ? "
+            f"AND attempt = ? AND dispatch = ? AND {self._q('owner')} IS NULL AND held IS NULL"
+        )
+        self.let_go = self._sql(
+            f"UPDATE {WORK} SET {self._q('owner')} = NULL, lease_until = NULL, rung_at = NULL, progress = NULL, "
+            f"attempt = ?, dispatch = ?, wake_at = ? WHERE {self._equal(GUARD_COLUMNS)}"
+        )
+        self.due = self._sql(
+            f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
+            f"WHERE w.wake_at <= ? ORDER BY w.wake_at LIMIT ?"
+        )
+        self.wake_rung = self._sql(
+            f"UPDATE {WORK} SET wake_at = ? WHERE kind = 'job' AND rung_at IS NOT NULL AND held IS NULL "
+            f"AND {self._q('owner')} IS NULL AND wake_at > ?"
+        )
+        self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")
+
+    def _q(self, name: str) -> str:
+        return self._link.quoted(name)
+
+    def _columns(self, alias: str, names: Sequence[str]) -> str:
+        return ", ".join(f"{alias}.{self._q(name)}" for name in names)
+
+    def _equal(self, names: Sequence[str]) -> str:
+        return " AND ".join(f"{self._q(name)} = ?" for name in names)
+
+    def _insert(self, table: str, names: Sequence[str]) -> str:
+        columns = ", ".join(self._q(name) for name in names)
+        return self._sql(f"INSERT INTO {table} ({columns}) VALUES ({', '.join('?' * len(names))})")
+
+    def _update(self, table: str, names: Sequence[str], where: Sequence[str]) -> str:
+        columns = ", ".join(f"{self._q(name)} = ?" for name in names)
+        return self._sql(f"UPDATE {table} SET {columns} WHERE {self._equal(where)}")
+
+    def _sql(self, text: str) -> str:
+        return text.replace("?", self._link.mark)
+
+
+def entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
+    """The values of ENTITY_COLUMNS."""
+    return (
+        snapshot.state,
+        snapshot.phase,
+        snapshot.epoch,
+        snapshot.revision,
+        snapshot.seq,
+        snapshot.data_text,
+        snapshot.step,
+        snapshot.event_text,
+        snapshot.result_text,
+        snapshot.failure_text,
+        snapshot.fingerprint,
+        int(snapshot.paused),
+        snapshot.version,
+        snapshot.entered_at,
+        snapshot.updated_at,
+    )
+
+
+def work_values(work: Work) -> tuple[Any, ...]:
+    """The values of WORK_COLUMNS."""
+    return tuple(getattr(work, name) for name in WORK_COLUMNS)
+
+
+def snapshot_of(row: Sequence[Any]) -> Snapshot:
+    """The snapshot that a row of READ_ENTITY_COLUMNS and WORK_COLUMNS holds."""
+    found = dict(zip(READ_ENTITY_COLUMNS, row, strict=False))
+    return Snapshot(
+        row=found.pop("id"),
+        data_text=found.pop("data"),
+        event_text=found.pop("event"),
+        result_text=found.pop("result"),
+        failure_text=found.pop("failure"),
+        paused=bool(found.pop("paused")),
+        work=work_of(row[len(READ_ENTITY_COLUMNS) :]),
+        **found,
+    )
+
+
+def work_of(values: Sequence[Any]) -> Work | None:
+    """The work that values of WORK_COLUMNS hold; None where an entity has none."""
+    return None if values[0] is None else Work(**dict(zip(WORK_COLUMNS, values, strict=True)))

@@ -1,0 +1,82 @@
+"""``Store``: one database with its entities, work rows, listings and settings of its own."""
+
+from __future__ import annotations
+
+from fsmflow.clock import Clock
+from fsmflow.errors import ConfigurationError
+from fsmflow.settings import Settings
+from fsmflow.store import schema
+from fsmflow.store.entities import Entities
+from fsmflow.store.link import Link, open_database, open_sqlite
+from fsmflow.store.listing import Listing
+from fsmflow.store.statements import Statements
+from fsmflow.store.work import WorkRows
+
+
+class Store:
+    """Opened by ``open_store``."""
+
+    def __init__(self, link: Link) -> None:
+        statements = Statements(link)
+        self.link = link
+        self.clock = Clock(link.now)
+        self.entities = Entities(link, statements)
+        self.work = WorkRows(link, statements)
+        self.listing = Listing(link, statements)
+        self._meta_sql = statements.meta
+        self.installation = ""
+
+    def check(self) -> None:
+        """Make sure that the tables are there and are those of this release. Raises ConfigurationError."""
+        with self.link.understandable():
+            if not self.link.db.table_exists(schema.META):
+                raise ConfigurationError("the database has no tables of fsmflow yet; run 'fsmflow init' once")
+            found = {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation")}
+        version = int(found["schema"][0][0]) if found["schema"] else 0
+        if version != schema.SCHEMA_VERSION:
+            older = "older" if version < schema.SCHEMA_VERSION else "newer"
+            raise ConfigurationError(
+                f"the tables of fsmflow have version {version}, {older} than the {schema.SCHEMA_VERSION} of this "
+                f"release; {'run fsmflow init' if older == 'older' else 'upgrade fsmflow'}"
+            )
+        self.installation = str(found["installation"][0][0])
+
+    def create(self) -> None:
+        """Create or upgrade the tables. Safe to be run by several processes at once."""
+        with self.link.understandable():
+            schema.create(self.link.db)
+
+
+def open_store(settings: Settings) -> Store:
+    """The store of the settings, checked. The embedded database is made where it is not there yet.
+
+    Raises ConfigurationError: a URL or folder that cannot be used, a server that does not answer, missing tables.
+    """
+    store = Store(_link(settings))
+    if settings.database is None and settings.database_url is None:
+        store.create()
+    store.check()
+    return store
+
+
+def create_store(settings: Settings) -> Store:
+    """The store of the settings, its tables made or upgraded."""
+    store = Store(_link(settings))
+    store.create()
+    store.check()
+    return store
+
+
+def _link(settings: Settings) -> Link:
+    if settings.database is not None:
+        return Link(settings.database, own=False)
+    if settings.database_url is not None:
+        return Link(open_database(settings.database_url), own=True)
+    try:
+        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"the folder {settings.home} cannot be made ({error.strerror}); set FSMFLOW_HOME to one that can, "
+            f"or FSMFLOW_DATABASE_URL and FSMFLOW_REDIS_URL to servers"
+        ) from error
+    return Link(open_sqlite(settings.home.absolute() / "fsmflow.db"), own=True)

@@ -1,0 +1,144 @@
+"""Runs every check of fsmflow, in order: style, types, floors, and the tests with their coverage.
+
+    python scripts/test.py [--quick] [what pytest takes]
+
+The packages are installed into .venv first, and PostgreSQL and MariaDB are started for the tests (scripts/_servers.py).
+--quick does without these two. All checks run, whatever fails; the exit status is 1 if any did.
+"""
+
+import argparse
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from _bootstrap import ensure_venv
+
+if __name__ == "__main__":
+    ensure_venv("test")
+
+from _servers import MariaDB, Postgres, Server, databases
+
+ROOT = Path(__file__).resolve().parent.parent
+BIN = Path(sys.executable).parent
+ENDS_WITHIN_S = 60.0
+INTERRUPTED = 130
+KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
+CHECKS = {
+    "style": [sys.executable, "-m", "ruff", "check", "."],
+    "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
+    "types": [sys.executable, "-m", "mypy"],
+    "imports": [str(BIN / "lint-imports"), "--no-logo"],
+    "floors": [sys.executable, "scripts/floors.py"],
+}
+
+
+class Terminated(KeyboardInterrupt):
+    """Somebody asked this process alone to end."""
+
+
+def main() -> int:
+    options, pytest_arguments = _read_arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _terminated)
+    results: list[tuple[str, bool, float]] = []
+    try:
+        for name, command in CHECKS.items():
+            results.append(_check(name, command))
+        with _databases(options.quick) as environment:
+            results.append(_check("tests", _pytest(pytest_arguments, environment), environment))
+    except KeyboardInterrupt:
+        print("\ninterrupted", flush=True)
+        return INTERRUPTED
+    return _summary(results)
+
+
+def _read_arguments() -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(
+        description="Run every check of fsmflow, and its tests.",
+        epilog="Everything else is passed to pytest, and coverage is then not measured: test.py -k retry -x",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--quick", action="store_true", help="leave out the tests on PostgreSQL and MariaDB")
+    return parser.parse_known_args()
+
+
+def _pytest(arguments: list[str], environment: dict[str, str]) -> list[str]:
+    command = [sys.executable, "-m", "pytest", *arguments]
+    if arguments:
+        return command
+    command.append("--cov")
+    if any(kind.variable not in environment for kind in KINDS):
+        print("not every database is there: coverage is shown, its floor is not enforced", flush=True)
+        command.append("--cov-fail-under=0")
+    return command
+
+
+@contextlib.contextmanager
+def _databases(quick: bool) -> Iterator[dict[str, str]]:
+    """The environment of the tests; while it is open, so are the databases."""
+    environment = _environment()
+    if quick:
+        for kind in KINDS:
+            environment.pop(kind.variable, None)
+            print(f"{kind.label}: left out (--quick); its tests are skipped", flush=True)
+        yield environment
+    else:
+        with databases() as urls:
+            yield environment | urls
+
+
+def _check(name: str, command: list[str], environment: dict[str, str] | None = None) -> tuple[str, bool, float]:
+    print(f"\n== {name}: {' '.join(_shown(command))}", flush=True)
+    started = time.monotonic()
+    status = _run(command, environment or _environment())
+    return name, status == 0, time.monotonic() - started
+
+
+def _run(command: list[str], environment: dict[str, str]) -> int:
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        return process.wait()
+    except KeyboardInterrupt as interrupt:
+        # It has servers and workers of its own to end, so it is waited for. Ctrl-C at a terminal has reached it
+        # already, and a second one would keep it from that.
+        if isinstance(interrupt, Terminated) or not os.isatty(0):
+            process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired, KeyboardInterrupt):
+            process.wait(ENDS_WITHIN_S)
+        process.kill()
+        process.wait()
+        raise
+
+
+def _environment() -> dict[str, str]:
+    environment = dict(os.environ)
+    if os.environ.get("CI") or not sys.stdout.isatty():
+        environment.pop("FORCE_COLOR", None)
+        environment["NO_COLOR"] = "1"
+    return environment
+
+
+def _shown(command: list[str]) -> list[str]:
+    return [Path(part).name if os.path.isabs(part) else part for part in command]
+
+
+def _summary(results: list[tuple[str, bool, float]]) -> int:
+    print("\n== summary")
+    for name, passed, seconds in results:
+        print(f"{name:8} {'passed' if passed else 'FAILED'} {seconds:8.1f} s")
+    failed = [name for name, passed, _ in results if not passed]
+    print(f"FAILED: {', '.join(failed)}" if failed else "all checks passed", flush=True)
+    return 1 if failed else 0
+
+
+def _terminated(number: int, frame: object) -> None:
+    raise Terminated
+
+
+if __name__ == "__main__":
+    sys.exit(main())
