@@ -55,7 +55,7 @@ class Machine:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if not cls.states:
+        if cls.states is Machine.states:
             return
         cls._definition = definition = compile_machine(cls, Machine)
         cls.name = definition.name

@@ -42,6 +42,8 @@ class _Current:
         self.lock = threading.RLock()
         self.runtime: Runtime | None = None
         self.pid = 0
+        #: Runtimes of a parent process: kept, so that collecting them does not touch connections that are not ours.
+        self.inherited: list[Runtime] = []
 
 
 _current = _Current()
@@ -61,6 +63,18 @@ def current() -> Runtime:
         if runtime is None or runtime.settings is not settings or _current.pid != os.getpid():
             if settings.database is not None and _current.pid not in (0, os.getpid()):
                 settings.database.dispose()
+            close()
             runtime = Runtime(settings, open_store(settings))
             _current.runtime, _current.pid = runtime, os.getpid()
         return runtime
+
+
+def close() -> None:
+    """Let go of this process's connection to Redis and of this thread's to the database; the next use opens anew."""
+    with _current.lock:
+        runtime, _current.runtime = _current.runtime, None
+        if runtime is not None and _current.pid != os.getpid():
+            _current.inherited.append(runtime)
+        elif runtime is not None:
+            runtime.doorbell.forget()
+            runtime.store.link.forget_connection()

@@ -114,9 +114,6 @@ class Executor:
         self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))
         if self._runtime.store.link.roll_back_open_transaction():
             log.transaction_left_open(snapshot.address, spec.job_name)
-        if ended is None:
-            log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "was cancelled")
-            return
         rings, self._runtime.ring = self._runtime.ring, self._rings.extend
         try:
             self._settle(definition, view.snapshot, claim, ended)
@@ -179,8 +176,8 @@ class Executor:
 
 def run_job(
     definition: Definition, spec: StateSpec, view: JobView, limit: TimeLimit, elapsed_ms: Callable[[], int]
-) -> Settling | None:
-    """Run the job of a state; how the attempt ended, or None where the job saw that it is no longer wanted."""
+) -> Settling:
+    """Run the job of a state; how the attempt ended. Raises nothing."""
     claim = view.claim
     subject = subject_of(definition, view)
     try:
@@ -188,8 +185,6 @@ def run_job(
             result = _call(spec, subject)
         trigger, more = _read_result(spec, result)
         changes = view.changes(more)
-    except Cancelled:
-        return None
     except RetryAfter as error:
         return Postponed(claim=claim, duration_ms=elapsed_ms(), seconds=max(0.0, float(error.seconds)))
     except TimeUp as error:
@@ -197,7 +192,7 @@ def run_job(
         limit_s = (spec.limit_ms or 0) / 1000
         message = f"job {spec.job_name!r} ran longer than its limit of {limit_s:g} s"
         return _failed(view, Facts(kind=StepTimeout, message=message, traceback=_trace(error)), elapsed_ms())
-    except (Exception, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # noqa: BLE001 - it is recorded
+    except (Exception, Cancelled, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # noqa: BLE001 - it is recorded
         permanent = isinstance(error, (Fail, DataError))
         facts = Facts(kind=type(error), message=str(error), traceback=_trace(error), permanent=permanent)
         return _failed(view, facts, elapsed_ms())

@@ -24,6 +24,7 @@ _TICK_S: Final = 0.25
 _RENEW_S: Final = 5.0
 _SWEEP_S: Final = 1.0
 _MAX_RESPAWN_S: Final = 10.0
+_MAX_FAILED_STARTS: Final = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +79,14 @@ class Supervisor:
             self._wake.set()
             keeper.join()
             signal.set_wakeup_fd(-1)
-        return 1 if self._failed_starts and not self._signals else 0
+        return 1 if self._failed_starts >= _MAX_FAILED_STARTS else 0
 
     def _tick(self) -> bool:
         self._reap()
         self._obey()
+        if self._failed_starts >= _MAX_FAILED_STARTS:
+            log.stopping(f"{_MAX_FAILED_STARTS} worker processes in a row ended before they were ready")
+            return False
         if not self._signals:
             self._fill_up()
         elif not self._children:
@@ -97,7 +101,7 @@ class Supervisor:
         for child in [child for child in self._children if child.poll()]:
             self._children.remove(child)
             doing = child.doing()
-            if child.exit_status != 0 or doing is not None:
+            if doing is not None or (child.exit_status != 0 and not self._signals):
                 what = (
                     f"running a step of entity row {doing.row}"
                     if doing

@@ -43,7 +43,7 @@ class WorkerProcess:
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         threading.Thread(target=self._watch, daemon=True).start()
-        runtime = current()
+        runtime = self._runtime()
         runtime.machines.all()
         self._slot.write(Doing(state=IDLE))
         self._go.wait()
@@ -54,6 +54,19 @@ class WorkerProcess:
         if self._worker is not None:
             self._worker.leave()
         return 0
+
+    def _runtime(self) -> Runtime:
+        """The runtime, however long the database is away. Raises ConfigurationError for what waiting cannot mend."""
+        wait_s = 0.1
+        while True:
+            try:
+                return current()
+            except DatabaseUnavailable as error:
+                if self._stopping:
+                    raise
+                log.sweep_failed("connecting to the database", error)
+                clock.pause(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
 
     def _work(self, runtime: Runtime) -> None:
         executor = Executor(runtime, self._slot)

@@ -54,6 +54,8 @@ def open_database(url: str) -> Database:
         return PostgresqlDatabase(name, prefer_psycopg3=True, **{**defaults, **options})
     if scheme == "mysql":
         _need("pymysql", vars(peewee)["mysql"], "mysql", url)
+        if "passwd" in options:
+            options["password"] = options.pop("passwd")
         defaults = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS}
         return MySQLDatabase(name, **{**defaults, **options})
     raise ConfigurationError(

@@ -1,0 +1,126 @@
+"""How many steps a second: a chain of steps that do nothing, on fsmflow and on RQ's SimpleWorker, side by side.
+
+    python scripts/bench.py [--rounds 3] [--chains 300] [--workers 1] [--database postgresql://...]
+
+All chains are enqueued before the workers start. Steps per second are taken between the first tenth and the last
+twentieth of the steps, so that start-up and drain do not count. The rounds take turns, and the ratio is taken within
+each round, since machines are noisy. Redis and SQLite are the embedded ones unless FSMFLOW_REDIS_URL or --database
+say otherwise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from _bootstrap import ensure_venv
+
+if __name__ == "__main__":
+    ensure_venv("embedded")
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
+
+from redis import Redis
+from rq import Queue
+
+import fsmflow
+from _bench_jobs import STEPS, BenchChain, marks, rq_step
+from fsmflow.engine.runtime import current
+from fsmflow.settings import current as settings
+from fsmflow.store.store import create_store
+
+_PATIENCE_S = 300.0
+
+
+class Bench:
+    """One run: a home of its own, a Redis, and a folder for the marks."""
+
+    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+        self.folder = folder
+        self.options = options
+        database_url = options.database or f"sqlite:///{folder}/bench.db"
+        fsmflow.configure(database_url=database_url, home=folder, machines=["_bench_jobs"])
+        create_store(settings())
+        self.redis_url = current().doorbell.url()
+        self.environment = {
+            **os.environ,
+            "FSMFLOW_DATABASE_URL": database_url,
+            "FSMFLOW_REDIS_URL": self.redis_url,
+            "FSMFLOW_MACHINES": "_bench_jobs",
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")]),
+        }
+
+    def fsmflow(self, name: str) -> float:
+        """Steps per second of fsmflow."""
+        for number in range(self.options.chains):
+            BenchChain.start(f"{name}-{number}").trigger("go")
+        worker = [sys.executable, "-m", "fsmflow.cli", "worker", "--log-level", "WARNING"]
+        return self._measure(name, [[*worker, "--processes", str(self.options.workers)]])
+
+    def rq(self, name: str) -> float:
+        """Steps per second of RQ's SimpleWorker, nothing stored in SQL."""
+        with Redis.from_url(self.redis_url) as connection:
+            queue = Queue("bench", connection=connection)
+            for _ in range(self.options.chains):
+                queue.enqueue(rq_step, 0)
+        worker = [sys.executable, "-m", "rq.cli", "worker", "bench", "--url", self.redis_url, "--quiet"]
+        return self._measure(name, [[*worker, "--worker-class", "rq.SimpleWorker"]] * self.options.workers)
+
+    def _measure(self, name: str, commands: list[list[str]]) -> float:
+        path = self.folder / f"marks-{name}"
+        environment = {**self.environment, "BENCH_MARKS": str(path)}
+        log = (self.folder / f"log-{name}").open("wb")
+        workers = [subprocess.Popen(line, env=environment, stdout=log, stderr=log, cwd=ROOT) for line in commands]
+        wanted = self.options.chains * STEPS
+        deadline = time.monotonic() + _PATIENCE_S
+        try:
+            while path.stat().st_size // 8 < wanted if path.exists() else True:
+                if time.monotonic() > deadline or any(worker.poll() for worker in workers):
+                    raise SystemExit(f"{name} did not arrive: {Path(log.name).read_text()[-2000:]}")
+                time.sleep(0.02)
+        finally:
+            for worker in workers:
+                worker.send_signal(signal.SIGTERM)
+            for worker in workers:
+                worker.wait()
+            log.close()
+        moments = marks(path)
+        first, last = moments[len(moments) // 10], moments[len(moments) * 19 // 20]
+        return len(moments) * 0.85 / (last - first)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--chains", type=int, default=300)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--database", help="a database URL; a SQLite file of its own if not given")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
+        bench = Bench(Path(folder), options)
+        ratios = [_round(bench, number) for number in range(options.rounds)]
+    low, high = min(ratios), max(ratios)
+    print(f"fsmflow / SimpleWorker: {statistics.median(ratios):.2f} (from {low:.2f} to {high:.2f})")
+    return 0
+
+
+def _round(bench: Bench, number: int) -> float:
+    kinds: list[tuple[str, Callable[[str], float]]] = [("fsmflow", bench.fsmflow), ("SimpleWorker", bench.rq)]
+    measured = {kind: run(f"{kind}-{number}") for kind, run in (kinds if number % 2 else reversed(kinds))}
+    ratio = measured["fsmflow"] / measured["SimpleWorker"]
+    rates = "   ".join(f"{kind} {rate:7.0f} steps/s" for kind, rate in sorted(measured.items()))
+    print(f"round {number + 1}: {rates}   ratio {ratio:.2f}", flush=True)
+    return ratio
+
+
+if __name__ == "__main__":
+    sys.exit(main())

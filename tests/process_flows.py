@@ -1,0 +1,122 @@
+"""Machines whose jobs misbehave in every way that a worker process must survive."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+from fsmflow import Machine, Retry, State
+
+
+def folder() -> Path:
+    """Where this test's effects and gates are."""
+    return Path(os.environ["EFFECTS"])
+
+
+def leave_effect(machine: Machine) -> None:
+    """One line a run, whole also when several processes write."""
+    line = {"entity_id": machine.entity_id, "state": machine.state, "attempt": machine.attempt}
+    line |= {"key": machine.idempotency_key, "pid": os.getpid(), "at": time.time()}
+    with (folder() / "effects").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.write(json.dumps(line) + "\n")
+
+
+def wait_at(gate: str) -> None:
+    """Stay in the job until the test opens the gate."""
+    while not (folder() / gate).exists():
+        time.sleep(0.005)
+
+
+class Chain(Machine):
+    """Three steps; the second does what its data says."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("one", job="plain"),
+        State("two", job="eventful"),
+        State("three", job="plain"),
+        State("finished", final=True),
+    ]
+    transitions = [
+        ["go", "new", "one"],
+        ["done", "one", "two"],
+        ["done", "two", "three", "may_leave_two"],
+        ["done", "three", "finished"],
+        {"trigger": "note", "source": "*", "dest": None, "before": "take_note"},
+    ]
+
+    def plain(self) -> dict[str, int]:
+        leave_effect(self)
+        return {self.state: self.attempt or 0}
+
+    def eventful(self) -> dict[str, int]:
+        leave_effect(self)
+        if self.data.get("saves"):
+            self.data["saved"] = True
+            self.save()
+        if self.data.get("gate"):
+            wait_at(self.data["gate"])
+        if self.data.get("dies"):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.data.get("child"):
+            child = subprocess.Popen(["sleep", "600"])
+            (folder() / "child").write_text(str(child.pid))
+            child.wait()
+        return {"two": self.attempt or 0}
+
+    def may_leave_two(self) -> bool:
+        return not self.data.get("guarded") or (folder() / "mended").exists()
+
+    def take_note(self) -> None:
+        self.data["note"] = self.event.payload["text"]
+
+
+class Slow(Machine):
+    """Jobs that do not end in time, each in another way."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("working", job="overrun", timeout=0.5),
+        State("finished", final=True),
+    ]
+    transitions = [["go", "new", "working"], ["done", "working", "finished"]]
+
+    def overrun(self) -> None:
+        leave_effect(self)
+        how = self.data.get("how")
+        if how == "sleeps":
+            time.sleep(600)
+        elif how == "swallows":
+            while True:
+                try:
+                    time.sleep(600)
+                except BaseException:  # noqa: BLE001 - that is what it is here for
+                    continue
+        elif how == "holds the GIL":
+            sum(itertools.repeat(1, 10**12))
+
+
+class Flaky(Machine):
+    """Fails as often as its data says, then works."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("working", job="work", retry=Retry(max=2, interval=0.05, jitter=0), queue="slow"),
+        State("finished", final=True),
+    ]
+    transitions = [["go", "new", "working"], ["done", "working", "finished"]]
+
+    def work(self) -> None:
+        leave_effect(self)
+        if (self.attempt or 0) <= self.data["fails"]:
+            raise ConnectionError("the gateway does not answer")
