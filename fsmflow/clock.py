@@ -7,7 +7,10 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
+from fsmflow.errors import FsmflowError
+
 _REMEASURE_S = 60.0
+_NEVER = float("-inf")
 
 
 class Clock:
@@ -21,18 +24,30 @@ class Clock:
         self._measure = measure
         self._lock = threading.Lock()
         self._offset_ms = 0.0
-        self._measured_at = float("-inf")
+        self._measured_at = _NEVER
 
     def now(self) -> int:
         """UTC now, in milliseconds."""
-        monotonic = time.monotonic()
-        if monotonic - self._measured_at > _REMEASURE_S and self._lock.acquire(blocking=False):
-            try:
-                self._offset_ms = self._measure() - time.monotonic() * 1000
-                self._measured_at = time.monotonic()
-            finally:
-                self._lock.release()
+        if time.monotonic() - self._measured_at > _REMEASURE_S:
+            self._measure_again()
         return int(time.monotonic() * 1000 + self._offset_ms)
+
+    def _measure_again(self) -> None:
+        """The first measurement is waited for, and raises where it fails; a later one that fails leaves the offset."""
+        is_first = self._measured_at == _NEVER
+        if not self._lock.acquire(blocking=is_first):
+            return
+        try:
+            if is_first and self._measured_at != _NEVER:
+                return
+            self._offset_ms = self._measure() - time.monotonic() * 1000
+            self._measured_at = time.monotonic()
+        except FsmflowError:
+            if is_first:
+                raise
+            self._measured_at = time.monotonic()
+        finally:
+            self._lock.release()
 
 
 def local_now() -> int:

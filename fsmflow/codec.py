@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from fsmflow.errors import DataError
+from fsmflow.errors import DataError, shown
+
+Number = TypeVar("Number", float, Decimal)
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
@@ -35,7 +37,8 @@ def encode(value: Any, *, what: str = "data", limit: int = MAX_BYTES) -> str:
         text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
         size = len(text.encode())
     except ValueError as error:
-        raise DataError(f"{what} cannot be stored: {error}") from error
+        where = next(_unwritable(value, what), what)
+        raise DataError(f"{where} cannot be stored: {error}") from error
     if size > limit:
         raise DataError(
             f"{what} has {size:,} bytes; {limit:,} are allowed. Keep large things elsewhere and their key here"
@@ -78,7 +81,7 @@ def _plain_mapping(value: Mapping[Any, Any], where: str, depth: int) -> dict[str
     plain: dict[str, Any] = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            raise DataError(f"{where} has the key {key!r} ({type(key).__name__}); keys are text")
+            raise DataError(f"{where} has the key {shown(key)} ({type(key).__name__}); keys are text")
         plain[str.__str__(key)] = _plain(item, f"{where}[{key!r}]", depth - 1)
     if len(plain) == 1 and next(iter(plain)) in _READERS:
         return {"$dict": list(plain.items())}
@@ -90,8 +93,8 @@ def _plain_scalar(value: Any, where: str) -> Any:
         return {"$datetime": value.isoformat()}
     if isinstance(value, date):
         return {"$date": value.isoformat()}
-    if isinstance(value, Decimal) and value.is_finite():
-        return {"$decimal": str(value)}
+    if isinstance(value, Decimal):
+        return {"$decimal": str(_finite(value, where))}
     if isinstance(value, UUID):
         return {"$uuid": str(value)}
     if isinstance(value, str):
@@ -101,12 +104,29 @@ def _plain_scalar(value: Any, where: str) -> Any:
     if isinstance(value, float):
         return _finite(float(value), where)
     raise DataError(
-        f"{where} is {value!r:.80} ({type(value).__name__}), which cannot be stored; "
+        f"{where} is {shown(value)} ({type(value).__name__}), which cannot be stored; "
         f"data holds JSON, datetime, date, Decimal and UUID"
     )
 
 
-def _finite(value: float, where: str) -> float:
-    if math.isfinite(value):
+def _finite(value: Number, where: str) -> Number:
+    finite = value.is_finite() if isinstance(value, Decimal) else math.isfinite(value)
+    if finite:
         return value
     raise DataError(f"{where} is {value!r}; only finite numbers can be stored")
+
+
+def _unwritable(value: Any, where: str) -> Iterator[str]:
+    """The places of what has no text: lone surrogates, and numbers with more digits than Python writes out."""
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            yield from _unwritable(key, f"the key {shown(key)} of {where}")
+            yield from _unwritable(item, f"{where}[{key!r}]")
+    elif isinstance(value, (list, tuple)):
+        for index, item in enumerate(value):
+            yield from _unwritable(item, f"{where}[{index}]")
+    elif isinstance(value, (str, int)):
+        try:
+            json.dumps(value, ensure_ascii=False).encode()
+        except ValueError:
+            yield where

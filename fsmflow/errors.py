@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+#: The longest duration that is accepted anywhere, in seconds: about 317 years.
+MAX_DURATION_S = 10**10
+_MAX_SHOWN = 80
 
 
 class FsmflowError(Exception):
@@ -23,6 +29,10 @@ class DatabaseUnavailable(ConfigurationError):
     def __init__(self, message: str, *, in_doubt: bool = False) -> None:
         self.in_doubt = in_doubt
         super().__init__(message)
+
+
+class RedisUnavailable(ConfigurationError):
+    """Redis cannot be used: a URL that is wrong, or an embedded server that cannot be started."""
 
 
 class DefinitionError(FsmflowError):
@@ -145,11 +155,18 @@ class Fail(FsmflowError):
 
 
 class RetryAfter(FsmflowError):
-    """Raised by a job that cannot go on yet: run it again after so many seconds. It is no failure."""
+    """Raised by a job that cannot go on yet: run it again after so many seconds, or a timedelta. It is no failure.
 
-    def __init__(self, seconds: float, message: str = "") -> None:
-        self.seconds = seconds
-        super().__init__(message or f"run again in {seconds:g} s")
+    A time that is past already means at once. Raises DataError for what is no duration.
+    """
+
+    def __init__(self, seconds: float | timedelta, message: str = "") -> None:
+        if isinstance(seconds, timedelta):
+            seconds = seconds.total_seconds()
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or not _is_moderate(seconds):
+            raise DataError(f"RetryAfter({shown(seconds)}): it takes seconds or a timedelta")
+        self.seconds = float(max(0, seconds))
+        super().__init__(message or f"run again in {self.seconds:g} s")
 
 
 class StepTimeout(FsmflowError):
@@ -167,7 +184,28 @@ class Cancelled(BaseException):
     """
 
 
-def did_you_mean(wrong: str, known: Iterable[str]) -> str:
+def did_you_mean(wrong: object, known: Iterable[str]) -> str:
     """``"; did you mean 'x'?"`` for the nearest of ``known``, or nothing where none is near."""
-    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6)
+    near = difflib.get_close_matches(wrong, list(known), n=1, cutoff=0.6) if isinstance(wrong, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def shown(value: object) -> str:
+    """``value`` as a message shows it: its repr, clipped. Never raises: a number may be too long to be written out."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - a message about a wrong value must not fail on the value
+        text = f"<{type(value).__name__}>"
+    return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def told(error: BaseException) -> str:
+    """The message of an error, whatever its class made of ``__str__``."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - it is the user's class, and the error itself must not get lost
+        return "(its message cannot be shown)"
+
+
+def _is_moderate(seconds: float) -> bool:
+    return seconds <= MAX_DURATION_S and not math.isnan(seconds)

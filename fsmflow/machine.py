@@ -87,6 +87,8 @@ class Machine:
             raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
         if data is not None and not isinstance(data, Mapping):
             raise DataError(f"data is {data!r:.80}; it is a mapping of names to values")
+        if "state" in fields:
+            raise DataError("start(state=...) is not available in this release; give a field of that name in data")
         if key is not None:
             checked_text(key, "key")
         definition = cls._compiled()

@@ -80,7 +80,7 @@ class Supervisor:
         self.log_path = world.folder / f"supervisor-{len(world.supervisors)}.log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "/tmp/sup_cli.py", *arguments],
+                [sys.executable, "-m", "fsmflow.cli", *arguments],
                 env=world.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from fsmflow.decision.records import Actor, checked_text
-from fsmflow.errors import DataError
+from fsmflow.decision.records import MAX_TEXT, Actor, checked_text
+from fsmflow.errors import DataError, shown
 
 
 def checked_id(entity_id: object) -> str:
     """An entity's id as text: 1 to 200 characters, no control characters, no ``/``. Raises DataError."""
     if isinstance(entity_id, bool) or not isinstance(entity_id, (str, int, UUID)):
-        raise DataError(f"the id {entity_id!r:.80} is neither text, a whole number nor a UUID")
-    text = checked_text(str(entity_id), "the id")
+        raise DataError(f"the id {shown(entity_id)} is neither text, a whole number nor a UUID")
+    if isinstance(entity_id, int):
+        if abs(entity_id) >= 10**MAX_TEXT:
+            raise DataError(f"the id has more than {MAX_TEXT} digits; {MAX_TEXT} are allowed")
+        entity_id = int(entity_id)
+    text = checked_text(entity_id if isinstance(entity_id, str) else str(entity_id), "the id")
     if "/" in text:
         raise DataError(f"the id {text!r} has a '/', which only ids that fsmflow makes may have")
     return text

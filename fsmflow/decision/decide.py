@@ -21,8 +21,8 @@ from fsmflow.decision.events import (
     TimerFired,
     Triggered,
 )
-from fsmflow.decision.moving import Mover, hold, release
-from fsmflow.decision.records import Actor, Commit, Event, Snapshot
+from fsmflow.decision.moving import Mover, Refused, hold, release
+from fsmflow.decision.records import TIMER, Actor, Commit, Event, Snapshot
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.definition.firing import Firing, would_fire
 from fsmflow.definition.model import Definition
@@ -96,7 +96,7 @@ def allowed_triggers(definition: Definition, snapshot: Snapshot, actor: Actor | 
         return []
     allowed = []
     for trigger in definition.outgoing[snapshot.state]:
-        if _belongs_to_engine(definition, snapshot.state, trigger):
+        if _belongs_to_engine(definition, snapshot, trigger):
             continue
         roles = actor.roles if actor else frozenset()
         firing = Firing(snapshot.address, snapshot.state, roles, actor.name if actor else None)
@@ -113,7 +113,7 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
             snapshot.address,
             f"it was seen at epoch {happening.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
         )
-    if _belongs_to_engine(definition, snapshot.state, trigger):
+    if _belongs_to_engine(definition, snapshot, trigger):
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
     event = mover.event(trigger, happening.payload, happening.actor)
     try:
@@ -126,16 +126,17 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
             reason=happening.reason,
             key=happening.key,
         )
-    except TransitionNotAllowed as refused:
-        if mover.entries or refused.trigger != trigger or refused.address != snapshot.address:
-            raise
+    except Refused as refused:
         known = any(trigger in triggers for triggers in definition.outgoing.values())
         hint = did_you_mean(trigger, [name for names in definition.outgoing.values() for name in names])
         why = None if known else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"
         raise _refused(mover, happening, why=why, refusals=refused.refusals) from None
-    if trigger == RETRY and snapshot.result_text and not happening.new_key:
+    reentered = (
+        mover.after.epoch != snapshot.epoch and mover.after.state == definition.states[snapshot.state].failed_from
+    )
+    if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
         last = snapshot.failure
-        settling.accept_kept(mover, set(happening.patch), last.attempts if last else None)
+        settling.accept_kept(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
 
 
 def _refused(
@@ -148,15 +149,18 @@ def _refused(
     )
 
 
-def _belongs_to_engine(definition: Definition, state: str, trigger: str) -> bool:
-    timer = definition.states[state].timer
-    return trigger in ENGINE_TRIGGERS or (trigger == TIMEOUT and timer is not None and timer.trigger == TIMEOUT)
+def _belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:
+    if trigger != TIMEOUT:
+        return trigger in ENGINE_TRIGGERS
+    timer, work = definition.states[snapshot.state].timer, snapshot.work
+    return timer is not None and timer.trigger == TIMEOUT and work is not None and work.kind == TIMER
 
 
 def _timer_fired(mover: Mover, happening: TimerFired) -> None:
     snapshot = mover.before
     timer = mover.definition.states[snapshot.state].timer
-    if timer is None or snapshot.work is None:
+    work = snapshot.work
+    if timer is None or work is None or work.kind != TIMER or work.held is not None:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
     mover.after = replace(snapshot, work=None)
     event = mover.event(timer.trigger)

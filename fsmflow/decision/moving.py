@@ -7,6 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
+from fsmflow.decision.events import Facts
+from fsmflow.decision.failing import describe
 from fsmflow.decision.records import (
     FAR_FUTURE_MS,
     GRACE_MS,
@@ -24,7 +26,11 @@ from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
 from fsmflow.definition.names import RETRY
-from fsmflow.errors import TransitionNotAllowed
+from fsmflow.errors import Fail, TransitionNotAllowed
+
+
+class Refused(TransitionNotAllowed):
+    """No transition accepts the trigger. Told apart from what a callback raises that fires something itself."""
 
 
 class Mover:
@@ -54,7 +60,7 @@ class Mover:
     ) -> None:
         """Fire a trigger and take the entity where it leads.
 
-        Raises TransitionNotAllowed, without ``allowed``, where no transition accepts it; NotPermitted; DataError.
+        Raises Refused, without ``allowed``, where no transition accepts it; NotPermitted; DataError.
         """
         source = self.after
         roles = None if by_engine else actor.roles if actor else frozenset()
@@ -62,8 +68,8 @@ class Mover:
         view = DecisionView(self.definition, source, firing, event, data, failure or source.failure)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
-            raise TransitionNotAllowed(source.address, source.state, trigger, refusals=firing.refusals)
-        dest = firing.fired.dest
+            raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
+        trigger, dest = firing.fired.trigger, firing.fired.dest
         self.after = replace(source, data_text=codec.encode(view.data))
         if dest is None:
             self.note(
@@ -90,22 +96,37 @@ class Mover:
         source = self.after
         spec = self.definition.states[dest]
         epoch = source.epoch + 1
-        keeps_step = spec.is_failed or (continues and not new_key)
+        rests = spec.is_failed and spec.failed_from == source.state
         last = source.failure if continues else None
+        if not spec.is_failed:
+            failure = None
+        elif failure is None:
+            failure = self._told_to_fail(event, spec)
         self.after = replace(
             source,
             state=dest,
             phase=spec.phase,
             epoch=epoch,
-            step=source.step if keeps_step else epoch,
-            event_text=source.event_text if spec.is_failed or continues else event.to_text(),
+            step=source.step if rests or (continues and not new_key) else epoch,
+            event_text=source.event_text if rests or continues else event.to_text(),
             result_text=None,
-            failure_text=failure.to_text() if spec.is_failed and failure else None,
-            fingerprint=failure.fingerprint if spec.is_failed and failure else None,
+            failure_text=failure.to_text() if failure else None,
+            fingerprint=failure.fingerprint if failure else None,
             entered_at=self.now,
         )
         work = self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1)
         self.after = replace(self.after, work=work)
+
+    def _told_to_fail(self, event: Event, spec: StateSpec) -> Failure:
+        """Why an entity rests in ``failed_from_X`` that a transition of the user's own led there: what counts the
+        attempts so far, and shows it among the failures."""
+        source = self.after
+        work = source.work if spec.failed_from == source.state else None
+        failure = source.failure or describe(
+            Facts(kind=Fail, message=f"{event.trigger!r} led here from {source.state!r}"), source, self.now
+        )
+        runs = 0 if work is None else work.attempt if work.owner is not None else work.attempt - 1
+        return replace(failure, state=spec.failed_from or spec.name, attempts=runs, permanent=True)
 
     def _work_for(self, spec: StateSpec, subject: Any, *, attempt: int) -> Work | None:
         fence = self.before.work.fence if self.before.work else 0

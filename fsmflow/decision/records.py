@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from fsmflow import clock, codec
-from fsmflow.errors import DataError
+from fsmflow.errors import DataError, shown
 
 #: ``work.wake_at`` of what is held.
 FAR_FUTURE_MS: Final = 2**52
@@ -32,7 +33,10 @@ class Actor:
 
     def __init__(self, name: str, roles: Iterable[str] = ()) -> None:
         object.__setattr__(self, "name", checked_text(name, "actor"))
-        object.__setattr__(self, "roles", frozenset([roles] if isinstance(roles, str) else roles))
+        names = [roles] if isinstance(roles, str) else list(roles) if isinstance(roles, Iterable) else [roles]
+        if not all(isinstance(role, str) for role in names):
+            raise DataError(f"the roles of actor {name!r} are {shown(roles)}; they are names")
+        object.__setattr__(self, "roles", frozenset(names))
 
 
 class Outcome:
@@ -223,7 +227,8 @@ class Commit:
 def checked_text(text: object, what: str, *, limit: int = MAX_TEXT) -> str:
     """``text``, where it can stand as an id, a key or a name. Raises DataError."""
     if not isinstance(text, str):
-        raise DataError(f"{what} is {text!r}; it must be text")
+        raise DataError(f"{what} is {shown(text)}; it must be text")
+    text = str.__str__(text)
     if not text:
         raise DataError(f"{what} is empty")
     if len(text) > limit:
@@ -237,7 +242,6 @@ def checked_reason(reason: str | None) -> str | None:
     """A reason as it may be stored: text of at most 8 KB, line breaks allowed. Raises DataError."""
     if reason is None or reason == "":
         return None
-    checked_text(
-        reason.replace("\n", " ").replace("\t", " ") if isinstance(reason, str) else reason, "reason", limit=MAX_REASON
-    )
+    in_one_line = re.sub(r"[\r\n\t]", " ", reason) if isinstance(reason, str) else reason
+    checked_text(in_one_line, "reason", limit=MAX_REASON)
     return reason

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import zlib
 from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
 from fsmflow.decision.events import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
-from fsmflow.decision.moving import Mover, hold
-from fsmflow.decision.records import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, Event, Failure, Snapshot, Work
+from fsmflow.decision.failing import clip, describe
+from fsmflow.decision.moving import Mover, Refused, hold
+from fsmflow.decision.records import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, Event, Failure, Work
 from fsmflow.definition.names import DONE, FAIL, RETRY, failed_from
-from fsmflow.errors import DataError, RetryAfter, TransitionNotAllowed, WorkerLost
+from fsmflow.errors import MAX_DURATION_S, DataError, FsmflowError, RetryAfter, TransitionNotAllowed, WorkerLost, told
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
-_VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
+MAX_NOTE = 1_000
+
+
+class LeadsNowhere(FsmflowError):
+    """A job returned, and the transition that took its result is internal."""
 
 
 def returned(mover: Mover, happening: Returned) -> None:
@@ -25,31 +28,31 @@ def returned(mover: Mover, happening: Returned) -> None:
     try:
         trial = Mover(mover.definition, mover.after, mover.now)
         _accept(trial, happening.trigger, happening.changes, attempt=happening.claim.attempt, duration=duration)
-    except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
-        facts = Facts(kind=type(error), message=_rejection(happening.trigger, error), permanent=True)
-        failure = describe(facts, mover.after, mover.now)
+    except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        kept = _kept(happening.trigger, happening.changes)
+        message = _rejection(happening.trigger, error, kept=kept is not None)
+        kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
+        failure = describe(Facts(kind=kind, message=message, permanent=True), mover.after, mover.now)
         _rest(mover, failure, duration=duration, attempt=happening.claim.attempt)
-        mover.after = replace(mover.after, result_text=_kept(happening.trigger, happening.changes))
+        mover.after = replace(mover.after, result_text=kept)
         return
     mover.after = trial.after
     mover.entries += trial.entries
 
 
-def accept_kept(mover: Mover, patch_keys: set[str], attempts: int | None) -> bool:
-    """After a retry: decide again from the result that was kept. False, and nothing done, if it is still refused."""
-    kept = codec.decode(mover.before.result_text or "null")
-    if kept is None:
-        return False
+def accept_kept(mover: Mover, result_text: str, patch_keys: set[str], attempts: int | None) -> None:
+    """After a retry: decide again from the result that was kept. Nothing is done where it is still refused: the job,
+    which the retry has planned, runs again."""
+    kept = codec.decode(result_text)
     changed = {key: value for key, value in kept["changed"].items() if key not in patch_keys}
     changes = Changes(changed=changed, removed=tuple(key for key in kept["removed"] if key not in patch_keys))
     trial = Mover(mover.definition, mover.after, mover.now)
     try:
         _accept(trial, kept["trigger"], changes, attempt=attempts, duration=None)
-    except Exception:  # noqa: BLE001 - still refused, for whatever reason: the job runs again
-        return False
+    except Exception:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        return
     mover.after = trial.after
     mover.entries += trial.entries
-    return True
 
 
 def _accept(mover: Mover, trigger: str, changes: Changes, *, attempt: int | None, duration: float | None) -> None:
@@ -60,11 +63,9 @@ def _accept(mover: Mover, trigger: str, changes: Changes, *, attempt: int | None
     event = mover.event(trigger)
     mover.fire(trigger, data=data, event=event, by_engine=True, attempt=attempt, duration=duration)
     if mover.after.epoch == before.epoch:
-        raise TransitionNotAllowed(
-            before.address,
-            before.state,
-            trigger,
-            why="it is internal, and a job that has returned must lead somewhere; name a dest, or '=' to run it again",
+        raise LeadsNowhere(
+            f"{trigger!r} is internal from {before.state!r}, and a job that has returned must lead somewhere; name a "
+            f"dest, or '=' to run it again"
         )
 
 
@@ -111,7 +112,8 @@ def postponed(mover: Mover, happening: Postponed) -> None:
         facts = Facts(kind=RetryAfter, message=message, permanent=True)
         give_up(mover, describe(facts, mover.after, mover.now), duration=_seconds(happening.duration_ms))
         return
-    _run_again(mover, replace(work, postponed=work.postponed + 1), after_ms=clock.to_ms(happening.seconds))
+    wait = clock.to_ms(min(happening.seconds, MAX_DURATION_S))
+    _run_again(mover, replace(work, postponed=work.postponed + 1), after_ms=wait)
     mover.after = replace(mover.after, updated_at=mover.now)
 
 
@@ -137,27 +139,12 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None) -> None:
             attempt=attempt,
             duration=duration,
         )
-    except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
-        reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {error}"[:MAX_RESULT_BYTES]
-        _rest(mover, failure, duration=duration, attempt=attempt, reason=reason[:1000])
+    except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {told(error)[:MAX_NOTE]}"
+        _rest(mover, failure, duration=duration, attempt=attempt, reason=clip(reason, MAX_NOTE))
         return
     mover.after = trial.after
     mover.entries += trial.entries
-
-
-def describe(facts: Facts, snapshot: Snapshot, now: int) -> Failure:
-    """The failure that is recorded for an error in the state that the entity is in."""
-    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_VARYING.sub('*', facts.message)[:200]}"
-    return Failure(
-        error_type=facts.error_type,
-        message=_clip(facts.message, 2_000),
-        traceback=_clip(facts.traceback, 8_000),
-        state=snapshot.state,
-        attempts=snapshot.work.attempt if snapshot.work else 1,
-        at=clock.to_datetime(now),
-        fingerprint=hashlib.sha256(kind.encode("utf-8", "replace")).hexdigest()[:12],
-        permanent=facts.permanent,
-    )
 
 
 def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
@@ -189,14 +176,16 @@ def _kept(trigger: str, changes: Changes) -> str | None:
         return None
 
 
-def _rejection(trigger: str, error: Exception) -> str:
-    if isinstance(error, TransitionNotAllowed):
-        reasons = "; ".join(error.refusals) or "no transition takes it"
-        told = str(error) if not error.refusals and "internal" in str(error) else f"nothing accepts it: {reasons}"
+def _rejection(trigger: str, error: BaseException, *, kept: bool) -> str:
+    if isinstance(error, Refused):
+        reason = f"nothing accepts it: {'; '.join(error.refusals) or 'no transition takes it'}"
+    elif isinstance(error, LeadsNowhere):
+        reason = told(error)
     else:
-        told = f"deciding it raised {type(error).__name__}: {error}"
+        reason = f"deciding it raised {type(error).__name__}: {told(error)}"
     what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"
-    return f"{what}, but {told}. The result is kept; retry decides again from it"
+    then = "The result is kept; retry decides again from it" if kept else "It cannot be kept; retry runs the job again"
+    return f"{what}, but {reason}. {then}"
 
 
 def _work(mover: Mover) -> Work:
@@ -208,8 +197,3 @@ def _work(mover: Mover) -> Work:
 
 def _seconds(duration_ms: int | None) -> float | None:
     return None if duration_ms is None else duration_ms / 1000
-
-
-def _clip(text: str, limit: int) -> str:
-    text = text.encode("utf-8", "replace").decode()
-    return text if len(text) <= limit else "..." + text[-limit:]

@@ -8,15 +8,19 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fsmflow.definition.model import Bound
-from fsmflow.errors import did_you_mean
+from fsmflow.definition.parse import plain_name
+from fsmflow.errors import did_you_mean, shown, told
 
 
 class Binder:
-    """Resolves what one class refers to; collects a fault for each reference that is wrong."""
+    """Resolves what one class refers to; collects a fault for each reference that is wrong.
 
-    def __init__(self, owner: type, base_names: frozenset[str], faults: list[str]) -> None:
+    ``taken``: the names of Machine itself, which are no guards, callbacks or jobs.
+    """
+
+    def __init__(self, owner: type, taken: frozenset[str], faults: list[str]) -> None:
         self._owner = owner
-        self._base_names = base_names
+        self._taken = taken
         self._faults = faults
 
     def callbacks(self, refs: Any, role: str, where: str) -> tuple[Bound, ...]:
@@ -32,30 +36,29 @@ class Binder:
         function, is_method, bound = found
         fault = _signature_fault(function, is_method) or _kind_fault(function, role, may_be_async)
         if fault:
-            self._faults.append(f"{where}: {role} {ref_name(ref)!r} {fault}")
+            self._faults.append(f"{where}: {role} {shown(ref_name(ref))} {fault}")
             return None
         return bound
 
     def _find(self, ref: Any, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
         if isinstance(ref, str):
-            if ref.isidentifier():
-                return self._method(ref, role, where)
-            return self._dotted(ref, role, where)
+            name = plain_name(ref)
+            return self._dotted(name, role, where) if "." in name else self._method(name, role, where)
         if callable(ref):
             return ref, False, ref
-        self._faults.append(f"{where}: {role} {ref!r} is neither a name nor a function")
+        self._faults.append(f"{where}: {role} {shown(ref)} is neither a name nor a function")
         return None
 
     def _method(self, name: str, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
-        try:
-            attribute = inspect.getattr_static(self._owner, name)
-        except AttributeError:
+        found = [kind.__dict__[name] for kind in self._owner.__mro__ if name in kind.__dict__]
+        if not found:
             hint = did_you_mean(name, self._method_names())
-            self._faults.append(f"{where}: there is no method {name!r} for {role}{hint}")
+            self._faults.append(f"{where}: there is no method {shown(name)} for {role}{hint}")
             return None
-        if name in self._base_names:
+        if name in self._taken or name.startswith("__"):
             self._faults.append(f"{where}: {role} {name!r} is a name of Machine itself; choose another")
             return None
+        attribute = found[0]
         if isinstance(attribute, property) and attribute.fget is not None:
             return attribute.fget, True, attribute.fget
         if isinstance(attribute, (staticmethod, classmethod)):
@@ -64,24 +67,30 @@ class Binder:
                 return attribute.__func__, True, lambda machine: function()
             return function, False, function
         if not callable(attribute):
-            self._faults.append(f"{where}: {role} {name!r} is {attribute!r}, not a method")
+            self._faults.append(f"{where}: {role} {name!r} is {shown(attribute)}, not a method")
             return None
         return attribute, True, attribute
 
     def _dotted(self, path: str, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
         module_name, _, name = path.rpartition(".")
         try:
-            function = getattr(importlib.import_module(module_name), name)
-        except (ImportError, AttributeError, ValueError, TypeError) as error:
-            self._faults.append(f"{where}: {role} {path!r} cannot be imported: {error}")
+            module = importlib.import_module(module_name)
+            function = getattr(module, name, None)
+        except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise whatever it likes
+            reason = f"{type(error).__name__}: {told(error)}"
+            self._faults.append(f"{where}: {role} {shown(path)} cannot be imported: {reason}")
+            return None
+        if function is None:
+            hint = did_you_mean(name, dir(module))
+            self._faults.append(f"{where}: {role} {shown(path)}: module {module_name!r} has no {name!r}{hint}")
             return None
         if not callable(function):
-            self._faults.append(f"{where}: {role} {path!r} is {function!r}, not a function")
+            self._faults.append(f"{where}: {role} {shown(path)} is {shown(function)}, not a function")
             return None
         return function, False, function
 
     def _method_names(self) -> list[str]:
-        return [name for name in dir(self._owner) if not name.startswith("__") and name not in self._base_names]
+        return [name for name in dir(self._owner) if not name.startswith("__") and name not in self._taken]
 
 
 def as_list(refs: Any) -> list[Any]:
@@ -95,7 +104,8 @@ def as_list(refs: Any) -> list[Any]:
 
 def ref_name(ref: Any) -> str:
     """How a reference is called in messages, diagrams and refusals."""
-    return ref if isinstance(ref, str) else getattr(ref, "__name__", None) or repr(ref)
+    name = plain_name(ref) if isinstance(ref, str) else getattr(ref, "__name__", None)
+    return name if isinstance(name, str) else shown(ref)
 
 
 def _signature_fault(function: Callable[..., Any], is_method: bool) -> str | None:
@@ -112,8 +122,10 @@ def _signature_fault(function: Callable[..., Any], is_method: bool) -> str | Non
 
 
 def _kind_fault(function: Callable[..., Any], role: str, may_be_async: bool) -> str | None:
-    if inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function):
+    # An object with a __call__ is what its __call__ is.
+    called = [function, getattr(type(function), "__call__", None)]  # noqa: B004 - it is asked what it is
+    if any(inspect.isgeneratorfunction(item) or inspect.isasyncgenfunction(item) for item in called):
         return f"is a generator; a {role} returns its result"
-    if inspect.iscoroutinefunction(function) and not may_be_async:
+    if any(inspect.iscoroutinefunction(item) for item in called) and not may_be_async:
         return f"is async; only jobs may be, as a {role} does no I/O"
     return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fsmflow.definition.model import StateSpec, TransitionSpec
 from fsmflow.definition.names import CANCEL, CANCELLED, DONE, FAIL, TIMEOUT, UNDONE
 from fsmflow.definition.parse import Written
+from fsmflow.errors import did_you_mean
 
 Graph = Mapping[str, StateSpec]
 
@@ -18,6 +19,7 @@ def graph_faults(
     return [
         *_final_faults(states, written),
         *_engine_trigger_faults(states, transitions),
+        *_idle_faults(states, written),
         *_shadow_faults(written, transitions),
         *_dead_end_faults(states, transitions),
         *_unreachable_faults(initial, states, transitions),
@@ -29,7 +31,7 @@ def _final_faults(states: Graph, written: Sequence[Written]) -> list[str]:
         f"{item.where}: {item.trigger!r} leaves {source!r}, which is final; a final state has no way out"
         for item in written
         for source in item.sources or ()
-        if source in states and states[source].is_final and source != UNDONE
+        if source in states and states[source].is_final
     ]
 
 
@@ -45,16 +47,48 @@ def _engine_trigger_faults(states: Graph, transitions: Sequence[TransitionSpec])
         timer = state.timer.trigger if state.timer else None
         if (state.is_working or timer == DONE) and (DONE, state.name) not in offered:
             kind = "its job returns" if state.is_working else "its delay is over"
-            faults.append(f"state {state.name!r} has no 'done' transition: where does it go when {kind}?")
+            hint = _near(DONE, state, offered)
+            faults.append(f"state {state.name!r} has no 'done' transition: where does it go when {kind}?{hint}")
         if timer == TIMEOUT and (TIMEOUT, state.name) not in offered:
-            faults.append(f"state {state.name!r} has a timeout, but no 'timeout' transition says where it then goes")
+            hint = _near(TIMEOUT, state, offered)
+            faults.append(
+                f"state {state.name!r} has a timeout, but no 'timeout' transition says where it then goes{hint}"
+            )
         faults += _internal_faults(state, offered)
     return faults
 
 
+def _near(missing: str, state: StateSpec, offered: Iterable[tuple[str, str]]) -> str:
+    """A hint at the misspelt trigger that may have been meant."""
+    near = (trigger for trigger, source in offered if source == state.name and did_you_mean(missing, [trigger]))
+    return next((f" ({trigger!r} is there; was {missing!r} meant?)" for trigger in near), "")
+
+
+def _idle_faults(states: Graph, written: Sequence[Written]) -> Iterator[str]:
+    """What only the engine fires, where it never does."""
+    for item in written:
+        for source in item.sources or ():
+            state = states.get(source)
+            if state is None or state.is_final or _fires(item.trigger, state):
+                continue
+            lacks = "it has no job" if item.trigger == FAIL else "it has neither a job nor a delay"
+            yield (
+                f"{item.where}: {item.trigger!r} from {source!r} can never be reached, as only fsmflow fires it, and "
+                f"not there: {lacks}"
+            )
+
+
+def _fires(trigger: str, state: StateSpec) -> bool:
+    """False for the engine's own triggers in states where it does not fire them."""
+    if trigger == DONE:
+        return state.is_working or (state.timer is not None and state.timer.trigger == DONE)
+    return trigger != FAIL or state.is_working
+
+
 def _internal_faults(state: StateSpec, offered: Mapping[tuple[str, str], Sequence[TransitionSpec]]) -> Iterable[str]:
-    ends = (DONE, FAIL) if state.is_working else (DONE,) if state.timer else ()
-    for trigger in ends:
+    for trigger in (DONE, FAIL):
+        if not _fires(trigger, state):
+            continue
         for spec in offered.get((trigger, state.name), ()):
             if spec.dest is None:
                 yield (
@@ -96,6 +130,8 @@ def _dead_end_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> li
         spec.source
         for spec in transitions
         if not spec.generated and spec.trigger != CANCEL and spec.dest not in (None, spec.source)
+        # Written for a source by name, it is a fault of its own; by "*" it is none, and no way out either.
+        if not spec.wildcard or _fires(spec.trigger, states[spec.source])
     }
     return [
         f"state {state.name!r} is a dead end: it is not final, and no transition but 'cancel' leads out of it"

@@ -12,20 +12,23 @@ from fsmflow.definition.checks import graph_faults
 from fsmflow.definition.firing import build_machine
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import (
+    BRANCH_DONE,
+    BRANCH_FAILED,
     CANCEL,
     CANCELLED,
     FAIL,
     METHOD_TRIGGERS,
     RETRY,
+    UNDOING_PREFIX,
     UNDONE,
     failed_from,
     name_fault,
     snake_case,
 )
-from fsmflow.definition.parse import Written, enum_name, read_states, read_transitions
+from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
 from fsmflow.definition.statecheck import StateCompiler, generated_states, method_callbacks
 from fsmflow.definition.states import State
-from fsmflow.errors import DefinitionError, did_you_mean
+from fsmflow.errors import DefinitionError, did_you_mean, shown
 
 #: What a machine's class may set; every other public name of Machine is taken.
 DECLARATIONS = frozenset({"name", "initial", "states", "transitions", "version"})
@@ -65,6 +68,11 @@ RESERVED = frozenset(
     }
 )
 
+#: Triggers whose meaning is fixed, and which this release cannot give them yet.
+NOT_YET_TRIGGERS = {BRANCH_DONE: "each, jobs and machine", BRANCH_FAILED: "each, jobs and machine", UNDONE: "undo"}
+
+_CALLBACK_PREFIXES = ("on_enter_", "on_exit_")
+
 
 def compile_machine(owner: type, base: type) -> Definition:
     """Compile the machine that ``owner`` declares. ``base`` is the class whose names are taken.
@@ -78,9 +86,10 @@ class _Compiler:
     def __init__(self, owner: type, base: type) -> None:
         self.owner = owner
         self.faults: list[str] = []
-        self.base_names = frozenset(name for name in dir(base) if not name.startswith("_")) | RESERVED
         self.base = base
-        self.binder = Binder(owner, self.base_names, self.faults)
+        own = frozenset(name for name in dir(base) if not name.startswith("__"))
+        self.taken = (own | RESERVED | {"_view"}) - DECLARATIONS - {"_definition"}
+        self.binder = Binder(owner, self.taken | DECLARATIONS, self.faults)
 
     def compile(self) -> Definition:
         name = self._name()
@@ -103,7 +112,7 @@ class _Compiler:
             owner=self.owner,
             initial=initial,
             version=1,
-            summary=(inspect.getdoc(self.owner) or "").partition("\n")[0],
+            summary=inspect.cleandoc(self.owner.__doc__ or "").partition("\n")[0],
             states=states,
             transitions=tuple(transitions),
             machine=build_machine(name, initial, states.values(), callbacks, transitions),
@@ -111,20 +120,21 @@ class _Compiler:
         )
 
     def _name(self) -> str:
-        name = self.owner.__dict__.get("name")
-        if name is None:
-            return snake_case(self.owner.__name__)
+        name = plain_name(self.owner.__dict__.get("name"))
+        derived = name is None
+        if derived:
+            name = snake_case(self.owner.__name__)
         fault = name_fault(name)
         if fault:
-            self.faults.append(f"name: {fault}")
-        return str(name)
+            hint = f", made of the name of class {self.owner.__name__!r}; give it a name of its own" if derived else ""
+            self.faults.append(f"name: {fault}{hint}")
+        return name if isinstance(name, str) else shown(name)
 
     def _check_attributes(self) -> None:
         classes = [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
-        taken = self.base_names - DECLARATIONS
         for kind in classes:
             for attribute, value in vars(kind).items():
-                if attribute in taken and not is_sugar(value):
+                if attribute in self.taken and not is_sugar(value):
                     self.faults.append(f"{kind.__name__}.{attribute} hides a name of Machine; choose another name")
                 if attribute in NOT_YET_IN_MACHINES:
                     self.faults.append(f"{attribute} is not available in this release of fsmflow; leave it out")
@@ -140,7 +150,7 @@ class _Compiler:
         for state in declared:
             spec = compiler.compile(state)
             if spec is not None:
-                states[spec.name] = replace(spec, is_async=inspect.iscoroutinefunction(spec.job))
+                states[spec.name] = spec
                 enter, leave = compiler.callbacks(state, "on_enter"), compiler.callbacks(state, "on_exit")
                 callbacks[spec.name] = (list(enter), list(leave))
         states.update(generated_states(states))
@@ -148,30 +158,46 @@ class _Compiler:
         for name in states:
             enter_exit = callbacks.setdefault(name, ([], []))
             for bound, moment in zip(enter_exit, ("on_enter", "on_exit"), strict=True):
-                bound.extend(self.binder.callbacks(methods.get(name, {}).get(moment), moment, f"state {name!r}"))
+                named = self.binder.callbacks(methods.get(name, {}).get(moment), moment, f"state {name!r}")
+                bound.extend(callback for callback in named if callback not in bound)
         return states, callbacks
 
     def _initial(self, states: dict[str, StateSpec]) -> str:
-        initial = enum_name(getattr(self.owner, "initial", None))
+        initial = getattr(self.owner, "initial", None)
+        initial = plain_name(initial.name if isinstance(initial, State) else initial)
         if initial is None:
             self.faults.append("initial is missing: which state does an entity start in?")
-        elif initial not in states:
-            self.faults.append(f"initial: unknown state {initial!r}{did_you_mean(str(initial), states)}")
-        return str(initial)
+        elif not isinstance(initial, str) or initial not in states:
+            self.faults.append(f"initial: unknown state {shown(initial)}{did_you_mean(initial, states)}")
+        elif states[initial].generated:
+            self.faults.append(f"initial: {initial!r} is a state that fsmflow makes; an entity starts in one of yours")
+        return initial if isinstance(initial, str) else ""
 
     def _trigger_is_good(self, item: Written) -> bool:
         fault = name_fault(item.trigger)
         if fault:
             self.faults.append(f"{item.where}: trigger {fault}")
-            return False
+            return isinstance(item.trigger, str)
         if item.trigger in METHOD_TRIGGERS:
             return True
-        taken = item.trigger in self.base_names or not is_sugar(getattr(self.owner, item.trigger, None), or_none=True)
-        if taken:
+        if item.trigger in NOT_YET_TRIGGERS:
+            self.faults.append(
+                f"{item.where}: trigger {item.trigger!r} belongs to {NOT_YET_TRIGGERS[item.trigger]}, which this "
+                f"release of fsmflow does not have; leave it out, or give the trigger another name"
+            )
+        elif item.trigger.startswith(_CALLBACK_PREFIXES):
+            self.faults.append(f"{item.where}: trigger {item.trigger!r} has the name of a callback; choose another")
+        elif self._is_attribute(item.trigger):
             self.faults.append(
                 f"{item.where}: trigger {item.trigger!r} has the name of an attribute of the class; rename one of them"
             )
-        return not taken
+        # It is wrong, but it was meant as a way from here to there: what else is wrong is told as if it were one.
+        return True
+
+    def _is_attribute(self, trigger: str) -> bool:
+        if trigger in self.taken or trigger in DECLARATIONS or trigger in NOT_YET_IN_MACHINES:
+            return True
+        return hasattr(self.owner, trigger) and not is_sugar(getattr(self.owner, trigger))
 
     def _transitions(self, written: Sequence[Written], states: dict[str, StateSpec]) -> list[TransitionSpec]:
         made = [spec for item in written for spec in self._expand(item, states)]
@@ -223,27 +249,25 @@ class _Compiler:
             named.append((item.dest, "dest"))
         for name, part in named:
             if name not in states:
-                later = " (undo is not available in this release)" if name == UNDONE else ""
-                hint = did_you_mean(str(name), states)
-                self.faults.append(f"{item.where}: unknown state {name!r}{hint} ({part} of {item.trigger!r}){later}")
+                undo = name == UNDONE or name.startswith(UNDOING_PREFIX)
+                later = " (undo is not available in this release)" if undo else ""
+                hint = did_you_mean(name, states)
+                self.faults.append(
+                    f"{item.where}: unknown state {shown(name)}{hint} ({part} of {item.trigger!r}){later}"
+                )
 
     def _roles(self, item: Written) -> frozenset[str]:
         roles = item.parts.get("roles")
         if roles is None:
             return frozenset()
-        names = (
-            {roles}
-            if isinstance(roles, str)
-            else set(roles)
-            if isinstance(roles, (list, tuple, set, frozenset))
-            else {None}
-        )
+        several = roles if isinstance(roles, (list, tuple, set, frozenset)) else [roles]
+        names = [plain_name(role) for role in several]
         if not names or not all(isinstance(role, str) and role for role in names):
-            self.faults.append(f"{item.where}: roles={roles!r}; it takes one or several names of roles")
+            self.faults.append(f"{item.where}: roles={shown(roles)}; it takes one or several names of roles")
             return frozenset()
         return frozenset(names)
 
 
-def is_sugar(value: Any, *, or_none: bool = False) -> bool:
+def is_sugar(value: Any) -> bool:
     """Whether an attribute is a method that was made for a trigger."""
-    return (value is None and or_none) or getattr(value, "_fires_trigger", False) is True
+    return getattr(value, "_fires_trigger", False) is True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -36,7 +37,11 @@ class _Guard(Condition):
         self.bound = func
 
     def check(self, event_data: Any) -> bool:
-        return bool(self.bound(*event_data.args)) is self.target
+        verdict = self.bound(*event_data.args)
+        if inspect.iscoroutine(verdict):
+            verdict.close()
+            raise TypeError(f"guard {ref_name(self.bound)!r} returned a coroutine, which would always count as true")
+        return bool(verdict) is self.target
 
 
 class _Rule(Transition):
@@ -58,9 +63,9 @@ class _Rule(Transition):
 
     def _eval_conditions(self, event_data: Any) -> bool:
         firing: Firing = event_data.model
-        for condition in self.conditions:
+        for condition, name in zip(self.conditions, self.spec.guards, strict=True):
             if not condition.check(event_data):
-                firing.refusals.append(_refusal(self.spec, condition))
+                firing.refusals.append(_refusal(self.spec, name, condition))
                 return False
         wanted = self.spec.roles
         if wanted and firing.roles is not None and not wanted & firing.roles:
@@ -116,11 +121,6 @@ def would_fire(definition: Definition, trigger: str, firing: Firing, subject: An
     return False
 
 
-def enter_callbacks(definition: Definition, state: str) -> list[Bound]:
-    """The callbacks that entering ``state`` runs."""
-    return list(definition.machine.states[state].on_enter)
-
-
 class _Asked:
     """The part of transitions' EventData that evaluating conditions needs."""
 
@@ -129,8 +129,7 @@ class _Asked:
         self.args = (subject,)
 
 
-def _refusal(spec: TransitionSpec, condition: Condition) -> str:
-    name = ref_name(condition.func)
+def _refusal(spec: TransitionSpec, name: str, condition: Condition) -> str:
     verdict = "false" if condition.target else "true"
     to = f"to {spec.dest!r}" if spec.dest else "internal"
     return f"guard {name!r} is {verdict} ({spec.trigger} {to})"

@@ -8,7 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fsmflow.definition.names import FAILED, FINISHED, WAITING, WORKING
-from fsmflow.definition.retry import Retry
+from fsmflow.definition.retry import Retry, is_duration
+from fsmflow.errors import MAX_DURATION_S, shown
 
 #: A guard, callback or job after binding: takes the machine.
 Bound = Callable[[Any], Any]
@@ -30,7 +31,6 @@ class StateSpec:
     phase: str
     job: Bound | None = None
     job_name: str = ""
-    is_async: bool = False
     retry: Retry | None = None
     limit_ms: int | None = None
     timer: Timer | None = None
@@ -106,15 +106,17 @@ class Definition:
 def due_after(timer: Timer, subject: Any, now: datetime) -> timedelta:
     """How long after ``now`` a timer fires; asks the user's method where there is one.
 
-    Raises ValueError for what is no duration and no aware datetime.
+    What is past already is due at once. Raises ValueError for what is no duration and no aware datetime.
     """
     after = timer.after(subject) if callable(timer.after) else timer.after
     if isinstance(after, datetime):
-        if after.tzinfo is None:
+        if after.utcoffset() is None:
             raise ValueError(f"{timer.trigger}: {after!r} has no time zone; give an aware datetime")
-        return max(after - now, timedelta())
+        after = min(after - now, timedelta(seconds=MAX_DURATION_S))
     if isinstance(after, timedelta):
-        return max(after, timedelta())
-    if isinstance(after, (int, float)) and not isinstance(after, bool):
-        return timedelta(seconds=max(after, 0))
-    raise ValueError(f"{timer.trigger}: {after!r} is neither seconds, a timedelta nor an aware datetime")
+        after = max(after, timedelta())
+    elif isinstance(after, (int, float)) and not isinstance(after, bool):
+        after = max(after, 0)
+    if not is_duration(after):
+        raise ValueError(f"{timer.trigger}: {shown(after)} is not seconds, a timedelta or an aware datetime")
+    return after if isinstance(after, timedelta) else timedelta(seconds=after)

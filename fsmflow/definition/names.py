@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import re
 
+from fsmflow.errors import shown
+
 DONE = "done"
 FAIL = "fail"
 RETRY = "retry"
 CANCEL = "cancel"
 TIMEOUT = "timeout"
 UNDO = "undo"
+#: Triggers of what later releases bring.
+BRANCH_DONE = "branch_done"
+BRANCH_FAILED = "branch_failed"
 
 CANCELLED = "cancelled"
 UNDONE = "undone"
@@ -46,9 +51,9 @@ def snake_case(name: str) -> str:
 def name_fault(name: object) -> str | None:
     """What is wrong with a machine's, a state's or a trigger's name, or None."""
     if not isinstance(name, str):
-        return f"{name!r} is not a name"
+        return f"{shown(name)} is not a name"
     if not NAME_PATTERN.fullmatch(name):
-        return f"{name!r} is not a name: lower-case letters, digits and underscores, beginning with a letter"
+        return f"{shown(name)} is not a name: lower-case letters, digits and underscores, beginning with a letter"
     if len(name) > MAX_NAME:
-        return f"{name!r} has {len(name)} characters; {MAX_NAME} are allowed"
+        return f"{shown(name)} has {len(name)} characters; {MAX_NAME} are allowed"
     return None

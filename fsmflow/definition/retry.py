@@ -6,6 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeGuard
+
+from fsmflow.errors import MAX_DURATION_S, shown
 
 Duration = float | int | timedelta
 ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]
@@ -37,9 +40,16 @@ class Retry:
         if isinstance(self.interval, Sequence):
             seconds = as_seconds(self.interval[min(failures, len(self.interval)) - 1])
         else:
-            growth = self.backoff ** min(failures - 1, 64)
-            seconds = min(as_seconds(self.interval) * growth, as_seconds(self.max_interval))
+            seconds = self._grown(as_seconds(self.interval), failures - 1)
         return max(0, round(seconds * (1 + self.jitter * (2 * spread - 1)) * 1000))
+
+    def _grown(self, seconds: float, times: int) -> float:
+        """``seconds``, multiplied by ``backoff`` so many times, up to ``max_interval``."""
+        most = as_seconds(self.max_interval)
+        try:
+            return min(seconds * float(self.backoff) ** times, most)
+        except OverflowError:
+            return most if seconds else 0.0
 
 
 def as_seconds(duration: Duration) -> float:
@@ -49,39 +59,40 @@ def as_seconds(duration: Duration) -> float:
 
 def is_duration(value: object, *, least: float = 0.0) -> bool:
     """Whether ``value`` is a finite number of seconds, or a timedelta, of at least ``least``."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, timedelta)):
-        return False
-    seconds = as_seconds(value)
-    return math.isfinite(seconds) and least <= seconds <= 10**10
+    if isinstance(value, timedelta):
+        value = value.total_seconds()
+    # Compared before anything is converted: a whole number may be too large for a float.
+    return _is_number(value) and least <= value <= MAX_DURATION_S
 
 
 def retry_faults(retry: object) -> list[str]:
     """What is wrong with a retry policy, one sentence each."""
     if not isinstance(retry, Retry):
-        return [f"retry is {retry!r}; it takes Retry(max=...)"]
+        return [f"retry is {shown(retry)}; it takes Retry(max=...)"]
     faults = []
     if isinstance(retry.max, bool) or not isinstance(retry.max, int) or retry.max < 0:
-        faults.append(f"Retry(max={retry.max!r}): max is a whole number from 0")
-    several = isinstance(retry.interval, Sequence) and not isinstance(retry.interval, str)
-    intervals = list(retry.interval) if isinstance(retry.interval, Sequence) else [retry.interval]
-    if (several and not intervals) or not all(is_duration(interval) for interval in intervals):
+        faults.append(f"Retry(max={shown(retry.max)}): max is a whole number from 0")
+    intervals = list(retry.interval) if isinstance(retry.interval, (list, tuple)) else [retry.interval]
+    if not intervals or not all(is_duration(interval) for interval in intervals):
         faults.append(
-            f"Retry(interval={retry.interval!r}): interval is seconds or a timedelta from 0, or a list of them"
+            f"Retry(interval={shown(retry.interval)}): interval is seconds or a timedelta from 0, or a list of them"
         )
     if not _is_number(retry.backoff) or retry.backoff < 1:
-        faults.append(f"Retry(backoff={retry.backoff!r}): backoff is a number from 1")
+        faults.append(f"Retry(backoff={shown(retry.backoff)}): backoff is a number from 1")
     if not is_duration(retry.max_interval):
-        faults.append(f"Retry(max_interval={retry.max_interval!r}): max_interval is seconds or a timedelta from 0")
+        faults.append(f"Retry(max_interval={shown(retry.max_interval)}): max_interval is seconds or a timedelta from 0")
     if not _is_number(retry.jitter) or not 0 <= retry.jitter <= 1:
-        faults.append(f"Retry(jitter={retry.jitter!r}): jitter is a number from 0 to 1")
+        faults.append(f"Retry(jitter={shown(retry.jitter)}): jitter is a number from 0 to 1")
     for name, classes in (("on", retry.on), ("never", retry.never)):
         if not all(isinstance(kind, type) and issubclass(kind, BaseException) for kind in _classes(classes)):
-            faults.append(f"Retry({name}={classes!r}): {name} takes exception classes")
+            faults.append(f"Retry({name}={shown(classes)}): {name} takes exception classes")
     return faults
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: object) -> TypeGuard[float]:
+    if isinstance(value, bool):
+        return False
+    return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
 
 
 def _classes(classes: ExceptionClasses) -> tuple[type[BaseException], ...]:

@@ -21,8 +21,8 @@ from fsmflow.definition.names import (
     name_fault,
 )
 from fsmflow.definition.retry import Retry, as_seconds, is_duration, retry_faults
-from fsmflow.definition.states import DEFAULT_LIMIT, NOT_YET_IN_STATES, UNSET, State
-from fsmflow.errors import did_you_mean
+from fsmflow.definition.states import DEFAULT_LIMIT, NOT_YET_IN_STATES, STATE_DEFAULTS, UNSET, State
+from fsmflow.errors import did_you_mean, shown
 
 MIN_LIMIT_S = 0.001
 
@@ -37,22 +37,24 @@ class StateCompiler:
 
     def compile(self, state: State) -> StateSpec | None:
         """The compiled state, or None where it has no usable name."""
-        name = str(state.name)
         if not self._name_is_good(state.name):
             return None
+        name = str(state.name)
         self._check_not_yet(state)
         phase = FINISHED if state.final is True else WORKING if state.job is not None else WAITING
         if not isinstance(state.final, bool):
-            self._fault(name, f"final={state.final!r}; it is True or False")
+            self._fault(name, f"final={shown(state.final)}; it is True or False")
         if name in (CANCELLED, UNDONE) and phase != FINISHED:
             self._fault(name, f"{name!r} keeps its meaning and can only be declared with final=True")
         self._check_belongs(state, phase)
-        job = self._binder.callable(state.job, "job", f"state {name!r}", may_be_async=True) if state.job else None
+        job = None
+        if state.job is not None:
+            job = self._binder.callable(state.job, "job", f"state {name!r}", may_be_async=True)
         return StateSpec(
             name=name,
             phase=phase,
             job=job,
-            job_name=ref_name(state.job) if state.job else "",
+            job_name=ref_name(state.job) if state.job is not None else "",
             retry=self._retry(state),
             limit_ms=self._limit(state) if phase == WORKING else None,
             timer=self._timer(state) if phase == WAITING else None,
@@ -80,7 +82,8 @@ class StateCompiler:
 
     def _check_not_yet(self, state: State) -> None:
         for parameter in NOT_YET_IN_STATES:
-            if getattr(state, parameter) not in (None, False):
+            given = getattr(state, parameter)
+            if given is not None and given is not STATE_DEFAULTS[parameter]:
                 self._fault(str(state.name), f"{parameter}= is not available in this release of fsmflow; leave it out")
 
     def _check_belongs(self, state: State, phase: str) -> None:
@@ -112,7 +115,9 @@ class StateCompiler:
         if limit is None:
             return None
         if not is_duration(limit, least=MIN_LIMIT_S):
-            self._fault(str(state.name), f"timeout={limit!r}; of a job it is seconds or a timedelta above 0, or None")
+            self._fault(
+                str(state.name), f"timeout={shown(limit)}; of a job it is seconds or a timedelta above 0, or None"
+            )
             return None
         return max(1, round(as_seconds(limit) * 1000))  # type: ignore[arg-type]
 
@@ -123,13 +128,12 @@ class StateCompiler:
             return None
         if isinstance(after, str) or callable(after):
             bound = self._binder.callable(after, parameter, f"state {state.name!r}")
-            return None if bound is None else Timer(trigger=trigger, after=bound)
+            return Timer(trigger=trigger, after=0 if bound is None else bound)
         if not is_duration(after):
-            self._fault(
-                str(state.name),
-                f"{parameter}={after!r}; it is seconds or a timedelta from 0, or a method that returns one",
-            )
-            return None
+            expected = "it is seconds or a timedelta from 0, or a method that returns one"
+            self._fault(str(state.name), f"{parameter}={shown(after)}; {expected}")
+            after = 0
+        # A wrong one stands for a timer still: what it fires is wanted either way.
         return Timer(trigger=trigger, after=after)
 
     def _queue(self, state: State) -> Any:
@@ -139,7 +143,7 @@ class StateCompiler:
         if callable(queue):
             return self._binder.callable(queue, "queue", f"state {state.name!r}") or "default"
         if not isinstance(queue, str) or not queue or len(queue) > 100 or not queue.isprintable() or "," in queue:
-            self._fault(str(state.name), f"queue={queue!r}; it is a name of 1 to 100 characters without a comma")
+            self._fault(str(state.name), f"queue={shown(queue)}; it is a name of 1 to 100 characters without a comma")
             return "default"
         return queue
 

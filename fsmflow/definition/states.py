@@ -66,6 +66,7 @@ class State:
 
 
 STATE_PARAMETERS: Final = tuple(item.name for item in fields(State))
+STATE_DEFAULTS: Final = {item.name: item.default for item in fields(State)}
 
 #: Parameters whose names are fixed, and which this release cannot honour yet.
 NOT_YET_IN_STATES: Final = (

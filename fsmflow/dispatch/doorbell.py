@@ -19,7 +19,7 @@ from rq.utils import utcparse
 from fsmflow import clock, log
 from fsmflow.dispatch.embedded import EmbeddedServer
 from fsmflow.dispatch.tickets import JobTemplate, job_id
-from fsmflow.errors import ConfigurationError
+from fsmflow.errors import ConfigurationError, RedisUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store.work import Ticket
 
@@ -31,7 +31,7 @@ _QUIET_S: Final = 1.0
 _LISTEN_MS: Final = 30_000
 
 #: What can go wrong between this process and Redis.
-REDIS_ERRORS: Final = (RedisError, OSError, ConfigurationError)
+REDIS_ERRORS: Final = (RedisError, OSError, RedisUnavailable)
 
 
 class Doorbell:
@@ -49,8 +49,13 @@ class Doorbell:
         self.failures = 0
 
     def url(self) -> str:
-        """The URL of Redis; starts the embedded server where it is not running. Raises ConfigurationError."""
-        return self._embedded.ensure() if self._embedded is not None else str(self._url)
+        """The URL of Redis; starts the embedded server where it is not running. Raises RedisUnavailable."""
+        if self._embedded is None:
+            return str(self._url)
+        try:
+            return self._embedded.ensure()
+        except ConfigurationError as error:
+            raise RedisUnavailable(str(error)) from error
 
     def client(self) -> Redis:
         """The client of this process. It repeats nothing: a repeated push would ring twice."""
@@ -59,9 +64,12 @@ class Doorbell:
                 self._client = connect(self.url(), timeout_s=_TIMEOUT_S)
             return self._client
 
-    def ring(self, rings: Sequence[Ring]) -> bool:
-        """Enqueue a job for each ticket, in one round trip. False, and logged, where Redis did not take them."""
-        if not rings or clock.monotonic() < self._quiet_until:
+    def ring(self, rings: Sequence[Ring], *, insist: bool = False) -> bool:
+        """Enqueue a job for each ticket, in one round trip. False, and logged, where Redis did not take them.
+
+        For a second after a failure it is not even tried, lest callers wait for a Redis that is down; ``insist`` tries.
+        """
+        if not rings or (clock.monotonic() < self._quiet_until and not insist):
             return not rings
         try:
             pipe = self.client().pipeline(transaction=False)
@@ -82,10 +90,13 @@ class Doorbell:
             pipe.hset(Job.key_for(id_), mapping=template.hash(self.installation, ticket, now))
             pipe.rpush(template.queue.key, id_)
 
-    def marker_is_there(self) -> bool:
-        """Whether Redis still has what it was given, told by a key that is set here. Raises REDIS_ERRORS."""
-        key = f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:marker"
-        return not self._client_that_answers().set(key, "1", nx=True)
+    def has_marker(self) -> bool:
+        """Whether Redis still has what it was given since ``set_marker``. Raises REDIS_ERRORS."""
+        return bool(self._client_that_answers().exists(self._marker_key))
+
+    def set_marker(self) -> None:
+        """From now on a Redis without the marker has lost what it had. Raises REDIS_ERRORS."""
+        self.client().set(self._marker_key, "1")
 
     def announce(self, queues: Iterable[str]) -> None:
         """Tell that workers listen on these queues. Raises REDIS_ERRORS."""
@@ -121,6 +132,10 @@ class Doorbell:
             client.close()
 
     @property
+    def _marker_key(self) -> str:
+        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:marker"
+
+    @property
     def _listening_key(self) -> str:
         return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:listening"
 
@@ -148,7 +163,7 @@ class Doorbell:
 
 
 def connect(url: str, *, timeout_s: float) -> Redis:
-    """A client that fails fast and repeats nothing. Raises ConfigurationError for a URL that cannot be used."""
+    """A client that fails fast and repeats nothing. Raises RedisUnavailable for a URL that cannot be used."""
     try:
         return redis.Redis.from_url(
             url,
@@ -157,6 +172,6 @@ def connect(url: str, *, timeout_s: float) -> Redis:
             **({} if url.startswith("unix:") else {"socket_connect_timeout": _CONNECT_S}),
         )
     except ValueError as error:
-        raise ConfigurationError(
+        raise RedisUnavailable(
             f"the Redis URL cannot be used: {error}; write redis://host:6379/0, rediss://... or unix:///path"
         ) from error

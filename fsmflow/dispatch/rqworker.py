@@ -52,7 +52,9 @@ Perform = Callable[[Ticket], Sequence[Ring]]
 class StepWorker(SimpleWorker):
     """Takes doorbells from RQ queues, refuses any job that fsmflow did not put there, and runs the rest."""
 
-    def __init__(self, queues: Sequence[str], doorbell: Doorbell, perform: Perform) -> None:
+    def __init__(
+        self, queues: Sequence[str], doorbell: Doorbell, perform: Perform, stopping: Callable[[], bool]
+    ) -> None:
         self.client = connect(doorbell.url(), timeout_s=_TIMEOUT_S)
         super().__init__(
             [Queue(name, connection=self.client, serializer=JSONSerializer) for name in queues],
@@ -61,6 +63,7 @@ class StepWorker(SimpleWorker):
         )
         self._doorbell = doorbell
         self._perform = perform
+        self._stopping = stopping
         self._take_script = self.client.register_script(_TAKE)
         self._prefix = Job.key_for("")
         self._seen_alive = float("-inf")
@@ -107,6 +110,8 @@ class StepWorker(SimpleWorker):
     def _wait(self) -> tuple[str, bytes] | None:
         self.waiting = True
         try:
+            if self._stopping():
+                return None
             popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
         finally:
             self.waiting = False

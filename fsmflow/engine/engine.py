@@ -6,18 +6,18 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fsmflow import clock
 from fsmflow.decision.decide import StaleClaim, begin, decide
 from fsmflow.decision.events import Happening, Paused, Resumed, Triggered
 from fsmflow.decision.records import Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DatabaseUnavailable, EntityExists, EntityNotFound, TransitionConflict
+from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict
 from fsmflow.store.entities import ClaimLost, CommitLost
+from fsmflow.store.work import Due
 
 TRIES = 5
-_PAUSE_S = 0.05
+_FIRST = 1
 
 
 def load(runtime: Runtime, definition: Definition, entity_id: str) -> Snapshot:
@@ -48,9 +48,9 @@ def start(
         try:
             return _commit(runtime, commit)
         except CommitLost:
-            there = runtime.store.entities.load(definition.name, entity_id)
+            there = runtime.store.entities.load_existing(definition.name, entity_id)
         if there is not None:
-            same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key) is not None
+            same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
             if if_exists == "return" or same_key:
                 return there
             raise EntityExists(there.address, there.state)
@@ -68,10 +68,10 @@ def trigger(
     if happening.key is not None:
         checked_text(happening.key, "key")
     happening = replace(happening, reason=checked_reason(happening.reason))
-    for _ in range(TRIES):
+    for turn in range(TRIES):
         snapshot = load(runtime, definition, entity_id)
         if happening.key is not None:
-            seq = runtime.store.entities.seq_of_key(snapshot.row, happening.key)
+            seq = runtime.store.entities.seq_of_key(snapshot.row, happening.key, known=turn > 0)
             if seq is not None:
                 return snapshot, runtime.store.entities.entry(snapshot.row, seq)
         applied = attempt(runtime, definition, snapshot, happening)
@@ -101,7 +101,8 @@ def resume(
 ) -> Snapshot:
     """Paused: go on. Failed: retry. Dispatched and not being run: dispatch again. Otherwise nothing."""
     snapshot = load(runtime, definition, entity_id)
-    if snapshot.paused:
+    was_paused = snapshot.paused
+    if was_paused:
         happening = Resumed(actor=actor, reason=checked_reason(reason))
         _, snapshot = apply(runtime, definition, lambda: load(runtime, definition, entity_id), happening)
     spec = definition.states.get(snapshot.state)
@@ -110,9 +111,13 @@ def resume(
         snapshot, _ = trigger(runtime, definition, entity_id, retry)
         return snapshot
     work = snapshot.work
-    if work is not None and work.owner is None and work.rung_at is not None and work.held is None:
-        runtime.dispatch(snapshot)
-    return snapshot
+    waits = work is not None and work.owner is None and work.rung_at is not None and work.held is None
+    if work is None or was_paused or not waits:
+        return snapshot
+    # A fresh doorbell: RQ remembers ids, and the one that it was given may be lost or still on its way.
+    rings = runtime.store.work.ring([Due(row=snapshot.row, work=work)], runtime.now())
+    runtime.store.link.after_commit(lambda: runtime.ring_for(rings))
+    return load(runtime, definition, entity_id)
 
 
 def pause(
@@ -141,19 +146,7 @@ def attempt(
 
 
 def _commit(runtime: Runtime, commit: Commit) -> Snapshot:
-    """Commit; again after a deadlock, a slow lock or a lost connection, as the revision still guards it."""
-    for turn in range(TRIES):
-        try:
-            return runtime.store.entities.commit(commit, _dispatcher(runtime, commit))
-        except DatabaseUnavailable as error:
-            if error.in_doubt or turn == TRIES - 1 or runtime.store.link.in_transaction:
-                raise
-            clock.pause(_PAUSE_S * 2**turn)
-    raise AssertionError("unreachable")
-
-
-def _dispatcher(runtime: Runtime, commit: Commit) -> Callable[[Snapshot], None]:
-    return runtime.dispatch if commit.rings else _nothing
+    return runtime.store.entities.commit(commit, runtime.dispatch if commit.rings else _nothing)
 
 
 def _nothing(snapshot: Snapshot) -> None:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
+from fsmflow import log
 from fsmflow import settings as settings_of
 from fsmflow.decision.records import Snapshot
 from fsmflow.dispatch.doorbell import Doorbell, Ring
@@ -13,6 +16,8 @@ from fsmflow.engine.registry import Registry
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, open_store
 from fsmflow.store.work import Ticket
+
+_collected: ContextVar[list[Ring] | None] = ContextVar("fsmflow_collected_rings", default=None)
 
 
 class Runtime:
@@ -23,7 +28,6 @@ class Runtime:
         self.store = store
         self.machines = Registry(settings.machines)
         self.doorbell = Doorbell(settings, store.installation, store.clock.now)
-        self.ring: Callable[[list[Ring]], object] = self.doorbell.ring
 
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
@@ -34,7 +38,29 @@ class Runtime:
         work = snapshot.work
         if work is not None and work.queue is not None:
             ticket = Ticket(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
-            self.ring([(ticket, work.queue)])
+            self.ring_for([(ticket, work.queue)])
+
+    def ring_for(self, rings: list[Ring]) -> None:
+        """Ring, and never raise, whatever is wrong with Redis or on the way to it."""
+        collected = _collected.get()
+        if collected is not None:
+            collected += rings
+            return
+        try:
+            self.doorbell.ring(rings)
+        except Exception as error:  # noqa: BLE001 - the commit stands, and its caller must learn that it does
+            log.dispatch_failed(len(rings), error)
+
+
+@contextmanager
+def collecting() -> Iterator[list[Ring]]:
+    """Inside, this thread's rings are collected instead of rung; the caller rings them together with something else."""
+    rings: list[Ring] = []
+    token = _collected.set(rings)
+    try:
+        yield rings
+    finally:
+        _collected.reset(token)
 
 
 class _Current:

@@ -7,10 +7,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 
 from fsmflow import clock
 from fsmflow.running.slot import RUNNING, SETTLING, STARTING, Doing, Slot
 from fsmflow.running.worker import GO
+
+#: For a process whose status somebody else has taken: as if killed.
+_UNKNOWN_STATUS = int(signal.SIGKILL)
 
 #: How long after its limit a job may take to stop by itself before its process is killed.
 OVERRUN_S = 3.0
@@ -55,12 +59,16 @@ class Child:
     def let_go(self) -> None:
         """From standing by to working."""
         self.is_working = True
-        os.write(self._control, GO)
+        with suppress(BrokenPipeError):  # it has just died; the next look at it finds that out
+            os.write(self._control, GO)
 
     def poll(self) -> bool:
         """Look at the process; True once it is dead. Its group is then killed whole, and ``exit`` says how it ended."""
         while self.exit is None:
-            pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            try:
+                pid, status = os.waitpid(self.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED)
+            except ChildProcessError:
+                pid, status = self.pid, _UNKNOWN_STATUS
             if pid == 0:
                 return False
             if os.WIFSTOPPED(status):
@@ -75,7 +83,7 @@ class Child:
         self.exit_status = os.waitstatus_to_exitcode(status)
         self._process.returncode = self.exit_status
         code = self.exit_status
-        self.exit = f"exited with status {code}" if code >= 0 else f"was killed by {signal.Signals(-code).name}"
+        self.exit = f"exited with status {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
         self.kill()
 
     def doing(self) -> Doing | None:
@@ -117,3 +125,10 @@ class Child:
                 os.kill(self.pid, number)
         except (ProcessLookupError, PermissionError):
             return
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

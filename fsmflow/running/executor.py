@@ -20,9 +20,8 @@ from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import engine
-from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.errors import (
-    Cancelled,
     DatabaseUnavailable,
     DataError,
     EntityNotFound,
@@ -31,6 +30,7 @@ from fsmflow.errors import (
     StepTimeout,
     TransitionConflict,
     UnknownMachine,
+    told,
 )
 from fsmflow.running.jobview import LEASE_MS, JobView
 from fsmflow.running.limits import TimeLimit, TimeUp
@@ -61,10 +61,13 @@ class Executor:
         self._tell(Doing(state=RUNNING, row=ticket.row, owner=owner))
         try:
             claimed = self._claim(ticket, owner)
-            if claimed is not None:
-                self._run(*claimed)
-        finally:
+        except DatabaseUnavailable:
             self._tell(Doing(state=IDLE))
+            raise
+        if claimed is not None:
+            self._run(*claimed)
+        # Not told where something unforeseen was raised: the process then ends, and its attempt at once with it.
+        self._tell(Doing(state=IDLE))
         return self._rings
 
     def _claim(self, ticket: Ticket, owner: str) -> tuple[Snapshot, Claim, Definition, StateSpec] | None:
@@ -114,11 +117,9 @@ class Executor:
         self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))
         if self._runtime.store.link.roll_back_open_transaction():
             log.transaction_left_open(snapshot.address, spec.job_name)
-        rings, self._runtime.ring = self._runtime.ring, self._rings.extend
-        try:
+        with collecting() as rings:
             self._settle(definition, view.snapshot, claim, ended)
-        finally:
-            self._runtime.ring = rings
+        self._rings = rings
 
     def _settle(self, definition: Definition, snapshot: Snapshot, claim: Claim, ended: Settling) -> None:
         """Commit, however long the database is away: the result is in hand. The fence decides whether it counts."""
@@ -192,9 +193,10 @@ def run_job(
         limit_s = (spec.limit_ms or 0) / 1000
         message = f"job {spec.job_name!r} ran longer than its limit of {limit_s:g} s"
         return _failed(view, Facts(kind=StepTimeout, message=message, traceback=_trace(error)), elapsed_ms())
-    except (Exception, Cancelled, SystemExit, KeyboardInterrupt, GeneratorExit) as error:  # noqa: BLE001 - it is recorded
+    except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
+        limit.disarm()
         permanent = isinstance(error, (Fail, DataError))
-        facts = Facts(kind=type(error), message=str(error), traceback=_trace(error), permanent=permanent)
+        facts = Facts(kind=type(error), message=told(error), traceback=_trace(error), permanent=permanent)
         return _failed(view, facts, elapsed_ms())
     return Returned(claim=claim, duration_ms=elapsed_ms(), trigger=trigger, changes=changes)
 
@@ -243,4 +245,4 @@ def run(installation: str, row: int, epoch: int, attempt: int, dispatch: int) ->
     """
     runtime = current()
     ticket = read_arguments([installation, row, epoch, attempt, dispatch], runtime.store.installation)
-    runtime.ring(Executor(runtime).execute(ticket))
+    runtime.ring_for(Executor(runtime).execute(ticket))

@@ -15,10 +15,12 @@ from fsmflow.decision.records import Claim, Event, Failure, Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import Cancelled, DataError, EntityNotFound, FsmflowError
+from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError
 
 LEASE_MS = 15_000
 _BEAT_S = 1.0
+_FIRST_WAIT_S = 0.05
+_MAX_WAIT_S = 2.0
 
 
 class JobView:
@@ -47,6 +49,7 @@ class JobView:
         self._shield = shield
         self._deadline = deadline
         self._last_beat = float("-inf")
+        self._progress: float | None = None
 
     @property
     def state(self) -> str:
@@ -71,36 +74,55 @@ class JobView:
 
     def heartbeat(self, progress: float | None = None) -> None:
         """Renew the lease, note the progress, and find out whether the step is still wanted; at most once a second
-        where nothing new is told. One statement. Raises Cancelled, DataError."""
+        where nothing new is told. One statement; none inside a transaction of the job's own, whose locks would keep
+        the lease from being renewed. A database that is away is waited for elsewhere. Raises Cancelled, DataError."""
         if progress is not None and not (isinstance(progress, (int, float)) and math.isfinite(progress)):
             raise DataError(f"progress is {progress!r}; it is a number, from 0 to 1")
+        told = self._progress if progress is None else float(progress)
         now = clock.monotonic()
-        if now - self._last_beat < _BEAT_S and progress in (
-            None,
-            self.snapshot.work.progress if self.snapshot.work else None,
-        ):
+        if (now - self._last_beat < _BEAT_S and told == self._progress) or self._runtime.store.link.in_transaction:
             return
-        left_ms = (self._deadline - now) * 1000
-        lease = int(min(LEASE_MS, max(left_ms, 0)))
-        with self._shield():
-            held = self._runtime.store.work.heartbeat(
-                self.claim,
-                lease_until=self._runtime.now() + lease,
-                progress=None if progress is None else float(progress),
-            )
-        if not held:
-            raise self._cancelled()
-        self._last_beat = now
-
-    def save(self) -> None:
-        """Commit what was changed so far. One transaction. Raises Cancelled, DataError."""
-        happening = Saved(claim=self.claim, changes=self.changes())
         try:
             with self._shield():
-                _, after = engine.apply(self._runtime, self.definition, self._load, happening)
-        except StaleClaim:
-            raise self._cancelled() from None
-        self.snapshot = after
+                held = self._is_held(told, renew=now < self._deadline)
+        except DatabaseUnavailable as error:
+            log.sweep_failed(f"{self.snapshot.address}: a heartbeat", error)
+            return
+        if not held:
+            raise self._cancelled()
+        self._last_beat, self._progress = now, told
+
+    def _is_held(self, progress: float | None, *, renew: bool) -> bool:
+        work = self._runtime.store.work
+        until = self._runtime.now() + LEASE_MS
+        # Asked once more where no row changed: a MySQL driver may count the rows that changed, not those found.
+        return (renew and work.heartbeat(self.claim, lease_until=until, progress=progress)) or (
+            work.owned_by(self.claim.row, self.claim.owner) is not None
+        )
+
+    def save(self) -> None:
+        """Commit what was changed so far, waiting for a database that is away. One transaction.
+
+        Raises Cancelled, DataError, and FsmflowError inside a transaction of the job's own, which could undo it.
+        """
+        if self._runtime.store.link.in_transaction:
+            raise FsmflowError(
+                f"{self.snapshot.address}: save() was called inside a transaction of the job's own, which may still be "
+                f"rolled back; call it after that transaction"
+            )
+        happening = Saved(claim=self.claim, changes=self.changes())
+        wait_s = _FIRST_WAIT_S
+        while True:
+            try:
+                with self._shield():
+                    _, self.snapshot = engine.apply(self._runtime, self.definition, self._load, happening)
+                break
+            except StaleClaim:
+                raise self._cancelled() from None
+            except DatabaseUnavailable as error:
+                log.settle_waits(self.snapshot.address, error, wait_s)
+                clock.pause(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
         self._base = copy.deepcopy(self.data)
 
     def refuse(self, action: str) -> FsmflowError:

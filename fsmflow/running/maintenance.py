@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from fsmflow import log
+from fsmflow import clock, log
 from fsmflow.decision.decide import StaleClaim
 from fsmflow.decision.events import Crashed, Facts, Failed, Happening, TimerFired
-from fsmflow.decision.records import JOB, TIMER, Claim, Snapshot
+from fsmflow.decision.records import GRACE_MS, JOB, Claim, Snapshot
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
@@ -26,8 +26,13 @@ PAGE: Final = 200
 MAX_PAGES: Final = 50
 #: How far the clocks of hosts may be apart before a doorbell that is only queued is taken for lost.
 _SKEW_MS: Final = 1_000
-_STILL_QUEUED_MS: Final = 30_000
+_MAX_PATIENCE_MS: Final = 30_000
 _POISON_MS: Final = 30_000
+_LOCKED_MS: Final = 2_000
+#: How long the database must have answered before a lease that ran out meanwhile counts as a crash.
+SETTLED_S: Final = 6.0
+#: Rows that are rung in one transaction: few, as each is locked until it ends.
+_BATCH: Final = 20
 _REFUSED_MS: Final = 60_000
 
 
@@ -37,6 +42,7 @@ class Maintenance:
     def __init__(self, runtime: Runtime, queues: Iterable[str]) -> None:
         self._runtime = runtime
         self._queues = tuple(queues)
+        self._answers_since = clock.monotonic()
 
     def sweep(self) -> int:
         """Look after all that is due now; how many rows. One query where nothing is.
@@ -44,26 +50,36 @@ class Maintenance:
         Raises DatabaseUnavailable. A row that cannot be handled is logged and looked at again later; it never keeps
         others from being handled.
         """
-        redis_is_there = self._look_at_redis()
+        try:
+            return self._sweep()
+        except DatabaseUnavailable:
+            self._answers_since = float("inf")
+            raise
+
+    def _sweep(self) -> int:
+        rings = self._look_at_redis()
         seen = 0
         for _ in range(MAX_PAGES):
             now = self._runtime.now()
-            due = self._runtime.store.work.due(now, PAGE)
-            if not redis_is_there:
-                due = [item for item in due if item.claim is not None or item.work.kind == TIMER]
+            due = self._runtime.store.work.due(now, PAGE, doorbells=rings)
+            self._answers_since = min(self._answers_since, clock.monotonic())
             for item in due:
-                if item.claim is not None or item.work.kind == TIMER:
+                if not item.is_doorbell:
                     self._handle(item, now)
-            self._ring([item for item in due if item.claim is None and item.work.kind == JOB], now)
+            rings = self._ring([item for item in due if item.is_doorbell], now) and rings
             seen += len(due)
             if len(due) < PAGE:
                 break
         return seen
 
     def lost(self, row: int, owner: str, how: str, *, timed_out: bool = False) -> None:
-        """A worker process is gone: end the attempt that it held, if its claim is still live."""
+        """A worker process is gone: end the attempt that it held, if its claim is still live.
+
+        Where it died before it had claimed anything, the doorbell that it had taken is rung again.
+        """
         claim = self._runtime.store.work.owned_by(row, owner)
         if claim is None:
+            self._ring_again(row)
             return
         if timed_out:
             message = f"the job ran longer than its limit and did not stop; {how}"
@@ -79,13 +95,21 @@ class Maintenance:
             now = self._runtime.now()
             self._runtime.store.work.let_go(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now)
 
+    def _ring_again(self, row: int) -> None:
+        snapshot = self._runtime.store.entities.load_row(row)
+        work = snapshot.work if snapshot else None
+        if work is not None and work.kind == JOB and work.owner is None and work.rung_at is not None:
+            self._ring_now([Due(row=row, work=work)], self._runtime.now())
+
     def _look_at_redis(self) -> bool:
+        """Whether Redis is there. Where it has lost what it had, all jobs that it should have become due."""
         doorbell = self._runtime.doorbell
         try:
-            if not doorbell.marker_is_there():
+            if not doorbell.has_marker():
                 count = self._runtime.store.work.wake_rung(self._runtime.now())
                 if count:
                     log.redis_was_empty(count)
+                doorbell.set_marker()
             doorbell.announce(self._queues)
         except REDIS_ERRORS as error:
             log.redis_lost(error, 1.0)
@@ -95,72 +119,99 @@ class Maintenance:
 
     def _handle(self, item: Due, now: int) -> None:
         claim = item.claim
+        again_ms = _POISON_MS
         try:
             if claim is not None:
                 self._expire(item, claim, now)
             else:
-                self._fire(item, now)
-        except (StaleClaim, EntityNotFound, TransitionConflict):
+                self._fire(item)
             return
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001 - one row must not keep the others waiting
+        except (StaleClaim, EntityNotFound, TransitionConflict):
+            # Mostly it has moved on, and putting it off does nothing. A row that nobody handles must not come first
+            # again and again.
+            again_ms = _REFUSED_MS
+        except TransitionNotAllowed as error:
+            again_ms = _REFUSED_MS
+            log.timer_refused(f"entity row {item.row}", item.work.kind, str(error), again_ms / 1000)
+        except DatabaseUnavailable as error:
+            again_ms = _LOCKED_MS
             log.sweep_failed(f"entity row {item.row}", error)
-            self._runtime.store.work.postpone([item], now + _POISON_MS)
+        except BaseException as error:  # noqa: BLE001 - one row must not keep the others waiting
+            log.sweep_failed(f"entity row {item.row}", error)
+        self._runtime.store.work.postpone([(item, now + again_ms)])
 
     def _expire(self, item: Due, claim: Claim, now: int) -> None:
-        detail = "its worker stopped renewing the lease"
+        if clock.monotonic() - self._answers_since < SETTLED_S:
+            # After an outage of the database those who are alive come first, and renew their leases.
+            self._runtime.store.work.postpone([(item, now + _LOCKED_MS)])
+            return
+
+        def expired(snapshot: Snapshot) -> Happening:
+            work = snapshot.work
+            if work is not None and work.lease_until is not None and work.lease_until > self._runtime.now():
+                raise StaleClaim(f"{snapshot.address}: the lease has been renewed")
+            return Crashed(claim=claim, detail="its worker stopped renewing the lease")
+
         try:
-            self._apply(item.row, lambda snapshot: Crashed(claim=claim, detail=detail))
+            self._apply(item.row, expired)
         except UnknownMachine as error:
-            self._runtime.store.work.let_go(
-                claim, attempt=claim.attempt, dispatch=item.work.dispatch + 1, wake_at=now + grace(item.work.dispatch)
-            )
+            wake_at = now + grace(item.work.dispatch)
+            work = self._runtime.store.work
+            work.let_go(claim, attempt=claim.attempt, dispatch=item.work.dispatch + 1, wake_at=wake_at)
             log.claim_released(f"entity row {item.row}", str(error))
 
-    def _fire(self, item: Due, now: int) -> None:
+    def _fire(self, item: Due) -> None:
         def still_due(snapshot: Snapshot) -> Happening:
             work = snapshot.work
             if work is None or work.epoch != item.work.epoch or work.wake_at > self._runtime.now():
                 raise StaleClaim(f"{snapshot.address}: the timer is no longer due")
             return TimerFired()
 
-        try:
-            self._apply(item.row, still_due)
-        except (TransitionNotAllowed, UnknownMachine) as error:
-            log.timer_refused(f"entity row {item.row}", item.work.kind, str(error), _REFUSED_MS / 1000)
-            self._runtime.store.work.postpone([item], now + _REFUSED_MS)
+        self._apply(item.row, still_due)
 
     def _apply(self, row: int, happening: Callable[[Snapshot], Happening]) -> None:
-        snapshot = self._runtime.store.entities.load_row(row)
-        if snapshot is None:
-            raise EntityNotFound(f"entity row {row}")
-        definition = self._runtime.machines.get(snapshot.machine)
         for _ in range(engine.TRIES):
-            now_happens = happening(snapshot)
-            applied = engine.attempt(self._runtime, definition, snapshot, now_happens)
-            if applied is not None:
-                if isinstance(now_happens, Crashed):
-                    log.attempt_crashed(snapshot.address, now_happens.detail)
-                return
-            again = self._runtime.store.entities.load_row(row)
-            if again is None:
+            snapshot = self._runtime.store.entities.load_row(row)
+            if snapshot is None:
                 raise EntityNotFound(f"entity row {row}")
-            snapshot = again
+            definition = self._runtime.machines.get(snapshot.machine)
+            happens = happening(snapshot)
+            if engine.attempt(self._runtime, definition, snapshot, happens) is not None:
+                if isinstance(happens, Crashed):
+                    log.attempt_crashed(snapshot.address, happens.detail)
+                return
+        raise TransitionConflict(f"entity row {row}", f"others changed it {engine.TRIES} times while this was decided")
 
-    def _ring(self, due: list[Due], now: int) -> None:
+    def _ring(self, due: list[Due], now: int) -> bool:
+        """Ring for what is not queued any more. Whether Redis was there."""
         if not due:
-            return
+            return True
         try:
             heads = self._runtime.doorbell.oldest({item.work.queue or "default" for item in due})
         except REDIS_ERRORS as error:
             log.redis_lost(error, 1.0)
-            return
+            return False
         queued = [item for item in due if _is_queued(item, heads)]
-        self._runtime.store.work.postpone(queued, now + _STILL_QUEUED_MS)
+        self._runtime.store.work.postpone((item, now + _patience(item, now)) for item in queued)
         waiting = {item.row for item in queued}
-        rings = self._runtime.store.work.ring([item for item in due if item.row not in waiting], now)
-        self._runtime.doorbell.ring(rings)
+        lost = [item for item in due if item.row not in waiting]
+        batches = [lost[start : start + _BATCH] for start in range(0, len(lost), _BATCH)]
+        rung = [self._ring_now(batch, now) for batch in batches]
+        return all(rung)
+
+    def _ring_now(self, due: list[Due], now: int) -> bool:
+        rings = self._runtime.store.work.ring(due, now)
+        if self._runtime.doorbell.ring(rings, insist=True):
+            return True
+        rung = {ticket.row for ticket, _ in rings}
+        again = [item.after_ring(now) for item in due if item.row in rung]
+        self._runtime.store.work.postpone((item, now + _LOCKED_MS) for item in again)
+        return False
+
+
+def _patience(item: Due, now: int) -> int:
+    """How long a doorbell that is still queued is left alone: the longer, the longer it has been."""
+    return min(max(now - (item.work.rung_at or now), GRACE_MS), _MAX_PATIENCE_MS)
 
 
 def _is_queued(item: Due, heads: dict[str, int | None]) -> bool:

@@ -13,9 +13,11 @@ import tempfile
 from dataclasses import dataclass
 from typing import Final
 
-#: sequence (odd while being written), state, entity row, deadline (monotonic seconds), owner
-_LAYOUT: Final = struct.Struct("<Q B q d 32s")
+#: Odd while the body is being written. Apart from the body, as packing clears what it packs into first.
 _SEQUENCE: Final = struct.Struct("<Q")
+#: state, entity row, deadline (monotonic seconds), owner
+_BODY: Final = struct.Struct("<B q d 32s")
+_SIZE: Final = _SEQUENCE.size + _BODY.size
 
 STARTING: Final = 0
 IDLE: Final = 1
@@ -38,7 +40,7 @@ class Slot:
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, _LAYOUT.size)
+        self._memory = mmap.mmap(descriptor, _SIZE)
         self._sequence = 0
 
     @classmethod
@@ -46,7 +48,7 @@ class Slot:
         """A new slot in an unlinked file, to be inherited by a worker process."""
         descriptor, path = tempfile.mkstemp(prefix="fsmflow-slot-")
         os.unlink(path)
-        os.truncate(descriptor, _LAYOUT.size)
+        os.truncate(descriptor, _SIZE)
         return cls(descriptor)
 
     def write(self, doing: Doing) -> None:
@@ -54,18 +56,18 @@ class Slot:
         self._sequence += 2
         _SEQUENCE.pack_into(self._memory, 0, self._sequence - 1)
         owner = doing.owner.encode("ascii")
-        _LAYOUT.pack_into(self._memory, 0, self._sequence - 1, doing.state, doing.row, doing.deadline, owner)
+        _BODY.pack_into(self._memory, _SEQUENCE.size, doing.state, doing.row, doing.deadline, owner)
         _SEQUENCE.pack_into(self._memory, 0, self._sequence)
 
     def read(self) -> Doing | None:
         """What was told last; None while it is being written."""
-        sequence, state, row, deadline, owner = _LAYOUT.unpack_from(self._memory, 0)
+        (sequence,) = _SEQUENCE.unpack_from(self._memory, 0)
+        state, row, deadline, owner = _BODY.unpack_from(self._memory, _SEQUENCE.size)
         (after,) = _SEQUENCE.unpack_from(self._memory, 0)
         if sequence % 2 or sequence != after:
             return None
         return Doing(state=state, row=row, owner=owner.rstrip(b"\0").decode("ascii"), deadline=deadline)
 
     def close(self) -> None:
-        """Let go of the memory."""
-        self._memory.close()
+        """Close the descriptor. The memory goes with the last reader: another thread may be looking at it."""
         os.close(self.descriptor)

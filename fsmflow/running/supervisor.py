@@ -15,16 +15,20 @@ from typing import Final
 
 from fsmflow import clock, log, settings
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DatabaseUnavailable, FsmflowError
+from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.children import Child
 from fsmflow.running.jobview import LEASE_MS
 from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.slot import Doing
 
 _TICK_S: Final = 0.25
 _RENEW_S: Final = 5.0
 _SWEEP_S: Final = 1.0
 _MAX_RESPAWN_S: Final = 10.0
 _MAX_FAILED_STARTS: Final = 5
+_JOIN_S: Final = 10.0
+#: How often ending lost attempts is tried again while a supervisor ends and the database is away.
+_LAST_ROUNDS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +56,30 @@ class Supervisor:
         self._ended = threading.Event()
         self._signals = 0
         self._told = 0
-        self._renewed_at = float("-inf")
+        self._ever_ready = False
+        self._gave_up = False
         self._respawn_at = float("-inf")
         self._failed_starts = 0
         self._quiet_sweeps = 0
 
     def run(self) -> int:
-        """Supervise until told to stop, or until nothing is due with ``burst``. The exit status."""
-        reading, writing = os.pipe()
-        os.set_blocking(writing, False)
-        os.set_blocking(reading, False)
-        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_stop)
-        signal.signal(signal.SIGCHLD, lambda number, frame: None)
-        keeper = threading.Thread(target=self._maintain, name="fsmflow-maintenance", daemon=True)
-        keeper.start()
+        """Supervise until told to stop, or until nothing is due with ``burst``. The exit status.
+
+        This thread talks to processes only, so that a database or Redis that hangs keeps no job beyond its limit
+        alive and no dead process from being replaced; threads renew the leases and run maintenance.
+        """
+        reading = self._catch_signals()
+        threads = [
+            threading.Thread(target=self._maintain, name="fsmflow-maintenance", daemon=True),
+            threading.Thread(target=self._renew, name="fsmflow-leases", daemon=True),
+        ]
+        for thread in threads:
+            thread.start()
         try:
             while self._tick():
+                if not all(thread.is_alive() for thread in threads):
+                    log.stopping("a thread of the supervisor has ended")
+                    return 1
                 if select.select([reading], [], [], _TICK_S)[0]:
                     os.read(reading, 4096)
         finally:
@@ -77,22 +87,34 @@ class Supervisor:
                 child.kill()
             self._ended.set()
             self._wake.set()
-            keeper.join()
+            for thread in threads:
+                thread.join(_JOIN_S)
             signal.set_wakeup_fd(-1)
-        return 1 if self._failed_starts >= _MAX_FAILED_STARTS else 0
+        return 1 if self._gave_up else 0
+
+    def _catch_signals(self) -> int:
+        """A descriptor that becomes readable with every signal."""
+        reading, writing = os.pipe()
+        os.set_blocking(writing, False)
+        os.set_blocking(reading, False)
+        signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda number, frame: None)
+        return reading
 
     def _tick(self) -> bool:
         self._reap()
         self._obey()
-        if self._failed_starts >= _MAX_FAILED_STARTS:
-            log.stopping(f"{_MAX_FAILED_STARTS} worker processes in a row ended before they were ready")
+        if not self._ever_ready and self._failed_starts >= _MAX_FAILED_STARTS:
+            log.stopping(f"{self._failed_starts} worker processes ended before any of them was ready")
+            self._gave_up = True
             return False
         if not self._signals:
             self._fill_up()
         elif not self._children:
             return False
         self._kill_overruns()
-        self._renew()
         if self._burst and not self._signals and self._quiet_sweeps >= 2:
             self._signals = 1
         return True
@@ -102,24 +124,24 @@ class Supervisor:
             self._children.remove(child)
             doing = child.doing()
             if doing is not None or (child.exit_status != 0 and not self._signals):
-                what = (
-                    f"running a step of entity row {doing.row}"
-                    if doing
-                    else "waiting"
-                    if child.is_ready
-                    else "starting"
+                ready = "waiting" if child.is_ready else "starting"
+                log.worker_lost(
+                    child.pid, str(child.exit), f"running a step of entity row {doing.row}" if doing else ready
                 )
-                log.worker_lost(child.pid, str(child.exit), what)
             if doing is not None:
-                timed_out = child.overrun is not None and child.overrun.owner == doing.owner
-                how = f"worker process {child.pid} {child.exit}"
-                lost = _Lost(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out, released=self._signals > 1)
-                self._lost.put(lost)
-                self._wake.set()
+                self._note_lost(child, doing)
             if not child.is_ready:
                 self._failed_starts += 1
-                self._respawn_at = clock.monotonic() + min(0.5 * 2**self._failed_starts, _MAX_RESPAWN_S)
+                self._respawn_at = clock.monotonic() + min(0.5 * 2 ** min(self._failed_starts, 10), _MAX_RESPAWN_S)
             child.close()
+
+    def _note_lost(self, child: Child, doing: Doing) -> None:
+        timed_out = child.overrun is not None and child.overrun.owner == doing.owner
+        how = f"worker process {child.pid} {child.exit}"
+        self._lost.put(
+            _Lost(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out, released=self._signals > 1)
+        )
+        self._wake.set()
 
     def _obey(self) -> None:
         if self._signals > self._told:
@@ -138,12 +160,16 @@ class Supervisor:
             child = standing_by.pop(0)
             child.let_go()
             working.append(child)
+        if any(child.is_ready for child in self._children):
+            self._ever_ready, self._failed_starts = True, 0
         if clock.monotonic() < self._respawn_at:
             return
-        while len(self._children) < self._count + 1:
-            self._children.append(Child(self._queues, self._environment, self._log_level))
-        if any(child.is_ready for child in self._children):
-            self._failed_starts = 0
+        try:
+            while len(self._children) < self._count + 1:
+                self._children.append(Child(self._queues, self._environment, self._log_level))
+        except OSError as error:
+            log.sweep_failed("starting a worker process", error)
+            self._respawn_at = clock.monotonic() + _MAX_RESPAWN_S
 
     def _kill_overruns(self) -> None:
         for child in self._children:
@@ -154,42 +180,44 @@ class Supervisor:
                 child.kill()
 
     def _renew(self) -> None:
-        if clock.monotonic() - self._renewed_at < _RENEW_S:
-            return
-        self._renewed_at = clock.monotonic()
-        owners = [claim for claim in (child.renewable() for child in self._children) if claim]
-        try:
-            self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
-        except FsmflowError as error:
-            log.sweep_failed("renewing leases", error)
+        """Renew the leases of all that is being run, in one statement every few seconds."""
+        wait_s = 0.0
+        while not self._ended.wait(wait_s):
+            owners = [claim for claim in (child.renewable() for child in list(self._children)) if claim]
+            try:
+                self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
+                wait_s = _RENEW_S
+            except Exception as error:  # noqa: BLE001 - it is tried again, and soon
+                log.sweep_failed("renewing leases", error)
+                wait_s = _TICK_S
+        self._runtime.store.link.forget_connection()
 
     def _on_stop(self, number: int, frame: FrameType | None) -> None:
         self._signals += 1
 
     def _maintain(self) -> None:
         maintenance = Maintenance(self._runtime, self._queues)
-        while not self._ended.is_set() or not self._lost.empty():
+        rounds_left = _LAST_ROUNDS
+        while rounds_left and (not self._ended.is_set() or not self._lost.empty()):
+            rounds_left -= self._ended.is_set()
             self._wake.clear()
             self._safely("ending lost attempts", lambda: self._end_lost(maintenance))
             if not self._signals:
                 self._safely("sweeping", lambda: self._sweep(maintenance))
-            if not self._ended.is_set():
-                self._wake.wait(_SWEEP_S)
+            self._wake.wait(_SWEEP_S if not self._ended.is_set() else _TICK_S)
         self._runtime.store.link.forget_connection()
 
     def _safely(self, what: str, action: Callable[[], None]) -> None:
         try:
             action()
-        except Exception as error:  # noqa: BLE001 - maintenance goes on, whatever one round of it met
+        except BaseException as error:  # noqa: BLE001 - maintenance goes on, whatever one round of it met
             log.sweep_failed(what, error)
 
     def _sweep(self, maintenance: Maintenance) -> None:
         maintenance.sweep()
         if self._burst:
-            quiet = any(child.is_ready for child in self._children) and not self._runtime.store.work.active(
-                self._runtime.now()
-            )
-            self._quiet_sweeps = self._quiet_sweeps + 1 if quiet else 0
+            active = self._runtime.store.work.active(self._runtime.now(), self._queues)
+            self._quiet_sweeps = self._quiet_sweeps + 1 if self._ever_ready and not active else 0
 
     def _end_lost(self, maintenance: Maintenance) -> None:
         while not self._lost.empty():
@@ -199,8 +227,9 @@ class Supervisor:
                     maintenance.released(lost.row, lost.owner)
                 else:
                     maintenance.lost(lost.row, lost.owner, lost.how, timed_out=lost.timed_out)
-            except DatabaseUnavailable as error:
-                log.sweep_failed(f"entity row {lost.row}", error)
+            except DatabaseUnavailable:
+                self._lost.put(lost)
+                raise
 
 
 def _environment(runtime: Runtime) -> dict[str, str]:

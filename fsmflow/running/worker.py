@@ -34,7 +34,7 @@ class WorkerProcess:
         self._slot = slot
         self._control = control
         self._queues = queues
-        self._go = threading.Event()
+        self._go_reading, self._go_writing = os.pipe()
         self._stopping = False
         self._worker: StepWorker | None = None
 
@@ -42,11 +42,12 @@ class WorkerProcess:
         """Get ready, wait to be let go, work until SIGTERM. The exit status."""
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.register_at_fork(after_in_child=_as_usual)
         threading.Thread(target=self._watch, daemon=True).start()
         runtime = self._runtime()
         runtime.machines.all()
         self._slot.write(Doing(state=IDLE))
-        self._go.wait()
+        os.read(self._go_reading, 1)
         try:
             self._work(runtime)
         except _StopWaiting:
@@ -74,7 +75,7 @@ class WorkerProcess:
         while not self._stopping:
             try:
                 if self._worker is None:
-                    self._worker = StepWorker(self._queues, runtime.doorbell, executor.execute)
+                    self._worker = StepWorker(self._queues, runtime.doorbell, executor.execute, self._is_stopping)
                     log.worker_started(os.getpid(), ", ".join(self._queues))
                 self._worker.work_once(block=not self._stopping)
                 wait_s = 0.1
@@ -88,9 +89,12 @@ class WorkerProcess:
                 clock.pause(wait_s)
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)
 
+    def _is_stopping(self) -> bool:
+        return self._stopping
+
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
         self._stopping = True
-        self._go.set()
+        os.write(self._go_writing, GO)
         if self._worker is not None and self._worker.waiting:
             raise _StopWaiting
 
@@ -99,9 +103,15 @@ class WorkerProcess:
         while True:
             told = os.read(self._control, 1)
             if told == GO:
-                self._go.set()
+                os.write(self._go_writing, GO)
             elif not told:
                 os.killpg(0, signal.SIGKILL)
+
+
+def _as_usual() -> None:
+    """What a job forks ends by SIGTERM and SIGINT, as its author expects."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from peewee import IntegrityError
+from peewee import DatabaseError, IntegrityError
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.records import Claim, Commit, Failure, HistoryEntry, Snapshot
-from fsmflow.errors import DatabaseUnavailable, FsmflowError
+from fsmflow.decision.records import Claim, Commit, Failure, HistoryEntry, Snapshot, Work
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.store.link import TRANSIENT, Link, first_line
 from fsmflow.store.statements import (
     HISTORY_COLUMNS,
@@ -21,6 +21,10 @@ from fsmflow.store.statements import (
 )
 
 PAGE = 500
+_TRIES = 5
+_PAUSE_S = 0.05
+#: A slow lock is waited for once, not as often as there are tries.
+_PATIENCE_S = 5.0
 _DOUBT_TRIES = 6
 _DOUBT_PAUSE_S = 0.1
 
@@ -42,19 +46,43 @@ class Entities:
 
     def load(self, machine: str, entity_id: str) -> Snapshot | None:
         """The entity as it is now; inside a transaction of the caller's, locked, so that it is the latest."""
-        if self._link.in_transaction and not self._link.is_sqlite:
-            self._link.query(self._sql.lock_entity, (machine, entity_id))
-        rows = self._link.query(self._sql.load, (machine, entity_id))
-        return snapshot_of(rows[0]) if rows else None
+        return self._latest(self._link.query(self._sql.load, (machine, entity_id)))
+
+    def load_existing(self, machine: str, entity_id: str) -> Snapshot | None:
+        """``load`` for an entity that is known to be there, though a transaction of the caller's may not see it yet."""
+        found = self.load(machine, entity_id)
+        if found is None and self._link.in_transaction:
+            rows = self._link.query(self._sql.load_locked, (machine, entity_id))
+            found = snapshot_of(rows[0]) if rows else None
+        return found
 
     def load_row(self, row: int) -> Snapshot | None:
         """The entity of a row id."""
-        rows = self._link.query(self._sql.load_row, (row,))
-        return snapshot_of(rows[0]) if rows else None
+        return self._latest(self._link.query(self._sql.load_row, (row,)))
 
-    def seq_of_key(self, row: int, key: str) -> int | None:
-        """The history entry that an event key led to, if it was used."""
-        rows = self._link.query(self._sql.event_by_key, (row, key))
+    def _latest(self, rows: Sequence[Any]) -> Snapshot | None:
+        """In a transaction of the caller's, which may show what was there when it began: as it is now, and locked.
+
+        Only the entity's row is locked, as it is known to exist: MySQL would lock the gap where a missing row
+        belongs, and two callers would dead-lock in it.
+        """
+        if not rows:
+            return None
+        found = snapshot_of(rows[0])
+        if self._link.in_transaction and not self._link.is_sqlite:
+            locked = self._link.query(self._sql.lock_entity, (found.row,))
+            if not locked or locked[0][0] != found.revision:
+                rows = self._link.query(self._sql.load_row_locked, (found.row,))
+                return snapshot_of(rows[0]) if rows else None
+        return found
+
+    def seq_of_key(self, row: int, key: str, *, known: bool = False) -> int | None:
+        """The history entry that an event key led to, if it was used.
+
+        ``known``: it may have been used by somebody whom a transaction of the caller's does not see yet.
+        """
+        latest = known and self._link.in_transaction
+        rows = self._link.query(self._sql.event_by_key_locked if latest else self._sql.event_by_key, (row, key))
         return int(rows[0][0]) if rows else None
 
     def history(self, row: int, *, after: int = 0, limit: int = PAGE) -> list[HistoryEntry]:
@@ -63,34 +91,71 @@ class Entities:
         return [_entry_of(dict(zip(HISTORY_COLUMNS, values, strict=True))) for values in rows]
 
     def entry(self, row: int, seq: int) -> HistoryEntry:
-        """One entry."""
-        return self.history(row, after=seq - 1, limit=1)[0]
+        """One entry that is known to be there."""
+        ((*values,),) = self._link.query(self._sql.entry, (row, seq))
+        return _entry_of(dict(zip(HISTORY_COLUMNS, values, strict=True)))
 
     def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
         """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
 
         Raises CommitLost where the entity has moved on, has been started or the key been used meanwhile, ClaimLost
-        where the claim is gone, and DatabaseUnavailable where nothing is known to be written. An error from COMMIT
-        is looked into: what landed counts as written. Statements: entity, work, one per history entry, and the key.
+        where the claim is gone, and DatabaseUnavailable. A deadlock, a slow lock or a lost connection is tried again,
+        as the revision still guards the write, unless it took a transaction of the caller's with it. An error from
+        COMMIT is looked into: what landed counts as written. Statements: entity, work, one per history entry, key.
         """
         token = os.urandom(8).hex()
         history = [_entry_values(entry, token) for entry in commit.entries]
-        nested = self._link.in_transaction
-        written: list[Snapshot] = []
+        if not self._link.in_transaction:
+            after = self._insist(commit, history, token)
+            on_commit(after)
+            return after
+        after = self._try(commit, history)
+        self._link.after_commit(lambda: self._tell(after, on_commit))
+        return after
+
+    def _insist(self, commit: Commit, history: list[tuple[Any, ...]], token: str) -> Snapshot:
+        started, doubtful = clock.monotonic(), None
+        for turn in range(_TRIES):
+            try:
+                return self._try(commit, history)
+            except (CommitLost, ClaimLost):
+                # It may be an earlier try of this that was first: a COMMIT can take effect after it was looked for.
+                if doubtful is not None and self._landed(doubtful, commit, token):
+                    return doubtful
+                raise
+            except _Interrupted as error:
+                if error.after is not None:
+                    doubtful = error.after
+                    if self._landed(doubtful, commit, token):
+                        return doubtful
+                if turn == _TRIES - 1 or clock.monotonic() - started > _PATIENCE_S:
+                    raise _unavailable(commit, error.what, in_doubt=doubtful is not None) from error
+                clock.pause(_PAUSE_S * 2**turn)
+        raise AssertionError("unreachable")
+
+    def _try(self, commit: Commit, history: list[tuple[Any, ...]]) -> Snapshot:
+        after = None
         try:
             with self._link.transaction():
-                written.append(self._write(commit, history))
+                after = self._write(commit, history)
         except IntegrityError as error:
             raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
         except TRANSIENT as error:
             self._link.forget_connection()
-            if nested or not written:
-                raise _unavailable(commit, error, in_doubt=False) from error
-            landed = self._landed(written[0], commit, token)
-            if landed is not True:
-                raise _unavailable(commit, error, in_doubt=landed is None) from error
-        self._link.after_commit(lambda: on_commit(written[0]))
-        return written[0]
+            raise _Interrupted(commit, first_line(error), after) from error
+        except DatabaseError as error:
+            raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+        return after
+
+    def _tell(self, after: Snapshot, on_commit: Callable[[Snapshot], None]) -> None:
+        """After the caller's commit, which may have left out what we wrote: a savepoint of it may be rolled back."""
+        try:
+            now = self.load_row(after.row)
+        except ConfigurationError as error:
+            log.dispatch_failed(1, error)
+            return
+        if now is not None and (now.address, now.work) == (after.address, after.work):
+            on_commit(after)
 
     def _write(self, commit: Commit, history: list[tuple[Any, ...]]) -> Snapshot:
         after = self._write_entity(commit)
@@ -99,7 +164,8 @@ class Entities:
             self._link.execute(self._sql.insert_history, (after.row, *values))
         if commit.key is not None:
             entry = commit.entries[0]
-            values = (after.row, "key", commit.key, entry.trigger, None, entry.actor, after.updated_at, entry.seq)
+            trigger = entry.trigger or entry.kind
+            values = (after.row, "key", commit.key, trigger, None, entry.actor, after.updated_at, entry.seq)
             self._link.execute(self._sql.insert_event, values)
         return after
 
@@ -129,6 +195,9 @@ class Entities:
         elif before is None:
             self._link.execute(self._sql.insert_work, (after.row, *work_values(after.work)))
             return
+        elif guard is None and (before.epoch, before.attempt) == (after.work.epoch, after.work.attempt):
+            self._write_unclaimed(after, before, after.work)
+            return
         else:
             sql, params = self._sql.update_work, [*work_values(after.work), after.row]
             guarded = self._sql.update_work_guarded
@@ -137,8 +206,14 @@ class Entities:
         elif self._link.execute(guarded, [*params[:-1], *guard]).rowcount != 1:
             raise ClaimLost(f"{after.address}: the claim is gone")
 
-    def _landed(self, after: Snapshot, commit: Commit, token: str) -> bool | None:
-        """Whether a COMMIT that raised took effect; None where the database does not come back to tell."""
+    def _write_unclaimed(self, after: Snapshot, before: Work, work: Work) -> None:
+        """Change work that goes on, as a pause does. A claim leaves the revision alone, and one may have come."""
+        params = (*work_values(work), after.row, before.epoch, before.attempt, before.fence, before.dispatch)
+        if self._link.execute(self._sql.update_work_unclaimed, params).rowcount != 1:
+            raise CommitLost(f"{after.address}: its attempt {before.attempt} has been claimed")
+
+    def _landed(self, after: Snapshot, commit: Commit, token: str) -> bool:
+        """Whether a COMMIT that raised took effect. Raises DatabaseUnavailable where nobody is there to tell."""
         for turn in range(_DOUBT_TRIES):
             try:
                 if commit.entries:
@@ -147,17 +222,28 @@ class Entities:
                 else:
                     now = self.load_row(after.row)
                     landed = now is not None and now.revision == after.revision and now.work == after.work
-            except DatabaseUnavailable:
+            except DatabaseUnavailable as error:
+                if turn == _DOUBT_TRIES - 1:
+                    raise _unavailable(commit, str(error), in_doubt=True) from error
                 clock.pause(_DOUBT_PAUSE_S * 2**turn)
                 continue
             log.commit_in_doubt(after.address, landed)
             return landed
-        return None
+        raise AssertionError("unreachable")
 
 
-def _unavailable(commit: Commit, error: BaseException, *, in_doubt: bool) -> DatabaseUnavailable:
+class _Interrupted(DatabaseUnavailable):
+    """A transaction that did not end as it should; ``after`` is what it wrote where only its COMMIT is in doubt."""
+
+    def __init__(self, commit: Commit, what: str, after: Snapshot | None) -> None:
+        self.what = what
+        self.after = after
+        super().__init__(str(_unavailable(commit, what, in_doubt=False)))
+
+
+def _unavailable(commit: Commit, what: str, *, in_doubt: bool) -> DatabaseUnavailable:
     known = "it is not known whether it was committed" if in_doubt else "nothing was changed"
-    message = f"the database did not take the change of {commit.after.address}, and {known}: {first_line(error)}"
+    message = f"the database did not take the change of {commit.after.address}, and {known}: {what}"
     return DatabaseUnavailable(message, in_doubt=in_doubt)
 
 

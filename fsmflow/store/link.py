@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import peewee
@@ -18,11 +19,14 @@ from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 #: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
 _FOUND_ROWS: Final = 2
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
-_LOCK_WAIT_S: Final = 10
+_LOCK_WAIT_S: float = 10
 _CONNECT_S: Final = 5
 
 #: Errors after which the same transaction may succeed.
 TRANSIENT: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
+
+
+Result = TypeVar("Result")
 
 
 def open_database(url: str) -> Database:
@@ -51,16 +55,29 @@ def open_database(url: str) -> Database:
             "keepalives_interval": 5,
             "keepalives_count": 3,
         }
-        return PostgresqlDatabase(name, prefer_psycopg3=True, **{**defaults, **options})
+        return _Postgres(name, prefer_psycopg3=True, **{**defaults, **options})
     if scheme == "mysql":
         _need("pymysql", vars(peewee)["mysql"], "mysql", url)
         if "passwd" in options:
             options["password"] = options.pop("passwd")
-        defaults = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS}
-        return MySQLDatabase(name, **{**defaults, **options})
+        patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
+        return MySQLDatabase(
+            name,
+            **{"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience, **options},
+        )
     raise ConfigurationError(
         f"the database URL {_redacted(url)!r} is of no known kind; use sqlite, postgresql or mysql"
     )
+
+
+class _Postgres(PostgresqlDatabase):
+    """Says with BEGIN, in the same round trip, what the protocol relies on."""
+
+    def begin(self, *settings: str) -> None:  # type: ignore[override]
+        """Begin a transaction that sees what others commit, and does not wait for a lock for ever."""
+        patience = f"SET LOCAL lock_timeout = {round(_LOCK_WAIT_S * 1000)}"
+        statements = "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", patience, *settings))
+        self.execute_sql(statements)  # type: ignore[no-untyped-call]
 
 
 def open_sqlite(path: Path) -> SqliteDatabase:
@@ -114,14 +131,30 @@ class Link:
 
         Raises DatabaseUnavailable.
         """
+        return self._twice(lambda: self.rows(sql, params))
+
+    def write(self, action: Callable[[], Result], *, hasty: bool = False) -> Result:
+        """Run a transaction that does no harm if it is run again; so it is, if the first was interrupted.
+
+        ``hasty``: its commit may be lost with the database server, never torn. Raises DatabaseUnavailable.
+        """
+
+        def transact() -> Result:
+            with self._hasty_transaction() if hasty else self.transaction():
+                return action()
+
+        return self._twice(transact)
+
+    def _twice(self, action: Callable[[], Result]) -> Result:
+        started = clock.monotonic()
         try:
             with self.understandable():
-                return self.rows(sql, params)
+                return action()
         except DatabaseUnavailable:
-            if self.in_transaction:
+            if self.in_transaction or clock.monotonic() - started > _LOCK_WAIT_S / 2:
                 raise
         with self.understandable():
-            return self.rows(sql, params)
+            return action()
 
     @property
     def in_transaction(self) -> bool:
@@ -131,12 +164,13 @@ class Link:
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """One durable transaction; inside a transaction of the caller's, a savepoint of it."""
+        if isinstance(self.db.top_transaction(), vars(peewee)["_manual"]):
+            raise ConfigurationError("fsmflow cannot join peewee's manual_commit(); call it inside atomic()")
         with self.db.atomic(*self._begin):
             yield
 
     @contextmanager
-    def hasty_transaction(self) -> Iterator[None]:
-        """A transaction whose commit may be lost with the database server, never torn. For claims and leases."""
+    def _hasty_transaction(self) -> Iterator[None]:
         if self.is_sqlite and self.own:
             self.db.execute_sql("PRAGMA synchronous = NORMAL")
             try:
@@ -144,11 +178,16 @@ class Link:
                     yield
             finally:
                 self.db.execute_sql("PRAGMA synchronous = FULL")
-            return
-        with self.db.atomic(*self._begin):
-            if self.is_postgres:
-                self.db.execute_sql("SET LOCAL synchronous_commit = off")
-            yield
+        elif self.is_postgres and self.own:
+            with self.db.atomic("SET LOCAL synchronous_commit = off"):
+                yield
+        else:
+            # In a transaction of the caller's it would make the caller's own commit a hasty one.
+            hurries = self.is_postgres and not self.in_transaction
+            with self.db.atomic(*self._begin):
+                if hurries:
+                    self.db.execute_sql("SET LOCAL synchronous_commit = off")
+                yield
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run ``action``, which must not raise, once what was written is durable: now, or after the caller's commit."""
@@ -195,9 +234,9 @@ class Link:
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
         if self.is_postgres:
-            ((now,),) = self.rows("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
+            ((now,),) = self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
         elif self.is_mysql:
-            ((now,),) = self.rows("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+            ((now,),) = self.query("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
         else:
             now = clock.local_now()
         return int(now)

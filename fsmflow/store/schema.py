@@ -26,7 +26,8 @@ SCHEMA_VERSION = 1
 PREFIX = "fsmflow_"
 ENTITY, WORK, HISTORY, EVENT, META = (PREFIX + name for name in ("entity", "work", "history", "event", "meta"))
 
-_MYSQL_SETTINGS = ["ENGINE=InnoDB", "CHARACTER SET utf8mb4", "COLLATE utf8mb4_bin"]
+#: Collations that tell all texts apart; the last, of old servers, takes texts that differ in trailing spaces for one.
+_EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
 _UPGRADE_LOCK = 0x66736D66
 
 
@@ -36,15 +37,15 @@ class _LongTextField(TextField):
 
 def create(db: Database) -> None:
     """Create what is missing of the tables. Safe to be run by several processes at once, and again."""
-    models = _models(db)
     with db.connection_context() if db.is_closed() else _Nothing():
+        models = _models(db)
         _lock(db)
         try:
             if isinstance(db, MySQLDatabase):
                 db.create_tables(models, safe=True)
                 _write_meta(db)
             else:
-                with db.atomic():
+                with db.atomic(*(("IMMEDIATE",) if isinstance(db, SqliteDatabase) else ())):
                     _lock_in_transaction(db)
                     db.create_tables(models, safe=True)
                     _write_meta(db)
@@ -72,6 +73,7 @@ def _unlock(db: Database) -> None:
 
 def _lock_in_transaction(db: Database) -> None:
     if isinstance(db, PostgresqlDatabase):
+        db.execute_sql("SET LOCAL lock_timeout = '60s'")
         db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,)).fetchall()
 
 
@@ -87,13 +89,20 @@ def _write_meta(db: Database) -> None:
 def _models(db: Database) -> list[type[Model]]:
     mysql = isinstance(db, MySQLDatabase)
     text = _LongTextField if mysql else TextField
+    settings = ["ENGINE=InnoDB", "CHARACTER SET utf8mb4", f"COLLATE {_exact_collation(db)}"] if mysql else None
 
     class Base(Model):
         class Meta:
             database = db
-            table_settings = _MYSQL_SETTINGS if mysql else None
+            table_settings = settings
 
     return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _meta(Base, text)]
+
+
+def _exact_collation(db: Database) -> str:
+    found = db.execute_sql("SELECT collation_name FROM information_schema.collations").fetchall()
+    names = {name for (name,) in found}
+    return next(name for name in _EXACT if name in names)
 
 
 def _entity(base: Any, text: Any) -> type[Model]:

@@ -78,10 +78,14 @@ class Statements:
         both = f"SELECT {joined} FROM {ENTITY} e LEFT JOIN {WORK} w ON w.{self._q('entity')} = e.id"
         self.load = self._sql(f"{both} WHERE e.machine = ? AND e.entity_id = ?")
         self.load_row = self._sql(f"{both} WHERE e.id = ?")
-        self.lock_entity = self._sql(f"SELECT id FROM {ENTITY} WHERE machine = ? AND entity_id = ?{locking}")
+        self.lock_entity = self._sql(f"SELECT revision, paused FROM {ENTITY} WHERE id = ?{locking}")
+        # A plain SELECT in a transaction of MySQL shows what was there when that began; a locking one what is there.
+        latest = " FOR UPDATE" if link.is_mysql else ""
+        self.load_locked = self.load + latest
+        self.load_row_locked = self.load_row + latest
         self.joined = both
         self._for_entities(link)
-        self._for_history()
+        self._for_history(latest)
         self._for_work()
         self.meta = self._sql(f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = ?")
 
@@ -92,17 +96,25 @@ class Statements:
         self.insert_work = self._insert(WORK, ("entity", *WORK_COLUMNS))
         self.update_work = self._update(WORK, WORK_COLUMNS, ("entity",))
         self.update_work_guarded = self._update(WORK, WORK_COLUMNS, GUARD_COLUMNS)
+        self.update_work_unclaimed = (
+            self._update(WORK, WORK_COLUMNS, ("entity", "epoch", "attempt", "fence", "dispatch"))
+            + f" AND {self._q('owner')} IS NULL"
+        )
         self.delete_work = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(('entity',))}")
         self.delete_work_guarded = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}")
         self.lock_work_guarded = self._sql(f"SELECT 1 FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}{locking}")
 
-    def _for_history(self) -> None:
+    def _for_history(self, latest: str) -> None:
         self.insert_history = self._insert(HISTORY, HISTORY_COLUMNS)
         self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
         self.event_by_key = self._sql(f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))}")
+        self.event_by_key_locked = self.event_by_key + latest
         self.history = self._sql(
             f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
+        )
+        self.entry = self._sql(
+            f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?{latest}"
         )
         self.token = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? AND seq = ?")
 
@@ -112,6 +124,13 @@ class Statements:
             f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
             f"AND kind = 'job'"
         )
+        #: PostgreSQL only: a claim in one round trip, with a commit that waits for no disk.
+        self.claim_at_once = self._sql(
+            f"WITH hasty AS (SELECT set_config('synchronous_commit', 'off', true)), "
+            f"w AS ({self.claim} RETURNING *) "
+            f"SELECT {self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)} "
+            f"FROM {ENTITY} e JOIN w ON w.entity = e.id CROSS JOIN hasty"
+        )
         self.heartbeat = self._sql(
             f"UPDATE {WORK} SET lease_until = ?, wake_at = ?, progress = COALESCE(?, progress) "
             f"WHERE {self._equal(GUARD_COLUMNS)}"
@@ -120,17 +139,21 @@ class Statements:
             f"UPDATE {WORK} SET dispatch = dispatch + 1, rung_at = ?, wake_at = ? WHERE entity = ? AND epoch = ? "
             f"AND attempt = ? AND dispatch = ? AND {self._q('owner')} IS NULL AND held IS NULL"
         )
+        self.touch_entity = self._sql(f"UPDATE {ENTITY} SET revision = revision + 1 WHERE id = ?")
         self.let_go = self._sql(
             f"UPDATE {WORK} SET {self._q('owner')} = NULL, lease_until = NULL, rung_at = NULL, progress = NULL, "
-            f"attempt = ?, dispatch = ?, wake_at = ? WHERE {self._equal(GUARD_COLUMNS)}"
+            f"attempt = ?, dispatch = ?, wake_at = ?, held = ? WHERE {self._equal(GUARD_COLUMNS)}"
         )
         self.due = self._sql(
             f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
             f"WHERE w.wake_at <= ? ORDER BY w.wake_at LIMIT ?"
         )
+        self.due_but_doorbells = self.due.replace(
+            "ORDER BY", f"AND (w.kind <> 'job' OR w.{self._q('owner')} IS NOT NULL) ORDER BY"
+        )
         self.wake_rung = self._sql(
-            f"UPDATE {WORK} SET wake_at = ? WHERE kind = 'job' AND rung_at IS NOT NULL AND held IS NULL "
-            f"AND {self._q('owner')} IS NULL AND wake_at > ?"
+            f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind = 'job' AND rung_at IS NOT NULL "
+            f"AND held IS NULL AND {self._q('owner')} IS NULL"
         )
         self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")
 

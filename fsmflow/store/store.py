@@ -29,10 +29,11 @@ class Store:
     def check(self) -> None:
         """Make sure that the tables are there and are those of this release. Raises ConfigurationError."""
         with self.link.understandable():
-            if not self.link.db.table_exists(schema.META):
-                raise ConfigurationError("the database has no tables of fsmflow yet; run 'fsmflow init' once")
-            found = {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation")}
-        version = int(found["schema"][0][0]) if found["schema"] else 0
+            there = self.link.db.table_exists(schema.META)
+            found = {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
+        if not all(found.values()) or not found:
+            raise ConfigurationError("the database has no tables of fsmflow yet; run 'fsmflow init' once")
+        version = int(found["schema"][0][0])
         if version != schema.SCHEMA_VERSION:
             older = "older" if version < schema.SCHEMA_VERSION else "newer"
             raise ConfigurationError(
@@ -52,18 +53,23 @@ def open_store(settings: Settings) -> Store:
 
     Raises ConfigurationError: a URL or folder that cannot be used, a server that does not answer, missing tables.
     """
-    store = Store(_link(settings))
-    if settings.database is None and settings.database_url is None:
-        store.create()
-    store.check()
-    return store
+    return _ready(Store(_link(settings)), create=settings.database is None and settings.database_url is None)
 
 
 def create_store(settings: Settings) -> Store:
-    """The store of the settings, its tables made or upgraded."""
-    store = Store(_link(settings))
-    store.create()
-    store.check()
+    """The store of the settings, its tables made or upgraded. Raises ConfigurationError."""
+    return _ready(Store(_link(settings)), create=True)
+
+
+def _ready(store: Store, *, create: bool) -> Store:
+    try:
+        if create:
+            store.create()
+        store.check()
+    except ConfigurationError:
+        # A store that cannot be used is thrown away, and its connection would be left to the server.
+        store.link.forget_connection()
+        raise
     return store
 
 

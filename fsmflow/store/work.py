@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
-from fsmflow.decision.records import GRACE_MS, Claim, Snapshot, Work
-from fsmflow.store.entities import guard_values
+from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, JOB, Claim, Snapshot, Work
+from fsmflow.store.entities import ClaimLost, guard_values
 from fsmflow.store.link import Link
 from fsmflow.store.schema import WORK
 from fsmflow.store.statements import Statements, snapshot_of, work_of
@@ -32,8 +33,21 @@ class Due:
     work: Work
 
     @property
-    def ticket(self) -> Ticket:
-        return Ticket(row=self.row, epoch=self.work.epoch, attempt=self.work.attempt, dispatch=self.work.dispatch)
+    def next_ring(self) -> tuple[Ticket, str]:
+        """The ticket and the queue of its next doorbell."""
+        work = self.work
+        ticket = Ticket(row=self.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch + 1)
+        return ticket, work.queue or "default"
+
+    @property
+    def is_doorbell(self) -> bool:
+        """A job that nobody runs: what is due is to ring for it."""
+        return self.work.kind == JOB and self.work.owner is None
+
+    def after_ring(self, now: int) -> Due:
+        """The same row after ``ring`` at ``now``."""
+        dispatch = self.work.dispatch + 1
+        return replace(self, work=replace(self.work, dispatch=dispatch, rung_at=now, wake_at=now + grace(dispatch)))
 
     @property
     def claim(self) -> Claim | None:
@@ -44,7 +58,7 @@ class Due:
 
 
 class WorkRows:
-    """Reads and writes of work rows."""
+    """Reads and writes of work rows. What writes several goes by row, so that two that do so cannot dead-lock."""
 
     def __init__(self, link: Link, statements: Statements) -> None:
         self._link = link
@@ -53,23 +67,27 @@ class WorkRows:
     def claim(self, ticket: Ticket, owner: str, *, lease_until: int) -> Snapshot | None:
         """Claim an attempt for ``owner``, a token used for this claim alone; the entity as it is then.
 
-        None where the attempt is done, taken, held or left. One update, one select; the commit need not be durable.
+        None where the attempt is done, taken, held or left. One update and one select, on PostgreSQL in one round trip;
+        the commit need not be durable.
         Repeating it with the same token after an error finds out whether it had been claimed.
         """
-        with self._link.understandable(), self._link.hasty_transaction():
-            self._link.execute(
-                self._sql.claim, (owner, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt)
-            )
-            rows = self._link.rows(self._sql.load_row, (ticket.row,))
+
+        claimed = (owner, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt)
+
+        def claim() -> list[Any]:
+            self._link.execute(self._sql.claim, claimed)
+            return self._link.rows(self._sql.load_row, (ticket.row,))
+
+        rows = self._link.query(self._sql.claim_at_once, claimed) if self._link.is_postgres else []
+        rows = rows or self._link.write(claim, hasty=True)
         snapshot = snapshot_of(rows[0]) if rows else None
         mine = snapshot is not None and snapshot.work is not None and snapshot.work.owner == owner
         return snapshot if mine else None
 
     def heartbeat(self, claim: Claim, *, lease_until: int, progress: float | None) -> bool:
         """Renew one lease and note the progress. False where the claim is gone."""
-        with self._link.understandable(), self._link.hasty_transaction():
-            cursor = self._link.execute(self._sql.heartbeat, (lease_until, lease_until, progress, *guard_values(claim)))
-            return bool(cursor.rowcount == 1)
+        params = (lease_until, lease_until, progress, *guard_values(claim))
+        return self._link.write(lambda: bool(self._link.execute(self._sql.heartbeat, params).rowcount == 1), hasty=True)
 
     def renew(self, owners: Sequence[tuple[int, str]], *, lease_until: int) -> None:
         """Renew the leases of all (entity row, owner) in one statement."""
@@ -79,52 +97,72 @@ class WorkRows:
         match = " OR ".join([f"(entity = {self._link.mark} AND {owner} = {self._link.mark})"] * len(owners))
         sql = f"UPDATE {WORK} SET lease_until = {self._link.mark}, wake_at = {self._link.mark} WHERE {match}"
         params = [lease_until, lease_until, *(value for pair in owners for value in pair)]
-        with self._link.understandable(), self._link.hasty_transaction():
-            self._link.execute(sql, params)
+        self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
     def let_go(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int) -> bool:
         """Give an attempt back without counting it as failed or crashed. False where the claim is gone."""
-        with self._link.understandable(), self._link.transaction():
-            cursor = self._link.execute(self._sql.let_go, (attempt, dispatch, wake_at, *guard_values(claim)))
-            return bool(cursor.rowcount == 1)
 
-    def due(self, now: int, limit: int) -> list[Due]:
-        """What is due, the longest waiting first."""
-        rows = self._link.query(self._sql.due, (now, limit))
+        def let_go() -> None:
+            # A pause leaves claimed work alone. Where one is being committed it must see that this is claimed no more,
+            # so the revision grows; where one has been, the work is held now.
+            self._link.execute(self._sql.touch_entity, (claim.row,))
+            ((_, paused),) = self._link.rows(self._sql.lock_entity, (claim.row,))
+            wake, held = (FAR_FUTURE_MS, 0) if paused else (wake_at, None)
+            params = (attempt, dispatch, wake, held, *guard_values(claim))
+            if self._link.execute(self._sql.let_go, params).rowcount != 1:
+                raise ClaimLost
+
+        try:
+            self._link.write(let_go)
+        except ClaimLost:
+            return False
+        return True
+
+    def due(self, now: int, limit: int, *, doorbells: bool = True) -> list[Due]:
+        """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``."""
+        rows = self._link.query(self._sql.due if doorbells else self._sql.due_but_doorbells, (now, limit))
         found = ((row[0], work_of(row[1:])) for row in rows)
         return [Due(row=row, work=work) for row, work in found if work is not None]
 
     def ring(self, due: Iterable[Due], now: int) -> list[tuple[Ticket, str]]:
         """Note that these are dispatched (again), with growing grace; the tickets and queues to ring."""
-        rung = []
-        with self._link.understandable(), self._link.transaction():
-            for item in due:
-                work = item.work
-                params = (now, now + grace(work.dispatch + 1), item.row, work.epoch, work.attempt, work.dispatch)
-                if self._link.execute(self._sql.ring, params).rowcount == 1:
-                    ticket = Ticket(row=item.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch + 1)
-                    rung.append((ticket, work.queue or "default"))
-        return rung
+        due = list(due)
 
-    def postpone(self, due: Iterable[Due], wake_at: int) -> None:
-        """Look at these again at ``wake_at``, where nobody has touched them since."""
-        with self._link.understandable(), self._link.transaction():
-            for item in due:
+        def ring() -> set[int]:
+            return {item.row for item in sorted(due, key=lambda item: item.row) if self._ring(item, now)}
+
+        rung = self._link.write(ring)
+        return [item.next_ring for item in due if item.row in rung]
+
+    def _ring(self, item: Due, now: int) -> bool:
+        work = item.work
+        params = (now, now + grace(work.dispatch + 1), item.row, work.epoch, work.attempt, work.dispatch)
+        return bool(self._link.execute(self._sql.ring, params).rowcount == 1)
+
+    def postpone(self, due: Iterable[tuple[Due, int]]) -> None:
+        """Look at each of these again at its new ``wake_at``, where nobody has touched it since."""
+        in_order = sorted(due, key=lambda pair: pair[0].row)
+
+        def postpone() -> None:
+            for item, wake_at in in_order:
                 self._link.execute(self._sql.postpone, (wake_at, item.row, item.work.epoch, item.work.wake_at))
+
+        self._link.write(postpone)
 
     def wake_rung(self, now: int) -> int:
         """Make every job due whose doorbell Redis should have: it has lost them. How many."""
-        with self._link.understandable(), self._link.transaction():
-            return int(self._link.execute(self._sql.wake_rung, (now, now)).rowcount)
+        return self._link.write(lambda: int(self._link.execute(self._sql.wake_rung, (now,)).rowcount))
 
-    def active(self, now: int) -> int:
-        """How many rows are being run, are dispatched, or are due."""
+    def active(self, now: int, queues: Sequence[str] | None = None) -> int:
+        """How many rows are being run, are dispatched, or are due; of jobs, those on ``queues`` (None: on any)."""
         owner, mark = self._link.quoted("owner"), self._link.mark
         sql = (
-            f"SELECT COUNT(*) FROM {WORK} WHERE {owner} IS NOT NULL OR wake_at <= {mark} "
-            f"OR (rung_at IS NOT NULL AND held IS NULL)"
+            f"SELECT COUNT(*) FROM {WORK} WHERE ({owner} IS NOT NULL OR wake_at <= {mark} "
+            f"OR (rung_at IS NOT NULL AND held IS NULL))"
         )
-        return int(self._link.query(sql, (now,))[0][0])
+        if queues is not None:
+            sql += f" AND (kind <> 'job' OR queue IN ({', '.join([mark] * len(queues)) or 'NULL'}))"
+        return int(self._link.query(sql, (now, *(queues or ())))[0][0])
 
     def owned_by(self, row: int, owner: str) -> Claim | None:
         """The live claim of a token on an entity, if it is still there."""

@@ -1,0 +1,245 @@
+"""Commands that change entities: start, trigger, retry, resume, pause, cancel."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import click
+
+from fsmflow.cli import describing, output
+from fsmflow.cli.arguments import (
+    Wanted,
+    actor_options,
+    as_field,
+    data_option,
+    json_option,
+    key_option,
+    merged,
+    reason_option,
+    target_options,
+)
+from fsmflow.cli.bulk import Act, handle, perform
+from fsmflow.decision.decide import decide
+from fsmflow.decision.events import Paused, Resumed, Triggered
+from fsmflow.decision.records import Actor, Snapshot
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY
+from fsmflow.engine.runtime import current
+from fsmflow.machine import Machine
+from fsmflow.queries import resolve
+
+#: What Machine.trigger() takes itself, and an event's payload therefore cannot have.
+_TAKEN = frozenset({"actor", "reason", "key", "epoch"})
+
+
+@click.command()
+@click.argument("machine")
+@click.argument("entity_id", metavar="ID")
+@click.argument("fields", nargs=-1, type=as_field, metavar="[NAME=TEXT | NAME:=JSON]...")
+@data_option
+@click.option(
+    "--if-exists", type=click.Choice(["raise", "return"]), default="raise", help="Refuse it, or take it as it is."
+)
+@actor_options
+@key_option
+@json_option
+def start(
+    machine: str,
+    entity_id: str,
+    fields: tuple[tuple[str, Any], ...],
+    data: dict[str, Any] | None,
+    if_exists: str,
+    actor: Actor | None,
+    key: str | None,
+    as_json: bool,
+) -> int:
+    """Start an entity of MACHINE under this ID, in the initial state.
+
+    What follows is its data: name=text, or name:=json for numbers, true, lists and so on.
+
+    \b
+      fsmflow start order 1042 customer=ada amount:=1500
+      fsmflow start order 1043 --data @order.json
+    """
+    runtime = current()
+    kind = cast(type[Machine], runtime.machines.get(machine).owner)
+    started = kind.start(entity_id, merged(data, fields), if_exists=if_exists, actor=actor, key=key)
+    if as_json:
+        output.print_json(describing.entity(runtime, resolve(runtime, started.address)))
+    else:
+        click.echo(f"{started.address}  {started.state}")
+    return 0
+
+
+@click.command()
+@click.argument("address")
+@click.argument("name", metavar="TRIGGER")
+@click.argument("fields", nargs=-1, type=as_field, metavar="[NAME=TEXT | NAME:=JSON]...")
+@data_option
+@actor_options
+@reason_option
+@key_option
+@json_option
+def trigger(
+    address: str,
+    name: str,
+    fields: tuple[tuple[str, Any], ...],
+    data: dict[str, Any] | None,
+    actor: Actor | None,
+    reason: str | None,
+    key: str | None,
+    as_json: bool,
+) -> int:
+    """Fire TRIGGER on the entity at ADDRESS.
+
+    What follows is the event's payload, which guards and jobs see as machine.event.payload.
+
+    \b
+      fsmflow trigger order:1042 approve --actor alice --role manager
+      fsmflow trigger order:1042 paid amount:=1500 --key stripe-evt-77
+    """
+    payload = merged(data, fields)
+    for taken in sorted(_TAKEN & payload.keys()):
+        raise click.UsageError(f"a payload cannot have a field {taken!r}, as trigger() takes {taken}= itself")
+    runtime = current()
+    found = resolve(runtime, address)
+    entity = handle(runtime.machines.get(found.machine), found)
+    entry = entity.trigger(name, actor=actor, reason=reason, key=key, **payload)
+    if as_json:
+        state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch}
+        output.print_json({"address": entity.address, **state, "entry": describing.entry(entry)})
+        return 0
+    now = "" if entity.state == entry.dest else f"; it is in {entity.state} by now"
+    stays = f"{entry.dest}, {entry.kind}"
+    click.echo(f"{entity.address}  {f'{entry.source} -> {entry.dest}' if entry.kind == 'transition' else stays}{now}")
+    return 0
+
+
+@click.command()
+@target_options
+@click.option(
+    "--set", "fields", type=as_field, multiple=True, metavar="NAME=TEXT | NAME:=JSON", help="Merge into data."
+)
+@data_option
+@click.option("--new-key", is_flag=True, help="Give the step a new idempotency key: it counts as another step.")
+@actor_options
+@reason_option
+@key_option
+@json_option
+def retry(
+    wanted: Wanted,
+    fields: tuple[tuple[str, Any], ...],
+    data: dict[str, Any] | None,
+    new_key: bool,
+    actor: Actor | None,
+    reason: str | None,
+    key: str | None,
+    as_json: bool,
+) -> int:
+    """Retry failed entities from the step that failed, under the same id, with the code deployed now.
+
+    Name them by address (or by id alone, where only one machine has it), or select them; of a selection those are
+    retried that have failed.
+
+    \b
+      fsmflow retry order:1042
+      fsmflow retry order:1042 --set card=tok_2
+      fsmflow retry --machine order --error 'Timeout*' --older 10m --dry-run
+    """
+    patch = merged(data, fields)
+    asked = Triggered(trigger=RETRY, actor=actor, reason=reason, key=key, patch=patch, new_key=new_key)
+    act = Act(
+        name="retry",
+        done="retried",
+        do=lambda entity: entity.retry(data=patch, new_key=new_key, actor=actor, reason=reason, key=key),
+        plan=lambda definition, snapshot, now: decide(definition, snapshot, asked, now).after,
+        fits=lambda snapshot: snapshot.phase == FAILED,
+        phase=FAILED,
+    )
+    return perform(act, wanted, as_json=as_json)
+
+
+@click.command()
+@target_options
+@actor_options
+@reason_option
+@json_option
+def resume(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+    """Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again.
+
+    \b
+      fsmflow resume order:1042
+      fsmflow resume --machine order --state charging
+    """
+
+    def plan(definition: Definition, snapshot: Snapshot, now: int) -> Snapshot:
+        if snapshot.paused:
+            snapshot = decide(definition, snapshot, Resumed(actor=actor), now).after
+        spec = definition.states.get(snapshot.state)
+        if spec is None or spec.is_failed:
+            snapshot = decide(definition, snapshot, Triggered(trigger=RETRY, actor=actor), now).after
+        return snapshot
+
+    act = Act(
+        name="resume",
+        done="resumed",
+        do=lambda entity: entity.resume(actor=actor, reason=reason),
+        plan=plan,
+        fits=_can_be_resumed,
+    )
+    return perform(act, wanted, as_json=as_json)
+
+
+def _can_be_resumed(snapshot: Snapshot) -> bool:
+    work = snapshot.work
+    waits_for_worker = work is not None and work.owner is None and work.rung_at is not None
+    return snapshot.phase != FINISHED and (snapshot.paused or snapshot.phase == FAILED or waits_for_worker)
+
+
+@click.command()
+@target_options
+@actor_options
+@reason_option
+@json_option
+def pause(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+    """Pause entities. What runs may end; what would come next is held, timers too, until 'resume'.
+
+    \b
+      fsmflow pause order:1042 --reason "the customer called"
+      fsmflow pause --machine order --state awaiting_approval
+    """
+    act = Act(
+        name="pause",
+        done="paused",
+        do=lambda entity: entity.pause(actor=actor, reason=reason),
+        plan=lambda definition, snapshot, now: (
+            snapshot if snapshot.paused else decide(definition, snapshot, Paused(actor=actor), now).after
+        ),
+        fits=lambda snapshot: not snapshot.paused and snapshot.phase != FINISHED,
+    )
+    return perform(act, wanted, as_json=as_json)
+
+
+@click.command()
+@target_options
+@actor_options
+@reason_option
+@key_option
+@json_option
+def cancel(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
+    """Cancel entities. Each ends in 'cancelled', unless its machine says otherwise; the result of a running job is
+    discarded.
+
+    \b
+      fsmflow cancel order:1042 --actor alice --reason "ordered twice"
+      fsmflow cancel --machine order --phase failed --older 30d --dry-run
+    """
+    asked = Triggered(trigger=CANCEL, actor=actor, reason=reason, key=key)
+    act = Act(
+        name="cancel",
+        done="cancelled",
+        do=lambda entity: entity.cancel(actor=actor, reason=reason, key=key),
+        plan=lambda definition, snapshot, now: decide(definition, snapshot, asked, now).after,
+        fits=lambda snapshot: snapshot.phase != FINISHED,
+    )
+    return perform(act, wanted, as_json=as_json)

@@ -1,0 +1,196 @@
+"""What commands take: options that many share, and the reading of ``k=text``, ``k:=json`` and durations."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from fsmflow.decision.records import Actor
+from fsmflow.definition.names import PHASES
+from fsmflow.queries import Selection
+
+Command = TypeVar("Command", bound=Callable[..., int])
+
+#: More than anybody has, and no more than every database takes.
+MANY = 10**9
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The entities that a command is about: those with an address here, else those of the selection."""
+
+    addresses: tuple[str, ...]
+    selection: Selection
+    limit: int | None
+    dry_run: bool
+
+
+class Group(click.Group):
+    """Lists commands in the order in which they were added, as a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def as_field(text: str) -> tuple[str, Any]:
+    """``k=text`` or ``k:=json``: the name and its value. Raises BadParameter."""
+    name, equals, value = text.partition("=")
+    is_json = name.endswith(":")
+    name = name.removesuffix(":")
+    if not equals or not name:
+        raise click.BadParameter(f"{text!r} is neither name=text nor name:=json")
+    if not is_json:
+        return name, value
+    try:
+        return name, read_json(value)
+    except ValueError as error:
+        hint = f"what follows ':=' is not JSON ({error}); for plain text write {name}=..."
+        raise click.BadParameter(f"{text[:200]!r}: {hint}") from error
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """A JSON object: the text itself, ``@file`` that holds it, or ``@-`` for standard input. Raises BadParameter."""
+    where = text if text.startswith("@") else "the text"
+    try:
+        found = read_json(_contents(text[1:]) if text.startswith("@") else text)
+    except OSError as error:
+        raise click.BadParameter(f"{where} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise click.BadParameter(f"{where} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{where} holds {str(found)[:60]!r}; it has to be a JSON object, as in '{{\"k\": 1}}'")
+    return found
+
+
+def as_milliseconds(text: str) -> int:
+    """``90s``, ``10m``, ``2h``, ``3d`` or ``1w``, in milliseconds. Raises BadParameter."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if found is None:
+        raise click.BadParameter(f"{text!r} is no duration; write a whole number and s, m, h, d or w: 90s, 10m, 3d")
+    return int(found[1]) * _SECONDS[found[2]] * 1000
+
+
+def read_json(text: str) -> Any:
+    """The JSON value of a text. Raises ValueError, also for NaN and for what is nested too deep to be read."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _contents(path: str) -> str:
+    return sys.stdin.buffer.read().decode() if path == "-" else Path(path).read_text(encoding="utf-8")
+
+
+def merged(data: dict[str, Any] | None, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What ``--data`` gave, and over it what was written field by field."""
+    return {**(data or {}), **dict(fields)}
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")(command)
+
+
+def data_option(command: Command) -> Command:
+    """``--data``."""
+    return click.option(
+        "--data",
+        type=as_object,
+        metavar="@FILE|JSON",
+        help="A JSON object, or @FILE (@- for standard input) that holds one; single fields win over it.",
+    )(command)
+
+
+def reason_option(command: Command) -> Command:
+    """``--reason``."""
+    return click.option("--reason", help="Why; kept in the history.")(command)
+
+
+def key_option(command: Command) -> Command:
+    """``--key``."""
+    return click.option(
+        "--key", help="A name for this very request: repeated with the same key, it changes nothing again."
+    )(command)
+
+
+def actor_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--actor`` and ``--role``, handed on as ``actor``."""
+
+    @click.option("--actor", "actor_name", help="Who asks; kept in the history.")
+    @click.option("--role", "roles", multiple=True, help="A role of the actor; may be repeated. Needs --actor.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, actor_name: str | None, roles: tuple[str, ...], **options: Any) -> int:
+        if roles and actor_name is None:
+            raise click.UsageError("--role says what an actor may do; say with --actor who it is")
+        return command(*args, actor=None if actor_name is None else Actor(actor_name, roles), **options)
+
+    return wrapped
+
+
+def target_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``ADDRESS...`` or a selection, ``--limit`` and ``--dry-run``, handed on as ``wanted``."""
+
+    @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
+    @filter_options
+    @click.option("--error", metavar="GLOB", help="Those whose failure has this type or 'type: message': 'Timeout*'.")
+    @click.option(
+        "--older",
+        "older_ms",
+        type=as_milliseconds,
+        metavar="DURATION",
+        help="Those in their state for so long: 10m, 2h, 3d.",
+    )
+    @click.option("--limit", metavar="N", type=click.IntRange(min=1, max=MANY), help="At most so many of a selection.")
+    @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        addresses: tuple[str, ...],
+        selection: Selection,
+        error: str | None,
+        older_ms: int | None,
+        limit: int | None,
+        dry_run: bool,
+        **options: Any,
+    ) -> int:
+        selection = replace(selection, error=error, older_ms=older_ms)
+        if addresses and (selection != Selection() or limit is not None):
+            raise click.UsageError("name entities by their addresses or select them by options, not both")
+        if not addresses and selection == Selection():
+            raise click.UsageError("which entities? Give addresses, or select with --machine, --state, --error ...")
+        return command(*args, wanted=Wanted(addresses, selection, limit, dry_run), **options)
+
+    return wrapped
+
+
+def filter_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--machine``, ``--state`` and ``--phase``, handed on as ``selection``."""
+
+    @click.option("--machine", metavar="MACHINE", help="Those of this machine.")
+    @click.option(
+        "--state",
+        "states",
+        metavar="GLOB",
+        multiple=True,
+        help="Those in this state; may be repeated, and may be a glob: 'failed_from_*'.",
+    )
+    @click.option("--phase", type=click.Choice(PHASES), help="Those in this phase.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, machine: str | None, states: tuple[str, ...], phase: str | None, **options: Any) -> int:
+        return command(*args, selection=Selection(machine=machine, states=states, phase=phase), **options)
+
+    return wrapped

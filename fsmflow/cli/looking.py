@@ -1,0 +1,200 @@
+"""Commands that look at entities: list, show, explain, history. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+import click
+
+from fsmflow.cli import describing, output
+from fsmflow.cli.arguments import MANY, filter_options, json_option
+from fsmflow.cli.bulk import handle
+from fsmflow.decision.records import Failure, HistoryEntry, Snapshot
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.queries import Selection, resolve, select
+
+_MARGIN = 10
+
+
+@click.command("list")
+@filter_options
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0, max=MANY),
+    default=50,
+    show_default=True,
+    help="At most so many; 0 for all.",
+)
+@json_option
+def list_(selection: Selection, limit: int, as_json: bool) -> int:
+    """List entities, the oldest first. Shows their state, since when, and why failed ones failed.
+
+    \b
+      fsmflow list --machine order
+      fsmflow list --state 'failed_from_*' --limit 200
+    """
+    runtime = current()
+    found = select(runtime, selection, limit=limit + 1 if limit else None)
+    shown = islice(found, limit) if limit else found
+    if as_json:
+        output.print_array(describing.summary(snapshot) for snapshot in shown)
+    else:
+        now = runtime.now()
+        columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FOR", "FAILURE")
+        if not output.print_table(columns, (_row(snapshot, now) for snapshot in shown)):
+            output.note("no entity matches")
+    if next(found, None) is not None:
+        output.note(f"these are {limit:,}, and there are more: --limit N shows N, --limit 0 all")
+    return 0
+
+
+def _row(snapshot: Snapshot, now: int) -> tuple[str, ...]:
+    failure = snapshot.failure
+    return (
+        snapshot.address,
+        snapshot.state,
+        f"{snapshot.phase}, paused" if snapshot.paused else snapshot.phase,
+        output.moment(snapshot.entered_at),
+        output.duration(now - snapshot.entered_at),
+        output.one_line(f"{failure.error_type}: {failure.message}")[:100] if failure else "",
+    )
+
+
+@click.command()
+@click.argument("address")
+@click.option("--traceback", is_flag=True, help="Show the traceback of the failure too.")
+@json_option
+def show(address: str, traceback: bool, as_json: bool) -> int:
+    """Show one entity as it is now. Its state, data, failure, and what it does next.
+
+    ADDRESS is machine:id, or the id alone where only one machine has it.
+
+    \b
+      fsmflow show order:1042
+      fsmflow show 1042 --json
+    """
+    runtime = current()
+    snapshot = resolve(runtime, address)
+    if as_json:
+        output.print_json(describing.entity(runtime, snapshot))
+        return 0
+    click.echo(snapshot.address)
+    for name, text in _facts(runtime, snapshot, traceback):
+        lines = output.clean(text).splitlines() or [""]
+        click.echo(f"  {name:{_MARGIN}}{lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"  {'':{_MARGIN}}{line}")
+    return 0
+
+
+def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tuple[str, str]]:
+    now = runtime.now()
+    yield "state", f"{snapshot.state} ({snapshot.phase})"
+    yield "epoch", str(snapshot.epoch)
+    yield "paused", "yes" if snapshot.paused else "no"
+    yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
+    yield "created", f"{output.moment(snapshot.created_at)} UTC"
+    yield "data", output.to_json(snapshot.data, indent=2)
+    if snapshot.failure:
+        yield "failure", _failure(snapshot.failure, traceback)
+    if snapshot.work:
+        yield "work", _work(snapshot, now)
+    yield "allowed", ", ".join(describing.allowed(runtime, snapshot)) or "nothing"
+
+
+def _failure(failure: Failure, traceback: bool) -> str:
+    text = f"{failure.error_type}: {failure.message}\nattempt {failure.attempts} of {failure.state!r}"
+    return f"{text}\n{failure.traceback}" if traceback else text
+
+
+def _work(snapshot: Snapshot, now: int) -> str:
+    work = snapshot.work
+    assert work is not None
+    what = "timer" if work.queue is None else f"attempt {work.attempt} on queue {work.queue!r}"
+    at = describing.next_at(work)
+    if work.owner is not None:
+        progress = "" if work.progress is None else f", {work.progress:.0%} done"
+        return f"{what}, running{progress}"
+    if work.held is not None:
+        return f"{what}, held by the pause"
+    if at is None:
+        return f"{what}, waiting for a worker"
+    return f"{what}, next at {output.moment(at)} UTC, in {output.duration(max(0, at - now))}"
+
+
+@click.command()
+@click.argument("address")
+@json_option
+def explain(address: str, as_json: bool) -> int:
+    """Explain what an entity does, waits for and is blocked by.
+
+    \b
+      fsmflow explain order:1042
+    """
+    runtime = current()
+    found = resolve(runtime, address)
+    explanation = handle(runtime.machines.get(found.machine), found).explain()
+    if as_json:
+        next_at = explanation.next_at and output.iso_of(explanation.next_at)
+        output.print_json({**vars(explanation), "since": output.iso_of(explanation.since), "next_at": next_at})
+    else:
+        click.echo(output.clean(str(explanation)))
+    return 0
+
+
+@click.command()
+@click.argument("address")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0, max=MANY),
+    default=100,
+    show_default=True,
+    help="The last so many entries; 0 for all.",
+)
+@json_option
+def history(address: str, limit: int, as_json: bool) -> int:
+    """Show all that happened to an entity. Every transition, failed attempt, pause and so on, in order.
+
+    \b
+      fsmflow history order:1042
+      fsmflow history order:1042 --limit 5 --json
+    """
+    runtime = current()
+    snapshot = resolve(runtime, address)
+    before = max(0, snapshot.seq - limit) if limit else 0
+    entries = _entries(runtime, snapshot.row, before)
+    if as_json:
+        output.print_array(describing.entry(entry) for entry in entries)
+    else:
+        columns = ("SEQ", "AT (UTC)", "WHAT", "STATE", "ACTOR", "DETAIL")
+        output.print_table(columns, (_entry_row(entry) for entry in entries))
+    if before:
+        output.note(f"{before:,} earlier entries are not shown; --limit 0 shows all")
+    return 0
+
+
+def _entries(runtime: Runtime, row: int, after: int) -> Iterator[HistoryEntry]:
+    while page := runtime.store.entities.history(row, after=after):
+        yield from page
+        after = page[-1].seq
+
+
+def _entry_row(entry: HistoryEntry) -> tuple[str, ...]:
+    details = [
+        "" if entry.attempt is None else f"attempt {entry.attempt}",
+        "" if entry.duration is None else f"{entry.duration:.2f} s",
+        f"{entry.failure.error_type}: {entry.failure.message}" if entry.failure else "",
+        entry.reason or "",
+        f"key {entry.key}" if entry.key else "",
+    ]
+    return (
+        str(entry.seq),
+        entry.at.strftime("%Y-%m-%d %H:%M:%S"),
+        (entry.trigger or "") if entry.kind == "transition" else " ".join(filter(None, [entry.kind, entry.trigger])),
+        entry.dest if entry.source in (None, entry.dest) else f"{entry.source} -> {entry.dest}",
+        output.one_line(entry.actor or ""),
+        output.one_line(", ".join(filter(None, details)))[:200],
+    )

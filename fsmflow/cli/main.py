@@ -1,0 +1,104 @@
+"""The ``fsmflow`` command, and the boundary at which errors become one line and an exit status."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+import click
+
+from fsmflow import __version__
+from fsmflow.cli import acting, looking, output, running, surveying
+from fsmflow.cli.arguments import Group
+from fsmflow.cli.failing import sentence
+
+REFUSED: Final = 1
+WRONG_USAGE: Final = 2
+INTERRUPTED: Final = 130
+
+
+@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="fsmflow")
+def cli() -> None:
+    """Workflows as state machines: each entity's state is a row in SQL, its steps run as jobs, and what failed can be
+    retried from the step that failed.
+
+    Machines are Python classes, looked for in the modules that FSMFLOW_MACHINES names ('machines' if it is not set).
+    FSMFLOW_DATABASE_URL and FSMFLOW_REDIS_URL say where the data is; without them SQLite and a Valkey server of one's
+    own are kept in the folder FSMFLOW_HOME ('.fsmflow').
+
+    \b
+      fsmflow worker &
+      fsmflow start order 1042 amount:=1500
+      fsmflow trigger order:1042 submit
+      fsmflow show order:1042
+      fsmflow retry order:1042
+
+    Exit status: 0 done, 1 refused or failed, 2 wrong usage.
+    """
+
+
+COMMANDS: Final[tuple[click.Command, ...]] = (
+    running.init,
+    running.worker,
+    acting.start,
+    acting.trigger,
+    looking.list_,
+    looking.show,
+    looking.explain,
+    looking.history,
+    surveying.failures,
+    acting.retry,
+    acting.resume,
+    acting.pause,
+    acting.cancel,
+    surveying.stats,
+    surveying.check,
+    surveying.draw,
+    running.reconcile,
+)
+for _command in COMMANDS:
+    cli.add_command(_command)
+
+
+def main() -> int:
+    """The console script. The exit status."""
+    return run(cli, sys.argv[1:], "fsmflow")
+
+
+def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
+    """Run a command as a program of that name would; the exit status. Machines are looked for in the current folder
+    first."""
+    try:
+        _prepare()
+        status = command.main(list(arguments), prog_name=name, standalone_mode=False)
+        sys.stdout.flush()
+    except click.ClickException as error:
+        error.show()
+        return WRONG_USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more: let the interpreter flush into nothing instead of complaining. (click does the same
+        # where it meets this first.)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return REFUSED
+    except Exception as error:
+        told = sentence(error)
+        if told is None:
+            raise
+        output.error(told)
+        return REFUSED
+    return status if isinstance(status, int) else 0
+
+
+def _prepare() -> None:
+    folder = os.getcwd()
+    if sys.path[:1] != [folder]:
+        sys.path.insert(0, folder)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

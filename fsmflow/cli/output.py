@@ -1,0 +1,130 @@
+"""How things are printed: JSON, tables, moments. Results go to standard output, notes and errors to standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+import click
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fsmflow import clock
+from fsmflow.definition.names import FAILED, FINISHED, WORKING
+
+#: Rows that are aligned with each other; a long listing is printed as it is read.
+_ALIGNED = 500
+_STYLES = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
+#: Columns that give way where a terminal is narrow.
+_FOLDED = {"ADDRESS", "STATE", "FAILURE", "DETAIL"}
+_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
+
+Row = Sequence[str]
+
+
+def print_json(value: object) -> None:
+    """One JSON value."""
+    click.echo(to_json(value, indent=2))
+
+
+def print_array(items: Iterable[object]) -> None:
+    """A JSON array, each item as soon as there is one."""
+    opening = "["
+    for item in items:
+        click.echo(f"{opening}\n  {to_json(item)}", nl=False)
+        opening = ","
+    click.echo("[]" if opening == "[" else "\n]")
+
+
+def to_json(value: object, *, indent: int | None = None) -> str:
+    """JSON as the command line prints it: moments in ISO 8601, Decimal and UUID as text."""
+    encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
+    return json.dumps(value, indent=indent, default=_plain, ensure_ascii=encoding != "utf8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, date):  # a datetime is one too
+        return value.isoformat()
+    if isinstance(value, Decimal | UUID):
+        return str(value)
+    raise TypeError(f"{value!r} ({type(value).__name__}) has no JSON form")
+
+
+def iso(moment_ms: int) -> str:
+    """A stored moment for JSON."""
+    return iso_of(clock.to_datetime(moment_ms))
+
+
+def iso_of(moment: datetime) -> str:
+    """An aware UTC datetime for JSON."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def moment(moment_ms: int) -> str:
+    """A stored moment for people, in UTC."""
+    return clock.to_datetime(moment_ms).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def duration(span_ms: int) -> str:
+    """A span of time for people, in its largest unit: ``3 min``."""
+    for size, unit in _UNITS:
+        if span_ms >= size:
+            return f"{span_ms // size} {unit}"
+    return "0 s"
+
+
+def print_table(columns: Row, rows: Iterable[Row]) -> int:
+    """A table where standard output is a terminal, else aligned text, two or more spaces between columns.
+
+    The number of rows; without any, nothing is printed.
+    """
+    return _print_rich(columns, rows) if sys.stdout.isatty() else _print_plain(columns, rows)
+
+
+def _print_plain(columns: Row, rows: Iterable[Row]) -> int:
+    source, count = iter(rows), 0
+    widths = [len(name) for name in columns]
+    while chunk := list(islice(source, _ALIGNED)):
+        widths = [max(width, *map(len, cells)) for width, cells in zip(widths, zip(*chunk, strict=True), strict=True)]
+        for row in chunk if count else [columns, *chunk]:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        count += len(chunk)
+    return count
+
+
+def _print_rich(columns: Row, rows: Iterable[Row]) -> int:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in columns:
+        table.add_column(name, overflow="fold", no_wrap=name not in _FOLDED)
+    for row in rows:
+        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
+    if table.row_count:
+        Console().print(table)
+    return table.row_count
+
+
+def note(text: str) -> None:
+    """Something worth knowing beside the result."""
+    click.echo(one_line(text), err=True)
+
+
+def error(text: str) -> None:
+    """What was refused or failed. Only the faults of a definition take more than one line."""
+    click.echo(f"Error: {clean(text)}", err=True)
+
+
+def clean(text: str) -> str:
+    """Text without what could command a terminal; line breaks stay."""
+    return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
+
+
+def one_line(text: str) -> str:
+    """Text cleaned, in one line."""
+    return clean(" ".join(text.split()))

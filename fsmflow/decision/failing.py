@@ -1,0 +1,34 @@
+"""What is recorded of an error."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+from fsmflow import clock
+from fsmflow.decision.events import Facts
+from fsmflow.decision.records import Failure, Snapshot
+
+_VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def describe(facts: Facts, snapshot: Snapshot, now: int) -> Failure:
+    """The failure that is recorded for an error in the state that the entity is in."""
+    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_VARYING.sub('*', facts.message)[:200]}"
+    return Failure(
+        error_type=clip(facts.error_type, 200),
+        message=clip(facts.message, 2_000),
+        traceback=clip(facts.traceback, 8_000),
+        state=snapshot.state,
+        attempts=snapshot.work.attempt if snapshot.work else 1,
+        at=clock.to_datetime(now),
+        fingerprint=hashlib.sha256(kind.encode("utf-8", "replace")).hexdigest()[:12],
+        permanent=facts.permanent,
+    )
+
+
+def clip(text: str, limit: int) -> str:
+    """The end of a text, where it is too long; without what a database or a terminal could not take."""
+    text = _UNPRINTABLE.sub(" ", text.encode("utf-8", "replace").decode())
+    return text if len(text) <= limit else "..." + text[-limit:]

@@ -1,0 +1,1 @@
+"""Two machines to copy from: ``order``, a business process, and ``podcast``, real work on real files."""

@@ -1,0 +1,98 @@
+"""What the demo shows while it runs: live tables on a terminal, plain lines anywhere else."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from _demo_crowd import Crowd
+from fsmflow import HistoryEntry, Machine
+
+LINE_EVERY_S = 1.0
+BAR = 20
+WIDE = 110
+ENDS_OF_ATTEMPTS = {"attempt_failed": "failed", "crashed": "crashed", "saved": "saved"}
+
+Show = Callable[[Crowd, list[tuple[str, HistoryEntry]]], None]
+
+
+@contextmanager
+def screen() -> Iterator[Show]:
+    """What shows the crowd, and the news of it, each time that it is called."""
+    if not sys.stdout.isatty():
+        yield _lines()
+        return
+    console = Console()
+    with Live(console=console, auto_refresh=False) as live:
+        yield lambda crowd, news: live.update(_tables(crowd, bars=console.width >= WIDE), refresh=True)
+
+
+def told(entry: HistoryEntry) -> str:
+    """A line of history in words."""
+    failure = f": {entry.failure.error_type}" if entry.failure else ""
+    if entry.kind == "start":
+        return f"started in {entry.dest}"
+    if entry.kind in ENDS_OF_ATTEMPTS:
+        return f"attempt {entry.attempt} in {entry.dest} {ENDS_OF_ATTEMPTS[entry.kind]}{failure}"
+    who = f" by {entry.actor}" if entry.actor else ""
+    return f"{entry.trigger or entry.kind}{who}: {entry.source} -> {entry.dest}{failure}"
+
+
+def print_history(handle: Machine) -> None:
+    """All that happened to one entity."""
+    for entry in handle.history:
+        if entry.trigger == "retry":
+            print(f"         --- retried: it goes on from {entry.dest}; nothing above ran again ---")
+        print(f"    {entry.seq:3}  {entry.at:%H:%M:%S}  {told(entry)}")
+
+
+def _lines() -> Show:
+    told_at = float("-inf")
+
+    def show(crowd: Crowd, news: list[tuple[str, HistoryEntry]]) -> None:
+        nonlocal told_at
+        for address, entry in news:
+            if entry.failure:
+                print(f"  {crowd.elapsed_s:4.1f} s  {address} {told(entry)}", flush=True)
+        if time.monotonic() - told_at >= LINE_EVERY_S or crowd.has_ended:
+            told_at = time.monotonic()
+            counts = ", ".join(
+                f"{count} {machine} {state}" for (machine, state), count in sorted(crowd.counts().items())
+            )
+            print(f"  {crowd.elapsed_s:4.1f} s  {counts}", flush=True)
+
+    return show
+
+
+def _tables(crowd: Crowd, *, bars: bool) -> Table:
+    both = Table.grid(padding=(0, 2))
+    both.add_row(_counts(crowd, bars), _latest(crowd))
+    return both
+
+
+def _counts(crowd: Crowd, bars: bool) -> Table:
+    table = Table(title=f"after {crowd.elapsed_s:.1f} s", title_justify="left", box=None)
+    for name in ("state", "", "") if bars else ("state", ""):
+        table.add_column(name, no_wrap=True)
+    counts = crowd.counts()
+    for kind in dict.fromkeys(type(member.handle) for member in crowd.members):
+        states = [state.name for state in kind.states]
+        states += sorted(state for machine, state in counts if machine == kind.name and state not in states)
+        for state in states:
+            count = counts[kind.name, state]
+            style = "red" if state.startswith("failed_from_") else "bold" if count else "dim"
+            bar = "#" * -(-count * BAR // len(crowd.members))
+            table.add_row(f"{kind.name} {state}", str(count or ""), *([bar] if bars else []), style=style)
+    return table
+
+
+def _latest(crowd: Crowd) -> Table:
+    table = Table(title="", box=None)
+    table.add_column("latest transitions", no_wrap=True, overflow="ellipsis")
+    for address, entry in crowd.latest:
+        table.add_row(f"{address}  {told(entry)}", style="red" if entry.failure else "")
+    return table

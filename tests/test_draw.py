@@ -1,0 +1,164 @@
+"""``fsmflow draw``: Mermaid text that Mermaid's grammar for stateDiagram-v2 takes, whatever names a machine has."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+MACHINES = """
+from fsmflow import Machine, State
+
+def risky(machine):
+    return True
+risky.__name__ = 'a:b; "c" <d> %% --> #1 `e`'
+
+class Order(Machine):
+    initial = "pending"
+    states = ["pending", State("note", job="charge"), State("note_"), State("shipped", final=True)]
+    transitions = [
+        ["submit", "pending", "note", "has_amount", "is_blocked"],
+        ["rate", "pending", None],
+        ["price", "pending", "="],
+        ["done", "note", "note_", risky],
+        ["done", "note", "shipped"],
+        {"trigger": "approve", "source": "note_", "dest": "shipped", "roles": ["manager", "boss"]},
+    ]
+
+    def has_amount(self):
+        return True
+
+    def is_blocked(self):
+        return False
+
+    def charge(self):
+        pass
+
+class Lamp(Machine):
+    initial = "on"
+    states = ["on", State("off", final=True)]
+    transitions = [["switch", "on", "off"], ["cancel", "on", "cancelled"]]
+"""
+
+ID = r"(\[\*\]|[a-z][a-z0-9_]*)"
+#: What the lexer lets stand after a colon: no colon, no semicolon but that of an entity code, no line break.
+LABEL = r"([^:;\n#]|#\w+;)+"
+STATEMENTS = (
+    rf"{ID} --> {ID}(: {LABEL})?",
+    r'state "[a-z][a-z0-9_]*" as [a-z][a-z0-9_]*',
+    r"classDef [a-z]+ [^\n]+",
+    r"class [a-z0-9_]+(,[a-z0-9_]+)* [a-z]+",
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "machines.py").write_text(MACHINES)
+    return tmp_path
+
+
+def fsmflow(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "FSMFLOW_HOME": str(folder / "home")}
+    command = [sys.executable, "-m", "fsmflow.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def drawn(folder: Path, *arguments: str) -> list[str]:
+    """The statements of a diagram, each checked against the grammar."""
+    done = fsmflow(folder, "draw", *arguments)
+    assert done.returncode == 0, done.stderr
+    first, *statements = [line.strip() for line in done.stdout.splitlines()]
+    assert first == "stateDiagram-v2"
+    for statement in statements:
+        assert any(re.fullmatch(pattern, statement) for pattern in STATEMENTS), statement
+    return statements
+
+
+def test_a_machine_is_drawn_with_its_generated_states_and_without_generated_cancel(folder: Path) -> None:
+    statements = drawn(folder, "order")
+    assert statements[1] == "[*] --> pending"
+    assert "note__ --> failed_from_note: fail" in statements
+    assert "failed_from_note --> note__: retry" in statements
+    assert "shipped --> [*]" in statements
+    assert "class failed_from_note failed" in statements
+    assert not [statement for statement in statements if "cancel" in statement]
+
+
+def test_all_shows_the_generated_cancel_too(folder: Path) -> None:
+    statements = drawn(folder, "order", "--all")
+    assert {"pending --> cancelled: cancel", "failed_from_note --> cancelled: cancel"} <= set(statements)
+    assert "cancelled --> [*]" in statements
+
+
+def test_a_cancel_of_ones_own_is_always_shown(folder: Path) -> None:
+    statements = drawn(folder, "lamp")
+    assert statements[:3] == ["[*] --> on", "on --> off: switch", "on --> cancelled: cancel"]
+    assert statements[3:] == ["off --> [*]", "cancelled --> [*]"]
+
+
+def test_guards_roles_and_internal_transitions_are_labelled(folder: Path) -> None:
+    statements = drawn(folder, "order")
+    assert "pending --> note__: submit [has_amount and not is_blocked]" in statements
+    assert "pending --> pending: rate (internal) | price" in statements
+    assert "note_ --> shipped: approve (boss or manager)" in statements
+
+
+def test_names_that_mermaid_would_misread_are_escaped(folder: Path) -> None:
+    statements = drawn(folder, "order")
+    assert statements[0] == 'state "note" as note__'
+    (label,) = [statement for statement in statements if statement.startswith("note__ --> note_:")]
+    assert label.endswith("done [a#58;b#59; #34;c#34; #60;d#62; #37;#37; #45;#45;#62; #35;1 #96;e#96;]")
+
+
+def test_states_named_like_keywords_get_other_ids(folder: Path) -> None:
+    names = ["class", "classdef", "click", "default", "direction", "href", "note"]
+    names += ["root", "root_start", "root_end", "scale", "state", "style"]
+    chain = [["go", *pair] for pair in zip(names, [*names[1:], "over"], strict=True)]
+    machine = f"""
+class Keywords(Machine):
+    initial = {names[0]!r}
+    states = [*{names!r}, State("over", final=True)]
+    transitions = {chain!r}
+"""
+    (folder / "machines.py").write_text(MACHINES + machine)
+    statements = drawn(folder, "keywords")
+    assert [f'state "{name}" as {name}_' for name in names] == statements[: len(names)]
+    assert "style_ --> over: go" in statements
+
+
+def test_the_state_of_an_entity_is_highlighted(folder: Path) -> None:
+    fsmflow(folder, "start", "order", "7")
+    assert "class pending current" in drawn(folder, "order:7")
+    assert "class pending current" in drawn(folder, "7")
+    fsmflow(folder, "cancel", "order:7")
+    statements = drawn(folder, "order:7")
+    assert "class cancelled current" in statements
+    assert "cancelled --> [*]" in statements
+
+
+def test_json_holds_the_text_and_what_it_shows(folder: Path) -> None:
+    fsmflow(folder, "start", "order", "7")
+    found = json.loads(fsmflow(folder, "draw", "order:7", "--json").stdout)
+    assert (found["machine"], found["state"]) == ("order", "pending")
+    assert found["diagram"] == fsmflow(folder, "draw", "order:7").stdout
+
+
+def test_a_machine_is_drawn_where_there_is_no_database(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FSMFLOW_DATABASE_URL", "postgresql://127.0.0.1:1/nosuch")
+    assert drawn(folder, "order")
+
+
+@pytest.mark.parametrize(
+    ("what", "why"),
+    [("ordre", "did you mean 'order'?"), ("order:8", "order:8 does not exist"), ("ordre:8", "did you mean 'order'?")],
+)
+def test_what_does_not_exist_cannot_be_drawn(folder: Path, what: str, why: str) -> None:
+    done = fsmflow(folder, "draw", what)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert why in done.stderr
