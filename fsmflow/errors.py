@@ -7,8 +7,9 @@ import math
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-#: The longest duration that is accepted anywhere, in seconds: about 317 years.
-MAX_DURATION_S = 10**10
+#: The longest duration that is accepted anywhere, in seconds: 285 years. In nanoseconds it still fits into 64 bits,
+#: as the timers of the system want it.
+MAX_DURATION_S = 9 * 10**9
 _MAX_SHOWN = 80
 
 

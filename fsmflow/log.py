@@ -59,7 +59,7 @@ def claim_released(address: str, why: str) -> None:
 
 
 def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
-    logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, error)
+    logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, " ".join(error.split()))
 
 
 def attempt_crashed(address: str, detail: str) -> None:
@@ -91,7 +91,7 @@ def sweep_failed(what: str, error: BaseException) -> None:
 
 
 def redis_was_empty(count: int) -> None:
-    logger.warning("redis.empty: Redis lost what it had; %d job(s) are dispatched again from SQL", count)
+    logger.warning("redis.empty: Redis is new, or lost what it had; %d job(s) are dispatched from SQL", count)
 
 
 def job_refused(job_id: str, why: str) -> None:

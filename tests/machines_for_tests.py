@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
+import peewee
 import pytest
 import redis
 
@@ -20,7 +21,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance import Maintenance
 from fsmflow.settings import Settings
-from fsmflow.store.link import Link
+from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import create_store
 from fsmflow.store.work import Ticket
 from support import eventually
@@ -274,3 +275,35 @@ def waits_for_a_lock(link: Link) -> bool:
 def _ticket(id_: str) -> Ticket:
     _, row, epoch, attempt, dispatch = id_.split("-")
     return Ticket(row=int(row), epoch=int(epoch), attempt=int(attempt), dispatch=int(dispatch))
+
+
+class Row(peewee.Model):
+    """A table of the user's own."""
+
+    text = peewee.CharField()
+
+
+def texts() -> list[str]:
+    return [row.text for row in Row.select().order_by(Row.id)]
+
+
+@contextlib.contextmanager
+def users_database(database_url: str) -> Iterator[peewee.Database]:
+    """The user's database object, as users make it: without what fsmflow sets on its own."""
+    ours = open_database(database_url)
+    if isinstance(ours, peewee.SqliteDatabase):
+        db: peewee.Database = peewee.SqliteDatabase(ours.database, pragmas={"journal_mode": "wal"}, timeout=10)
+    elif isinstance(ours, peewee.PostgresqlDatabase):
+        db = peewee.PostgresqlDatabase(ours.database, prefer_psycopg3=True, **ours.connect_params)
+    else:
+        mine = {key: value for key, value in ours.connect_params.items() if key not in ("client_flag", "init_command")}
+        db = peewee.MySQLDatabase(ours.database, **mine)
+    with db.bind_ctx([Row]):
+        db.create_tables([Row])
+        yield db
+        db.close()
+
+
+def elsewhere(bench: Bench, action: Callable[[], Any]) -> Any:
+    """What another thread, and so another connection, sees."""
+    return in_threads(1, bench.runtime.store.link, lambda number: action())[0]

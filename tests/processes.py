@@ -12,6 +12,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
+import fsmflow
+from fsmflow.engine import runtime
+from fsmflow.store.store import create_store
 from support import eventually
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -126,3 +131,16 @@ def world(folder: Path, environment: Mapping[str, str]) -> Iterator[World]:
         yield made
     finally:
         made.close()
+
+
+@contextmanager
+def installation(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, database_url: str, redis_url: str
+) -> Iterator[World]:
+    """A world, with this process as its client."""
+    fsmflow.configure(database_url=database_url, redis_url=redis_url, machines=["process_flows"], home=folder)
+    create_store(fsmflow.settings.current()).link.forget_connection()
+    monkeypatch.setenv("EFFECTS", str(folder))
+    with world(folder, {"FSMFLOW_DATABASE_URL": database_url, "FSMFLOW_REDIS_URL": redis_url}) as made:
+        yield made
+    runtime.close()

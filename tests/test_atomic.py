@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from typing import Any
-from unittest.mock import patch
 
 import peewee
 import pytest
 
-from fsmflow import EntityExists, EntityNotFound, FsmflowError, TransitionConflict, TransitionNotAllowed
-from fsmflow.errors import DatabaseUnavailable
+from fsmflow import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
 from fsmflow.store import schema
-from fsmflow.store.link import open_database
-from machines_for_tests import Bench, Order, bench_on, on_servers, play
-
-
-class Row(peewee.Model):
-    """A table of the user's own."""
-
-    text = peewee.CharField()
+from machines_for_tests import (
+    Bench,
+    Order,
+    Row,
+    bench_on,
+    elsewhere,
+    play,
+    texts,
+    users_database,
+)
 
 
 @pytest.fixture
 def db(database_url: str) -> Iterator[peewee.Database]:
-    """The user's database object, as users make it: without what fsmflow sets on its own."""
-    ours = open_database(database_url)
-    if isinstance(ours, peewee.SqliteDatabase):
-        db: peewee.Database = peewee.SqliteDatabase(ours.database, pragmas={"journal_mode": "wal"}, timeout=10)
-    elif isinstance(ours, peewee.PostgresqlDatabase):
-        db = peewee.PostgresqlDatabase(ours.database, prefer_psycopg3=True, **ours.connect_params)
-    else:
-        mine = {key: value for key, value in ours.connect_params.items() if key not in ("client_flag", "init_command")}
-        db = peewee.MySQLDatabase(ours.database, **mine)
-    with db.bind_ctx([Row]):
-        db.create_tables([Row])
+    with users_database(database_url) as db:
         yield db
-        db.close()
 
 
 @pytest.fixture
@@ -57,23 +44,6 @@ def rolled_back(db: peewee.Database) -> Iterator[None]:
     with suppress(Undo), db.atomic():
         yield
         raise Undo
-
-
-def elsewhere(bench: Bench, action: Callable[[], Any]) -> Any:
-    """What another thread, and so another connection, sees."""
-
-    def act() -> Any:
-        try:
-            return action()
-        finally:
-            bench.runtime.store.link.forget_connection()
-
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(act).result(60)
-
-
-def texts() -> list[str]:
-    return [row.text for row in Row.select().order_by(Row.id)]
 
 
 def counted(bench: Bench) -> list[int]:
@@ -249,117 +219,3 @@ def test_a_repeated_key_is_found_inside_a_transaction(bench: Bench, db: peewee.D
         assert order.trigger("note", key="k", text="b") == first
     assert order.trigger("note", key="k", text="c") == first
     assert order.refresh().data == {"notes": ["a"]}
-
-
-def others_write(bench: Bench, db: peewee.Database, write: Callable[[], object]) -> None:
-    """Somebody else commits while our caller's transaction has begun and read."""
-    assert texts() == []
-    if not isinstance(db, peewee.SqliteDatabase):
-        elsewhere(bench, write)
-
-
-def test_a_trigger_decides_on_what_others_committed_since_the_transaction_began(
-    bench: Bench, db: peewee.Database
-) -> None:
-    if isinstance(db, peewee.SqliteDatabase):
-        db._lock_type = "IMMEDIATE"
-    order = Order.start("1")
-    with db.atomic():
-        others_write(bench, db, lambda: Order.get("1").trigger("note", key="theirs", text="theirs"))
-        order.note(text="mine")
-        others = [] if isinstance(db, peewee.SqliteDatabase) else ["theirs"]
-        assert order.data == {"notes": [*others, "mine"]}
-        if others:
-            assert order.trigger("note", key="theirs", text="again").payload == {"text": "theirs"}
-    assert order.refresh().data == {"notes": [*others, "mine"]}
-    assert [entry.seq for entry in order.history] == list(range(1, len(others) + 3))
-
-
-@on_servers
-def test_an_entity_that_others_started_since_the_transaction_began_exists(bench: Bench, db: peewee.Database) -> None:
-    with db.atomic():
-        others_write(bench, db, lambda: Order.start("1", amount=1, key="theirs").submit())
-        with pytest.raises(EntityExists, match="in 'charging'"):
-            Order.start("1", amount=2)
-        assert Order.start("1", amount=2, if_exists="return").data == {"amount": 1}
-        assert Order.start("1", amount=2, key="theirs").state == "charging"
-        Row.create(text="after")
-    assert texts() == ["after"]
-
-
-def test_two_callers_that_lock_one_entity_take_turns(bench: Bench, db: peewee.Database) -> None:
-    if isinstance(db, peewee.SqliteDatabase):
-        db._lock_type = "IMMEDIATE"
-    Order.start("1")
-    start = threading.Barrier(4)
-
-    def act(number: int) -> None:
-        start.wait(60)
-        for turn in range(10):
-            with db.atomic():
-                Order.get("1").note(text=f"{number}-{turn}")
-                Row.create(text=f"{number}-{turn}")
-        bench.runtime.store.link.forget_connection()
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(act, range(4)))
-    order = Order.get("1")
-    assert sorted(order.data["notes"]) == sorted(texts()) == sorted(f"{a}-{b}" for a in range(4) for b in range(10))
-    assert [entry.seq for entry in order.history] == list(range(1, 42))
-
-
-def test_a_job_may_use_the_same_database_and_saves_outside_of_its_own_transactions(
-    bench: Bench, db: peewee.Database
-) -> None:
-    order = Order.start("1")
-    order.submit()
-
-    def act(machine: Any) -> dict[str, int]:
-        with db.atomic():
-            Row.create(text="of the job")
-            machine.heartbeat(progress=0.5)
-            with pytest.raises(FsmflowError, match="inside a transaction of the job's own"):
-                machine.save()
-        machine.data["saved"] = 1
-        machine.save()
-        return {"paid": 1}
-
-    play["charging"] = act
-    bench.step()
-    assert (order.refresh().state, order.data) == ("shipping", {"saved": 1, "paid": 1})
-    assert texts() == ["of the job"]
-
-
-def test_a_transaction_that_a_job_leaves_open_is_rolled_back_before_its_result_is_committed(
-    bench: Bench, db: peewee.Database
-) -> None:
-    order = Order.start("1")
-    order.submit()
-
-    def act(machine: Any) -> None:
-        db.begin()
-        Row.create(text="never committed")
-
-    play["charging"] = act
-    bench.step()
-    assert order.refresh().state == "shipping"
-    assert texts() == []
-
-
-def test_a_database_that_is_lost_inside_the_transaction_is_reported_and_the_next_use_works(
-    bench: Bench, db: peewee.Database
-) -> None:
-    order = Order.start("1")
-
-    def lost(*arguments: Any) -> Any:
-        raise peewee.OperationalError("server closed the connection unexpectedly")
-
-    with (
-        pytest.raises(DatabaseUnavailable, match="nothing was changed"),
-        db.atomic(),
-        patch.object(bench.runtime.store.link, "execute", lost),
-    ):
-        order.submit()
-    assert order.refresh().state == "pending"
-    order.submit()
-    assert len(bench.queued()) == 1

@@ -5,45 +5,30 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import fsmflow
-from fsmflow.engine import runtime
-from fsmflow.store.store import create_store
 from process_flows import Chain, Slow
-from processes import World, is_alive, world
+from processes import World, is_alive
 from support import eventually
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str, redis_url: str) -> Iterator[World]:
-    """An installation on each kind of database in turn, with this process as its client."""
-    fsmflow.configure(database_url=database_url, redis_url=redis_url, machines=["process_flows"], home=tmp_path)
-    create_store(fsmflow.settings.current()).link.forget_connection()
-    monkeypatch.setenv("EFFECTS", str(tmp_path))
-    with world(tmp_path, {"FSMFLOW_DATABASE_URL": database_url, "FSMFLOW_REDIS_URL": redis_url}) as made:
-        yield made
-    runtime.close()
 
 
 def kinds(machine: fsmflow.Machine) -> list[tuple[str, str | None, str]]:
     return [(entry.kind, entry.trigger, entry.dest) for entry in machine.history]
 
 
-def test_a_killed_step_runs_again_within_a_second_and_nothing_before_it_does(place: World) -> None:
-    place.supervisor(processes=1)
+def test_a_killed_step_runs_again_within_a_second_and_nothing_before_it_does(any_place: World) -> None:
+    any_place.supervisor(processes=1)
     chain = Chain.start("1", gate="gate")
     chain.trigger("go")
-    first = place.effect("1", "two")
+    first = any_place.effect("1", "two")
     killed_at = time.time()
     os.kill(first.pid, signal.SIGKILL)
-    second = place.effect("1", "two", attempt=2)
+    second = any_place.effect("1", "two", attempt=2)
     assert second.at - killed_at < 1.0
     assert second.key == first.key
-    place.open("gate")
+    any_place.open("gate")
     chain.wait("finished", timeout=30)
     assert kinds(chain) == [
         ("start", None, "new"),
@@ -53,21 +38,21 @@ def test_a_killed_step_runs_again_within_a_second_and_nothing_before_it_does(pla
         ("transition", "done", "three"),
         ("transition", "done", "finished"),
     ]
-    assert [effect.state for effect in place.effects("1")] == ["one", "two", "two", "three"]
+    assert [effect.state for effect in any_place.effects("1")] == ["one", "two", "two", "three"]
 
 
-def test_another_supervisor_takes_over_within_twenty_seconds(place: World) -> None:
-    first = place.supervisor(processes=1)
+def test_another_supervisor_takes_over_within_twenty_seconds(any_place: World) -> None:
+    first = any_place.supervisor(processes=1)
     chain = Chain.start("1", gate="gate")
     chain.trigger("go")
-    place.effect("1", "two")
+    any_place.effect("1", "two")
     workers = first.workers()
-    place.supervisor(processes=1)
+    any_place.supervisor(processes=1)
     killed_at = time.time()
     first.kill()
     eventually(lambda: not any(is_alive(pid) for pid in workers), what="the end of the orphaned workers")
-    assert place.effect("1", "two", attempt=2).at - killed_at < 20.0
-    place.open("gate")
+    assert any_place.effect("1", "two", attempt=2).at - killed_at < 20.0
+    any_place.open("gate")
     chain.wait("finished", timeout=30)
     assert [kind for kind, _, dest in kinds(chain) if dest == "three"] == ["transition"]
 
@@ -121,8 +106,8 @@ def test_a_second_sigterm_gives_the_step_back_and_counts_no_crash(place: World) 
     assert [effect.attempt for effect in place.effects("1", "two")] == [1, 2]
 
 
-def test_a_step_that_kills_its_worker_every_time_ends_in_failed_while_others_go_on(place: World) -> None:
-    place.supervisor(processes=2)
+def test_a_step_that_kills_its_worker_every_time_ends_in_failed_while_others_go_on(any_place: World) -> None:
+    any_place.supervisor(processes=2)
     poison = Chain.start("poison", dies=True)
     poison.trigger("go")
     others = [Chain.start(f"other-{number}") for number in range(10)]
@@ -134,7 +119,7 @@ def test_a_step_that_kills_its_worker_every_time_ends_in_failed_while_others_go_
     assert poison.state == "failed_from_two"
     assert poison.failure is not None
     assert (poison.failure.error_type, poison.failure.attempts) == ("WorkerLost", 4)
-    assert len(place.effects("poison", "two")) == 4
+    assert len(any_place.effects("poison", "two")) == 4
 
 
 def test_what_a_job_started_ends_with_its_worker(place: World) -> None:

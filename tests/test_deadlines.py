@@ -11,6 +11,7 @@ from fsmflow import DataError, Machine, Retry, State, TransitionNotAllowed
 from fsmflow.decision.decide import StaleClaim, decide
 from fsmflow.decision.events import TimerFired
 from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS
+from fsmflow.errors import MAX_DURATION_S
 from walk import NOW, Walk
 
 NOW_AS_DATETIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -82,7 +83,7 @@ def deadline(returned: Any) -> type[Machine]:
         (-5, 0),
         (timedelta(days=-1), 0),
         (NOW_AS_DATETIME - timedelta(days=400), 0),
-        (datetime.max.replace(tzinfo=UTC), 10**10),
+        (datetime.max.replace(tzinfo=UTC), MAX_DURATION_S),
         (lambda machine: machine.event.at + timedelta(seconds=9), 9),
         (lambda machine: len(machine.data["lines"]) * 7, 21),
     ],
@@ -215,7 +216,10 @@ def test_a_paused_timer_stands_still_and_gets_its_remaining_time_back() -> None:
     walk.advance(10_000)
     walk.resume()
     assert (walk.snapshot.paused, walk.work.held, walk.work.wake_at) == (False, None, walk.now + 70_000)
-    assert [(entry.kind, entry.actor) for entry in walk.history[-2:]] == [("paused", "ops"), ("resumed", "ops")]
+    assert [(entry.kind, entry.actor, entry.source, entry.dest) for entry in walk.history[-2:]] == [
+        ("paused", "ops", "cooling", "cooling"),
+        ("resumed", "ops", "cooling", "cooling"),
+    ]
 
 
 def test_a_timer_that_was_overdue_is_due_on_resume() -> None:

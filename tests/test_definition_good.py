@@ -320,7 +320,8 @@ def test_generated_states_have_on_enter_methods_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "expected_ms"), [(30, 30_000), (0.25, 250), (timedelta(minutes=2), 120_000), (None, None)]
+    ("given", "expected_ms"),
+    [(30, 30_000), (0.25, 250), (timedelta(minutes=2), 120_000), (9 * 10**9, 9 * 10**12), (None, None)],
 )
 def test_the_limit_of_a_job_is_seconds_a_timedelta_or_none(given: Any, expected_ms: int | None) -> None:
     states = [State("open", job=always, timeout=given), State("shut", final=True)]

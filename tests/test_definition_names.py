@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fsmflow import Machine, State, TransitionNotAllowed
+from fsmflow import Machine, Retry, State, TransitionNotAllowed
 from fsmflow.definition.advice import advice
 from fsmflow.definition.names import snake_case
 from walk import Walk, definition_of
@@ -194,6 +194,30 @@ def test_a_mixin_may_bring_guards_and_jobs() -> None:
     walk = Walk(Door)
     walk.returns()
     assert walk.state == "shut"
+
+
+def test_the_defaults_of_a_retry_policy_are_those_that_are_promised() -> None:
+    assert Retry(3) == Retry(max=3, interval=10, backoff=2.0, max_interval=600, jitter=0.1, on=(Exception,), never=())
+    assert [Retry(9).delay_ms(failures, 0.5) for failures in (1, 2, 6, 7, 8)] == [
+        10_000,
+        20_000,
+        320_000,
+        600_000,
+        600_000,
+    ]
+    assert Retry(9, 0, backoff=10**400).delay_ms(9, 0.5) == 0
+    assert Retry(9, 1, backoff=10**400).delay_ms(9, 0.5) == 600_000
+
+
+@pytest.mark.parametrize("policy", [Retry(0), Retry(1, 0, 1, 0, 0), Retry(1, jitter=1), Retry(1, [0], on=(), never=())])
+def test_the_bounds_of_a_retry_policy_are_allowed(policy: Retry) -> None:
+    class Careful(Shop):
+        states = ["pending", State("charging", job=act, retry=policy), *Shop.states[2:]]
+
+    walk = Walk(Careful)
+    walk.trigger("submit")
+    walk.fails()
+    assert walk.state == ("charging" if policy.max and policy.on else "failed_from_charging")
 
 
 @pytest.mark.parametrize(

@@ -8,32 +8,16 @@ import subprocess
 import sys
 import zlib
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 import fsmflow
 from conftest import Valkey
-from fsmflow.engine import runtime
-from fsmflow.store.store import create_store
 from process_flows import Chain, Flaky
-from processes import ROOT, World, world
+from processes import ROOT, World
 from support import eventually
 
 TRANSITIONS = ["go", "done", "done", "done"]
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Iterator[World]:
-    """An installation on SQLite, with this process as its client."""
-    url = f"sqlite:///{tmp_path}/fsmflow.db"
-    fsmflow.configure(database_url=url, redis_url=redis_url, machines=["process_flows"], home=tmp_path)
-    create_store(fsmflow.settings.current()).link.forget_connection()
-    monkeypatch.setenv("EFFECTS", str(tmp_path))
-    with world(tmp_path, {"FSMFLOW_DATABASE_URL": url, "FSMFLOW_REDIS_URL": redis_url}) as made:
-        yield made
-    runtime.close()
 
 
 def triggers(machine: fsmflow.Machine) -> list[str | None]:

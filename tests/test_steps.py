@@ -145,6 +145,7 @@ def test_a_transition_of_the_users_to_a_failed_state_counts_the_attempts_so_far(
     walk.trigger("give_up")
     assert walk.failure.attempts == 2, "the third run never began"
     assert walk.failure.message == "'give_up' led here from 'charging'"
+    assert walk.failure.permanent
 
 
 def test_an_outcome_may_lead_to_the_failed_state_and_tells_why(walk: Walk) -> None:

@@ -17,6 +17,7 @@ from fsmflow.decision.records import Claim, Commit, Snapshot
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import entities, link
+from fsmflow.store.entities import CommitLost
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Filter
 from fsmflow.store.schema import ENTITY, WORK
@@ -225,6 +226,28 @@ def test_threads_do_not_share_connections(store: Store) -> None:
         seen = pool.submit(on_its_own_connection, store, lambda: store.link.in_transaction)
         assert seen.result(30) is False
         assert store.link.in_transaction
+
+
+@on_servers
+def test_what_the_server_does_by_default_changes_nothing(store: Store, other: Link) -> None:
+    if other.is_postgres:
+        name = other.quoted(other.db.database)
+        other.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    store.link.forget_connection()
+    store.link.execute("SET time_zone = '+05:30'" if other.is_mysql else "SET timezone = 'Asia/Kolkata'")
+    before = charging(store)
+    with ThreadPoolExecutor(4) as pool:
+        notes = [pool.submit(on_its_own_connection, store, lambda: won(store, before)) for _ in range(4)]
+    assert sorted(note.result(30) for note in notes) == [False, False, False, True]
+    assert abs(store.link.now() - link.clock.local_now()) < 60_000
+
+
+def won(store: Store, before: Snapshot) -> bool:
+    try:
+        store.entities.commit(decided(before, "note"), nothing)
+    except CommitLost:
+        return False
+    return True
 
 
 @on_servers

@@ -104,6 +104,10 @@ class Doorbell:
         if mapping:
             self.client().zadd(self._listening_key, mapping)
 
+    def withdraw(self, queues: Iterable[str]) -> None:
+        """Take an announcement back; other supervisors of the same queues repeat theirs soon. Raises REDIS_ERRORS."""
+        self.client().zrem(self._listening_key, *queues)
+
     def listened(self) -> set[str]:
         """The queues on which workers listen now. Raises REDIS_ERRORS."""
         names: Any = self.client().zrangebyscore(self._listening_key, self._now(), "+inf")

@@ -4,7 +4,8 @@ Three locks in the home, all flock()s, so that the kernel drops them whatever wa
 
 - ``users.lock``, shared: held by each client for its life. While it is held the server is kept.
 - ``start.lock``, exclusive: held while one asks whether a server runs, and until the one just started answers.
-- ``reaper.lock``, exclusive: held for its life by the reaper (``reaper.py``), the parent of the server.
+- ``reaper.lock``, exclusive: held for its life by the reaper (``reaper.py``), the parent of the server. It contains the
+  inode number of the ``users.lock`` that this reaper watches.
 
 A client takes ``users.lock`` before it asks, so a server that answered cannot be stopped for want of users. The
 reaper inherits ``start.lock`` from its starter: a starter killed right after it spawned leaves nobody a half-started
@@ -53,6 +54,7 @@ class EmbeddedServer:
     def __init__(self, home: Path, linger_s: float = 5.0) -> None:
         # Resolved, so that two spellings of one home lead to one socket also where that is in the temporary directory.
         self._home = Path(os.path.realpath(home))
+        self._reaper_lock = self._home / "reaper.lock"
         self._linger_s = linger_s
         self._socket = _socket_path(self._home)
         self._holds: dict[int, _Hold] = {}
@@ -168,7 +170,7 @@ class EmbeddedServer:
             if not self._socket_directory_is_ours(make=True):
                 continue  # a reaper that ends has removed it just then
             if self._reaper_lives():
-                if self._answers():
+                if self._reaper_knows(hold) and self._answers():
                     return True
                 clock.pause(_POLL_S)
             elif spawned < _SPAWN_LIMIT:
@@ -182,10 +184,14 @@ class EmbeddedServer:
         )
 
     def _reaper_lives(self) -> bool:
-        fd = _try_lock(self._home / "reaper.lock", fcntl.LOCK_SH)
+        fd = _try_lock(self._reaper_lock, fcntl.LOCK_SH)
         if fd is not None:
             os.close(fd)
         return fd is None
+
+    def _reaper_knows(self, hold: _Hold) -> bool:
+        """Whether the reaper watches the very ``users.lock`` that is held; else that was deleted, and it will end."""
+        return hold.fd is not None and self._reaper_lock.read_text() == str(os.fstat(hold.fd).st_ino)
 
     def _spawn_reaper(self, binary: Path, start_fd: int, deadline: float) -> None:
         """Start a reaper, detached, and return when its server answers, when it has failed, or at the deadline."""

@@ -131,7 +131,7 @@ def _own_a_server(order: Order, signals: Signals) -> None:
     """Start the server, report, and keep it for as long as it is needed."""
     users_fd = os.open(order.home / "users.lock", os.O_RDWR)
     start_fd = os.open(order.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    _take_over(order, signals)
+    _take_over(order, signals, users_fd)
     server = Server(order)
     try:
         server.await_answer(signals, users_fd)
@@ -142,7 +142,7 @@ def _own_a_server(order: Order, signals: Signals) -> None:
         server.end()  # and with the process go the locks: until then nobody starts another server
 
 
-def _take_over(order: Order, signals: Signals) -> None:
+def _take_over(order: Order, signals: Signals, users_fd: int) -> None:
     """Become the home's only reaper, and end what a reaper that was killed may have left."""
     reaper_fd = os.open(order.home / "reaper.lock", os.O_RDWR | os.O_CREAT, 0o600)
     deadline = time.monotonic() + _PREDECESSOR_LIMIT_S
@@ -151,6 +151,8 @@ def _take_over(order: Order, signals: Signals) -> None:
         if signals.terminated or time.monotonic() > deadline or _answers(order.socket):
             raise Failure("another reaper owns the server of this home")
         signals.wait(_SHORT_POLL_S)
+    os.truncate(reaper_fd, 0)
+    os.write(reaper_fd, str(os.fstat(users_fd).st_ino).encode())
     _end_orphan(order.socket)
     # Nothing is saved unless somebody tells the server to; what was saved must neither come back nor fail to load.
     for name in (order.socket, order.home / _NO_DUMP):

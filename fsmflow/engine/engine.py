@@ -10,7 +10,7 @@ from fsmflow.decision.decide import StaleClaim, begin, decide
 from fsmflow.decision.events import Happening, Paused, Resumed, Triggered
 from fsmflow.decision.records import Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import RETRY
+from fsmflow.definition.names import FINISHED, RETRY
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict
 from fsmflow.store.entities import ClaimLost, CommitLost
@@ -101,6 +101,8 @@ def resume(
 ) -> Snapshot:
     """Paused: go on. Failed: retry. Dispatched and not being run: dispatch again. Otherwise nothing."""
     snapshot = load(runtime, definition, entity_id)
+    if snapshot.phase == FINISHED:
+        return snapshot
     was_paused = snapshot.paused
     if was_paused:
         happening = Resumed(actor=actor, reason=checked_reason(reason))

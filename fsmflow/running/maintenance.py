@@ -43,6 +43,7 @@ class Maintenance:
         self._runtime = runtime
         self._queues = tuple(queues)
         self._answers_since = clock.monotonic()
+        self._redis_was_there = True
 
     def sweep(self) -> int:
         """Look after all that is due now; how many rows. One query where nothing is.
@@ -112,10 +113,20 @@ class Maintenance:
                 doorbell.set_marker()
             doorbell.announce(self._queues)
         except REDIS_ERRORS as error:
-            log.redis_lost(error, 1.0)
+            if self._redis_was_there:
+                log.redis_lost(error, 1.0)
+            self._redis_was_there = False
             doorbell.forget()
             return False
+        self._redis_was_there = True
         return True
+
+    def withdraw(self) -> None:
+        """Tell that nobody here listens any more; Redis may be gone itself."""
+        try:
+            self._runtime.doorbell.withdraw(self._queues)
+        except REDIS_ERRORS as error:
+            log.redis_lost(error, 0.0)
 
     def _handle(self, item: Due, now: int) -> None:
         claim = item.claim

@@ -205,6 +205,7 @@ class Supervisor:
             if not self._signals:
                 self._safely("sweeping", lambda: self._sweep(maintenance))
             self._wake.wait(_SWEEP_S if not self._ended.is_set() else _TICK_S)
+        maintenance.withdraw()
         self._runtime.store.link.forget_connection()
 
     def _safely(self, what: str, action: Callable[[], None]) -> None:

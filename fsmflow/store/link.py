@@ -35,6 +35,10 @@ def open_database(url: str) -> Database:
     Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
     """
     scheme = urlsplit(url).scheme
+    if scheme not in ("sqlite", "postgres", "postgresql", "mysql"):
+        raise ConfigurationError(
+            f"the database URL {_redacted(url)!r} is of no known kind; use sqlite, postgresql or mysql"
+        )
     try:
         options = parse(url, unquote_password=True, unquote_user=True)
     except ValueError as error:
@@ -56,18 +60,12 @@ def open_database(url: str) -> Database:
             "keepalives_count": 3,
         }
         return _Postgres(name, prefer_psycopg3=True, **{**defaults, **options})
-    if scheme == "mysql":
-        _need("pymysql", vars(peewee)["mysql"], "mysql", url)
-        if "passwd" in options:
-            options["password"] = options.pop("passwd")
-        patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
-        return MySQLDatabase(
-            name,
-            **{"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience, **options},
-        )
-    raise ConfigurationError(
-        f"the database URL {_redacted(url)!r} is of no known kind; use sqlite, postgresql or mysql"
-    )
+    _need("pymysql", vars(peewee)["mysql"], "mysql", url)
+    if "passwd" in options:
+        options["password"] = options.pop("passwd")
+    patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
+    own = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
+    return MySQLDatabase(name, **{**own, **options})
 
 
 class _Postgres(PostgresqlDatabase):
@@ -220,7 +218,10 @@ class Link:
             return False
         connection = self.db.connection()
         self.db.dispose()
-        connection.close()
+        try:
+            connection.close()
+        except Exception as error:  # noqa: BLE001 - it is thrown away, whatever the job did to it
+            log.connection_dropped(first_line(error))
         return True
 
     def _driver_in_transaction(self) -> bool:
@@ -236,7 +237,7 @@ class Link:
         if self.is_postgres:
             ((now,),) = self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
         elif self.is_mysql:
-            ((now,),) = self.query("SELECT CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)")
+            ((now,),) = self.query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")
         else:
             now = clock.local_now()
         return int(now)

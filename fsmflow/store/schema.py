@@ -134,7 +134,7 @@ def _entity(base: Any, text: Any) -> type[Model]:
             table_name = ENTITY
             indexes = (
                 (("machine", "entity_id"), True),
-                (("machine", "state"), False),
+                (("machine", "state", "id"), False),
                 (("parent", "parent_step", "parent_index"), True),
             )
 
