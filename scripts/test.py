@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
 ENDS_WITHIN_S = 60.0
 INTERRUPTED = 130
+SIDE_BY_SIDE = "3"
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
@@ -51,7 +52,8 @@ def main() -> int:
         for name, command in CHECKS.items():
             results.append(_check(name, command))
         with _databases(options.quick) as environment, _temporary(environment):
-            results.append(_check("tests", _pytest(pytest_arguments, environment), environment))
+            for name, command in _test_commands(pytest_arguments, environment):
+                results.append(_check(name, command, environment))
     except KeyboardInterrupt:
         print("\ninterrupted", flush=True)
         return INTERRUPTED
@@ -68,15 +70,17 @@ def _read_arguments() -> tuple[argparse.Namespace, list[str]]:
     return parser.parse_known_args()
 
 
-def _pytest(arguments: list[str], environment: dict[str, str]) -> list[str]:
-    command = [sys.executable, "-m", "pytest", *arguments]
+def _test_commands(arguments: list[str], environment: dict[str, str]) -> list[tuple[str, list[str]]]:
+    """Most tests side by side, then those that want the machine for themselves, whose coverage is added."""
+    pytest = [sys.executable, "-m", "pytest"]
     if arguments:
-        return command
-    command.append("--cov")
+        return [("tests", [*pytest, *arguments])]
+    together = [*pytest, "-m", "not alone", "-n", SIDE_BY_SIDE, "--cov", "--cov-report=", "--cov-fail-under=0"]
+    alone = [*pytest, "-m", "alone", "--cov", "--cov-append"]
     if any(kind.variable not in environment for kind in KINDS):
         print("not every database is there: coverage is shown, its floor is not enforced", flush=True)
-        command.append("--cov-fail-under=0")
-    return command
+        alone.append("--cov-fail-under=0")
+    return [("together", together), ("alone", alone)]
 
 
 @contextlib.contextmanager

@@ -13,6 +13,8 @@ from process_flows import Chain, Slow
 from processes import World, is_alive
 from support import eventually
 
+pytestmark = pytest.mark.alone
+
 
 def kinds(machine: fsmflow.Machine) -> list[tuple[str, str | None, str]]:
     return [(entry.kind, entry.trigger, entry.dest) for entry in machine.history]

@@ -20,6 +20,8 @@ from fsmflow.dispatch import embedded
 from fsmflow.dispatch.embedded import EmbeddedServer
 from fsmflow.errors import ConfigurationError
 
+pytestmark = pytest.mark.alone
+
 LINGER_S = 0.5
 LIMIT_S = 30.0
 ROOT = Path(__file__).parents[1]

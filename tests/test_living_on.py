@@ -17,6 +17,8 @@ from process_flows import Chain, Flaky
 from processes import ROOT, World
 from support import eventually
 
+pytestmark = pytest.mark.alone
+
 TRANSITIONS = ["go", "done", "done", "done"]
 
 
