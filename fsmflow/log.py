@@ -59,7 +59,12 @@ def claim_released(address: str, why: str) -> None:
 
 
 def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
-    logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, " ".join(error.split()))
+    logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, _one_line(error))
+
+
+def _one_line(text: str) -> str:
+    """A text of somebody else's as it can be written: one line, in UTF-8."""
+    return " ".join(text.encode("utf-8", "replace").decode().split())
 
 
 def attempt_crashed(address: str, detail: str) -> None:

@@ -213,8 +213,7 @@ class Machine:
         entities, row = current().store.entities, self._view.snapshot.row
         found = page = entities.history(row)
         while len(page) >= PAGE:
-            page = entities.history(row, after=page[-1].seq)
-            found = found + page
+            found += (page := entities.history(row, after=page[-1].seq))
         return found
 
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:

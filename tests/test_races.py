@@ -25,6 +25,7 @@ from machines_for_tests import Bench, Counter, Order, bench_on, in_processes, pl
 from support import eventually
 
 GRACE_S = GRACE_MS / 1000
+pytestmark = pytest.mark.alone
 
 
 @pytest.fixture

@@ -73,9 +73,13 @@ class _Postgres(PostgresqlDatabase):
 
     def begin(self, *settings: str) -> None:  # type: ignore[override]
         """Begin a transaction that sees what others commit, and does not wait for a lock for ever."""
-        patience = f"SET LOCAL lock_timeout = {round(_LOCK_WAIT_S * 1000)}"
+        patience = f"SET LOCAL lock_timeout = {_lock_wait_ms()}"
         statements = "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", patience, *settings))
         self.execute_sql(statements)  # type: ignore[no-untyped-call]
+
+
+def _lock_wait_ms() -> int:
+    return round(_LOCK_WAIT_S * 1000)
 
 
 def open_sqlite(path: Path) -> SqliteDatabase:
@@ -111,6 +115,11 @@ class Link:
         self.is_mysql = isinstance(db, MySQLDatabase)
         self.mark = db.param
         self._begin = ("IMMEDIATE",) if self.is_sqlite else ()
+
+    @property
+    def lock_wait_ms(self) -> int:
+        """How long a lock is waited for."""
+        return _lock_wait_ms()
 
     def quoted(self, name: str) -> str:
         quotes = str(self.db.quote)

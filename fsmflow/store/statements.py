@@ -124,12 +124,14 @@ class Statements:
             f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
             f"AND kind = 'job'"
         )
-        #: PostgreSQL only: a claim in one round trip, with a commit that waits for no disk.
+        #: PostgreSQL only: a claim in one round trip, with a commit that waits for no disk. The settings are made
+        #: before the row is locked, as the condition asks for them.
         self.claim_at_once = self._sql(
-            f"WITH hasty AS (SELECT set_config('synchronous_commit', 'off', true)), "
-            f"w AS ({self.claim} RETURNING *) "
+            f"WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), "
+            f"set_config('lock_timeout', '{self._link.lock_wait_ms}', true)), "
+            f"w AS ({self.claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) "
             f"SELECT {self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)} "
-            f"FROM {ENTITY} e JOIN w ON w.entity = e.id CROSS JOIN hasty"
+            f"FROM {ENTITY} e JOIN w ON w.entity = e.id"
         )
         self.heartbeat = self._sql(
             f"UPDATE {WORK} SET lease_until = ?, wake_at = ?, progress = COALESCE(?, progress) "
