@@ -31,6 +31,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """No test may touch what a developer's own settings name."""
     for name in [name for name in os.environ if name.startswith("FSMFLOW_") and not name.startswith(TEST_VARIABLES)]:
         del os.environ[name]
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As for whatever a shell starts in the background; the processes of the tests would inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(
