@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -115,6 +116,20 @@ class Link:
         self.is_mysql = isinstance(db, MySQLDatabase)
         self.mark = db.param
         self._begin = ("IMMEDIATE",) if self.is_sqlite else ()
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """One process at a time on a SQLite file of ours: switching it to WAL waits for no lock, it just fails."""
+        if not (self.is_sqlite and self.own):
+            yield
+            return
+        try:
+            file = open(f"{self.db.database}.lock", "a")  # noqa: SIM115 - closed below, and by any death
+        except OSError as error:
+            raise ConfigurationError(f"the database {self.db.database} cannot be opened: {error.strerror}") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
     @property
     def lock_wait_ms(self) -> int:

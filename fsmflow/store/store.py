@@ -44,7 +44,7 @@ class Store:
 
     def create(self) -> None:
         """Create or upgrade the tables. Safe to be run by several processes at once."""
-        with self.link.understandable():
+        with self.link.alone(), self.link.understandable():
             schema.create(self.link.db)
 
 
