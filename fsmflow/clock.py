@@ -50,6 +50,23 @@ class Clock:
             self._lock.release()
 
 
+class HandClock(Clock):
+    """A clock that stands still until it is moved, and never goes back."""
+
+    def __init__(self, moment_ms: int) -> None:
+        super().__init__(lambda: moment_ms)
+        self._moment_ms = moment_ms
+
+    def now(self) -> int:
+        """The moment at which it stands, in milliseconds."""
+        return self._moment_ms
+
+    def move_to(self, moment_ms: int) -> None:
+        """Go on to a moment; one that is past changes nothing."""
+        with self._lock:
+            self._moment_ms = max(self._moment_ms, moment_ms)
+
+
 def local_now() -> int:
     """This host's own idea of UTC now, in milliseconds."""
     return time.time_ns() // 1_000_000

@@ -95,6 +95,30 @@ def sweep_failed(what: str, error: BaseException) -> None:
     logger.error("maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, error)
 
 
+def hook_failed(address: str, name: str, error: BaseException) -> None:
+    logger.error("hook.failed: %s: %s raised %s: %s; the transition stands", address, name, type(error).__name__, error)
+
+
+def task_failed(what: str, row: int, error: BaseException) -> None:
+    logger.warning(
+        "task.failed: %s of entity row %d: %s: %s; maintenance does it", what, row, type(error).__name__, error
+    )
+
+
+def message_lost(address: str, trigger: str, to: str, why: str) -> None:
+    logger.warning("message.lost: %s sent %r to %s, which cannot be delivered: %s", address, trigger, to, why)
+
+
+def branch_refused(address: str, what: str, error: BaseException) -> None:
+    logger.info("branch.refused: %s: %s: %s", address, what, error)
+
+
+def transaction_in_doubt(address: str, error: BaseException) -> None:
+    logger.error(
+        "transaction.in_doubt: %s: %s: %s; it was committed whole, or runs again", address, type(error).__name__, error
+    )
+
+
 def redis_was_empty(count: int) -> None:
     logger.warning("redis.empty: Redis is new, or lost what it had; %d job(s) are dispatched from SQL", count)
 

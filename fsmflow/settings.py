@@ -78,6 +78,18 @@ def current() -> Settings:
         return _chosen.settings
 
 
+def chosen() -> Settings | None:
+    """The settings in force; None where none have been asked for yet."""
+    with _chosen.lock:
+        return _chosen.settings
+
+
+def choose(settings: Settings | None) -> None:
+    """Put back what ``chosen`` said."""
+    with _chosen.lock:
+        _chosen.settings = settings
+
+
 def from_environment() -> Settings:
     """The settings that the environment asks for. An empty variable counts as not set."""
     machines = _names(os.environ.get(MACHINES, ""))

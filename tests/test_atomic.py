@@ -10,7 +10,7 @@ import peewee
 import pytest
 
 from fsmflow import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
-from fsmflow.store import schema
+from fsmflow.store import schema, tables
 from machines_for_tests import (
     Bench,
     Order,
@@ -47,7 +47,7 @@ def rolled_back(db: peewee.Database) -> Iterator[None]:
 
 
 def counted(bench: Bench) -> list[int]:
-    names = (schema.ENTITY, schema.WORK, schema.HISTORY, schema.EVENT)
+    names = (tables.ENTITY, tables.WORK, tables.HISTORY, tables.EVENT)
     return [bench.runtime.store.link.rows(f"SELECT COUNT(*) FROM {name}")[0][0] for name in names]
 
 

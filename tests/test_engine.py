@@ -22,7 +22,7 @@ from fsmflow import (
     TransitionNotAllowed,
     UnknownState,
 )
-from fsmflow.store.schema import ENTITY, EVENT, HISTORY
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY
 from machines_for_tests import Bench, Counter, Order, bench_on, meanwhile
 
 ALICE = Actor("alice", roles={"manager"})

@@ -11,7 +11,7 @@ import pytest
 
 from fsmflow import Cancelled, DataError, Outcome, TransitionNotAllowed
 from fsmflow.errors import DatabaseUnavailable, FsmflowError
-from fsmflow.store.schema import ENTITY, WORK
+from fsmflow.store.tables import ENTITY, WORK
 from machines_for_tests import Bench, Counter, Order, bench_on, meanwhile, play
 
 

@@ -12,7 +12,7 @@ import pytest
 from fsmflow import Actor, DataError, TransitionNotAllowed
 from fsmflow.decision.records import GRACE_MS
 from fsmflow.running.jobview import LEASE_MS
-from fsmflow.store.schema import WORK
+from fsmflow.store.tables import WORK
 from machines_for_tests import Bench, Order, bench_on, meanwhile, play
 
 ALICE = Actor("alice", roles={"manager"})

@@ -19,7 +19,7 @@ from fsmflow.decision.records import GRACE_MS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance import Maintenance
-from fsmflow.store.schema import ENTITY, WORK
+from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.work import Ticket
 from machines_for_tests import Bench, Counter, Order, bench_on, in_processes, play
 from support import eventually

@@ -9,7 +9,7 @@ import pytest
 
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.settings import Settings
-from fsmflow.store import schema
+from fsmflow.store import schema, tables
 from fsmflow.store.link import open_database
 from fsmflow.store.store import Store, create_store, open_store
 from machines_for_tests import in_processes
@@ -60,14 +60,14 @@ def create_and_tell(number: int, database_url: str) -> str:
 )
 def test_tables_of_another_release_are_refused_with_what_to_do(store: Store, version: int, sentence: str) -> None:
     value, name = store.link.quoted("value"), store.link.quoted("name")
-    store.link.execute(f"UPDATE {schema.META} SET {value} = '{version}' WHERE {name} = 'schema'")
+    store.link.execute(f"UPDATE {tables.META} SET {value} = '{version}' WHERE {name} = 'schema'")
     with pytest.raises(ConfigurationError, match=sentence):
         store.check()
 
 
 @pytest.mark.parametrize("missing", ["schema", "installation"])
 def test_tables_that_were_made_only_in_part_are_refused_and_can_be_made_whole(store: Store, missing: str) -> None:
-    store.link.execute(f"DELETE FROM {schema.META} WHERE {store.link.quoted('name')} = '{missing}'")
+    store.link.execute(f"DELETE FROM {tables.META} WHERE {store.link.quoted('name')} = '{missing}'")
     with pytest.raises(ConfigurationError, match="fsmflow init"):
         store.check()
     store.create()
@@ -75,8 +75,8 @@ def test_tables_that_were_made_only_in_part_are_refused_and_can_be_made_whole(st
 
 
 def test_a_table_that_is_gone_is_named_in_an_error_of_ours(store: Store) -> None:
-    store.link.execute(f"DROP TABLE {schema.WORK}")
-    with pytest.raises(ConfigurationError, match=schema.WORK):
+    store.link.execute(f"DROP TABLE {tables.WORK}")
+    with pytest.raises(ConfigurationError, match=tables.WORK):
         store.entities.load("order", "1")
 
 

@@ -7,67 +7,114 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import codec
-from fsmflow.decision import settling
+from fsmflow.decision import fanning, operating, settling
+from fsmflow.decision.around import NOTHING, Around
 from fsmflow.decision.events import (
+    Admitted,
+    BranchSettled,
     Crashed,
+    Delivered,
+    Discarded,
     Failed,
+    Forced,
     Happening,
+    Joined,
+    MoreWanted,
     Paused,
     Postponed,
+    Reopened,
+    Replanned,
     Resumed,
     Returned,
+    Revived,
+    Rewound,
     Saved,
     Settling,
+    Skipped,
+    Spread,
     TimerFired,
     Triggered,
 )
-from fsmflow.decision.moving import Mover, Refused, hold, release
-from fsmflow.decision.records import TIMER, Actor, Commit, Event, Snapshot
+from fsmflow.decision.keeping import discard, fire_kept, ignore, keep, undeliverable
+from fsmflow.decision.moving import Mover, Refused
+from fsmflow.decision.operating import subject_at
+from fsmflow.decision.records import ALIGN, QUEUED, TIMER, Actor, Claim, Commit, Event, Place, Post, Snapshot, Work
+from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.working import hold, release
 from fsmflow.definition.firing import Firing, would_fire
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import ENGINE_TRIGGERS, RETRY, TIMEOUT
+from fsmflow.definition.names import ENGINE_TRIGGERS, RETRY, TIMEOUT, WAITING
 from fsmflow.errors import (
-    FsmflowError,
+    DataError,
+    NotPermitted,
     TransitionConflict,
     TransitionNotAllowed,
     UnknownState,
     did_you_mean,
+    told,
 )
 
 
-class StaleClaim(FsmflowError):
-    """The attempt that wants to settle has been taken over, left or cancelled. It changes nothing."""
-
-
-def decide(definition: Definition, snapshot: Snapshot, happening: Happening, now: int) -> Commit:
-    """What ``happening`` leads to for an entity that is as ``snapshot`` shows.
+def decide(
+    definition: Definition, snapshot: Snapshot, happening: Happening, now: int, around: Around = NOTHING
+) -> Commit:
+    """What ``happening`` leads to for an entity that is as ``snapshot`` shows. ``around``: what else it may look at.
 
     Raises the named errors for what is refused, and StaleClaim for an attempt that no longer counts. What guards
     and callbacks raise passes through for a trigger from outside and for timers; at the end of an attempt it
     leads to ``failed_from_X``.
     """
-    if snapshot.state not in definition.states:
+    if snapshot.state not in definition.states and not isinstance(happening, (Forced, Rewound)):
         raise UnknownState(definition.name, snapshot.state, definition.states, address=snapshot.address)
     claim = happening.claim if isinstance(happening, Settling) else None
     if claim is not None and not claim.holds(snapshot):
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
-    mover = Mover(definition, snapshot, now)
+    mover = Mover(definition, snapshot, now, around)
     _DECIDERS[type(happening)](mover, happening)
-    after = replace(mover.after, revision=snapshot.revision + 1)
-    key = happening.key if isinstance(happening, Triggered) else None
-    return Commit(before=snapshot, after=after, entries=tuple(mover.entries), key=key, claim=claim)
+    if around.kept and mover.after.epoch != snapshot.epoch:
+        fire_kept(mover)
+    asked = happening.event if isinstance(happening, Delivered) else happening
+    return _commit(mover, snapshot, key=asked.key if isinstance(asked, Triggered) else None, claim=claim)
+
+
+def _commit(mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None) -> Commit:
+    after = mover.after
+    moved = before is None or (before.state, before.epoch) != (after.state, after.epoch)
+    return Commit(
+        before=before,
+        after=replace(after, revision=mover.before.revision + 1),
+        entries=tuple(mover.entries),
+        key=key,
+        claim=claim,
+        posts=tuple(mover.posts),
+        takes=tuple(mover.takes),
+        told=tuple(mover.told),
+        status_field=mover.definition.wide.status_field if moved and after.parent is None else None,
+    )
 
 
 def begin(
-    definition: Definition, entity_id: str, data: Mapping[str, Any], actor: Actor | None, key: str | None, now: int
+    definition: Definition,
+    entity_id: str,
+    data: Mapping[str, Any],
+    actor: Actor | None,
+    key: str | None,
+    now: int,
+    *,
+    state: str | None = None,
+    place: Place | None = None,
 ) -> Commit:
-    """A new entity in the initial state; its job, if any, is to be dispatched. Raises DataError."""
+    """A new entity in the initial state; its job, if any, is to be dispatched. ``state`` adopts one in mid-life, and
+    runs no job: ``resume`` does. ``place`` makes it a branch or child. Raises DataError, UnknownState."""
+    entered = state or definition.initial
+    if entered not in definition.states:
+        raise UnknownState(definition.name, entered, definition.states)
     blank = Snapshot(
         row=0,
         machine=definition.name,
         entity_id=entity_id,
-        state=definition.initial,
+        state=entered,
         phase="",
         epoch=0,
         revision=0,
@@ -79,18 +126,38 @@ def begin(
         created_at=now,
         entered_at=now,
         updated_at=now,
+        **vars(place or Place()),
     )
     mover = Mover(definition, blank, now)
     event = mover.event("start", None, actor)
-    firing = Firing(blank.address, blank.state, None, None)
-    subject = subject_of(definition, DecisionView(definition, blank, firing, event, blank.data, None))
-    mover.enter(definition.initial, event=event, subject=subject)
+    mover.enter(entered, event=event, subject=subject_at(mover, event))
+    if state is not None and mover.after.work is not None and mover.after.work.runs:
+        mover.after = replace(mover.after, phase=WAITING, work=None)
+    elif place is not None and place.standing == QUEUED and not mover.after.has_settled:
+        mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None)
     mover.note("start", actor=actor, event=event, key=key)
-    entry = replace(mover.entries[0], source=None)
-    return Commit(before=None, after=replace(mover.after, revision=1), entries=(entry,), key=key)
+    mover.entries[0] = replace(mover.entries[0], source=None)
+    return _commit(mover, None, key=key)
 
 
-def allowed_triggers(definition: Definition, snapshot: Snapshot, actor: Actor | None) -> list[str]:
+def begin_and_fire(begun: Commit, definition: Definition, happening: Delivered | Triggered, now: int) -> Commit:
+    """A new entity, and the first event that it gets, in one commit."""
+    fired = decide(definition, begun.after, happening, now)
+    return replace(
+        fired,
+        before=None,
+        after=replace(fired.after, revision=begun.after.revision),
+        entries=(*begun.entries, *fired.entries),
+        posts=(*begun.posts, *fired.posts),
+        key=fired.key or begun.key,
+        key_entry=len(begun.entries) if fired.key else 0,
+        status_field=begun.status_field,
+    )
+
+
+def allowed_triggers(
+    definition: Definition, snapshot: Snapshot, actor: Actor | None, around: Around = NOTHING
+) -> list[str]:
     """The triggers that ``actor`` could fire now, as far as can be told without their payloads."""
     if snapshot.state not in definition.states:
         return []
@@ -100,7 +167,7 @@ def allowed_triggers(definition: Definition, snapshot: Snapshot, actor: Actor | 
             continue
         roles = actor.roles if actor else frozenset()
         firing = Firing(snapshot.address, snapshot.state, roles, actor.name if actor else None)
-        view = DecisionView(definition, snapshot, firing, snapshot.event, snapshot.data, snapshot.failure)
+        view = DecisionView(definition, snapshot, firing, snapshot.event, snapshot.data, snapshot.failure, around)
         if would_fire(definition, trigger, firing, subject_of(definition, view)):
             allowed.append(trigger)
     return allowed
@@ -116,6 +183,7 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
     if _belongs_to_engine(definition, snapshot, trigger):
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
     event = mover.event(trigger, happening.payload, happening.actor)
+    spec = definition.states[snapshot.state]
     try:
         mover.fire(
             trigger,
@@ -127,6 +195,12 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
             key=happening.key,
         )
     except Refused as refused:
+        if trigger in spec.defer:
+            keep(mover, happening)
+            return
+        if trigger in spec.ignore:
+            ignore(mover, happening)
+            return
         known = any(trigger in triggers for triggers in definition.outgoing.values())
         hint = did_you_mean(trigger, [name for names in definition.outgoing.values() for name in names])
         why = None if known else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"
@@ -143,7 +217,7 @@ def _refused(
     mover: Mover, happening: Triggered, *, why: str | None, refusals: tuple[str, ...] = ()
 ) -> TransitionNotAllowed:
     snapshot = mover.before
-    allowed = allowed_triggers(mover.definition, snapshot, happening.actor)
+    allowed = allowed_triggers(mover.definition, snapshot, happening.actor, mover.around)
     return TransitionNotAllowed(
         snapshot.address, snapshot.state, happening.trigger, allowed=allowed, refusals=refusals, why=why
     )
@@ -153,18 +227,39 @@ def _belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str)
     if trigger != TIMEOUT:
         return trigger in ENGINE_TRIGGERS
     timer, work = definition.states[snapshot.state].timer, snapshot.work
-    return timer is not None and timer.trigger == TIMEOUT and work is not None and work.kind == TIMER
+    if timer is None or timer.trigger != TIMEOUT or work is None:
+        return False
+    return work.kind == TIMER or work.deadline is not None
 
 
 def _timer_fired(mover: Mover, happening: TimerFired) -> None:
     snapshot = mover.before
     timer = mover.definition.states[snapshot.state].timer
     work = snapshot.work
-    if timer is None or work is None or work.kind != TIMER or work.held is not None:
+    runs = work is not None and work.held is None and (work.kind == TIMER or _is_over(work, mover.now))
+    if timer is None or not runs or snapshot.paused:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
     mover.after = replace(snapshot, work=None)
     event = mover.event(timer.trigger)
     mover.fire(timer.trigger, data=snapshot.data, event=event, by_engine=True)
+    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != TIMER:
+        # Internal: the job, or the branches, go on; the deadline is over.
+        mover.after = replace(mover.after, work=replace(work, deadline=None))
+
+
+def _is_over(work: Work, now: int) -> bool:
+    return work.deadline is not None and work.deadline <= now
+
+
+def _delivered(mover: Mover, happening: Delivered) -> None:
+    """A message that is refused is discarded, and that is all: nobody is there to be told."""
+    trial = mover.trial()
+    try:
+        _triggered(trial, happening.event)
+        mover.adopt(trial)
+    except (TransitionNotAllowed, NotPermitted, DataError) as error:
+        discard(mover, happening, told(error))
+    mover.takes.append(happening.post.id)
 
 
 def _paused(mover: Mover, happening: Paused) -> None:
@@ -176,6 +271,7 @@ def _paused(mover: Mover, happening: Paused) -> None:
     work = hold(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=True, work=work)
     mover.note("paused", actor=happening.actor, reason=happening.reason)
+    _pass_down(mover)
 
 
 def _resumed(mover: Mover, happening: Resumed) -> None:
@@ -183,18 +279,44 @@ def _resumed(mover: Mover, happening: Resumed) -> None:
     work = release(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=False, work=work)
     mover.note("resumed", actor=happening.actor, reason=happening.reason)
+    _pass_down(mover)
+
+
+def _replanned(mover: Mover, happening: Replanned) -> None:
+    """Give an adopted entity, or one whose state has got a job since, the work of its state."""
+    if mover.before.work is None:
+        mover.plan_work(subject_at(mover, mover.before.event))
+    mover.note("resumed", actor=happening.actor, reason=happening.reason)
+
+
+def _pass_down(mover: Mover) -> None:
+    if mover.definition.states[mover.after.state].fan is not None:
+        mover.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=mover.now, due_at=mover.now))
 
 
 _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Triggered: _triggered,
     Paused: _paused,
     Resumed: _resumed,
+    Replanned: _replanned,
     TimerFired: _timer_fired,
     Returned: settling.returned,
     Failed: settling.failed,
     Crashed: settling.crashed,
     Postponed: settling.postponed,
     Saved: settling.saved,
+    Spread: fanning.spread,
+    MoreWanted: fanning.more_wanted,
+    Admitted: fanning.admitted,
+    Joined: fanning.joined,
+    BranchSettled: fanning.branch_settled,
+    Revived: fanning.revived,
+    Reopened: fanning.reopened,
+    Delivered: _delivered,
+    Discarded: undeliverable,
+    Skipped: operating.skipped,
+    Rewound: operating.rewound,
+    Forced: operating.forced,
 }
 
 __all__ = ["Event", "StaleClaim", "allowed_triggers", "begin", "decide"]

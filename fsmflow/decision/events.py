@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsmflow.decision.records import Actor, Claim
+from fsmflow.decision.around import Branch, Message
+from fsmflow.decision.records import Actor, Claim, Failure, Posted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,11 @@ class Resumed(Asked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Replanned(Asked):
+    """Start the work of the state, which has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TimerFired:
     """The deadline or delay of the state is over."""
 
@@ -69,10 +75,15 @@ class Changes:
 
 @dataclass(frozen=True, kw_only=True)
 class Returned(Settling):
-    """The job returned: fire ``trigger`` with its changes merged."""
+    """The job returned: fire ``trigger`` with its changes merged and what it sent committed.
+
+    ``result`` is what it returned, for an undo and for the parent of a branch.
+    """
 
     trigger: str
     changes: Changes
+    result: Any = None
+    sent: tuple[Message, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +126,113 @@ class Saved(Settling):
     """The job asked to commit its data now."""
 
     changes: Changes
+    sent: tuple[Message, ...] = ()
 
 
-Happening = Triggered | Paused | Resumed | TimerFired | Returned | Failed | Postponed | Crashed | Saved
+@dataclass(frozen=True, kw_only=True)
+class Spread(Settling):
+    """The branches of a step are there, all of them or so many that others have to end first."""
+
+    exhausted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoreWanted:
+    """Branches have ended: make more of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A branch that waited for its turn may go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these."""
+
+    failed: int
+    failure: Failure | None = None
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchSettled:
+    """One branch has settled, and the parent asks to be told."""
+
+    row: int
+    branch: Branch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revived:
+    """The parent is retried: run again what failed. ``state`` is where a cancelled one was; ``queued``: it waits for
+    its turn."""
+
+    state: str | None = None
+    queued: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopened(Asked):
+    """A branch of a step that had failed goes on by itself: the parent goes back into it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """A message has arrived, or an event of the same form."""
+
+    post: Posted
+    event: Triggered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discarded:
+    """A message of this entity cannot be delivered."""
+
+    post: Posted
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped(Asked):
+    """Go on as if the step that failed had been done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewound(Asked):
+    """Go back to a state that the entity has been in."""
+
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forced(Asked):
+    """Enter a state, whatever leads there."""
+
+    state: str
+
+
+Happening = (
+    Triggered
+    | Paused
+    | Resumed
+    | Replanned
+    | TimerFired
+    | Returned
+    | Failed
+    | Postponed
+    | Crashed
+    | Saved
+    | Spread
+    | MoreWanted
+    | Admitted
+    | Joined
+    | BranchSettled
+    | Revived
+    | Reopened
+    | Delivered
+    | Discarded
+    | Skipped
+    | Rewound
+    | Forced
+)

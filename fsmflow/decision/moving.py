@@ -7,25 +7,30 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
+from fsmflow.decision.around import NOTHING, Around
 from fsmflow.decision.events import Facts
 from fsmflow.decision.failing import describe
+from fsmflow.decision.messages import post_of
 from fsmflow.decision.records import (
-    FAR_FUTURE_MS,
-    GRACE_MS,
+    ALIGN,
+    ENTERED,
     JOB,
     TIMER,
     Actor,
     Event,
     Failure,
     HistoryEntry,
+    Post,
     Snapshot,
     Work,
     checked_text,
 )
+from fsmflow.decision.standing import standing_in
 from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.working import dispatched, hold, hurried
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
-from fsmflow.definition.names import RETRY
+from fsmflow.definition.names import DONE, RETRY, UNDONE
 from fsmflow.errors import Fail, TransitionNotAllowed
 
 
@@ -39,12 +44,27 @@ class Mover:
     Firing may raise what the user's guards and callbacks raise; the mover is then to be thrown away.
     """
 
-    def __init__(self, definition: Definition, snapshot: Snapshot, now: int) -> None:
+    def __init__(self, definition: Definition, snapshot: Snapshot, now: int, around: Around = NOTHING) -> None:
         self.definition = definition
         self.before = snapshot
         self.after = snapshot
         self.now = now
+        self.around = around
         self.entries: list[HistoryEntry] = []
+        self.posts: list[Post] = []
+        self.takes: list[int] = []
+        self.told: list[int] = []
+
+    def trial(self) -> Mover:
+        """A mover that goes on from here, and may be thrown away."""
+        return Mover(self.definition, self.after, self.now, self.around)
+
+    def adopt(self, trial: Mover) -> None:
+        """Take over what a trial came to."""
+        self.after = trial.after
+        self.entries += trial.entries
+        self.posts += trial.posts
+        self.takes += trial.takes
 
     def fire(
         self,
@@ -65,12 +85,15 @@ class Mover:
         source = self.after
         roles = None if by_engine else actor.roles if actor else frozenset()
         firing = Firing(source.address, source.state, roles, actor.name if actor else None)
-        view = DecisionView(self.definition, source, firing, event, data, failure or source.failure)
+        view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.around)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
             raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
         trigger, dest = firing.fired.trigger, firing.fired.dest
         self.after = replace(source, data_text=codec.encode(view.data))
+        self.posts += [post_of(message, source, self.now) for message in view.sent]
+        if self.definition.states[source.state].undoes and trigger in (DONE, UNDONE):
+            self.takes += self.around.trail[0].rows if self.around.trail else ()
         if dest is None:
             self.note(
                 "internal", trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry
@@ -98,24 +121,38 @@ class Mover:
         epoch = source.epoch + 1
         rests = spec.is_failed and spec.failed_from == source.state
         last = source.failure if continues else None
-        if not spec.is_failed:
-            failure = None
-        elif failure is None:
+        if spec.is_failed and failure is None:
             failure = self._told_to_fail(event, spec)
+        elif not spec.is_failed and spec.undoes is None:
+            failure = None
+        step = source.step if rests or (continues and not new_key) else epoch
         self.after = replace(
             source,
             state=dest,
             phase=spec.phase,
             epoch=epoch,
-            step=source.step if rests or (continues and not new_key) else epoch,
+            step=step,
             event_text=source.event_text if rests or continues else event.to_text(),
             result_text=None,
             failure_text=failure.to_text() if failure else None,
-            fingerprint=failure.fingerprint if failure else None,
+            fingerprint=failure.fingerprint if failure and spec.is_failed else None,
             entered_at=self.now,
+            standing=standing_in(source, spec),
         )
+        left = self.definition.states.get(source.state)
+        if left is not None and left.fan is not None and source.epoch:
+            self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
+        if spec.undo is not None and step == epoch:
+            self.posts.append(Post(kind=ENTERED, trigger=dest, key=str(step), at=self.now, seq=step))
         work = self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1)
         self.after = replace(self.after, work=work)
+
+    def plan_work(self, subject: Any) -> None:
+        """Give the state that the entity stands in the work that it would have had on being entered."""
+        spec = self.definition.states[self.after.state]
+        last = self.after.failure
+        self.after = replace(self.after, phase=spec.phase, failure_text=None)
+        self.after = replace(self.after, work=self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1))
 
     def _told_to_fail(self, event: Event, spec: StateSpec) -> Failure:
         """Why an entity rests in ``failed_from_X`` that a transition of the user's own led there: what counts the
@@ -130,22 +167,18 @@ class Mover:
 
     def _work_for(self, spec: StateSpec, subject: Any, *, attempt: int) -> Work | None:
         fence = self.before.work.fence if self.before.work else 0
+        ends_at = None
+        if spec.timer is not None:
+            ends_at = self.now + clock.to_ms(due_after(spec.timer, subject, clock.to_datetime(self.now)))
         if spec.is_working:
             queue = spec.queue(subject) if callable(spec.queue) else spec.queue
-            work = Work(
-                epoch=self.after.epoch,
-                kind=JOB,
-                attempt=attempt,
-                fence=fence,
-                wake_at=self.now + GRACE_MS,
-                rung_at=self.now,
-                queue=checked_text(queue, f"the queue of {spec.name!r}", limit=100),
-            )
-            return hold(work, self.now) if self.after.paused else work
-        if spec.timer is None:
+            checked_text(queue, f"the queue of {spec.name!r}", limit=100)
+            blank = Work(epoch=self.after.epoch, kind=JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue)
+            work = hurried(dispatched(replace(blank, deadline=ends_at), self.now))
+        elif ends_at is None:
             return None
-        wait = clock.to_ms(due_after(spec.timer, subject, clock.to_datetime(self.now)))
-        work = Work(epoch=self.after.epoch, kind=TIMER, fence=fence, wake_at=self.now + wait)
+        else:
+            work = Work(epoch=self.after.epoch, kind=TIMER, fence=fence, wake_at=ends_at)
         return hold(work, self.now) if self.after.paused else work
 
     def note(
@@ -181,20 +214,3 @@ class Mover:
         return Event(
             trigger=trigger, payload=payload or {}, actor=actor.name if actor else None, at=clock.to_datetime(self.now)
         )
-
-
-def hold(work: Work, now: int) -> Work:
-    """Unclaimed work of a paused entity: not due, and its remaining time kept."""
-    if work.owner is not None or work.held is not None:
-        return work
-    remaining = 0 if work.rung_at is not None else max(0, work.wake_at - now)
-    return replace(work, held=remaining, wake_at=FAR_FUTURE_MS, rung_at=None)
-
-
-def release(work: Work, now: int) -> Work:
-    """Held work let go: a job that was due is dispatched at once, all else gets its remaining time back."""
-    if work.held is None:
-        return work
-    if work.kind == JOB and work.held == 0:
-        return replace(work, held=None, wake_at=now + GRACE_MS, rung_at=now, dispatch=work.dispatch + 1)
-    return replace(work, held=None, wake_at=now + work.held)

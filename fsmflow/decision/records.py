@@ -15,13 +15,36 @@ from fsmflow.errors import DataError, shown
 FAR_FUTURE_MS: Final = 2**52
 #: How long a doorbell may take to be answered before somebody looks after it.
 GRACE_MS: Final = 5_000
+#: How long after a branch has settled somebody looks at its parent, where nobody did so at once.
+NUDGE_MS: Final = 5_000
 MAX_CRASHES: Final = 3
 MAX_POSTPONED: Final = 1_000
 MAX_TEXT: Final = 200
 MAX_REASON: Final = 8 * 1024
 
+#: Kinds of work: a job to be run; more branches to be made; a timer; branches to wait for, and the same with more of
+#: them still to come.
 JOB: Final = "job"
+MORE: Final = "more"
 TIMER: Final = "timer"
+JOIN: Final = "join"
+WINDOW: Final = "window"
+
+#: How a branch stands to its parent: waits for its turn, is on its way, or has settled.
+QUEUED: Final = 0
+ACTIVE: Final = 1
+DONE_BRANCH: Final = 2
+FAILED_BRANCH: Final = 3
+#: Added once a parent that asks for ``branch_done`` and ``branch_failed`` has been told.
+TOLD: Final = 2
+
+#: Kinds of rows of ``event``, besides the keys of triggers.
+KEPT: Final = "kept"
+SENT: Final = "sent"
+LOST: Final = "lost"
+ENTERED: Final = "entered"
+RETURNED: Final = "returned"
+ALIGN: Final = "align"
 
 
 @dataclass(frozen=True)
@@ -137,6 +160,18 @@ class Work:
     crashes: int = 0
     postponed: int = 0
     progress: float | None = None
+    #: When ``timeout`` fires in a state that also has a job or branches; of held work, the time that is left of it.
+    deadline: int | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a worker is to do it."""
+        return self.kind in (JOB, MORE)
+
+    @property
+    def watches(self) -> bool:
+        """Whether it waits for branches."""
+        return self.kind in (JOIN, WINDOW)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,7 +218,19 @@ class Snapshot:
     created_at: int
     entered_at: int
     updated_at: int
+    parent: int | None = None
+    parent_step: int | None = None
+    parent_index: int | None = None
+    branch_of: str | None = None
+    item_text: str | None = None
+    standing: int | None = None
+    kept: int = 0
     work: Work | None = None
+
+    @property
+    def has_settled(self) -> bool:
+        """Whether this is a branch or child that its parent need not wait for."""
+        return self.standing is not None and self.standing > ACTIVE
 
     @property
     def address(self) -> str:
@@ -205,21 +252,68 @@ class Snapshot:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Place:
+    """Where a branch or child belongs: to which step of which parent, and as what part of it."""
+
+    parent: int | None = None
+    parent_step: int | None = None
+    parent_index: int | None = None
+    branch_of: str | None = None
+    item_text: str | None = None
+    standing: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A row to be written to ``event``: an event that is kept or sent, a step that may be undone, a task to do."""
+
+    kind: str
+    trigger: str
+    text: str | None = None
+    key: str | None = None
+    actor: str | None = None
+    at: int
+    due_at: int | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posted(Post):
+    """A row of ``event`` as it was read."""
+
+    id: int
+    entity: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Commit:
     """A decision: what one transaction writes, on condition that the entity still has ``before.revision`` and,
-    with ``claim``, that the claim is still live. ``before`` None starts the entity."""
+    with ``claim``, that the claim is still live. ``before`` None starts the entity.
+
+    ``key`` belongs to the entry of that number. ``posts`` are written to ``event``, ``takes`` are the rows of it that
+    are used up: one that is gone already makes the commit fail. ``told`` are branches that the parent has been told of.
+    ``also`` is committed with it. ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that
+    row is gone.
+    """
 
     before: Snapshot | None
     after: Snapshot
     entries: tuple[HistoryEntry, ...]
     key: str | None = None
+    key_entry: int = 0
     claim: Claim | None = None
+    posts: tuple[Post, ...] = ()
+    takes: tuple[int, ...] = ()
+    told: tuple[int, ...] = ()
+    also: tuple[Commit, ...] = ()
+    status_field: Any = None
+    lenient: bool = False
 
     @property
     def rings(self) -> bool:
         """Whether the commit leaves a job that wants to be dispatched at once."""
         work = self.after.work
-        if work is None or work.kind != JOB or work.rung_at is None or work.owner is not None:
+        if work is None or not work.runs or work.rung_at is None or work.owner is not None:
             return False
         return self.before is None or work is not self.before.work
 

@@ -7,15 +7,32 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
+from fsmflow.decision.around import Message
 from fsmflow.decision.events import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
 from fsmflow.decision.failing import clip, describe
-from fsmflow.decision.moving import Mover, Refused, hold
-from fsmflow.decision.records import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, Event, Failure, Work
-from fsmflow.definition.names import DONE, FAIL, RETRY, failed_from
+from fsmflow.decision.messages import post_of
+from fsmflow.decision.moving import Mover, Refused
+from fsmflow.decision.records import (
+    GRACE_MS,
+    MAX_CRASHES,
+    MAX_POSTPONED,
+    RETURNED,
+    TIMER,
+    Claim,
+    Event,
+    Failure,
+    Post,
+    Work,
+)
+from fsmflow.decision.view import next_undo
+from fsmflow.decision.working import hold, hurried
+from fsmflow.definition.names import DONE, FAIL, RETRY, UNDONE, WAITING, failed_from
 from fsmflow.errors import MAX_DURATION_S, DataError, FsmflowError, RetryAfter, TransitionNotAllowed, WorkerLost, told
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 MAX_NOTE = 1_000
+#: Stands for the claim of an attempt that ended long ago.
+KEPT_CLAIM = Claim(row=0, epoch=0, attempt=0, fence=0, owner="")
 
 
 class LeadsNowhere(FsmflowError):
@@ -25,19 +42,23 @@ class LeadsNowhere(FsmflowError):
 def returned(mover: Mover, happening: Returned) -> None:
     """The result is merged and its trigger decided; what nothing accepts is kept, in ``failed_from_X``."""
     duration = _seconds(happening.duration_ms)
+    trial = mover.trial()
     try:
-        trial = Mover(mover.definition, mover.after, mover.now)
-        _accept(trial, happening.trigger, happening.changes, attempt=happening.claim.attempt, duration=duration)
+        _accept(trial, happening, attempt=happening.claim.attempt or None, duration=duration)
     except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
-        kept = _kept(happening.trigger, happening.changes)
-        message = _rejection(happening.trigger, error, kept=kept is not None)
-        kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
-        failure = describe(Facts(kind=kind, message=message, permanent=True), mover.after, mover.now)
-        _rest(mover, failure, duration=duration, attempt=happening.claim.attempt)
-        mover.after = replace(mover.after, result_text=kept)
+        rejected(mover, happening, error)
         return
-    mover.after = trial.after
-    mover.entries += trial.entries
+    mover.adopt(trial)
+
+
+def rejected(mover: Mover, happening: Returned, error: BaseException) -> None:
+    """Keep a result that nothing accepts, and rest in ``failed_from_X``."""
+    kept = _kept(happening)
+    message = _rejection(happening.trigger, error, kept=kept is not None)
+    kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
+    failure = describe(Facts(kind=kind, message=message, permanent=True), mover.after, mover.now)
+    _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
+    mover.after = replace(mover.after, result_text=kept)
 
 
 def accept_kept(mover: Mover, result_text: str, patch_keys: set[str], attempts: int | None) -> None:
@@ -46,20 +67,33 @@ def accept_kept(mover: Mover, result_text: str, patch_keys: set[str], attempts: 
     kept = codec.decode(result_text)
     changed = {key: value for key, value in kept["changed"].items() if key not in patch_keys}
     changes = Changes(changed=changed, removed=tuple(key for key in kept["removed"] if key not in patch_keys))
-    trial = Mover(mover.definition, mover.after, mover.now)
+    sent = tuple(Message(**item) for item in kept.get("sent", ()))
+    happening = Returned(
+        claim=KEPT_CLAIM, trigger=kept["trigger"], changes=changes, result=kept.get("result"), sent=sent
+    )
+    trial = mover.trial()
     try:
-        _accept(trial, kept["trigger"], changes, attempt=attempts, duration=None)
+        _accept(trial, happening, attempt=attempts, duration=None)
     except Exception:  # noqa: BLE001 - whatever the user's guards and callbacks raise
         return
-    mover.after = trial.after
-    mover.entries += trial.entries
+    mover.adopt(trial)
 
 
-def _accept(mover: Mover, trigger: str, changes: Changes, *, attempt: int | None, duration: float | None) -> None:
+def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration: float | None) -> None:
+    trigger, before = happening.trigger, mover.after
+    spec = mover.definition.states[before.state]
     if trigger in (FAIL, RETRY):
         raise DataError(f"the job asked for {trigger!r}; a job fails by raising, for good with Fail(...)")
-    before = mover.after
-    data = changes.applied_to(before.data)
+    mover.posts += [post_of(message, before, mover.now) for message in happening.sent]
+    if spec.undo is not None:
+        text = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
+        mover.posts.append(Post(kind=RETURNED, trigger=spec.name, key=str(before.step), text=text, at=mover.now))
+    data = happening.changes.applied_to(before.data)
+    if spec.waits and trigger == DONE:
+        _stay(mover, data, attempt=attempt, duration=duration)
+        return
+    if spec.undoes and trigger == DONE and next_undo(mover.definition, before, mover.around) is None:
+        trigger = UNDONE
     event = mover.event(trigger)
     mover.fire(trigger, data=data, event=event, by_engine=True, attempt=attempt, duration=duration)
     if mover.after.epoch == before.epoch:
@@ -67,6 +101,23 @@ def _accept(mover: Mover, trigger: str, changes: Changes, *, attempt: int | None
             f"{trigger!r} is internal from {before.state!r}, and a job that has returned must lead somewhere; name a "
             f"dest, or '=' to run it again"
         )
+    if before.branch_of is not None:
+        result = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
+        mover.after = replace(mover.after, result_text=result)
+
+
+def _stay(mover: Mover, data: dict[str, Any], **entry: Any) -> None:
+    """The job of a state with ``wait=True`` has asked: from now on the entity waits there, until its deadline."""
+    work = mover.after.work
+    ends_at = work.deadline if work is not None else None
+    left = None
+    if work is not None and ends_at is not None:
+        left = Work(epoch=mover.after.epoch, kind=TIMER, fence=work.fence, wake_at=ends_at)
+        left = hold(left, mover.now) if mover.after.paused else left
+    mover.after = replace(
+        mover.after, data_text=codec.encode(data), phase=WAITING, work=left, failure_text=None, fingerprint=None
+    )
+    mover.note("saved", **entry)
 
 
 def failed(mover: Mover, happening: Failed) -> None:
@@ -92,8 +143,10 @@ def failed(mover: Mover, happening: Failed) -> None:
 def crashed(mover: Mover, happening: Crashed) -> None:
     """Run again at once, up to three times since the state was entered; then ``fail`` with WorkerLost."""
     work = _work(mover)
-    exhausted = work.crashes >= MAX_CRASHES
-    message = f"{happening.detail} (run {work.crashes + 1} of {MAX_CRASHES + 1} that was lost)"
+    once = mover.definition.states[mover.after.state].at_most_once
+    exhausted = once or work.crashes >= MAX_CRASHES
+    lost = "its job runs at most once" if once else f"run {work.crashes + 1} of {MAX_CRASHES + 1} that was lost"
+    message = f"{happening.detail} ({lost})"
     failure = describe(Facts(kind=WorkerLost, message=message, permanent=exhausted), mover.after, mover.now)
     duration = _seconds(happening.duration_ms)
     if exhausted:
@@ -121,13 +174,14 @@ def saved(mover: Mover, happening: Saved) -> None:
     """Commit what the job changed so far."""
     data = happening.changes.applied_to(mover.after.data)
     mover.after = replace(mover.after, data_text=codec.encode(data))
+    mover.posts += [post_of(message, mover.after, mover.now) for message in happening.sent]
     mover.note("saved", attempt=happening.claim.attempt)
 
 
 def give_up(mover: Mover, failure: Failure, *, duration: float | None) -> None:
     """Fire ``fail``. Where a guard or callback of it raises, go to ``failed_from_X`` past it."""
-    attempt = _work(mover).attempt
-    trial = Mover(mover.definition, mover.after, mover.now)
+    attempt = mover.after.work.attempt if mover.after.work else None
+    trial = mover.trial()
     event = mover.event(FAIL)
     try:
         trial.fire(
@@ -143,8 +197,7 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None) -> None:
         reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {told(error)[:MAX_NOTE]}"
         _rest(mover, failure, duration=duration, attempt=attempt, reason=clip(reason, MAX_NOTE))
         return
-    mover.after = trial.after
-    mover.entries += trial.entries
+    mover.adopt(trial)
 
 
 def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
@@ -165,12 +218,19 @@ def _run_again(mover: Mover, work: Work, *, after_ms: int) -> None:
         rung_at=None if after_ms else now,
         progress=None,
     )
+    again = hurried(again)
     mover.after = replace(mover.after, work=hold(again, now) if mover.after.paused else again)
 
 
-def _kept(trigger: str, changes: Changes) -> str | None:
+def _kept(happening: Returned) -> str | None:
     try:
-        kept = {"trigger": trigger, "changed": dict(changes.changed), "removed": list(changes.removed)}
+        kept = {
+            "trigger": happening.trigger,
+            "changed": dict(happening.changes.changed),
+            "removed": list(happening.changes.removed),
+            "result": happening.result,
+            "sent": [vars(message) for message in happening.sent],
+        }
         return codec.encode(kept, what="result", limit=MAX_RESULT_BYTES)
     except DataError:
         return None

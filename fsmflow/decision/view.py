@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+from fsmflow.decision.around import NOTHING, Around, Branch, Message
 from fsmflow.decision.records import Event, Failure, Snapshot
 from fsmflow.definition.firing import Firing
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import undoing
 from fsmflow.errors import TransitionNotAllowed
 
 
@@ -23,13 +26,20 @@ class DecisionView:
         event: Event,
         data: dict[str, Any],
         failure: Failure | None,
+        around: Around = NOTHING,
     ) -> None:
         self.definition = definition
         self.snapshot = snapshot
+        self._around = around
+        self.sent: list[Message] = []
         self.firing = firing
         self.event = event
         self.data = data
         self.failure = failure
+
+    @property
+    def entity_id(self) -> str:
+        return self.snapshot.entity_id
 
     @property
     def state(self) -> str:
@@ -39,6 +49,25 @@ class DecisionView:
     @property
     def attempt(self) -> int | None:
         return self.snapshot.work.attempt if self.snapshot.work else None
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """The branches of the step that is being left."""
+        return self._around.branches(self.snapshot)
+
+    @property
+    def record(self) -> Any:
+        """The user's own row."""
+        return self._around.record(self.snapshot)
+
+    @property
+    def next_undo(self) -> str | None:
+        """The state in which the next step is undone, None where nothing is left to undo."""
+        return next_undo(self.definition, self.snapshot, self._around)
+
+    def send(self, message: Message) -> None:
+        """Commit a message with the transition."""
+        self.sent.append(message)
 
     def refuse(self, action: str) -> TransitionNotAllowed:
         """The error for an action that a guard or callback must not take."""
@@ -60,6 +89,10 @@ class HandleView:
         self.snapshot = snapshot
 
     @property
+    def entity_id(self) -> str:
+        return self.snapshot.entity_id
+
+    @property
     def state(self) -> str:
         return self.snapshot.state
 
@@ -78,6 +111,14 @@ class HandleView:
     @property
     def attempt(self) -> int | None:
         return self.snapshot.work.attempt if self.snapshot.work else None
+
+
+def next_undo(definition: Definition, snapshot: Snapshot, around: Around) -> str | None:
+    """Where an undo goes on from here: the state that undoes the latest step that is still to be undone."""
+    spec = definition.states.get(snapshot.state)
+    done = 1 if spec is not None and spec.undoes else 0
+    names = (undoing(entered.state) for entered in around.trail[done:])
+    return next((name for name in names if name in definition.states), None)
 
 
 def subject_of(definition: Definition, view: Any) -> Any:

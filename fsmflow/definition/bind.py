@@ -28,17 +28,32 @@ class Binder:
         bound = (self.callable(ref, role, where) for ref in as_list(refs))
         return tuple(item for item in bound if item is not None)
 
-    def callable(self, ref: Any, role: str, where: str, *, may_be_async: bool = False) -> Bound | None:
+    def callable(
+        self,
+        ref: Any,
+        role: str,
+        where: str,
+        *,
+        may_be_async: bool = False,
+        may_yield: bool = False,
+        takes_item: bool = False,
+    ) -> Bound | None:
         """Bind one reference; None, and a fault, where it is wrong. ``role``: "guard", "job", ..."""
         found = self._find(ref, role, where)
         if found is None:
             return None
         function, is_method, bound = found
-        fault = _signature_fault(function, is_method) or _kind_fault(function, role, may_be_async)
+        fault = _signature_fault(function, is_method, takes_item) or _kind_fault(
+            function, role, may_be_async, may_yield
+        )
         if fault:
             self._faults.append(f"{where}: {role} {shown(ref_name(ref))} {fault}")
             return None
         return bound
+
+    def has_method(self, name: str) -> bool:
+        """Whether the class has an attribute of this name that is not Machine's own."""
+        return name not in self._taken and any(name in vars(kind) for kind in self._owner.__mro__)
 
     def _find(self, ref: Any, role: str, where: str) -> tuple[Callable[..., Any], bool, Bound] | None:
         if isinstance(ref, str):
@@ -64,7 +79,7 @@ class Binder:
         if isinstance(attribute, (staticmethod, classmethod)):
             function = getattr(self._owner, name)
             if isinstance(attribute, classmethod):
-                return attribute.__func__, True, lambda machine: function()
+                return attribute.__func__, True, lambda machine, *item: function(*item)
             return function, False, function
         if not callable(attribute):
             self._faults.append(f"{where}: {role} {name!r} is {shown(attribute)}, not a method")
@@ -108,23 +123,28 @@ def ref_name(ref: Any) -> str:
     return name if isinstance(name, str) else shown(ref)
 
 
-def _signature_fault(function: Callable[..., Any], is_method: bool) -> str | None:
+def _signature_fault(function: Callable[..., Any], is_method: bool, takes_item: bool) -> str | None:
     try:
         signature = inspect.signature(function)
     except (ValueError, TypeError):
         return None
     try:
-        signature.bind(object())
+        signature.bind(*[object()] * (2 if takes_item else 1))
     except TypeError:
-        wanted = "a method takes nothing but self" if is_method else "a function takes one argument, the machine"
+        if takes_item:
+            wanted = "with each= it takes " + ("self and the item" if is_method else "the machine and the item")
+        else:
+            wanted = "a method takes nothing but self" if is_method else "a function takes one argument, the machine"
         return f"has the wrong signature {signature}: {wanted}"
     return None
 
 
-def _kind_fault(function: Callable[..., Any], role: str, may_be_async: bool) -> str | None:
+def _kind_fault(function: Callable[..., Any], role: str, may_be_async: bool, may_yield: bool) -> str | None:
     # An object with a __call__ is what its __call__ is.
     called = [function, getattr(type(function), "__call__", None)]  # noqa: B004 - it is asked what it is
-    if any(inspect.isgeneratorfunction(item) or inspect.isasyncgenfunction(item) for item in called):
+    if any(inspect.isasyncgenfunction(item) for item in called):
+        return f"is an async generator; a {role} is none"
+    if any(inspect.isgeneratorfunction(item) for item in called) and not may_yield:
         return f"is a generator; a {role} returns its result"
     if any(inspect.iscoroutinefunction(item) for item in called) and not may_be_async:
         return f"is async; only jobs may be, as a {role} does no I/O"

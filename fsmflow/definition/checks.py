@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fsmflow.definition.model import StateSpec, TransitionSpec
-from fsmflow.definition.names import CANCEL, CANCELLED, DONE, FAIL, TIMEOUT, UNDONE
+from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCEL, CANCELLED, DONE, FAIL, TIMEOUT, UNDO, UNDONE
 from fsmflow.definition.parse import Written
 from fsmflow.errors import did_you_mean
 
@@ -20,6 +20,7 @@ def graph_faults(
         *_final_faults(states, written),
         *_engine_trigger_faults(states, transitions),
         *_idle_faults(states, written),
+        *_deferral_faults(states, transitions),
         *_shadow_faults(written, transitions),
         *_dead_end_faults(states, transitions),
         *_unreachable_faults(initial, states, transitions),
@@ -45,7 +46,7 @@ def _engine_trigger_faults(states: Graph, transitions: Sequence[TransitionSpec])
         if state.generated:
             continue
         timer = state.timer.trigger if state.timer else None
-        if (state.is_working or timer == DONE) and (DONE, state.name) not in offered:
+        if _fires(DONE, state) and (DONE, state.name) not in offered:
             kind = "its job returns" if state.is_working else "its delay is over"
             hint = _near(DONE, state, offered)
             faults.append(f"state {state.name!r} has no 'done' transition: where does it go when {kind}?{hint}")
@@ -67,26 +68,56 @@ def _near(missing: str, state: StateSpec, offered: Iterable[tuple[str, str]]) ->
 def _idle_faults(states: Graph, written: Sequence[Written]) -> Iterator[str]:
     """What only the engine fires, where it never does."""
     for item in written:
+        if item.trigger == UNDONE and item.sources is None and not any(state.undoes for state in states.values()):
+            yield f"{item.where}: 'undone' can never be reached, as no state has undo="
         for source in item.sources or ():
             state = states.get(source)
             if state is None or state.is_final or _fires(item.trigger, state):
                 continue
-            lacks = "it has no job" if item.trigger == FAIL else "it has neither a job nor a delay"
             yield (
                 f"{item.where}: {item.trigger!r} from {source!r} can never be reached, as only fsmflow fires it, and "
-                f"not there: {lacks}"
+                f"not there: {_LACKS[item.trigger]}"
             )
+
+
+_LACKS = {
+    DONE: "it has neither a job nor a delay",
+    FAIL: "it has no job",
+    UNDONE: "it is no state in which something is undone (undoing_<state>, of a state with undo=)",
+    BRANCH_DONE: "it has neither jobs=, each= nor machine=",
+    BRANCH_FAILED: "it has neither jobs=, each= nor machine=",
+}
 
 
 def _fires(trigger: str, state: StateSpec) -> bool:
     """False for the engine's own triggers in states where it does not fire them."""
     if trigger == DONE:
-        return state.is_working or (state.timer is not None and state.timer.trigger == DONE)
+        return (state.is_working and not state.waits) or (state.timer is not None and state.timer.trigger == DONE)
+    if trigger in (BRANCH_DONE, BRANCH_FAILED):
+        return state.fan is not None
+    if trigger == UNDONE:
+        return state.undoes is not None
     return trigger != FAIL or state.is_working
 
 
+def _deferral_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> Iterator[str]:
+    """What is deferred or ignored and cannot be: nobody fires it, or a transition takes it before that."""
+    known = {spec.trigger for spec in transitions}
+    for state in states.values():
+        for trigger in sorted(state.defer | state.ignore if not state.generated else ()):
+            parameter = "defer" if trigger in state.defer else "ignore"
+            if trigger not in known:
+                yield f"state {state.name!r}: {parameter}= unknown trigger {trigger!r}{did_you_mean(trigger, known)}"
+            for spec in transitions:
+                if (spec.trigger, spec.source) == (trigger, state.name) and not (spec.generated or spec.is_guarded):
+                    yield (
+                        f"state {state.name!r}: {parameter}= {trigger!r} never gets there, as transition "
+                        f"{spec.position} takes it without a guard"
+                    )
+
+
 def _internal_faults(state: StateSpec, offered: Mapping[tuple[str, str], Sequence[TransitionSpec]]) -> Iterable[str]:
-    for trigger in (DONE, FAIL):
+    for trigger in (DONE, FAIL, UNDONE):
         if not _fires(trigger, state):
             continue
         for spec in offered.get((trigger, state.name), ()):
@@ -145,7 +176,7 @@ def _unreachable_faults(initial: str, states: Graph, transitions: Sequence[Trans
         return []
     onward: dict[str, set[str]] = {}
     for spec in transitions:
-        if spec.dest and (not spec.generated or spec.trigger == FAIL):
+        if spec.dest and (not spec.generated or spec.trigger in (FAIL, UNDO)):
             onward.setdefault(spec.source, set()).add(spec.dest)
     reached, frontier = {initial}, [initial]
     while frontier:

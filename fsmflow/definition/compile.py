@@ -3,73 +3,45 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.checks import graph_faults
+from fsmflow.definition.fanning import branch_definitions
 from fsmflow.definition.firing import build_machine
+from fsmflow.definition.generate import generated_states, generated_transitions
+from fsmflow.definition.machinewide import read_wide, undo_everywhere
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
-from fsmflow.definition.names import (
-    BRANCH_DONE,
-    BRANCH_FAILED,
-    CANCEL,
-    CANCELLED,
-    FAIL,
-    METHOD_TRIGGERS,
-    RETRY,
-    UNDOING_PREFIX,
-    UNDONE,
-    failed_from,
-    name_fault,
-    snake_case,
-)
+from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
-from fsmflow.definition.statecheck import StateCompiler, generated_states, method_callbacks
+from fsmflow.definition.statecheck import StateCompiler, method_callbacks
 from fsmflow.definition.states import State
 from fsmflow.errors import DefinitionError, did_you_mean, shown
 
 #: What a machine's class may set; every other public name of Machine is taken.
-DECLARATIONS = frozenset({"name", "initial", "states", "transitions", "version"})
-
-#: Class attributes whose names are fixed, and which this release cannot honour yet.
-NOT_YET_IN_MACHINES = (
-    "catch_up",
-    "on_cancel",
-    "on_failed",
-    "on_failure",
-    "on_transition",
-    "redact",
-    "renamed_states",
-    "run_on",
-    "schedule",
-    "status_field",
-    "upgrade",
-)
-
-#: Names of methods and properties that later releases bring; a trigger or method of that name would break then.
-RESERVED = frozenset(
+DECLARATIONS = frozenset(
     {
-        "branches",
-        "children",
-        "database",
-        "force",
-        "item",
-        "parent",
-        "record",
-        "rewind",
-        "send",
-        "skip",
-        "start_many",
-        "start_or_trigger",
-        "undo",
-        "undoing",
+        "name",
+        "initial",
+        "states",
+        "transitions",
+        "version",
+        "upgrade",
+        "renamed_states",
+        "on_failure",
+        "on_cancel",
+        "on_transition",
+        "on_failed",
+        "status_field",
+        "schedule",
+        "catch_up",
     }
 )
 
-#: Triggers whose meaning is fixed, and which this release cannot give them yet.
-NOT_YET_TRIGGERS = {BRANCH_DONE: "each, jobs and machine", BRANCH_FAILED: "each, jobs and machine", UNDONE: "undo"}
+#: Class attributes whose names are fixed, and which this release cannot honour yet.
+NOT_YET_IN_MACHINES = ("redact", "run_on")
 
 _CALLBACK_PREFIXES = ("on_enter_", "on_exit_")
 
@@ -88,7 +60,7 @@ class _Compiler:
         self.faults: list[str] = []
         self.base = base
         own = frozenset(name for name in dir(base) if not name.startswith("__"))
-        self.taken = (own | RESERVED | {"_view"}) - DECLARATIONS - {"_definition"}
+        self.taken = (own | {"_view"}) - DECLARATIONS - {"_definition"}
         self.binder = Binder(owner, self.taken | DECLARATIONS, self.faults)
 
     def compile(self) -> Definition:
@@ -101,6 +73,7 @@ class _Compiler:
         transitions = self._transitions(written, states)
         initial = self._initial(states)
         self.faults += graph_faults(initial, states, written, transitions)
+        wide = read_wide(self.owner, states, self.faults)
         if self.faults:
             raise DefinitionError(name, list(dict.fromkeys(self.faults)))
         outgoing: dict[str, list[str]] = {state: [] for state in states}
@@ -111,12 +84,14 @@ class _Compiler:
             name=name,
             owner=self.owner,
             initial=initial,
-            version=1,
+            version=wide.version,
+            wide=wide,
             summary=inspect.cleandoc(self.owner.__doc__ or "").partition("\n")[0],
             states=states,
             transitions=tuple(transitions),
             machine=build_machine(name, initial, states.values(), callbacks, transitions),
             outgoing={state: tuple(triggers) for state, triggers in outgoing.items()},
+            branches=branch_definitions(name, self.owner, wide.version, states),
         )
 
     def _name(self) -> str:
@@ -138,8 +113,6 @@ class _Compiler:
                     self.faults.append(f"{kind.__name__}.{attribute} hides a name of Machine; choose another name")
                 if attribute in NOT_YET_IN_MACHINES:
                     self.faults.append(f"{attribute} is not available in this release of fsmflow; leave it out")
-        if getattr(self.owner, "version", 1) != 1:
-            self.faults.append("version is not available in this release of fsmflow; leave it out")
 
     def _states(
         self, declared: Sequence[State]
@@ -153,6 +126,7 @@ class _Compiler:
                 states[spec.name] = spec
                 enter, leave = compiler.callbacks(state, "on_enter"), compiler.callbacks(state, "on_exit")
                 callbacks[spec.name] = (list(enter), list(leave))
+        states = undo_everywhere(self.owner, states, self.faults)
         states.update(generated_states(states))
         methods = method_callbacks(self.owner, states, self.faults)
         for name in states:
@@ -180,12 +154,9 @@ class _Compiler:
             return isinstance(item.trigger, str)
         if item.trigger in METHOD_TRIGGERS:
             return True
-        if item.trigger in NOT_YET_TRIGGERS:
-            self.faults.append(
-                f"{item.where}: trigger {item.trigger!r} belongs to {NOT_YET_TRIGGERS[item.trigger]}, which this "
-                f"release of fsmflow does not have; leave it out, or give the trigger another name"
-            )
-        elif item.trigger.startswith(_CALLBACK_PREFIXES):
+        if item.trigger in ENGINE_TRIGGERS:
+            return True
+        if item.trigger.startswith(_CALLBACK_PREFIXES):
             self.faults.append(f"{item.where}: trigger {item.trigger!r} has the name of a callback; choose another")
         elif self._is_attribute(item.trigger):
             self.faults.append(
@@ -201,15 +172,7 @@ class _Compiler:
 
     def _transitions(self, written: Sequence[Written], states: dict[str, StateSpec]) -> list[TransitionSpec]:
         made = [spec for item in written for spec in self._expand(item, states)]
-        for name, spec in list(states.items()):
-            if spec.is_working:
-                made.append(TransitionSpec(trigger=FAIL, source=name, dest=failed_from(name), generated=True))
-                made.append(TransitionSpec(trigger=RETRY, source=failed_from(name), dest=name, generated=True))
-        made += [
-            TransitionSpec(trigger=CANCEL, source=name, dest=CANCELLED, generated=True)
-            for name, spec in states.items()
-            if not spec.is_final
-        ]
+        made += generated_transitions(states)
         return made
 
     def _expand(self, item: Written, states: dict[str, StateSpec]) -> list[TransitionSpec]:
@@ -235,8 +198,7 @@ class _Compiler:
             wildcard=item.sources is None,
             **bound,
         )
-        everywhere = tuple(name for name, spec in states.items() if not spec.is_final)
-        sources = everywhere if item.sources is None else item.sources
+        sources = everywhere(item.trigger, states) if item.sources is None else item.sources
         return [
             replace(template, source=source, dest=source if item.dest == "=" else item.dest)
             for source in sources
@@ -249,12 +211,8 @@ class _Compiler:
             named.append((item.dest, "dest"))
         for name, part in named:
             if name not in states:
-                undo = name == UNDONE or name.startswith(UNDOING_PREFIX)
-                later = " (undo is not available in this release)" if undo else ""
                 hint = did_you_mean(name, states)
-                self.faults.append(
-                    f"{item.where}: unknown state {shown(name)}{hint} ({part} of {item.trigger!r}){later}"
-                )
+                self.faults.append(f"{item.where}: unknown state {shown(name)}{hint} ({part} of {item.trigger!r})")
 
     def _roles(self, item: Written) -> frozenset[str]:
         roles = item.parts.get("roles")
@@ -266,6 +224,13 @@ class _Compiler:
             self.faults.append(f"{item.where}: roles={shown(roles)}; it takes one or several names of roles")
             return frozenset()
         return frozenset(names)
+
+
+def everywhere(trigger: str, states: Mapping[str, StateSpec]) -> tuple[str, ...]:
+    """What ``"*"`` stands for: every state that is not final and undoes nothing; for ``undone``, those that undo."""
+    if trigger == UNDONE:
+        return tuple(name for name, spec in states.items() if spec.undoes)
+    return tuple(name for name, spec in states.items() if not spec.is_final and not spec.undoes)
 
 
 def is_sugar(value: Any) -> bool:

@@ -65,7 +65,8 @@ class _Rule(Transition):
         firing: Firing = event_data.model
         for condition, name in zip(self.conditions, self.spec.guards, strict=True):
             if not condition.check(event_data):
-                firing.refusals.append(_refusal(self.spec, name, condition))
+                if not self.spec.generated:
+                    firing.refusals.append(_refusal(self.spec, name, condition))
                 return False
         wanted = self.spec.roles
         if wanted and firing.roles is not None and not wanted & firing.roles:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from fsmflow.definition.names import FAILED, FINISHED, WAITING, WORKING
@@ -13,6 +14,8 @@ from fsmflow.errors import MAX_DURATION_S, shown
 
 #: A guard, callback or job after binding: takes the machine.
 Bound = Callable[[Any], Any]
+#: A method of the machine with arguments of its own.
+Hook = Callable[..., Any]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +24,19 @@ class Timer:
 
     trigger: str
     after: float | int | timedelta | Bound
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fan:
+    """How a state fans out. Exactly one of ``jobs`` (side by side), ``machine`` (children) and neither (one job per
+    item of ``each``) is given, but for ``undoes``: one job per branch of the step that is being undone."""
+
+    jobs: tuple[tuple[str, Bound], ...] = ()
+    each: str | Bound | None = None
+    machine: str | None = None
+    limit: int | None = None
+    stops: bool = False
+    undoes: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +53,17 @@ class StateSpec:
     queue: str | Bound = "default"
     generated: bool = False
     failed_from: str | None = None
+    waits: bool = False
+    fan: Fan | None = None
+    undo: Bound | None = None
+    undo_name: str = ""
+    undoes: str | None = None
+    undo_on_failure: bool = False
+    undo_on_cancel: bool = False
+    transactional: bool = False
+    at_most_once: bool = False
+    defer: frozenset[str] = frozenset()
+    ignore: frozenset[str] = frozenset()
 
     @property
     def is_final(self) -> bool:
@@ -79,6 +106,20 @@ class TransitionSpec:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Wide:
+    """What a machine's class says besides its states and transitions."""
+
+    version: int = 1
+    upgrade: Hook | None = None
+    renamed: Mapping[str, str] = field(default_factory=dict)
+    status_field: Any = None
+    schedule: str | None = None
+    catch_up: str = "once"
+    on_transition: Hook | None = None
+    on_failed: Hook | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Definition:
     """A machine, checked and bound. One per class; shared by all its entities."""
 
@@ -91,12 +132,25 @@ class Definition:
     transitions: tuple[TransitionSpec, ...]
     machine: Any = field(repr=False)
     outgoing: Mapping[str, tuple[str, ...]] = field(repr=False)
+    #: The small machine that each branch of a fan-out runs, by the state that fans out.
+    branches: Mapping[str, Definition] = field(default_factory=dict, repr=False)
+    wide: Wide = field(default_factory=Wide, repr=False)
 
     @property
     def queues(self) -> tuple[str, ...]:
         """The queue names that are known without an entity, in the order of the states."""
         names = (spec.queue for spec in self.states.values() if spec.is_working)
         return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+
+    @cached_property
+    def undoes(self) -> bool:
+        """Whether any step can be undone."""
+        return any(spec.undoes for spec in self.states.values())
+
+    @cached_property
+    def fans(self) -> bool:
+        """Whether any step fans out."""
+        return any(spec.fan is not None for spec in self.states.values())
 
     def offers(self, trigger: str, state: str) -> bool:
         """Whether a transition on ``trigger`` starts at ``state``, whatever its guards say."""

@@ -12,7 +12,6 @@ RETRY = "retry"
 CANCEL = "cancel"
 TIMEOUT = "timeout"
 UNDO = "undo"
-#: Triggers of what later releases bring.
 BRANCH_DONE = "branch_done"
 BRANCH_FAILED = "branch_failed"
 
@@ -29,7 +28,7 @@ FINISHED = "finished"
 PHASES = (WAITING, WORKING, FAILED, FINISHED)
 
 #: Fired by the engine alone; ``timeout`` joins them where a deadline is running.
-ENGINE_TRIGGERS = frozenset({DONE, FAIL})
+ENGINE_TRIGGERS = frozenset({DONE, FAIL, BRANCH_DONE, BRANCH_FAILED, UNDONE})
 #: Triggers that may bear the name of a method, as that method fires them.
 METHOD_TRIGGERS = frozenset({RETRY, CANCEL, UNDO})
 
@@ -40,6 +39,11 @@ MAX_NAME = 64
 def failed_from(state: str) -> str:
     """The state in which an entity rests when the step of ``state`` failed for good."""
     return FAILED_PREFIX + state
+
+
+def undoing(state: str) -> str:
+    """The state in which what the step of ``state`` did is undone."""
+    return UNDOING_PREFIX + state
 
 
 def snake_case(name: str) -> str:

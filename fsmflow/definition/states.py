@@ -39,6 +39,17 @@ class State:
     (1 hour if not given, None for none). Durations are seconds or a timedelta; ``timeout`` and ``delay`` of states
     without a job may also be a method that returns either, or an aware datetime.
 
+    ``wait=True``: the job asks, its return fires nothing, and the entity waits for a trigger; ``timeout`` is then how
+    long the state may last. ``jobs=[...]`` runs several jobs side by side, ``each=`` the job once per item (a key of
+    data, or a method that returns or yields items; the job takes the item), ``machine=`` starts child entities, with
+    ``each`` one per item. These are branches: ``limit`` so many at once, ``branch_failure="stop"`` cancels the others
+    once one has failed. ``done`` fires when all are done, ``fail`` when all have ended and any failed.
+
+    ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
+    ``transactional=True``: the job runs inside the transaction that commits its transition, for at most 60 s.
+    ``at_most_once=True``: a crash is not run again, it leads to ``failed_from_<name>``. ``defer``: triggers that are
+    kept when they come too early; ``ignore``: triggers that do nothing here.
+
     Everything is checked when the machine's class is created.
     """
 
@@ -51,35 +62,19 @@ class State:
     final: bool = field(default=False, kw_only=True)
     on_enter: Callbacks = field(default=None, kw_only=True)
     on_exit: Callbacks = field(default=None, kw_only=True)
-    jobs: Any = field(default=None, kw_only=True)
-    each: Any = field(default=None, kw_only=True)
-    machine: Any = field(default=None, kw_only=True)
+    jobs: Sequence[Ref] | None = field(default=None, kw_only=True)
+    each: Ref | None = field(default=None, kw_only=True)
+    machine: str | None = field(default=None, kw_only=True)
     wait: bool = field(default=False, kw_only=True)
-    limit: Any = field(default=None, kw_only=True)
-    branch_failure: Any = field(default=None, kw_only=True)
-    undo: Any = field(default=None, kw_only=True)
-    on_failure: Any = field(default=None, kw_only=True)
+    limit: int | None = field(default=None, kw_only=True)
+    branch_failure: str = field(default="wait", kw_only=True)
+    undo: Ref | None = field(default=None, kw_only=True)
+    on_failure: str | None = field(default=None, kw_only=True)
+    on_cancel: str | None = field(default=None, kw_only=True)
     transactional: bool = field(default=False, kw_only=True)
     at_most_once: bool = field(default=False, kw_only=True)
-    defer: Any = field(default=None, kw_only=True)
-    ignore: Any = field(default=None, kw_only=True)
+    defer: str | Sequence[str] | None = field(default=None, kw_only=True)
+    ignore: str | Sequence[str] | None = field(default=None, kw_only=True)
 
 
 STATE_PARAMETERS: Final = tuple(item.name for item in fields(State))
-STATE_DEFAULTS: Final = {item.name: item.default for item in fields(State)}
-
-#: Parameters whose names are fixed, and which this release cannot honour yet.
-NOT_YET_IN_STATES: Final = (
-    "jobs",
-    "each",
-    "machine",
-    "wait",
-    "limit",
-    "branch_failure",
-    "undo",
-    "on_failure",
-    "transactional",
-    "at_most_once",
-    "defer",
-    "ignore",
-)

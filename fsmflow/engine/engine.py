@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
-from fsmflow.decision.decide import StaleClaim, begin, decide
-from fsmflow.decision.events import Happening, Paused, Resumed, Triggered
-from fsmflow.decision.records import Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
+from fsmflow import log
+from fsmflow.decision.decide import begin, begin_and_fire
+from fsmflow.decision.events import Asked, Happening, Paused, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.operating import REWIND
+from fsmflow.decision.records import QUEUED, Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import FINISHED, RETRY
+from fsmflow.definition.names import FINISHED, RETRY, WAITING
+from fsmflow.engine import committing
+from fsmflow.engine.aftermath import Task, tasks
+from fsmflow.engine.committing import TRIES, conflict, write
+from fsmflow.engine.delivery import deliver_all
+from fsmflow.engine.fanout import align, look
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict
-from fsmflow.store.entities import ClaimLost, CommitLost
+from fsmflow.engine.surroundings import definition_of
+from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
+from fsmflow.store.entities import CommitLost
 from fsmflow.store.work import Due
 
-TRIES = 5
-_FIRST = 1
+_FIRST: Final = 1
+#: How many tasks one call does before it leaves the rest to maintenance.
+_BUDGET: Final = 200
+
+
+@contextmanager
+def following(runtime: Runtime) -> Iterator[None]:
+    """Do, at the end, what the commits inside lead to. Inside a transaction of the caller's it is left to maintenance,
+    as nothing is committed yet."""
+    if tasks.get() is not None or runtime.store.link.in_transaction:
+        yield
+        return
+    waiting: deque[Task] = deque()
+    token = tasks.set(waiting)
+    try:
+        yield
+        for _ in range(_BUDGET):
+            if not waiting:
+                return
+            _do(runtime, waiting.popleft())
+    finally:
+        tasks.reset(token)
+
+
+def _do(runtime: Runtime, task: Task) -> None:
+    """The commit stands and its caller must learn that it does; so what goes wrong here is logged, and done again."""
+    try:
+        if task.kind == "look":
+            look(runtime, task.row)
+        elif task.kind == "align":
+            align(runtime, task.row, pages=1)
+        else:
+            deliver_all(runtime, task.row)
+    except Exception as error:  # noqa: BLE001 - see above
+        log.task_failed(task.kind, task.row, error)
 
 
 def load(runtime: Runtime, definition: Definition, entity_id: str) -> Snapshot:
@@ -28,33 +71,45 @@ def load(runtime: Runtime, definition: Definition, entity_id: str) -> Snapshot:
     return snapshot
 
 
-def start(
-    runtime: Runtime,
-    definition: Definition,
-    entity_id: str,
-    data: Mapping[str, Any],
-    *,
-    if_exists: str,
-    actor: Actor | None,
-    key: str | None,
-) -> Snapshot:
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """How an entity is to be started. ``first`` is fired in the same commit."""
+
+    entity_id: str
+    data: Mapping[str, Any]
+    state: str | None = None
+    actor: Actor | None = None
+    key: str | None = None
+    first: Triggered | None = None
+
+
+def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:
     """Commit a new entity, then dispatch its job. One transaction of 2 to 4 inserts, one Redis round trip.
 
     Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key``. Once it
     returns, the entity is durable, whatever Redis does.
     """
-    commit = begin(definition, entity_id, data, actor, key, runtime.now())
-    for _ in range(TRIES):
-        try:
-            return _commit(runtime, commit)
-        except CommitLost:
-            there = runtime.store.entities.load_existing(definition.name, entity_id)
-        if there is not None:
-            same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
-            if if_exists == "return" or same_key:
-                return there
-            raise EntityExists(there.address, there.state)
+    commit = begun(runtime, definition, birth)
+    with following(runtime):
+        for _ in range(TRIES):
+            try:
+                return write(runtime, definition, commit)
+            except CommitLost:
+                there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
+            if there is not None:
+                key = birth.key
+                same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
+                if if_exists == "return" or same_key:
+                    return there
+                raise EntityExists(there.address, there.state)
     raise TransitionConflict(commit.after.address, f"it could not be started in {TRIES} tries")
+
+
+def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
+    """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
+    now = runtime.now()
+    commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
+    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first, now)
 
 
 def trigger(
@@ -78,7 +133,7 @@ def trigger(
         if applied is not None:
             commit, after = applied
             return after, commit.entries[0]
-    raise _conflict(definition, entity_id)
+    raise conflict(f"{definition.name}:{entity_id}")
 
 
 def apply(
@@ -88,18 +143,38 @@ def apply(
 
     Raises what the decision refuses, StaleClaim for an attempt that no longer counts, TransitionConflict.
     """
-    for _ in range(TRIES):
-        applied = attempt(runtime, definition, read(), happening)
-        if applied is not None:
-            return applied
-    snapshot = read()
-    raise _conflict(definition, snapshot.entity_id)
+    with following(runtime):
+        return committing.apply(runtime, definition, read, happening)
+
+
+def attempt(
+    runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
+) -> tuple[Commit, Snapshot] | None:
+    """Decide and commit once; None where somebody else wrote first."""
+    with following(runtime):
+        return committing.attempt(runtime, definition, snapshot, happening)
+
+
+def operate(runtime: Runtime, definition: Definition, entity_id: str, asked: Asked) -> tuple[Snapshot, HistoryEntry]:
+    """Skip, rewind or force. Raises TransitionNotAllowed where it does not apply, UnknownState."""
+    asked = replace(asked, reason=checked_reason(asked.reason))
+
+    def read() -> Snapshot:
+        snapshot = load(runtime, definition, entity_id)
+        if isinstance(asked, Rewound) and runtime.store.entities.last_source(snapshot.row, asked.state) is None:
+            why = f"it has not been in {asked.state!r}; 'force' enters any state"
+            raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, why=why)
+        return snapshot
+
+    commit, after = apply(runtime, definition, read, asked)  # type: ignore[arg-type]
+    return after, commit.entries[0]
 
 
 def resume(
     runtime: Runtime, definition: Definition, entity_id: str, *, actor: Actor | None, reason: str | None
 ) -> Snapshot:
-    """Paused: go on. Failed: retry. Dispatched and not being run: dispatch again. Otherwise nothing."""
+    """Paused: go on. Failed: retry. Dispatched and not being run: dispatch again. A state whose job was never started,
+    as that of an adopted entity: start it. Otherwise nothing."""
     snapshot = load(runtime, definition, entity_id)
     if snapshot.phase == FINISHED:
         return snapshot
@@ -107,12 +182,20 @@ def resume(
     if was_paused:
         happening = Resumed(actor=actor, reason=checked_reason(reason))
         _, snapshot = apply(runtime, definition, lambda: load(runtime, definition, entity_id), happening)
-    spec = definition.states.get(snapshot.state)
+    own = definition_of(definition, snapshot)
+    spec = own.states.get(snapshot.state)
     if spec is None or spec.is_failed:
         retry = Triggered(trigger=RETRY, actor=actor, reason=reason)
         snapshot, _ = trigger(runtime, definition, entity_id, retry)
         return snapshot
     work = snapshot.work
+    asked = spec.waits and snapshot.phase == WAITING
+    if work is None and spec.is_working and snapshot.standing != QUEUED and not asked:
+        replanned = Replanned(actor=actor, reason=checked_reason(reason))
+        return apply(runtime, definition, lambda: load(runtime, definition, entity_id), replanned)[1]
+    if work is not None and work.watches:
+        with following(runtime):
+            look(runtime, snapshot.row)
     waits = work is not None and work.owner is None and work.rung_at is not None and work.held is None
     if work is None or was_paused or not waits:
         return snapshot
@@ -132,30 +215,3 @@ def pause(
     happening = Paused(actor=actor, reason=checked_reason(reason))
     _, snapshot = apply(runtime, definition, lambda: load(runtime, definition, entity_id), happening)
     return snapshot
-
-
-def attempt(
-    runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
-) -> tuple[Commit, Snapshot] | None:
-    """Decide and commit once; None where somebody else wrote first."""
-    commit = decide(definition, snapshot, happening, runtime.now())
-    try:
-        return commit, _commit(runtime, commit)
-    except CommitLost:
-        return None
-    except ClaimLost as error:
-        raise StaleClaim(str(error)) from error
-
-
-def _commit(runtime: Runtime, commit: Commit) -> Snapshot:
-    return runtime.store.entities.commit(commit, runtime.dispatch if commit.rings else _nothing)
-
-
-def _nothing(snapshot: Snapshot) -> None:
-    """Nothing is to be dispatched."""
-
-
-def _conflict(definition: Definition, entity_id: str) -> TransitionConflict:
-    return TransitionConflict(
-        f"{definition.name}:{entity_id}", f"others changed it {TRIES} times while this was decided"
-    )

@@ -7,15 +7,16 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass
 
-from fsmflow import log
+from fsmflow import clock, log
 from fsmflow import settings as settings_of
 from fsmflow.decision.records import Snapshot
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.engine.registry import Registry
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, open_store
-from fsmflow.store.work import Ticket
+from fsmflow.store.work import ticket_of
 
 _collected: ContextVar[list[Ring] | None] = ContextVar("fsmflow_collected_rings", default=None)
 
@@ -23,22 +24,31 @@ _collected: ContextVar[list[Ring] | None] = ContextVar("fsmflow_collected_rings"
 class Runtime:
     """Opened once per process and settings. Threads share it; each has a database connection of its own."""
 
-    def __init__(self, settings: Settings, store: Store) -> None:
+    def __init__(
+        self, settings: Settings, store: Store, *, machines: Registry | None = None, doorbell: Doorbell | None = None
+    ) -> None:
         self.settings = settings
         self.store = store
-        self.machines = Registry(settings.machines)
-        self.doorbell = Doorbell(settings, store.installation, store.clock.now)
+        self.machines = machines or Registry(settings.machines)
+        self.doorbell = doorbell or Doorbell(settings, store.installation, store.clock.now)
 
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
         return self.store.clock.now()
 
+    def next_due(self) -> int | None:
+        """The first moment after now at which something becomes due by itself, in milliseconds."""
+        return self.store.work.next_due_at(self.now())
+
+    def idle(self, seconds: float) -> None:
+        """Let others go on, between two looks at something that they are to bring about."""
+        clock.pause(seconds)
+
     def dispatch(self, snapshot: Snapshot) -> None:
         """Ring for the job that a commit left. Never raises: what is not rung now is found again in SQL."""
-        work = snapshot.work
-        if work is not None and work.queue is not None:
-            ticket = Ticket(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
-            self.ring_for([(ticket, work.queue)])
+        ring = ticket_of(snapshot)
+        if ring is not None:
+            self.ring_for([ring])
 
     def ring_for(self, rings: list[Ring]) -> None:
         """Ring, and never raise, whatever is wrong with Redis or on the way to it."""
@@ -63,6 +73,12 @@ def collecting() -> Iterator[list[Ring]]:
         _collected.reset(token)
 
 
+@dataclass(frozen=True, eq=False)
+class _StandIn:
+    thread: int
+    runtime: Runtime
+
+
 class _Current:
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -70,9 +86,41 @@ class _Current:
         self.pid = 0
         #: Runtimes of a parent process: kept, so that collecting them does not touch connections that are not ours.
         self.inherited: list[Runtime] = []
+        #: In the order in which they were installed.
+        self.stand_ins: tuple[_StandIn, ...] = ()
+        self.settings_before: Settings | None = None
 
 
 _current = _Current()
+
+
+@contextmanager
+def installed(runtime: Runtime) -> Iterator[None]:
+    """Inside, ``current()`` is this runtime, whatever is configured meanwhile; afterwards all is as it was before.
+
+    It holds for the whole process. Where several are installed, a thread works with the one that it installed last;
+    a thread that installed none with the one that was installed last.
+    """
+    mine = _StandIn(threading.get_ident(), runtime)
+    with _current.lock:
+        if not _current.stand_ins:
+            _current.settings_before = settings_of.chosen()
+        _current.stand_ins += (mine,)
+    try:
+        yield
+    finally:
+        with _current.lock:
+            _current.stand_ins = tuple(other for other in _current.stand_ins if other is not mine)
+            if not _current.stand_ins:
+                settings_of.choose(_current.settings_before)
+                _current.settings_before = None
+
+
+def stand_in() -> Runtime | None:
+    """The installed runtime that this thread works with, if any."""
+    found = _current.stand_ins
+    thread = threading.get_ident()
+    return next((one.runtime for one in reversed(found) if one.thread == thread), found[-1].runtime if found else None)
 
 
 def current() -> Runtime:
@@ -80,6 +128,8 @@ def current() -> Runtime:
 
     Raises ConfigurationError where the database cannot be used. Redis is not needed.
     """
+    if _current.stand_ins and (installed_one := stand_in()) is not None:
+        return installed_one
     settings = settings_of.current()
     runtime = _current.runtime
     if runtime is not None and runtime.settings is settings and _current.pid == os.getpid():

@@ -2,39 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
-import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from fsmflow import clock, log
-from fsmflow.decision.decide import StaleClaim
-from fsmflow.decision.events import Facts, Failed, Postponed, Returned, Settling
-from fsmflow.decision.records import Claim, Outcome, Snapshot
-from fsmflow.decision.view import subject_of
-from fsmflow.definition.model import Definition, StateSpec
-from fsmflow.definition.names import DONE, FAIL, RETRY
+from fsmflow.decision.events import Paused, Settling, Triggered
+from fsmflow.decision.living import brought_up
+from fsmflow.decision.records import Claim, Snapshot
+from fsmflow.decision.stale import StaleClaim
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import CANCEL
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime, collecting, current
-from fsmflow.errors import (
-    DatabaseUnavailable,
-    DataError,
-    EntityNotFound,
-    Fail,
-    RetryAfter,
-    StepTimeout,
-    TransitionConflict,
-    UnknownMachine,
-    told,
-)
+from fsmflow.engine.surroundings import definition_of
+from fsmflow.errors import DatabaseUnavailable, EntityNotFound, TransitionConflict, UnknownMachine, UnknownState
+from fsmflow.running.jobs import run_job
 from fsmflow.running.jobview import LEASE_MS, JobView
-from fsmflow.running.limits import TimeLimit, TimeUp
+from fsmflow.running.limits import TimeLimit
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.steps import Step, in_transaction, spread_of, undoing_of
 from fsmflow.store.work import Ticket, grace
 
 _MAX_WAIT_S = 2.0
@@ -65,12 +55,13 @@ class Executor:
             self._tell(Doing(state=IDLE))
             raise
         if claimed is not None:
-            self._run(*claimed)
+            with engine.following(self._runtime):
+                self._run(claimed)
         # Not told where something unforeseen was raised: the process then ends, and its attempt at once with it.
         self._tell(Doing(state=IDLE))
         return self._rings
 
-    def _claim(self, ticket: Ticket, owner: str) -> tuple[Snapshot, Claim, Definition, StateSpec] | None:
+    def _claim(self, ticket: Ticket, owner: str) -> Step | None:
         snapshot = self._take(ticket, owner)
         if snapshot is None or snapshot.work is None:
             log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
@@ -79,15 +70,35 @@ class Executor:
             row=ticket.row, epoch=ticket.epoch, attempt=ticket.attempt, fence=snapshot.work.fence, owner=owner
         )
         try:
-            definition = self._runtime.machines.get(snapshot.machine)
-        except UnknownMachine as error:
+            root = self._runtime.machines.get(snapshot.machine)
+            snapshot = brought_up(root, snapshot)
+            definition = definition_of(root, snapshot)
+        except (UnknownMachine, UnknownState) as error:
             self._release(snapshot, claim, str(error))
             return None
         spec = definition.states.get(snapshot.state)
-        if spec is None or spec.job is None:
+        if spec is None or (spec.job is None and spec.fan is None):
             self._release(snapshot, claim, f"this code has no job for state {snapshot.state!r}")
             return None
-        return snapshot, claim, definition, spec
+        parent = None
+        if snapshot.branch_of is not None:
+            parent = self._runtime.store.entities.load_row(snapshot.parent or 0)
+            if parent is None or self._is_unwanted(root, parent, snapshot, claim):
+                return None
+            parent = brought_up(root, parent)
+        return Step(snapshot=snapshot, claim=claim, root=root, definition=definition, spec=spec, parent=parent)
+
+    def _is_unwanted(self, root: Definition, parent: Snapshot, branch: Snapshot, claim: Claim) -> bool:
+        """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
+        if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
+            return False
+        if parent.step == branch.parent_step and parent.state == branch.branch_of:
+            engine.attempt(self._runtime, root, branch, Paused(reason="with its parent"))
+            self._release(branch, claim, f"{parent.address} is paused")
+        else:
+            reason = f"{parent.address} has left the step"
+            engine.attempt(self._runtime, root, branch, Triggered(trigger=CANCEL, reason=reason))
+        return True
 
     def _take(self, ticket: Ticket, owner: str) -> Snapshot | None:
         work = self._runtime.store.work
@@ -102,24 +113,57 @@ class Executor:
         self._runtime.store.work.let_go(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at)
         log.claim_released(snapshot.address, why)
 
-    def _run(self, snapshot: Snapshot, claim: Claim, definition: Definition, spec: StateSpec) -> None:
+    def _run(self, step: Step) -> None:
+        snapshot, claim, spec = step.snapshot, step.claim, step.spec
         limit_s = None if spec.limit_ms is None else spec.limit_ms / 1000
+        if not self._secure(step, limit_s):
+            return
         started = clock.monotonic()
         deadline = float("inf") if limit_s is None else started + limit_s
         self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, deadline=deadline))
         limit = TimeLimit(limit_s)
-        view = JobView(self._runtime, definition, snapshot, claim, limit.shield, deadline)
-        with self._renewed(claim, deadline):
+        view = JobView(
+            self._runtime,
+            step.definition,
+            snapshot,
+            claim,
+            limit.shield,
+            deadline,
+            parent=step.parent,
+            undoing=undoing_of(self._runtime, spec, snapshot),
+        )
+
+        def run() -> Settling:
+            work = spread_of(self._runtime, step, limit.shield) if spec.fan is not None else None
             try:
-                ended = run_job(definition, spec, view, limit, lambda: round((clock.monotonic() - started) * 1000))
+                return run_job(spec, view, limit, lambda: round((clock.monotonic() - started) * 1000), work)
             finally:
                 limit.disarm()
-        self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))
-        if self._runtime.store.link.roll_back_open_transaction():
-            log.transaction_left_open(snapshot.address, spec.job_name)
-        with collecting() as rings:
-            self._settle(definition, view.snapshot, claim, ended)
+
+        with self._renewed(claim, deadline if not spec.transactional else started), collecting() as rings:
+            if spec.transactional and spec.fan is None:
+                ended = in_transaction(self._runtime, step, run, self._settling(claim))
+            else:
+                ended = run()
+            if ended is not None:
+                self._settling(claim)()
+                if self._runtime.store.link.roll_back_open_transaction():
+                    log.transaction_left_open(snapshot.address, spec.job_name)
+                self._settle(step.root, view.snapshot, claim, ended)
         self._rings = rings
+
+    def _secure(self, step: Step, limit_s: float | None) -> bool:
+        """Before the job begins: a transactional one holds its lease for its whole limit, as nobody may renew it; one
+        that runs at most once has a claim that outlives the database server. False where the claim is gone."""
+        spec = step.spec
+        if not spec.transactional and not spec.at_most_once:
+            return True
+        held_ms = LEASE_MS + (round((limit_s or 0) * 1000) if spec.transactional else 0)
+        until = self._runtime.now() + held_ms
+        return self._runtime.store.work.heartbeat(step.claim, lease_until=until, durable=spec.at_most_once)
+
+    def _settling(self, claim: Claim) -> Callable[[], None]:
+        return lambda: self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))
 
     def _settle(self, definition: Definition, snapshot: Snapshot, claim: Claim, ended: Settling) -> None:
         """Commit, however long the database is away: the result is in hand. The fence decides whether it counts."""
@@ -173,69 +217,6 @@ class Executor:
             except DatabaseUnavailable as error:
                 log.sweep_failed("renewing a lease", error)
         self._runtime.store.link.forget_connection()
-
-
-def run_job(
-    definition: Definition, spec: StateSpec, view: JobView, limit: TimeLimit, elapsed_ms: Callable[[], int]
-) -> Settling:
-    """Run the job of a state; how the attempt ended. Raises nothing."""
-    claim = view.claim
-    subject = subject_of(definition, view)
-    try:
-        with limit.running():
-            result = _call(spec, subject)
-        trigger, more = _read_result(spec, result)
-        changes = view.changes(more)
-    except RetryAfter as error:
-        return Postponed(claim=claim, duration_ms=elapsed_ms(), seconds=max(0.0, float(error.seconds)))
-    except TimeUp as error:
-        limit.disarm()
-        limit_s = (spec.limit_ms or 0) / 1000
-        message = f"job {spec.job_name!r} ran longer than its limit of {limit_s:g} s"
-        return _failed(view, Facts(kind=StepTimeout, message=message, traceback=_trace(error)), elapsed_ms())
-    except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
-        limit.disarm()
-        permanent = isinstance(error, (Fail, DataError))
-        facts = Facts(kind=type(error), message=told(error), traceback=_trace(error), permanent=permanent)
-        return _failed(view, facts, elapsed_ms())
-    return Returned(claim=claim, duration_ms=elapsed_ms(), trigger=trigger, changes=changes)
-
-
-def _call(spec: StateSpec, subject: Any) -> Any:
-    if spec.job is None:
-        raise AssertionError(f"state {spec.name!r} has no job")
-    result = spec.job(subject)
-    return asyncio.run(result) if asyncio.iscoroutine(result) else result
-
-
-def _read_result(spec: StateSpec, result: Any) -> tuple[str, dict[str, Any] | None]:
-    if result is None:
-        return DONE, None
-    if isinstance(result, Outcome):
-        if not isinstance(result.trigger, str) or result.trigger in (FAIL, RETRY):
-            raise DataError(f"job {spec.job_name!r} returned {result!r}; it fails by raising, for good with Fail(...)")
-        return result.trigger, result.data
-    if isinstance(result, Mapping):
-        return DONE, dict(result)
-    raise DataError(
-        f"job {spec.job_name!r} returned {result!r:.80} ({type(result).__name__}); a job returns None, a mapping to be "
-        f"merged into data, or Outcome(...)"
-    )
-
-
-def _failed(view: JobView, facts: Facts, duration_ms: int) -> Failed:
-    log.attempt_failed(
-        view.snapshot.address, view.snapshot.state, view.claim.attempt, f"{facts.error_type}: {facts.message}"
-    )
-    return Failed(claim=view.claim, duration_ms=duration_ms, facts=facts)
-
-
-def _trace(error: BaseException) -> str:
-    """The traceback from the job on, without fsmflow's own frames and without locals."""
-    frames = traceback.extract_tb(error.__traceback__)
-    while len(frames) > 1 and frames[0].filename == __file__:
-        frames = traceback.StackSummary.from_list(frames[1:])
-    return "".join(["Traceback (most recent call last):\n", *frames.format(), *traceback.format_exception_only(error)])
 
 
 def run(installation: str, row: int, epoch: int, attempt: int, dispatch: int) -> None:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from dataclasses import replace
+from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.decide import StaleClaim
+from fsmflow.decision.around import Branch, Message, Undoing
 from fsmflow.decision.events import Changes, Saved
 from fsmflow.decision.records import Claim, Event, Failure, Snapshot
+from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.surroundings import BranchList
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError
 
 LEASE_MS = 15_000
@@ -36,16 +39,22 @@ class JobView:
         claim: Claim,
         shield: Callable[[], AbstractContextManager[None]],
         deadline: float,
+        *,
+        parent: Snapshot | None = None,
+        undoing: Undoing | None = None,
     ) -> None:
         self.definition = definition
         self.snapshot = snapshot
         self.claim = claim
-        self.data = snapshot.data
+        self.sent: list[Message] = []
+        self.data = snapshot.data if parent is None else ParentData(parent.data)
+        self._undoing = undoing
+        self._parent = parent
         self.event: Event = snapshot.event
         self.failure: Failure | None = snapshot.failure
         self.log = log.step_log(snapshot.address, snapshot.state, claim.attempt)
         self._runtime = runtime
-        self._base = snapshot.data
+        self._base = snapshot.data if parent is None else parent.data
         self._shield = shield
         self._deadline = deadline
         self._last_beat = float("-inf")
@@ -59,11 +68,40 @@ class JobView:
     def attempt(self) -> int:
         return self.claim.attempt
 
+    @property
+    def entity_id(self) -> str:
+        """In a branch's job the parent's."""
+        return (self._parent or self.snapshot).entity_id
+
+    @property
+    def index(self) -> int:
+        """Which branch of its step this is."""
+        return self.snapshot.parent_index or 0
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """The branches of the step, which a job has only while they are being made."""
+        return BranchList(self._runtime.store, self.snapshot.row, self.snapshot.step)
+
+    @property
+    def undoing(self) -> Undoing:
+        if self._undoing is None:
+            raise FsmflowError(f"{self.snapshot.address}: undoing is there in an undo job only")
+        return self._undoing
+
+    def send(self, message: Message) -> None:
+        """Commit a message with what the attempt commits next. A branch speaks for its parent."""
+        if message.to is None and self._parent is not None:
+            message = replace(message, to=self._parent.address)
+        self.sent.append(message)
+
     def changes(self, more: dict[str, Any] | None = None) -> Changes:
         """The top-level keys that differ from what was loaded or last saved, with ``more`` on top.
 
         Raises DataError for what cannot be stored.
         """
+        if self._parent is not None:
+            return Changes()
         now = {**self.data, **(more or {})}
         changed = {
             key: value for key, value in now.items() if key not in self._base or _differs(value, self._base[key])
@@ -110,7 +148,7 @@ class JobView:
                 f"{self.snapshot.address}: save() was called inside a transaction of the job's own, which may still be "
                 f"rolled back; call it after that transaction"
             )
-        happening = Saved(claim=self.claim, changes=self.changes())
+        happening = Saved(claim=self.claim, changes=self.changes(), sent=tuple(self.sent))
         wait_s = _FIRST_WAIT_S
         while True:
             try:
@@ -123,7 +161,8 @@ class JobView:
                 log.settle_waits(self.snapshot.address, error, wait_s)
                 clock.pause(wait_s)
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)
-        self._base = copy.deepcopy(self.data)
+        self._base = copy.deepcopy(dict(self.data))
+        self.sent = []
 
     def refuse(self, action: str) -> FsmflowError:
         """The error for an action that a job cannot take."""
@@ -140,6 +179,18 @@ class JobView:
             f"{self.snapshot.address}: attempt {self.claim.attempt} of {self.snapshot.state!r} is no longer wanted: "
             f"the step was taken over, left or cancelled"
         )
+
+
+class ParentData(dict[str, Any]):
+    """The parent's data, as its branches see it."""
+
+    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
+        raise DataError(
+            "a branch sees the data of its parent and cannot change it, as others run beside it; return what it found, "
+            "and the parent reads machine.branches[i].result"
+        )
+
+    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
 
 
 def _differs(one: Any, other: Any) -> bool:

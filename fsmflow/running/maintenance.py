@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from fsmflow import clock, log
-from fsmflow.decision.decide import StaleClaim
 from fsmflow.decision.events import Crashed, Facts, Failed, Happening, TimerFired
-from fsmflow.decision.records import GRACE_MS, JOB, Claim, Snapshot
+from fsmflow.decision.records import ALIGN, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.stale import StaleClaim
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine import engine
+from fsmflow.engine.committing import TRIES
+from fsmflow.engine.delivery import deliver
+from fsmflow.engine.fanout import align, look
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -34,6 +37,8 @@ SETTLED_S: Final = 6.0
 #: Rows that are rung in one transaction: few, as each is locked until it ends.
 _BATCH: Final = 20
 _REFUSED_MS: Final = 60_000
+#: How often a parent is looked at whose branches tell nothing.
+WATCH_MS: Final = 600_000
 
 
 class Maintenance:
@@ -65,13 +70,30 @@ class Maintenance:
             due = self._runtime.store.work.due(now, PAGE, doorbells=rings)
             self._answers_since = min(self._answers_since, clock.monotonic())
             for item in due:
-                if not item.is_doorbell:
+                if not item.is_doorbell or _is_over(item, now):
                     self._handle(item, now)
-            rings = self._ring([item for item in due if item.is_doorbell], now) and rings
+            rings = self._ring([item for item in due if item.is_doorbell and not _is_over(item, now)], now) and rings
             seen += len(due)
             if len(due) < PAGE:
                 break
-        return seen
+        return seen + self._deliver()
+
+    def _deliver(self) -> int:
+        """Deliver the messages that are due, and pass down what parents have to pass down. How many there were."""
+        due = self._runtime.store.events.due(self._runtime.now(), PAGE)
+        for post in due:
+            try:
+                with engine.following(self._runtime):
+                    if post.kind == ALIGN:
+                        align(self._runtime, post.entity, pages=MAX_PAGES)
+                    else:
+                        deliver(self._runtime, post)
+            except DatabaseUnavailable:
+                raise
+            except BaseException as error:  # noqa: BLE001 - one of them must not keep the others waiting
+                log.sweep_failed(f"{post.kind} of entity row {post.entity}", error)
+                self._runtime.store.events.postpone(post, self._runtime.now() + _POISON_MS)
+        return len(due)
 
     def lost(self, row: int, owner: str, how: str, *, timed_out: bool = False) -> None:
         """A worker process is gone: end the attempt that it held, if its claim is still live.
@@ -99,7 +121,7 @@ class Maintenance:
     def _ring_again(self, row: int) -> None:
         snapshot = self._runtime.store.entities.load_row(row)
         work = snapshot.work if snapshot else None
-        if work is not None and work.kind == JOB and work.owner is None and work.rung_at is not None:
+        if work is not None and work.runs and work.owner is None and work.rung_at is not None:
             self._ring_now([Due(row=row, work=work)], self._runtime.now())
 
     def _look_at_redis(self) -> bool:
@@ -132,7 +154,11 @@ class Maintenance:
         claim = item.claim
         again_ms = _POISON_MS
         try:
-            if claim is not None:
+            if _is_over(item, now) and item.work.held is None:
+                self._fire(item)
+            elif item.work.watches:
+                self._look(item, now)
+            elif claim is not None:
                 self._expire(item, claim, now)
             else:
                 self._fire(item)
@@ -171,17 +197,22 @@ class Maintenance:
             work.let_go(claim, attempt=claim.attempt, dispatch=item.work.dispatch + 1, wake_at=wake_at)
             log.claim_released(f"entity row {item.row}", str(error))
 
+    def _look(self, item: Due, now: int) -> None:
+        """After a parent whose branches have settled; the next look is due once more of them have."""
+        look(self._runtime, item.row)
+        self._runtime.store.work.postpone([(item, now + WATCH_MS)])
+
     def _fire(self, item: Due) -> None:
         def still_due(snapshot: Snapshot) -> Happening:
             work = snapshot.work
-            if work is None or work.epoch != item.work.epoch or work.wake_at > self._runtime.now():
+            if work is None or work.epoch != item.work.epoch or _due_at(work) > self._runtime.now():
                 raise StaleClaim(f"{snapshot.address}: the timer is no longer due")
             return TimerFired()
 
         self._apply(item.row, still_due)
 
     def _apply(self, row: int, happening: Callable[[Snapshot], Happening]) -> None:
-        for _ in range(engine.TRIES):
+        for _ in range(TRIES):
             snapshot = self._runtime.store.entities.load_row(row)
             if snapshot is None:
                 raise EntityNotFound(f"entity row {row}")
@@ -191,7 +222,7 @@ class Maintenance:
                 if isinstance(happens, Crashed):
                     log.attempt_crashed(snapshot.address, happens.detail)
                 return
-        raise TransitionConflict(f"entity row {row}", f"others changed it {engine.TRIES} times while this was decided")
+        raise TransitionConflict(f"entity row {row}", f"others changed it {TRIES} times while this was decided")
 
     def _ring(self, due: list[Due], now: int) -> bool:
         """Ring for what is not queued any more. Whether Redis was there."""
@@ -218,6 +249,15 @@ class Maintenance:
         again = [item.after_ring(now) for item in due if item.row in rung]
         self._runtime.store.work.postpone((item, now + _LOCKED_MS) for item in again)
         return False
+
+
+def _is_over(item: Due, now: int) -> bool:
+    deadline = item.work.deadline
+    return deadline is not None and item.work.held is None and deadline <= now
+
+
+def _due_at(work: Work) -> int:
+    return work.wake_at if work.deadline is None else work.deadline
 
 
 def _patience(item: Due, now: int) -> int:

@@ -9,13 +9,16 @@ from typing import Any
 from peewee import DatabaseError, IntegrityError
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.records import Claim, Commit, Failure, HistoryEntry, Snapshot, Work
+from fsmflow.decision.records import NUDGE_MS, Claim, Commit, Failure, HistoryEntry, Snapshot, Work
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
+from fsmflow.store.events import post_values
 from fsmflow.store.link import TRANSIENT, Link, first_line
+from fsmflow.store.records import Records
 from fsmflow.store.statements import (
     HISTORY_COLUMNS,
     Statements,
     entity_values,
+    new_entity_values,
     snapshot_of,
     work_values,
 )
@@ -40,9 +43,10 @@ class ClaimLost(FsmflowError):
 class Entities:
     """Reads and writes of entities. Every write is one transaction under the entity's revision."""
 
-    def __init__(self, link: Link, statements: Statements) -> None:
+    def __init__(self, link: Link, statements: Statements, records: Records) -> None:
         self._link = link
         self._sql = statements
+        self._records = records
 
     def load(self, machine: str, entity_id: str) -> Snapshot | None:
         """The entity as it is now; inside a transaction of the caller's, locked, so that it is the latest."""
@@ -90,6 +94,11 @@ class Entities:
         rows = self._link.query(self._sql.history, (row, after, limit))
         return [_entry_of(dict(zip(HISTORY_COLUMNS, values, strict=True))) for values in rows]
 
+    def last_source(self, row: int, dest: str) -> str | None:
+        """The state from which an entity last came to ``dest``; None where it has not been there."""
+        rows = self._link.query(self._sql.last_source, (row, dest))
+        return str(rows[0][0] or dest) if rows else None
+
     def entry(self, row: int, seq: int) -> HistoryEntry:
         """One entry that is known to be there."""
         ((*values,),) = self._link.query(self._sql.entry, (row, seq))
@@ -104,20 +113,19 @@ class Entities:
         COMMIT is looked into: what landed counts as written. Statements: entity, work, one per history entry, key.
         """
         token = os.urandom(8).hex()
-        history = [_entry_values(entry, token) for entry in commit.entries]
         if not self._link.in_transaction:
-            after = self._insist(commit, history, token)
+            after = self._insist(commit, token)
             on_commit(after)
             return after
-        after = self._try(commit, history)
+        after = self._try(commit, token)
         self._link.after_commit(lambda: self._tell(after, on_commit))
         return after
 
-    def _insist(self, commit: Commit, history: list[tuple[Any, ...]], token: str) -> Snapshot:
+    def _insist(self, commit: Commit, token: str) -> Snapshot:
         started, doubtful = clock.monotonic(), None
         for turn in range(_TRIES):
             try:
-                return self._try(commit, history)
+                return self._try(commit, token)
             except (CommitLost, ClaimLost):
                 # It may be an earlier try of this that was first: a COMMIT can take effect after it was looked for.
                 if doubtful is not None and self._landed(doubtful, commit, token):
@@ -133,11 +141,11 @@ class Entities:
                 clock.pause(_PAUSE_S * 2**turn)
         raise AssertionError("unreachable")
 
-    def _try(self, commit: Commit, history: list[tuple[Any, ...]]) -> Snapshot:
+    def _try(self, commit: Commit, token: str) -> Snapshot:
         after = None
         try:
             with self._link.transaction():
-                after = self._write(commit, history)
+                after = self._write(commit, token)
         except IntegrityError as error:
             raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
         except TRANSIENT as error:
@@ -157,28 +165,47 @@ class Entities:
         if now is not None and (now.address, now.work) == (after.address, after.work):
             on_commit(after)
 
-    def _write(self, commit: Commit, history: list[tuple[Any, ...]]) -> Snapshot:
+    def _write(self, commit: Commit, token: str) -> Snapshot:
+        """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""
+        for other in commit.also:
+            self._write(other, token)
         after = self._write_entity(commit)
         self._write_work(commit, after)
-        for values in history:
-            self._link.execute(self._sql.insert_history, (after.row, *values))
+        for entry in commit.entries:
+            self._link.execute(self._sql.insert_history, (after.row, *entry_values(entry, token)))
         if commit.key is not None:
-            entry = commit.entries[0]
+            entry = commit.entries[commit.key_entry]
             trigger = entry.trigger or entry.kind
-            values = (after.row, "key", commit.key, trigger, None, entry.actor, after.updated_at, entry.seq)
+            values = (after.row, "key", commit.key, trigger, None, entry.actor, after.updated_at, None, entry.seq)
             self._link.execute(self._sql.insert_event, values)
+        self._write_around(commit, after)
         return after
+
+    def _write_around(self, commit: Commit, after: Snapshot) -> None:
+        """What a decision writes besides the entity: events, branches that were told of, the user's own row."""
+        for taken in commit.takes:
+            if self._link.execute(self._sql.take_event, (taken,)).rowcount != 1:
+                raise CommitLost(f"{after.address}: an event has been used by somebody else")
+        for post in commit.posts:
+            self._link.execute(self._sql.insert_event, (after.row, *post_values(post)))
+        for branch in commit.told:
+            if self._link.execute(self._sql.tell, (branch,)).rowcount != 1:
+                raise CommitLost(f"{after.address} has been told of this branch")
+        if commit.status_field is not None:
+            self._records.write_status(commit.status_field, after, lenient=commit.lenient)
+        settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
+        if settles and after.parent is not None:
+            soon = after.updated_at + NUDGE_MS
+            self._link.execute(self._sql.nudge, (soon, after.parent, soon))
 
     def _write_entity(self, commit: Commit) -> Snapshot:
         after = commit.after
-        values = entity_values(after)
         if commit.before is not None:
-            cursor = self._link.execute(self._sql.update_entity, (*values, after.row, commit.before.revision))
-            if cursor.rowcount != 1:
+            params = (*entity_values(after), after.row, commit.before.revision)
+            if self._link.execute(self._sql.update_entity, params).rowcount != 1:
                 raise CommitLost(f"{after.address} has moved on")
             return after
-        values = (*values, after.machine, after.entity_id, after.created_at)
-        cursor = self._link.execute(self._sql.insert_entity, values)
+        cursor = self._link.execute(self._sql.insert_entity, new_entity_values(after))
         row = cursor.fetchone()[0] if self._link.is_postgres else cursor.lastrowid
         return Snapshot(**{**after.__dict__, "row": int(row)})
 
@@ -252,7 +279,7 @@ def guard_values(claim: Claim) -> tuple[Any, ...]:
     return (claim.row, claim.epoch, claim.attempt, claim.fence, claim.owner)
 
 
-def _entry_values(entry: HistoryEntry, token: str) -> tuple[Any, ...]:
+def entry_values(entry: HistoryEntry, token: str) -> tuple[Any, ...]:
     return (
         entry.seq,
         entry.kind,

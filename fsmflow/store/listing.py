@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from fsmflow.decision.records import Snapshot
 from fsmflow.store.link import Link
-from fsmflow.store.schema import ENTITY
 from fsmflow.store.statements import Statements, snapshot_of
+from fsmflow.store.tables import ENTITY
 
 PAGE = 500
 

@@ -22,9 +22,10 @@ from peewee import (
     TextField,
 )
 
-SCHEMA_VERSION = 1
-PREFIX = "fsmflow_"
-ENTITY, WORK, HISTORY, EVENT, META = (PREFIX + name for name in ("entity", "work", "history", "event", "meta"))
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from fsmflow.store.upgrades import upgrade
+
+SCHEMA_VERSION = 2
 
 #: Collations that tell all texts apart; the last, of old servers, takes texts that differ in trailing spaces for one.
 _EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
@@ -42,13 +43,11 @@ def create(db: Database) -> None:
         _lock(db)
         try:
             if isinstance(db, MySQLDatabase):
-                db.create_tables(models, safe=True)
-                _write_meta(db)
+                _bring_up(db, models)
             else:
                 with db.atomic(*(("IMMEDIATE",) if isinstance(db, SqliteDatabase) else ())):
                     _lock_in_transaction(db)
-                    db.create_tables(models, safe=True)
-                    _write_meta(db)
+                    _bring_up(db, models)
         finally:
             _unlock(db)
 
@@ -77,9 +76,28 @@ def _lock_in_transaction(db: Database) -> None:
         db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,)).fetchall()
 
 
+def _bring_up(db: Database, models: list[type[Model]]) -> None:
+    """Upgrade the tables that are there, and create those that are not."""
+    there = db.table_exists(META)
+    version = _meta(db).get("schema") if there else None
+    if version is not None and int(version) < SCHEMA_VERSION:
+        upgrade(db, int(version))
+        mark, quote = db.param, db.quote[0]
+        sql = f"UPDATE {META} SET {quote}value{quote} = {mark} WHERE {quote}name{quote} = {mark}"
+        db.execute_sql(sql, (str(SCHEMA_VERSION), "schema"))
+    db.create_tables(models, safe=True)
+    _write_meta(db)
+
+
+def _meta(db: Database) -> dict[str, str]:
+    quote = db.quote[0]
+    rows = db.execute_sql(f"SELECT {quote}name{quote}, {quote}value{quote} FROM {META}").fetchall()
+    return dict(rows)
+
+
 def _write_meta(db: Database) -> None:
     mark, quote = db.param, db.quote[0]
-    known = {row[0] for row in db.execute_sql(f"SELECT {quote}name{quote} FROM {META}").fetchall()}
+    known = _meta(db)
     for name, value in (("schema", str(SCHEMA_VERSION)), ("installation", secrets.token_hex(4))):
         if name not in known:
             columns = f"{quote}name{quote}, {quote}value{quote}"
@@ -96,7 +114,7 @@ def _models(db: Database) -> list[type[Model]]:
             database = db
             table_settings = settings
 
-    return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _meta(Base, text)]
+    return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _facts(Base, text)]
 
 
 def _exact_collation(db: Database) -> str:
@@ -126,6 +144,10 @@ def _entity(base: Any, text: Any) -> type[Model]:
         parent = BigIntegerField(null=True)
         parent_step = IntegerField(null=True)
         parent_index = IntegerField(null=True)
+        branch_of = CharField(64, null=True)
+        item = text(null=True)
+        standing = SmallIntegerField(null=True)
+        kept = IntegerField()
         created_at = BigIntegerField()
         entered_at = BigIntegerField()
         updated_at = BigIntegerField()
@@ -136,6 +158,7 @@ def _entity(base: Any, text: Any) -> type[Model]:
                 (("machine", "entity_id"), True),
                 (("machine", "state", "id"), False),
                 (("parent", "parent_step", "parent_index"), True),
+                (("parent", "standing", "parent_step", "parent_index"), False),
             )
 
     return Entity
@@ -159,6 +182,7 @@ def _work(base: Any) -> type[Model]:
         crashes = IntegerField()
         postponed = IntegerField()
         progress = FloatField(null=True)
+        deadline = BigIntegerField(null=True)
 
         class Meta:
             table_name = WORK
@@ -203,16 +227,17 @@ def _event(base: Any, text: Any) -> type[Model]:
         payload = text(null=True)
         actor = CharField(200, null=True)
         at = BigIntegerField()
+        due_at = BigIntegerField(null=True, index=True)
         seq = IntegerField(null=True)
 
         class Meta:
             table_name = EVENT
-            indexes = ((("entity", "key"), True),)
+            indexes = ((("entity", "kind", "key"), True),)
 
     return Event
 
 
-def _meta(base: Any, text: Any) -> type[Model]:
+def _facts(base: Any, text: Any) -> type[Model]:
     class Fact(base):  # type: ignore[misc]
         name = CharField(64, primary_key=True)
         value = text()

@@ -7,7 +7,7 @@ from typing import Any
 
 from fsmflow.decision.records import Snapshot, Work
 from fsmflow.store.link import Link
-from fsmflow.store.schema import ENTITY, EVENT, HISTORY, META, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 
 #: Columns of ``entity`` in the order in which they are written.
 ENTITY_COLUMNS = (
@@ -23,11 +23,14 @@ ENTITY_COLUMNS = (
     "failure",
     "fingerprint",
     "paused",
+    "standing",
+    "kept",
     "version",
     "entered_at",
     "updated_at",
 )
-NEW_ENTITY_COLUMNS = (*ENTITY_COLUMNS, "machine", "entity_id", "created_at")
+PLACE_COLUMNS = ("parent", "parent_step", "parent_index", "branch_of", "item")
+NEW_ENTITY_COLUMNS = (*ENTITY_COLUMNS, "machine", "entity_id", "created_at", *PLACE_COLUMNS)
 READ_ENTITY_COLUMNS = ("id", *NEW_ENTITY_COLUMNS)
 WORK_COLUMNS = (
     "epoch",
@@ -45,6 +48,7 @@ WORK_COLUMNS = (
     "crashes",
     "postponed",
     "progress",
+    "deadline",
 )
 HISTORY_COLUMNS = (
     "entity",
@@ -64,8 +68,13 @@ HISTORY_COLUMNS = (
     "duration",
     "token",
 )
-EVENT_COLUMNS = ("entity", "kind", "key", "trigger", "payload", "actor", "at", "seq")
+EVENT_COLUMNS = ("entity", "kind", "key", "trigger", "payload", "actor", "at", "due_at", "seq")
+READ_EVENT_COLUMNS = ("id", *EVENT_COLUMNS)
 GUARD_COLUMNS = ("entity", "epoch", "attempt", "fence", "owner")
+
+
+#: Work is due no later than at its deadline. Takes the same moment twice.
+WAKE = "wake_at = CASE WHEN deadline < ? THEN deadline ELSE ? END"
 
 
 class Statements:
@@ -86,6 +95,8 @@ class Statements:
         self.joined = both
         self._for_entities(link)
         self._for_history(latest)
+        self._for_events(latest)
+        self._for_branches()
         self._for_work()
         self.meta = self._sql(f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = ?")
 
@@ -106,9 +117,6 @@ class Statements:
 
     def _for_history(self, latest: str) -> None:
         self.insert_history = self._insert(HISTORY, HISTORY_COLUMNS)
-        self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
-        self.event_by_key = self._sql(f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))}")
-        self.event_by_key_locked = self.event_by_key + latest
         self.history = self._sql(
             f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
@@ -116,13 +124,61 @@ class Statements:
         self.entry = self._sql(
             f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?{latest}"
         )
+        self.last_source = self._sql(
+            f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"
+        )
         self.token = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? AND seq = ?")
+
+    def _for_events(self, latest: str) -> None:
+        self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
+        found = f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))} AND kind = 'key'"
+        self.event_by_key = self._sql(found)
+        self.event_by_key_locked = self.event_by_key + latest
+        self.take_event = self._sql(f"DELETE FROM {EVENT} WHERE id = ?")
+        columns = self._columns("v", READ_EVENT_COLUMNS)
+        self.events = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.entity = ? AND v.kind = ? ORDER BY v.id")
+        self.event = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.id = ?")
+        self.due_events = self._sql(
+            f"SELECT {columns} FROM {EVENT} v WHERE v.due_at <= ? ORDER BY v.due_at, v.id LIMIT ?"
+        )
+        self.postpone_event = self._sql(f"UPDATE {EVENT} SET due_at = ? WHERE id = ? AND due_at = ?")
+
+    def _for_branches(self) -> None:
+        """All by index, whatever the number of branches."""
+        mine = f"FROM {ENTITY} e WHERE e.parent = ? AND e.standing"
+        self.any_unsettled = self._sql(f"SELECT 1 {mine} IN (0, 1) AND e.parent_step = ? LIMIT 1")
+        self.count_standing = self._sql(
+            f"SELECT COUNT(*) FROM (SELECT 1 {mine} = ? AND e.parent_step = ? LIMIT ?) counted"
+        )
+        self.tally = self._sql(
+            f"SELECT e.standing, COUNT(*) FROM {ENTITY} e WHERE e.parent = ? AND e.parent_step = ? "
+            f"AND e.standing IN (0, 1, 2, 3, 4, 5) GROUP BY e.standing"
+        )
+        joined = f"{self.joined} WHERE e.parent = ?"
+        self.by_standing = self._sql(
+            f"{joined} AND e.standing = ? AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
+        )
+        self.branches = self._sql(
+            f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
+        )
+        self.unsettled = self._sql(f"{joined} AND e.standing IN (0, 1) AND e.id > ? ORDER BY e.id LIMIT ?")
+        self.last_index = self._sql(f"SELECT MAX(parent_index) FROM {ENTITY} WHERE parent = ? AND parent_step = ?")
+        self.first_branches = self._sql(
+            f"SELECT parent_step, entity_id FROM {ENTITY} WHERE parent = ? AND parent_index = 0 ORDER BY parent_step"
+        )
+        self.tell = self._sql(
+            f"UPDATE {ENTITY} SET standing = standing + 2, revision = revision + 1 WHERE id = ? AND standing IN (2, 3)"
+        )
+        self.nudge = self._sql(
+            f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND kind IN ('join', 'window') AND held IS NULL "
+            f"AND wake_at > ?"
+        )
 
     def _for_work(self) -> None:
         self.claim = self._sql(
-            f"UPDATE {WORK} SET fence = fence + 1, {self._q('owner')} = ?, lease_until = ?, wake_at = ? "
+            f"UPDATE {WORK} SET fence = fence + 1, {self._q('owner')} = ?, lease_until = ?, {WAKE} "
             f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
-            f"AND kind = 'job'"
+            f"AND kind IN ('job', 'more')"
         )
         #: PostgreSQL only: a claim in one round trip, with a commit that waits for no disk. The settings are made
         #: before the row is locked, as the condition asks for them.
@@ -134,11 +190,11 @@ class Statements:
             f"FROM {ENTITY} e JOIN w ON w.entity = e.id"
         )
         self.heartbeat = self._sql(
-            f"UPDATE {WORK} SET lease_until = ?, wake_at = ?, progress = COALESCE(?, progress) "
+            f"UPDATE {WORK} SET lease_until = ?, {WAKE}, progress = COALESCE(?, progress) "
             f"WHERE {self._equal(GUARD_COLUMNS)}"
         )
         self.ring = self._sql(
-            f"UPDATE {WORK} SET dispatch = dispatch + 1, rung_at = ?, wake_at = ? WHERE entity = ? AND epoch = ? "
+            f"UPDATE {WORK} SET dispatch = dispatch + 1, rung_at = ?, {WAKE} WHERE entity = ? AND epoch = ? "
             f"AND attempt = ? AND dispatch = ? AND {self._q('owner')} IS NULL AND held IS NULL"
         )
         self.touch_entity = self._sql(f"UPDATE {ENTITY} SET revision = revision + 1 WHERE id = ?")
@@ -151,10 +207,12 @@ class Statements:
             f"WHERE w.wake_at <= ? ORDER BY w.wake_at LIMIT ?"
         )
         self.due_but_doorbells = self.due.replace(
-            "ORDER BY", f"AND (w.kind <> 'job' OR w.{self._q('owner')} IS NOT NULL) ORDER BY"
+            "ORDER BY",
+            f"AND (w.kind NOT IN ('job', 'more') OR w.deadline <= w.wake_at OR w.{self._q('owner')} IS NOT NULL) "
+            "ORDER BY",
         )
         self.wake_rung = self._sql(
-            f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind = 'job' AND rung_at IS NOT NULL "
+            f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind IN ('job', 'more') AND rung_at IS NOT NULL "
             f"AND held IS NULL AND {self._q('owner')} IS NULL"
         )
         self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")
@@ -195,9 +253,22 @@ def entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
         snapshot.failure_text,
         snapshot.fingerprint,
         int(snapshot.paused),
+        snapshot.standing,
+        snapshot.kept,
         snapshot.version,
         snapshot.entered_at,
         snapshot.updated_at,
+    )
+
+
+def new_entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
+    """The values of NEW_ENTITY_COLUMNS."""
+    own = (snapshot.machine, snapshot.entity_id, snapshot.created_at)
+    return (
+        *entity_values(snapshot),
+        *own,
+        *(getattr(snapshot, name) for name in PLACE_COLUMNS[:-1]),
+        snapshot.item_text,
     )
 
 
@@ -215,6 +286,7 @@ def snapshot_of(row: Sequence[Any]) -> Snapshot:
         event_text=found.pop("event"),
         result_text=found.pop("result"),
         failure_text=found.pop("failure"),
+        item_text=found.pop("item"),
         paused=bool(found.pop("paused")),
         work=work_of(row[len(READ_ENTITY_COLUMNS) :]),
         **found,

@@ -5,10 +5,13 @@ from __future__ import annotations
 from fsmflow.clock import Clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.settings import Settings
-from fsmflow.store import schema
+from fsmflow.store import schema, tables
+from fsmflow.store.branches import Branches
 from fsmflow.store.entities import Entities
+from fsmflow.store.events import Events
 from fsmflow.store.link import Link, open_database, open_sqlite
 from fsmflow.store.listing import Listing
+from fsmflow.store.records import Records
 from fsmflow.store.statements import Statements
 from fsmflow.store.work import WorkRows
 
@@ -20,7 +23,10 @@ class Store:
         statements = Statements(link)
         self.link = link
         self.clock = Clock(link.now)
-        self.entities = Entities(link, statements)
+        self.records = Records(link)
+        self.entities = Entities(link, statements, self.records)
+        self.branches = Branches(link, statements, self.records)
+        self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)
         self._meta_sql = statements.meta
@@ -29,7 +35,7 @@ class Store:
     def check(self) -> None:
         """Make sure that the tables are there and are those of this release. Raises ConfigurationError."""
         with self.link.understandable():
-            there = self.link.db.table_exists(schema.META)
+            there = self.link.db.table_exists(tables.META)
             found = {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
         if not all(found.values()) or not found:
             raise ConfigurationError("the database has no tables of fsmflow yet; run 'fsmflow init' once")

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, JOB, Claim, Snapshot, Work
+from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
 from fsmflow.store.entities import ClaimLost, guard_values
 from fsmflow.store.link import Link
-from fsmflow.store.schema import WORK
-from fsmflow.store.statements import Statements, snapshot_of, work_of
+from fsmflow.store.statements import WAKE, Statements, snapshot_of, work_of
+from fsmflow.store.tables import WORK
 
 MAX_GRACE_MS = 60_000
 
@@ -42,7 +42,7 @@ class Due:
     @property
     def is_doorbell(self) -> bool:
         """A job that nobody runs: what is due is to ring for it."""
-        return self.work.kind == JOB and self.work.owner is None
+        return self.work.runs and self.work.owner is None
 
     def after_ring(self, now: int) -> Due:
         """The same row after ``ring`` at ``now``."""
@@ -72,7 +72,7 @@ class WorkRows:
         Repeating it with the same token after an error finds out whether it had been claimed.
         """
 
-        claimed = (owner, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt)
+        claimed = (owner, lease_until, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt)
 
         def claim() -> list[Any]:
             self._link.execute(self._sql.claim, claimed)
@@ -84,10 +84,15 @@ class WorkRows:
         mine = snapshot is not None and snapshot.work is not None and snapshot.work.owner == owner
         return snapshot if mine else None
 
-    def heartbeat(self, claim: Claim, *, lease_until: int, progress: float | None) -> bool:
-        """Renew one lease and note the progress. False where the claim is gone."""
-        params = (lease_until, lease_until, progress, *guard_values(claim))
-        return self._link.write(lambda: bool(self._link.execute(self._sql.heartbeat, params).rowcount == 1), hasty=True)
+    def heartbeat(
+        self, claim: Claim, *, lease_until: int, progress: float | None = None, durable: bool = False
+    ) -> bool:
+        """Renew one lease and note the progress; ``durable`` makes the claim outlive a crash of the database, too.
+        False where the claim is gone."""
+        params = (lease_until, lease_until, lease_until, progress, *guard_values(claim))
+        return self._link.write(
+            lambda: bool(self._link.execute(self._sql.heartbeat, params).rowcount == 1), hasty=not durable
+        )
 
     def renew(self, owners: Sequence[tuple[int, str]], *, lease_until: int) -> None:
         """Renew the leases of all (entity row, owner) in one statement."""
@@ -95,8 +100,9 @@ class WorkRows:
             return
         owner = self._link.quoted("owner")
         match = " OR ".join([f"(entity = {self._link.mark} AND {owner} = {self._link.mark})"] * len(owners))
-        sql = f"UPDATE {WORK} SET lease_until = {self._link.mark}, wake_at = {self._link.mark} WHERE {match}"
-        params = [lease_until, lease_until, *(value for pair in owners for value in pair)]
+        wake = WAKE.replace("?", self._link.mark)
+        sql = f"UPDATE {WORK} SET lease_until = {self._link.mark}, {wake} WHERE {match}"
+        params = [lease_until, lease_until, lease_until, *(value for pair in owners for value in pair)]
         self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
     def let_go(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int) -> bool:
@@ -124,6 +130,16 @@ class WorkRows:
         found = ((row[0], work_of(row[1:])) for row in rows)
         return [Due(row=row, work=work) for row, work in found if work is not None]
 
+    def next_due_at(self, now: int) -> int | None:
+        """The first moment after ``now`` at which something becomes due; the ends of leases aside."""
+        owner, mark = self._link.quoted("owner"), self._link.mark
+        sql = (
+            f"SELECT MIN(wake_at) FROM {WORK} WHERE wake_at > {mark} AND wake_at < {mark} "
+            f"AND ({owner} IS NULL OR wake_at < lease_until)"
+        )
+        moment = self._link.query(sql, (now, FAR_FUTURE_MS))[0][0]
+        return None if moment is None else int(moment)
+
     def ring(self, due: Iterable[Due], now: int) -> list[tuple[Ticket, str]]:
         """Note that these are dispatched (again), with growing grace; the tickets and queues to ring."""
         due = list(due)
@@ -136,7 +152,8 @@ class WorkRows:
 
     def _ring(self, item: Due, now: int) -> bool:
         work = item.work
-        params = (now, now + grace(work.dispatch + 1), item.row, work.epoch, work.attempt, work.dispatch)
+        wake_at = now + grace(work.dispatch + 1)
+        params = (now, wake_at, wake_at, item.row, work.epoch, work.attempt, work.dispatch)
         return bool(self._link.execute(self._sql.ring, params).rowcount == 1)
 
     def postpone(self, due: Iterable[tuple[Due, int]]) -> None:
@@ -145,6 +162,9 @@ class WorkRows:
 
         def postpone() -> None:
             for item, wake_at in in_order:
+                deadline = item.work.deadline
+                if deadline is not None and deadline > item.work.wake_at:
+                    wake_at = min(wake_at, deadline)
                 self._link.execute(self._sql.postpone, (wake_at, item.row, item.work.epoch, item.work.wake_at))
 
         self._link.write(postpone)
@@ -161,7 +181,7 @@ class WorkRows:
             f"OR (rung_at IS NOT NULL AND held IS NULL))"
         )
         if queues is not None:
-            sql += f" AND (kind <> 'job' OR queue IN ({', '.join([mark] * len(queues)) or 'NULL'}))"
+            sql += f" AND (kind NOT IN ('job', 'more') OR queue IN ({', '.join([mark] * len(queues)) or 'NULL'}))"
         return int(self._link.query(sql, (now, *(queues or ())))[0][0])
 
     def owned_by(self, row: int, owner: str) -> Claim | None:
@@ -171,6 +191,15 @@ class WorkRows:
         if work is None or work.owner != owner:
             return None
         return Claim(row=row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
+
+
+def ticket_of(snapshot: Snapshot) -> tuple[Ticket, str] | None:
+    """The ticket and the queue of the job that an entity waits to be dispatched for; None where it has none."""
+    work = snapshot.work
+    if work is None or work.queue is None or work.rung_at is None or work.owner is not None:
+        return None
+    ticket = Ticket(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
+    return ticket, work.queue
 
 
 def grace(dispatch: int) -> int:

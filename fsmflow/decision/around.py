@@ -1,0 +1,111 @@
+"""What a decision may look at besides the entity itself. Whoever decides hands it in; nothing here reads anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsmflow.decision.records import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Event, Failure, Posted, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One parallel part of a step, as ``machine.branches[i]`` shows it.
+
+    ``result`` is what its job returned, of a child its data; None where it has not come to its end.
+    """
+
+    index: int
+    address: str
+    state: str
+    phase: str
+    item: Any
+    result: Any
+    failure: Failure | None
+    standing: int = field(repr=False)
+
+    @property
+    def is_done(self) -> bool:
+        return self.standing in (DONE_BRANCH, DONE_BRANCH + TOLD)
+
+    @property
+    def is_failed(self) -> bool:
+        return self.standing not in (QUEUED, ACTIVE) and not self.is_done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a fan-out has come: how many branches there are by now, and how they stand. Those that wait for their
+    turn are in ``total`` alone."""
+
+    done: int
+    failed: int
+    running: int
+    total: int
+
+    def __str__(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.done} of {self.total} done{failed}, {self.running} running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entered:
+    """A step that was entered and may have to be undone; ``rows`` are those of ``event`` that tell of it."""
+
+    state: str
+    step: int
+    completed: bool
+    result: Any
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undoing:
+    """What an undo job undoes: ``result`` is what the step's job returned, ``item`` what its branch was for.
+
+    ``completed`` False: the step failed or was left, and may or may not have taken effect.
+    """
+
+    state: str
+    completed: bool
+    result: Any
+    item: Any = None
+
+
+def _nothing(snapshot: Snapshot) -> Sequence[Branch]:
+    return ()
+
+
+def _no_record(snapshot: Snapshot) -> Any:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """``kept``: the events that wait for a state that accepts them, in order. ``trail``: the steps that could be
+    undone, the latest first. ``branches`` and ``record`` read the branches of the step, and the user's own row."""
+
+    kept: tuple[Posted, ...] = ()
+    trail: tuple[Entered, ...] = ()
+    branches: Callable[[Snapshot], Sequence[Branch]] = _nothing
+    record: Callable[[Snapshot], Any] = _no_record
+
+
+NOTHING = Around()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """An event that a job or callback sends. ``to`` None is the sender; ``start`` holds the data to start the addressee
+    with where it is not there yet."""
+
+    trigger: str
+    to: str | None
+    after_ms: int
+    key: str | None
+    start: Mapping[str, Any] | None
+    payload: Mapping[str, Any]
+
+
+__all__ = ["NOTHING", "Around", "Branch", "Entered", "Event", "Message", "Progress", "Undoing"]

@@ -1,0 +1,152 @@
+"""Decides what happens to a step that fans out: its branches are made, admitted, told of, and joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fsmflow import clock
+from fsmflow.decision import settling
+from fsmflow.decision.events import (
+    Admitted,
+    BranchSettled,
+    Changes,
+    Facts,
+    Joined,
+    MoreWanted,
+    Reopened,
+    Returned,
+    Revived,
+    Spread,
+)
+from fsmflow.decision.failing import describe
+from fsmflow.decision.moving import Mover, Refused
+from fsmflow.decision.operating import subject_at
+from fsmflow.decision.records import ACTIVE, JOIN, MORE, NUDGE_MS, QUEUED, WINDOW, Event, Work
+from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.working import dispatched, hold, hurried
+from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
+from fsmflow.errors import FsmflowError
+
+
+class BranchesFailed(FsmflowError):
+    """Recorded where branches of a step failed."""
+
+
+def spread(mover: Mover, happening: Spread) -> None:
+    """The branches are there: wait for them. No history, as they have theirs."""
+    work = _work(mover)
+    waiting = replace(
+        work,
+        kind=JOIN if happening.exhausted else WINDOW,
+        attempt=work.attempt + 1,
+        dispatch=0,
+        owner=None,
+        lease_until=None,
+        rung_at=None,
+        crashes=0,
+        failures=0,
+        wake_at=mover.now + NUDGE_MS,
+    )
+    _plan(mover, waiting)
+
+
+def more_wanted(mover: Mover, happening: MoreWanted) -> None:
+    """Make more branches: that is a job again."""
+    work = _watching(mover)
+    _plan(mover, dispatched(replace(work, kind=MORE, dispatch=0), mover.now))
+
+
+def joined(mover: Mover, happening: Joined) -> None:
+    """Every branch has settled: ``done``, or ``fail`` where any failed."""
+    _watching(mover)
+    before = mover.after
+    if not happening.failed:
+        claim = settling.KEPT_CLAIM
+        settling.returned(mover, Returned(claim=claim, trigger=DONE, changes=Changes()))
+        return
+    count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
+    first = happening.failure
+    cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
+    which = f" ({', '.join(happening.examples)})" if happening.examples else ""
+    facts = Facts(kind=BranchesFailed, message=f"{count} failed{which}{cause}", permanent=True)
+    settling.give_up(mover, describe(facts, before, mover.now), duration=None)
+
+
+def branch_settled(mover: Mover, happening: BranchSettled) -> None:
+    """Offer ``branch_done`` or ``branch_failed``. The parent is told once, whether it accepts that or not."""
+    _watching(mover)
+    branch = happening.branch
+    trigger = BRANCH_DONE if branch.is_done else BRANCH_FAILED
+    payload = {"index": branch.index, "address": branch.address, "item": branch.item, "result": branch.result}
+    if branch.failure is not None:
+        payload["failure"] = f"{branch.failure.error_type}: {branch.failure.message}"
+    trial = mover.trial()
+    if mover.definition.offers(trigger, mover.after.state):
+        try:
+            trial.fire(trigger, data=trial.after.data, event=mover.event(trigger, payload), by_engine=True)
+            mover.adopt(trial)
+        except Refused:
+            pass
+    mover.told.append(happening.row)
+
+
+def admitted(mover: Mover, happening: Admitted) -> None:
+    """The branch's turn has come."""
+    snapshot = mover.before
+    if snapshot.standing != QUEUED:
+        raise StaleClaim(f"{snapshot.address}: its turn has come before")
+    mover.after = replace(snapshot, standing=ACTIVE)
+    mover.plan_work(subject_at(mover, snapshot.event))
+
+
+def revived(mover: Mover, happening: Revived) -> None:
+    """A branch that had failed, been cancelled or undone is run again, as its parent is retried."""
+    before = mover.before
+    spec = mover.definition.states[before.state]
+    state = spec.failed_from or happening.state or mover.definition.initial
+    event = Event(trigger=RETRY, at=clock.to_datetime(mover.now))
+    if spec.failed_from is not None:
+        mover.fire(RETRY, data=before.data, event=event, by_engine=True)
+    else:
+        goes_on = before.branch_of is not None
+        mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on)
+        mover.note("transition", trigger=RETRY, source=before.state)
+    if spec.failed_from and before.result_text:
+        settling.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
+    if happening.queued and mover.after.standing == ACTIVE:
+        mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None, failure_text=before.failure_text)
+
+
+def reopened(mover: Mover, happening: Reopened) -> None:
+    """Go back into the step that failed, to wait for the branch that goes on; nothing else is run again."""
+    source = mover.after
+    spec = mover.definition.states[source.state]
+    if spec.failed_from is None:
+        if source.work is not None and source.work.watches:
+            return
+        raise StaleClaim(f"{source.address} is not in the step of this branch any more")
+    event = Event(trigger=RETRY, at=source.event.at)
+    mover.enter(spec.failed_from, event=event, subject=subject_at(mover, event), continues=True)
+    work = _work(mover)
+    # Whether all items had been read is not known: once the branch has settled, the rest of them is.
+    _plan(mover, replace(work, kind=WINDOW, rung_at=None, wake_at=mover.now + NUDGE_MS))
+    mover.note("transition", trigger=RETRY, source=source.state, actor=happening.actor, reason=happening.reason)
+
+
+def _watching(mover: Mover) -> Work:
+    work = mover.before.work
+    if work is None or not work.watches or work.held is not None:
+        raise StaleClaim(f"{mover.before.address} does not wait for branches")
+    return work
+
+
+def _work(mover: Mover) -> Work:
+    work = mover.after.work
+    if work is None:
+        raise StaleClaim(f"{mover.after.address} has nothing to do")
+    return work
+
+
+def _plan(mover: Mover, work: Work) -> None:
+    work = hurried(work)
+    mover.after = replace(mover.after, work=hold(work, mover.now) if mover.after.paused else work, updated_at=mover.now)

@@ -1,0 +1,86 @@
+"""What ``machine.send`` sends: checked, and as a row that is committed with the transition."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+from fsmflow import clock, codec
+from fsmflow.decision.around import Message
+from fsmflow.decision.records import SENT, Post, Posted, Snapshot, checked_text
+from fsmflow.definition.names import name_fault
+from fsmflow.definition.retry import is_duration
+from fsmflow.errors import DataError, shown
+
+MAX_ADDRESS = 600
+
+
+def message(
+    trigger: str,
+    to: Any,
+    after: float | timedelta | None,
+    key: str | None,
+    start: Mapping[str, Any] | bool | None,
+    payload: Mapping[str, Any],
+) -> Message:
+    """A message as asked for. ``to``: an address, or anything that has one. Raises DataError."""
+    fault = name_fault(trigger)
+    if fault:
+        raise DataError(f"send: the trigger {fault}")
+    if to is not None:
+        to = to if isinstance(to, str) else getattr(to, "address", to)
+        checked_text(to, "send: the address", limit=MAX_ADDRESS)
+        if ":" not in to:
+            raise DataError(f"send: {to!r} is no address; write machine:id")
+    if after is not None and not is_duration(after):
+        raise DataError(f"send: after={shown(after)}; it is seconds or a timedelta")
+    if key is not None:
+        checked_text(key, "send: the key")
+    if start is not None and not isinstance(start, (bool, Mapping)):
+        raise DataError(f"send: start={shown(start)}; it is True, or the data to start it with")
+    if start and to is None:
+        raise DataError("send: start= goes with to=; the sender is there already")
+    data = dict(start) if isinstance(start, Mapping) else {} if start else None
+    found = Message(
+        trigger=trigger, to=to, after_ms=clock.to_ms(after or 0), key=key, start=data, payload=dict(payload)
+    )
+    codec.encode({"payload": found.payload, "start": data}, what="send: the payload")
+    return found
+
+
+def post_of(sent: Message, sender: Snapshot, now: int) -> Post:
+    """The row that holds a message until it is delivered."""
+    envelope = {"to": sent.to or sender.address, "payload": sent.payload, "key": sent.key, "start": sent.start}
+    return Post(
+        kind=SENT,
+        trigger=sent.trigger,
+        text=codec.encode(envelope, what="message", limit=2**20),
+        actor=sender.address[:200],
+        at=now,
+        due_at=now + sent.after_ms,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Envelope:
+    """A message as it is to be delivered."""
+
+    to: str
+    payload: Mapping[str, Any]
+    key: str | None
+    start: Mapping[str, Any] | None
+    why: str | None = None
+
+
+def envelope_of(post: Posted) -> Envelope:
+    """What the row of a message holds."""
+    return Envelope(**codec.decode(post.text or "{}"))
+
+
+def lost(post: Posted, why: str) -> Post:
+    """The row that tells of a message that could not be delivered."""
+    text = codec.encode({**codec.decode(post.text or "{}"), "why": why[:2_000]}, what="message", limit=2**21)
+    fields = {name: getattr(post, name) for name in Post.__dataclass_fields__}
+    return replace(Post(**fields), kind="lost", text=text, due_at=None)

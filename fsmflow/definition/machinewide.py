@@ -1,0 +1,145 @@
+"""Reads what a machine's class says besides its states and transitions: version, schedule, status field, hooks ..."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from croniter import croniter
+
+from fsmflow.definition.model import Hook, StateSpec, Wide
+from fsmflow.definition.names import UNDO
+from fsmflow.definition.parse import plain_name
+from fsmflow.errors import did_you_mean, shown
+
+CATCH_UPS = ("once", "skip")
+_FIELD_PARTS = ("model", "name", "column_name")
+
+
+def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> Wide:
+    """The declarations of a class, checked; ``states`` with the generated ones."""
+    return Wide(
+        version=_version(owner, faults),
+        upgrade=_hook(owner, "upgrade", 2, "upgrade(self, data, from_version)", faults),
+        renamed=_renamed(owner, states, faults),
+        status_field=_status_field(owner, states, faults),
+        schedule=_schedule(owner, faults),
+        catch_up=_catch_up(owner, faults),
+        on_transition=_hook(owner, "on_transition", 1, "on_transition(self, entry)", faults),
+        on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
+    )
+
+
+def undo_everywhere(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> dict[str, StateSpec]:
+    """The states with ``on_failure`` and ``on_cancel`` of the machine applied to each."""
+    wanted = {}
+    for parameter in ("on_failure", "on_cancel"):
+        value = getattr(owner, parameter, None)
+        if value not in (None, UNDO):
+            faults.append(f"{parameter}={shown(value)}; it is 'undo', or left out")
+        wanted[parameter] = value == UNDO
+    found = {
+        name: replace(
+            spec,
+            undo_on_failure=spec.is_working and (spec.undo_on_failure or wanted["on_failure"]),
+            undo_on_cancel=not spec.is_final and (spec.undo_on_cancel or wanted["on_cancel"]),
+        )
+        for name, spec in states.items()
+    }
+    asked = any(spec.undo_on_failure or spec.undo_on_cancel for spec in found.values())
+    if asked and not any(spec.undo for spec in found.values()):
+        faults.append("on_failure= or on_cancel= is 'undo', but no state has undo=, so there is nothing to undo")
+    return found
+
+
+def _version(owner: type, faults: list[str]) -> int:
+    version = getattr(owner, "version", 1)
+    if isinstance(version, bool) or not isinstance(version, int) or not 1 <= version < 2**31:
+        faults.append(f"version={shown(version)}; it is a whole number from 1")
+        return 1
+    if version > 1 and getattr(owner, "upgrade", None) is None:
+        faults.append(
+            f"version={version}, but there is no upgrade(self, data, from_version) that brings the data of older "
+            f"entities up to it"
+        )
+    return version
+
+
+def _hook(owner: type, name: str, arguments: int, wanted: str, faults: list[str]) -> Hook | None:
+    hook = getattr(owner, name, None)
+    if hook is None:
+        return None
+    if not inspect.isfunction(hook):
+        faults.append(f"{name} is {shown(hook)}; it is a method: {wanted}")
+        return None
+    try:
+        inspect.signature(hook).bind(object(), *[object()] * arguments)
+    except TypeError:
+        faults.append(f"{name} has the wrong signature {inspect.signature(hook)}; it is {wanted}")
+        return None
+    if inspect.iscoroutinefunction(hook) or inspect.isgeneratorfunction(hook):
+        faults.append(f"{name} is async or a generator; it is a plain method: {wanted}")
+        return None
+    return hook
+
+
+def _renamed(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> dict[str, str]:
+    renamed = getattr(owner, "renamed_states", None) or {}
+    if not isinstance(renamed, Mapping):
+        faults.append(f"renamed_states is {shown(renamed)}; it is a dict of old names to new ones")
+        return {}
+    found = {}
+    for old, new in ((plain_name(old), plain_name(new)) for old, new in renamed.items()):
+        if not isinstance(old, str) or new not in states:
+            hint = did_you_mean(new, states)
+            faults.append(f"renamed_states: {shown(old)} -> {shown(new)}: unknown state {shown(new)}{hint}")
+        elif old in states:
+            faults.append(f"renamed_states: {old!r} is still a state of this machine; a renamed one is not")
+        else:
+            found[old] = str(new)
+    return found
+
+
+def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> Any:
+    status = getattr(owner, "status_field", None)
+    if status is None:
+        return None
+    if not all(hasattr(status, part) for part in _FIELD_PARTS):
+        faults.append(f"status_field is {shown(status)}; it is a field of a peewee model, as OrderRow.status")
+        return None
+    if getattr(status, "primary_key", False):
+        faults.append(
+            f"status_field {status.model.__name__}.{status.name} is the primary key, which is the entity's id"
+        )
+    longest = max(states, key=len, default="")
+    room = getattr(status, "max_length", None)
+    if isinstance(room, int) and room < len(longest):
+        faults.append(
+            f"status_field {status.model.__name__}.{status.name} has room for {room} characters; state {longest!r} has "
+            f"{len(longest)}. Give it max_length={len(longest)} or more"
+        )
+    return status
+
+
+def _schedule(owner: type, faults: list[str]) -> str | None:
+    schedule = getattr(owner, "schedule", None)
+    if schedule is None:
+        return None
+    if not isinstance(schedule, str) or not croniter.is_valid(schedule) or len(schedule.split()) != 5:
+        faults.append(
+            f"schedule={shown(schedule)}; it is five fields as of cron, such as '0 3 * * *' for 3:00 UTC each day"
+        )
+        return None
+    return schedule
+
+
+def _catch_up(owner: type, faults: list[str]) -> str:
+    catch_up = getattr(owner, "catch_up", "once")
+    if catch_up not in CATCH_UPS:
+        faults.append(f"catch_up={shown(catch_up)}; it is {' or '.join(map(repr, CATCH_UPS))}")
+        return "once"
+    if "catch_up" in vars(owner) and getattr(owner, "schedule", None) is None:
+        faults.append("catch_up= belongs to schedule=, and there is none")
+    return str(catch_up)

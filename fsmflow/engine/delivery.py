@@ -1,0 +1,94 @@
+"""Delivers what was sent: once, in the commit that the message leads to."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsmflow import log
+from fsmflow.decision.asking import checked_id
+from fsmflow.decision.decide import begin, begin_and_fire
+from fsmflow.decision.events import Delivered, Discarded, Triggered
+from fsmflow.decision.messages import Envelope, envelope_of
+from fsmflow.decision.records import Actor, Posted
+from fsmflow.definition.model import Definition
+from fsmflow.engine.committing import TRIES, attempt, write
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import DataError, UnknownMachine, UnknownState
+from fsmflow.store.entities import CommitLost
+
+#: How long a message waits for a machine that the code here does not know: it may come with the next deployment.
+PATIENCE_MS: Final = 3_600_000
+AGAIN_MS: Final = 60_000
+
+
+def deliver_all(runtime: Runtime, row: int) -> None:
+    """Deliver what an entity has sent and is due by now."""
+    now = runtime.now()
+    for post in runtime.store.events.sent(row):
+        if post.due_at is not None and post.due_at <= now:
+            deliver(runtime, post)
+
+
+def deliver(runtime: Runtime, post: Posted) -> None:
+    """Deliver one message. Where others deliver it too, one of them does; a crash leaves it to be delivered again.
+
+    What finds no addressee is recorded with the sender; what the addressee refuses, with that.
+    """
+    envelope = envelope_of(post)
+    machine, _, entity_id = envelope.to.partition(":")
+    try:
+        definition = runtime.machines.get(machine)
+    except UnknownMachine as error:
+        now = runtime.now()
+        if now - (post.due_at or now) < PATIENCE_MS and post.at > now - PATIENCE_MS:
+            runtime.store.events.postpone(post, now + AGAIN_MS)
+        else:
+            _give_up(runtime, post, envelope, str(error))
+        return
+    for turn in range(TRIES):
+        if turn and runtime.store.events.get(post.id) is None:
+            return
+        if _deliver(runtime, definition, entity_id, post, envelope):
+            return
+
+
+def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Posted, envelope: Envelope) -> bool:
+    """One try; False where somebody else wrote first."""
+    event = Triggered(
+        trigger=post.trigger,
+        payload=envelope.payload,
+        actor=Actor(post.actor) if post.actor else None,
+        key=envelope.key,
+    )
+    snapshot = runtime.store.entities.load(definition.name, entity_id)
+    if snapshot is not None:
+        if envelope.key is not None and runtime.store.entities.seq_of_key(snapshot.row, envelope.key) is not None:
+            runtime.store.events.remove(post.id)
+            return True
+        try:
+            return attempt(runtime, definition, snapshot, Delivered(post=post, event=event)) is not None
+        except UnknownState:
+            runtime.store.events.postpone(post, runtime.now() + AGAIN_MS)
+            return True
+    if envelope.start is None:
+        return _give_up(runtime, post, envelope, f"{envelope.to} does not exist")
+    try:
+        begun = begin(definition, checked_id(entity_id), envelope.start, event.actor, None, runtime.now())
+    except DataError as error:
+        return _give_up(runtime, post, envelope, str(error))
+    commit = begin_and_fire(begun, definition, Delivered(post=post, event=event), runtime.now())
+    try:
+        write(runtime, definition, commit)
+    except CommitLost:
+        return False
+    return True
+
+
+def _give_up(runtime: Runtime, post: Posted, envelope: Envelope, why: str) -> bool:
+    sender = runtime.store.entities.load_row(post.entity)
+    if sender is None:
+        runtime.store.events.remove(post.id)
+        return True
+    log.message_lost(sender.address, post.trigger, envelope.to, why)
+    definition = runtime.machines.get(sender.machine)
+    return attempt(runtime, definition, sender, Discarded(post=post, why=f"{envelope.to}: {why}")) is not None

@@ -1,0 +1,115 @@
+"""Reads what a decision may look at besides the entity: what it keeps, what it could undo, its branches, its row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, overload
+
+from fsmflow import codec
+from fsmflow.decision.around import NOTHING, Around, Branch
+from fsmflow.decision.events import Admitted, Crashed, Failed, Happening, MoreWanted, Postponed, Returned, Saved, Spread
+from fsmflow.decision.records import Snapshot
+from fsmflow.definition.model import Definition
+from fsmflow.errors import UnknownState
+from fsmflow.store.store import Store
+
+_PAGE = 200
+#: What decides without a look at the steps that could be undone.
+_PLAIN = (Saved, Postponed, Spread, MoreWanted, Admitted)
+
+
+def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
+    """The definition that an entity of this machine goes by: that of its branches, for one of these.
+
+    Raises UnknownState where the code has no such branches any more.
+    """
+    if snapshot.branch_of is None:
+        return definition
+    found = definition.branches.get(snapshot.branch_of)
+    if found is None:
+        raise UnknownState(definition.name, snapshot.branch_of, definition.states, address=snapshot.address)
+    return found
+
+
+def around_of(store: Store, definition: Definition, snapshot: Snapshot, happening: Happening | None) -> Around:
+    """What is around an entity. No query for a machine that keeps, undoes, fans out and mirrors nothing."""
+    kept = store.events.kept(snapshot.row) if snapshot.kept else ()
+    trail = store.events.trail(snapshot.row) if _may_undo(definition, snapshot, happening) else ()
+    field = definition.wide.status_field
+    if not kept and not trail and field is None and not definition.fans:
+        return NOTHING
+    return Around(
+        kept=kept,
+        trail=trail,
+        branches=lambda of: BranchList(store, of.row, of.step),
+        record=lambda of: store.records.row_of(field, of) if field is not None else None,
+    )
+
+
+def _may_undo(definition: Definition, snapshot: Snapshot, happening: Happening | None) -> bool:
+    if not definition.undoes or isinstance(happening, _PLAIN):
+        return False
+    spec = definition.states.get(snapshot.state)
+    if spec is None or spec.undoes is not None or not isinstance(happening, (Returned, Failed, Crashed)):
+        return True
+    return spec.undo_on_failure and not isinstance(happening, Returned)
+
+
+class BranchList(Sequence[Branch]):
+    """The branches of a step in the order of their items, read in pages as they are looked at."""
+
+    def __init__(self, store: Store, row: int, step: int) -> None:
+        self._store = store
+        self._key = (row, step)
+        self._length: int | None = None
+        self._first = 0
+        self._read: list[Branch] = []
+
+    def __len__(self) -> int:
+        if self._length is None:
+            self._length = self._store.branches.made(*self._key)
+        return self._length
+
+    @overload
+    def __getitem__(self, index: int) -> Branch: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Branch]: ...
+
+    def __getitem__(self, index: int | slice) -> Branch | list[Branch]:
+        if isinstance(index, slice):
+            return [self[at] for at in range(*index.indices(len(self)))]
+        at = index + len(self) if index < 0 else index
+        if not 0 <= at < len(self):
+            raise IndexError(f"branch {index} of {len(self)}")
+        if not self._first <= at < self._first + len(self._read):
+            page = self._store.branches.page(*self._key, after=at - 1, limit=_PAGE)
+            self._first, self._read = at, [branch_of(snapshot) for snapshot in page]
+        return self._read[at - self._first]
+
+    def __iter__(self) -> Iterator[Branch]:
+        return (self[at] for at in range(len(self)))
+
+
+def branch_of(snapshot: Snapshot) -> Branch:
+    """A branch or child as its parent sees it."""
+    result: Any = None
+    if snapshot.has_settled and snapshot.branch_of is not None and snapshot.result_text and not snapshot.failure_text:
+        result = codec.decode(snapshot.result_text)
+    elif snapshot.branch_of is None:
+        result = snapshot.data if snapshot.has_settled else None
+    return Branch(
+        index=snapshot.parent_index or 0,
+        address=snapshot.address,
+        state=snapshot.state,
+        phase=snapshot.phase,
+        item=item_of(snapshot),
+        result=result,
+        failure=snapshot.failure,
+        standing=snapshot.standing or 0,
+    )
+
+
+def item_of(snapshot: Snapshot) -> Any:
+    """What a branch was made for; None where it was not made for an item."""
+    return codec.decode(snapshot.item_text) if snapshot.item_text else None

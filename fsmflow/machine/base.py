@@ -1,0 +1,71 @@
+"""What all parts of ``Machine`` stand on: the compiled class and the view behind an object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Self, cast
+
+from fsmflow.decision.records import Snapshot
+from fsmflow.decision.view import HandleView, subject_of
+from fsmflow.definition.model import Definition
+from fsmflow.definition.parse import plain_name
+from fsmflow.definition.states import State
+from fsmflow.engine.surroundings import definition_of
+from fsmflow.errors import DataError, DefinitionError, FsmflowError
+
+
+class Base:
+    """Every object of a machine's class is backed by a view: of a handle, of a decision, or of a running job."""
+
+    _definition: ClassVar[Definition]
+    _view: Any
+
+    @classmethod
+    def _compiled(cls) -> Definition:
+        definition: Definition | None = cls.__dict__.get("_definition")
+        if definition is None:
+            raise DefinitionError(cls.__name__, ["states is missing: this class is only a base of machines"])
+        return definition
+
+    @classmethod
+    def _handle(cls, snapshot: Snapshot) -> Self:
+        definition = definition_of(cls._compiled(), snapshot)
+        return cast(Self, subject_of(definition, HandleView(definition, snapshot)))
+
+    @property
+    def _root(self) -> Definition:
+        """The definition of the class; that of the view is another one for a branch."""
+        return type(self)._compiled()
+
+    @property
+    def _id(self) -> str:
+        return str(self._view.entity_id)
+
+    def _acts(self, action: str) -> None:
+        if not self._view.may_act:
+            raise self._view.refuse(action)
+
+    def _shows(self, snapshot: Snapshot) -> Self:
+        if isinstance(self._view, HandleView):
+            self._view.snapshot = snapshot
+        return self
+
+    def _in_job(self, what: str) -> Any:
+        if not hasattr(self._view, "heartbeat"):
+            raise FsmflowError(f"{self._view.snapshot.address}: {what} works inside a job only")
+        return self._view
+
+
+def as_dict(data: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Data as given, as a dict of its own. Raises DataError."""
+    if data is not None and not isinstance(data, Mapping):
+        raise DataError(f"data is {data!r:.80}; it is a mapping of names to values")
+    return dict(data or {})
+
+
+def state_name(state: object) -> str:
+    """The name of a state that a caller names. Raises DataError."""
+    name = plain_name(state.name if isinstance(state, State) else state)
+    if not isinstance(name, str):
+        raise DataError(f"a state is named by text, not by {state!r:.80}")
+    return name

@@ -1,0 +1,161 @@
+"""What an object of a machine shows of its entity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, cast
+
+from fsmflow.decision.around import Branch, Progress
+from fsmflow.decision.asking import as_actor
+from fsmflow.decision.decide import allowed_triggers
+from fsmflow.decision.records import Actor, Event, Failure, HistoryEntry
+from fsmflow.decision.view import HandleView
+from fsmflow.engine import engine
+from fsmflow.engine.explain import Explanation, explain
+from fsmflow.engine.runtime import current
+from fsmflow.engine.surroundings import BranchList, around_of, definition_of, item_of
+from fsmflow.errors import FsmflowError, TransitionNotAllowed
+from fsmflow.machine.base import Base
+from fsmflow.store.entities import PAGE
+
+
+class Showing(Base):
+    """The properties of a machine's object."""
+
+    @property
+    def entity_id(self) -> str:
+        """The id, as text; in a branch's job that of the parent."""
+        return self._id
+
+    @property
+    def address(self) -> str:
+        """``machine:id``."""
+        return str(self._view.snapshot.address)
+
+    @property
+    def state(self) -> str:
+        """The state. It changes by transitions only: assigning it raises TransitionNotAllowed."""
+        return str(self._view.state)
+
+    @state.setter
+    def state(self, value: str) -> NoReturn:
+        raise TransitionNotAllowed(
+            self.address, self.state, f"state = {value!r}", why="a state is entered by a transition, never assigned"
+        )
+
+    @property
+    def phase(self) -> str:
+        """``waiting``, ``working``, ``failed`` or ``finished``."""
+        snapshot = self._view.snapshot
+        spec = self._view.definition.states.get(self.state)
+        return str(snapshot.phase) if spec is None or self.state == snapshot.state else spec.phase
+
+    @property
+    def epoch(self) -> int:
+        """Grows whenever a state is entered, retries included."""
+        return int(self._view.snapshot.epoch)
+
+    @property
+    def paused(self) -> bool:
+        return bool(self._view.snapshot.paused)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data. On a handle a copy; in a job and in callbacks changes to it are committed with the transition."""
+        return cast(dict[str, Any], self._view.data)
+
+    @data.setter
+    def data(self, value: Mapping[str, Any]) -> None:
+        if isinstance(self._view, HandleView):
+            raise TransitionNotAllowed(
+                self.address,
+                self.state,
+                "data = ...",
+                why="a handle only shows data; a job, a callback or retry(data=...) changes it",
+            )
+        self._view.data = dict(value)
+
+    @property
+    def event(self) -> Event:
+        """In guards and callbacks the event that is being decided; else the one that first entered this step."""
+        return cast(Event, self._view.event)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The last failure of this state, or None."""
+        return cast("Failure | None", self._view.failure)
+
+    @property
+    def attempt(self) -> int | None:
+        """Which run of the step this is, from 1; goes on over retries. None where nothing is to be run."""
+        return cast("int | None", self._view.attempt)
+
+    @property
+    def progress(self) -> Progress | float | None:
+        """Of a step that fans out how many branches are done, failed and running, and how many there are: one query. Of
+        a running job what it last reported with ``heartbeat(progress=...)``."""
+        snapshot = self._view.snapshot
+        spec = self._view.definition.states.get(snapshot.state)
+        if spec is not None and (spec.fan is not None or self._failed_fan(spec)):
+            return current().store.branches.progress(snapshot.row, snapshot.step)
+        return snapshot.work.progress if snapshot.work else None
+
+    def _failed_fan(self, spec: Any) -> bool:
+        step = self._view.definition.states.get(spec.failed_from)
+        return step is not None and step.fan is not None
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """The branches of the step that the entity is in, or rests in after its failure, in the order of their items;
+        read in pages as they are looked at. In guards and callbacks those of the step that is being left."""
+        if isinstance(self._view, HandleView):
+            snapshot = self._view.snapshot
+            return BranchList(current().store, snapshot.row, snapshot.step)
+        return cast("Sequence[Branch]", self._view.branches)
+
+    @property
+    def parent(self) -> Any:
+        """A handle on the entity that this is a branch or child of, or None. One query."""
+        row = self._view.snapshot.parent
+        found = current().store.entities.load_row(row) if row is not None else None
+        if found is None:
+            return None
+        definition = current().machines.get(found.machine)
+        return cast("type[Showing]", definition.owner)._handle(found)
+
+    @property
+    def item(self) -> Any:
+        """What a branch or child was made for: one of ``each=``."""
+        return item_of(self._view.snapshot)
+
+    @property
+    def record(self) -> Any:
+        """The user's own row: that of ``status_field`` whose primary key is the entity's id. One query."""
+        if hasattr(self._view, "record"):
+            return self._view.record
+        field = self._root.wide.status_field
+        if field is None:
+            raise FsmflowError(f"machine {self._root.name!r} has no status_field, so there is no record")
+        return current().store.records.row_of(field, self._view.snapshot)
+
+    @property
+    def history(self) -> list[HistoryEntry]:
+        """All that happened to the entity, in order. Read from the database at each use."""
+        entities, row = current().store.entities, self._view.snapshot.row
+        found = page = entities.history(row)
+        while len(page) >= PAGE:
+            found += (page := entities.history(row, after=page[-1].seq))
+        return found
+
+    def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
+        """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
+        snapshot = engine.load(current(), self._root, self._id)
+        own = definition_of(self._root, snapshot)
+        around = around_of(current().store, own, snapshot, None)
+        return allowed_triggers(own, snapshot, as_actor(actor), around)
+
+    def explain(self) -> Explanation:
+        """What the entity is doing, what it waits for, and what stands in its way. Its ``str()`` is for people."""
+        runtime = current()
+        snapshot = engine.load(runtime, self._root, self._id)
+        return explain(runtime, definition_of(self._root, snapshot), snapshot)

@@ -1,0 +1,175 @@
+"""Makes the branches of a step: reads the items, lazily where they come lazily, and writes branches page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any, Final
+
+from fsmflow import codec
+from fsmflow.decision.asking import MAX_GENERATED
+from fsmflow.decision.decide import begin
+from fsmflow.decision.records import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
+from fsmflow.definition.model import Definition, Fan, StateSpec
+from fsmflow.engine.fanout import admit, revive
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.surroundings import branch_of
+from fsmflow.errors import Cancelled, DataError
+from fsmflow.store.entities import ClaimLost
+from fsmflow.store.work import ticket_of
+
+PAGE: Final = 200
+#: How many branches may wait for their turn before more are made of a source that comes lazily.
+_AHEAD: Final = 100
+
+
+class Spreader:
+    """Makes the branches of one step, under the claim of the parent's attempt.
+
+    One transaction a page. After a crash the next attempt goes on where the last page ended: a source that comes lazily
+    is read again from its beginning, and what has a branch already is passed over.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        definition: Definition,
+        spec: StateSpec,
+        parent: Snapshot,
+        claim: Claim,
+        shield: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._runtime = runtime
+        self._definition = definition
+        self._spec = spec
+        self._fan = spec.fan or Fan()
+        self._parent = parent
+        self._claim = claim
+        self._shield = shield
+        self._branches = runtime.store.branches
+
+    def spread(self, subject: Any) -> bool:
+        """Make them all, or so many that others have to end first. Whether there are no more to come.
+
+        Raises what the user's method raises, DataError for what is no list of items, and Cancelled once the step is no
+        longer wanted.
+        """
+        parent, fan = self._parent, self._fan
+        if parent.work is not None and parent.work.kind == JOB:
+            with self._shield():
+                revive(self._runtime, parent, queued=fan.limit is not None)
+        made = self._branches.made(parent.row, parent.step)
+        prefix = self._prefix()
+        items, lazily = self._items(subject)
+        lazily = lazily and fan.limit is not None
+        source = enumerate(islice(items, made, None), made)
+        while True:
+            if made and (self._has_failed() or (lazily and self._is_far_ahead())):
+                return False
+            page = list(islice(source, self._page_size(lazily)))
+            self._insert([self._begin(prefix, index, item) for index, item in page])
+            made += len(page)
+            if len(page) < self._page_size(lazily):
+                return True
+
+    def _page_size(self, lazily: bool) -> int:
+        return min(PAGE, _AHEAD) if lazily else PAGE
+
+    def _has_failed(self) -> bool:
+        parent, failed = self._parent, (FAILED_BRANCH, FAILED_BRANCH + TOLD)
+        return self._fan.stops and self._branches.has(parent.row, parent.step, *failed)
+
+    def _is_far_ahead(self) -> bool:
+        waiting = (self._fan.limit or 0) + 1
+        return self._branches.count(self._parent.row, self._parent.step, QUEUED, most=waiting) >= waiting - 1
+
+    def _insert(self, commits: list[Commit]) -> None:
+        if not commits:
+            return
+        with self._shield():
+            try:
+                made = self._branches.insert(commits, self._claim)
+            except ClaimLost:
+                raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
+            self._runtime.ring_for([ring for ring in map(ticket_of, made) if ring is not None])
+            if self._fan.limit is not None:
+                admit(self._runtime, self._parent, self._fan.limit)
+
+    def _begin(self, prefix: str, index: int, item: Any) -> Commit:
+        parent, fan = self._parent, self._fan
+        place = Place(
+            parent=parent.row,
+            parent_step=parent.step,
+            parent_index=index,
+            branch_of=self._spec.name if fan.machine is None else None,
+            item_text=codec.encode(item, what=f"item {index}") if self._has_items else None,
+            standing=ACTIVE if fan.limit is None else QUEUED,
+        )
+        if fan.machine is None:
+            own, data = self._definition.branches[self._spec.name], {}
+        else:
+            own, data = self._runtime.machines.get(fan.machine), self._data_of(item)
+        entity_id = f"{prefix}/{index}"
+        if len(entity_id) > MAX_GENERATED:
+            raise DataError(f"{parent.address}: the ids of its branches get too long ({entity_id[:80]}...)")
+        return begin(own, entity_id, data, None, None, self._runtime.now(), place=place)
+
+    @property
+    def _has_items(self) -> bool:
+        return self._fan.each is not None or self._fan.undoes
+
+    def _data_of(self, item: Any) -> dict[str, Any]:
+        if self._fan.each is None:
+            return self._parent.data
+        return dict(item) if isinstance(item, Mapping) else {"item": item}
+
+    def _prefix(self) -> str:
+        """``packing`` for the first visit of the state that has branches, then ``packing.2`` ..."""
+        parent, fan = self._parent, self._fan
+        above = parent.entity_id if fan.machine is None else parent.address
+        start = f"{above}/{self._spec.name}"
+        visits = {}
+        for step, entity_id in self._branches.firsts(parent.row):
+            prefix = entity_id.rpartition("/")[0]
+            if prefix == start or prefix.startswith(start + "."):
+                visits[step] = prefix
+        if parent.step in visits:
+            return visits[parent.step]
+        return start if not visits else f"{start}.{len(visits) + 1}"
+
+    def _items(self, subject: Any) -> tuple[Iterable[Any], bool]:
+        """The items, and whether they come lazily."""
+        fan, name = self._fan, self._spec.name
+        if fan.undoes:
+            return self._undone(), False
+        if fan.each is None:
+            return range(len(fan.jobs) or 1), False
+        if isinstance(fan.each, str):
+            data = self._parent.data
+            if fan.each not in data:
+                raise DataError(
+                    f"each={fan.each!r} of {name!r}: data has no {fan.each!r}; it has {', '.join(data) or 'nothing'}"
+                )
+            found = data[fan.each]
+        else:
+            found = fan.each(subject)
+        if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
+            raise DataError(f"each= of {name!r} gave {found!r:.80}; it gives a list of items, or yields them")
+        return found, isinstance(found, Iterator)
+
+    def _undone(self) -> Iterator[Any]:
+        """The branches of the step that is being undone, the last first."""
+        trail = self._runtime.store.events.trail(self._parent.row)
+        if not trail:
+            return
+        step = trail[0].step
+        for start in range(self._branches.made(self._parent.row, step) // PAGE * PAGE, -1, -PAGE):
+            for snapshot in reversed(self._branches.page(self._parent.row, step, after=start - 1, limit=PAGE)):
+                branch = branch_of(snapshot)
+                yield {
+                    "state": trail[0].state,
+                    "completed": branch.is_done,
+                    "result": branch.result,
+                    "item": branch.item,
+                }

@@ -1,0 +1,115 @@
+"""Kinds of steps that are not just a job to be called: those that fan out, undo, or run inside their transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from fsmflow import log
+from fsmflow.decision.around import Undoing
+from fsmflow.decision.events import Facts, Failed, Returned, Settling, Spread
+from fsmflow.decision.records import Claim, Snapshot
+from fsmflow.decision.stale import StaleClaim
+from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.engine import engine
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.surroundings import item_of
+from fsmflow.errors import DatabaseUnavailable, EntityNotFound, TransitionConflict, TransitionNotAllowed
+from fsmflow.running.spreading import Spreader
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """An attempt that has been claimed: of which entity, by which code. ``root`` is the definition of the machine,
+    ``definition`` that of the entity, which is another for a branch, whose ``parent`` is there then."""
+
+    snapshot: Snapshot
+    claim: Claim
+    root: Definition
+    definition: Definition
+    spec: StateSpec
+    parent: Snapshot | None
+
+
+def spread_of(
+    runtime: Runtime, step: Step, shield: Callable[[], AbstractContextManager[None]]
+) -> Callable[[Any], Settling]:
+    """What runs in place of a job where the step fans out."""
+    spreader = Spreader(runtime, step.definition, step.spec, step.snapshot, step.claim, shield)
+
+    def spread(subject: Any) -> Settling:
+        return Spread(claim=step.claim, exhausted=spreader.spread(subject))
+
+    return spread
+
+
+def undoing_of(runtime: Runtime, spec: StateSpec, snapshot: Snapshot) -> Undoing | None:
+    """What an undo job undoes: the latest step that has not been undone, or one branch of it."""
+    if spec.undoes is None or spec.fan is not None:
+        return None
+    if snapshot.branch_of is not None:
+        found: dict[str, Any] = item_of(snapshot) or {}
+        return Undoing(**found)
+    trail = runtime.store.events.trail(snapshot.row)
+    if not trail:
+        return Undoing(state=spec.undoes, completed=False, result=None)
+    return Undoing(state=trail[0].state, completed=trail[0].completed, result=trail[0].result)
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a job whose attempt ended otherwise than by a result that was accepted."""
+
+    def __init__(self, ended: Settling | None) -> None:
+        self.ended = ended
+
+
+def in_transaction(
+    runtime: Runtime, step: Step, run: Callable[[], Settling], settling: Callable[[], None]
+) -> Settling | None:
+    """Run a job and commit its transition in one transaction; None where that is done, or no longer wanted.
+
+    Where the job fails, or nothing accepts its result, all that it wrote is rolled back, and how it ended is returned,
+    to be committed by itself. After a crash, or a COMMIT that got no answer, either everything is there or the
+    lease runs out and the job runs again.
+    """
+    ended: Settling | None = None
+    try:
+        with runtime.store.link.transaction():
+            ended = run()
+            if not isinstance(ended, Returned):
+                raise _RolledBack(ended)
+            settling()
+            raise_if_refused(runtime, step, ended)
+    except _RolledBack as rolled_back:
+        return rolled_back.ended
+    except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken
+        log.transaction_in_doubt(step.snapshot.address, error)
+        runtime.store.link.roll_back_open_transaction()
+        runtime.store.link.forget_connection()
+        return None
+    return None
+
+
+def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
+    """Commit the transition inside the transaction that is open. Raises _RolledBack where it did not come about."""
+
+    def latest() -> Snapshot:
+        snapshot = runtime.store.entities.load_row(step.claim.row)
+        if snapshot is None:
+            raise EntityNotFound(step.snapshot.address)
+        return snapshot
+
+    try:
+        _, after = engine.apply(runtime, step.root, latest, ended)
+    except (StaleClaim, EntityNotFound):
+        log.result_discarded(step.snapshot.address, step.snapshot.state, step.claim.attempt, "came to its end")
+        raise _RolledBack(None) from None
+    except (DatabaseUnavailable, TransitionConflict) as error:
+        facts = Facts(kind=type(error), message=str(error))
+        raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts)) from error
+    failure = after.failure
+    if after.epoch != step.snapshot.epoch and failure is not None and step.definition.states[after.state].is_failed:
+        facts = Facts(kind=TransitionNotAllowed, message=failure.message, permanent=True)
+        raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts))

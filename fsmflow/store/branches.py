@@ -1,0 +1,153 @@
+"""The branches of a step: counted, paged and made, all by index."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from peewee import IntegrityError
+
+from fsmflow.decision.around import Progress
+from fsmflow.decision.records import ACTIVE, DONE_BRANCH, FAILED_BRANCH, TOLD, Claim, Commit, Snapshot
+from fsmflow.store.entities import ClaimLost, CommitLost, entry_values, guard_values
+from fsmflow.store.events import post_values
+from fsmflow.store.link import Link, first_line
+from fsmflow.store.records import Records
+from fsmflow.store.statements import (
+    EVENT_COLUMNS,
+    HISTORY_COLUMNS,
+    NEW_ENTITY_COLUMNS,
+    WORK_COLUMNS,
+    Statements,
+    new_entity_values,
+    snapshot_of,
+    work_values,
+)
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+
+#: Rows of one INSERT: SQLite takes 32,766 parameters at most.
+_ROWS = 200
+
+
+class Branches:
+    """Reads over the branches of a step, and the writing of many entities at once."""
+
+    def __init__(self, link: Link, statements: Statements, records: Records) -> None:
+        self._link = link
+        self._sql = statements
+        self._records = records
+
+    def lock(self, parent: int) -> None:
+        """Inside a transaction: until its end, others who lock the same parent wait."""
+        self._link.rows(self._sql.lock_entity, (parent,))
+
+    def any_unsettled(self, parent: int, step: int) -> bool:
+        """Whether the parent still has to wait."""
+        return bool(self._link.query(self._sql.any_unsettled, (parent, step)))
+
+    def has(self, parent: int, step: int, *standings: int) -> bool:
+        """Whether any branch stands so."""
+        return any(self.count(parent, step, standing, most=1) for standing in standings)
+
+    def count(self, parent: int, step: int, standing: int, *, most: int) -> int:
+        """How many branches stand so, ``most`` where there are more."""
+        ((found,),) = self._link.query(self._sql.count_standing, (parent, standing, step, most))
+        return int(found)
+
+    def progress(self, parent: int, step: int) -> Progress:
+        """How many there are of each kind."""
+        found = {standing: int(count) for standing, count in self._link.query(self._sql.tally, (parent, step))}
+        return Progress(
+            done=found.get(DONE_BRANCH, 0) + found.get(DONE_BRANCH + TOLD, 0),
+            failed=found.get(FAILED_BRANCH, 0) + found.get(FAILED_BRANCH + TOLD, 0),
+            running=found.get(ACTIVE, 0),
+            total=sum(found.values()),
+        )
+
+    def standing(self, parent: int, step: int, standing: int, *, after: int = -1, limit: int) -> list[Snapshot]:
+        """Branches that stand so, by index."""
+        rows = self._link.query(self._sql.by_standing, (parent, standing, step, after, limit))
+        return [snapshot_of(row) for row in rows]
+
+    def page(self, parent: int, step: int, *, after: int = -1, limit: int) -> list[Snapshot]:
+        """Branches by index, from the one after ``after``."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.branches, (parent, step, after, limit))]
+
+    def unsettled(self, parent: int, *, after: int = 0, limit: int) -> list[Snapshot]:
+        """What is not settled of any step of the parent, by row."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.unsettled, (parent, after, limit))]
+
+    def made(self, parent: int, step: int) -> int:
+        """How many branches the step has by now."""
+        ((last,),) = self._link.query(self._sql.last_index, (parent, step))
+        return 0 if last is None else int(last) + 1
+
+    def firsts(self, parent: int) -> list[tuple[int, str]]:
+        """(step, entity id) of the first branch of each step of the parent."""
+        return [(int(step), str(id_)) for step, id_ in self._link.query(self._sql.first_branches, (parent,))]
+
+    def there(self, machine: str, ids: Sequence[str]) -> dict[str, str]:
+        """Which of these ids a machine has, and in which state."""
+        found: dict[str, str] = {}
+        for start in range(0, len(ids), _ROWS):
+            page = ids[start : start + _ROWS]
+            marks = ", ".join([self._link.mark] * len(page))
+            sql = f"SELECT entity_id, state FROM {ENTITY} WHERE machine = {self._link.mark} AND entity_id IN ({marks})"
+            found |= dict(self._link.query(sql, (machine, *page)))
+        return found
+
+    def insert(self, commits: Sequence[Commit], claim: Claim | None = None) -> list[Snapshot]:
+        """Write many new entities in one durable transaction of 4 statements for each 200 of them.
+
+        Raises ClaimLost where ``claim`` is gone, and CommitLost where one is there already: nothing is written then.
+        """
+
+        def insert() -> list[Snapshot]:
+            if claim is not None and not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
+                raise ClaimLost(f"entity row {claim.row}: the claim is gone")
+            try:
+                return [snapshot for page in _pages(commits) for snapshot in self._insert(page)]
+            except IntegrityError as error:
+                raise CommitLost(first_line(error)) from error
+
+        return self._link.write(insert)
+
+    def _insert(self, commits: Sequence[Commit]) -> list[Snapshot]:
+        self._many(ENTITY, NEW_ENTITY_COLUMNS, [new_entity_values(commit.after) for commit in commits])
+        rows = self._rows_of([commit.after for commit in commits])
+        made = [Snapshot(**{**commit.after.__dict__, "row": row}) for commit, row in zip(commits, rows, strict=True)]
+        token = os.urandom(8).hex()
+        work = [(item.row, *work_values(item.work)) for item in made if item.work is not None]
+        self._many(WORK, ("entity", *WORK_COLUMNS), work)
+        both = list(zip(made, commits, strict=True))
+        history = [(item.row, *entry_values(entry, token)) for item, commit in both for entry in commit.entries]
+        self._many(HISTORY, HISTORY_COLUMNS, history)
+        events = [(item.row, *post_values(post)) for item, commit in both for post in commit.posts]
+        self._many(EVENT, EVENT_COLUMNS, events)
+        for item, commit in both:
+            if commit.status_field is not None:
+                self._records.write_status(commit.status_field, item, lenient=False)
+        return made
+
+    def _rows_of(self, snapshots: Sequence[Snapshot]) -> list[int]:
+        found: dict[tuple[str, str], int] = {}
+        for machine in {snapshot.machine for snapshot in snapshots}:
+            ids = [snapshot.entity_id for snapshot in snapshots if snapshot.machine == machine]
+            marks = ", ".join([self._link.mark] * len(ids))
+            sql = f"SELECT entity_id, id FROM {ENTITY} WHERE machine = {self._link.mark} AND entity_id IN ({marks})"
+            found |= {(machine, id_): int(row) for id_, row in self._link.rows(sql, (machine, *ids))}
+        return [found[snapshot.machine, snapshot.entity_id] for snapshot in snapshots]
+
+    def _many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        names = ", ".join(map(self._link.quoted, columns))
+        marks = f"({', '.join([self._link.mark] * len(columns))})"
+        sql = f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(rows))}"
+        self._link.execute(sql, [value for row in rows for value in row])
+
+
+def _pages(commits: Sequence[Commit]) -> Iterator[Sequence[Commit]]:
+    for start in range(0, len(commits), _ROWS):
+        yield commits[start : start + _ROWS]

@@ -1,0 +1,81 @@
+"""The rows of ``event``: what is kept, sent, to be undone, or to be passed down. Used-up keys are among them too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fsmflow import codec
+from fsmflow.decision.around import Entered
+from fsmflow.decision.records import ALIGN, ENTERED, KEPT, LOST, RETURNED, SENT, Post, Posted
+from fsmflow.store.link import Link
+from fsmflow.store.statements import READ_EVENT_COLUMNS, Statements
+
+
+class Events:
+    """Reads of events; they are written with the decisions that make and use them."""
+
+    def __init__(self, link: Link, statements: Statements) -> None:
+        self._link = link
+        self._sql = statements
+
+    def kept(self, row: int) -> tuple[Posted, ...]:
+        """What an entity keeps for later, in order of arrival."""
+        return self._of(row, KEPT)
+
+    def sent(self, row: int) -> tuple[Posted, ...]:
+        """The messages of an entity that are on their way."""
+        return self._of(row, SENT)
+
+    def lost(self, row: int) -> tuple[Posted, ...]:
+        """The messages of an entity that could not be delivered."""
+        return self._of(row, LOST)
+
+    def tasks(self, row: int) -> tuple[Posted, ...]:
+        """What an entity still has to pass down to its branches."""
+        return self._of(row, ALIGN)
+
+    def trail(self, row: int) -> tuple[Entered, ...]:
+        """The steps of an entity that can be undone, the latest first."""
+        entered, returned = self._of(row, ENTERED), {post.key: post for post in self._of(row, RETURNED)}
+        found = [_entered(post, returned.get(post.key)) for post in entered]
+        return tuple(sorted(found, key=lambda item: -item.step))
+
+    def due(self, now: int, limit: int) -> list[Posted]:
+        """What is to be delivered or passed down by now, the longest waiting first."""
+        return [posted_of(values) for values in self._link.query(self._sql.due_events, (now, limit))]
+
+    def get(self, id_: int) -> Posted | None:
+        """One row, if it is still there."""
+        rows = self._link.query(self._sql.event, (id_,))
+        return posted_of(rows[0]) if rows else None
+
+    def remove(self, id_: int) -> None:
+        """Forget a task that has been done."""
+        self._link.write(lambda: self._link.execute(self._sql.take_event, (id_,)))
+
+    def postpone(self, post: Posted, due_at: int) -> None:
+        """Look at it again later, where nobody has touched it since."""
+        self._link.write(lambda: self._link.execute(self._sql.postpone_event, (due_at, post.id, post.due_at)))
+
+    def _of(self, row: int, kind: str) -> tuple[Posted, ...]:
+        return tuple(posted_of(values) for values in self._link.query(self._sql.events, (row, kind)))
+
+
+def _entered(post: Posted, returned: Posted | None) -> Entered:
+    rows = (post.id,) if returned is None else (post.id, returned.id)
+    result = codec.decode(returned.text) if returned and returned.text else None
+    return Entered(
+        state=post.trigger, step=int(post.key or 0), completed=returned is not None, result=result, rows=rows
+    )
+
+
+def posted_of(values: Sequence[Any]) -> Posted:
+    """The event that a row of READ_EVENT_COLUMNS holds."""
+    found = dict(zip(READ_EVENT_COLUMNS, values, strict=True))
+    return Posted(text=found.pop("payload"), **found)
+
+
+def post_values(post: Post) -> tuple[Any, ...]:
+    """The values of EVENT_COLUMNS, but for the entity."""
+    return (post.kind, post.key, post.trigger, post.text, post.actor, post.at, post.due_at, post.seq)
