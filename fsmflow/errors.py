@@ -87,18 +87,54 @@ class UnknownMachine(FsmflowError):
 class UnknownState(FsmflowError):
     """A state that the machine's definition does not have."""
 
-    def __init__(self, machine: str, state: str, known: Iterable[str], *, address: str | None = None) -> None:
+    def __init__(
+        self,
+        machine: str,
+        state: str,
+        known: Iterable[str],
+        *,
+        address: str | None = None,
+        now: str | None = None,
+    ) -> None:
         self.machine = machine
         self.state = state
         self.address = address
-        hint = did_you_mean(state, known)
+        hint = f"; it was renamed and is {now!r} now" if now else did_you_mean(state, known)
         if address is None:
             super().__init__(f"machine {machine!r} has no state {state!r}{hint}")
         else:
             super().__init__(
                 f"{address} stands in {state!r}, a state that machine {machine!r} does not have{hint}; "
-                f"it was left untouched. Deploy a definition that has the state"
+                f"it was left untouched. Deploy a definition that has the state, name it in renamed_states, or move "
+                f"the entity with force"
             )
+
+
+class UnknownVersion(UnknownState):
+    """An entity of a newer version of its machine than the code here has: that of a deployment that is under way."""
+
+    def __init__(self, machine: str, state: str, address: str, *, stored: int, known: int) -> None:
+        self.machine = machine
+        self.state = state
+        self.address = address
+        self.stored = stored
+        self.known = known
+        FsmflowError.__init__(
+            self,
+            f"{address} is of version {stored} of machine {machine!r}, and the code here has version {known}, which is "
+            f"older; it was left untouched. Run it with the code of version {stored}",
+        )
+
+
+class UpgradeError(DataError):
+    """The ``upgrade`` of a machine could not bring the data of an entity up to the version of the code."""
+
+    def __init__(self, address: str, stored: int, wanted: int, why: str) -> None:
+        self.address = address
+        super().__init__(
+            f"{address}: upgrade(self, data, from_version={stored}) to version {wanted} failed with {why}. Its data was "
+            f"left at version {stored}; mend upgrade, and try again"
+        )
 
 
 class TransitionNotAllowed(FsmflowError):

@@ -1,12 +1,10 @@
-"""What the edges ask: which entity is meant, which ones a selection takes, what failed, who listens."""
+"""What the edges ask: which entity is meant, what failed, who listens."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from itertools import islice
 
 from fsmflow import clock
 from fsmflow.decision.asking import checked_id
@@ -14,7 +12,8 @@ from fsmflow.decision.records import Failure, Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState, did_you_mean
+from fsmflow.engine.selecting import check_machine, error_text
+from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
 
@@ -23,21 +22,25 @@ _PATTERN_LENGTH = 60
 
 
 def resolve(runtime: Runtime, text: str) -> Snapshot:
-    """The entity that ``text`` means: an address, or an id that only one machine has.
+    """The entity that ``text`` means: an address, or an id that only one machine has. Branches and children too.
 
     Entities of a machine that the code does not know are found too. Raises EntityNotFound, UnknownMachine, DataError
     for what is no id, and FsmflowError, with the addresses, where several machines have the id.
     """
     machine, colon, entity_id = text.partition(":")
     known, load = runtime.machines.all(), runtime.store.entities.load
+    generated = "/" in text
     if colon and machine in known:
-        found = load(machine, checked_id(entity_id))
-        if found is None:
+        # "a/b" is a typing error, not an id that fsmflow made: those have the id, the step and the number.
+        found = load(machine, checked_id(entity_id, generated=entity_id.count("/") > 1))
+        # The id of a child begins with the address of its parent.
+        there = [found] if found else _with_known_id(runtime, text) if generated else []
+        if not there:
             raise EntityNotFound(text)
-        return found
-    checked_id(text)
-    stray = load(machine, entity_id) if colon else None
-    there = [stray] if stray else _with_id(runtime, text)
+    else:
+        checked_id(text, generated=text.count("/") > 1)
+        stray = load(machine, entity_id) if colon else None
+        there = [stray] if stray else _with_id(runtime, text)
     if len(there) > 1:
         addresses = ", ".join(snapshot.address for snapshot in there)
         raise FsmflowError(f"the id {text!r} is that of {len(there)} entities: {addresses}; write the address")
@@ -48,80 +51,21 @@ def resolve(runtime: Runtime, text: str) -> Snapshot:
 
 def _with_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:
     """The entities of this id. Those of known machines are found by index; only a stray one needs a scan."""
+    found = _with_known_id(runtime, entity_id)
+    return found or list(runtime.store.listing.find(Filter(entity_id=entity_id, branches="/" in entity_id)))
+
+
+def _with_known_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:
     loaded = (runtime.store.entities.load(machine, entity_id) for machine in runtime.machines.all())
-    found = [snapshot for snapshot in loaded if snapshot is not None]
-    return found or list(runtime.store.listing.find(Filter(entity_id=entity_id)))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """Which entities are meant; what is not given does not narrow them. ``states`` and ``error`` are globs.
-
-    ``error`` has to match the error type or ``error_type: message`` of the failure. ``older_ms``: in the state for
-    at least that long.
-    """
-
-    machine: str | None = None
-    states: tuple[str, ...] = ()
-    phase: str | None = None
-    error: str | None = None
-    older_ms: int | None = None
-
-
-def select(runtime: Runtime, selection: Selection, *, limit: int | None = None) -> Iterator[Snapshot]:
-    """The entities of a selection, the oldest first, read in pages.
-
-    Raises UnknownMachine, UnknownState and, for a state that no machine has, FsmflowError.
-    """
-    check_machine(runtime, selection.machine)
-    states = _matching_states(runtime, selection.machine, selection.states)
-    wanted = Filter(machine=selection.machine, states=states, phase=selection.phase)
-    if selection.error is None and selection.older_ms is None:
-        return runtime.store.listing.find(wanted, limit=limit)
-    entered_by = None if selection.older_ms is None else runtime.now() - selection.older_ms
-    found = (
-        snapshot
-        for snapshot in runtime.store.listing.find(wanted)
-        if (entered_by is None or snapshot.entered_at <= entered_by)
-        and (selection.error is None or _fails_like(snapshot.failure, selection.error))
-    )
-    return islice(found, limit)
-
-
-def check_machine(runtime: Runtime, machine: str | None) -> None:
-    """Raises UnknownMachine for a machine that neither the code nor the database knows."""
-    if machine is None or machine in runtime.machines.all():
-        return
-    if not any(True for _ in runtime.store.listing.find(Filter(machine=machine), limit=1)):
-        raise UnknownMachine(machine, runtime.machines.all())
-
-
-def _fails_like(failure: Failure | None, pattern: str) -> bool:
-    if failure is None:
-        return False
-    return fnmatchcase(failure.error_type, pattern) or fnmatchcase(_error_text(failure), pattern)
-
-
-def _matching_states(runtime: Runtime, machine: str | None, patterns: Iterable[str]) -> list[str] | None:
-    """The states that the globs name, those in which entities stand that the code lacks included."""
-    patterns = list(patterns)
-    if not patterns:
-        return None
-    definitions = runtime.machines.all().values()
-    known = {state for item in definitions if machine in (None, item.name) for state in item.states}
-    if not known.issuperset(patterns):
-        known.update(state for _, state in runtime.store.listing.counts(machine))
-    for pattern in patterns:
-        if not any(fnmatchcase(state, pattern) for state in known):
-            if machine is not None:
-                raise UnknownState(machine, pattern, known)
-            raise FsmflowError(f"no machine has a state {pattern!r}{did_you_mean(pattern, known)}")
-    return sorted(state for state in known if any(fnmatchcase(state, pattern) for pattern in patterns))
+    return [snapshot for snapshot in loaded if snapshot is not None]
 
 
 @dataclass(kw_only=True)
 class FailureGroup:
-    """Failures of one kind in one state: those that share a fingerprint. ``message`` is that of the latest."""
+    """Failures of one kind in one state: those that share a fingerprint. ``message`` is that of the latest.
+
+    ``of_branches``: they are branches or children, which a retry of their parents takes along.
+    """
 
     fingerprint: str
     machine: str
@@ -134,6 +78,7 @@ class FailureGroup:
     count: int
     shared: str
     varies: bool = False
+    of_branches: bool = False
 
     @property
     def pattern(self) -> str:
@@ -143,7 +88,7 @@ class FailureGroup:
 
     def add(self, snapshot: Snapshot, failure: Failure) -> None:
         """Count one more."""
-        text, at = _error_text(failure), clock.from_datetime(failure.at)
+        text, at = error_text(failure), clock.from_datetime(failure.at)
         self.varies = self.varies or text != self.shared
         self.shared = _common_start(self.shared, text)
         if at >= self.last_at:
@@ -153,19 +98,23 @@ class FailureGroup:
 
 
 def failure_groups(runtime: Runtime, machine: str | None = None) -> list[FailureGroup]:
-    """What has failed and waits for somebody, the largest group first. Reads every entity that rests in a failure."""
+    """What has failed and waits for somebody, the largest group first; after these the failed branches and children.
+
+    A parent whose branches failed counts once, as itself; why they failed is told by the groups of branches, which
+    count branches. Reads every entity that rests in a failure.
+    """
     check_machine(runtime, machine)
-    groups: dict[tuple[str | None, str], FailureGroup] = {}
-    for snapshot in runtime.store.listing.find(Filter(machine=machine, failed=True)):
+    groups: dict[tuple[bool, str, str, str], FailureGroup] = {}
+    for snapshot in runtime.store.listing.find(Filter(machine=machine, failed=True, branches=True)):
         failure = snapshot.failure
         if failure is None:
             continue
-        group = groups.get((snapshot.fingerprint, snapshot.state))
-        if group is None:
-            groups[snapshot.fingerprint, snapshot.state] = _group_of(snapshot, failure)
+        key = (snapshot.parent is not None, snapshot.machine, snapshot.state, snapshot.fingerprint or "")
+        if key in groups:
+            groups[key].add(snapshot, failure)
         else:
-            group.add(snapshot, failure)
-    return sorted(groups.values(), key=lambda group: (-group.count, group.machine, group.state))
+            groups[key] = _group_of(snapshot, failure)
+    return sorted(groups.values(), key=lambda group: (group.of_branches, -group.count, group.machine, group.state))
 
 
 def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
@@ -180,17 +129,14 @@ def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
         first_at=at,
         last_at=at,
         count=1,
-        shared=_error_text(failure),
+        shared=error_text(failure),
+        of_branches=snapshot.parent is not None,
     )
 
 
 def _common_start(one: str, other: str) -> str:
     end = next((at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right), None)
     return one[: len(other)] if end is None else one[:end]
-
-
-def _error_text(failure: Failure) -> str:
-    return f"{failure.error_type}: {failure.message}"
 
 
 def queues_of(definitions: Iterable[Definition]) -> list[str]:

@@ -131,10 +131,12 @@ class FixedClock:
 class Bench:
     """fsmflow configured in this process: doorbells are answered, and time passes, where the test says so."""
 
-    def __init__(self, redis_url: str, **database: Any) -> None:
-        wanted = Settings(**database, redis_url=redis_url, machines=(Order, Counter))
+    def __init__(
+        self, redis_url: str, *, machines: tuple[type[Machine], ...] = (Order, Counter), **database: Any
+    ) -> None:
+        wanted = Settings(**database, redis_url=redis_url, machines=machines)
         create_store(wanted).link.forget_connection()
-        fsmflow.configure(**database, redis_url=redis_url, machines=[Order, Counter])
+        fsmflow.configure(**database, redis_url=redis_url, machines=machines)
         self.runtime: Runtime = runtime_of.current()
         self.clock = FixedClock(self.runtime.store.link.now())
         self.runtime.store.clock = self.clock  # type: ignore[assignment]
@@ -172,6 +174,15 @@ class Bench:
         maintenance = Maintenance(self.runtime, ("default", "slow"))
         maintenance._answers_since = float("-inf")
         return maintenance.sweep()
+
+    def run(self, *queues: str) -> None:
+        """Answer doorbells, and do what is due, until nothing is left to do now."""
+        while True:
+            rung = [queue for queue in queues or ("default",) if self.queued(queue)]
+            if not rung and not self.sweep():
+                return
+            for queue in rung:
+                self.step(queue)
 
     def close(self) -> None:
         self.redis.close()

@@ -62,7 +62,8 @@ def test_ids_are_kept_as_text(bench: Bench, given: str | int | UUID) -> None:
 def test_what_is_no_id_is_refused_and_nothing_is_started(bench: Bench, given: Any) -> None:
     with pytest.raises(DataError):
         Order.start(given)
-    with pytest.raises(DataError):
+    # What is too long for an id of a user's, or has a '/', may be that of a branch.
+    with pytest.raises((DataError, EntityNotFound)):
         Order.get(given)
     assert list(Order.find()) == []
 
@@ -104,7 +105,7 @@ def test_a_key_that_a_later_trigger_used_is_not_the_key_of_the_start(bench: Benc
         {"key": 5},
         {"actor": ""},
         {"actor": "a\nb"},
-        {"state": "charging"},
+        {"state": 5},
         {"x": object()},
         {"x": float("nan")},
         {"x": "x" * 270_000},

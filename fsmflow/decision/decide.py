@@ -34,8 +34,10 @@ from fsmflow.decision.events import (
     Spread,
     TimerFired,
     Triggered,
+    Unacceptable,
 )
 from fsmflow.decision.keeping import discard, fire_kept, ignore, keep, undeliverable
+from fsmflow.decision.living import unknown_state
 from fsmflow.decision.moving import Mover, Refused
 from fsmflow.decision.operating import subject_at
 from fsmflow.decision.records import ALIGN, QUEUED, TIMER, Actor, Claim, Commit, Event, Place, Post, Snapshot, Work
@@ -50,7 +52,6 @@ from fsmflow.errors import (
     NotPermitted,
     TransitionConflict,
     TransitionNotAllowed,
-    UnknownState,
     did_you_mean,
     told,
 )
@@ -66,7 +67,7 @@ def decide(
     leads to ``failed_from_X``.
     """
     if snapshot.state not in definition.states and not isinstance(happening, (Forced, Rewound)):
-        raise UnknownState(definition.name, snapshot.state, definition.states, address=snapshot.address)
+        raise unknown_state(definition, snapshot.state, address=snapshot.address)
     claim = happening.claim if isinstance(happening, Settling) else None
     if claim is not None and not claim.holds(snapshot):
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
@@ -80,10 +81,10 @@ def decide(
 
 def _commit(mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None) -> Commit:
     after = mover.after
-    moved = before is None or (before.state, before.epoch) != (after.state, after.epoch)
+    moved = before is None or (before.state, before.epoch) != (after.state, after.epoch) or before.stored_as is not None
     return Commit(
         before=before,
-        after=replace(after, revision=mover.before.revision + 1),
+        after=replace(after, revision=mover.before.revision + 1, stored_as=None),
         entries=tuple(mover.entries),
         key=key,
         claim=claim,
@@ -91,6 +92,7 @@ def _commit(mover: Mover, before: Snapshot | None, *, key: str | None, claim: Cl
         takes=tuple(mover.takes),
         told=tuple(mover.told),
         status_field=mover.definition.wide.status_field if moved and after.parent is None else None,
+        lenient=claim is not None and mover.definition.states[after.state].is_failed,
     )
 
 
@@ -109,7 +111,7 @@ def begin(
     runs no job: ``resume`` does. ``place`` makes it a branch or child. Raises DataError, UnknownState."""
     entered = state or definition.initial
     if entered not in definition.states:
-        raise UnknownState(definition.name, entered, definition.states)
+        raise unknown_state(definition, entered)
     blank = Snapshot(
         row=0,
         machine=definition.name,
@@ -301,6 +303,7 @@ _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Replanned: _replanned,
     TimerFired: _timer_fired,
     Returned: settling.returned,
+    Unacceptable: lambda mover, happening: settling.rejected(mover, happening.returned, happening.error),
     Failed: settling.failed,
     Crashed: settling.crashed,
     Postponed: settling.postponed,

@@ -87,6 +87,14 @@ class Returned(Settling):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Unacceptable(Settling):
+    """The result could be decided, and not committed: keep it, and rest."""
+
+    returned: Returned
+    error: BaseException
+
+
+@dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is known of an error. ``kind`` is its class, which the retry policy is asked about."""
 
@@ -219,6 +227,7 @@ Happening = (
     | Replanned
     | TimerFired
     | Returned
+    | Unacceptable
     | Failed
     | Postponed
     | Crashed

@@ -140,7 +140,8 @@ class Mover:
             standing=standing_in(source, spec),
         )
         left = self.definition.states.get(source.state)
-        if left is not None and left.fan is not None and source.epoch:
+        # A state that the code lacks may have fanned out.
+        if source.epoch and (left is None or left.fan is not None):
             self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
         if spec.undo is not None and step == epoch:
             self.posts.append(Post(kind=ENTERED, trigger=dest, key=str(step), at=self.now, seq=step))

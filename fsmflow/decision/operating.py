@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.decision.events import Asked, Forced, Rewound, Skipped
+from fsmflow.decision.living import unknown_state
 from fsmflow.decision.moving import Mover, Refused
 from fsmflow.decision.view import DecisionView, next_undo, subject_of
 from fsmflow.definition.firing import Firing
 from fsmflow.definition.names import DONE, UNDONE
-from fsmflow.errors import TransitionNotAllowed, UnknownState
+from fsmflow.errors import TransitionNotAllowed
 
 SKIP = "skip"
 REWIND = "rewind"
@@ -59,7 +60,7 @@ def forced(mover: Mover, happening: Forced) -> None:
 def _enter(mover: Mover, happening: Asked, state: str, *, trigger: str, kind: str) -> None:
     snapshot, definition = mover.before, mover.definition
     if state not in definition.states:
-        raise UnknownState(definition.name, state, definition.states)
+        raise unknown_state(definition, state)
     event = mover.event(trigger, None, happening.actor)
     mover.enter(state, event=event, subject=subject_at(mover, event))
     mover.note(

@@ -226,6 +226,8 @@ class Snapshot:
     standing: int | None = None
     kept: int = 0
     work: Work | None = None
+    #: What its state is called in the database, where that was renamed since. Not stored itself.
+    stored_as: str | None = None
 
     @property
     def has_settled(self) -> bool:

@@ -27,7 +27,16 @@ from fsmflow.decision.records import (
 from fsmflow.decision.view import next_undo
 from fsmflow.decision.working import hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, UNDONE, WAITING, failed_from
-from fsmflow.errors import MAX_DURATION_S, DataError, FsmflowError, RetryAfter, TransitionNotAllowed, WorkerLost, told
+from fsmflow.errors import (
+    MAX_DURATION_S,
+    DataError,
+    FsmflowError,
+    RetryAfter,
+    TransitionNotAllowed,
+    UpgradeError,
+    WorkerLost,
+    told,
+)
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 MAX_NOTE = 1_000
@@ -130,6 +139,10 @@ def failed(mover: Mover, happening: Failed) -> None:
     )
     failure = describe(replace(facts, permanent=not retries), mover.after, mover.now)
     duration = _seconds(happening.duration_ms)
+    if issubclass(facts.kind, UpgradeError):
+        # No guard may see data that it does not expect, and nothing is to be undone for a fault of the deployment.
+        _rest(mover, failure, duration=duration, attempt=work.attempt)
+        return
     if policy is None or not retries:
         give_up(mover, failure, duration=duration)
         return

@@ -146,6 +146,7 @@ def _branch_definition(name: str, owner: type, version: int, parent: StateSpec) 
             fan=None,
             timer=None,
             undo=None,
+            undoes=None,
             generated=True,
             undo_on_failure=False,
             undo_on_cancel=False,

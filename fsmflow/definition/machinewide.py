@@ -5,16 +5,18 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
-from croniter import croniter
+from croniter import CroniterError, croniter
 
 from fsmflow.definition.model import Hook, StateSpec, Wide
-from fsmflow.definition.names import UNDO
+from fsmflow.definition.names import FAILED_PREFIX, UNDO, UNDOING_PREFIX
 from fsmflow.definition.parse import plain_name
 from fsmflow.errors import did_you_mean, shown
 
 CATCH_UPS = ("once", "skip")
+_SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 _FIELD_PARTS = ("model", "name", "column_name")
 
 
@@ -48,7 +50,7 @@ def undo_everywhere(owner: type, states: Mapping[str, StateSpec], faults: list[s
         )
         for name, spec in states.items()
     }
-    asked = any(spec.undo_on_failure or spec.undo_on_cancel for spec in found.values())
+    asked = any(wanted.values()) or any(spec.undo_on_failure or spec.undo_on_cancel for spec in found.values())
     if asked and not any(spec.undo for spec in found.values()):
         faults.append("on_failure= or on_cancel= is 'undo', but no state has undo=, so there is nothing to undo")
     return found
@@ -86,20 +88,35 @@ def _hook(owner: type, name: str, arguments: int, wanted: str, faults: list[str]
 
 
 def _renamed(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> dict[str, str]:
-    renamed = getattr(owner, "renamed_states", None) or {}
-    if not isinstance(renamed, Mapping):
-        faults.append(f"renamed_states is {shown(renamed)}; it is a dict of old names to new ones")
+    """Every former name with the name of today: chains followed, and with them the states that fsmflow makes."""
+    written = getattr(owner, "renamed_states", None) or {}
+    if not isinstance(written, Mapping):
+        faults.append(f"renamed_states is {shown(written)}; it is a dict of old names to new ones")
         return {}
+    renamed = {plain_name(old): plain_name(new) for old, new in written.items()}
     found = {}
-    for old, new in ((plain_name(old), plain_name(new)) for old, new in renamed.items()):
-        if not isinstance(old, str) or new not in states:
-            hint = did_you_mean(new, states)
-            faults.append(f"renamed_states: {shown(old)} -> {shown(new)}: unknown state {shown(new)}{hint}")
+    for old, new in renamed.items():
+        last, seen = new, [old]
+        while last not in states and last in renamed and last not in seen:
+            seen.append(last)
+            last = renamed[last]
+        if last in seen and last not in states:
+            faults.append(f"renamed_states: {' -> '.join(map(str, [*seen, last]))} goes round in a circle")
+        elif not isinstance(old, str) or last not in states:
+            hint = did_you_mean(last, states)
+            faults.append(f"renamed_states: {shown(old)} -> {shown(new)}: unknown state {shown(last)}{hint}")
         elif old in states:
             faults.append(f"renamed_states: {old!r} is still a state of this machine; a renamed one is not")
         else:
-            found[old] = str(new)
-    return found
+            found[old] = str(last)
+    return {**_made_with(found, states), **found}
+
+
+def _made_with(renamed: Mapping[str, str], states: Mapping[str, StateSpec]) -> dict[str, str]:
+    """The states that fsmflow makes for those that were renamed."""
+    prefixes = (FAILED_PREFIX, UNDOING_PREFIX, FAILED_PREFIX + UNDOING_PREFIX)
+    pairs = ((prefix + old, prefix + new) for old, new in renamed.items() for prefix in prefixes)
+    return {old: new for old, new in pairs if new in states and old not in states}
 
 
 def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> Any:
@@ -132,7 +149,12 @@ def _schedule(owner: type, faults: list[str]) -> str | None:
             f"schedule={shown(schedule)}; it is five fields as of cron, such as '0 3 * * *' for 3:00 UTC each day"
         )
         return None
-    return schedule
+    try:
+        croniter(schedule, _SOME_DAY).get_next(datetime)
+    except CroniterError:
+        faults.append(f"schedule={shown(schedule)} names a day that never comes")
+        return None
+    return " ".join(schedule.split())
 
 
 def _catch_up(owner: type, faults: list[str]) -> str:

@@ -111,6 +111,7 @@ class Wide:
 
     version: int = 1
     upgrade: Hook | None = None
+    #: Every former name of a state, those that fsmflow made included, with the name of today.
     renamed: Mapping[str, str] = field(default_factory=dict)
     status_field: Any = None
     schedule: str | None = None

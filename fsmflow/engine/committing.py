@@ -6,14 +6,15 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fsmflow.decision.decide import decide
-from fsmflow.decision.events import Asked, Happening, Reopened, Revived
+from fsmflow.decision.events import Asked, Crashed, Failed, Happening, Reopened, Revived
+from fsmflow.decision.living import brought_up, renamed
 from fsmflow.decision.records import ACTIVE, DONE_BRANCH, TOLD, Commit, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
 from fsmflow.engine.aftermath import note_tasks
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import around_of, definition_of
-from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed
+from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError
 from fsmflow.store.entities import ClaimLost, CommitLost
 
 TRIES = 5
@@ -36,18 +37,41 @@ def apply(
 def attempt(
     runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
 ) -> tuple[Commit, Snapshot] | None:
-    """Decide and commit once; None where somebody else wrote first."""
+    """Decide and commit once; None where somebody else wrote first.
+
+    An entity of an earlier version is brought up to that of the code first, in the same commit.
+    """
+    snapshot = _as_of_today(definition, snapshot, happening)
     own = definition_of(definition, snapshot)
-    around = around_of(runtime.store, own, snapshot, happening)
-    commit = decide(own, snapshot, happening, runtime.now(), around)
     try:
-        if _goes_on(commit) and not isinstance(happening, Revived):
-            commit = replace(commit, also=_reopening(runtime, commit, happening))
+        commit = decided(runtime, own, snapshot, happening)
         return commit, write(runtime, own, commit)
     except CommitLost:
         return None
     except ClaimLost as error:
         raise StaleClaim(str(error)) from error
+
+
+def _as_of_today(definition: Definition, snapshot: Snapshot, happening: Happening) -> Snapshot:
+    """Raises UnknownVersion, and UpgradeError; the end of an attempt that failed has to be written all the same."""
+    try:
+        return brought_up(definition, snapshot)
+    except UpgradeError:
+        if isinstance(happening, Failed | Crashed):
+            return renamed(definition, snapshot)
+        raise
+
+
+def decided(runtime: Runtime, own: Definition, snapshot: Snapshot, happening: Happening) -> Commit:
+    """The decision, with what it brings back to life above it, as it would be committed. Nothing is written.
+
+    ``own``: the definition that the entity goes by, that of its branches for a branch.
+    """
+    around = around_of(runtime.store, own, snapshot, happening)
+    commit = decide(own, snapshot, happening, runtime.now(), around)
+    if _goes_on(commit) and not isinstance(happening, Revived):
+        commit = replace(commit, also=_reopening(runtime, commit, happening))
+    return commit
 
 
 def write(runtime: Runtime, definition: Definition, commit: Commit) -> Snapshot:
@@ -81,6 +105,7 @@ def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[
     if parent is None:
         raise EntityNotFound(f"entity row {branch.parent}")
     definition = runtime.machines.get(parent.machine)
+    parent = brought_up(definition, parent)
     own = definition_of(definition, parent)
     spec = own.states.get(parent.state)
     inside = spec is not None and (spec.fan is not None or spec.failed_from is not None)

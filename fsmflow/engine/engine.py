@@ -11,6 +11,7 @@ from typing import Any, Final
 from fsmflow import log
 from fsmflow.decision.decide import begin, begin_and_fire
 from fsmflow.decision.events import Asked, Happening, Paused, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.living import as_shown, names_of, unknown_state
 from fsmflow.decision.operating import REWIND
 from fsmflow.decision.records import QUEUED, Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
 from fsmflow.definition.model import Definition
@@ -64,11 +65,11 @@ def _do(runtime: Runtime, task: Task) -> None:
 
 
 def load(runtime: Runtime, definition: Definition, entity_id: str) -> Snapshot:
-    """The entity as it is now. Raises EntityNotFound. One query."""
+    """The entity as it is now, to be shown or decided on. Raises EntityNotFound. One query."""
     snapshot = runtime.store.entities.load(definition.name, entity_id)
     if snapshot is None:
         raise EntityNotFound(f"{definition.name}:{entity_id}")
-    return snapshot
+    return as_shown(definition, snapshot)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,13 +162,23 @@ def operate(runtime: Runtime, definition: Definition, entity_id: str, asked: Ask
 
     def read() -> Snapshot:
         snapshot = load(runtime, definition, entity_id)
-        if isinstance(asked, Rewound) and runtime.store.entities.last_source(snapshot.row, asked.state) is None:
-            why = f"it has not been in {asked.state!r}; 'force' enters any state"
-            raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, why=why)
+        if isinstance(asked, Rewound):
+            check_rewind(runtime, definition, snapshot, asked)
         return snapshot
 
     commit, after = apply(runtime, definition, read, asked)  # type: ignore[arg-type]
     return after, commit.entries[0]
+
+
+def check_rewind(runtime: Runtime, definition: Definition, snapshot: Snapshot, asked: Rewound) -> None:
+    """Raises UnknownState, and TransitionNotAllowed for a state that the entity has not been in. One query."""
+    known = definition_of(definition, snapshot).states
+    if asked.state not in known:
+        raise unknown_state(definition, asked.state)
+    names = names_of(definition, asked.state)
+    if all(runtime.store.entities.last_source(snapshot.row, name) is None for name in names):
+        why = f"it has not been in {asked.state!r}; 'force' enters any state"
+        raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, why=why)
 
 
 def resume(

@@ -38,7 +38,9 @@ class Runtime:
 
     def next_due(self) -> int | None:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
-        return self.store.work.next_due_at(self.now())
+        now = self.now()
+        moments = (self.store.work.next_due_at(now), self.store.events.next_due_at(now))
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def idle(self, seconds: float) -> None:
         """Let others go on, between two looks at something that they are to bring about."""

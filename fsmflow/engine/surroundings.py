@@ -8,6 +8,7 @@ from typing import Any, overload
 from fsmflow import codec
 from fsmflow.decision.around import NOTHING, Around, Branch
 from fsmflow.decision.events import Admitted, Crashed, Failed, Happening, MoreWanted, Postponed, Returned, Saved, Spread
+from fsmflow.decision.living import retraced
 from fsmflow.decision.records import Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.errors import UnknownState
@@ -25,7 +26,7 @@ def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
     """
     if snapshot.branch_of is None:
         return definition
-    found = definition.branches.get(snapshot.branch_of)
+    found = definition.branches.get(definition.wide.renamed.get(snapshot.branch_of, snapshot.branch_of))
     if found is None:
         raise UnknownState(definition.name, snapshot.branch_of, definition.states, address=snapshot.address)
     return found
@@ -40,7 +41,7 @@ def around_of(store: Store, definition: Definition, snapshot: Snapshot, happenin
         return NOTHING
     return Around(
         kept=kept,
-        trail=trail,
+        trail=retraced(definition, trail),
         branches=lambda of: BranchList(store, of.row, of.step),
         record=lambda of: store.records.row_of(field, of) if field is not None else None,
     )

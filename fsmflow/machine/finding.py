@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from enum import Enum
 from itertools import islice
 from typing import Any, Self
 from uuid import UUID
 
+from fsmflow import clock
 from fsmflow.decision.asking import as_actor, checked_id
 from fsmflow.decision.events import Triggered
 from fsmflow.decision.records import Actor, checked_text
 from fsmflow.definition.names import PHASES
+from fsmflow.definition.retry import is_duration
+from fsmflow.definition.states import State
 from fsmflow.engine import engine
 from fsmflow.engine.engine import Birth
 from fsmflow.engine.runtime import current
+from fsmflow.engine.selecting import Selection, select
 from fsmflow.engine.starting import start_page
-from fsmflow.errors import DataError, EntityExists, UnknownState, did_you_mean
+from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
 from fsmflow.machine.base import Base, as_dict, state_name
-from fsmflow.store.listing import Filter
 
 
 class Finding(Base):
@@ -110,21 +115,42 @@ class Finding(Base):
 
     @classmethod
     def find(
-        cls, *, state: str | Collection[str] | None = None, phase: str | None = None, limit: int | None = None
+        cls,
+        *,
+        state: str | Collection[str] | None = None,
+        phase: str | None = None,
+        error: str | None = None,
+        older: float | timedelta | None = None,
+        data: Mapping[str, Any] | None = None,
+        branches: bool = False,
+        newest: bool = False,
+        limit: int | None = None,
     ) -> Iterator[Self]:
-        """The entities of this machine in a state (or states) or phase, the oldest first, read in pages.
+        """The entities of this machine that all of this is true of, the oldest first, read in pages.
 
-        Raises UnknownState for a state that the machine does not have.
+        ``state``: a state or several, or globs of them. ``error``: a glob for the type, or for ``type: message``, of
+        their failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values that fields have
+        to have; ``"customer.city"`` is a field of a field. ``branches``: branches and children of this machine's name
+        too. ``newest``: the newest first. Raises UnknownState for a state that the machine does not have, DataError.
         """
         definition = cls._compiled()
-        states = None if state is None else [state] if isinstance(state, str) else list(state)
-        for name in states or ():
-            if name not in definition.states:
-                raise UnknownState(definition.name, name, definition.states)
+        states = None if state is None else [state] if isinstance(state, str | Enum | State) else state
         if phase is not None and phase not in PHASES:
             raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
-        wanted = Filter(machine=definition.name, states=states, phase=phase)
-        found = current().store.listing.find(wanted, limit=limit)
+        if older is not None and not is_duration(older):
+            raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
+        if error is not None and not isinstance(error, str):
+            raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
+        selection = Selection(
+            machine=definition.name,
+            states=None if states is None else tuple(map(state_name, states)),
+            phase=phase,
+            error=error,
+            older_ms=None if older is None else clock.to_ms(older),
+            data=as_dict(data),
+            branches=branches,
+        )
+        found = select(current(), selection, limit=limit, newest=newest, definition=definition)
         return (cls._handle(snapshot) for snapshot in found)
 
     @classmethod

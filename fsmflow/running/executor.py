@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fsmflow import clock, log
-from fsmflow.decision.events import Paused, Settling, Triggered
+from fsmflow.decision.events import Paused, Returned, Settling, Triggered, Unacceptable
 from fsmflow.decision.living import brought_up
 from fsmflow.decision.records import Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
@@ -19,7 +19,14 @@ from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.engine.surroundings import definition_of
-from fsmflow.errors import DatabaseUnavailable, EntityNotFound, TransitionConflict, UnknownMachine, UnknownState
+from fsmflow.errors import (
+    DatabaseUnavailable,
+    DataError,
+    EntityNotFound,
+    TransitionConflict,
+    UnknownMachine,
+    UnknownState,
+)
 from fsmflow.running.jobs import run_job
 from fsmflow.running.jobview import LEASE_MS, JobView
 from fsmflow.running.limits import TimeLimit
@@ -130,7 +137,7 @@ class Executor:
             limit.shield,
             deadline,
             parent=step.parent,
-            undoing=undoing_of(self._runtime, spec, snapshot),
+            undoing=undoing_of(self._runtime, step),
         )
 
         def run() -> Settling:
@@ -173,6 +180,10 @@ class Executor:
             try:
                 engine.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
                 return
+            except DataError as error:
+                if not isinstance(ended, Returned):
+                    raise
+                ended = Unacceptable(claim=claim, duration_ms=ended.duration_ms, returned=ended, error=error)
             except (StaleClaim, EntityNotFound):
                 log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
                 return

@@ -16,7 +16,7 @@ from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import item_of
-from fsmflow.errors import DatabaseUnavailable, EntityNotFound, TransitionConflict, TransitionNotAllowed
+from fsmflow.errors import DatabaseUnavailable, DataError, EntityNotFound, TransitionConflict, TransitionNotAllowed
 from fsmflow.running.spreading import Spreader
 
 
@@ -45,9 +45,10 @@ def spread_of(
     return spread
 
 
-def undoing_of(runtime: Runtime, spec: StateSpec, snapshot: Snapshot) -> Undoing | None:
+def undoing_of(runtime: Runtime, step: Step) -> Undoing | None:
     """What an undo job undoes: the latest step that has not been undone, or one branch of it."""
-    if spec.undoes is None or spec.fan is not None:
+    spec, snapshot = step.root.states.get(step.snapshot.branch_of or step.snapshot.state), step.snapshot
+    if spec is None or spec.undoes is None:
         return None
     if snapshot.branch_of is not None:
         found: dict[str, Any] = item_of(snapshot) or {}
@@ -106,8 +107,8 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
     except (StaleClaim, EntityNotFound):
         log.result_discarded(step.snapshot.address, step.snapshot.state, step.claim.attempt, "came to its end")
         raise _RolledBack(None) from None
-    except (DatabaseUnavailable, TransitionConflict) as error:
-        facts = Facts(kind=type(error), message=str(error))
+    except (DatabaseUnavailable, TransitionConflict, DataError) as error:
+        facts = Facts(kind=type(error), message=str(error), permanent=isinstance(error, DataError))
         raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts)) from error
     failure = after.failure
     if after.epoch != step.snapshot.epoch and failure is not None and step.definition.states[after.state].is_failed:

@@ -45,6 +45,11 @@ class Events:
         """What is to be delivered or passed down by now, the longest waiting first."""
         return [posted_of(values) for values in self._link.query(self._sql.due_events, (now, limit))]
 
+    def next_due_at(self, now: int) -> int | None:
+        """The first moment after ``now`` at which something is to be delivered."""
+        ((moment,),) = self._link.query(self._sql.next_event, (now,))
+        return None if moment is None else int(moment)
+
     def get(self, id_: int) -> Posted | None:
         """One row, if it is still there."""
         rows = self._link.query(self._sql.event, (id_,))

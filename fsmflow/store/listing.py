@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from fsmflow.decision.records import Snapshot
 from fsmflow.store.link import Link
@@ -11,17 +12,28 @@ from fsmflow.store.statements import Statements, snapshot_of
 from fsmflow.store.tables import ENTITY
 
 PAGE = 500
+#: Above every row number.
+_BEYOND = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filter:
-    """Which entities are meant; None means all."""
+    """Which entities are meant; None means all.
+
+    ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
+    ``entered_by``: in their state since this moment at the latest. ``branches``: branches and children too, or
+    (``only_branches``) these alone.
+    """
 
     machine: str | None = None
     states: Sequence[str] | None = None
     phase: str | None = None
     entity_id: str | None = None
     failed: bool = False
+    failing: bool = False
+    entered_by: int | None = None
+    branches: bool = False
+    only_branches: bool = False
 
 
 class Listing:
@@ -31,14 +43,18 @@ class Listing:
         self._link = link
         self._sql = statements
 
-    def find(self, wanted: Filter, *, limit: int | None = None) -> Iterator[Snapshot]:
-        """The entities that match, the oldest first, read in pages."""
-        last, left = 0, limit
+    def find(self, wanted: Filter, *, limit: int | None = None, newest: bool = False) -> Iterator[Snapshot]:
+        """The entities that match, the oldest first (or the newest), read in pages.
+
+        Whoever changes what it gives meanwhile meets each entity once.
+        """
+        last, left = _BEYOND if newest else 0, limit
         where, params = self._where(wanted)
         mark = self._link.mark
+        order = f"e.id < {mark} ORDER BY e.id DESC" if newest else f"e.id > {mark} ORDER BY e.id"
+        sql = f"{self._sql.joined} WHERE {where} AND {order} LIMIT {mark}"
         while left is None or left > 0:
             page = PAGE if left is None else min(PAGE, left)
-            sql = f"{self._sql.joined} WHERE {where} AND e.id > {mark} ORDER BY e.id LIMIT {mark}"
             rows = self._link.query(sql, (*params, last, page))
             for row in rows:
                 snapshot = snapshot_of(row)
@@ -48,16 +64,27 @@ class Listing:
             if len(rows) < page:
                 return
 
-    def counts(self, machine: str | None = None) -> dict[tuple[str, str], int]:
+    def count(self, wanted: Filter) -> int:
+        """How many entities match. Reads as many rows of an index."""
+        where, params = self._where(wanted)
+        ((found,),) = self._link.query(f"SELECT COUNT(*) FROM {ENTITY} e WHERE {where}", params)
+        return int(found)
+
+    def counts(self, machine: str | None = None, *, branches: bool = False) -> dict[tuple[str, str], int]:
         """How many entities stand in each (machine, state)."""
-        where, params = self._where(Filter(machine=machine))
+        where, params = self._where(Filter(machine=machine, branches=branches))
         sql = f"SELECT e.machine, e.state, COUNT(*) FROM {ENTITY} e WHERE {where} GROUP BY e.machine, e.state"
         rows = self._link.query(sql, params)
         return {(found, state): int(count) for found, state, count in sorted(rows)}
 
-    def _where(self, wanted: Filter) -> tuple[str, list[str]]:
+    def _where(self, wanted: Filter) -> tuple[str, list[Any]]:
         mark = self._link.mark
-        terms, params = ["e.parent IS NULL"], []
+        terms: list[str] = []
+        params: list[Any] = []
+        if wanted.only_branches:
+            terms.append("e.parent IS NOT NULL")
+        elif not wanted.branches:
+            terms.append("e.parent IS NULL")
         for column, value in (("machine", wanted.machine), ("phase", wanted.phase), ("entity_id", wanted.entity_id)):
             if value is not None:
                 terms.append(f"e.{column} = {mark}")
@@ -65,6 +92,11 @@ class Listing:
         if wanted.states is not None:
             terms.append(f"e.state IN ({', '.join([mark] * len(wanted.states)) or 'NULL'})")
             params += wanted.states
+        if wanted.entered_by is not None:
+            terms.append(f"e.entered_at <= {mark}")
+            params.append(wanted.entered_by)
         if wanted.failed:
             terms.append("e.fingerprint IS NOT NULL")
-        return " AND ".join(terms), params
+        if wanted.failing:
+            terms.append("e.failure IS NOT NULL")
+        return " AND ".join(terms) or "1 = 1", params

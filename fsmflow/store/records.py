@@ -62,7 +62,8 @@ def _key(model: Any, snapshot: Snapshot) -> Any:
     if isinstance(field, (peewee.CompositeKey, bool)) or field is None:
         raise ConfigurationError(f"{model.__name__} has no single primary key, by which an entity's row is found")
     try:
-        return field.db_value(snapshot.entity_id)
+        # An IntegerField leaves what is no number to the database, each of which then says something else.
+        return int(snapshot.entity_id) if isinstance(field, peewee.IntegerField) else field.db_value(snapshot.entity_id)
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{snapshot.address}: {model.__name__}.{field.name} cannot be {snapshot.entity_id!r} ({error}); the "

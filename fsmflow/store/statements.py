@@ -141,6 +141,7 @@ class Statements:
         self.due_events = self._sql(
             f"SELECT {columns} FROM {EVENT} v WHERE v.due_at <= ? ORDER BY v.due_at, v.id LIMIT ?"
         )
+        self.next_event = self._sql(f"SELECT MIN(due_at) FROM {EVENT} WHERE due_at > ?")
         self.postpone_event = self._sql(f"UPDATE {EVENT} SET due_at = ? WHERE id = ? AND due_at = ?")
 
     def _for_branches(self) -> None:

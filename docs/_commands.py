@@ -1,0 +1,51 @@
+"""Writes the reference of the command line from the commands themselves: in the place of ``{{ commands }}``."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+import click
+
+from fsmflow.cli.main import cli
+
+PLACE = "{{ commands }}"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Called by mkdocs for each page."""
+    return markdown.replace(PLACE, commands()) if PLACE in markdown else markdown
+
+
+def commands() -> str:
+    """All commands, in the order in which ``fsmflow --help`` lists them."""
+    context = click.Context(cli, info_name="fsmflow")
+    names = cli.list_commands(context)
+    return "\n\n".join(_command(name, cli.commands[name], context) for name in names)
+
+
+def _command(name: str, command: click.Command, parent: click.Context) -> str:
+    context = click.Context(command, info_name=name, parent=parent)
+    usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
+    parts = [f"## {name}", f"```text\n{usage}\n```", _prose(command.help or "")]
+    options = [record for parameter in command.params if (record := parameter.get_help_record(context))]
+    if options:
+        rows = "\n".join(f"| `{names.replace('|', chr(92) + '|')}` | {_cell(told)} |" for names, told in options)
+        parts.append(f"| option | meaning |\n|---|---|\n{rows}")
+    return "\n\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    """The help text; what click keeps as it is written (after a ``\\b``) becomes a block."""
+    parts = []
+    for part in re.split(r"\n\s*\n", inspect.cleandoc(text)):
+        if part.startswith("\b"):
+            parts.append(f"```text\n{inspect.cleandoc(part[1:].strip(chr(10)))}\n```")
+        else:
+            parts.append(part.replace("*", r"\*"))
+    return "\n\n".join(parts)
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", r"\|").replace("[", r"\[")
