@@ -8,10 +8,11 @@ states, drops the guards of internal transitions and gives every state a class o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
-from fsmflow.definition.model import Definition, StateSpec, TransitionSpec
-from fsmflow.definition.names import CANCEL, CANCELLED
+from fsmflow.definition.model import Definition, Fan, StateSpec, TransitionSpec
+from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDO, UNDONE
 
 #: What Mermaid's lexer takes for a keyword where an id stands.
 _KEYWORDS = {"accdescr", "acctitle", "class", "classdef", "click", "default", "direction", "href", "note", "scale"}
@@ -23,23 +24,35 @@ _DIRECTION = re.compile("(direction) ", re.IGNORECASE)
 _PLAIN = frozenset(" ._,()[]|")
 _CURRENT = "classDef current fill:#ffd54f,stroke:#e65100,stroke-width:3px,color:#000"
 _FAILED = "classDef failed stroke:#c62828,stroke-dasharray:5 5"
+_UNDOING = "classDef undoing stroke:#6a1b9a"
 
 
 def mermaid(definition: Definition, *, current: str | None = None, everything: bool = False) -> str:
-    """The diagram's text. ``current`` is highlighted; ``everything`` adds the generated ``cancel`` transitions."""
-    drawn = [spec for spec in definition.transitions if everything or not _is_generated_cancel(spec)]
+    """The diagram's text. ``current`` is highlighted. ``everything`` adds the generated ``cancel`` transitions, and the
+    generated ``undo`` of states other than ``failed_from_X``.
+
+    Which step is undone next is decided as the entity goes: all ways between the states that undo lead through one
+    choice, instead of from each of them to each other.
+    """
+    drawn = [spec for spec in definition.transitions if everything or not _is_left_out(definition, spec)]
     states = _states(definition, drawn, current)
     ids = _ids(states)
-    lines = ["stateDiagram-v2"]
-    lines += [f'state "{name}" as {id_}' for name, id_ in ids.items() if name != id_]
-    lines += [f"[*] --> {ids[definition.initial]}", *_edges(drawn, ids)]
+    choice = _choice(ids)
+    ways = list(_ways(definition, drawn, ids, choice))
+    lines = ["stateDiagram-v2", *_declarations(states, ids)]
+    if any(dest == choice for _, dest, _ in ways):
+        lines.append(f"state {choice} <<choice>>")
+        ways += [(choice, ids[spec.name], _escaped(f"next is {spec.undoes}")) for spec in states if spec.undoes]
+    lines += [f"[*] --> {ids[definition.initial]}", *_edges(ways)]
     lines += [f"{ids[spec.name]} --> [*]" for spec in states if spec.is_final]
-    lines += _classes([ids[spec.name] for spec in states if spec.is_failed], ids.get(current or ""))
+    lines += _classes(states, ids, current)
     return "\n    ".join(lines) + "\n"
 
 
-def _is_generated_cancel(spec: TransitionSpec) -> bool:
-    return spec.generated and spec.trigger == CANCEL
+def _is_left_out(definition: Definition, spec: TransitionSpec) -> bool:
+    if not spec.generated:
+        return False
+    return spec.trigger == CANCEL or (spec.trigger == UNDO and not definition.states[spec.source].is_failed)
 
 
 def _states(definition: Definition, drawn: list[TransitionSpec], current: str | None) -> list[StateSpec]:
@@ -59,13 +72,78 @@ def _ids(states: list[StateSpec]) -> dict[str, str]:
     return ids
 
 
-def _edges(drawn: list[TransitionSpec], ids: dict[str, str]) -> Iterator[str]:
+def _choice(ids: dict[str, str]) -> str:
+    """The id of the choice between the steps that can be undone."""
+    choice = "next_to_undo"
+    while choice in ids or choice in ids.values():
+        choice += "_"
+    return choice
+
+
+def _declarations(states: list[StateSpec], ids: dict[str, str]) -> Iterator[str]:
+    for spec in states:
+        marks = "" if spec.generated else ", ".join(_marks(spec))
+        if marks or spec.name != ids[spec.name]:
+            name = f"{spec.name} ({_escaped(marks)})" if marks else spec.name
+            yield f'state "{name}" as {ids[spec.name]}'
+
+
+def _marks(spec: StateSpec) -> Iterator[str]:
+    """What a state does that its ways do not show."""
+    if spec.fan is not None:
+        yield from _fan_marks(spec.fan)
+    if spec.waits:
+        yield "asks and waits"
+    if spec.transactional:
+        yield "transactional"
+    if spec.at_most_once:
+        yield "at most once"
+    if spec.defer:
+        yield f"defers {' and '.join(sorted(spec.defer))}"
+    if spec.ignore:
+        yield f"ignores {' and '.join(sorted(spec.ignore))}"
+
+
+def _fan_marks(fan: Fan) -> Iterator[str]:
+    if fan.jobs:
+        yield f"jobs {' and '.join(name for name, _ in fan.jobs)}"
+    if fan.machine is not None:
+        yield f"machine {fan.machine}"
+    if fan.each is not None:
+        yield f"for each of {fan.each if isinstance(fan.each, str) else getattr(fan.each, '__name__', 'a method')}"
+    if fan.limit is not None:
+        yield f"{fan.limit} at once"
+    if fan.stops:
+        yield "stops at a failure"
+
+
+def _ways(
+    definition: Definition, drawn: list[TransitionSpec], ids: dict[str, str], choice: str
+) -> Iterator[tuple[str, str, str]]:
+    """(source, dest, label), in order. What leads to the step that is undone next leads to the choice."""
+    steps = [name for name, spec in definition.states.items() if spec.undoes]
+    ends = Counter((spec.dest, _label(spec)) for spec in drawn if _ends_undoing(definition, spec))
+    for spec in drawn:
+        source, dest, label = ids[spec.source], ids[spec.dest or spec.source], _label(spec)
+        if spec.generated and spec.dest in steps and spec.trigger != RETRY:
+            yield source, choice, _escaped(spec.trigger)
+        elif _ends_undoing(definition, spec) and ends[spec.dest, label] == len(steps):
+            yield choice, dest, label
+        else:
+            yield source, dest, label
+
+
+def _ends_undoing(definition: Definition, spec: TransitionSpec) -> bool:
+    return spec.trigger == UNDONE and spec.dest is not None and definition.states[spec.source].undoes is not None
+
+
+def _edges(ways: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     """One arrow for each pair of states: several beside each other would hide each other's labels."""
     labels: dict[tuple[str, str], list[str]] = {}
-    for spec in drawn:
-        labels.setdefault((spec.source, spec.dest or spec.source), []).append(_label(spec))
+    for source, dest, label in ways:
+        labels.setdefault((source, dest), []).append(label)
     for (source, dest), found in labels.items():
-        yield f"{ids[source]} --> {ids[dest]}: {' | '.join(dict.fromkeys(found))}"
+        yield f"{source} --> {dest}: {' | '.join(dict.fromkeys(found))}"
 
 
 def _label(spec: TransitionSpec) -> str:
@@ -88,10 +166,15 @@ def _escaped(text: str) -> str:
     return _DIRECTION.sub(r"\1#32;", text)
 
 
-def _classes(failed: list[str], current: str | None) -> Iterator[str]:
+def _classes(states: list[StateSpec], ids: dict[str, str], current: str | None) -> Iterator[str]:
+    failed = [ids[spec.name] for spec in states if spec.is_failed]
+    undoing = [ids[spec.name] for spec in states if spec.undoes]
     if failed:
         yield _FAILED
         yield f"class {','.join(failed)} failed"
-    if current is not None:
+    if undoing:
+        yield _UNDOING
+        yield f"class {','.join(undoing)} undoing"
+    if current in ids:
         yield _CURRENT
-        yield f"class {current} current"
+        yield f"class {ids[current]} current"

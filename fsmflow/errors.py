@@ -66,8 +66,8 @@ class EntityExists(FsmflowError):
         self.address = address
         self.state = state
         super().__init__(
-            f"{address} exists already, in {state!r}; get() returns it, "
-            f"and start(..., if_exists='return') takes it as it is"
+            f"{address} exists already, in {state!r}; "
+            f"if_exists='return' (on the command line: --if-exists return) takes it as it is"
         )
 
 
@@ -132,8 +132,8 @@ class UpgradeError(DataError):
     def __init__(self, address: str, stored: int, wanted: int, why: str) -> None:
         self.address = address
         super().__init__(
-            f"{address}: upgrade(self, data, from_version={stored}) to version {wanted} failed with {why}. Its data was "
-            f"left at version {stored}; mend upgrade, and try again"
+            f"{address}: upgrade(self, data, from_version={stored}) to version {wanted} failed with {why}. Its data is "
+            f"as it was; mend upgrade, and try again"
         )
 
 

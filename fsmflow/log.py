@@ -58,6 +58,10 @@ def claim_released(address: str, why: str) -> None:
     logger.warning("claim.released: %s: %s; it is offered again later and no attempt is counted", address, why)
 
 
+def claim_abandoned(address: str, why: str) -> None:
+    logger.error("claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends", address, why)
+
+
 def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
     logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, _one_line(error))
 
@@ -93,6 +97,19 @@ def connection_dropped(error: str) -> None:
 
 def sweep_failed(what: str, error: BaseException) -> None:
     logger.error("maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, error)
+
+
+def schedule_failed(machine: str, error: BaseException) -> None:
+    logger.error("schedule.failed: %s: %s: %s; it is tried again", machine, type(error).__name__, _one_line(str(error)))
+
+
+def schedule_late(machine: str, tick: str, *, skipped: bool) -> None:
+    logger.warning(
+        "schedule.late: %s: nobody ran at %s; %s",
+        machine,
+        tick,
+        "that tick is skipped" if skipped else "the entity of that tick is started now, and none for ticks before it",
+    )
 
 
 def hook_failed(address: str, name: str, error: BaseException) -> None:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 
 from fsmflow import clock
 from fsmflow.decision.asking import checked_id
+from fsmflow.decision.living import as_shown
 from fsmflow.decision.records import Failure, Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selecting import check_machine, error_text
-from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine
+from fsmflow.engine.surroundings import definition_of
+from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
 
@@ -45,7 +47,8 @@ def resolve(runtime: Runtime, text: str) -> Snapshot:
         addresses = ", ".join(snapshot.address for snapshot in there)
         raise FsmflowError(f"the id {text!r} is that of {len(there)} entities: {addresses}; write the address")
     if there:
-        return there[0]
+        definition = known.get(there[0].machine)
+        return there[0] if definition is None else as_shown(definition, there[0])
     raise UnknownMachine(machine, known) if colon else EntityNotFound(text)
 
 
@@ -58,6 +61,15 @@ def _with_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:
 def _with_known_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:
     loaded = (runtime.store.entities.load(machine, entity_id) for machine in runtime.machines.all())
     return [snapshot for snapshot in loaded if snapshot is not None]
+
+
+def definition_for(runtime: Runtime, snapshot: Snapshot) -> Definition | None:
+    """The definition that an entity goes by; None where the code knows no such machine, or no such branches."""
+    definition = runtime.machines.all().get(snapshot.machine)
+    try:
+        return None if definition is None else definition_of(definition, snapshot)
+    except UnknownState:
+        return None
 
 
 @dataclass(kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
@@ -508,6 +509,30 @@ def test_resume_of_a_selection_retries_what_has_failed(busy: Shop) -> None:
     assert list(busy.states().values()).count("charging") == 3
 
 
+def test_a_bar_is_drawn_where_standard_error_is_a_terminal_and_the_result_stays_clean(busy: Shop) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, *CLI, "retry", "--machine", "order", "--dry-run"]
+    ended = subprocess.run(
+        command, cwd=busy.folder, env=busy.environment, stdout=subprocess.PIPE, stderr=theirs, text=True, timeout=60
+    )
+    os.close(theirs)
+    drawn = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 3)
+    assert "\x1b" not in ended.stdout
+    assert "3/3" in drawn
+    assert "dry run: 3 would be retried" in drawn
+
+
+def test_many_are_started_from_a_pipe_and_json_lines(shop: Shop) -> None:
+    lines = '{"id": "a", "amount": 1}\n{"id": "b"}\n'
+    assert shop.ok("start", "order", "--from", "-", text=lines) == "2 started\n"
+    assert (
+        shop.ok("start", "order", "--from", "-", "--if-exists", "return", text=lines) == "0 started, 2 there already\n"
+    )
+    assert shop.states() == {"order:a": "pending", "order:b": "pending"}
+
+
 def test_cancel_ends_what_has_not_finished(busy: Shop) -> None:
     busy.ok("cancel", "--machine", "order", "--phase", "failed", "--reason", "given up")
     assert list(busy.states().values()).count("cancelled") == 3
@@ -674,7 +699,7 @@ def test_arguments_that_are_no_utf_8_are_refused(shop: Shop) -> None:
 def test_version_help_and_unknown_commands() -> None:
     shop = Shop(ROOT)
     assert shop.ok("--version").startswith("fsmflow, version ")
-    assert "No such command 'skip'" in shop.misused("skip", "order:1")
+    assert "No such command 'jump'" in shop.misused("jump", "order:1")
     assert "Exit status: 0 done, 1 refused or failed, 2 wrong usage." in shop.ok("--help")
 
 

@@ -6,8 +6,9 @@ the page.
 - ``python`` with a ``title`` is saved as a file of that name. Any other ``python`` is executed; what opens no sandbox
   of its own runs in one with the example machines of this checkout.
 - ``console``: what follows ``$`` is typed into a shell; it must exit with 0. What ends in ``&`` is left running until
-  the page ends. The lines after a command are what it prints.
-- ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything.
+  the page ends, or until it is typed again: the first one is stopped then. Lines after a command are what it prints.
+- ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything, and any
+  moment for any other.
 
 Nothing else is run: text of other kinds, and the code of other systems, are in other languages.
 """
@@ -20,11 +21,12 @@ import io
 import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +44,8 @@ FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>[\w-]*)(?: +title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
+#: 2030-01-01 09:00:00, and how long something took.
+MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b|\b\d+\.\d\d ?s\b")
 LIMIT_S = 60.0
 
 
@@ -61,7 +65,8 @@ def blocks_of(text: str, page: str) -> list[Block]:
     """The blocks of a page, each with what is shown right after it."""
     found = list(FENCE.finditer(text))
     blocks = []
-    for fence, after in zip(found, [*found[1:], None], strict=True):
+    for fence, after in pairwise([*found, None]):
+        assert fence is not None
         is_shown = (
             after is not None
             and fence["language"] in ("python", "console")
@@ -96,7 +101,7 @@ class Reader:
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         ours = {"FSMFLOW_HOME": str(folder / ".fsmflow"), "PYTHONPATH": str(ROOT), "PATH": path}
         self._environment = {**os.environ, **ours, "COLUMNS": "110", "NO_COLOR": "1"}
-        self._running: list[subprocess.Popen[bytes]] = []
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._loaded = set(sys.modules)
         sys.path.insert(0, str(folder))
 
@@ -116,14 +121,18 @@ class Reader:
         for name in set(sys.modules) - self._loaded:
             if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{self._folder}{os.sep}"):
                 del sys.modules[name]
-        for process in self._running:
-            process.send_signal(signal.SIGTERM)
-        for process in self._running:
-            try:
-                assert process.wait(LIMIT_S) == 0
-            finally:
-                process.kill()
-                process.wait()
+        for command in list(self._running):
+            self._stop(command)
+
+    def _stop(self, command: str) -> None:
+        """As Ctrl-C does. Exit status 0."""
+        process = self._running.pop(command)
+        process.terminate()
+        try:
+            assert process.wait(LIMIT_S) == 0
+        finally:
+            process.kill()
+            process.wait()
 
     def _save(self, name: str, text: str) -> None:
         path = self._folder / name
@@ -158,17 +167,17 @@ class Reader:
                 self._same(printed, expected, block)
 
     def _leave_running(self, command: str) -> None:
+        if command in self._running:
+            self._stop(command)
         with (self._folder / "left-running.log").open("ab") as log:
-            self._running.append(
-                subprocess.Popen(
-                    shlex.split(command),
-                    cwd=self._folder,
-                    env=self._environment,
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,
-                )
+            self._running[command] = subprocess.Popen(
+                shlex.split(command),
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def _run(self, command: str, block: Block) -> str:
@@ -188,10 +197,15 @@ class Reader:
 
     @staticmethod
     def _same(printed: str, shown: str, block: Block) -> None:
-        """Printed is what is shown, but for ``...`` and blanks at the ends of lines."""
-        got, wanted = ("".join(f"{line.rstrip()}\n" for line in text.rstrip().split("\n")) for text in (printed, shown))
+        """Printed is what is shown, but for ``...``, moments, and blanks at the ends of lines."""
+        got, wanted = (plain(text) for text in (printed, shown))
         is_same = doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS)
         assert is_same, f"{block.page}:{block.line}: the page shows\n{wanted}\nand this was printed\n{got}"
+
+
+def plain(text: str) -> str:
+    """What is compared of a text."""
+    return "".join(f"{MOMENT.sub('(a moment)', line).rstrip()}\n" for line in text.rstrip().split("\n"))
 
 
 @pytest.fixture(scope="session")
@@ -280,13 +294,22 @@ class TestReading:
     def test_a_traceback_points_into_the_page(self, reader: Reader) -> None:
         with pytest.raises(ZeroDivisionError) as caught:
             reader.read(blocks_of("# Title\n\n```python\nx = 1\n1 / 0\n```\n", "page.md"))
-        assert (caught.traceback[-1].path, caught.traceback[-1].lineno) == (Path("page.md"), 4) or (
-            caught.tb.tb_next is not None
-        )
+        last = traceback.extract_tb(caught.value.__traceback__)[-1]
+        assert (last.filename, last.lineno) == ("page.md", 5)
 
     def test_what_is_left_running_ends_with_the_page(self, tmp_path: Path, programs: Path) -> None:
+        reader = Reader(tmp_path, programs)
+        page = """```console
+$ bash -c 'trap "echo stopped >> told; exit" TERM; echo begun >> told; while true; do sleep 0.1; done' &
+$ until test -f told; do sleep 0.1; done
+```
+"""
+        reader.read(blocks_of(page * 2, "page"))
+        reader.leave()
+        assert (tmp_path / "told").read_text(encoding="utf-8").split() == ["begun", "stopped"] * 2
+
+    def test_what_is_left_running_and_fails(self, tmp_path: Path, programs: Path) -> None:
         reader = Reader(tmp_path, programs)
         reader.read(blocks_of("```console\n$ sleep 100 &\n```\n", "page"))
         with pytest.raises(AssertionError):
             reader.leave()  # by SIGTERM, not with status 0
-        assert reader._running[0].returncode == -signal.SIGTERM

@@ -51,10 +51,49 @@ ID = r"(\[\*\]|[a-z][a-z0-9_]*)"
 LABEL = r"([^:;\n#]|#\w+;)+"
 STATEMENTS = (
     rf"{ID} --> {ID}(: {LABEL})?",
-    r'state "[a-z][a-z0-9_]*" as [a-z][a-z0-9_]*',
+    r'state "[a-z][a-z0-9_]*( \(([^:;\n#"]|#\w+;)+\))?" as [a-z][a-z0-9_]*',
+    r"state [a-z][a-z0-9_]* <<choice>>",
     r"classDef [a-z]+ [^\n]+",
     r"class [a-z0-9_]+(,[a-z0-9_]+)* [a-z]+",
 )
+
+SAGA = """
+class Trip(Machine):
+    initial = "new"
+    on_failure = "undo"
+    on_cancel = "undo"
+    states = [
+        State("new", defer=["approve"], ignore=["ping"]),
+        State("car", job="book", undo="unbook", transactional=True, timeout=5),
+        State("hotel", job="book", undo="unbook", at_most_once=True),
+        State("flight", job="fly", each="seats", undo="unbook", limit=3, branch_failure="stop"),
+        State("checking", jobs=["book", "unbook"]),
+        State("asking", job="book", wait=True),
+        State("moving", machine="lamp", each=lambda trip: []),
+        State("next_to_undo", final=True),
+    ]
+    transitions = [
+        ["go", "new", "car"],
+        ["done", "car", "hotel"],
+        ["done", "hotel", "flight"],
+        ["done", "flight", "checking"],
+        ["done", "checking", "asking"],
+        ["approve", "asking", "moving"],
+        ["branch_done", "moving", "next_to_undo"],
+        ["branch_failed", "moving", "next_to_undo"],
+        ["done", "moving", "next_to_undo"],
+        ["ping", "asking", None],
+    ]
+
+    def book(self):
+        pass
+
+    def unbook(self):
+        pass
+
+    def fly(self, item):
+        pass
+"""
 
 
 @pytest.fixture
@@ -107,6 +146,63 @@ def test_guards_roles_and_internal_transitions_are_labelled(folder: Path) -> Non
     assert "pending --> note__: submit [has_amount and not is_blocked]" in statements
     assert "pending --> pending: rate (internal) | price" in statements
     assert "note_ --> shipped: approve (boss or manager)" in statements
+
+
+@pytest.fixture
+def trip(folder: Path) -> Path:
+    (folder / "machines.py").write_text(MACHINES + SAGA)
+    return folder
+
+
+def test_what_states_do_is_marked(trip: Path) -> None:
+    statements = drawn(trip, "trip")
+    marked = {
+        'state "new (defers approve, ignores ping)" as new',
+        'state "car (transactional)" as car',
+        'state "hotel (at most once)" as hotel',
+        'state "flight (for each of seats, 3 at once, stops at a failure)" as flight',
+        'state "checking (jobs book and unbook)" as checking',
+        'state "asking (asks and waits)" as asking',
+        'state "moving (machine lamp, for each of #60;lambda#62;)" as moving',
+    }
+    assert marked <= set(statements)
+    assert "moving --> next_to_undo: branch_done | branch_failed | done" in statements
+
+
+def test_all_ways_of_undo_lead_through_one_choice(trip: Path) -> None:
+    statements = drawn(trip, "trip")
+    assert "state next_to_undo_ <<choice>>" in statements
+    for step in ("car", "hotel", "flight"):
+        assert f"{step} --> next_to_undo_: fail" in statements
+        assert f"next_to_undo_ --> undoing_{step}: next is {step}" in statements
+        assert f"undoing_{step} --> next_to_undo_: done" in statements
+        assert f"undoing_{step} --> failed_from_undoing_{step}: fail" in statements
+        assert f"failed_from_undoing_{step} --> undoing_{step}: retry" in statements
+    assert "failed_from_car --> next_to_undo_: undo" in statements
+    assert "next_to_undo_ --> undone: undone" in statements
+    assert "class undoing_car,undoing_hotel,undoing_flight undoing" in statements
+    assert not [statement for statement in statements if statement.startswith("undoing_car --> undoing_")]
+    everything = drawn(trip, "trip", "--all")
+    assert "new --> next_to_undo_: cancel | undo" in everything
+    assert len(everything) < 90
+
+
+def test_what_follows_an_undo_is_drawn_where_it_belongs(trip: Path) -> None:
+    own = """[
+        ["undone", "undoing_car", "new"],"""
+    (trip / "machines.py").write_text(
+        (MACHINES + SAGA).replace('[\n        ["go", "new", "car"]', own + '["go", "new", "car"]')
+    )
+    statements = drawn(trip, "trip")
+    assert "undoing_car --> new: undone" in statements
+    assert "next_to_undo_ --> undone: undone" in statements
+    (trip / "machines.py").write_text(
+        (MACHINES + SAGA).replace(
+            '[\n        ["go", "new", "car"]', own.replace("undoing_car", "*") + '["go", "new", "car"]'
+        )
+    )
+    statements = drawn(trip, "trip")
+    assert "next_to_undo_ --> new: undone" in statements
 
 
 def test_names_that_mermaid_would_misread_are_escaped(folder: Path) -> None:

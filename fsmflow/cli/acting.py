@@ -1,8 +1,8 @@
-"""Commands that change entities: start, trigger, retry, resume, pause, cancel."""
+"""Commands that move entities on: trigger, retry, resume, pause, cancel."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -11,64 +11,26 @@ from fsmflow.cli.arguments import (
     Wanted,
     actor_options,
     as_field,
+    as_patch,
     data_option,
+    epoch_option,
     json_option,
     key_option,
     merged,
     reason_option,
     target_options,
+    target_options_beside_data,
 )
 from fsmflow.cli.bulk import Act, handle, perform
-from fsmflow.decision.decide import decide
-from fsmflow.decision.events import Paused, Resumed, Triggered
-from fsmflow.decision.records import Actor, Snapshot
-from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY
+from fsmflow.decision.events import Paused, Triggered
+from fsmflow.decision.records import QUEUED, Actor, Snapshot
+from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
+from fsmflow.engine.planning import plan, plan_resume
 from fsmflow.engine.runtime import current
-from fsmflow.machine import Machine
-from fsmflow.queries import resolve
+from fsmflow.queries import definition_for, resolve
 
 #: What Machine.trigger() takes itself, and an event's payload therefore cannot have.
 _TAKEN = frozenset({"actor", "reason", "key", "epoch"})
-
-
-@click.command()
-@click.argument("machine")
-@click.argument("entity_id", metavar="ID")
-@click.argument("fields", nargs=-1, type=as_field, metavar="[NAME=TEXT | NAME:=JSON]...")
-@data_option
-@click.option(
-    "--if-exists", type=click.Choice(["raise", "return"]), default="raise", help="Refuse it, or take it as it is."
-)
-@actor_options
-@key_option
-@json_option
-def start(
-    machine: str,
-    entity_id: str,
-    fields: tuple[tuple[str, Any], ...],
-    data: dict[str, Any] | None,
-    if_exists: str,
-    actor: Actor | None,
-    key: str | None,
-    as_json: bool,
-) -> int:
-    """Start an entity of MACHINE under this ID, in the initial state.
-
-    What follows is its data: name=text, or name:=json for numbers, true, lists and so on.
-
-    \b
-      fsmflow start order 1042 customer=ada amount:=1500
-      fsmflow start order 1043 --data @order.json
-    """
-    runtime = current()
-    kind = cast(type[Machine], runtime.machines.get(machine).owner)
-    started = kind.start(entity_id, merged(data, fields), if_exists=if_exists, actor=actor, key=key)
-    if as_json:
-        output.print_json(describing.entity(runtime, resolve(runtime, started.address)))
-    else:
-        click.echo(f"{started.address}  {started.state}")
-    return 0
 
 
 @click.command()
@@ -79,6 +41,7 @@ def start(
 @actor_options
 @reason_option
 @key_option
+@epoch_option
 @json_option
 def trigger(
     address: str,
@@ -88,6 +51,7 @@ def trigger(
     actor: Actor | None,
     reason: str | None,
     key: str | None,
+    epoch: int | None,
     as_json: bool,
 ) -> int:
     """Fire TRIGGER on the entity at ADDRESS.
@@ -104,7 +68,7 @@ def trigger(
     runtime = current()
     found = resolve(runtime, address)
     entity = handle(runtime.machines.get(found.machine), found)
-    entry = entity.trigger(name, actor=actor, reason=reason, key=key, **payload)
+    entry = entity.trigger(name, actor=actor, reason=reason, key=key, epoch=epoch, **payload)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch}
         output.print_json({"address": entity.address, **state, "entry": describing.entry(entry)})
@@ -116,43 +80,54 @@ def trigger(
 
 
 @click.command()
-@target_options
+@target_options_beside_data
 @click.option(
-    "--set", "fields", type=as_field, multiple=True, metavar="NAME=TEXT | NAME:=JSON", help="Merge into data."
+    "--set", "fields", type=as_field, multiple=True, metavar="NAME=TEXT | NAME:=JSON", help="Merge into data first."
 )
-@data_option
+@click.option(
+    "--data",
+    type=as_patch,
+    multiple=True,
+    metavar="NAME=TEXT | NAME:=JSON | @FILE | JSON",
+    help="The same, for entities that are named; single fields or a JSON object.",
+)
 @click.option("--new-key", is_flag=True, help="Give the step a new idempotency key: it counts as another step.")
 @actor_options
 @reason_option
 @key_option
+@epoch_option
 @json_option
 def retry(
     wanted: Wanted,
     fields: tuple[tuple[str, Any], ...],
-    data: dict[str, Any] | None,
+    data: tuple[dict[str, Any], ...],
     new_key: bool,
     actor: Actor | None,
     reason: str | None,
     key: str | None,
+    epoch: int | None,
     as_json: bool,
 ) -> int:
     """Retry failed entities from the step that failed, under the same id, with the code deployed now.
 
     Name them by address (or by id alone, where only one machine has it), or select them; of a selection those are
-    retried that have failed.
+    retried that have failed. Of a step that fans out only the branches run again that failed.
 
     \b
       fsmflow retry order:1042
       fsmflow retry order:1042 --set card=tok_2
-      fsmflow retry --machine order --error 'Timeout*' --older 10m --dry-run
+      fsmflow retry order:1042/packing/3
+      fsmflow retry --machine order --error 'Timeout*' --older 10m --where customer=7 --dry-run
     """
-    patch = merged(data, fields)
-    asked = Triggered(trigger=RETRY, actor=actor, reason=reason, key=key, patch=patch, new_key=new_key)
+    if data and not wanted.addresses:
+        raise click.UsageError("with a selection, say --where to select by data, or --set to change data")
+    patch = merged({name: value for given in data for name, value in given.items()}, fields)
+    asked = Triggered(trigger=RETRY, actor=actor, reason=reason, key=key, epoch=epoch, patch=patch, new_key=new_key)
     act = Act(
         name="retry",
         done="retried",
-        do=lambda entity: entity.retry(data=patch, new_key=new_key, actor=actor, reason=reason, key=key),
-        plan=lambda definition, snapshot, now: decide(definition, snapshot, asked, now).after,
+        do=lambda entity: entity.retry(data=patch, new_key=new_key, actor=actor, reason=reason, key=key, epoch=epoch),
+        plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
         fits=lambda snapshot: snapshot.phase == FAILED,
         phase=FAILED,
     )
@@ -165,26 +140,19 @@ def retry(
 @reason_option
 @json_option
 def resume(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool) -> int:
-    """Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again.
+    """Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again, and the jobs of
+    adopted entities started.
 
     \b
       fsmflow resume order:1042
       fsmflow resume --machine order --state charging
     """
 
-    def plan(definition: Definition, snapshot: Snapshot, now: int) -> Snapshot:
-        if snapshot.paused:
-            snapshot = decide(definition, snapshot, Resumed(actor=actor), now).after
-        spec = definition.states.get(snapshot.state)
-        if spec is None or spec.is_failed:
-            snapshot = decide(definition, snapshot, Triggered(trigger=RETRY, actor=actor), now).after
-        return snapshot
-
     act = Act(
         name="resume",
         done="resumed",
         do=lambda entity: entity.resume(actor=actor, reason=reason),
-        plan=plan,
+        plan=plan_resume,
         fits=_can_be_resumed,
     )
     return perform(act, wanted, as_json=as_json)
@@ -193,7 +161,19 @@ def resume(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: boo
 def _can_be_resumed(snapshot: Snapshot) -> bool:
     work = snapshot.work
     waits_for_worker = work is not None and work.owner is None and work.rung_at is not None
-    return snapshot.phase != FINISHED and (snapshot.paused or snapshot.phase == FAILED or waits_for_worker)
+    started = work is not None or not _was_adopted(snapshot)
+    return snapshot.phase != FINISHED and (
+        snapshot.paused or snapshot.phase == FAILED or waits_for_worker or not started
+    )
+
+
+def _was_adopted(snapshot: Snapshot) -> bool:
+    """Whether its state has a job that was never started."""
+    definition = definition_for(current(), snapshot)
+    spec = definition.states.get(snapshot.state) if definition is not None else None
+    if spec is None or not spec.is_working or snapshot.standing == QUEUED:
+        return False
+    return not (spec.waits and snapshot.phase == WAITING)
 
 
 @click.command()
@@ -212,8 +192,8 @@ def pause(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool
         name="pause",
         done="paused",
         do=lambda entity: entity.pause(actor=actor, reason=reason),
-        plan=lambda definition, snapshot, now: (
-            snapshot if snapshot.paused else decide(definition, snapshot, Paused(actor=actor), now).after
+        plan=lambda runtime, definition, snapshot: (
+            snapshot if snapshot.paused else plan(runtime, definition, snapshot, Paused(actor=actor, reason=reason))
         ),
         fits=lambda snapshot: not snapshot.paused and snapshot.phase != FINISHED,
     )
@@ -225,21 +205,24 @@ def pause(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool
 @actor_options
 @reason_option
 @key_option
+@epoch_option
 @json_option
-def cancel(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
+def cancel(
+    wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, epoch: int | None, as_json: bool
+) -> int:
     """Cancel entities. Each ends in 'cancelled', unless its machine says otherwise; the result of a running job is
-    discarded.
+    discarded, and what is left of its branches cancelled too.
 
     \b
       fsmflow cancel order:1042 --actor alice --reason "ordered twice"
       fsmflow cancel --machine order --phase failed --older 30d --dry-run
     """
-    asked = Triggered(trigger=CANCEL, actor=actor, reason=reason, key=key)
+    asked = Triggered(trigger=CANCEL, actor=actor, reason=reason, key=key, epoch=epoch)
     act = Act(
         name="cancel",
         done="cancelled",
-        do=lambda entity: entity.cancel(actor=actor, reason=reason, key=key),
-        plan=lambda definition, snapshot, now: decide(definition, snapshot, asked, now).after,
+        do=lambda entity: entity.cancel(actor=actor, reason=reason, key=key, epoch=epoch),
+        plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
         fits=lambda snapshot: snapshot.phase != FINISHED,
     )
     return perform(act, wanted, as_json=as_json)

@@ -7,7 +7,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -15,7 +15,7 @@ import click
 
 from fsmflow.decision.records import Actor
 from fsmflow.definition.names import PHASES
-from fsmflow.queries import Selection
+from fsmflow.engine.selecting import Selection
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
@@ -69,6 +69,11 @@ def as_object(text: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise click.BadParameter(f"{where} holds {str(found)[:60]!r}; it has to be a JSON object, as in '{{\"k\": 1}}'")
     return found
+
+
+def as_patch(text: str) -> dict[str, Any]:
+    """``k=text``, ``k:=json``, or what ``as_object`` takes: an object. Raises BadParameter."""
+    return as_object(text) if text.startswith(("{", "@")) else dict([as_field(text)])
 
 
 def as_milliseconds(text: str) -> int:
@@ -127,6 +132,16 @@ def key_option(command: Command) -> Command:
     )(command)
 
 
+def epoch_option(command: Command) -> Command:
+    """``--epoch``."""
+    return click.option(
+        "--epoch",
+        type=click.IntRange(min=0, max=MANY),
+        metavar="N",
+        help="What was seen of the entity: refuse if it has moved since.",
+    )(command)
+
+
 def actor_options(command: Callable[..., int]) -> Callable[..., int]:
     """``--actor`` and ``--role``, handed on as ``actor``."""
 
@@ -143,54 +158,91 @@ def actor_options(command: Callable[..., int]) -> Callable[..., int]:
 
 def target_options(command: Callable[..., int]) -> Callable[..., int]:
     """``ADDRESS...`` or a selection, ``--limit`` and ``--dry-run``, handed on as ``wanted``."""
+    return _targets(filter_options(_with_wanted(command)))
 
-    @click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")
-    @filter_options
-    @click.option("--error", metavar="GLOB", help="Those whose failure has this type or 'type: message': 'Timeout*'.")
-    @click.option(
-        "--older",
-        "older_ms",
-        type=as_milliseconds,
-        metavar="DURATION",
-        help="Those in their state for so long: 10m, 2h, 3d.",
-    )
-    @click.option("--limit", metavar="N", type=click.IntRange(min=1, max=MANY), help="At most so many of a selection.")
-    @click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+
+def target_options_beside_data(command: Callable[..., int]) -> Callable[..., int]:
+    """The same for a command whose ``--data`` is what it changes: there ``--where`` alone selects by data."""
+    return _targets(_filters("--where")(_with_wanted(command)))
+
+
+def _targets(command: Callable[..., int]) -> Callable[..., int]:
+    limit = click.IntRange(min=1, max=MANY)
+    command = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")(command)
+    command = click.option("--limit", metavar="N", type=limit, help="At most so many of a selection.")(command)
+    return click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")(command)
+
+
+def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
     @functools.wraps(command)
     def wrapped(
         *args: Any,
         addresses: tuple[str, ...],
         selection: Selection,
-        error: str | None,
-        older_ms: int | None,
         limit: int | None,
         dry_run: bool,
         **options: Any,
     ) -> int:
-        selection = replace(selection, error=error, older_ms=older_ms)
-        if addresses and (selection != Selection() or limit is not None):
+        selects = selection.narrows or selection.branches or limit is not None
+        if addresses and selects:
             raise click.UsageError("name entities by their addresses or select them by options, not both")
-        if not addresses and selection == Selection():
+        if not addresses and not selection.narrows:
             raise click.UsageError("which entities? Give addresses, or select with --machine, --state, --error ...")
+        if options.get("epoch") is not None and len(addresses) != 1:
+            raise click.UsageError("--epoch says what was seen of one entity; give one address")
         return command(*args, wanted=Wanted(addresses, selection, limit, dry_run), **options)
 
     return wrapped
 
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
-    """``--machine``, ``--state`` and ``--phase``, handed on as ``selection``."""
+    """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--where`` (or ``--data``) and ``--branches``,
+    handed on as ``selection``."""
+    return _filters("--where", "--data")(command)
 
-    @click.option("--machine", metavar="MACHINE", help="Those of this machine.")
-    @click.option(
-        "--state",
-        "states",
-        metavar="GLOB",
-        multiple=True,
-        help="Those in this state; may be repeated, and may be a glob: 'failed_from_*'.",
+
+def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    options = (
+        click.option("--machine", metavar="MACHINE", help="Those of this machine."),
+        click.option(
+            "--state",
+            "states",
+            metavar="GLOB",
+            multiple=True,
+            help="Those in this state; may be repeated, and may be a glob: 'failed_from_*'.",
+        ),
+        click.option("--phase", type=click.Choice(PHASES), help="Those in this phase."),
+        click.option(
+            "--error", metavar="GLOB", help="Those whose failure has this type or 'type: message': 'Timeout*'."
+        ),
+        click.option(
+            "--older",
+            "older_ms",
+            type=as_milliseconds,
+            metavar="DURATION",
+            help="Those in their state for so long: 10m, 2h, 3d.",
+        ),
+        click.option(
+            *names_of_where,
+            "where",
+            type=as_field,
+            multiple=True,
+            metavar="NAME=TEXT | NAME:=JSON",
+            help="Those whose data has this value; may be repeated; a.b is field b of field a.",
+        ),
+        click.option("--branches", is_flag=True, help="Branches and children too, which are else left out."),
     )
-    @click.option("--phase", type=click.Choice(PHASES), help="Those in this phase.")
-    @functools.wraps(command)
-    def wrapped(*args: Any, machine: str | None, states: tuple[str, ...], phase: str | None, **options: Any) -> int:
-        return command(*args, selection=Selection(machine=machine, states=states, phase=phase), **options)
 
-    return wrapped
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def wrapped(*args: Any, where: tuple[tuple[str, Any], ...], states: tuple[str, ...], **given: Any) -> int:
+            own = {name: given.pop(name) for name in ("machine", "phase", "error", "older_ms", "branches")}
+            selection = Selection(states=states or None, data=dict(where), **own)
+            return command(*args, selection=selection, **given)
+
+        found: Callable[..., int] = wrapped
+        for option in reversed(options):
+            found = option(found)
+        return found
+
+    return decorate

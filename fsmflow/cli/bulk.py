@@ -1,25 +1,30 @@
-"""Does one thing to several entities: those that were named, or those of a selection; says what came of each."""
+"""Does one thing to several entities: those that were named, or those of a selection; says what came of each.
+
+Each entity is one commit of its own, and what has been dealt with no longer fits the request: whoever interrupts it can
+run the same command again. A selection is read in pages, and of what is refused only kinds are kept, so that the number
+of entities does not matter.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import cast
-
-import click
 
 from fsmflow.cli import output
 from fsmflow.cli.arguments import Wanted
+from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.failing import sentence, stops_everything
 from fsmflow.decision.records import Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.selecting import Selection, filter_of, select
 from fsmflow.machine import Machine
-from fsmflow.queries import resolve, select
+from fsmflow.queries import resolve
 
-#: How many refusals are kept to be told at the end.
-_TOLD = 50
+#: How many kinds of refusals are kept to be told at the end.
+_KINDS = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +35,7 @@ class Act:
     name: str
     done: str
     do: Callable[[Machine], object]
-    plan: Callable[[Definition, Snapshot, int], Snapshot]
+    plan: Callable[[Runtime, Definition, Snapshot], Snapshot]
     fits: Callable[[Snapshot], bool]
     phase: str | None = None
 
@@ -51,10 +56,22 @@ class Result:
 
 
 @dataclass
+class _Reason:
+    """Refusals that differ in addresses and numbers alone."""
+
+    example: str
+    count: int = 0
+
+    def __str__(self) -> str:
+        return self.example if self.count == 1 else f"{self.count:,} were refused like this one: {self.example}"
+
+
+@dataclass
 class _Tally:
     done: int = 0
     refused: int = 0
-    errors: list[str] = field(default_factory=list)
+    moved_on: int = 0
+    reasons: dict[str, _Reason] = field(default_factory=dict)
 
     def counting(self, results: Iterable[Result]) -> Iterator[Result]:
         for result in results:
@@ -62,21 +79,36 @@ class _Tally:
                 self.done += 1
             else:
                 self.refused += 1
-                self.errors += [result.error] if len(self.errors) < _TOLD else []
+                self._note(result.address, result.error)
             yield result
+
+    def _note(self, address: str, error: str) -> None:
+        kind = re.sub(r"\d+", "#", error.replace(address, "@"))
+        if kind in self.reasons or len(self.reasons) < _KINDS:
+            self.reasons.setdefault(kind, _Reason(error)).count += 1
 
 
 def perform(act: Act, wanted: Wanted, *, as_json: bool) -> int:
-    """Do it, one entity after the other, and report. The exit status: 1 if any was refused."""
-    tally = _Tally()
-    results = tally.counting(_results(current(), act, wanted))
-    if as_json:
-        output.print_array(_object(result) for result in results)
-    else:
-        for result in results:
-            if result.error is None:
-                would = f"would {act.name} " if wanted.dry_run else ""
-                click.echo(f"{would}{result.address}  {result.told}")
+    """Do it, one entity after the other, and report. The exit status: 1 if any was refused.
+
+    What was done is reported too where it is interrupted, or where the database goes away in between.
+    """
+    runtime, tally = current(), _Tally()
+    try:
+        with _bar(runtime, act, wanted, as_json=as_json) as bar:
+            results = tally.counting(_results(runtime, act, wanted, tally, bar))
+            if as_json:
+                output.print_array(_object(result) for result in results)
+            else:
+                for result in results:
+                    if result.error is None:
+                        would = f"would {act.name} " if wanted.dry_run else ""
+                        bar.say(f"{would}{result.address}  {result.told}")
+    except BaseException:
+        if tally.done or tally.refused:
+            _report(act, wanted, tally)
+            output.note("it ended before its time; the same command goes on with the rest")
+        raise
     _report(act, wanted, tally)
     return 1 if tally.refused else 0
 
@@ -86,28 +118,53 @@ def handle(definition: Definition, snapshot: Snapshot) -> Machine:
     return cast(type[Machine], definition.owner).get(snapshot.entity_id)
 
 
-def _results(runtime: Runtime, act: Act, wanted: Wanted) -> Iterator[Result]:
+def _bar(runtime: Runtime, act: Act, wanted: Wanted, *, as_json: bool) -> Bar:
+    shown = can_show(as_json=as_json) and len(wanted.addresses) != 1
+    total = len(wanted.addresses) or None
+    if shown and not wanted.addresses and wanted.limit is None:
+        total = runtime.store.listing.count(filter_of(runtime, _selection(act, wanted)))
+    return Bar(act.name, total=total, shown=shown)
+
+
+def _selection(act: Act, wanted: Wanted) -> Selection:
+    return replace(wanted.selection, phase=wanted.selection.phase or act.phase)
+
+
+def _results(runtime: Runtime, act: Act, wanted: Wanted, tally: _Tally, bar: Bar) -> Iterator[Result]:
     if wanted.addresses:
         for text in dict.fromkeys(wanted.addresses):
-            yield _attempt(runtime, act, text, None, dry_run=wanted.dry_run)
+            result = _attempt(runtime, act, text, None, dry_run=wanted.dry_run)
+            bar.advance()
+            if result is not None:
+                yield result
         return
-    selection = wanted.selection
-    if selection.phase is None:
-        selection = replace(selection, phase=act.phase)
-    fitting = (snapshot for snapshot in select(runtime, selection) if act.fits(snapshot))
-    for snapshot in islice(fitting, wanted.limit):
-        yield _attempt(runtime, act, snapshot.address, snapshot, dry_run=wanted.dry_run)
+    left = wanted.limit
+    for snapshot in select(runtime, _selection(act, wanted)):
+        bar.advance()
+        if not act.fits(snapshot):
+            continue
+        result = _attempt(runtime, act, snapshot.address, snapshot, dry_run=wanted.dry_run)
+        if result is None:
+            tally.moved_on += 1
+            continue
+        yield result
+        left = None if left is None else left - 1
+        if left == 0:
+            return
 
 
-def _attempt(runtime: Runtime, act: Act, text: str, found: Snapshot | None, *, dry_run: bool) -> Result:
+def _attempt(runtime: Runtime, act: Act, text: str, found: Snapshot | None, *, dry_run: bool) -> Result | None:
+    """What came of it; None for one of a selection that has moved on since it was read, and may not belong to it."""
     try:
         before = found or resolve(runtime, text)
         definition = runtime.machines.get(before.machine)
         after: Snapshot | Machine
         if dry_run:
-            after = act.plan(definition, before, runtime.now())
+            after = act.plan(runtime, definition, before)
         else:
             after = handle(definition, before)
+            if found is not None and after.epoch != found.epoch:
+                return None
             act.do(after)
     except Exception as error:
         # One entity's guard must not keep the others from being dealt with.
@@ -132,6 +189,8 @@ def _change(before: Snapshot, after: Snapshot | Machine) -> str:
         return f"{before.state} -> {after.state}"
     if before.paused != after.paused:
         return f"{after.state}, {'paused' if after.paused else 'no longer paused'}"
+    if before.phase != after.phase:
+        return f"{after.state}, {after.phase}"
     return f"{after.state}, as it was"
 
 
@@ -140,10 +199,13 @@ def _object(result: Result) -> dict[str, object]:
 
 
 def _report(act: Act, wanted: Wanted, tally: _Tally) -> None:
-    for text in tally.errors:
-        output.error(text)
-    if tally.refused > len(tally.errors):
-        output.note(f"... and {tally.refused - len(tally.errors):,} more were refused")
+    for reason in sorted(tally.reasons.values(), key=lambda reason: -reason.count):
+        output.error(str(reason))
+    told = sum(reason.count for reason in tally.reasons.values())
+    if tally.refused > told:
+        output.note(f"... and {tally.refused - told:,} more were refused, for other reasons")
+    if tally.moved_on:
+        output.note(f"{tally.moved_on:,} had moved on since they were selected, and were left alone")
     if wanted.dry_run:
         output.note(f"dry run: {tally.done:,} would be {act.done}, {tally.refused:,} refused; nothing was changed")
     elif not tally.done and not tally.refused:

@@ -7,7 +7,10 @@ from typing import Any
 from fsmflow.cli.output import iso, iso_of
 from fsmflow.decision.decide import allowed_triggers
 from fsmflow.decision.records import Failure, HistoryEntry, Snapshot, Work
+from fsmflow.engine.beside import Beside, beside
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.surroundings import around_of, branch_of, item_of
+from fsmflow.queries import definition_for
 
 
 def summary(snapshot: Snapshot) -> dict[str, Any]:
@@ -38,14 +41,44 @@ def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
         "event": {**vars(event), "at": iso_of(event.at)},
+        **_beside(beside(runtime, definition_for(runtime, snapshot), snapshot)),
+        "item": item_of(snapshot),
+        "result": result_of(snapshot),
         "allowed": allowed(runtime, snapshot),
     }
 
 
+def _beside(found: Beside) -> dict[str, Any]:
+    return {
+        "parent": found.parent and found.parent.address,
+        "progress": found.progress and vars(found.progress),
+        "failed_branches": [_branch(branch) for branch in found.failed],
+        "deferred": [{**vars(kept), "at": iso(kept.at)} for kept in found.kept],
+        "sent": [
+            {"trigger": post.trigger, "to": post.to, "due_at": None if post.due_at is None else iso(post.due_at)}
+            for post in found.sent
+        ],
+        "undelivered": [{"trigger": post.trigger, "to": post.to, "why": post.why} for post in found.lost],
+        "undoable": list(found.undoable),
+    }
+
+
+def _branch(branch: Snapshot) -> dict[str, Any]:
+    failure = branch.failure
+    return {"address": branch.address, "state": branch.state, "failure": failure and failure_brief(failure)}
+
+
+def result_of(snapshot: Snapshot) -> Any:
+    """What the job of a branch returned; None for anything else."""
+    return branch_of(snapshot).result if snapshot.branch_of is not None else None
+
+
 def allowed(runtime: Runtime, snapshot: Snapshot) -> list[str]:
     """The triggers that anybody could fire now; none where the code does not know the machine or the state."""
-    definition = runtime.machines.all().get(snapshot.machine)
-    return [] if definition is None else allowed_triggers(definition, snapshot, None)
+    definition = definition_for(runtime, snapshot)
+    if definition is None:
+        return []
+    return allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot, None))
 
 
 def failure_brief(failure: Failure) -> dict[str, Any]:

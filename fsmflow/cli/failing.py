@@ -7,7 +7,7 @@ import traceback
 from typing import Final
 
 from fsmflow.cli.output import one_line
-from fsmflow.errors import ConfigurationError, DefinitionError, EntityExists, FsmflowError
+from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError
 
 _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "redis"})
 _NOT_THE_USERS: Final = frozenset({"fsmflow", "click", "rich", "transitions", "rq", *_SERVER_LIBRARIES})
@@ -17,8 +17,6 @@ def sentence(error: BaseException) -> str | None:
     """What to tell of an error. None for one that nothing outside of fsmflow explains."""
     if isinstance(error, DefinitionError):
         return str(error)
-    if isinstance(error, EntityExists):
-        return f"{error.address} exists already, in {error.state!r}; --if-exists return takes it as it is"
     if isinstance(error, FsmflowError):
         return one_line(str(error))
     kind = f"{type(error).__name__}: {one_line(str(error))}"

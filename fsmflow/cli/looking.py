@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 import click
@@ -11,10 +11,15 @@ from fsmflow.cli import describing, output
 from fsmflow.cli.arguments import MANY, filter_options, json_option
 from fsmflow.cli.bulk import handle
 from fsmflow.decision.records import Failure, HistoryEntry, Snapshot
+from fsmflow.engine.beside import SHOWN, Beside, beside
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.queries import Selection, resolve, select
+from fsmflow.engine.selecting import Selection, select
+from fsmflow.engine.surroundings import item_of
+from fsmflow.queries import definition_for, resolve
 
 _MARGIN = 10
+#: The longest line of a list of branches or messages.
+_WIDTH = 200
 
 
 @click.command("list")
@@ -27,16 +32,18 @@ _MARGIN = 10
     show_default=True,
     help="At most so many; 0 for all.",
 )
+@click.option("--newest", is_flag=True, help="The newest first.")
 @json_option
-def list_(selection: Selection, limit: int, as_json: bool) -> int:
+def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
     """List entities, the oldest first. Shows their state, since when, and why failed ones failed.
 
     \b
-      fsmflow list --machine order
+      fsmflow list --machine order --newest
       fsmflow list --state 'failed_from_*' --limit 200
+      fsmflow list --data customer=7 --data amount:=1500 --older 2h
     """
     runtime = current()
-    found = select(runtime, selection, limit=limit + 1 if limit else None)
+    found = select(runtime, selection, limit=limit + 1 if limit else None, newest=newest)
     shown = islice(found, limit) if limit else found
     if as_json:
         output.print_array(describing.summary(snapshot) for snapshot in shown)
@@ -96,12 +103,59 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     yield "paused", "yes" if snapshot.paused else "no"
     yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
     yield "created", f"{output.moment(snapshot.created_at)} UTC"
+    around = beside(runtime, definition_for(runtime, snapshot), snapshot)
+    if around.parent is not None:
+        yield "parent", f"{around.parent.address}  {around.parent.state}"
+        yield "item", output.to_json(item_of(snapshot))
     yield "data", output.to_json(snapshot.data, indent=2)
+    if (result := describing.result_of(snapshot)) is not None:
+        yield "result", output.to_json(result)
     if snapshot.failure:
         yield "failure", _failure(snapshot.failure, traceback)
+    yield from _branches(around)
     if snapshot.work:
         yield "work", _work(snapshot, now)
+    yield from _events(around, now)
     yield "allowed", ", ".join(describing.allowed(runtime, snapshot)) or "nothing"
+
+
+def _branches(around: Beside) -> Iterator[tuple[str, str]]:
+    progress = around.progress
+    if progress is None:
+        return
+    yield "branches", str(progress)
+    lines = []
+    for branch in around.failed:
+        failure = branch.failure
+        why = f": {failure.error_type}: {failure.message}" if failure else ""
+        lines.append(output.one_line(f"{branch.address} in {branch.state}{why}")[:_WIDTH])
+    if progress.failed > len(lines):
+        lines.append(f"... and {progress.failed - len(lines):,} more")
+    if lines:
+        yield "failed", "\n".join(lines)
+
+
+def _events(around: Beside, now: int) -> Iterator[tuple[str, str]]:
+    if around.kept:
+        yield "kept", _first(f"{kept.trigger}, since {output.moment(kept.at)} UTC" for kept in around.kept)
+    if around.sent:
+        yield "sent", _first(f"{message}, {_due(message.due_at, now)}" for message in around.sent)
+    if around.lost:
+        yield "lost", _first(map(str, around.lost))
+    if around.undoable:
+        yield "undo", f"would undo {', '.join(around.undoable)}"
+
+
+def _first(lines: Iterable[str]) -> str:
+    found = [output.one_line(line)[:_WIDTH] for line in lines]
+    more = [f"... and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+    return "\n".join([*found[:SHOWN], *more])
+
+
+def _due(at: int | None, now: int) -> str:
+    if at is None or at <= now:
+        return "due now"
+    return f"due at {output.moment(at)} UTC, in {output.duration(at - now)}"
 
 
 def _failure(failure: Failure, traceback: bool) -> str:
@@ -114,6 +168,8 @@ def _work(snapshot: Snapshot, now: int) -> str:
     assert work is not None
     what = "timer" if work.queue is None else f"attempt {work.attempt} on queue {work.queue!r}"
     at = describing.next_at(work)
+    if work.watches:
+        return "waiting for its branches" if work.held is None else "waiting for its branches, held by the pause"
     if work.owner is not None:
         progress = "" if work.progress is None else f", {work.progress:.0%} done"
         return f"{what}, running{progress}"

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from fsmflow import __version__
-from fsmflow.cli import acting, looking, output, running, surveying
+from fsmflow.cli import acting, looking, operating, output, running, starting, surveying
 from fsmflow.cli.arguments import Group
 from fsmflow.cli.failing import sentence
 
@@ -44,7 +44,7 @@ def cli() -> None:
 COMMANDS: Final[tuple[click.Command, ...]] = (
     running.init,
     running.worker,
-    acting.start,
+    starting.start,
     acting.trigger,
     looking.list_,
     looking.show,
@@ -55,6 +55,10 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     acting.resume,
     acting.pause,
     acting.cancel,
+    operating.skip,
+    operating.rewind,
+    operating.undo,
+    operating.force,
     surveying.stats,
     surveying.check,
     surveying.draw,

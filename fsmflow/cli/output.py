@@ -35,11 +35,16 @@ def print_json(value: object) -> None:
 
 
 def print_array(items: Iterable[object]) -> None:
-    """A JSON array, each item as soon as there is one."""
+    """A JSON array, each item as soon as there is one. It is JSON too where the items end in an error."""
     opening = "["
-    for item in items:
-        click.echo(f"{opening}\n  {to_json(item)}", nl=False)
-        opening = ","
+    try:
+        for item in items:
+            click.echo(f"{opening}\n  {to_json(item)}", nl=False)
+            opening = ","
+    except BaseException:
+        if opening == ",":
+            click.echo("\n]")
+        raise
     click.echo("[]" if opening == "[" else "\n]")
 
 

@@ -10,12 +10,15 @@ import click
 from fsmflow import settings
 from fsmflow.cli import output
 from fsmflow.cli.arguments import json_option
+from fsmflow.decision.living import merged, unknown_state
 from fsmflow.definition.advice import advice
 from fsmflow.definition.model import Definition
 from fsmflow.diagram import mermaid
 from fsmflow.engine.registry import Registry
-from fsmflow.engine.runtime import current
-from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine, UnknownState
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.survey import Finding, survey
+from fsmflow.engine.surroundings import definition_of
+from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine
 from fsmflow.queries import FailureGroup, Listening, failure_groups, listening, queues_of, resolve
 
 _MANY = 1_000
@@ -26,6 +29,9 @@ _MANY = 1_000
 @json_option
 def failures(machine: str | None, as_json: bool) -> int:
     """Show what has failed, kind by kind, and how to retry it.
+
+    A parent whose branches failed counts once. Why they failed is told by groups of branches, at the end; to retry
+    their parents is enough.
 
     \b
       fsmflow failures
@@ -38,7 +44,8 @@ def failures(machine: str | None, as_json: bool) -> int:
     if not groups:
         output.note("nothing has failed")
     for group in groups:
-        head = f"{group.count:,} x {group.machine}:{group.state}  {group.error_type}: {group.message}"
+        branches = " (branches)" if group.of_branches else ""
+        head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
         click.echo(output.one_line(head)[:200])
         span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
         click.echo(f"    {span}, for example {group.example}")
@@ -48,13 +55,14 @@ def failures(machine: str | None, as_json: bool) -> int:
 
 def _retry_command(group: FailureGroup) -> str:
     words = ["fsmflow", "retry", "--machine", group.machine, "--state", group.state, "--error", group.pattern]
-    return shlex.join(words)
+    return shlex.join([*words, *(["--branches"] if group.of_branches else [])])
 
 
 def _group_object(group: FailureGroup) -> dict[str, Any]:
     names = ("fingerprint", "count", "machine", "state", "error_type", "message", "example")
     times = {"first_at": output.iso(group.first_at), "last_at": output.iso(group.last_at)}
-    return {**{name: getattr(group, name) for name in names}, **times, "retry": _retry_command(group)}
+    found = {name: getattr(group, name) for name in names}
+    return {**found, "branches": group.of_branches, **times, "retry": _retry_command(group)}
 
 
 @click.command()
@@ -66,7 +74,7 @@ def stats(as_json: bool) -> int:
       fsmflow stats
     """
     runtime = current()
-    counts = runtime.store.listing.counts()
+    counts = _counted(runtime)
     queues = queues_of(runtime.machines.all().values())
     heard = listening(runtime)
     now = runtime.now()
@@ -86,6 +94,19 @@ def stats(as_json: bool) -> int:
         output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
     click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
     return 0
+
+
+def _counted(runtime: Runtime) -> dict[tuple[str, str], int]:
+    """Entities by machine and state, under the names of today."""
+    by_machine: dict[str, dict[str, int]] = {}
+    for (machine, state), count in runtime.store.listing.counts().items():
+        by_machine.setdefault(machine, {})[state] = count
+    known = runtime.machines.all()
+    return {
+        (machine, state): count
+        for machine, counts in by_machine.items()
+        for state, count in (merged(known[machine], counts) if machine in known else counts).items()
+    }
 
 
 def _counts(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
@@ -108,12 +129,18 @@ def _work(due: int, active: int) -> dict[str, int]:
 
 
 @click.command()
+@click.option("--database", "deployed", is_flag=True, help="Also what this code would meet in the database.")
 @json_option
-def check(as_json: bool) -> int:
+def check(deployed: bool, as_json: bool) -> int:
     """Check the machines. What is not wrong but worth a look is noted, and the exit status stays 0.
+
+    With --database the entities are counted too, in one pass over all of them: those that this code would strand, as it
+    lacks their machine, their state, their job or a way out, make the exit status 1; what it would rename or upgrade is
+    noted. Run it with the new code before that is deployed.
 
     \b
       fsmflow check
+      fsmflow check --database
     """
     definitions = list(machines().all().values())
     if not definitions:
@@ -125,16 +152,29 @@ def check(as_json: bool) -> int:
         if heard.error is None:
             notes[definition.name] += [f"no worker listens on queue {queue!r} now" for queue in unheard]
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
+    findings = survey(current().store.census, machines().all()) if deployed else None
+    strands = any(finding.strands for finding in findings or ())
     if as_json:
         found = [{"machine": machine, "notes": told} for machine, told in notes.items()]
-        output.print_json({"machines": found, "skipped": skipped})
-        return 0
+        more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
+        output.print_json({"machines": found, "skipped": skipped, **more})
+        return int(strands)
     for machine, told in notes.items():
         for line in told or ["nothing to note"]:
             click.echo(f"machine {machine}: {output.one_line(line)}")
+    if findings is not None:
+        _print_findings(findings)
     if skipped:
         output.note(skipped)
-    return 0
+    return int(strands)
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        kind = "STRANDED" if finding.strands else "note"
+        click.echo(f"database: {kind}: machine {finding.machine}: {output.one_line(finding.told)}")
+    if not any(finding.strands for finding in findings):
+        click.echo("database: every entity can go on with this code")
 
 
 def _heard() -> Listening:
@@ -170,6 +210,7 @@ def draw(what: str, everything: bool, as_json: bool) -> int:
     \b
       fsmflow draw order > order.mmd
       fsmflow draw order:1042
+      fsmflow draw order:1042/packing/3
     """
     definition, state = _drawn(what)
     text = mermaid(definition, current=state, everything=everything)
@@ -190,7 +231,7 @@ def _drawn(what: str) -> tuple[Definition, str | None]:
         if ":" in what:
             raise
         raise UnknownMachine(what, registry.all()) from error
-    definition = registry.get(snapshot.machine)
+    definition = definition_of(registry.get(snapshot.machine), snapshot)
     if snapshot.state not in definition.states:
-        raise UnknownState(definition.name, snapshot.state, definition.states, address=snapshot.address)
+        raise unknown_state(definition, snapshot.state, address=snapshot.address)
     return definition, snapshot.state

@@ -161,7 +161,7 @@ def allowed_triggers(
     definition: Definition, snapshot: Snapshot, actor: Actor | None, around: Around = NOTHING
 ) -> list[str]:
     """The triggers that ``actor`` could fire now, as far as can be told without their payloads."""
-    if snapshot.state not in definition.states:
+    if snapshot.state not in definition.states or snapshot.version != definition.version:
         return []
     allowed = []
     for trigger in definition.outgoing[snapshot.state]:

@@ -44,7 +44,8 @@ def note_tasks(definition: Definition, commit: Commit, after: Snapshot) -> None:
 def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
     found: list[Task] = []
     before = commit.before
-    if after.parent is not None and after.has_settled and (before is None or not before.has_settled):
+    # A branch that had failed and is skipped has settled before; its parent waits for it again all the same.
+    if after.parent is not None and after.has_settled and (before is None or before.standing != after.standing):
         found.append(Task(kind="look", row=after.parent))
     if after.work is not None and after.work.watches and (before is None or before.work != after.work):
         found.append(Task(kind="look", row=after.row))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fsmflow.decision.decide import decide
-from fsmflow.decision.events import Asked, Crashed, Failed, Happening, Reopened, Revived
+from fsmflow.decision.events import Asked, Crashed, Failed, Happening, Reopened, Revived, Unacceptable
 from fsmflow.decision.living import brought_up, renamed
 from fsmflow.decision.records import ACTIVE, DONE_BRANCH, TOLD, Commit, Snapshot
 from fsmflow.decision.stale import StaleClaim
@@ -57,7 +57,7 @@ def _as_of_today(definition: Definition, snapshot: Snapshot, happening: Happenin
     try:
         return brought_up(definition, snapshot)
     except UpgradeError:
-        if isinstance(happening, Failed | Crashed):
+        if isinstance(happening, Failed | Crashed | Unacceptable):
             return renamed(definition, snapshot)
         raise
 

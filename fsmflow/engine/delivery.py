@@ -14,6 +14,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.engine.committing import TRIES, attempt, write
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, UnknownMachine, UnknownState
+from fsmflow.points import point
 from fsmflow.store.entities import CommitLost
 
 #: How long a message waits for a machine that the code here does not know: it may come with the next deployment.
@@ -45,6 +46,7 @@ def deliver(runtime: Runtime, post: Posted) -> None:
         else:
             _give_up(runtime, post, envelope, str(error))
         return
+    point("deliver.before", envelope.to)
     for turn in range(TRIES):
         if turn and runtime.store.events.get(post.id) is None:
             return

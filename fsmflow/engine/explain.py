@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from fsmflow import clock
 from fsmflow.decision.decide import allowed_triggers
-from fsmflow.decision.records import Snapshot, Work
+from fsmflow.decision.living import brought_up
+from fsmflow.decision.records import MORE, QUEUED, WINDOW, Snapshot, Work
 from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.engine.beside import Beside, beside, fan_of
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.surroundings import around_of
+from fsmflow.errors import UnknownVersion, UpgradeError
+
+#: So many branches are named.
+_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """Where an entity stands. Its ``str()`` is what the command line prints."""
+    """Where an entity stands. Its ``str()`` is what the command line prints.
+
+    ``deferred``: the triggers that came too early and are kept. ``undelivered``: the messages that it sent and that
+    could not be delivered, with the reason.
+    """
 
     address: str
     state: str
@@ -27,42 +40,41 @@ class Explanation:
     blocked_by: str | None
     deferred: tuple[str, ...]
     allowed: tuple[str, ...]
+    undelivered: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        facts = [
+            ("doing:", self.doing),
+            ("waiting for:", self.waiting_for),
+            ("next at:", self.next_at and _moment(self.next_at)),
+            ("blocked by:", self.blocked_by),
+            ("kept:", ", ".join(self.deferred)),
+            *(("undelivered:", told) for told in self.undelivered),
+            ("allowed now:", ", ".join(self.allowed) or "nothing"),
+        ]
         lines = [f"{self.address} is in {self.state} ({self.phase}) since {_moment(self.since)}"]
-        if self.doing:
-            lines.append(f"doing:       {self.doing}")
-        if self.waiting_for:
-            lines.append(f"waiting for: {self.waiting_for}")
-        if self.next_at:
-            lines.append(f"next at:     {_moment(self.next_at)}")
-        if self.blocked_by:
-            lines.append(f"blocked by:  {self.blocked_by}")
-        lines.append(f"allowed now: {', '.join(self.allowed) if self.allowed else 'nothing'}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *(f"{name:<12} {text}" for name, text in facts if text)])
 
 
 def explain(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Explanation:
-    """Explain one entity. One look at Redis where a job waits for a worker; Redis may be down."""
-    spec = definition.states.get(snapshot.state)
-    allowed = tuple(allowed_triggers(definition, snapshot, None))
-    work = snapshot.work
-    next_at = (
-        clock.to_datetime(work.wake_at)
-        if work and work.owner is None and work.held is None and work.rung_at is None
-        else None
-    )
+    """Explain one entity, which goes by this definition. One look at Redis where a job waits for a worker; Redis may be
+    down."""
+    spec, work = definition.states.get(snapshot.state), snapshot.work
+    allowed = tuple(allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot, None)))
+    around = beside(runtime, definition, snapshot)
+    waits = work is not None and work.owner is None and work.held is None and work.rung_at is None and not work.watches
     return Explanation(
         address=snapshot.address,
         state=snapshot.state,
         phase=snapshot.phase,
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work),
-        waiting_for=_waiting_for(spec, work, allowed),
-        next_at=next_at,
-        blocked_by=_blocked_by(runtime, spec, snapshot),
-        deferred=(),
+        waiting_for=None if spec is None else _Waiting(definition, spec, snapshot, around, allowed).told(),
+        next_at=clock.to_datetime(work.wake_at) if work is not None and waits else None,
+        blocked_by=_of_another_version(definition, snapshot) or _blocked_by(runtime, spec, snapshot, around),
+        deferred=tuple(kept.trigger for kept in around.kept),
         allowed=allowed,
+        undelivered=tuple(map(str, around.lost)),
     )
 
 
@@ -70,33 +82,115 @@ def _doing(spec: StateSpec | None, work: Work | None) -> str | None:
     if spec is None or work is None or work.owner is None:
         return None
     progress = "" if work.progress is None else f", {work.progress:.0%} done"
-    return f"attempt {work.attempt} of job {spec.job_name!r} is running{progress}"
+    return f"{_attempt(spec, work)}{' is running' if spec.fan is None else ''}{progress}"
 
 
-def _waiting_for(spec: StateSpec | None, work: Work | None, allowed: tuple[str, ...]) -> str | None:
-    if spec is None or spec.is_final or (work is not None and work.owner is not None):
-        return None
-    if spec.is_failed:
-        return "somebody to retry it, once the cause is mended"
-    if work is None or work.held is not None:
-        return f"a trigger: {', '.join(allowed)}" if spec.is_waiting else None
-    if spec.timer is not None:
-        return f"a trigger, or {spec.timer.trigger!r} by itself"
-    if work.rung_at is None:
-        return f"its time to run attempt {work.attempt} of job {spec.job_name!r}"
-    return f"a worker to run attempt {work.attempt} of job {spec.job_name!r} from queue {work.queue!r}"
+def _attempt(spec: StateSpec, work: Work) -> str:
+    if spec.fan is not None:
+        return "making more branches" if work.kind == MORE else "making its branches"
+    undoes = f" (to undo {spec.undoes!r})" if spec.undoes else ""
+    return f"attempt {work.attempt} of job {spec.job_name!r}{undoes}"
 
 
-def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot) -> str | None:
+class _Waiting:
+    """What an entity waits for, in words."""
+
+    def __init__(
+        self, definition: Definition, spec: StateSpec, snapshot: Snapshot, around: Beside, allowed: tuple[str, ...]
+    ) -> None:
+        self._definition = definition
+        self._spec = spec
+        self._snapshot = snapshot
+        self._around = around
+        self._triggers = ", ".join(allowed)
+
+    def told(self) -> str | None:
+        spec, work = self._spec, self._snapshot.work
+        if spec.is_final or (work is not None and work.owner is not None):
+            return None
+        if spec.is_failed:
+            return self._somebody()
+        if self._snapshot.standing == QUEUED:
+            return self._turn()
+        if work is None:
+            return self._without_work()
+        if work.held is not None:
+            return f"a trigger: {self._triggers}" if spec.is_waiting else None
+        if work.watches:
+            return self._branches(work)
+        if spec.timer is not None and not work.runs:
+            answer = f" as the answer, as job {spec.job_name!r} has returned" if spec.waits else ""
+            return f"a trigger{answer}, or {spec.timer.trigger!r} by itself"
+        return self._worker(work)
+
+    def _worker(self, work: Work) -> str:
+        attempt = _attempt(self._spec, work)
+        task = f"run {attempt}" if self._spec.fan is None else attempt.replace("making", "make")
+        if work.rung_at is None:
+            return f"its time to {task}"
+        return f"a worker to {task} from queue {work.queue!r}"
+
+    def _without_work(self) -> str | None:
+        spec, snapshot = self._spec, self._snapshot
+        if spec.waits and snapshot.phase == WAITING:
+            return f"a trigger as the answer, as job {spec.job_name!r} has returned: {self._triggers}"
+        if spec.is_working:
+            return "'resume' to start the work of this state: the entity was brought into it, and none was started"
+        return f"a trigger: {self._triggers}" if spec.is_waiting else None
+
+    def _turn(self) -> str:
+        above = self._around.parent
+        return f"its turn, as {above.address if above else 'its parent'} runs only so many branches at once"
+
+    def _branches(self, work: Work) -> str:
+        progress = self._around.progress
+        if progress is None:
+            return "its branches"
+        left = progress.total - progress.done - progress.failed
+        far = " so far" if work.kind == WINDOW else ""
+        count = f"{left} of {progress.total} branches{far}"
+        return f"{count}: {_named(self._around.unsettled, left)}" if left else f"the end of its {count}"
+
+    def _somebody(self) -> str:
+        progress = self._around.progress
+        above = self._around.parent
+        if progress is not None and progress.failed and fan_of(self._definition, self._snapshot):
+            which = f"the {progress.failed} of {progress.total} branches that failed"
+            return f"somebody to retry it, once the cause is mended: that runs {which}"
+        also = f" (or {above.address})" if above is not None else ""
+        return f"somebody to retry it{also}, once the cause is mended"
+
+
+def _named(branches: Sequence[Snapshot], count: int) -> str:
+    named = [branch.address for branch in branches[:_NAMED]]
+    more = count - len(named)
+    return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
+
+
+def _of_another_version(definition: Definition, snapshot: Snapshot) -> str | None:
+    try:
+        brought_up(definition, snapshot)
+    except (UnknownVersion, UpgradeError) as error:
+        return str(error)
+    return None
+
+
+def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, around: Beside) -> str | None:
     if spec is None:
-        return f"the definition has no state {snapshot.state!r}; deploy one that has"
+        return (
+            f"the definition has no state {snapshot.state!r}; deploy one that has, say in renamed_states what it is "
+            f"called now, or 'force' the entity into another"
+        )
     if snapshot.paused:
         return "a pause; resume lets it go on"
     failure = snapshot.failure
-    if failure is not None and not spec.is_final:
+    # In undoing_X the failure that led there is kept; what stands in the way is one of the undoing itself.
+    if failure is not None and not spec.is_final and (spec.undoes is None or failure.state == spec.name):
         return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
     work = snapshot.work
-    if work is None or work.queue is None or work.owner is not None:
+    if work is not None and work.watches:
+        return _failed_branches(around)
+    if work is None or work.queue is None or work.owner is not None or not work.runs:
         return None
     try:
         listened = runtime.doorbell.listened()
@@ -105,6 +199,16 @@ def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot) ->
     if work.queue in listened:
         return None
     return f"no worker listens on queue {work.queue!r}; start one with 'fsmflow worker'"
+
+
+def _failed_branches(around: Beside) -> str | None:
+    progress, failed = around.progress, around.failed
+    if progress is None or not progress.failed or not failed:
+        return None
+    first = next((branch.failure for branch in failed if branch.failure is not None), None)
+    cause = f", the first of them with {first.error_type}: {first.message}" if first else ""
+    count = "1 branch has" if progress.failed == 1 else f"{progress.failed:,} branches have"
+    return f"{count} failed ({_named(failed, progress.failed)}){cause}; retry of a branch runs it again"
 
 
 def _moment(moment: datetime) -> str:

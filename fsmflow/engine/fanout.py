@@ -14,6 +14,7 @@ from fsmflow.decision.events import (
     Revived,
     Triggered,
 )
+from fsmflow.decision.living import names_of, renamed
 from fsmflow.decision.records import (
     ACTIVE,
     DONE_BRANCH,
@@ -30,7 +31,8 @@ from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCEL
 from fsmflow.engine.committing import attempt
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import branch_of, definition_of
-from fsmflow.errors import TransitionConflict, TransitionNotAllowed, UnknownState
+from fsmflow.errors import TransitionConflict, TransitionNotAllowed, UnknownState, UpgradeError
+from fsmflow.points import point
 
 PAGE = 200
 #: How many rounds one look takes before it leaves the rest to the next one.
@@ -45,10 +47,13 @@ def look(runtime: Runtime, row: int) -> None:
         parent = runtime.store.entities.load_row(row)
         if parent is None or parent.work is None or parent.paused:
             return
-        definition = definition_of(runtime.machines.get(parent.machine), parent)
+        machine = runtime.machines.get(parent.machine)
+        parent = renamed(machine, parent)
+        definition = definition_of(machine, parent)
         spec = definition.states.get(parent.state)
         if spec is None or spec.fan is None:
             return
+        point("look.before", parent.address)
         try:
             if not _advance(runtime, definition, spec, parent):
                 return
@@ -93,6 +98,7 @@ def _join(runtime: Runtime, parent: Snapshot) -> bool:
     failed = sorted(failed, key=lambda branch: branch.parent_index or 0)[:_EXAMPLES]
     count = branches.progress(parent.row, parent.step).failed if failed else 0
     first = next((branch.failure for branch in failed if branch.failure is not None), None)
+    point("join.before", parent.address)
     happening = Joined(failed=count, failure=first, examples=tuple(branch.address for branch in failed))
     return _attempt(runtime, parent, happening)
 
@@ -123,6 +129,7 @@ def admit(runtime: Runtime, parent: Snapshot, limit: int) -> None:
         free = limit - store.branches.count(parent.row, parent.step, ACTIVE, most=limit)
         if free > 0:
             for branch in store.branches.standing(parent.row, parent.step, QUEUED, limit=free):
+                point("admit.before", branch.address)
                 _try(runtime, branch, Admitted())
 
     if store.branches.has(parent.row, parent.step, QUEUED):
@@ -139,6 +146,7 @@ def align(runtime: Runtime, row: int, *, pages: int) -> bool:
         for branch in found:
             happening = _wanted(runtime, parent, branch) if parent is not None else None
             if happening is not None:
+                point("align.before", branch.address)
                 _try(runtime, branch, happening)
         if len(found) < PAGE:
             for task in tasks:
@@ -149,8 +157,9 @@ def align(runtime: Runtime, row: int, *, pages: int) -> bool:
 
 
 def _wanted(runtime: Runtime, parent: Snapshot, branch: Snapshot) -> Happening | None:
-    definition = definition_of(runtime.machines.get(parent.machine), parent)
-    spec = definition.states.get(parent.state)
+    machine = runtime.machines.get(parent.machine)
+    parent = renamed(machine, parent)
+    spec = definition_of(machine, parent).states.get(parent.state)
     if spec is None or spec.fan is None or parent.step != branch.parent_step:
         return Triggered(trigger=CANCEL, reason=f"{parent.address} has left the step")
     if parent.paused == branch.paused:
@@ -164,16 +173,27 @@ def revive(runtime: Runtime, parent: Snapshot, *, queued: bool) -> None:
         last = -1
         while found := runtime.store.branches.standing(parent.row, parent.step, standing, after=last, limit=PAGE):
             for branch in found:
-                was = runtime.store.entities.last_source(branch.row, branch.state)
-                _try(runtime, branch, Revived(state=was, queued=queued))
+                point("revive.before", branch.address)
+                _try(runtime, branch, Revived(state=_was(runtime, branch), queued=queued))
             last = found[-1].parent_index or 0
+
+
+def _was(runtime: Runtime, branch: Snapshot) -> str | None:
+    """The state from which a branch or child came to where it rests, by its name of today."""
+    machine = runtime.machines.get(branch.machine)
+    sources = (
+        runtime.store.entities.last_source(branch.row, name)
+        for name in names_of(machine, renamed(machine, branch).state)
+    )
+    was = next((source for source in sources if source is not None), None)
+    return None if was is None else machine.wide.renamed.get(was, was)
 
 
 def _try(runtime: Runtime, branch: Snapshot, happening: Happening) -> bool:
     """Decide on a branch; one that refuses is left as it is, and logged."""
     try:
         return _attempt(runtime, branch, happening)
-    except (StaleClaim, TransitionNotAllowed, TransitionConflict, UnknownState) as error:
+    except (StaleClaim, TransitionNotAllowed, TransitionConflict, UnknownState, UpgradeError) as error:
         log.branch_refused(branch.address, type(happening).__name__, error)
         return False
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fsmflow.decision.events import Asked, Happening, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.living import brought_up
 from fsmflow.decision.records import QUEUED, Snapshot, checked_reason
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import FINISHED, RETRY, WAITING
@@ -18,9 +19,10 @@ def plan(runtime: Runtime, definition: Definition, snapshot: Snapshot, happening
     """The entity as it would be afterwards. Raises what the request would raise; others may move it meanwhile."""
     if isinstance(happening, Asked):
         happening = replace(happening, reason=checked_reason(happening.reason))
-    if isinstance(happening, Triggered) and happening.key is not None:
-        if runtime.store.entities.seq_of_key(snapshot.row, happening.key) is not None:
-            return snapshot
+    key = happening.key if isinstance(happening, Triggered) else None
+    if key is not None and runtime.store.entities.seq_of_key(snapshot.row, key) is not None:
+        return snapshot
+    snapshot = brought_up(definition, snapshot)
     if isinstance(happening, Rewound):
         check_rewind(runtime, definition, snapshot, happening)
     return decided(runtime, definition_of(definition, snapshot), snapshot, happening).after

@@ -1,4 +1,4 @@
-"""Which entities are meant: by machine, state, phase, error, age and data. For ``find``, and for whatever acts on many."""
+"""Which entities are meant: by machine, state, phase, error, age and data. For ``find``, and for acting on many."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from itertools import islice
 from typing import Any, Final
 from uuid import UUID
 
+from fsmflow.decision.living import as_shown
 from fsmflow.decision.records import Failure, Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime
@@ -58,10 +59,13 @@ def select(
     where the caller has it. Raises UnknownMachine, UnknownState and, for a state that no machine has, FsmflowError.
     """
     wanted = filter_of(runtime, selection, definition)
-    if selection.error is None and not selection.data:
-        return runtime.store.listing.find(wanted, limit=limit, newest=newest)
-    found = runtime.store.listing.find(wanted, newest=newest)
-    return islice((snapshot for snapshot in found if fits(selection, snapshot)), limit)
+    every = {item.name: item for item in _definitions(runtime, selection, definition)}
+    narrowed = selection.error is not None or bool(selection.data) or _is_ambiguous(selection, every.values())
+    found = (
+        as_shown(every[snapshot.machine], snapshot) if snapshot.machine in every else snapshot
+        for snapshot in runtime.store.listing.find(wanted, limit=None if narrowed else limit, newest=newest)
+    )
+    return islice((snapshot for snapshot in found if fits(selection, snapshot)), limit) if narrowed else found
 
 
 def filter_of(runtime: Runtime, selection: Selection, definition: Definition | None = None) -> Filter:
@@ -87,7 +91,9 @@ def check_machine(runtime: Runtime, machine: str | None) -> None:
 
 
 def fits(selection: Selection, snapshot: Snapshot) -> bool:
-    """Whether an entity has the error and the data that are asked for."""
+    """Whether an entity has the state, the error and the data that are asked for."""
+    if selection.states is not None and not any(fnmatchcase(snapshot.state, glob) for glob in selection.states):
+        return False
     if selection.error is not None and not _fails_like(snapshot.failure, selection.error):
         return False
     if not selection.data:
@@ -140,21 +146,31 @@ def _matching_states(runtime: Runtime, selection: Selection, definition: Definit
     machine, patterns = selection.machine, selection.states
     if patterns is None:
         return None
-    every = [definition] if definition is not None else runtime.machines.all().values()
-    known = {
-        state
-        for item in every
-        if machine in (None, item.name)
-        for state in _states_of(item, branches=selection.branches)
-    }
+    every = _definitions(runtime, selection, definition)
+    renamed = {(item.name, old): new for item in every for old, new in item.wide.renamed.items()}
+    known = {state for item in every for state in _states_of(item, branches=selection.branches)}
     if not known.issuperset(patterns):
-        known.update(state for _, state in runtime.store.listing.counts(machine, branches=selection.branches))
+        counted = runtime.store.listing.counts(machine, branches=selection.branches)
+        known.update(state for name, state in counted if (name, state) not in renamed)
     for pattern in patterns:
         if not any(fnmatchcase(state, pattern) for state in known):
+            now = next((new for (_, old), new in renamed.items() if old == pattern), None)
             if machine is not None:
-                raise UnknownState(machine, pattern, known)
-            raise FsmflowError(f"no machine has a state {pattern!r}{did_you_mean(pattern, known)}")
-    return sorted(state for state in known if any(fnmatchcase(state, pattern) for pattern in patterns))
+                raise UnknownState(machine, pattern, known, now=now)
+            hint = f"; it was renamed and is {now!r} now" if now else did_you_mean(pattern, known)
+            raise FsmflowError(f"no machine has a state {pattern!r}{hint}")
+    wanted = {state for state in known if any(fnmatchcase(state, pattern) for pattern in patterns)}
+    return sorted(wanted.union(old for (_, old), new in renamed.items() if new in wanted))
+
+
+def _definitions(runtime: Runtime, selection: Selection, definition: Definition | None) -> Sequence[Definition]:
+    every = [definition] if definition is not None else runtime.machines.all().values()
+    return [item for item in every if selection.machine in (None, item.name)]
+
+
+def _is_ambiguous(selection: Selection, every: Iterable[Definition]) -> bool:
+    """Whether one machine's former name of a state may be another's name of today."""
+    return selection.states is not None and selection.machine is None and any(item.wide.renamed for item in every)
 
 
 def _states_of(definition: Definition, *, branches: bool) -> Iterable[str]:

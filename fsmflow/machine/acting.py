@@ -9,11 +9,12 @@ from typing import Any, Self
 from fsmflow import clock
 from fsmflow.decision.asking import as_actor
 from fsmflow.decision.events import Forced, Rewound, Skipped, Triggered
+from fsmflow.decision.living import unknown_state
 from fsmflow.decision.records import Actor, HistoryEntry
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import current
-from fsmflow.errors import DataError, UnknownState
+from fsmflow.errors import DataError
 from fsmflow.machine.base import as_dict, state_name
 from fsmflow.machine.showing import Showing
 
@@ -158,5 +159,5 @@ class Acting(Showing):
         states = self._view.definition.states
         for name in names - set(PHASES):
             if name not in states:
-                raise UnknownState(self._root.name, name, states)
+                raise unknown_state(self._view.definition, name)
         return lambda machine: machine.state in names or machine.phase in names

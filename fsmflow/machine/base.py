@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
+from fsmflow.decision.living import as_shown
 from fsmflow.decision.records import Snapshot
 from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition
@@ -29,6 +30,7 @@ class Base:
 
     @classmethod
     def _handle(cls, snapshot: Snapshot) -> Self:
+        snapshot = as_shown(cls._compiled(), snapshot)
         definition = definition_of(cls._compiled(), snapshot)
         return cast(Self, subject_of(definition, HandleView(definition, snapshot)))
 

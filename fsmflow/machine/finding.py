@@ -12,10 +12,10 @@ from uuid import UUID
 from fsmflow import clock
 from fsmflow.decision.asking import as_actor, checked_id
 from fsmflow.decision.events import Triggered
+from fsmflow.decision.living import merged
 from fsmflow.decision.records import Actor, checked_text
 from fsmflow.definition.names import PHASES
 from fsmflow.definition.retry import is_duration
-from fsmflow.definition.states import State
 from fsmflow.engine import engine
 from fsmflow.engine.engine import Birth
 from fsmflow.engine.runtime import current
@@ -99,8 +99,11 @@ class Finding(Base):
         called after each page with the number started so far. Raises EntityExists, DataError, UnknownState.
         """
         _check_if_exists(if_exists)
+        if isinstance(page, bool) or not isinstance(page, int) or page < 1:
+            raise DataError(f"page is {shown(page)}; it is a whole number from 1: so many entities at once")
         definition = cls._compiled()
-        births = (_birth(id_, as_dict(data), state=state, actor=actor, key=None) for id_, data in entities)
+        pairs = map(_pair, entities)
+        births = (_birth(id_, as_dict(data), state=state, actor=actor, key=None) for id_, data in pairs)
         started = 0
         while births_of_page := list(islice(births, page)):
             started += start_page(current(), definition, births_of_page, skip=if_exists == "return")
@@ -134,7 +137,8 @@ class Finding(Base):
         too. ``newest``: the newest first. Raises UnknownState for a state that the machine does not have, DataError.
         """
         definition = cls._compiled()
-        states = None if state is None else [state] if isinstance(state, str | Enum | State) else state
+        several = isinstance(state, Collection) and not isinstance(state, str | Enum)
+        states: Any = state if several or state is None else [state]
         if phase is not None and phase not in PHASES:
             raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
         if older is not None and not is_duration(older):
@@ -157,12 +161,18 @@ class Finding(Base):
     def counts(cls) -> dict[str, int]:
         """How many entities stand in each state; states without any are left out."""
         found = current().store.listing.counts(cls._compiled().name)
-        return {state: count for (_, state), count in found.items()}
+        return merged(cls._compiled(), {state: count for (_, state), count in found.items()})
 
 
 def _check_if_exists(if_exists: str) -> None:
     if if_exists not in ("raise", "return"):
         raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
+
+
+def _pair(entity: Any) -> tuple[Any, Any]:
+    if not isinstance(entity, tuple | list) or len(entity) != 2:
+        raise DataError(f"{shown(entity)} is no pair of an id and its data")
+    return entity[0], entity[1]
 
 
 def _birth(

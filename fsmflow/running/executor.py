@@ -26,12 +26,14 @@ from fsmflow.errors import (
     TransitionConflict,
     UnknownMachine,
     UnknownState,
+    UpgradeError,
 )
+from fsmflow.points import point
 from fsmflow.running.jobs import run_job
 from fsmflow.running.jobview import LEASE_MS, JobView
 from fsmflow.running.limits import TimeLimit
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
-from fsmflow.running.steps import Step, in_transaction, spread_of, undoing_of
+from fsmflow.running.steps import Step, cannot_upgrade, in_transaction, spread_of, undoing_of
 from fsmflow.store.work import Ticket, grace
 
 _MAX_WAIT_S = 2.0
@@ -62,6 +64,7 @@ class Executor:
             self._tell(Doing(state=IDLE))
             raise
         if claimed is not None:
+            point("claim.after", claimed.snapshot.address)
             with engine.following(self._runtime):
                 self._run(claimed)
         # Not told where something unforeseen was raised: the process then ends, and its attempt at once with it.
@@ -80,20 +83,27 @@ class Executor:
             root = self._runtime.machines.get(snapshot.machine)
             snapshot = brought_up(root, snapshot)
             definition = definition_of(root, snapshot)
+            parent = self._parent_of(root, snapshot)
         except (UnknownMachine, UnknownState) as error:
             self._release(snapshot, claim, str(error))
+            return None
+        except UpgradeError as error:
+            self._settle(root, snapshot, claim, cannot_upgrade(claim, error))
             return None
         spec = definition.states.get(snapshot.state)
         if spec is None or (spec.job is None and spec.fan is None):
             self._release(snapshot, claim, f"this code has no job for state {snapshot.state!r}")
             return None
-        parent = None
-        if snapshot.branch_of is not None:
-            parent = self._runtime.store.entities.load_row(snapshot.parent or 0)
-            if parent is None or self._is_unwanted(root, parent, snapshot, claim):
-                return None
-            parent = brought_up(root, parent)
+        if snapshot.branch_of is not None and (parent is None or self._is_unwanted(root, parent, snapshot, claim)):
+            return None
         return Step(snapshot=snapshot, claim=claim, root=root, definition=definition, spec=spec, parent=parent)
+
+    def _parent_of(self, root: Definition, snapshot: Snapshot) -> Snapshot | None:
+        """The parent of a branch, brought up to the code of today."""
+        if snapshot.branch_of is None:
+            return None
+        parent = self._runtime.store.entities.load_row(snapshot.parent or 0)
+        return None if parent is None else brought_up(root, parent)
 
     def _is_unwanted(self, root: Definition, parent: Snapshot, branch: Snapshot, claim: Claim) -> bool:
         """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
@@ -147,17 +157,21 @@ class Executor:
             finally:
                 limit.disarm()
 
-        with self._renewed(claim, deadline if not spec.transactional else started), collecting() as rings:
+        with self._renewed(claim, deadline if not spec.transactional else started):
             if spec.transactional and spec.fan is None:
-                ended = in_transaction(self._runtime, step, run, self._settling(claim))
+                with collecting() as self._rings:
+                    ended = in_transaction(self._runtime, step, run, self._settling(claim))
             else:
                 ended = run()
-            if ended is not None:
-                self._settling(claim)()
-                if self._runtime.store.link.roll_back_open_transaction():
-                    log.transaction_left_open(snapshot.address, spec.job_name)
-                self._settle(step.root, view.snapshot, claim, ended)
-        self._rings = rings
+        if ended is None:
+            return
+        point("settle.before", snapshot.address)
+        self._settling(claim)()
+        if self._runtime.store.link.roll_back_open_transaction():
+            log.transaction_left_open(snapshot.address, spec.job_name)
+        # What the job itself started has been rung for at once; it may have waited for that.
+        with collecting() as self._rings:
+            self._settle(step.root, view.snapshot, claim, ended)
 
     def _secure(self, step: Step, limit_s: float | None) -> bool:
         """Before the job begins: a transactional one holds its lease for its whole limit, as nobody may renew it; one
@@ -180,6 +194,11 @@ class Executor:
             try:
                 engine.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
                 return
+            except UnknownState as error:
+                self._hand_over(definition, snapshot, claim, error)
+                return
+            except UpgradeError as error:
+                ended = cannot_upgrade(claim, error, ended)
             except DataError as error:
                 if not isinstance(ended, Returned):
                     raise
@@ -191,6 +210,15 @@ class Executor:
                 log.settle_waits(snapshot.address, error, wait_s)
                 clock.pause(wait_s)
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)
+
+    def _hand_over(self, definition: Definition, snapshot: Snapshot, claim: Claim, error: UnknownState) -> None:
+        """Newer code has been at the entity meanwhile: leave it the step. What may run once only is left to its lease,
+        whose end counts as the loss of this worker."""
+        spec = definition_of(definition, snapshot).states.get(snapshot.state)
+        if spec is not None and spec.at_most_once:
+            log.claim_abandoned(snapshot.address, str(error))
+        else:
+            self._release(snapshot, claim, str(error))
 
     def _latest(self, known: list[Snapshot], claim: Claim) -> Snapshot:
         if known and claim.holds(known[0]):

@@ -23,13 +23,14 @@ from fsmflow.errors import (
     TransitionNotAllowed,
     UnknownMachine,
 )
+from fsmflow.running.schedules import Schedules
 from fsmflow.store.work import Due, grace
 
 PAGE: Final = 200
 MAX_PAGES: Final = 50
 #: How far the clocks of hosts may be apart before a doorbell that is only queued is taken for lost.
 _SKEW_MS: Final = 1_000
-_MAX_PATIENCE_MS: Final = 30_000
+_MAX_PATIENCE_MS: Final = 120_000
 _POISON_MS: Final = 30_000
 _LOCKED_MS: Final = 2_000
 #: How long the database must have answered before a lease that ran out meanwhile counts as a crash.
@@ -49,6 +50,7 @@ class Maintenance:
         self._queues = tuple(queues)
         self._answers_since = clock.monotonic()
         self._redis_was_there = True
+        self._schedules = Schedules(runtime)
 
     def sweep(self) -> int:
         """Look after all that is due now; how many rows. One query where nothing is.
@@ -76,7 +78,12 @@ class Maintenance:
             seen += len(due)
             if len(due) < PAGE:
                 break
-        return seen + self._deliver()
+        return seen + self._deliver() + self._schedules.start_due()
+
+    def next_due(self) -> int | None:
+        """The first moment after now at which something becomes due by itself, in milliseconds."""
+        moments = (self._runtime.next_due(), self._schedules.next_due())
+        return min((moment for moment in moments if moment is not None), default=None)
 
     def _deliver(self) -> int:
         """Deliver the messages that are due, and pass down what parents have to pass down. How many there were."""
@@ -234,7 +241,9 @@ class Maintenance:
             log.redis_lost(error, 1.0)
             return False
         queued = [item for item in due if _is_queued(item, heads)]
-        self._runtime.store.work.postpone((item, now + _patience(item, now)) for item in queued)
+        if queued:
+            patience = min(_patience(item, now) for item in queued)
+            self._runtime.store.work.leave([item.row for item in queued], now=now, wake_at=now + patience)
         waiting = {item.row for item in queued}
         lost = [item for item in due if item.row not in waiting]
         batches = [lost[start : start + _BATCH] for start in range(0, len(lost), _BATCH)]

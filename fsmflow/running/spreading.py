@@ -10,12 +10,14 @@ from typing import Any, Final
 from fsmflow import codec
 from fsmflow.decision.asking import MAX_GENERATED
 from fsmflow.decision.decide import begin
+from fsmflow.decision.living import retraced
 from fsmflow.decision.records import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.fanout import admit, revive
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import branch_of
 from fsmflow.errors import Cancelled, DataError
+from fsmflow.points import point
 from fsmflow.store.entities import ClaimLost
 from fsmflow.store.work import ticket_of
 
@@ -92,6 +94,7 @@ class Spreader:
                 made = self._branches.insert(commits, self._claim)
             except ClaimLost:
                 raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
+            point("spread.page", self._parent.address)
             self._runtime.ring_for([ring for ring in map(ticket_of, made) if ring is not None])
             if self._fan.limit is not None:
                 admit(self._runtime, self._parent, self._fan.limit)
@@ -160,7 +163,7 @@ class Spreader:
 
     def _undone(self) -> Iterator[Any]:
         """The branches of the step that is being undone, the last first."""
-        trail = self._runtime.store.events.trail(self._parent.row)
+        trail = retraced(self._definition, self._runtime.store.events.trail(self._parent.row))
         if not trail:
             return
         step = trail[0].step

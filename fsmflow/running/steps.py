@@ -9,14 +9,24 @@ from typing import Any
 
 from fsmflow import log
 from fsmflow.decision.around import Undoing
-from fsmflow.decision.events import Facts, Failed, Returned, Settling, Spread
+from fsmflow.decision.events import Facts, Failed, Returned, Settling, Spread, Unacceptable
+from fsmflow.decision.living import retraced
 from fsmflow.decision.records import Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import item_of
-from fsmflow.errors import DatabaseUnavailable, DataError, EntityNotFound, TransitionConflict, TransitionNotAllowed
+from fsmflow.errors import (
+    DatabaseUnavailable,
+    DataError,
+    EntityNotFound,
+    TransitionConflict,
+    TransitionNotAllowed,
+    UpgradeError,
+)
+from fsmflow.points import point
+from fsmflow.running.jobs import trace
 from fsmflow.running.spreading import Spreader
 
 
@@ -53,10 +63,21 @@ def undoing_of(runtime: Runtime, step: Step) -> Undoing | None:
     if snapshot.branch_of is not None:
         found: dict[str, Any] = item_of(snapshot) or {}
         return Undoing(**found)
-    trail = runtime.store.events.trail(snapshot.row)
+    trail = retraced(step.root, runtime.store.events.trail(snapshot.row))
     if not trail:
         return Undoing(state=spec.undoes, completed=False, result=None)
     return Undoing(state=trail[0].state, completed=trail[0].completed, result=trail[0].result)
+
+
+def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Settling | None = None) -> Settling:
+    """How an attempt ends whose entity cannot be brought up to the version of the code: it rests in ``failed_from_X``,
+    whatever the retry policy says, with its data as it was; what the job returned is kept."""
+    duration_ms = None if ended is None else ended.duration_ms
+    if isinstance(ended, Returned):
+        return Unacceptable(claim=claim, duration_ms=duration_ms, returned=ended, error=error)
+    text = trace(error.__cause__) if error.__cause__ is not None else ""
+    facts = Facts(kind=UpgradeError, message=str(error), traceback=text, permanent=True)
+    return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
 
 
 class _RolledBack(Exception):
@@ -83,6 +104,7 @@ def in_transaction(
                 raise _RolledBack(ended)
             settling()
             raise_if_refused(runtime, step, ended)
+            point("transaction.before", step.snapshot.address)
     except _RolledBack as rolled_back:
         return rolled_back.ended
     except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken

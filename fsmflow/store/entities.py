@@ -11,6 +11,7 @@ from peewee import DatabaseError, IntegrityError
 from fsmflow import clock, codec, log
 from fsmflow.decision.records import NUDGE_MS, Claim, Commit, Failure, HistoryEntry, Snapshot, Work
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
+from fsmflow.points import point
 from fsmflow.store.events import post_values
 from fsmflow.store.link import TRANSIENT, Link, first_line
 from fsmflow.store.records import Records
@@ -115,6 +116,7 @@ class Entities:
         token = os.urandom(8).hex()
         if not self._link.in_transaction:
             after = self._insist(commit, token)
+            point("commit.after", after.address)
             on_commit(after)
             return after
         after = self._try(commit, token)
@@ -146,6 +148,7 @@ class Entities:
         try:
             with self._link.transaction():
                 after = self._write(commit, token)
+                point("commit.before", commit.after.address)
         except IntegrityError as error:
             raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
         except TRANSIENT as error:

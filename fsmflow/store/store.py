@@ -7,8 +7,10 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.settings import Settings
 from fsmflow.store import schema, tables
 from fsmflow.store.branches import Branches
+from fsmflow.store.census import Census
 from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
+from fsmflow.store.facts import Facts
 from fsmflow.store.link import Link, open_database, open_sqlite
 from fsmflow.store.listing import Listing
 from fsmflow.store.records import Records
@@ -29,6 +31,8 @@ class Store:
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)
+        self.census = Census(link)
+        self.facts = Facts(link)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -169,6 +169,16 @@ class WorkRows:
 
         self._link.write(postpone)
 
+    def leave(self, rows: Sequence[int], *, now: int, wake_at: int) -> None:
+        """Look at these again at ``wake_at``, where they are due still and nobody runs them: in one statement."""
+        owner, mark = self._link.quoted("owner"), self._link.mark
+        wake = WAKE.replace("?", mark)
+        sql = (
+            f"UPDATE {WORK} SET {wake} WHERE entity IN ({', '.join([mark] * len(rows))}) AND {owner} IS NULL "
+            f"AND wake_at <= {mark}"
+        )
+        self._link.write(lambda: self._link.execute(sql, (wake_at, wake_at, *sorted(rows), now)), hasty=True)
+
     def wake_rung(self, now: int) -> int:
         """Make every job due whose doorbell Redis should have: it has lost them. How many."""
         return self._link.write(lambda: int(self._link.execute(self._sql.wake_rung, (now,)).rowcount))

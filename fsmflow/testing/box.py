@@ -124,9 +124,9 @@ class Sandbox:
 
     @property
     def next_due(self) -> datetime | None:
-        """When something becomes due by itself: a timer, a retry. None where nothing will."""
+        """When something becomes due by itself: a timer, a retry, a schedule. None where nothing will."""
         self._check_open()
-        moment = self._runtime.next_due()
+        moment = self._maintenance.next_due()
         return None if moment is None else clock.to_datetime(moment)
 
     @property
@@ -195,7 +195,7 @@ class Sandbox:
     def _run_until(self, until: int, budget: _Budget) -> None:
         with installed(self._runtime):
             self._run_now(budget)
-            while (moment := self._runtime.next_due()) is not None and moment <= until:
+            while (moment := self._maintenance.next_due()) is not None and moment <= until:
                 self._clock.move_to(moment)
                 self._run_now(budget)
             self._clock.move_to(until)
