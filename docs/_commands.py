@@ -29,9 +29,10 @@ def _command(name: str, command: click.Command, parent: click.Context) -> str:
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
     parts = [f"## {name}", f"```text\n{usage}\n```", _prose(command.help or "")]
-    options = [record for parameter in command.params if (record := parameter.get_help_record(context))]
+    options = [record for option in command.params if (record := option.get_help_record(context)) and record[1]]
     if options:
-        rows = "\n".join(f"| `{names.replace('|', chr(92) + '|')}` | {_cell(told)} |" for names, told in options)
+        # A "|" inside of backticks is no border of a cell.
+        rows = "\n".join(f"| `{names}` | {_cell(told)} |" for names, told in options)
         parts.append(f"| option | meaning |\n|---|---|\n{rows}")
     return "\n\n".join(parts)
 

@@ -116,6 +116,10 @@ def hook_failed(address: str, name: str, error: BaseException) -> None:
     logger.error("hook.failed: %s: %s raised %s: %s; the transition stands", address, name, type(error).__name__, error)
 
 
+def hook_hangs(seconds: float) -> None:
+    logger.error("hook.hangs: a hook has not returned for %g s; it is left to itself", seconds)
+
+
 def task_failed(what: str, row: int, error: BaseException) -> None:
     logger.warning(
         "task.failed: %s of entity row %d: %s: %s; maintenance does it", what, row, type(error).__name__, error
@@ -146,6 +150,10 @@ def job_refused(job_id: str, why: str) -> None:
 
 def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:
     logger.warning("timer.refused: %s: %r is due, but %s; it is tried again in %.0f s", address, trigger, why, wait_s)
+
+
+def left_to_others(row: str, why: str, wait_s: float) -> None:
+    logger.warning("entity.unknown: %s is due, but %s; looked at again in %.0f s", row, why, wait_s)
 
 
 def worker_started(pid: int, queues: str) -> None:

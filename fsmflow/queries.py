@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from fsmflow import clock
 from fsmflow.decision.asking import checked_id
-from fsmflow.decision.living import as_shown
+from fsmflow.decision.living import as_shown, renamed
 from fsmflow.decision.records import Failure, Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
@@ -117,7 +117,9 @@ def failure_groups(runtime: Runtime, machine: str | None = None) -> list[Failure
     """
     check_machine(runtime, machine)
     groups: dict[tuple[bool, str, str, str], FailureGroup] = {}
-    for snapshot in runtime.store.listing.find(Filter(machine=machine, failed=True, branches=True)):
+    known = runtime.machines.all()
+    for stored in runtime.store.listing.find(Filter(machine=machine, failed=True, branches=True)):
+        snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
         failure = snapshot.failure
         if failure is None:
             continue

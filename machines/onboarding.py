@@ -4,7 +4,7 @@ Try it:
 
     fsmflow worker &
     fsmflow start onboarding zoe colleagues:='["ann", "bob", "eve"]'
-    fsmflow show onboarding:zoe  # its branches have the addresses of the invitations
+    fsmflow list --machine invitation --branches
     fsmflow trigger invitation:onboarding:zoe/finding_mentors/0 accept
     fsmflow trigger invitation:onboarding:zoe/finding_mentors/2 accept  # enough: bob's is cancelled
 """
@@ -37,8 +37,7 @@ class Invitation(Machine):
     ]
 
     def invite(self) -> None:
-        text = f"would you be a mentor of {self.data['newcomer']}?"
-        mail.send(self.data["colleague"], text, key=self.idempotency_key)
+        mail.send(self.data["colleague"], f"would you mentor {self.data['newcomer']}?", key=self.idempotency_key)
 
 
 class Onboarding(Machine):
@@ -74,5 +73,4 @@ class Onboarding(Machine):
         self.data["mentors"] = self.mentors()
 
     def welcome(self) -> None:
-        text = f"welcome! Your mentors are {' and '.join(self.data['mentors'])}"
-        mail.send(self.entity_id, text, key=self.idempotency_key)
+        mail.send(self.entity_id, f"your mentors: {', '.join(self.data['mentors'])}", key=self.idempotency_key)

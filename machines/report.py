@@ -3,8 +3,9 @@
 Try it:
 
     fsmflow worker &  # it starts one at three o'clock UTC, every night
-    fsmflow list report
+    fsmflow start order 1 amount:=30
     fsmflow start report now  # one more, by hand
+    fsmflow list --machine report
     cat .fsmflow/reports/*
 """
 

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
 """Retry failed entities: ``python scripts/retry.py order:1042``. The same as ``fsmflow retry``, from a checkout.
 
-    python scripts/retry.py order:1042 order:1043
+    python scripts/retry.py order:1042 order:1042/packing/3
+    python scripts/retry.py order:1043 --data card=tok_2 --data amount:=1500
     python scripts/retry.py --machine order --state failed_from_charging --error 'Timeout*' --dry-run
+    python scripts/retry.py --machine order --older 2h --where customer=7 --branches
 
 It works in any folder, and needs nothing installed but the checkout's ``.venv``. Machines are looked for in the
 current folder first, then in the checkout; so is the embedded database (``.fsmflow``), where no setting names another.

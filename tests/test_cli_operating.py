@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ import pytest
 
 from fsmflow import Machine, Retry, State
 from fsmflow.cli import bulk
+from fsmflow.engine.registry import Registry
+from fsmflow.store.tables import ENTITY
 from fsmflow.testing import Sandbox, sandbox
 from terminal import Terminal
 
@@ -105,7 +108,7 @@ def test_show_tells_of_branches_and_of_what_could_be_undone(shell: Terminal, pac
     text = shell.ok("show", "order:1")
     assert "branches  8 of 10 done, 2 failed, 0 running" in text
     assert "failed    order:1/packing/2 in failed_from_packing: ValueError: no box for 2" in text
-    assert "undo      would undo packing, charging" in text
+    assert "undoable  packing, charging" in text
     found = shell.json("show", "1")
     assert found["progress"] == {"done": 8, "failed": 2, "running": 0, "total": 10}
     assert [branch["address"] for branch in found["failed_branches"]] == ["order:1/packing/2", "order:1/packing/5"]
@@ -179,6 +182,15 @@ def test_a_branch_that_waits_for_its_turn_says_so(shell: Terminal, box: Sandbox)
     assert told["blocked_by"].startswith(
         "1 branch has failed (shipment:order:1/shipping/0), the first of them with Conn"
     )
+
+
+def test_a_branch_is_drawn_as_the_small_machine_that_it_is(
+    shell: Terminal, packing: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsmflow.cli.surveying.machines", lambda: Registry([Order, Shipment]))
+    text = shell.ok("draw", "order:1/packing/2")
+    assert "class failed_from_packing current" in text
+    assert "charging" not in text
 
 
 def test_failures_counts_parents_once_and_tells_of_branches_apart(shell: Terminal, packing: Order) -> None:
@@ -329,6 +341,40 @@ def test_refusals_are_grouped_with_counts_and_an_example(shell: Terminal, declin
     assert [result["done"] for result in results] == [False] * 3
 
 
+def test_more_kinds_of_refusals_than_are_kept_are_counted(
+    shell: Terminal, declined: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bulk, "_KINDS", 1)
+    done = shell.run("skip", "order:4", "nosuch", "neither")
+    assert "order:4 is in 'new'" in done.err
+    assert "... and 2 more were refused, for other reasons" in done.err
+
+
+def test_what_stands_in_a_state_that_the_code_lacks_is_shown_and_mended(
+    shell: Terminal, box: Sandbox, declined: None
+) -> None:
+    box.database.execute_sql(f"UPDATE {ENTITY} SET state = 'review' WHERE state = 'failed_from_charging'")
+    assert [item["state"] for item in shell.json("list", "--state", "review")] == ["review"] * 3
+    assert shell.json("show", "order:1")["allowed"] == []
+    assert "the definition has no state 'review'" in shell.json("explain", "order:1")["blocked_by"]
+    assert "'review'" in shell.refused("retry", "order:1")
+    done = shell.run("force", "--state", "review", "asking", "--reason", "review is called asking now")
+    assert (done.status, done.out.splitlines()[0]) == (0, "order:1  review -> asking")
+    assert "3 forced, 0 refused" in done.err
+
+
+def test_an_adopted_entity_says_that_resume_starts_it_and_does(shell: Terminal, box: Sandbox) -> None:
+    for number in (1, 2):
+        Order.start(number, lines=[], state="charging")
+    assert "'resume' to start the work" in shell.json("explain", "order:1")["waiting_for"]
+    planned = shell.run("resume", "--machine", "order", "--dry-run")
+    assert planned.out.splitlines() == [f"would resume order:{number}  charging, working" for number in (1, 2)]
+    shell.ok("resume", "--machine", "order")
+    assert shell.json("resume", "--machine", "shipment") == []
+    box.run()
+    assert Order.counts() == {"asking": 2}
+
+
 @pytest.mark.parametrize("command", ["force", "rewind"])
 def test_what_applies_anywhere_has_to_be_narrowed_by_state(shell: Terminal, command: str) -> None:
     assert "say with --state which ones are meant" in shell.misused(command, "--machine", "order", "new")
@@ -468,6 +514,15 @@ def test_start_from_what_cannot_be_read_is_wrong_usage(shell: Terminal, folder: 
     (folder / "x.jsonl").write_bytes(b'{"id": "\xff"}')
     assert "line 1: 'utf-8'" in shell.refused("start", "order", "--from", "x.jsonl")
     assert os.listdir(folder) == ["x.jsonl"]
+
+
+def test_start_reads_from_a_pipe_by_its_name(shell: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fsmflow.cli.starting._PAGE", 1)
+    os.mkfifo(folder / "pipe")
+    writer = threading.Thread(target=lambda: (folder / "pipe").write_text('{"id": 1}\n{"id": 2}\n'))
+    writer.start()
+    assert shell.ok("start", "order", "--from", "pipe") == "2 started\n"
+    writer.join()
 
 
 def test_a_load_that_is_interrupted_says_how_to_go_on(

@@ -132,6 +132,18 @@ def test_cancel_undoes_where_it_is_asked_for_and_cancels_where_nothing_is_to_be_
         assert other.refresh().state == "undone"
 
 
+def test_a_second_cancel_does_not_stop_the_undoing() -> None:
+    with sandbox(machines=[Trip]) as box:
+        trip = Trip.start("1")
+        trip.force("booking_hotel")
+        trip.cancel()
+        assert trip.state == "undoing_booking_hotel"
+        trip.cancel()
+        assert trip.history[-1].kind == "ignored"
+        box.run()
+        assert trip.refresh().state == "undone"
+
+
 def test_undo_is_asked_for_in_a_final_state_and_not_twice() -> None:
     with sandbox(machines=[Trip]) as box:
         trip = Trip.start("1")

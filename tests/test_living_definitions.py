@@ -253,11 +253,34 @@ def test_branches_go_on_under_the_new_name_of_their_step(bench: Bench) -> None:
     batch = RenamedBatch.get("1")
     assert (batch.state, batch.data["upgraded"]) == ("failed_from_working_off", True)
     assert [branch.is_done for branch in batch.branches] == [True, False, True]
+    assert [branch.state for branch in batch.branches] == ["done", "failed_from_working_off", "done"]
     broken.clear()
     batch.retry()
     while bench.queued():
         bench.step()
     assert (batch.refresh().state, batch.progress) == ("over", None)
+
+
+@pytest.mark.parametrize("machine", [Batch, RenamedBatch])
+def test_a_branch_may_save_whatever_its_step_is_called(machine: type[Batch]) -> None:
+    """It goes by a definition of its own, its entity by that of the machine."""
+
+    class Saving(machine):  # type: ignore[misc, valid-type]
+        name = "batch"
+
+        def run(self, item: int) -> int:
+            self.send("hello", to="batch:nobody")
+            self.save()
+            return item
+
+    with sandbox([Batch]) as box:
+        Batch.start("1", items=[1, 2]).trigger("go")
+        deploy(box, Saving)
+        box.run()
+        batch = Saving.get("1")
+        assert batch.state == "over"
+        branch = Saving.get("1/running/0" if machine is Batch else "1/working_off/0")
+        assert [entry.kind for entry in branch.history] == ["start", "saved", "transition", "discarded"]
 
 
 def test_data_of_an_earlier_version_is_upgraded_when_it_is_used_and_written_when_it_moves(bench: Bench) -> None:
@@ -394,6 +417,46 @@ def test_a_result_of_older_code_is_left_to_newer_code_that_has_been_there_meanwh
     bench.advance(60)
     bench.step()
     assert (Second.get("1").state, Second.get("1").data, ran) == ("resting", {"grams": 1000, "packed": True}, ["old"])
+
+
+@on_sqlite
+def test_what_may_run_once_only_is_not_handed_over_but_fails_as_lost(bench: Bench) -> None:
+    """The old worker has run it, and nobody else may."""
+    ran: list[int] = []
+
+    class Old(Machine):
+        name = "once"
+        initial = "new"
+        states = [State("new"), State("paying", job="pay", at_most_once=True), State("paid", final=True)]
+        transitions = [
+            ["begin", "new", "paying"],
+            ["done", "paying", "paid"],
+            {"trigger": "note", "source": "*", "dest": None},
+        ]
+
+        def pay(self) -> None:
+            ran.append(1)
+            deploy(bench, New)
+            New.get("1").trigger("note")
+            deploy(bench, Old)
+
+    class New(Old):
+        name = "once"
+        version = 2
+
+        def upgrade(self, data: dict[str, Any], from_version: int) -> None:
+            return None
+
+    deploy(bench, Old)
+    Old.start("1").trigger("begin")
+    bench.step()
+    bench.advance(60)
+    assert New.get("1").state == "paying", "old code leaves it alone"
+    deploy(bench, New)
+    bench.advance(60)
+    payment = New.get("1")
+    assert (payment.state, payment.failure and payment.failure.error_type) == ("failed_from_paying", "WorkerLost")
+    assert ran == [1]
 
 
 class Bare(Machine):

@@ -670,3 +670,10 @@ def test_two():
 def test_it_says_what_it_is() -> None:
     assert fsmflow.testing.sandbox is sandbox
     assert fsmflow.testing.Sandbox is Sandbox
+
+
+def test_time_passes_by_seconds_too() -> None:
+    with sandbox(machines=[Parcel]) as box:
+        before = box.now
+        box.advance(seconds=20)
+        assert (box.now - before).total_seconds() == 20

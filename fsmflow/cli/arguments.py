@@ -196,8 +196,8 @@ def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
-    """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--where`` (or ``--data``) and ``--branches``,
-    handed on as ``selection``."""
+    """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--where`` (``--data``) and ``--branches``:
+    all of it handed on as ``selection``."""
     return _filters("--where", "--data")(command)
 
 

@@ -143,7 +143,7 @@ def _events(around: Beside, now: int) -> Iterator[tuple[str, str]]:
     if around.lost:
         yield "lost", _first(map(str, around.lost))
     if around.undoable:
-        yield "undo", f"would undo {', '.join(around.undoable)}"
+        yield "undoable", ", ".join(around.undoable)
 
 
 def _first(lines: Iterable[str]) -> str:

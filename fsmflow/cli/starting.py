@@ -39,7 +39,10 @@ Line = tuple[str, dict[str, Any]]
     "--state", metavar="STATE", help="Adopt it in mid-life, in this state; its job is not run until 'resume'."
 )
 @click.option(
-    "--from", "source", metavar="FILE", help="Start all that FILE holds: JSON lines, or CSV if it ends in .csv; '-'."
+    "--from",
+    "source",
+    metavar="FILE",
+    help="Start all that FILE holds: CSV if it ends in .csv, else JSON lines; '-' is standard input.",
 )
 @click.option(
     "--if-exists", type=click.Choice(["raise", "return"]), default="raise", help="Refuse it, or take it as it is."
@@ -63,17 +66,14 @@ def start(
 ) -> int:
     """Start an entity of MACHINE under this ID, in the initial state.
 
-    What follows is its data: name=text, or name:=json for numbers, true, lists and so on.
-
-    With --from, many: each line of a file of JSON lines is an object with "id" and the data. A CSV has a column 'id';
-    its other columns are data as text, and those whose name ends in ':' as JSON, left out where they are empty. Data on
-    the command line is that of all, and what the file says wins. It starts pages of 1,000; what is wrong ends it before
-    its page. After an interruption the same command with '--if-exists return' goes on with the rest.
+    What follows is its data: name=text, or name:=json for numbers, true, lists and so on. With --from, many: each line
+    of JSON lines is an object with "id" and the data. A CSV has a column 'id'; its other columns are data as text, and
+    those whose name ends in ':' as JSON, left out where empty. Data on the command line is that of all, a file's wins.
+    What is wrong ends it before its page of 1,000. '--if-exists return' goes on after an interruption.
 
     \b
       fsmflow start order 1042 customer=ada amount:=1500
-      fsmflow start order 1043 --data @order.json
-      fsmflow start order 1044 --state awaiting_approval
+      fsmflow start order 1043 --data @order.json --state awaiting_approval
       fsmflow start order --from orders.jsonl --if-exists return
     """
     runtime = current()
@@ -147,15 +147,16 @@ class _Load:
         return 0
 
     def _bar(self, as_json: bool) -> Bar:
-        size = None if self._source == "-" else os.path.getsize(self._source)
-        return Bar("start", total=size, shown=can_show(as_json=as_json))
+        """In bytes of the file; of a pipe nobody knows how much is to come."""
+        size = 0 if self._source == "-" else os.path.getsize(self._source)
+        return Bar("start", total=size or None, shown=can_show(as_json=as_json))
 
     def _counted(self, lines: Iterable[Line], file: BinaryIO, bar: Bar) -> Iterator[Line]:
-        seen = 0
+        seen, measurable = 0, file.seekable()
         for entity_id, data in lines:
             self._read += 1
             yield entity_id, {**self._common, **data}
-            if self._read % _PAGE == 0 and self._source != "-":
+            if measurable and self._read % _PAGE == 0:
                 bar.advance(file.tell() - seen)
                 seen = file.tell()
 

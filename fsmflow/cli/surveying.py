@@ -16,8 +16,8 @@ from fsmflow.definition.model import Definition
 from fsmflow.diagram import mermaid
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.engine.survey import Finding, survey
 from fsmflow.engine.surroundings import definition_of
+from fsmflow.engine.survey import Finding, survey
 from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine
 from fsmflow.queries import FailureGroup, Listening, failure_groups, listening, queues_of, resolve
 

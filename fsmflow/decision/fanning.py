@@ -69,7 +69,9 @@ def joined(mover: Mover, happening: Joined) -> None:
     cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
     which = f" ({', '.join(happening.examples)})" if happening.examples else ""
     facts = Facts(kind=BranchesFailed, message=f"{count} failed{which}{cause}", permanent=True)
-    settling.give_up(mover, describe(facts, before, mover.now), duration=None)
+    failure = describe(facts, before, mover.now)
+    # The attempt that made the branches is over; the number is that of the next.
+    settling.give_up(mover, replace(failure, attempts=max(1, failure.attempts - 1)), duration=None)
 
 
 def branch_settled(mover: Mover, happening: BranchSettled) -> None:

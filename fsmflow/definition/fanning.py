@@ -136,34 +136,15 @@ def branch_definitions(name: str, owner: type, version: int, states: Mapping[str
 
 
 def _branch_definition(name: str, owner: type, version: int, parent: StateSpec) -> Definition:
-    fan = parent.fan or Fan()
-    state = failed_from(parent.name)
-    specs = (
-        replace(
-            parent,
-            phase=WORKING,
-            job=_branch_job(fan, parent.job),
-            fan=None,
-            timer=None,
-            undo=None,
-            undoes=None,
-            generated=True,
-            undo_on_failure=False,
-            undo_on_cancel=False,
-            defer=frozenset(),
-            ignore=frozenset(),
-        ),
-        StateSpec(name=state, phase=FAILED, generated=True, failed_from=parent.name),
-        StateSpec(name=DONE, phase=FINISHED, generated=True),
-        StateSpec(name=CANCELLED, phase=FINISHED, generated=True),
-    )
+    specs = _branch_states(parent)
     states = {spec.name: spec for spec in specs}
+    rests = failed_from(parent.name)
     ways = [
         (DONE, parent.name, DONE),
-        (FAIL, parent.name, state),
-        (RETRY, state, parent.name),
+        (FAIL, parent.name, rests),
+        (RETRY, rests, parent.name),
         (CANCEL, parent.name, CANCELLED),
-        (CANCEL, state, CANCELLED),
+        (CANCEL, rests, CANCELLED),
     ]
     transitions = [
         TransitionSpec(trigger=trigger, source=source, dest=dest, generated=True) for trigger, source, dest in ways
@@ -180,6 +161,29 @@ def _branch_definition(name: str, owner: type, version: int, parent: StateSpec) 
         transitions=tuple(transitions),
         machine=build_machine(name, parent.name, specs, nothing, transitions),
         outgoing=outgoing,
+    )
+
+
+def _branch_states(parent: StateSpec) -> tuple[StateSpec, ...]:
+    work = replace(
+        parent,
+        phase=WORKING,
+        job=_branch_job(parent.fan or Fan(), parent.job),
+        fan=None,
+        timer=None,
+        undo=None,
+        undoes=None,
+        generated=True,
+        undo_on_failure=False,
+        undo_on_cancel=False,
+        defer=frozenset(),
+        ignore=frozenset(),
+    )
+    return (
+        work,
+        StateSpec(name=failed_from(parent.name), phase=FAILED, generated=True, failed_from=parent.name),
+        StateSpec(name=DONE, phase=FINISHED, generated=True),
+        StateSpec(name=CANCELLED, phase=FINISHED, generated=True),
     )
 
 

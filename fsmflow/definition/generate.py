@@ -61,6 +61,8 @@ def _undoing(spec: StateSpec) -> StateSpec:
         queue=spec.queue,
         generated=True,
         undoes=spec.name,
+        # Who asks to cancel once more, while that is being undone, must not stop it half-way.
+        ignore=frozenset({CANCEL}) if spec.undo_on_cancel else frozenset(),
         fan=fan,
     )
 

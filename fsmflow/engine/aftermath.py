@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from fsmflow import log
@@ -22,23 +23,33 @@ _HOOKED: Final = frozenset({"start", "transition", "internal", "skipped", "rewou
 @dataclass(frozen=True, kw_only=True)
 class Task:
     """Something to be done for an entity soon: ``look`` at its branches, ``align`` them with it, ``deliver`` what it
-    sent."""
+    sent, or call its hooks."""
 
     kind: str
     row: int
+    call: Callable[[], None] | None = None
 
 
 #: The tasks of the call that this thread is in; None outside of one.
 tasks: ContextVar[deque[Task] | None] = ContextVar("fsmflow_tasks", default=None)
 
+#: How hooks are called: where a hook that hangs would hold up others, elsewhere than here.
+hook_caller: ContextVar[Callable[[Callable[[], None]], None]] = ContextVar(
+    "fsmflow_hook_caller", default=lambda call: call()
+)
+
 
 def note_tasks(definition: Definition, commit: Commit, after: Snapshot) -> None:
-    """Remember what a commit leads to, for the call that this is part of; then call the hooks."""
+    """Remember what a commit leads to, for the call that this is part of, its hooks among that."""
     waiting = tasks.get()
     if waiting is not None:
         waiting.extend(_tasks_of(commit, after))
     if after.branch_of is None and (definition.wide.on_transition or definition.wide.on_failed):
-        _call_hooks(definition, commit.entries, after)
+        call = partial(hook_caller.get(), partial(_call_hooks, definition, commit.entries, after))
+        if waiting is None:
+            call()
+        else:
+            waiting.append(Task(kind="hooks", row=after.row, call=call))
 
 
 def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:

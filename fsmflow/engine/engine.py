@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -33,16 +33,16 @@ _BUDGET: Final = 200
 
 
 @contextmanager
-def following(runtime: Runtime) -> Iterator[None]:
-    """Do, at the end, what the commits inside lead to. Inside a transaction of the caller's it is left to maintenance,
-    as nothing is committed yet."""
+def following(runtime: Runtime) -> Iterator[Sequence[Task]]:
+    """Do, at the end, what the commits inside lead to; it is what is yielded. Inside a transaction of the caller's it
+    is left to maintenance, as nothing is committed yet."""
     if tasks.get() is not None or runtime.store.link.in_transaction:
-        yield
+        yield ()
         return
     waiting: deque[Task] = deque()
     token = tasks.set(waiting)
     try:
-        yield
+        yield waiting
         for _ in range(_BUDGET):
             if not waiting:
                 return
@@ -54,7 +54,9 @@ def following(runtime: Runtime) -> Iterator[None]:
 def _do(runtime: Runtime, task: Task) -> None:
     """The commit stands and its caller must learn that it does; so what goes wrong here is logged, and done again."""
     try:
-        if task.kind == "look":
+        if task.call is not None:
+            task.call()
+        elif task.kind == "look":
             look(runtime, task.row)
         elif task.kind == "align":
             align(runtime, task.row, pages=1)
@@ -102,7 +104,7 @@ def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: 
                 same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
                 if if_exists == "return" or same_key:
                     return there
-                raise EntityExists(there.address, there.state)
+                raise EntityExists(there.address, as_shown(definition, there).state)
     raise TransitionConflict(commit.after.address, f"it could not be started in {TRIES} tries")
 
 

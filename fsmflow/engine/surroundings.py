@@ -8,7 +8,7 @@ from typing import Any, overload
 from fsmflow import codec
 from fsmflow.decision.around import NOTHING, Around, Branch
 from fsmflow.decision.events import Admitted, Crashed, Failed, Happening, MoreWanted, Postponed, Returned, Saved, Spread
-from fsmflow.decision.living import retraced
+from fsmflow.decision.living import renamed, retraced
 from fsmflow.decision.records import Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.errors import UnknownState
@@ -28,7 +28,8 @@ def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
         return definition
     found = definition.branches.get(definition.wide.renamed.get(snapshot.branch_of, snapshot.branch_of))
     if found is None:
-        raise UnknownState(definition.name, snapshot.branch_of, definition.states, address=snapshot.address)
+        others = definition.states.keys() - {snapshot.branch_of}
+        raise UnknownState(definition.name, snapshot.branch_of, others, address=snapshot.address)
     return found
 
 
@@ -42,7 +43,7 @@ def around_of(store: Store, definition: Definition, snapshot: Snapshot, happenin
     return Around(
         kept=kept,
         trail=retraced(definition, trail),
-        branches=lambda of: BranchList(store, of.row, of.step),
+        branches=lambda of: BranchList(store, definition, of.row, of.step),
         record=lambda of: store.records.row_of(field, of) if field is not None else None,
     )
 
@@ -57,10 +58,14 @@ def _may_undo(definition: Definition, snapshot: Snapshot, happening: Happening |
 
 
 class BranchList(Sequence[Branch]):
-    """The branches of a step in the order of their items, read in pages as they are looked at."""
+    """The branches of a step in the order of their items, read in pages as they are looked at.
 
-    def __init__(self, store: Store, row: int, step: int) -> None:
+    Job branches are shown under the names that states have today, children under those that they are stored with.
+    """
+
+    def __init__(self, store: Store, definition: Definition, row: int, step: int) -> None:
         self._store = store
+        self._definition = definition
         self._key = (row, step)
         self._length: int | None = None
         self._first = 0
@@ -85,8 +90,11 @@ class BranchList(Sequence[Branch]):
             raise IndexError(f"branch {index} of {len(self)}")
         if not self._first <= at < self._first + len(self._read):
             page = self._store.branches.page(*self._key, after=at - 1, limit=_PAGE)
-            self._first, self._read = at, [branch_of(snapshot) for snapshot in page]
+            self._first, self._read = at, [branch_of(self._today(snapshot)) for snapshot in page]
         return self._read[at - self._first]
+
+    def _today(self, snapshot: Snapshot) -> Snapshot:
+        return snapshot if snapshot.branch_of is None else renamed(self._definition, snapshot)
 
     def __iter__(self) -> Iterator[Branch]:
         return (self[at] for at in range(len(self)))

@@ -110,7 +110,7 @@ class Showing(Base):
         read in pages as they are looked at. In guards and callbacks those of the step that is being left."""
         if isinstance(self._view, HandleView):
             snapshot = self._view.snapshot
-            return BranchList(current().store, snapshot.row, snapshot.step)
+            return BranchList(current().store, self._root, snapshot.row, snapshot.step)
         return cast("Sequence[Branch]", self._view.branches)
 
     @property

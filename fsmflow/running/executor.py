@@ -37,6 +37,8 @@ from fsmflow.running.steps import Step, cannot_upgrade, in_transaction, spread_o
 from fsmflow.store.work import Ticket, grace
 
 _MAX_WAIT_S = 2.0
+#: How long what follows a commit may take.
+_TASKS_S = 60.0
 _RENEW_S = 5.0
 
 
@@ -65,11 +67,21 @@ class Executor:
             raise
         if claimed is not None:
             point("claim.after", claimed.snapshot.address)
-            with engine.following(self._runtime):
+            with engine.following(self._runtime) as tasks:
                 self._run(claimed)
+                if tasks:
+                    self._before_tasks(claimed.claim)
         # Not told where something unforeseen was raised: the process then ends, and its attempt at once with it.
         self._tell(Doing(state=IDLE))
         return self._rings
+
+    def _before_tasks(self, claim: Claim) -> None:
+        """What follows the commit may take its time, hooks of the user's among it: the next step does not wait for it,
+        and a process that hangs in it is ended."""
+        self._runtime.ring_for(self._rings)
+        self._rings = []
+        deadline = clock.monotonic() + _TASKS_S
+        self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, deadline=deadline))
 
     def _claim(self, ticket: Ticket, owner: str) -> Step | None:
         snapshot = self._take(ticket, owner)

@@ -81,7 +81,7 @@ class JobView:
     @property
     def branches(self) -> Sequence[Branch]:
         """The branches of the step, which a job has only while they are being made."""
-        return BranchList(self._runtime.store, self.snapshot.row, self.snapshot.step)
+        return BranchList(self._runtime.store, self.definition, self.snapshot.row, self.snapshot.step)
 
     @property
     def undoing(self) -> Undoing:
@@ -148,12 +148,13 @@ class JobView:
                 f"{self.snapshot.address}: save() was called inside a transaction of the job's own, which may still be "
                 f"rolled back; call it after that transaction"
             )
+        root = self._runtime.machines.get(self.snapshot.machine)
         happening = Saved(claim=self.claim, changes=self.changes(), sent=tuple(self.sent))
         wait_s = _FIRST_WAIT_S
         while True:
             try:
                 with self._shield():
-                    _, self.snapshot = engine.apply(self._runtime, self.definition, self._load, happening)
+                    _, self.snapshot = engine.apply(self._runtime, root, self._load, happening)
                 break
             except StaleClaim:
                 raise self._cancelled() from None

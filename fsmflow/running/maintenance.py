@@ -22,6 +22,7 @@ from fsmflow.errors import (
     TransitionConflict,
     TransitionNotAllowed,
     UnknownMachine,
+    UnknownState,
 )
 from fsmflow.running.schedules import Schedules
 from fsmflow.store.work import Due, grace
@@ -38,6 +39,8 @@ SETTLED_S: Final = 6.0
 #: Rows that are rung in one transaction: few, as each is locked until it ends.
 _BATCH: Final = 20
 _REFUSED_MS: Final = 60_000
+#: What the code here cannot handle, as it is of another version.
+_STRANGE_MS: Final = 10_000
 #: How often a parent is looked at whose branches tell nothing.
 WATCH_MS: Final = 600_000
 
@@ -63,6 +66,11 @@ class Maintenance:
         except DatabaseUnavailable:
             self._answers_since = float("inf")
             raise
+
+    def no_renewals(self) -> None:
+        """Leases could not be renewed, as where a long transaction holds SQLite's lock: those that ran out meanwhile
+        are no crashes, until they could have been."""
+        self._answers_since = float("inf")
 
     def _sweep(self) -> int:
         rings = self._look_at_redis()
@@ -177,6 +185,10 @@ class Maintenance:
         except TransitionNotAllowed as error:
             again_ms = _REFUSED_MS
             log.timer_refused(f"entity row {item.row}", item.work.kind, str(error), again_ms / 1000)
+        except UnknownState as error:
+            # In a rolling deployment others know it: they are not to be kept waiting long.
+            again_ms = _STRANGE_MS
+            log.left_to_others(f"entity row {item.row}", str(error), again_ms / 1000)
         except DatabaseUnavailable as error:
             again_ms = _LOCKED_MS
             log.sweep_failed(f"entity row {item.row}", error)

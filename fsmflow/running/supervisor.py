@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Final
 
 from fsmflow import clock, log, settings
+from fsmflow.engine.aftermath import hook_caller
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.children import Child
@@ -27,6 +28,8 @@ _SWEEP_S: Final = 1.0
 _MAX_RESPAWN_S: Final = 10.0
 _MAX_FAILED_STARTS: Final = 5
 _JOIN_S: Final = 10.0
+#: How long maintenance waits for a hook.
+_HOOK_S: Final = 5.0
 #: How often ending lost attempts is tried again while a supervisor ends and the database is away.
 _LAST_ROUNDS: Final = 20
 
@@ -51,6 +54,7 @@ class Supervisor:
         self._log_level = log_level
         self._environment = _environment(runtime)
         self._children: list[Child] = []
+        self._maintenance = Maintenance(runtime, self._queues)
         self._lost: queue.SimpleQueue[_Lost] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._ended = threading.Event()
@@ -188,6 +192,7 @@ class Supervisor:
                 self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
                 wait_s = _RENEW_S
             except Exception as error:  # noqa: BLE001 - it is tried again, and soon
+                self._maintenance.no_renewals()
                 log.sweep_failed("renewing leases", error)
                 wait_s = _TICK_S
         self._runtime.store.link.forget_connection()
@@ -196,7 +201,8 @@ class Supervisor:
         self._signals += 1
 
     def _maintain(self) -> None:
-        maintenance = Maintenance(self._runtime, self._queues)
+        maintenance = self._maintenance
+        hook_caller.set(self._call_hook)
         rounds_left = _LAST_ROUNDS
         while rounds_left and (not self._ended.is_set() or not self._lost.empty()):
             rounds_left -= self._ended.is_set()
@@ -208,6 +214,19 @@ class Supervisor:
         maintenance.withdraw()
         self._runtime.store.link.forget_connection()
 
+    def _call_hook(self, call: Callable[[], None]) -> None:
+        """Call a hook in a thread of its own: one that hangs must not keep maintenance from going on."""
+
+        def run() -> None:
+            call()
+            self._runtime.store.link.forget_connection()
+
+        thread = threading.Thread(target=run, name="fsmflow-hook", daemon=True)
+        thread.start()
+        thread.join(_HOOK_S)
+        if thread.is_alive():
+            log.hook_hangs(_HOOK_S)
+
     def _safely(self, what: str, action: Callable[[], None]) -> None:
         try:
             action()
@@ -217,7 +236,8 @@ class Supervisor:
     def _sweep(self, maintenance: Maintenance) -> None:
         maintenance.sweep()
         if self._burst:
-            active = self._runtime.store.work.active(self._runtime.now(), self._queues)
+            now = self._runtime.now()
+            active = self._runtime.store.work.active(now, self._queues) or len(self._runtime.store.events.due(now, 1))
             self._quiet_sweeps = self._quiet_sweeps + 1 if self._ever_ready and not active else 0
 
     def _end_lost(self, maintenance: Maintenance) -> None:

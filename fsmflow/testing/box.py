@@ -254,7 +254,7 @@ class Sandbox:
         if (by is None) == (not units):
             raise SandboxError("advance() takes one duration: advance(days=3), a timedelta, or seconds")
         try:
-            duration = by if isinstance(by, timedelta) else timedelta(seconds=by or 0, **units)
+            duration = by if isinstance(by, timedelta) else timedelta(**units) if by is None else timedelta(seconds=by)
             self.now + duration
         except (TypeError, ValueError, OverflowError) as error:
             raise SandboxError(f"advance({shown(by if by is not None else units)}): {error}") from error
