@@ -130,6 +130,10 @@ def message_lost(address: str, trigger: str, to: str, why: str) -> None:
     logger.warning("message.lost: %s sent %r to %s, which cannot be delivered: %s", address, trigger, to, why)
 
 
+def branch_failed(address: str, what: str, error: str) -> None:
+    logger.error("branch.failed: %s: %s: a callback raised %s; it is tried again", address, what, error)
+
+
 def branch_refused(address: str, what: str, error: BaseException) -> None:
     logger.info("branch.refused: %s: %s: %s", address, what, error)
 

@@ -498,6 +498,34 @@ def test_an_entity_in_an_unknown_state_is_refused_and_mended_by_force(bench: Ben
     assert bench.runtime.store.work.active(bench.clock.now()) == 0
 
 
+class Dated(Parcel):
+    """Its parcels rest for an hour at most."""
+
+    name = "parcel"
+    states = [
+        State("new"),
+        State("packing", job="pack", undo="unpack"),
+        State("resting", timeout=3600),
+        State("sending", job="send_off"),
+        State("sent", final=True),
+    ]
+    transitions = [*Parcel.transitions, ["timeout", "resting", "sent"]]
+
+
+def test_a_timer_that_older_code_does_not_know_is_left_to_newer_code(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    deploy(bench, Dated)
+    Dated.start("1", state="resting")
+    deploy(bench, Bare)
+    bench.advance(3600)
+    assert "entity.unknown" in caplog.text
+    assert Bare.get("1").state == "resting"
+    deploy(bench, Dated)
+    bench.advance(10)
+    assert Dated.get("1").state == "sent"
+
+
 def test_an_unknown_state_is_left_by_rewind_too() -> None:
     with sandbox([Parcel]) as box:
         Parcel.start("1").trigger("begin")
@@ -654,8 +682,11 @@ def test_check_database_prints_what_would_be_stranded_and_ends_with_1(
     def check(machine: type[Machine], *options: str) -> tuple[int, str]:
         runtime_of.close()
         fsmflow.configure(database_url=database_url, redis_url=redis_url, machines=[machine])
+        return command("check", "--database", *options)
+
+    def command(*words: str) -> tuple[int, str]:
         capsys.readouterr()
-        status = run(cli, ["check", "--database", *options], "fsmflow")
+        status = run(cli, words, "fsmflow")
         return status, capsys.readouterr().out
 
     deploy(bench, Parcel)
@@ -666,6 +697,10 @@ def test_check_database_prints_what_would_be_stranded_and_ends_with_1(
     status, out = check(Renamed)
     note = "2 entities in 'resting' (for example parcel:0): the state is called 'on_hold' now; they go on in it"
     assert (status, out.splitlines()[-2]) == (0, f"database: note: machine parcel: {note}")
+    assert command("list", "--state", "on_hold")[1].count("on_hold") == 2
+    assert command("stats")[1].splitlines()[1].split() == ["parcel", "on_hold", "2"]
+    assert command("show", "parcel:0")[1].count("resting") == 0
+    assert command("list", "--state", "resting")[0] == 1
     status, out = check(Bare)
     assert status == 1
     assert "database: STRANDED: machine parcel: 2 entities in 'resting'" in out

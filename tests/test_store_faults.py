@@ -107,7 +107,7 @@ WRITES: dict[str, Callable[[Store, Snapshot], object]] = {
 OF_A_CLAIM: dict[str, Callable[[Store, Claim], object]] = {
     "heartbeat": lambda store, claim: store.work.heartbeat(claim, lease_until=LEASE + 1, progress=0.5),
     "renew": lambda store, claim: store.work.renew([(claim.row, claim.owner)], lease_until=LEASE + 1),
-    "let_go": lambda store, claim: store.work.let_go(claim, attempt=1, dispatch=1, wake_at=NOW),
+    "let_go": lambda store, claim: store.work.let_go(claim, attempt=1, dispatch=1, wake_at=NOW, now=NOW),
 }
 
 

@@ -75,8 +75,15 @@ def decide(
     _DECIDERS[type(happening)](mover, happening)
     if around.kept and mover.after.epoch != snapshot.epoch:
         fire_kept(mover)
+    return _commit(mover, snapshot, key=_key_of(mover, happening), claim=claim)
+
+
+def _key_of(mover: Mover, happening: Happening) -> str | None:
+    """The key that the event uses up; a message that is refused uses up none."""
     asked = happening.event if isinstance(happening, Delivered) else happening
-    return _commit(mover, snapshot, key=asked.key if isinstance(asked, Triggered) else None, claim=claim)
+    if not isinstance(asked, Triggered) or mover.entries[0].kind == "discarded":
+        return None
+    return asked.key
 
 
 def _commit(mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None) -> Commit:
@@ -142,7 +149,9 @@ def begin(
     return _commit(mover, None, key=key)
 
 
-def begin_and_fire(begun: Commit, definition: Definition, happening: Delivered | Triggered, now: int) -> Commit:
+def begin_and_fire(
+    begun: Commit, definition: Definition, happening: Delivered | Triggered | Paused, now: int
+) -> Commit:
     """A new entity, and the first event that it gets, in one commit."""
     fired = decide(definition, begun.after, happening, now)
     return replace(
@@ -257,6 +266,8 @@ def _delivered(mover: Mover, happening: Delivered) -> None:
     """A message that is refused is discarded, and that is all: nobody is there to be told."""
     trial = mover.trial()
     try:
+        if happening.refused is not None:
+            raise DataError(happening.refused)
         _triggered(trial, happening.event)
         mover.adopt(trial)
     except (TransitionNotAllowed, NotPermitted, DataError) as error:

@@ -187,10 +187,11 @@ class Reopened(Asked):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """A message has arrived, or an event of the same form."""
+    """A message has arrived. ``refused``: why it cannot even be tried."""
 
     post: Posted
     event: Triggered
+    refused: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

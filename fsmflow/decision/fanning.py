@@ -24,6 +24,7 @@ from fsmflow.decision.operating import subject_at
 from fsmflow.decision.records import ACTIVE, JOIN, MORE, NUDGE_MS, QUEUED, WINDOW, Event, Work
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.working import dispatched, hold, hurried
+from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
 from fsmflow.errors import FsmflowError
 
@@ -105,18 +106,28 @@ def revived(mover: Mover, happening: Revived) -> None:
     """A branch that had failed, been cancelled or undone is run again, as its parent is retried."""
     before = mover.before
     spec = mover.definition.states[before.state]
-    state = spec.failed_from or happening.state or mover.definition.initial
     event = Event(trigger=RETRY, at=clock.to_datetime(mover.now))
     if spec.failed_from is not None:
         mover.fire(RETRY, data=before.data, event=event, by_engine=True)
     else:
-        goes_on = before.branch_of is not None
+        state, goes_on = _state_again(mover.definition, happening.state)
         mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on)
         mover.note("transition", trigger=RETRY, source=before.state)
     if spec.failed_from and before.result_text:
         settling.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
     if happening.queued and mover.after.standing == ACTIVE:
         mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None, failure_text=before.failure_text)
+
+
+def _state_again(definition: Definition, was: str | None) -> tuple[str, bool]:
+    """Where a branch or child that was ended begins again, and whether that is the same step: where it was stopped;
+    what was undone begins from the start."""
+    spec = definition.states.get(was or "")
+    if spec is not None and spec.failed_from is not None:
+        spec = definition.states[spec.failed_from]
+    if spec is None or spec.is_final or spec.undoes is not None:
+        return definition.initial, False
+    return spec.name, True
 
 
 def reopened(mover: Mover, happening: Reopened) -> None:

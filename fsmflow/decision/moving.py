@@ -30,7 +30,7 @@ from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.working import dispatched, hold, hurried
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
-from fsmflow.definition.names import DONE, RETRY, UNDONE
+from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDONE
 from fsmflow.errors import Fail, TransitionNotAllowed
 
 
@@ -125,7 +125,9 @@ class Mover:
             failure = self._told_to_fail(event, spec)
         elif not spec.is_failed and spec.undoes is None:
             failure = None
-        step = source.step if rests or (continues and not new_key) else epoch
+        # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
+        stopped = dest == CANCELLED and source.parent is not None
+        step = source.step if rests or stopped or (continues and not new_key) else epoch
         self.after = replace(
             source,
             state=dest,

@@ -96,7 +96,9 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
     mover.posts += [post_of(message, before, mover.now) for message in happening.sent]
     if spec.undo is not None:
         text = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
-        mover.posts.append(Post(kind=RETURNED, trigger=spec.name, key=str(before.step), text=text, at=mover.now))
+        mover.posts.append(
+            Post(kind=RETURNED, trigger=spec.name, key=f"{before.step}.{before.epoch}", text=text, at=mover.now)
+        )
     data = happening.changes.applied_to(before.data)
     if spec.waits and trigger == DONE:
         _stay(mover, data, attempt=attempt, duration=duration)

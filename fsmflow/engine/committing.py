@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fsmflow.decision.decide import decide
-from fsmflow.decision.events import Asked, Crashed, Failed, Happening, Reopened, Revived, Unacceptable
+from fsmflow.decision.events import Asked, Crashed, Failed, Forced, Happening, Reopened, Revived, Rewound, Unacceptable
 from fsmflow.decision.living import brought_up, renamed
 from fsmflow.decision.records import ACTIVE, DONE_BRANCH, TOLD, Commit, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import UNDOING_PREFIX
 from fsmflow.engine.aftermath import note_tasks
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import around_of, definition_of
@@ -110,6 +111,8 @@ def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[
     spec = own.states.get(parent.state)
     inside = spec is not None and (spec.fan is not None or spec.failed_from is not None)
     if not inside or parent.step != branch.parent_step:
+        if isinstance(happening, (Forced, Rewound)) or commit.after.state.startswith(UNDOING_PREFIX):
+            return ()  # an operator's word, and what is taken back, are for the child alone
         why = f"its parent {parent.address} has left that step and is in {parent.state!r}; nothing would come of it"
         trigger = commit.entries[0].trigger or "retry" if commit.entries else "retry"
         raise TransitionNotAllowed(branch.address, commit.before.state if commit.before else "", trigger, why=why)

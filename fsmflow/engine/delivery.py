@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from fsmflow import log
@@ -13,7 +14,7 @@ from fsmflow.decision.records import Actor, Posted
 from fsmflow.definition.model import Definition
 from fsmflow.engine.committing import TRIES, attempt, write
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, UnknownMachine, UnknownState
+from fsmflow.errors import DataError, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point
 from fsmflow.store.entities import CommitLost
 
@@ -68,7 +69,11 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
             runtime.store.events.remove(post.id)
             return True
         try:
-            return attempt(runtime, definition, snapshot, Delivered(post=post, event=event)) is not None
+            delivered = Delivered(post=post, event=event)
+            try:
+                return attempt(runtime, definition, snapshot, delivered) is not None
+            except (TransitionNotAllowed, DataError) as error:
+                return attempt(runtime, definition, snapshot, replace(delivered, refused=str(error))) is not None
         except UnknownState:
             runtime.store.events.postpone(post, runtime.now() + AGAIN_MS)
             return True

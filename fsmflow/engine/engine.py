@@ -20,7 +20,8 @@ from fsmflow.engine import committing
 from fsmflow.engine.aftermath import Task, tasks
 from fsmflow.engine.committing import TRIES, conflict, write
 from fsmflow.engine.delivery import deliver_all
-from fsmflow.engine.fanout import align, look
+from fsmflow.engine.fanout import look
+from fsmflow.engine.passing import align
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import definition_of
 from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
@@ -57,7 +58,10 @@ def _do(runtime: Runtime, task: Task) -> None:
         if task.call is not None:
             task.call()
         elif task.kind == "look":
-            look(runtime, task.row)
+            if look(runtime, task.row):
+                waiting = tasks.get()
+                if waiting is not None:
+                    waiting.append(task)
         elif task.kind == "align":
             align(runtime, task.row, pages=1)
         else:

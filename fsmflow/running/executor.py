@@ -8,15 +8,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from fsmflow import clock, log
-from fsmflow.decision.events import Paused, Returned, Settling, Triggered, Unacceptable
+from fsmflow.decision.events import Returned, Settling, Unacceptable
 from fsmflow.decision.living import brought_up
 from fsmflow.decision.records import Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCEL
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import engine
+from fsmflow.engine.passing import pass_down
 from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.engine.surroundings import definition_of
 from fsmflow.errors import (
@@ -121,12 +121,9 @@ class Executor:
         """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
         if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
             return False
-        if parent.step == branch.parent_step and parent.state == branch.branch_of:
-            engine.attempt(self._runtime, root, branch, Paused(reason="with its parent"))
-            self._release(branch, claim, f"{parent.address} is paused")
-        else:
-            reason = f"{parent.address} has left the step"
-            engine.attempt(self._runtime, root, branch, Triggered(trigger=CANCEL, reason=reason))
+        with engine.following(self._runtime):
+            pass_down(self._runtime, parent.row, [branch])
+        self._release(branch, claim, f"{parent.address} is in {parent.state!r}{', paused' if parent.paused else ''}")
         return True
 
     def _take(self, ticket: Ticket, owner: str) -> Snapshot | None:
@@ -138,8 +135,10 @@ class Executor:
 
     def _release(self, snapshot: Snapshot, claim: Claim, why: str) -> None:
         dispatch = snapshot.work.dispatch if snapshot.work else 0
-        wake_at = self._runtime.now() + grace(dispatch)
-        self._runtime.store.work.let_go(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at)
+        now = self._runtime.now()
+        wake_at = now + grace(dispatch)
+        work = self._runtime.store.work
+        work.let_go(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
         log.claim_released(snapshot.address, why)
 
     def _run(self, step: Step) -> None:
@@ -227,7 +226,9 @@ class Executor:
         """Newer code has been at the entity meanwhile: leave it the step. What may run once only is left to its lease,
         whose end counts as the loss of this worker."""
         spec = definition_of(definition, snapshot).states.get(snapshot.state)
-        if spec is not None and spec.at_most_once:
+        if self._runtime.store.work.owned_by(claim.row, claim.owner) is None:
+            log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
+        elif spec is not None and spec.at_most_once:
             log.claim_abandoned(snapshot.address, str(error))
         else:
             self._release(snapshot, claim, str(error))

@@ -13,7 +13,8 @@ from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine import engine
 from fsmflow.engine.committing import TRIES
 from fsmflow.engine.delivery import deliver
-from fsmflow.engine.fanout import align, look
+from fsmflow.engine.fanout import look
+from fsmflow.engine.passing import align
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -100,7 +101,8 @@ class Maintenance:
             try:
                 with engine.following(self._runtime):
                     if post.kind == ALIGN:
-                        align(self._runtime, post.entity, pages=MAX_PAGES)
+                        if not align(self._runtime, post.entity, pages=MAX_PAGES):
+                            self._runtime.store.events.postpone(post, self._runtime.now() + GRACE_MS)
                     else:
                         deliver(self._runtime, post)
             except DatabaseUnavailable:
@@ -131,7 +133,7 @@ class Maintenance:
         claim = self._runtime.store.work.owned_by(row, owner)
         if claim is not None:
             now = self._runtime.now()
-            self._runtime.store.work.let_go(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now)
+            self._runtime.store.work.let_go(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now, now=now)
 
     def _ring_again(self, row: int) -> None:
         snapshot = self._runtime.store.entities.load_row(row)
@@ -213,13 +215,14 @@ class Maintenance:
         except UnknownMachine as error:
             wake_at = now + grace(item.work.dispatch)
             work = self._runtime.store.work
-            work.let_go(claim, attempt=claim.attempt, dispatch=item.work.dispatch + 1, wake_at=wake_at)
+            work.let_go(claim, attempt=claim.attempt, dispatch=item.work.dispatch + 1, wake_at=wake_at, now=now)
             log.claim_released(f"entity row {item.row}", str(error))
 
     def _look(self, item: Due, now: int) -> None:
         """After a parent whose branches have settled; the next look is due once more of them have."""
-        look(self._runtime, item.row)
-        self._runtime.store.work.postpone([(item, now + WATCH_MS)])
+        with engine.following(self._runtime):
+            more = look(self._runtime, item.row)
+        self._runtime.store.work.postpone([(item, now if more else now + WATCH_MS)])
 
     def _fire(self, item: Due) -> None:
         def still_due(snapshot: Snapshot) -> Happening:

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from fsmflow import codec
+from fsmflow import clock, codec, log
 from fsmflow.decision.asking import MAX_GENERATED
-from fsmflow.decision.decide import begin
+from fsmflow.decision.decide import begin, begin_and_fire
+from fsmflow.decision.events import Paused
 from fsmflow.decision.living import retraced
 from fsmflow.decision.records import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
 from fsmflow.definition.model import Definition, Fan, StateSpec
-from fsmflow.engine.fanout import admit, revive
+from fsmflow.engine.fanout import admit
+from fsmflow.engine.passing import revive
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import branch_of
-from fsmflow.errors import Cancelled, DataError
+from fsmflow.engine.surroundings import branch_of, definition_of
+from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError
 from fsmflow.points import point
-from fsmflow.store.entities import ClaimLost
+from fsmflow.store.entities import ClaimLost, CommitLost
 from fsmflow.store.work import ticket_of
 
+Result = TypeVar("Result")
+
 PAGE: Final = 200
+_MAX_WAIT_S: Final = 2.0
 #: How many branches may wait for their turn before more are made of a source that comes lazily.
 _AHEAD: Final = 100
 
@@ -59,24 +64,45 @@ class Spreader:
         """
         parent, fan = self._parent, self._fan
         if parent.work is not None and parent.work.kind == JOB:
-            with self._shield():
-                revive(self._runtime, parent, queued=fan.limit is not None)
-        made = self._branches.made(parent.row, parent.step)
-        prefix = self._prefix()
+            self._steadily(lambda: revive(self._runtime, parent, self._claim, queued=fan.limit is not None))
+        made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
+        prefix = self._steadily(self._prefix)
         items, lazily = self._items(subject)
         lazily = lazily and fan.limit is not None
+        size = min(PAGE, _AHEAD) if lazily else PAGE
         source = enumerate(islice(items, made, None), made)
         while True:
-            if made and (self._has_failed() or (lazily and self._is_far_ahead())):
+            if made and self._steadily(lambda: self._has_failed() or (lazily and self._is_far_ahead())):
                 return False
-            page = list(islice(source, self._page_size(lazily)))
+            page = list(islice(source, size))
+            self._check_transaction()
             self._insert([self._begin(prefix, index, item) for index, item in page])
             made += len(page)
-            if len(page) < self._page_size(lazily):
+            if len(page) < size:
                 return True
 
-    def _page_size(self, lazily: bool) -> int:
-        return min(PAGE, _AHEAD) if lazily else PAGE
+    def _steadily(self, action: Callable[[], Result]) -> Result:
+        """Do what the database is to do, undisturbed by the time limit, and however long the database is away: it is
+        not the user's job that fails then. Raises Cancelled once the step is no longer wanted."""
+        wait_s = 0.05
+        while True:
+            try:
+                with self._shield():
+                    return action()
+            except ClaimLost:
+                raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
+            except DatabaseUnavailable as error:
+                log.settle_waits(self._parent.address, error, wait_s)
+                clock.pause(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+
+    def _check_transaction(self) -> None:
+        """A page that is written inside a transaction of the user's could be rolled back with it."""
+        if self._runtime.store.link.in_transaction:
+            raise FsmflowError(
+                f"{self._parent.address}: each= of {self._spec.name!r} keeps a transaction open while it yields its "
+                f"items; read them in transactions that end before each yield"
+            )
 
     def _has_failed(self) -> bool:
         parent, failed = self._parent, (FAILED_BRANCH, FAILED_BRANCH + TOLD)
@@ -89,15 +115,28 @@ class Spreader:
     def _insert(self, commits: list[Commit]) -> None:
         if not commits:
             return
-        with self._shield():
-            try:
-                made = self._branches.insert(commits, self._claim)
-            except ClaimLost:
-                raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
-            point("spread.page", self._parent.address)
-            self._runtime.ring_for([ring for ring in map(ticket_of, made) if ring is not None])
-            if self._fan.limit is not None:
-                admit(self._runtime, self._parent, self._fan.limit)
+        made = self._steadily(lambda: self._insert_once(commits))
+        point("spread.page", self._parent.address)
+        self._runtime.ring_for([ring for ring in map(ticket_of, made) if ring is not None])
+        limit = self._fan.limit
+        if limit is not None:
+            self._steadily(lambda: admit(self._runtime, self._parent, limit))
+
+    def _insert_once(self, commits: list[Commit]) -> Sequence[Snapshot]:
+        try:
+            return self._branches.insert(commits, self._claim, if_paused=self._paused)
+        except CommitLost:
+            # A COMMIT that got no answer was tried again, and had taken effect: nobody else makes these.
+            first, count = commits[0].after.parent_index or 0, len(commits)
+            if self._branches.made(self._parent.row, self._parent.step) < first + count:
+                raise
+            return self._branches.page(self._parent.row, self._parent.step, after=first - 1, limit=count)
+
+    def _paused(self, commit: Commit) -> Commit:
+        """A branch of a parent that has been paused meanwhile is paused from its beginning."""
+        own = self._runtime.machines.get(commit.after.machine)
+        definition = definition_of(own, commit.after)
+        return begin_and_fire(commit, definition, Paused(reason="with its parent"), self._runtime.now())
 
     def _begin(self, prefix: str, index: int, item: Any) -> Commit:
         parent, fan = self._parent, self._fan

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from peewee import IntegrityError
@@ -39,13 +39,24 @@ class Branches:
         self._sql = statements
         self._records = records
 
-    def lock(self, parent: int) -> None:
-        """Inside a transaction: until its end, others who lock the same parent wait."""
+    def lock(self, parent: int) -> Snapshot | None:
+        """Inside a transaction: the parent as it is now, and stays until the end of that."""
         self._link.rows(self._sql.lock_entity, (parent,))
+        rows = self._link.rows(self._sql.load_row_locked, (parent,))
+        return snapshot_of(rows[0]) if rows else None
+
+    def hold(self, claim: Claim) -> None:
+        """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
+        if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
+            raise ClaimLost(f"entity row {claim.row}: the claim is gone")
 
     def any_unsettled(self, parent: int, step: int) -> bool:
         """Whether the parent still has to wait."""
         return bool(self._link.query(self._sql.any_unsettled, (parent, step)))
+
+    def failed_since(self, parent: Snapshot) -> bool:
+        """Whether a branch has failed since the parent entered the step, or went back into it."""
+        return bool(self._link.query(self._sql.failed_since, (parent.row, parent.step, parent.entered_at)))
 
     def has(self, parent: int, step: int, *standings: int) -> bool:
         """Whether any branch stands so."""
@@ -99,20 +110,29 @@ class Branches:
         return found
 
     def insert(
-        self, commits: Sequence[Commit], claim: Claim | None = None, *, token: str | None = None
+        self,
+        commits: Sequence[Commit],
+        claim: Claim | None = None,
+        *,
+        token: str | None = None,
+        if_paused: Callable[[Commit], Commit] = lambda commit: commit,
     ) -> list[Snapshot]:
         """Write many new entities in one durable transaction of 4 or 5 statements for each 200 of them.
 
-        Raises ClaimLost where ``claim`` is gone, and CommitLost where one is there already: nothing is written then,
+        ``claim`` is that of the parent, and ``if_paused`` makes of a commit what it is under a parent that is paused.
+        Raises ClaimLost where it is gone, and CommitLost where one is there already: nothing is written then,
         unless it was written by a first try whose COMMIT got no answer. By ``token``, ``landed`` can tell.
         """
         token = token or os.urandom(8).hex()
 
         def insert() -> list[Snapshot]:
-            if claim is not None and not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
-                raise ClaimLost(f"entity row {claim.row}: the claim is gone")
+            wanted = commits
+            if claim is not None:
+                parent = self.lock(claim.row)
+                self.hold(claim)
+                wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
             try:
-                return [snapshot for page in _pages(commits) for snapshot in self._insert(page, token)]
+                return [snapshot for page in _pages(wanted) for snapshot in self._insert(page, token)]
             except IntegrityError as error:
                 raise CommitLost(first_line(error)) from error
 

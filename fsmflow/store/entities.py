@@ -199,7 +199,7 @@ class Entities:
         settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
         if settles and after.parent is not None:
             soon = after.updated_at + NUDGE_MS
-            self._link.execute(self._sql.nudge, (soon, after.parent, soon))
+            self._link.execute(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
 
     def _write_entity(self, commit: Commit) -> Snapshot:
         after = commit.after

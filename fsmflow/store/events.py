@@ -37,8 +37,10 @@ class Events:
 
     def trail(self, row: int) -> tuple[Entered, ...]:
         """The steps of an entity that can be undone, the latest first."""
-        entered, returned = self._of(row, ENTERED), {post.key: post for post in self._of(row, RETURNED)}
-        found = [_entered(post, returned.get(post.key)) for post in entered]
+        returned: dict[str, list[Posted]] = {}
+        for post in self._of(row, RETURNED):
+            returned.setdefault((post.key or "").partition(".")[0], []).append(post)
+        found = [_entered(post, returned.get(post.key or "", [])) for post in self._of(row, ENTERED)]
         return tuple(sorted(found, key=lambda item: -item.step))
 
     def due(self, now: int, limit: int) -> list[Posted]:
@@ -67,11 +69,15 @@ class Events:
         return tuple(posted_of(values) for values in self._link.query(self._sql.events, (row, kind)))
 
 
-def _entered(post: Posted, returned: Posted | None) -> Entered:
-    rows = (post.id,) if returned is None else (post.id, returned.id)
-    result = codec.decode(returned.text) if returned and returned.text else None
+def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:
+    """A step, and what it returned: the last time, where it was run again after it had."""
+    last = returned[-1] if returned else None
     return Entered(
-        state=post.trigger, step=int(post.key or 0), completed=returned is not None, result=result, rows=rows
+        state=post.trigger,
+        step=int(post.key or 0),
+        completed=last is not None,
+        result=codec.decode(last.text) if last is not None and last.text else None,
+        rows=(post.id, *(item.id for item in returned)),
     )
 
 

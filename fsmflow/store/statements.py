@@ -148,6 +148,7 @@ class Statements:
         """All by index, whatever the number of branches."""
         mine = f"FROM {ENTITY} e WHERE e.parent = ? AND e.standing"
         self.any_unsettled = self._sql(f"SELECT 1 {mine} IN (0, 1) AND e.parent_step = ? LIMIT 1")
+        self.failed_since = self._sql(f"SELECT 1 {mine} IN (3, 5) AND e.parent_step = ? AND e.entered_at >= ? LIMIT 1")
         self.count_standing = self._sql(
             f"SELECT COUNT(*) FROM (SELECT 1 {mine} = ? AND e.parent_step = ? LIMIT ?) counted"
         )
@@ -172,7 +173,7 @@ class Statements:
         )
         self.nudge = self._sql(
             f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND kind IN ('join', 'window') AND held IS NULL "
-            f"AND wake_at > ?"
+            f"AND (wake_at > ? OR wake_at <= ?)"
         )
 
     def _for_work(self) -> None:
@@ -201,7 +202,7 @@ class Statements:
         self.touch_entity = self._sql(f"UPDATE {ENTITY} SET revision = revision + 1 WHERE id = ?")
         self.let_go = self._sql(
             f"UPDATE {WORK} SET {self._q('owner')} = NULL, lease_until = NULL, rung_at = NULL, progress = NULL, "
-            f"attempt = ?, dispatch = ?, wake_at = ?, held = ? WHERE {self._equal(GUARD_COLUMNS)}"
+            f"attempt = ?, dispatch = ?, wake_at = ?, held = ?, deadline = ? WHERE {self._equal(GUARD_COLUMNS)}"
         )
         self.due = self._sql(
             f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.working import hold, hurried
 from fsmflow.store.entities import ClaimLost, guard_values
 from fsmflow.store.link import Link
 from fsmflow.store.statements import WAKE, Statements, snapshot_of, work_of
@@ -105,16 +106,20 @@ class WorkRows:
         params = [lease_until, lease_until, lease_until, *(value for pair in owners for value in pair)]
         self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
-    def let_go(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int) -> bool:
+    def let_go(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int) -> bool:
         """Give an attempt back without counting it as failed or crashed. False where the claim is gone."""
 
         def let_go() -> None:
             # A pause leaves claimed work alone. Where one is being committed it must see that this is claimed no more,
             # so the revision grows; where one has been, the work is held now.
             self._link.execute(self._sql.touch_entity, (claim.row,))
-            ((_, paused),) = self._link.rows(self._sql.lock_entity, (claim.row,))
-            wake, held = (FAR_FUTURE_MS, 0) if paused else (wake_at, None)
-            params = (attempt, dispatch, wake, held, *guard_values(claim))
+            rows = self._link.rows(self._sql.load_row_locked, (claim.row,))
+            found = snapshot_of(rows[0]) if rows else None
+            if found is None or found.work is None or not claim.holds(found):
+                raise ClaimLost
+            left = replace(found.work, owner=None, lease_until=None, rung_at=None, wake_at=wake_at)
+            left = replace(hold(left, now), held=0) if found.paused else hurried(left)
+            params = (attempt, dispatch, left.wake_at, left.held, left.deadline, *guard_values(claim))
             if self._link.execute(self._sql.let_go, params).rowcount != 1:
                 raise ClaimLost
 
