@@ -538,6 +538,31 @@ def found_by(bench: Bench, *machines: type[Machine]) -> list[Finding]:
     return survey(bench.runtime.store.census, {definition_of(kind).name: definition_of(kind) for kind in machines})
 
 
+def test_branches_of_a_step_that_is_gone_do_not_keep_their_parent_from_being_moved(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """They stay where they are, as no code knows what to do with them, and a survey tells of them."""
+
+    class Without(Machine):
+        name = "batch"
+        initial = "new"
+        states = [State("new"), State("over", final=True)]
+        transitions = [["go", "new", "over"]]
+
+    broken.append("run")
+    with sandbox([Batch]) as box:
+        box.fail("run", ConnectionError())
+        Batch.start("1", items=[1, 2], bad=[1, 2]).trigger("go")
+        box.run()
+        Batch.get("1").retry()
+        deploy(box, Without)
+        assert Without.get("1").force("new").trigger("go").dest == "over"
+        box.advance(minutes=5)
+        assert "align of entity row" not in caplog.text
+        found = survey(box._runtime.store.census, {"batch": definition_of(Without)})
+        assert {(item.kind, item.count) for item in found} == {("unknown_state", 2)}
+
+
 def test_a_survey_tells_what_a_deployment_would_strand_rename_and_upgrade(bench: Bench) -> None:
     deploy(bench, Parcel, Batch)
     for number in range(3):

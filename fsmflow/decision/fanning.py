@@ -135,7 +135,7 @@ def reopened(mover: Mover, happening: Reopened) -> None:
     source = mover.after
     spec = mover.definition.states[source.state]
     if spec.failed_from is None:
-        if source.work is not None and source.work.watches:
+        if source.work is not None and (source.work.watches or source.work.runs):
             return
         raise StaleClaim(f"{source.address} is not in the step of this branch any more")
     event = Event(trigger=RETRY, at=source.event.at)

@@ -30,6 +30,7 @@ from fsmflow.points import point
 #: How many rounds one look takes before it leaves the rest to the next one.
 _ROUNDS = 50
 _EXAMPLES = 3
+_NO_LIMIT = 1_000
 
 
 def look(runtime: Runtime, row: int) -> bool:
@@ -71,13 +72,15 @@ def _advance(runtime: Runtime, definition: Definition, spec: StateSpec, parent: 
         admit(runtime, parent, fan.limit)
     if work is None or not watches:
         return False
-    unsettled = branches.any_unsettled(parent.row, parent.step)
+    unsettled = branches.first_unsettled(parent.row, parent.step)
+    if unsettled == QUEUED and fan.limit is None:
+        admit(runtime, parent, _NO_LIMIT)  # the code had a limit when they were made
     # One that failed before the parent came back for another branch stops nothing, and no more are made either.
     ends = failed or (fan.stops and branches.has(parent.row, parent.step, FAILED_BRANCH, FAILED_BRANCH + TOLD))
     if work.kind == WINDOW and not ends:
         few = fan.limit is not None and branches.count(parent.row, parent.step, QUEUED, most=fan.limit) < fan.limit
-        return (few or not unsettled) and not attempt_on(runtime, parent, MoreWanted())
-    if unsettled or (work.kind != JOIN and not ends):
+        return (few or unsettled is None) and not attempt_on(runtime, parent, MoreWanted())
+    if unsettled is not None or (work.kind != JOIN and not ends):
         return False
     return not _join(runtime, parent)
 

@@ -30,7 +30,7 @@ def align(runtime: Runtime, row: int, *, pages: int) -> bool:
     tasks = runtime.store.events.tasks(row)
     last, all_done = 0, True
     for _ in range(pages):
-        found = runtime.store.branches.unsettled(row, after=last, limit=PAGE)
+        found = _out_of_line(runtime, row, after=last)
         for start in range(0, len(found), _FEW):
             all_done = pass_down(runtime, row, found[start : start + _FEW]) and all_done
         if len(found) < PAGE:
@@ -39,6 +39,19 @@ def align(runtime: Runtime, row: int, *, pages: int) -> bool:
             return all_done
         last = found[-1].row
     return False
+
+
+def _out_of_line(runtime: Runtime, row: int, *, after: int) -> list[Snapshot]:
+    """Branches that may have to be told something: of a parent that is in its step not those that are as it is."""
+    branches = runtime.store.branches
+    parent = runtime.store.entities.load_row(row)
+    if parent is None:
+        return []
+    machine = runtime.machines.get(parent.machine)
+    spec = definition_of(machine, parent).states.get(renamed(machine, parent).state)
+    if spec is None or spec.fan is None:
+        return branches.unsettled(row, after=after, limit=PAGE)
+    return branches.unlike(parent, after=after, limit=PAGE)
 
 
 def pass_down(runtime: Runtime, row: int, branches: Sequence[Snapshot]) -> bool:
@@ -81,7 +94,10 @@ def stop_others(runtime: Runtime, parent: Snapshot) -> bool:
 def _cancel(runtime: Runtime, branch: Snapshot, reason: str) -> Happening | None:
     """Nothing for a child that takes back what it did: it is on its way out, and must not be stopped half-way."""
     machine = runtime.machines.get(branch.machine)
-    spec = definition_of(machine, branch).states.get(branch.state)
+    branch = renamed(machine, branch)
+    # One of a step that the code lacks must not keep the others from being told: it is refused by itself.
+    own = machine if branch.branch_of is None else machine.branches.get(branch.branch_of)
+    spec = None if own is None else own.states.get(branch.state)
     if spec is not None and spec.undoes is not None:
         return None
     return Triggered(trigger=CANCEL, reason=reason)
@@ -94,7 +110,9 @@ def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool) ->
     for standing in (FAILED_BRANCH, FAILED_BRANCH + TOLD):
         last = -1
         while found := branches.standing(parent.row, parent.step, standing, after=last, limit=_FEW):
-            _revive(runtime, found, claim, queued=queued)
+            # What has failed since the parent came back has had its run: this attempt may not be the first.
+            before = [branch for branch in found if branch.entered_at <= parent.entered_at]
+            _revive(runtime, before, claim, queued=queued)
             last = found[-1].parent_index or 0
 
 
@@ -121,8 +139,8 @@ def _was(runtime: Runtime, branch: Snapshot) -> str | None:
 
 def try_on(runtime: Runtime, branch: Snapshot, happening: Happening) -> bool | None:
     """Decide on a branch. True: done; False: it refuses, and stays as it is; None: it is to be tried again, as others
-    were first or a callback of its machine raised. Raises DatabaseUnavailable alone: one branch must not keep the others
-    from what is passed down to them."""
+    were first or a callback of its machine raised. Raises DatabaseUnavailable alone: one branch must not keep the
+    others from what is passed down to them."""
     try:
         return attempt_on(runtime, branch, happening) or None
     except DatabaseUnavailable:

@@ -47,14 +47,15 @@ class JobView:
         self.snapshot = snapshot
         self.claim = claim
         self.sent: list[Message] = []
-        self.data = snapshot.data if parent is None else ParentData(parent.data)
+        self._spreads = definition.states[snapshot.state].fan is not None
+        self._parent = snapshot if self._spreads else parent
+        self.data = snapshot.data if self._parent is None else ParentData(self._parent.data)
         self._undoing = undoing
-        self._parent = parent
         self.event: Event = snapshot.event
         self.failure: Failure | None = snapshot.failure
         self.log = log.step_log(snapshot.address, snapshot.state, claim.attempt)
         self._runtime = runtime
-        self._base = snapshot.data if parent is None else parent.data
+        self._base = snapshot.data if self._parent is None else self._parent.data
         self._shield = shield
         self._deadline = deadline
         self._last_beat = float("-inf")
@@ -91,6 +92,8 @@ class JobView:
 
     def send(self, message: Message) -> None:
         """Commit a message with what the attempt commits next. A branch speaks for its parent."""
+        if self._spreads:
+            raise FsmflowError(f"{self.snapshot.address}: each= only gives items; send in a job or a callback")
         if message.to is None and self._parent is not None:
             message = replace(message, to=self._parent.address)
         self.sent.append(message)
@@ -187,8 +190,8 @@ class ParentData(dict[str, Any]):
 
     def _refuse(self, *_: Any, **__: Any) -> NoReturn:
         raise DataError(
-            "a branch sees the data of its parent and cannot change it, as others run beside it; return what it found, "
-            "and the parent reads machine.branches[i].result"
+            "a branch, and each= that makes branches, see the data of the parent and cannot change it; a branch "
+            "returns what it found, and the parent reads machine.branches[i].result"
         )
 
     __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse

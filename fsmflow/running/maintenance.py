@@ -16,6 +16,7 @@ from fsmflow.engine.delivery import deliver
 from fsmflow.engine.fanout import look
 from fsmflow.engine.passing import align
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.surroundings import definition_of
 from fsmflow.errors import (
     DatabaseUnavailable,
     EntityNotFound,
@@ -129,11 +130,23 @@ class Maintenance:
         self._apply(row, lambda snapshot: happening)
 
     def released(self, row: int, owner: str) -> None:
-        """A worker process was told to stop at once: give back the attempt that it held, and count no crash."""
+        """A worker process was told to stop at once: give back the attempt that it held, and count no crash, unless the
+        job may run only once and may have begun."""
         claim = self._runtime.store.work.owned_by(row, owner)
-        if claim is not None:
+        if claim is not None and self._runs_once(row):
+            crashed = Crashed(claim=claim, detail="its worker process was told to stop at once")
+            self._apply(row, lambda snapshot: crashed)
+        elif claim is not None:
             now = self._runtime.now()
             self._runtime.store.work.let_go(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now, now=now)
+
+    def _runs_once(self, row: int) -> bool:
+        snapshot = self._runtime.store.entities.load_row(row)
+        machine = self._runtime.machines.all().get(snapshot.machine) if snapshot is not None else None
+        if snapshot is None or machine is None:
+            return False
+        spec = definition_of(machine, snapshot).states.get(snapshot.state)
+        return spec is not None and spec.at_most_once
 
     def _ring_again(self, row: int) -> None:
         snapshot = self._runtime.store.entities.load_row(row)
@@ -187,6 +200,9 @@ class Maintenance:
         except TransitionNotAllowed as error:
             again_ms = _REFUSED_MS
             log.timer_refused(f"entity row {item.row}", item.work.kind, str(error), again_ms / 1000)
+            if item.work.deadline is not None:
+                self._runtime.store.work.put_off(item, now=now, deadline=now + again_ms)
+                return
         except UnknownState as error:
             # In a rolling deployment others know it: they are not to be kept waiting long.
             again_ms = _STRANGE_MS

@@ -15,7 +15,7 @@ from fsmflow.decision.living import retraced
 from fsmflow.decision.records import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.fanout import admit
-from fsmflow.engine.passing import revive
+from fsmflow.engine.passing import align, revive
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import branch_of, definition_of
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError
@@ -27,6 +27,7 @@ Result = TypeVar("Result")
 
 PAGE: Final = 200
 _MAX_WAIT_S: Final = 2.0
+_ALL_PAGES: Final = 10_000
 #: How many branches may wait for their turn before more are made of a source that comes lazily.
 _AHEAD: Final = 100
 
@@ -63,14 +64,17 @@ class Spreader:
         longer wanted.
         """
         parent, fan = self._parent, self._fan
-        if parent.work is not None and parent.work.kind == JOB:
+        if fan.undoes:
+            # What is still on its way must end before it is undone, or its undo would not know what it did.
+            self._steadily(lambda: align(self._runtime, parent.row, pages=_ALL_PAGES))
+        if parent.work is not None and parent.work.kind == JOB and parent.epoch != parent.step:
             self._steadily(lambda: revive(self._runtime, parent, self._claim, queued=fan.limit is not None))
         made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
         prefix = self._steadily(self._prefix)
         items, lazily = self._items(subject)
         lazily = lazily and fan.limit is not None
         size = min(PAGE, _AHEAD) if lazily else PAGE
-        source = enumerate(islice(items, made, None), made)
+        source = enumerate(self._after(iter(items), made), made)
         while True:
             if made and self._steadily(lambda: self._has_failed() or (lazily and self._is_far_ahead())):
                 return False
@@ -80,6 +84,21 @@ class Spreader:
             made += len(page)
             if len(page) < size:
                 return True
+
+    def _after(self, items: Iterator[Any], made: int) -> Iterator[Any]:
+        """The items after those that have branches already. Raises DataError for a source that has changed since."""
+        if not made or not self._has_items:
+            return islice(items, made, None)
+        parent = self._parent
+        (last,) = self._steadily(lambda: self._branches.page(parent.row, parent.step, after=made - 2, limit=1))
+        item = next(islice(items, made - 1, None), None)
+        if codec.encode(item, what=f"item {made - 1}") != last.item_text:
+            before = codec.decode(last.item_text or "null")
+            raise DataError(
+                f"each= of {self._spec.name!r} gave {item!r:.80} as item {made - 1}, and {before!r:.80} before; "
+                f"it is read again after a crash and while branches end, and has to give the same items each time"
+            )
+        return items
 
     def _steadily(self, action: Callable[[], Result]) -> Result:
         """Do what the database is to do, undisturbed by the time limit, and however long the database is away: it is

@@ -9,7 +9,7 @@ from typing import Any
 
 from fsmflow import log
 from fsmflow.decision.around import Undoing
-from fsmflow.decision.events import Facts, Failed, Returned, Settling, Spread, Unacceptable
+from fsmflow.decision.events import Facts, Failed, Postponed, Returned, Settling, Spread, Unacceptable
 from fsmflow.decision.living import retraced
 from fsmflow.decision.records import Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
@@ -28,6 +28,9 @@ from fsmflow.errors import (
 from fsmflow.points import point
 from fsmflow.running.jobs import trace
 from fsmflow.running.spreading import Spreader
+
+#: After how long a transaction that others got in the way of is run again.
+_AGAIN_S = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,8 +132,12 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
     except (StaleClaim, EntityNotFound):
         log.result_discarded(step.snapshot.address, step.snapshot.state, step.claim.attempt, "came to its end")
         raise _RolledBack(None) from None
-    except (DatabaseUnavailable, TransitionConflict, DataError) as error:
-        facts = Facts(kind=type(error), message=str(error), permanent=isinstance(error, DataError))
+    except (DatabaseUnavailable, TransitionConflict) as error:
+        # Of the database or of others, not of the job: once more, without counting a failure.
+        log.settle_waits(step.snapshot.address, error, _AGAIN_S)
+        raise _RolledBack(Postponed(claim=step.claim, duration_ms=ended.duration_ms, seconds=_AGAIN_S)) from error
+    except DataError as error:
+        facts = Facts(kind=type(error), message=str(error), permanent=True)
         raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts)) from error
     failure = after.failure
     if after.epoch != step.snapshot.epoch and failure is not None and step.definition.states[after.state].is_failed:

@@ -50,13 +50,15 @@ class Branches:
         if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
             raise ClaimLost(f"entity row {claim.row}: the claim is gone")
 
-    def any_unsettled(self, parent: int, step: int) -> bool:
-        """Whether the parent still has to wait."""
-        return bool(self._link.query(self._sql.any_unsettled, (parent, step)))
+    def first_unsettled(self, parent: int, step: int) -> int | None:
+        """How a branch stands for which the parent has to wait: QUEUED if any is, else ACTIVE; None without any."""
+        rows = self._link.query(self._sql.first_unsettled, (parent, step))
+        return int(rows[0][0]) if rows else None
 
     def failed_since(self, parent: Snapshot) -> bool:
         """Whether a branch has failed since the parent entered the step, or went back into it."""
-        return bool(self._link.query(self._sql.failed_since, (parent.row, parent.step, parent.entered_at)))
+        since = 0 if parent.epoch == parent.step else parent.entered_at + 1
+        return bool(self._link.query(self._sql.failed_since, (parent.row, parent.step, since)))
 
     def has(self, parent: int, step: int, *standings: int) -> bool:
         """Whether any branch stands so."""
@@ -89,6 +91,11 @@ class Branches:
     def unsettled(self, parent: int, *, after: int = 0, limit: int) -> list[Snapshot]:
         """What is not settled of any step of the parent, by row."""
         return [snapshot_of(row) for row in self._link.query(self._sql.unsettled, (parent, after, limit))]
+
+    def unlike(self, parent: Snapshot, *, after: int, limit: int) -> list[Snapshot]:
+        """What is not settled and is of another step than the parent is in, or is paused where that is not, by row."""
+        params = (parent.row, after, int(parent.paused), parent.step, limit)
+        return [snapshot_of(row) for row in self._link.query(self._sql.unlike, params)]
 
     def made(self, parent: int, step: int) -> int:
         """How many branches the step has by now."""

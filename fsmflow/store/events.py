@@ -66,7 +66,9 @@ class Events:
         self._link.write(lambda: self._link.execute(self._sql.postpone_event, (due_at, post.id, post.due_at)))
 
     def _of(self, row: int, kind: str) -> tuple[Posted, ...]:
-        return tuple(posted_of(values) for values in self._link.query(self._sql.events, (row, kind)))
+        # What a transaction of the caller's sees may be older than the entity, which it has locked.
+        sql = self._sql.events_latest if self._link.in_transaction else self._sql.events
+        return tuple(posted_of(values) for values in self._link.query(sql, (row, kind)))
 
 
 def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:

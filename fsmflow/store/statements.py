@@ -137,6 +137,7 @@ class Statements:
         self.take_event = self._sql(f"DELETE FROM {EVENT} WHERE id = ?")
         columns = self._columns("v", READ_EVENT_COLUMNS)
         self.events = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.entity = ? AND v.kind = ? ORDER BY v.id")
+        self.events_latest = self.events + (" LOCK IN SHARE MODE" if latest else "")
         self.event = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.id = ?")
         self.due_events = self._sql(
             f"SELECT {columns} FROM {EVENT} v WHERE v.due_at <= ? ORDER BY v.due_at, v.id LIMIT ?"
@@ -147,7 +148,9 @@ class Statements:
     def _for_branches(self) -> None:
         """All by index, whatever the number of branches."""
         mine = f"FROM {ENTITY} e WHERE e.parent = ? AND e.standing"
-        self.any_unsettled = self._sql(f"SELECT 1 {mine} IN (0, 1) AND e.parent_step = ? LIMIT 1")
+        self.first_unsettled = self._sql(
+            f"SELECT e.standing {mine} IN (0, 1) AND e.parent_step = ? ORDER BY e.standing LIMIT 1"
+        )
         self.failed_since = self._sql(f"SELECT 1 {mine} IN (3, 5) AND e.parent_step = ? AND e.entered_at >= ? LIMIT 1")
         self.count_standing = self._sql(
             f"SELECT COUNT(*) FROM (SELECT 1 {mine} = ? AND e.parent_step = ? LIMIT ?) counted"
@@ -164,6 +167,10 @@ class Statements:
             f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
         self.unsettled = self._sql(f"{joined} AND e.standing IN (0, 1) AND e.id > ? ORDER BY e.id LIMIT ?")
+        self.unlike = self._sql(
+            f"{joined} AND e.standing IN (0, 1) AND e.id > ? AND (e.paused <> ? OR e.parent_step <> ?) "
+            f"ORDER BY e.id LIMIT ?"
+        )
         self.last_index = self._sql(f"SELECT MAX(parent_index) FROM {ENTITY} WHERE parent = ? AND parent_step = ?")
         self.first_branches = self._sql(
             f"SELECT parent_step, entity_id FROM {ENTITY} WHERE parent = ? AND parent_index = 0 ORDER BY parent_step"
@@ -216,6 +223,10 @@ class Statements:
         self.wake_rung = self._sql(
             f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind IN ('job', 'more') AND rung_at IS NOT NULL "
             f"AND held IS NULL AND {self._q('owner')} IS NULL"
+        )
+        self.put_off = self._sql(
+            f"UPDATE {WORK} SET deadline = ?, wake_at = ? WHERE entity = ? AND epoch = ? AND deadline = ? "
+            f"AND held IS NULL"
         )
         self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")
 

@@ -174,6 +174,12 @@ class WorkRows:
 
         self._link.write(postpone)
 
+    def put_off(self, item: Due, *, now: int, deadline: int) -> None:
+        """A deadline that was refused comes again later; what the work is due for besides is looked after now."""
+        wake_at = item.work.lease_until if item.work.owner is not None else now + GRACE_MS if item.work.watches else now
+        params = (deadline, wake_at or now, item.row, item.work.epoch, item.work.deadline)
+        self._link.write(lambda: self._link.execute(self._sql.put_off, params))
+
     def leave(self, rows: Sequence[int], *, now: int, wake_at: int) -> None:
         """Look at these again at ``wake_at``, where they are due still and nobody runs them: in one statement."""
         owner, mark = self._link.quoted("owner"), self._link.mark
