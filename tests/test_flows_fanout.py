@@ -7,11 +7,15 @@ from typing import Any
 
 import pytest
 
+from flowing import every_database, sandbox
 from fsmflow import Machine, Outcome, Retry, State, TransitionNotAllowed
-from fsmflow.testing import sandbox
 
 ran: list[Any] = []
 failing: set[Any] = set()
+
+
+__all__ = ["every_database"]  # a fixture
+pytestmark = pytest.mark.usefixtures("every_database")
 
 
 @pytest.fixture(autouse=True)

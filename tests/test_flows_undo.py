@@ -6,11 +6,15 @@ from typing import Any
 
 import pytest
 
+from flowing import every_database, sandbox
 from fsmflow import Fail, Machine, Retry, State, TransitionNotAllowed, UnknownState
-from fsmflow.testing import sandbox
 
 done: list[Any] = []
 failing: set[str] = set()
+
+
+__all__ = ["every_database"]  # a fixture
+pytestmark = pytest.mark.usefixtures("every_database")
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from flowing import every_database, sandbox
 from fsmflow import (
     Actor,
     EntityNotFound,
@@ -18,9 +19,12 @@ from fsmflow import (
     State,
     TransitionNotAllowed,
 )
-from fsmflow.testing import sandbox
 
 done: list[Any] = []
+
+
+__all__ = ["every_database"]  # a fixture
+pytestmark = pytest.mark.usefixtures("every_database")
 
 
 @pytest.fixture(autouse=True)
@@ -402,9 +406,8 @@ def test_a_message_that_cannot_be_meant_fails_the_job(options: dict[str, Any], w
 
 
 def test_send_is_for_jobs_and_callbacks() -> None:
-    with sandbox(machines=[Basket]):
-        with pytest.raises(FsmflowError, match="send works inside a job or a callback"):
-            Basket.start("1").send("add", sku=1)
+    with sandbox(machines=[Basket]), pytest.raises(FsmflowError, match="send works inside a job or a callback"):
+        Basket.start("1").send("add", sku=1)
 
 
 def test_a_message_to_oneself_that_never_ends_does_not_hold_up_others() -> None:

@@ -36,27 +36,31 @@ Machines = MachineSource | Iterable[MachineSource] | None
 
 
 @contextmanager
-def sandbox(machines: Machines = None, *, start: datetime | None = None, limit: int = LIMIT) -> Iterator[Sandbox]:
+def sandbox(
+    machines: Machines = None, *, start: datetime | None = None, limit: int = LIMIT, database: Any = None
+) -> Iterator[Sandbox]:
     """Inside, all of fsmflow works in memory: no database server, no Redis, no worker, and time stands still.
 
     ``machines``: classes, or modules to search; as in the settings if not given. ``start``: the moment at which the
-    clock begins, now if not given. Nothing runs but when the sandbox is told to, by ``run`` and ``advance``.
+    clock begins, now if not given. ``database``: a peewee Database of yours to work on, in which the tables of fsmflow
+    are made, in place of SQLite in memory. Nothing runs but when the sandbox is told to, by ``run`` and ``advance``.
 
     It holds for the whole process, other threads included; a sandbox inside it goes before it. Afterwards all is as
     it was configured before, whatever happened inside. Raises ConfigurationError and DefinitionError for machines
     that cannot be used.
     """
-    database = MemoryDatabase()
+    memory = MemoryDatabase() if database is None else None
     box = None
     try:
-        settings = Settings(database=database, machines=_sources(machines))
+        settings = Settings(database=memory or database, machines=_sources(machines))
         box = Sandbox(settings, HandClock(_beginning(start)), limit)
         with installed(box._runtime):
             yield box
     finally:
         if box is not None:
             box._is_closed = True
-        database.dismiss()
+        if memory is not None:
+            memory.dismiss()
 
 
 def _sources(machines: Machines) -> tuple[MachineSource, ...]:
@@ -103,7 +107,7 @@ class Sandbox:
 
     def __init__(self, settings: Settings, hand_clock: HandClock, limit: int) -> None:
         store = create_store(settings)
-        self._database: MemoryDatabase = settings.database
+        self._database = settings.database
         store.clock = hand_clock
         self._clock = hand_clock
         self._limit = limit
@@ -130,7 +134,7 @@ class Sandbox:
         return None if moment is None else clock.to_datetime(moment)
 
     @property
-    def database(self) -> MemoryDatabase:
+    def database(self) -> Any:
         """The peewee Database of the sandbox. For what shares a database with fsmflow (a ``status_field``, the writes
         of transactional jobs), bind your models to it and create their tables: ``box.database.bind_ctx([OrderRow])``.
         """
