@@ -1,5 +1,6 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
+from fsmflow.decision.around import Branch, Progress, Undoing
 from fsmflow.decision.records import Actor, Event, Failure, HistoryEntry, Outcome
 from fsmflow.definition.retry import Retry
 from fsmflow.definition.states import State
@@ -31,6 +32,7 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Actor",
+    "Branch",
     "Cancelled",
     "ConfigurationError",
     "DataError",
@@ -47,6 +49,7 @@ __all__ = [
     "Machine",
     "NotPermitted",
     "Outcome",
+    "Progress",
     "RedisUnavailable",
     "Retry",
     "RetryAfter",
@@ -54,6 +57,7 @@ __all__ = [
     "StepTimeout",
     "TransitionConflict",
     "TransitionNotAllowed",
+    "Undoing",
     "UnknownMachine",
     "UnknownState",
     "WorkerLost",

@@ -24,11 +24,13 @@ class ConfigurationError(FsmflowError):
 class DatabaseUnavailable(ConfigurationError):
     """The database cannot be reached, or does not answer in time.
 
-    ``in_doubt``: it is not known whether the change was committed; look before asking again.
+    ``in_doubt``: it is not known whether the change was committed; look before asking again. ``token`` is then what the
+    commit would have written into the history.
     """
 
-    def __init__(self, message: str, *, in_doubt: bool = False) -> None:
+    def __init__(self, message: str, *, in_doubt: bool = False, token: str | None = None) -> None:
         self.in_doubt = in_doubt
+        self.token = token
         super().__init__(message)
 
 

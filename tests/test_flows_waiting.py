@@ -367,7 +367,7 @@ def test_a_message_that_finds_nobody_is_recorded_and_shown() -> None:
         assert sender.refresh().state == "sent"
         last = sender.history[-1]
         assert (last.kind, last.trigger) == ("discarded", "add")
-        assert "basket:gone does not exist" in (last.reason or "")
+        assert "basket:gone: it does not exist" in (last.reason or "")
 
 
 def test_a_message_that_is_refused_is_recorded_with_its_addressee() -> None:

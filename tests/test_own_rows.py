@@ -129,6 +129,16 @@ def test_a_row_that_is_gone_leaves_the_entity_in_a_failure_that_says_so(bench: B
     assert Ledger.select().count() == 1
 
 
+def test_an_entity_whose_row_is_gone_can_be_cancelled_and_forced(bench: Bench) -> None:
+    sale = Sale.start(1)
+    OrderRow.delete_by_id(1)
+    with pytest.raises(DataError, match="sale:1 has no row"):
+        sale.pay_now()
+    sale.force("new")
+    sale.cancel()
+    assert sale.state == "cancelled"
+
+
 def test_a_bulk_start_writes_the_rows_too_and_all_or_nothing(bench: Bench) -> None:
     assert Sale.start_many([(1, {}), (2, {})]) == 2
     assert (status(1), status(2)) == ("new", "new")

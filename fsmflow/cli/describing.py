@@ -78,7 +78,7 @@ def allowed(runtime: Runtime, snapshot: Snapshot) -> list[str]:
     definition = definition_for(runtime, snapshot)
     if definition is None:
         return []
-    return allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot, None))
+    return allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot))
 
 
 def failure_brief(failure: Failure) -> dict[str, Any]:

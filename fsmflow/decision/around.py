@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from fsmflow.decision.records import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Event, Failure, Posted, Snapshot
@@ -27,10 +28,12 @@ class Branch:
 
     @property
     def is_done(self) -> bool:
+        """Whether it came to its end as it should."""
         return self.standing in (DONE_BRANCH, DONE_BRANCH + TOLD)
 
     @property
     def is_failed(self) -> bool:
+        """Whether it has settled otherwise: failed, cancelled or undone."""
         return self.standing not in (QUEUED, ACTIVE) and not self.is_done
 
 
@@ -83,13 +86,18 @@ def _no_record(snapshot: Snapshot) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """``kept``: the events that wait for a state that accepts them, in order. ``trail``: the steps that could be
-    undone, the latest first. ``branches`` and ``record`` read the branches of the step, and the user's own row."""
+    """``kept``: the events that wait for a state that accepts them, in order. The rest is read where it is asked for:
+    ``branches`` those of the step, ``record`` the user's own row."""
 
     kept: tuple[Posted, ...] = ()
-    trail: tuple[Entered, ...] = ()
+    retrace: Callable[[], tuple[Entered, ...]] = tuple
     branches: Callable[[Snapshot], Sequence[Branch]] = _nothing
     record: Callable[[Snapshot], Any] = _no_record
+
+    @cached_property
+    def trail(self) -> tuple[Entered, ...]:
+        """The steps that could be undone, the latest first."""
+        return self.retrace()
 
 
 NOTHING = Around()

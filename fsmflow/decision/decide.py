@@ -141,12 +141,20 @@ def begin(
     event = mover.event("start", None, actor)
     mover.enter(entered, event=event, subject=subject_at(mover, event))
     if state is not None and mover.after.work is not None and mover.after.work.runs:
-        mover.after = replace(mover.after, phase=WAITING, work=None)
+        mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
     elif place is not None and place.standing == QUEUED and not mover.after.has_settled:
         mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None)
     mover.note("start", actor=actor, event=event, key=key)
     mover.entries[0] = replace(mover.entries[0], source=None)
     return _commit(mover, None, key=key)
+
+
+def _left_of(definition: Definition, adopted: Snapshot) -> Work | None:
+    """Of the work of an adopted entity: the deadline, where its job counts as having asked."""
+    work = adopted.work
+    if work is None or work.deadline is None or not definition.states[adopted.state].waits:
+        return None
+    return Work(epoch=work.epoch, kind=TIMER, wake_at=work.deadline)
 
 
 def begin_and_fire(

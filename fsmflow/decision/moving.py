@@ -26,7 +26,7 @@ from fsmflow.decision.records import (
     checked_text,
 )
 from fsmflow.decision.standing import standing_in
-from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.view import DecisionView, being_undone, subject_of
 from fsmflow.decision.working import dispatched, hold, hurried
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
@@ -92,8 +92,10 @@ class Mover:
         trigger, dest = firing.fired.trigger, firing.fired.dest
         self.after = replace(source, data_text=codec.encode(view.data))
         self.posts += [post_of(message, source, self.now) for message in view.sent]
-        if self.definition.states[source.state].undoes and trigger in (DONE, UNDONE):
-            self.takes += self.around.trail[0].rows if self.around.trail else ()
+        undoes = self.definition.states[source.state].undoes
+        if undoes and trigger in (DONE, UNDONE):
+            undone = being_undone(self.around.trail, undoes)
+            self.takes += undone.rows if undone is not None else ()
         if dest is None:
             self.note(
                 "internal", trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry

@@ -11,7 +11,7 @@ from fsmflow.decision.living import brought_up, renamed
 from fsmflow.decision.records import ACTIVE, DONE_BRANCH, TOLD, Commit, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import UNDOING_PREFIX
+from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
 from fsmflow.engine.aftermath import note_tasks
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import around_of, definition_of
@@ -68,8 +68,11 @@ def decided(runtime: Runtime, own: Definition, snapshot: Snapshot, happening: Ha
 
     ``own``: the definition that the entity goes by, that of its branches for a branch.
     """
-    around = around_of(runtime.store, own, snapshot, happening)
+    around = around_of(runtime.store, own, snapshot)
     commit = decide(own, snapshot, happening, runtime.now(), around)
+    if isinstance(happening, Forced) or commit.after.state == CANCELLED:
+        # The way out for an entity whose row is gone.
+        commit = replace(commit, lenient=True)
     if _goes_on(commit) and not isinstance(happening, Revived):
         commit = replace(commit, also=_reopening(runtime, commit, happening))
     return commit
@@ -118,7 +121,7 @@ def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[
         raise TransitionNotAllowed(branch.address, commit.before.state if commit.before else "", trigger, why=why)
     asked = happening if isinstance(happening, Asked) else Asked()
     reopened = Reopened(actor=asked.actor, reason=asked.reason)
-    above = decide(own, parent, reopened, runtime.now(), around_of(runtime.store, own, parent, reopened))
+    above = decide(own, parent, reopened, runtime.now(), around_of(runtime.store, own, parent))
     if _goes_on(above):
         return (*_reopening(runtime, above, happening), above)
     return (above,)

@@ -78,7 +78,7 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
             runtime.store.events.postpone(post, runtime.now() + AGAIN_MS)
             return True
     if envelope.start is None:
-        return _give_up(runtime, post, envelope, f"{envelope.to} does not exist")
+        return _give_up(runtime, post, envelope, "it does not exist")
     try:
         begun = begin(definition, checked_id(entity_id), envelope.start, event.actor, None, runtime.now())
     except DataError as error:

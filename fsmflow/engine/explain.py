@@ -60,7 +60,7 @@ def explain(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Exp
     """Explain one entity, which goes by this definition. One look at Redis where a job waits for a worker; Redis may be
     down."""
     spec, work = definition.states.get(snapshot.state), snapshot.work
-    allowed = tuple(allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot, None)))
+    allowed = tuple(allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot)))
     around = beside(runtime, definition, snapshot)
     waits = work is not None and work.owner is None and work.held is None and work.rung_at is None and not work.watches
     return Explanation(

@@ -7,7 +7,6 @@ from typing import Any, overload
 
 from fsmflow import codec
 from fsmflow.decision.around import NOTHING, Around, Branch
-from fsmflow.decision.events import Admitted, Crashed, Failed, Happening, MoreWanted, Postponed, Returned, Saved, Spread
 from fsmflow.decision.living import renamed, retraced
 from fsmflow.decision.records import Snapshot
 from fsmflow.definition.model import Definition
@@ -15,8 +14,6 @@ from fsmflow.errors import UnknownState
 from fsmflow.store.store import Store
 
 _PAGE = 200
-#: What decides without a look at the steps that could be undone.
-_PLAIN = (Saved, Postponed, Spread, MoreWanted, Admitted)
 
 
 def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
@@ -33,28 +30,18 @@ def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
     return found
 
 
-def around_of(store: Store, definition: Definition, snapshot: Snapshot, happening: Happening | None) -> Around:
-    """What is around an entity. No query for a machine that keeps, undoes, fans out and mirrors nothing."""
+def around_of(store: Store, definition: Definition, snapshot: Snapshot) -> Around:
+    """What is around an entity. No query for one that keeps nothing, until the decision asks for more."""
     kept = store.events.kept(snapshot.row) if snapshot.kept else ()
-    trail = store.events.trail(snapshot.row) if _may_undo(definition, snapshot, happening) else ()
     field = definition.wide.status_field
-    if not kept and not trail and field is None and not definition.fans:
+    if not kept and field is None and not definition.undoes and not definition.fans:
         return NOTHING
     return Around(
         kept=kept,
-        trail=retraced(definition, trail),
+        retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
         branches=lambda of: BranchList(store, definition, of.row, of.step),
         record=lambda of: store.records.row_of(field, of) if field is not None else None,
     )
-
-
-def _may_undo(definition: Definition, snapshot: Snapshot, happening: Happening | None) -> bool:
-    if not definition.undoes or isinstance(happening, _PLAIN):
-        return False
-    spec = definition.states.get(snapshot.state)
-    if spec is None or spec.undoes is not None or not isinstance(happening, (Returned, Failed, Crashed)):
-        return True
-    return spec.undo_on_failure and not isinstance(happening, Returned)
 
 
 class BranchList(Sequence[Branch]):

@@ -57,6 +57,7 @@ class Showing(Base):
 
     @property
     def paused(self) -> bool:
+        """Whether what comes next is held, until ``resume``."""
         return bool(self._view.snapshot.paused)
 
     @property
@@ -151,7 +152,7 @@ class Showing(Base):
         """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
         snapshot = engine.load(current(), self._root, self._id)
         own = definition_of(self._root, snapshot)
-        around = around_of(current().store, own, snapshot, None)
+        around = around_of(current().store, own, snapshot)
         return allowed_triggers(own, snapshot, as_actor(actor), around)
 
     def explain(self) -> Explanation:

@@ -153,15 +153,19 @@ class JobView:
             )
         root = self._runtime.machines.get(self.snapshot.machine)
         happening = Saved(claim=self.claim, changes=self.changes(), sent=tuple(self.sent))
-        wait_s = _FIRST_WAIT_S
+        wait_s, doubted = _FIRST_WAIT_S, None
         while True:
             try:
                 with self._shield():
+                    if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
+                        self.snapshot = self._load()
+                        break
                     _, self.snapshot = engine.apply(self._runtime, root, self._load, happening)
                 break
             except StaleClaim:
                 raise self._cancelled() from None
             except DatabaseUnavailable as error:
+                doubted = error.token or doubted
                 log.settle_waits(self.snapshot.address, error, wait_s)
                 clock.pause(wait_s)
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)

@@ -13,6 +13,7 @@ from fsmflow.decision.decide import begin, begin_and_fire
 from fsmflow.decision.events import Paused
 from fsmflow.decision.living import retraced
 from fsmflow.decision.records import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
+from fsmflow.decision.view import being_undone
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.fanout import admit
 from fsmflow.engine.passing import align, revive
@@ -222,14 +223,15 @@ class Spreader:
     def _undone(self) -> Iterator[Any]:
         """The branches of the step that is being undone, the last first."""
         trail = retraced(self._definition, self._runtime.store.events.trail(self._parent.row))
-        if not trail:
+        entered = being_undone(trail, self._spec.undoes or "")
+        if entered is None:
             return
-        step = trail[0].step
+        step = entered.step
         for start in range(self._branches.made(self._parent.row, step) // PAGE * PAGE, -1, -PAGE):
             for snapshot in reversed(self._branches.page(self._parent.row, step, after=start - 1, limit=PAGE)):
                 branch = branch_of(snapshot)
                 yield {
-                    "state": trail[0].state,
+                    "state": entered.state,
                     "completed": branch.is_done,
                     "result": branch.result,
                     "item": branch.item,

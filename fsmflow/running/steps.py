@@ -13,6 +13,7 @@ from fsmflow.decision.events import Facts, Failed, Postponed, Returned, Settling
 from fsmflow.decision.living import retraced
 from fsmflow.decision.records import Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.view import being_undone
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
@@ -66,10 +67,10 @@ def undoing_of(runtime: Runtime, step: Step) -> Undoing | None:
     if snapshot.branch_of is not None:
         found: dict[str, Any] = item_of(snapshot) or {}
         return Undoing(**found)
-    trail = retraced(step.root, runtime.store.events.trail(snapshot.row))
-    if not trail:
+    entered = being_undone(retraced(step.root, runtime.store.events.trail(snapshot.row)), spec.undoes)
+    if entered is None:
         return Undoing(state=spec.undoes, completed=False, result=None)
-    return Undoing(state=trail[0].state, completed=trail[0].completed, result=trail[0].result)
+    return Undoing(state=entered.state, completed=entered.completed, result=entered.result)
 
 
 def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Settling | None = None) -> Settling:

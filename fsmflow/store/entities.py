@@ -139,7 +139,8 @@ class Entities:
                     if self._landed(doubtful, commit, token):
                         return doubtful
                 if turn == _TRIES - 1 or clock.monotonic() - started > _PATIENCE_S:
-                    raise _unavailable(commit, error.what, in_doubt=doubtful is not None) from error
+                    doubted = token if doubtful is not None else None
+                    raise _unavailable(commit, error.what, token=doubted) from error
                 clock.pause(_PAUSE_S * 2**turn)
         raise AssertionError("unreachable")
 
@@ -242,6 +243,10 @@ class Entities:
         if self._link.execute(self._sql.update_work_unclaimed, params).rowcount != 1:
             raise CommitLost(f"{after.address}: its attempt {before.attempt} has been claimed")
 
+    def has_written(self, row: int, token: str) -> bool:
+        """Whether a commit that was in doubt is in the history of an entity, among the latest of it."""
+        return any(found == token for (found,) in self._link.query(self._sql.last_tokens, (row,)))
+
     def _landed(self, after: Snapshot, commit: Commit, token: str) -> bool:
         """Whether a COMMIT that raised took effect. Raises DatabaseUnavailable where nobody is there to tell."""
         for turn in range(_DOUBT_TRIES):
@@ -254,7 +259,7 @@ class Entities:
                     landed = now is not None and now.revision == after.revision and now.work == after.work
             except DatabaseUnavailable as error:
                 if turn == _DOUBT_TRIES - 1:
-                    raise _unavailable(commit, str(error), in_doubt=True) from error
+                    raise _unavailable(commit, str(error), token=token) from error
                 clock.pause(_DOUBT_PAUSE_S * 2**turn)
                 continue
             log.commit_in_doubt(after.address, landed)
@@ -268,13 +273,14 @@ class _Interrupted(DatabaseUnavailable):
     def __init__(self, commit: Commit, what: str, after: Snapshot | None) -> None:
         self.what = what
         self.after = after
-        super().__init__(str(_unavailable(commit, what, in_doubt=False)))
+        super().__init__(str(_unavailable(commit, what, token=None)))
 
 
-def _unavailable(commit: Commit, what: str, *, in_doubt: bool) -> DatabaseUnavailable:
-    known = "it is not known whether it was committed" if in_doubt else "nothing was changed"
+def _unavailable(commit: Commit, what: str, *, token: str | None) -> DatabaseUnavailable:
+    """``token``: that of a commit that is in doubt."""
+    known = "it is not known whether it was committed" if token else "nothing was changed"
     message = f"the database did not take the change of {commit.after.address}, and {known}: {what}"
-    return DatabaseUnavailable(message, in_doubt=in_doubt)
+    return DatabaseUnavailable(message, in_doubt=token is not None, token=token)
 
 
 def guard_values(claim: Claim) -> tuple[Any, ...]:

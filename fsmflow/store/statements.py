@@ -98,6 +98,7 @@ class Statements:
         self._for_events(latest)
         self._for_branches()
         self._for_work()
+        self._for_sweeps()
         self.meta = self._sql(f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = ?")
 
     def _for_entities(self, link: Link) -> None:
@@ -127,6 +128,7 @@ class Statements:
         self.last_source = self._sql(
             f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"
         )
+        self.last_tokens = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? ORDER BY seq DESC LIMIT 100")
         self.token = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? AND seq = ?")
 
     def _for_events(self, latest: str) -> None:
@@ -211,6 +213,8 @@ class Statements:
             f"UPDATE {WORK} SET {self._q('owner')} = NULL, lease_until = NULL, rung_at = NULL, progress = NULL, "
             f"attempt = ?, dispatch = ?, wake_at = ?, held = ?, deadline = ? WHERE {self._equal(GUARD_COLUMNS)}"
         )
+
+    def _for_sweeps(self) -> None:
         self.due = self._sql(
             f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
             f"WHERE w.wake_at <= ? ORDER BY w.wake_at LIMIT ?"
