@@ -10,7 +10,7 @@ import peewee
 import pytest
 
 from fsmflow import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
-from fsmflow.store import schema, tables
+from fsmflow.store import tables
 from machines_for_tests import (
     Bench,
     Order,

@@ -15,8 +15,6 @@ import pytest
 
 from support import eventually
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = [sys.executable, str(ROOT / "scripts" / "demo.py")]
 LIMIT_S = 120.0

@@ -13,9 +13,7 @@ from fsmflow.store.tables import ENTITY
 from processes import World
 from support import eventually
 
-pytestmark = pytest.mark.alone
-
-#: Each point, and the times it is passed at which the process dies. Few die twice: three crashes of a step are too many.
+#: Each point, and the times of passing it at which the process dies: once for each entity.
 PLANS = {
     "claim.after": (1, 2, 4, 9, 15),
     "settle.before": (1, 2, 3, 7, 12, 17),

@@ -22,8 +22,6 @@ from machines import ffmpeg, gateway
 from machines.order import Order
 from machines.podcast import Podcast
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 60.0
 SOUND_S = 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -96,7 +97,7 @@ def test_the_row_carries_the_state_in_the_same_transaction(bench: Bench) -> None
     assert (sale.refresh().state, status(1)) == ("paid", "paid")
     assert Sale.seen == ["calling"]
     assert sale.record.note == "note 1"
-    with pytest.raises(RuntimeError, match="never mind"), bench.runtime.store.link.db.atomic():
+    with contextlib.suppress(RuntimeError), bench.runtime.store.link.db.atomic():
         Sale.start(2).note()
         raise RuntimeError("never mind")
     assert status(2) == "?"

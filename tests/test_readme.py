@@ -16,8 +16,6 @@ import pytest
 
 from support import eventually
 
-pytestmark = pytest.mark.alone
-
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 MARKED = re.compile(r"<!-- runs as a test -->\n```python\n(.*?)```\n", re.DOTALL)

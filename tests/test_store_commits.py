@@ -16,8 +16,8 @@ from fsmflow.decision.records import Actor, Claim, Commit, Snapshot
 from fsmflow.errors import DataError
 from fsmflow.settings import Settings
 from fsmflow.store.entities import ClaimLost, CommitLost
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.store.store import Store, create_store
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.store.work import Ticket
 from machines_for_tests import Order, in_threads
 

@@ -20,8 +20,8 @@ from fsmflow.store import entities, link
 from fsmflow.store.entities import CommitLost
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Filter
-from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.store import Store, create_store
+from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.work import Ticket
 from machines_for_tests import Order, kill_others, on_servers, on_sqlite, waits_for_a_lock
 from support import eventually

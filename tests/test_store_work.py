@@ -15,8 +15,8 @@ from fsmflow.settings import Settings
 from fsmflow.store import listing
 from fsmflow.store.entities import ClaimLost
 from fsmflow.store.listing import Filter
-from fsmflow.store.tables import WORK
 from fsmflow.store.store import Store, create_store
+from fsmflow.store.tables import WORK
 from fsmflow.store.work import MAX_GRACE_MS, Due, Ticket, grace
 from machines_for_tests import Order, in_threads
 

@@ -46,7 +46,7 @@ from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.working import hold, release
 from fsmflow.definition.firing import Firing, would_fire
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import ENGINE_TRIGGERS, RETRY, TIMEOUT, WAITING
+from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT, WAITING
 from fsmflow.errors import (
     DataError,
     NotPermitted,
@@ -199,6 +199,8 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
             snapshot.address,
             f"it was seen at epoch {happening.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
         )
+    if snapshot.standing == QUEUED and trigger != CANCEL:
+        raise _refused(mover, happening, why="it waits for its turn, as its parent has a limit")
     if _belongs_to_engine(definition, snapshot, trigger):
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
     event = mover.event(trigger, happening.payload, happening.actor)

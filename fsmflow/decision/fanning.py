@@ -90,6 +90,8 @@ def branch_settled(mover: Mover, happening: BranchSettled) -> None:
             mover.adopt(trial)
         except Refused:
             pass
+        except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+            settling.rest_after(mover, f"deciding {trigger!r} of {branch.address}", error)
     mover.told.append(happening.row)
 
 
@@ -115,7 +117,9 @@ def revived(mover: Mover, happening: Revived) -> None:
         mover.note("transition", trigger=RETRY, source=before.state)
     if spec.failed_from and before.result_text:
         settling.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
-    if happening.queued and mover.after.standing == ACTIVE:
+    # What takes back what it did does not wait for a turn: nobody cancels it, and nobody else ends it.
+    undoes = mover.definition.states[mover.after.state].undoes is not None
+    if happening.queued and mover.after.standing == ACTIVE and not undoes:
         mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None, failure_text=before.failure_text)
 
 

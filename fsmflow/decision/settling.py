@@ -215,6 +215,13 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None) -> None:
     mover.adopt(trial)
 
 
+def rest_after(mover: Mover, what: str, error: BaseException) -> None:
+    """Go to ``failed_from_X``, past what raised."""
+    message = f"{what} raised {type(error).__name__}: {told(error)}"
+    failure = describe(Facts(kind=type(error), message=message, permanent=True), mover.after, mover.now)
+    _rest(mover, failure)
+
+
 def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
     source = mover.after.state
     mover.enter(failed_from(source), event=Event(trigger=FAIL, at=failure.at), failure=failure)
