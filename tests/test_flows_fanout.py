@@ -305,6 +305,7 @@ def test_children_are_entities_of_their_own_machine() -> None:
         assert rome.parent.address == "shop:1"
         assert list(Parcel.find()) == []
         assert Parcel.counts() == {}
+        assert Parcel.counts(branches=True) == {"waiting": 2}
         rome.pick_up()
         assert shop.refresh().state == "sending"
         assert str(shop.progress) == "1 of 2 done, 1 running"

@@ -158,9 +158,10 @@ class Finding(Base):
         return (cls._handle(snapshot) for snapshot in found)
 
     @classmethod
-    def counts(cls) -> dict[str, int]:
-        """How many entities stand in each state; states without any are left out."""
-        found = current().store.listing.counts(cls._compiled().name)
+    def counts(cls, *, branches: bool = False) -> dict[str, int]:
+        """How many entities stand in each state; states without any are left out, and so are branches and children,
+        unless asked for."""
+        found = current().store.listing.counts(cls._compiled().name, branches=branches)
         return merged(cls._compiled(), {state: count for (_, state), count in found.items()})
 
 

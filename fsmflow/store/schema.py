@@ -86,7 +86,18 @@ def _bring_up(db: Database, models: list[type[Model]]) -> None:
         sql = f"UPDATE {META} SET {quote}value{quote} = {mark} WHERE {quote}name{quote} = {mark}"
         db.execute_sql(sql, (str(SCHEMA_VERSION), "schema"))
     db.create_tables(models, safe=True)
+    if isinstance(db, MySQLDatabase):
+        _create_missing_indexes(db, models)
     _write_meta(db)
+
+
+def _create_missing_indexes(db: Database, models: list[type[Model]]) -> None:
+    """MySQL has no CREATE INDEX IF NOT EXISTS, so peewee leaves tables alone that are there."""
+    for model in models:
+        there = {index.name for index in db.get_indexes(model._meta.table_name)}
+        for index in model._meta.fields_to_index():
+            if index._name not in there:
+                db.execute(index)
 
 
 def _meta(db: Database) -> dict[str, str]:
