@@ -161,6 +161,7 @@ class TransitionNotAllowed(FsmflowError):
         self.trigger = trigger
         self.allowed = tuple(allowed)
         self.refusals = tuple(refusals)
+        self.why = why
         reason = why or "; ".join(self.refusals) or f"no transition {trigger!r} starts there"
         now = ", ".join(self.allowed) if self.allowed else "nothing"
         super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}. Allowed now: {now}")

@@ -413,6 +413,33 @@ def test_the_first_failure_stops_the_others_where_asked() -> None:
         assert sorted([*ran, *done]) == list(range(6))
 
 
+def test_results_and_the_event_are_there_for_what_comes_after_the_join_and_for_the_branches() -> None:
+    class Sum(Machine):
+        initial = "new"
+        states = [
+            "new",
+            State("doubling", job="double", each="numbers"),
+            State("adding", job="add"),
+            State("over", final=True),
+        ]
+        transitions = [["go", "new", "doubling"], ["done", "doubling", "adding"], ["done", "adding", "over"]]
+
+        def double(self, number: int) -> int:
+            ran.append((self.event.trigger, self.event.payload, self.event.actor))
+            return number * 2
+
+        def add(self) -> dict[str, int]:
+            return {"total": sum(branch.result for branch in self.branches)}
+
+    with sandbox(machines=[Sum]) as box:
+        total = Sum.start("1", numbers=[1, 2, 3])
+        total.go(actor="bob", k=3)
+        box.run()
+        assert total.refresh().data["total"] == 12
+        assert [branch.result for branch in total.branches] == [2, 4, 6]
+        assert ran == [("go", {"k": 3}, "bob")] * 3
+
+
 def test_a_second_visit_has_branches_of_its_own() -> None:
     class Twice(Batch):
         name = "twice"

@@ -11,6 +11,7 @@ from fsmflow.decision import fanning, operating, settling
 from fsmflow.decision.around import NOTHING, Around
 from fsmflow.decision.events import (
     Admitted,
+    Asked,
     BranchSettled,
     Crashed,
     Delivered,
@@ -72,10 +73,23 @@ def decide(
     if claim is not None and not claim.holds(snapshot):
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
     mover = Mover(definition, snapshot, now, around)
-    _DECIDERS[type(happening)](mover, happening)
+    try:
+        _DECIDERS[type(happening)](mover, happening)
+    except TransitionNotAllowed as error:
+        raise _with_allowed(mover, happening, error) from error.__cause__
     if around.kept and mover.after.epoch != snapshot.epoch:
         fire_kept(mover)
     return _commit(mover, snapshot, key=_key_of(mover, happening), claim=claim)
+
+
+def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowed) -> TransitionNotAllowed:
+    """The refusal, with what could be asked instead."""
+    if error.allowed or not isinstance(happening, Asked) or mover.before.address != error.address:
+        return error
+    allowed = allowed_triggers(mover.definition, mover.before, happening.actor, mover.around)
+    return TransitionNotAllowed(
+        error.address, error.state, error.trigger, allowed=allowed, refusals=error.refusals, why=error.why
+    )
 
 
 def _key_of(mover: Mover, happening: Happening) -> str | None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from fsmflow import log
-from fsmflow.decision.decide import begin, begin_and_fire
+from fsmflow.decision.decide import allowed_triggers, begin, begin_and_fire
 from fsmflow.decision.events import Asked, Happening, Paused, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.living import as_shown, names_of, unknown_state
 from fsmflow.decision.operating import REWIND
@@ -23,7 +23,7 @@ from fsmflow.engine.delivery import deliver_all
 from fsmflow.engine.fanout import look
 from fsmflow.engine.passing import align
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import definition_of
+from fsmflow.engine.surroundings import around_of, definition_of
 from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
 from fsmflow.store.entities import CommitLost
 from fsmflow.store.work import Due
@@ -178,13 +178,14 @@ def operate(runtime: Runtime, definition: Definition, entity_id: str, asked: Ask
 
 def check_rewind(runtime: Runtime, definition: Definition, snapshot: Snapshot, asked: Rewound) -> None:
     """Raises UnknownState, and TransitionNotAllowed for a state that the entity has not been in. One query."""
-    known = definition_of(definition, snapshot).states
-    if asked.state not in known:
+    own = definition_of(definition, snapshot)
+    if asked.state not in own.states:
         raise unknown_state(definition, asked.state)
     names = names_of(definition, asked.state)
     if all(runtime.store.entities.last_source(snapshot.row, name) is None for name in names):
         why = f"it has not been in {asked.state!r}; 'force' enters any state"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, why=why)
+        allowed = allowed_triggers(own, snapshot, asked.actor, around_of(runtime.store, own, snapshot))
+        raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, allowed=allowed, why=why)
 
 
 def resume(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any, overload
 
 from fsmflow import codec
@@ -39,24 +40,34 @@ def around_of(store: Store, definition: Definition, snapshot: Snapshot) -> Aroun
     return Around(
         kept=kept,
         retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
-        branches=lambda of: BranchList(store, definition, of.row, of.step),
+        branches=lambda of: BranchList(store, definition, of),
         record=lambda of: store.records.row_of(field, of) if field is not None else None,
     )
 
 
 class BranchList(Sequence[Branch]):
-    """The branches of a step in the order of their items, read in pages as they are looked at.
+    """The branches of the step that an entity is in, or, where that has none, of the last step that had some; in the
+    order of their items, read in pages as they are looked at.
 
     Job branches are shown under the names that states have today, children under those that they are stored with.
     """
 
-    def __init__(self, store: Store, definition: Definition, row: int, step: int) -> None:
+    def __init__(self, store: Store, definition: Definition, snapshot: Snapshot) -> None:
         self._store = store
         self._definition = definition
-        self._key = (row, step)
+        self._snapshot = snapshot
         self._length: int | None = None
         self._first = 0
         self._read: list[Branch] = []
+
+    @cached_property
+    def _key(self) -> tuple[int, int]:
+        snapshot, states = self._snapshot, self._definition.states
+        spec = states.get(snapshot.state)
+        step = states.get(spec.failed_from or snapshot.state) if spec is not None else None
+        if step is not None and step.fan is not None:
+            return snapshot.row, snapshot.step
+        return snapshot.row, self._store.branches.last_step(snapshot.row)
 
     def __len__(self) -> int:
         if self._length is None:

@@ -40,7 +40,11 @@ class Showing(Base):
     @state.setter
     def state(self, value: str) -> NoReturn:
         raise TransitionNotAllowed(
-            self.address, self.state, f"state = {value!r}", why="a state is entered by a transition, never assigned"
+            self.address,
+            self.state,
+            f"state = {value!r}",
+            allowed=self.allowed_triggers(),
+            why="a state is entered by a transition, never assigned",
         )
 
     @property
@@ -107,11 +111,11 @@ class Showing(Base):
 
     @property
     def branches(self) -> Sequence[Branch]:
-        """The branches of the step that the entity is in, or rests in after its failure, in the order of their items;
-        read in pages as they are looked at. In guards and callbacks those of the step that is being left."""
+        """The branches of the step that the entity is in, or rests in after its failure; elsewhere those of the last
+        step that fanned out. In the order of their items, read in pages as they are looked at."""
         if isinstance(self._view, HandleView):
             snapshot = self._view.snapshot
-            return BranchList(current().store, self._root, snapshot.row, snapshot.step)
+            return BranchList(current().store, self._root, snapshot)
         return cast("Sequence[Branch]", self._view.branches)
 
     @property

@@ -51,7 +51,8 @@ class JobView:
         self._parent = snapshot if self._spreads else parent
         self.data = snapshot.data if self._parent is None else ParentData(self._parent.data)
         self._undoing = undoing
-        self.event: Event = snapshot.event
+        # A branch has the event of its parent, as it has its data.
+        self.event: Event = (parent or snapshot).event
         self.failure: Failure | None = snapshot.failure
         self.log = log.step_log(snapshot.address, snapshot.state, claim.attempt)
         self._runtime = runtime
@@ -81,8 +82,8 @@ class JobView:
 
     @property
     def branches(self) -> Sequence[Branch]:
-        """The branches of the step, which a job has only while they are being made."""
-        return BranchList(self._runtime.store, self.definition, self.snapshot.row, self.snapshot.step)
+        """The branches of the last step that fanned out."""
+        return BranchList(self._runtime.store, self.definition, self.snapshot)
 
     @property
     def undoing(self) -> Undoing:

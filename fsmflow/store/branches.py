@@ -97,6 +97,11 @@ class Branches:
         params = (parent.row, after, int(parent.paused), parent.step, limit)
         return [snapshot_of(row) for row in self._link.query(self._sql.unlike, params)]
 
+    def last_step(self, parent: int) -> int:
+        """The last step of the parent that has branches; 0 where none has."""
+        ((last,),) = self._link.query(self._sql.last_step, (parent,))
+        return int(last or 0)
+
     def made(self, parent: int, step: int) -> int:
         """How many branches the step has by now."""
         ((last,),) = self._link.query(self._sql.last_index, (parent, step))

@@ -173,6 +173,7 @@ class Statements:
             f"{joined} AND e.standing IN (0, 1) AND e.id > ? AND (e.paused <> ? OR e.parent_step <> ?) "
             f"ORDER BY e.id LIMIT ?"
         )
+        self.last_step = self._sql(f"SELECT MAX(parent_step) FROM {ENTITY} WHERE parent = ?")
         self.last_index = self._sql(f"SELECT MAX(parent_index) FROM {ENTITY} WHERE parent = ? AND parent_step = ?")
         self.first_branches = self._sql(
             f"SELECT parent_step, entity_id FROM {ENTITY} WHERE parent = ? AND parent_index = 0 ORDER BY parent_step"

@@ -96,14 +96,15 @@ class WorkRows:
         )
 
     def renew(self, owners: Sequence[tuple[int, str]], *, lease_until: int) -> None:
-        """Renew the leases of all (entity row, owner) in one statement."""
+        """Renew the leases of all (entity row, owner) in one statement; one that lasts longer is left as it is."""
         if not owners:
             return
         owner = self._link.quoted("owner")
         match = " OR ".join([f"(entity = {self._link.mark} AND {owner} = {self._link.mark})"] * len(owners))
         wake = WAKE.replace("?", self._link.mark)
-        sql = f"UPDATE {WORK} SET lease_until = {self._link.mark}, {wake} WHERE {match}"
-        params = [lease_until, lease_until, lease_until, *(value for pair in owners for value in pair)]
+        mark = self._link.mark
+        sql = f"UPDATE {WORK} SET lease_until = {mark}, {wake} WHERE ({match}) AND lease_until < {mark}"
+        params = [lease_until, lease_until, lease_until, *(value for pair in owners for value in pair), lease_until]
         self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
     def let_go(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int) -> bool:
