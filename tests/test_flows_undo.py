@@ -221,6 +221,27 @@ def test_an_undo_of_a_fan_out_undoes_each_branch() -> None:
         ]
 
 
+def test_an_undo_of_a_fan_out_may_take_the_item_as_its_job_does() -> None:
+    class Crates(Machine):
+        initial = "packing"
+        states = [State("packing", job="pack", each="crates", undo="unpack"), State("packed", final=True)]
+        transitions = [["done", "packing", "packed"]]
+
+        def pack(self, crate: str) -> str:
+            return crate.upper()
+
+        def unpack(self, crate: str) -> None:
+            done.append((crate, self.item, self.undoing.result))
+
+    with sandbox(machines=[Crates]) as box:
+        crates = Crates.start("1", crates=["a", "b"])
+        box.run()
+        crates.refresh().undo()
+        box.run()
+        assert crates.refresh().state == "undone"
+        assert sorted(done) == [("a", "a", "A"), ("b", "b", "B")]
+
+
 def test_an_undo_whose_worker_dies_runs_again() -> None:
     with sandbox(machines=[Trip]) as box:
         failing.add("flight")

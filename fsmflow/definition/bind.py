@@ -51,6 +51,11 @@ class Binder:
             return None
         return bound
 
+    def takes_item(self, ref: Any) -> bool:
+        """Whether a reference is to something that takes an item besides the machine. Tells of no faults."""
+        silent = Binder(self._owner, self._taken, [])
+        return silent.callable(ref, "job", "", may_be_async=True, takes_item=True) is not None
+
     def has_method(self, name: str) -> bool:
         """Whether the class has an attribute of this name that is not Machine's own."""
         return name not in self._taken and any(name in vars(kind) for kind in self._owner.__mro__)

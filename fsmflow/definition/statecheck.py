@@ -52,7 +52,7 @@ class StateCompiler:
             self._fault(name, f"{name!r} keeps its meaning and can only be declared with final=True")
         self._check_belongs(state, phase, fan)
         rests = state.wait is True or (fan is not None and fan.machine is not None)
-        undo = None if state.undo is None else self._job(state, state.undo, "undo")
+        undo = None if state.undo is None else self._undo(state, state.undo)
         return StateSpec(
             name=name,
             phase=phase,
@@ -77,6 +77,14 @@ class StateCompiler:
     def _job(self, state: State, ref: Any, role: str) -> Bound | None:
         takes_item = role == "job" and state.each is not None
         return self._binder.callable(ref, role, f"state {state.name!r}", may_be_async=True, takes_item=takes_item)
+
+    def _undo(self, state: State, ref: Any) -> Bound | None:
+        """The compensation. Where the job takes an item, it may take that too."""
+        where = f"state {state.name!r}"
+        if state.each is None or state.job is None or not self._binder.takes_item(ref):
+            return self._job(state, ref, "undo")
+        undo = self._binder.callable(ref, "undo", where, may_be_async=True, takes_item=True)
+        return undo and (lambda machine: undo(machine, machine.undoing.item))  # type: ignore[call-arg]
 
     def _check_flags(self, state: State) -> None:
         for flag in _FLAGS:

@@ -11,6 +11,7 @@ from fsmflow.decision.around import NOTHING, Around, Branch
 from fsmflow.decision.living import renamed, retraced
 from fsmflow.decision.records import Snapshot
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import UNDOING_PREFIX
 from fsmflow.errors import UnknownState
 from fsmflow.store.store import Store
 
@@ -118,5 +119,12 @@ def branch_of(snapshot: Snapshot) -> Branch:
 
 
 def item_of(snapshot: Snapshot) -> Any:
-    """What a branch was made for; None where it was not made for an item."""
+    """What a branch was made for; None where it was not made for an item. One that undoes a branch has the item of
+    that."""
+    found = stored_item(snapshot)
+    return found["item"] if (snapshot.branch_of or "").startswith(UNDOING_PREFIX) else found
+
+
+def stored_item(snapshot: Snapshot) -> Any:
+    """The item as it is stored: of a branch that undoes another, what it is to undo."""
     return codec.decode(snapshot.item_text) if snapshot.item_text else None

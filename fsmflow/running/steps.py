@@ -17,7 +17,7 @@ from fsmflow.decision.view import being_undone
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import item_of
+from fsmflow.engine.surroundings import stored_item
 from fsmflow.errors import (
     DatabaseUnavailable,
     DataError,
@@ -65,7 +65,7 @@ def undoing_of(runtime: Runtime, step: Step) -> Undoing | None:
     if spec is None or spec.undoes is None:
         return None
     if snapshot.branch_of is not None:
-        found: dict[str, Any] = item_of(snapshot) or {}
+        found: dict[str, Any] = stored_item(snapshot) or {}
         return Undoing(**found)
     entered = being_undone(retraced(step.root, runtime.store.events.trail(snapshot.row)), spec.undoes)
     if entered is None:
