@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from flowing import every_database, sandbox
-from fsmflow import Machine, Outcome, Retry, State, TransitionNotAllowed
+from fsmflow import DataError, Machine, Outcome, Retry, State, TransitionNotAllowed
 
 ran: list[Any] = []
 failing: set[Any] = set()
@@ -106,8 +106,41 @@ def test_a_branch_whose_parent_has_gone_on_is_not_retried() -> None:
         batch.go()
         box.run()
         batch.cancel()
-        with pytest.raises(TransitionNotAllowed, match="its parent batch:1 has left that step"):
+        # What it left behind is cancelled too, so that no failure stays that nobody can mend.
+        assert Batch.get("1/packing/0").state == "cancelled"
+        with pytest.raises(TransitionNotAllowed):
             Batch.get("1/packing/0").retry()
+
+
+def test_a_child_that_failed_is_mended_for_its_own_sake_where_its_parent_has_gone_on() -> None:
+    with sandbox(machines=[Shop, Parcel]) as box:
+        failing.add("Rome")
+        shop = Shop.start("1", boxes=["Rome"])
+        shop.go()
+        box.advance(minutes=1)
+        assert shop.refresh().state == "failed_from_sending"
+        shop.skip()
+        child = Parcel.get("shop:1/sending/0")
+        assert (shop.state, child.state) == ("closed", "failed_from_labelling")
+        with pytest.raises(TransitionNotAllowed, match="its parent shop:1 has left that step"):
+            child.retry()
+        failing.clear()
+        child.force("labelling")
+        box.run()
+        assert child.refresh().state == "waiting"
+
+
+def test_edited_data_is_for_the_parent_as_branches_have_none() -> None:
+    with sandbox(machines=[Batch]) as box:
+        failing.add(0)
+        batch = Batch.start("1", lines=[0])
+        batch.go()
+        box.run()
+        with pytest.raises(DataError, match="has none of its own"):
+            Batch.get("1/packing/0").retry(data={"x": 1})
+        assert repr(batch.refresh().branches) == "<1 branches: batch:1/packing/0 in 'failed_from_packing'>"
+        assert batch.branches == list(batch.branches)
+        assert [entry.attempt for entry in batch.history if entry.trigger == "fail"] == [1]
 
 
 def test_a_branch_sees_its_parents_data_and_cannot_change_it() -> None:
@@ -210,10 +243,11 @@ def test_the_first_of_three_wins_and_the_others_are_cancelled() -> None:
         assert race.refresh().state == "won"
         assert race.data["winner"] == "quick"
         assert [Race.get(f"1/racing/{index}").state for index in range(3)] == [
-            "failed_from_racing",
-            "failed_from_racing",
+            "cancelled",
+            "cancelled",
             "done",
         ]
+        assert [branch.failure and branch.failure.message for branch in race.branches] == ["slow", "broken", None]
 
 
 class Window(Machine):
@@ -438,6 +472,39 @@ def test_results_and_the_event_are_there_for_what_comes_after_the_join_and_for_t
         assert total.refresh().data["total"] == 12
         assert [branch.result for branch in total.branches] == [2, 4, 6]
         assert ran == [("go", {"k": 3}, "bob")] * 3
+
+
+def test_new_keys_are_for_what_is_run_again() -> None:
+    with sandbox(machines=[Batch]) as box:
+        failing.add(1)
+        batch = Batch.start("1", lines=[0, 1])
+        batch.go()
+        box.run()
+        key = Batch.get("1/packing/1").idempotency_key
+        failing.clear()
+        ran.clear()
+        batch.refresh().retry(new_key=True)
+        box.run()
+        assert (batch.refresh().state, ran) == ("shipped", [1])
+        assert batch.branches[1].result["key"] != key
+
+
+def test_hooks_are_told_of_the_start_of_a_child_too() -> None:
+    class Loud(Parcel):
+        name = "loud"
+
+        def on_transition(self, entry: Any) -> None:
+            ran.append((entry.kind, self.address))
+
+    class Mall(Shop):
+        name = "mall"
+        states = ["new", State("sending", machine="loud", each="boxes"), *Shop.states[2:]]
+        transitions = [["go", "new", "sending"], ["done", "sending", "closed"], ["give_up", "sending", "late"]]
+
+    with sandbox(machines=[Mall, Loud]) as box:
+        Mall.start("1", boxes=["Rome"]).go()
+        box.run()
+        assert ran[0] == ("start", "loud:mall:1/sending/0")
 
 
 def test_a_second_visit_has_branches_of_its_own() -> None:

@@ -93,6 +93,19 @@ def test_an_undo_that_fails_rests_and_goes_on_from_there() -> None:
         assert done == ["cancel hotel hotel-1 True", "cancel car car-1 True"]
 
 
+def test_a_cancel_of_an_undo_that_has_failed_goes_on_with_it() -> None:
+    with sandbox(machines=[Trip]) as box:
+        failing.update({"flight", "unhotel"})
+        trip = Trip.start("1")
+        trip.go()
+        box.advance(minutes=5)
+        assert trip.refresh().state == "failed_from_undoing_booking_hotel"
+        failing.clear()
+        trip.cancel()
+        box.run()
+        assert trip.refresh().state == "undone"
+
+
 def test_a_broken_undo_is_skipped() -> None:
     with sandbox(machines=[Trip]) as box:
         failing.update({"flight", "unhotel", "uncar"})

@@ -22,7 +22,7 @@ from fsmflow.cli.arguments import (
     target_options_beside_data,
 )
 from fsmflow.cli.bulk import Act, handle, perform
-from fsmflow.decision.events import Paused, Triggered
+from fsmflow.decision.events import Paused, Resumed, Triggered
 from fsmflow.decision.records import QUEUED, Actor, Snapshot
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
 from fsmflow.engine.planning import plan, plan_resume
@@ -138,8 +138,9 @@ def retry(
 @target_options
 @actor_options
 @reason_option
+@key_option
 @json_option
-def resume(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+def resume(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
     """Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again, and the jobs of
     adopted entities started.
 
@@ -147,12 +148,12 @@ def resume(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: boo
       fsmflow resume order:1042
       fsmflow resume --machine order --state charging
     """
-
+    asked = Resumed(actor=actor, reason=reason, key=key)
     act = Act(
         name="resume",
         done="resumed",
-        do=lambda entity: entity.resume(actor=actor, reason=reason),
-        plan=plan_resume,
+        do=lambda entity: entity.resume(actor=actor, reason=reason, key=key),
+        plan=lambda runtime, definition, snapshot: plan_resume(runtime, definition, snapshot, asked),
         fits=_can_be_resumed,
     )
     return perform(act, wanted, as_json=as_json)
@@ -180,20 +181,22 @@ def _was_adopted(snapshot: Snapshot) -> bool:
 @target_options
 @actor_options
 @reason_option
+@key_option
 @json_option
-def pause(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+def pause(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
     """Pause entities. What runs may end; what would come next is held, timers too, until 'resume'.
 
     \b
       fsmflow pause order:1042 --reason "the customer called"
       fsmflow pause --machine order --state awaiting_approval
     """
+    asked = Paused(actor=actor, reason=reason, key=key)
     act = Act(
         name="pause",
         done="paused",
-        do=lambda entity: entity.pause(actor=actor, reason=reason),
+        do=lambda entity: entity.pause(actor=actor, reason=reason, key=key),
         plan=lambda runtime, definition, snapshot: (
-            snapshot if snapshot.paused else plan(runtime, definition, snapshot, Paused(actor=actor, reason=reason))
+            snapshot if snapshot.paused else plan(runtime, definition, snapshot, asked)
         ),
         fits=lambda snapshot: not snapshot.paused and snapshot.phase != FINISHED,
     )

@@ -24,8 +24,9 @@ from fsmflow.engine.planning import plan
 @target_options
 @actor_options
 @reason_option
+@key_option
 @json_option
-def skip(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+def skip(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
     """Go on as if the step that failed had been done. For entities in 'failed_from_X': the ways of X's 'done' are
     decided.
 
@@ -33,11 +34,11 @@ def skip(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool)
       fsmflow skip order:1042 --actor alice --reason "packed by hand"
       fsmflow skip --machine order --state failed_from_packing --older 2h --dry-run
     """
-    asked = Skipped(actor=actor, reason=reason)
+    asked = Skipped(actor=actor, reason=reason, key=key)
     act = Act(
         name="skip",
         done="skipped",
-        do=lambda entity: entity.skip(actor=actor, reason=reason),
+        do=lambda entity: entity.skip(actor=actor, reason=reason, key=key),
         plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
         fits=lambda snapshot: snapshot.phase == FAILED,
         phase=FAILED,
@@ -50,8 +51,9 @@ def skip(wanted: Wanted, actor: Actor | None, reason: str | None, as_json: bool)
 @click.argument("target", metavar="STATE")
 @actor_options
 @reason_option
+@key_option
 @json_option
-def rewind(wanted: Wanted, target: str, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+def rewind(wanted: Wanted, target: str, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
     """Go back to STATE, in which the entity has been. Its job and timer start anew, with a new idempotency key; guards
     and callbacks are passed by.
 
@@ -60,11 +62,11 @@ def rewind(wanted: Wanted, target: str, actor: Actor | None, reason: str | None,
       fsmflow rewind --machine order --state failed_from_shipping packing --dry-run
     """
     _check_repeatable(wanted, "rewind")
-    asked = Rewound(state=target, actor=actor, reason=reason)
+    asked = Rewound(state=target, actor=actor, reason=reason, key=key)
     act = Act(
         name="rewind",
         done="rewound",
-        do=lambda entity: entity.rewind(target, actor=actor, reason=reason),
+        do=lambda entity: entity.rewind(target, actor=actor, reason=reason, key=key),
         plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
         fits=lambda snapshot: snapshot.state != target,
     )
@@ -106,8 +108,9 @@ def undo(
 @click.argument("target", metavar="STATE")
 @actor_options
 @reason_option
+@key_option
 @json_option
-def force(wanted: Wanted, target: str, actor: Actor | None, reason: str | None, as_json: bool) -> int:
+def force(wanted: Wanted, target: str, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
     """Enter STATE, whatever leads there. Its job and timer start; guards and callbacks are passed by. It also mends
     entities in a state that the code no longer has.
 
@@ -116,11 +119,11 @@ def force(wanted: Wanted, target: str, actor: Actor | None, reason: str | None, 
       fsmflow force --machine order --state old_review review --dry-run
     """
     _check_repeatable(wanted, "force")
-    asked = Forced(state=target, actor=actor, reason=reason)
+    asked = Forced(state=target, actor=actor, reason=reason, key=key)
     act = Act(
         name="force",
         done="forced",
-        do=lambda entity: entity.force(target, actor=actor, reason=reason),
+        do=lambda entity: entity.force(target, actor=actor, reason=reason, key=key),
         plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
         fits=lambda snapshot: snapshot.state != target,
     )

@@ -95,7 +95,7 @@ def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowe
 def _key_of(mover: Mover, happening: Happening) -> str | None:
     """The key that the event uses up; a message that is refused uses up none."""
     asked = happening.event if isinstance(happening, Delivered) else happening
-    if not isinstance(asked, Triggered) or mover.entries[0].kind == "discarded":
+    if not isinstance(asked, Asked) or asked.key is None or mover.entries[0].kind == "discarded":
         return None
     return asked.key
 
@@ -217,6 +217,11 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
         raise _refused(mover, happening, why="it waits for its turn, as its parent has a limit")
     if _belongs_to_engine(definition, snapshot, trigger):
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
+    if happening.patch and snapshot.branch_of is not None:
+        raise DataError(
+            f"{snapshot.address} is a branch, which sees the data of its parent and has none of its own; edit that: "
+            f"retry the parent with data="
+        )
     event = mover.event(trigger, happening.payload, happening.actor)
     spec = definition.states[snapshot.state]
     try:
@@ -307,7 +312,7 @@ def _paused(mover: Mover, happening: Paused) -> None:
         )
     work = hold(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=True, work=work)
-    mover.note("paused", actor=happening.actor, reason=happening.reason)
+    mover.note("paused", actor=happening.actor, reason=happening.reason, key=happening.key)
     _pass_down(mover)
 
 
@@ -315,7 +320,7 @@ def _resumed(mover: Mover, happening: Resumed) -> None:
     snapshot = mover.before
     work = release(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=False, work=work)
-    mover.note("resumed", actor=happening.actor, reason=happening.reason)
+    mover.note("resumed", actor=happening.actor, reason=happening.reason, key=happening.key)
     _pass_down(mover)
 
 
@@ -323,7 +328,7 @@ def _replanned(mover: Mover, happening: Replanned) -> None:
     """Give an adopted entity, or one whose state has got a job since, the work of its state."""
     if mover.before.work is None:
         mover.plan_work(subject_at(mover, mover.before.event))
-    mover.note("resumed", actor=happening.actor, reason=happening.reason)
+    mover.note("resumed", actor=happening.actor, reason=happening.reason, key=happening.key)
 
 
 def _pass_down(mover: Mover) -> None:

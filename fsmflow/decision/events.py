@@ -12,10 +12,11 @@ from fsmflow.decision.records import Actor, Claim, Failure, Posted
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What all requests from outside have in common."""
+    """What all requests from outside have in common. ``key``: repeated with it, the request changes nothing again."""
 
     actor: Actor | None = None
     reason: str | None = None
+    key: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +25,6 @@ class Triggered(Asked):
 
     trigger: str
     payload: Mapping[str, Any] = field(default_factory=dict)
-    key: str | None = None
     epoch: int | None = None
     patch: Mapping[str, Any] = field(default_factory=dict)
     new_key: bool = False
@@ -178,6 +178,7 @@ class Revived:
 
     state: str | None = None
     queued: bool = False
+    new_key: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -72,7 +72,8 @@ def joined(mover: Mover, happening: Joined) -> None:
     facts = Facts(kind=BranchesFailed, message=f"{count} failed{which}{cause}", permanent=True)
     failure = describe(facts, before, mover.now)
     # The attempt that made the branches is over; the number is that of the next.
-    settling.give_up(mover, replace(failure, attempts=max(1, failure.attempts - 1)), duration=None)
+    attempts = max(1, failure.attempts - 1)
+    settling.give_up(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts)
 
 
 def branch_settled(mover: Mover, happening: BranchSettled) -> None:
@@ -110,12 +111,12 @@ def revived(mover: Mover, happening: Revived) -> None:
     spec = mover.definition.states[before.state]
     event = Event(trigger=RETRY, at=clock.to_datetime(mover.now))
     if spec.failed_from is not None:
-        mover.fire(RETRY, data=before.data, event=event, by_engine=True)
+        mover.fire(RETRY, data=before.data, event=event, by_engine=True, new_key=happening.new_key)
     else:
         state, goes_on = _state_again(mover.definition, happening.state)
-        mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on)
+        mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on, new_key=happening.new_key)
         mover.note("transition", trigger=RETRY, source=before.state)
-    if spec.failed_from and before.result_text:
+    if spec.failed_from and before.result_text and not happening.new_key:
         settling.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
     # What takes back what it did does not wait for a turn: nobody cancels it, and nobody else ends it.
     undoes = mover.definition.states[mover.after.state].undoes is not None

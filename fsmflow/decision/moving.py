@@ -14,6 +14,7 @@ from fsmflow.decision.messages import post_of
 from fsmflow.decision.records import (
     ALIGN,
     ENTERED,
+    FRESH,
     JOB,
     TIMER,
     Actor,
@@ -126,10 +127,11 @@ class Mover:
         if spec.is_failed and failure is None:
             failure = self._told_to_fail(event, spec)
         elif not spec.is_failed and spec.undoes is None:
-            failure = None
+            failure = source.failure if dest == CANCELLED and source.branch_of is not None else None
         # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
         stopped = dest == CANCELLED and source.parent is not None
-        step = source.step if rests or stopped or (continues and not new_key) else epoch
+        renews = new_key and spec.fan is None
+        step = source.step if rests or stopped or (continues and not renews) else epoch
         self.after = replace(
             source,
             state=dest,
@@ -144,9 +146,14 @@ class Mover:
             standing=standing_in(source, spec),
         )
         left = self.definition.states.get(source.state)
+        step_left = self.definition.states.get(left.failed_from or left.name) if left is not None else None
         # A state that the code lacks may have fanned out.
-        if source.epoch and (left is None or left.fan is not None):
+        goes_on = spec.fan is not None and step == source.step
+        if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
             self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
+        if continues and new_key and goes_on:
+            # The step goes on, with the branches that are done; those that are run again get keys of their own.
+            self.posts.append(Post(kind=FRESH, trigger=dest, key=str(epoch), at=self.now))
         if spec.undo is not None and step == epoch:
             self.posts.append(Post(kind=ENTERED, trigger=dest, key=str(step), at=self.now, seq=step))
         work = self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1)

@@ -30,7 +30,14 @@ def skipped(mover: Mover, happening: Skipped) -> None:
     last = step.undoes is not None and next_undo(mover.definition, trial.before, mover.around) is None
     event = trial.event(UNDONE if last else DONE, None, happening.actor)
     try:
-        trial.fire(event.trigger, data=snapshot.data, event=event, by_engine=True, reason=happening.reason)
+        trial.fire(
+            event.trigger,
+            data=snapshot.data,
+            event=event,
+            by_engine=True,
+            reason=happening.reason,
+            key=happening.key,
+        )
     except Refused as refused:
         why = f"nothing accepts {event.trigger!r} of {step.name!r}: {'; '.join(refused.refusals) or 'no transition'}"
         raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why) from None
@@ -69,6 +76,7 @@ def _enter(mover: Mover, happening: Asked, state: str, *, trigger: str, kind: st
         source=snapshot.state,
         actor=happening.actor,
         reason=happening.reason,
+        key=happening.key,
         failure=mover.after.failure,
     )
 

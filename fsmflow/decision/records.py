@@ -44,6 +44,7 @@ SENT: Final = "sent"
 LOST: Final = "lost"
 ENTERED: Final = "entered"
 RETURNED: Final = "returned"
+FRESH: Final = "fresh"
 ALIGN: Final = "align"
 
 

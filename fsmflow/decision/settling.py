@@ -193,9 +193,9 @@ def saved(mover: Mover, happening: Saved) -> None:
     mover.note("saved", attempt=happening.claim.attempt)
 
 
-def give_up(mover: Mover, failure: Failure, *, duration: float | None) -> None:
+def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: int | None = None) -> None:
     """Fire ``fail``. Where a guard or callback of it raises, go to ``failed_from_X`` past it."""
-    attempt = mover.after.work.attempt if mover.after.work else None
+    attempt = attempt or (mover.after.work.attempt if mover.after.work else None)
     trial = mover.trial()
     event = mover.event(FAIL)
     try:

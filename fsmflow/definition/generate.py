@@ -61,7 +61,9 @@ def _undoing(spec: StateSpec) -> StateSpec:
         queue=spec.queue,
         generated=True,
         undoes=spec.name,
-        # Who asks to cancel once more, while that is being undone, must not stop it half-way.
+        # Who asks to cancel once more, while that is being undone, must not stop it half-way; where it rests after a
+        # failure, it goes on.
+        undo_on_cancel=spec.undo_on_cancel,
         ignore=frozenset({CANCEL}) if spec.undo_on_cancel else frozenset(),
         fan=fan,
     )

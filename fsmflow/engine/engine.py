@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fsmflow import log
 from fsmflow.decision.decide import allowed_triggers, begin, begin_and_fire
-from fsmflow.decision.events import Asked, Happening, Paused, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.events import Forced, Happening, Paused, Replanned, Resumed, Rewound, Skipped, Triggered
 from fsmflow.decision.living import as_shown, names_of, unknown_state
 from fsmflow.decision.operating import REWIND
 from fsmflow.decision.records import QUEUED, Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
@@ -127,19 +127,47 @@ def trigger(
     With a key that was used before, nothing changes and the first entry comes back. One query (two with a key), one
     transaction of 2 to 4 statements, one Redis round trip.
     """
-    if happening.key is not None:
-        checked_text(happening.key, "key")
-    happening = replace(happening, reason=checked_reason(happening.reason))
+    outcome = _ask(runtime, definition, entity_id, happening)
+    return outcome.after, outcome.entries[0]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Outcome:
+    """The entity after a request, and the entries that it led to: none where there was nothing to do, those of the
+    first time where it is ``repeated``."""
+
+    after: Snapshot
+    entries: tuple[HistoryEntry, ...] = ()
+    repeated: bool = False
+
+
+def _ask(
+    runtime: Runtime,
+    definition: Definition,
+    entity_id: str,
+    asked: Triggered | Paused | Resumed | Replanned | Skipped | Rewound | Forced,
+    applies: Callable[[Snapshot], bool] = lambda snapshot: True,
+) -> _Outcome:
+    """Decide and commit, anew as long as others write first; nothing where the key has been used, which is told by the
+    commit too, or ``applies`` finds nothing to do. Raises what the decision refuses, TransitionConflict."""
+    if asked.key is not None:
+        checked_text(asked.key, "key")
+    asked = replace(asked, reason=checked_reason(asked.reason))
     for turn in range(TRIES):
         snapshot = load(runtime, definition, entity_id)
-        if happening.key is not None:
-            seq = runtime.store.entities.seq_of_key(snapshot.row, happening.key, known=turn > 0)
+        if asked.key is not None:
+            seq = runtime.store.entities.seq_of_key(snapshot.row, asked.key, known=turn > 0)
             if seq is not None:
-                return snapshot, runtime.store.entities.entry(snapshot.row, seq)
-        applied = attempt(runtime, definition, snapshot, happening)
+                entry = runtime.store.entities.entry(snapshot.row, seq)
+                # It may have been used after the entity was loaded.
+                after = snapshot if seq <= snapshot.seq else load(runtime, definition, entity_id)
+                return _Outcome(after=after, entries=(entry,), repeated=True)
+        if not applies(snapshot):
+            return _Outcome(after=snapshot)
+        applied = attempt(runtime, definition, snapshot, asked)
         if applied is not None:
             commit, after = applied
-            return after, commit.entries[0]
+            return _Outcome(after=after, entries=commit.entries)
     raise conflict(f"{definition.name}:{entity_id}")
 
 
@@ -162,18 +190,18 @@ def attempt(
         return committing.attempt(runtime, definition, snapshot, happening)
 
 
-def operate(runtime: Runtime, definition: Definition, entity_id: str, asked: Asked) -> tuple[Snapshot, HistoryEntry]:
+def operate(
+    runtime: Runtime, definition: Definition, entity_id: str, asked: Skipped | Rewound | Forced
+) -> tuple[Snapshot, HistoryEntry]:
     """Skip, rewind or force. Raises TransitionNotAllowed where it does not apply, UnknownState."""
-    asked = replace(asked, reason=checked_reason(asked.reason))
 
-    def read() -> Snapshot:
-        snapshot = load(runtime, definition, entity_id)
+    def applies(snapshot: Snapshot) -> bool:
         if isinstance(asked, Rewound):
             check_rewind(runtime, definition, snapshot, asked)
-        return snapshot
+        return True
 
-    commit, after = apply(runtime, definition, read, asked)  # type: ignore[arg-type]
-    return after, commit.entries[0]
+    outcome = _ask(runtime, definition, entity_id, asked, applies)
+    return outcome.after, outcome.entries[0]
 
 
 def check_rewind(runtime: Runtime, definition: Definition, snapshot: Snapshot, asked: Rewound) -> None:
@@ -188,29 +216,21 @@ def check_rewind(runtime: Runtime, definition: Definition, snapshot: Snapshot, a
         raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, allowed=allowed, why=why)
 
 
-def resume(
-    runtime: Runtime, definition: Definition, entity_id: str, *, actor: Actor | None, reason: str | None
-) -> Snapshot:
+def resume(runtime: Runtime, definition: Definition, entity_id: str, asked: Resumed) -> Snapshot:
     """Paused: go on. Failed: retry. Dispatched and not being run: dispatch again. A state whose job was never started,
-    as that of an adopted entity: start it. Otherwise nothing."""
-    snapshot = load(runtime, definition, entity_id)
-    if snapshot.phase == FINISHED:
+    as that of an adopted entity: start it. Otherwise nothing. The key is used up by what is committed first."""
+    outcome = _ask(runtime, definition, entity_id, asked, lambda found: found.paused and found.phase != FINISHED)
+    snapshot, was_paused = outcome.after, bool(outcome.entries)
+    if outcome.repeated or snapshot.phase == FINISHED:
         return snapshot
-    was_paused = snapshot.paused
-    if was_paused:
-        happening = Resumed(actor=actor, reason=checked_reason(reason))
-        _, snapshot = apply(runtime, definition, lambda: load(runtime, definition, entity_id), happening)
-    own = definition_of(definition, snapshot)
-    spec = own.states.get(snapshot.state)
-    if spec is None or spec.is_failed:
-        retry = Triggered(trigger=RETRY, actor=actor, reason=reason)
-        snapshot, _ = trigger(runtime, definition, entity_id, retry)
-        return snapshot
+    key = None if was_paused else asked.key
+    if has_failed(definition, snapshot):
+        retry = Triggered(trigger=RETRY, actor=asked.actor, reason=asked.reason, key=key)
+        return trigger(runtime, definition, entity_id, retry)[0]
+    if lacks_work(definition, snapshot):
+        replanned = Replanned(actor=asked.actor, reason=asked.reason, key=key)
+        return _ask(runtime, definition, entity_id, replanned, lambda found: lacks_work(definition, found)).after
     work = snapshot.work
-    asked = spec.waits and snapshot.phase == WAITING
-    if work is None and spec.is_working and snapshot.standing != QUEUED and not asked:
-        replanned = Replanned(actor=actor, reason=checked_reason(reason))
-        return apply(runtime, definition, lambda: load(runtime, definition, entity_id), replanned)[1]
     if work is not None and work.watches:
         with following(runtime):
             look(runtime, snapshot.row)
@@ -223,13 +243,20 @@ def resume(
     return load(runtime, definition, entity_id)
 
 
-def pause(
-    runtime: Runtime, definition: Definition, entity_id: str, *, actor: Actor | None, reason: str | None
-) -> Snapshot:
+def has_failed(definition: Definition, snapshot: Snapshot) -> bool:
+    """Whether it rests after a failure, or in a state that the code lacks: a retry is what is wanted."""
+    spec = definition_of(definition, snapshot).states.get(snapshot.state)
+    return spec is None or spec.is_failed
+
+
+def lacks_work(definition: Definition, snapshot: Snapshot) -> bool:
+    """Whether the job of its state was never started."""
+    spec = definition_of(definition, snapshot).states.get(snapshot.state)
+    if spec is None or not spec.is_working or snapshot.work is not None or snapshot.standing == QUEUED:
+        return False
+    return not (spec.waits and snapshot.phase == WAITING)
+
+
+def pause(runtime: Runtime, definition: Definition, entity_id: str, asked: Paused) -> Snapshot:
     """Let a running attempt end, and hold what comes next. Nothing changes for an entity that is paused already."""
-    snapshot = load(runtime, definition, entity_id)
-    if snapshot.paused:
-        return snapshot
-    happening = Paused(actor=actor, reason=checked_reason(reason))
-    _, snapshot = apply(runtime, definition, lambda: load(runtime, definition, entity_id), happening)
-    return snapshot
+    return _ask(runtime, definition, entity_id, asked, lambda found: not found.paused).after

@@ -13,7 +13,8 @@ from fsmflow.decision.events import Admitted, BranchSettled, Happening, Paused, 
 from fsmflow.decision.living import names_of, renamed
 from fsmflow.decision.records import FAILED_BRANCH, TOLD, Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
-from fsmflow.definition.names import CANCEL
+from fsmflow.definition.model import StateSpec
+from fsmflow.definition.names import CANCEL, FAILED
 from fsmflow.engine.committing import attempt
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import definition_of
@@ -47,11 +48,18 @@ def _out_of_line(runtime: Runtime, row: int, *, after: int) -> list[Snapshot]:
     parent = runtime.store.entities.load_row(row)
     if parent is None:
         return []
-    machine = runtime.machines.get(parent.machine)
-    spec = definition_of(machine, parent).states.get(renamed(machine, parent).state)
-    if spec is None or spec.fan is None:
-        return branches.unsettled(row, after=after, limit=PAGE)
+    if _stands_in(runtime, parent) is None or parent.phase == FAILED:
+        return branches.left_over(row, after=after, limit=PAGE)
     return branches.unlike(parent, after=after, limit=PAGE)
+
+
+def _stands_in(runtime: Runtime, parent: Snapshot) -> StateSpec | None:
+    """The step that fans out in which a parent is, or rests after its failure; None where it has left it."""
+    machine = runtime.machines.get(parent.machine)
+    states = definition_of(machine, parent).states
+    spec = states.get(renamed(machine, parent).state)
+    step = states.get(spec.failed_from or spec.name) if spec is not None else None
+    return step if step is not None and step.fan is not None else None
 
 
 def pass_down(runtime: Runtime, row: int, branches: Sequence[Snapshot]) -> bool:
@@ -72,11 +80,12 @@ def pass_down(runtime: Runtime, row: int, branches: Sequence[Snapshot]) -> bool:
 
 
 def _wanted(runtime: Runtime, parent: Snapshot, branch: Snapshot) -> Happening | None:
-    machine = runtime.machines.get(parent.machine)
-    parent = renamed(machine, parent)
-    spec = definition_of(machine, parent).states.get(parent.state)
-    if spec is None or spec.fan is None or parent.step != branch.parent_step:
+    if _stands_in(runtime, parent) is None or parent.step != branch.parent_step:
         return _cancel(runtime, branch, f"{parent.address} has left the step")
+    if branch.has_settled:
+        return None
+    if parent.phase == FAILED:
+        return _cancel(runtime, branch, f"{parent.address} has failed")
     if parent.paused == branch.paused:
         return None
     return Paused(reason="with its parent") if parent.paused else Resumed(reason="with its parent")
@@ -103,7 +112,7 @@ def _cancel(runtime: Runtime, branch: Snapshot, reason: str) -> Happening | None
     return Triggered(trigger=CANCEL, reason=reason)
 
 
-def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool) -> None:
+def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool, new_key: bool = False) -> None:
     """Run again what failed in the step of a parent that is retried, a few in each transaction, under the claim of the
     parent's attempt. Raises ClaimLost."""
     branches = runtime.store.branches
@@ -112,16 +121,16 @@ def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool) ->
         while found := branches.standing(parent.row, parent.step, standing, after=last, limit=_FEW):
             # What has failed since the parent came back has had its run: this attempt may not be the first.
             before = [branch for branch in found if branch.entered_at <= parent.entered_at]
-            _revive(runtime, before, claim, queued=queued)
+            _revive(runtime, before, claim, queued=queued, new_key=new_key)
             last = found[-1].parent_index or 0
 
 
-def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued: bool) -> None:
+def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued: bool, new_key: bool) -> None:
     def revive_now() -> None:
         runtime.store.branches.hold(claim)
         for branch in found:
             point("revive.before", branch.address)
-            try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued))
+            try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued, new_key=new_key))
 
     runtime.store.link.write(revive_now)
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from fsmflow.decision.events import Asked, Happening, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.living import brought_up
-from fsmflow.decision.records import QUEUED, Snapshot, checked_reason
+from fsmflow.decision.records import Snapshot, checked_reason, checked_text
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import FINISHED, RETRY, WAITING
+from fsmflow.definition.names import FINISHED, RETRY
 from fsmflow.engine.committing import decided
-from fsmflow.engine.engine import check_rewind
+from fsmflow.engine.engine import check_rewind, has_failed, lacks_work
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import definition_of
 
@@ -19,25 +19,28 @@ def plan(runtime: Runtime, definition: Definition, snapshot: Snapshot, happening
     """The entity as it would be afterwards. Raises what the request would raise; others may move it meanwhile."""
     if isinstance(happening, Asked):
         happening = replace(happening, reason=checked_reason(happening.reason))
-    key = happening.key if isinstance(happening, Triggered) else None
-    if key is not None and runtime.store.entities.seq_of_key(snapshot.row, key) is not None:
-        return snapshot
+        if _is_used(runtime, snapshot, happening.key):
+            return snapshot
     snapshot = brought_up(definition, snapshot)
     if isinstance(happening, Rewound):
         check_rewind(runtime, definition, snapshot, happening)
     return decided(runtime, definition_of(definition, snapshot), snapshot, happening).after
 
 
-def plan_resume(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Snapshot:
+def plan_resume(runtime: Runtime, definition: Definition, snapshot: Snapshot, asked: Resumed) -> Snapshot:
     """The entity as ``resume`` would leave it."""
-    if snapshot.phase == FINISHED:
+    if snapshot.phase == FINISHED or _is_used(runtime, snapshot, asked.key):
         return snapshot
     if snapshot.paused:
-        snapshot = plan(runtime, definition, snapshot, Resumed())
-    spec = definition_of(definition, snapshot).states.get(snapshot.state)
-    if spec is None or spec.is_failed:
-        return plan(runtime, definition, snapshot, Triggered(trigger=RETRY))
-    asked = spec.waits and snapshot.phase == WAITING
-    if snapshot.work is None and spec.is_working and snapshot.standing != QUEUED and not asked:
+        snapshot = plan(runtime, definition, snapshot, asked)
+    if has_failed(definition, snapshot):
+        return plan(runtime, definition, snapshot, Triggered(trigger=RETRY, actor=asked.actor))
+    if lacks_work(definition, snapshot):
         return plan(runtime, definition, snapshot, Replanned())
     return snapshot
+
+
+def _is_used(runtime: Runtime, snapshot: Snapshot, key: str | None) -> bool:
+    if key is None:
+        return False
+    return runtime.store.entities.seq_of_key(snapshot.row, checked_text(key, "key")) is not None

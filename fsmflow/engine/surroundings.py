@@ -16,6 +16,7 @@ from fsmflow.errors import UnknownState
 from fsmflow.store.store import Store
 
 _PAGE = 200
+_SHOWN = 3
 
 
 def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
@@ -97,6 +98,15 @@ class BranchList(Sequence[Branch]):
 
     def __iter__(self) -> Iterator[Branch]:
         return (self[at] for at in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{branch.address} in {branch.state!r}" for branch in self[:_SHOWN])
+        return f"<{len(self)} branches{': ' if shown else ''}{shown}{', ...' if len(self) > _SHOWN else ''}>"
 
 
 def branch_of(snapshot: Snapshot) -> Branch:

@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from fsmflow import clock
 from fsmflow.decision.asking import as_actor
-from fsmflow.decision.events import Forced, Rewound, Skipped, Triggered
+from fsmflow.decision.events import Forced, Paused, Resumed, Rewound, Skipped, Triggered
 from fsmflow.decision.living import unknown_state
 from fsmflow.decision.records import Actor, HistoryEntry
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
@@ -22,7 +22,10 @@ Until = str | Collection[str] | Callable[[Any], bool] | None
 
 
 class Acting(Showing):
-    """Every action decides on the entity as it is now, and refreshes the handle."""
+    """Every action decides on the entity as it is now, and refreshes the handle.
+
+    With ``key``, one that is repeated changes nothing. One that is refused, or finds nothing to do, uses up no key.
+    """
 
     def trigger(
         self,
@@ -93,33 +96,49 @@ class Acting(Showing):
         self._fire(Triggered(trigger=UNDO, actor=as_actor(actor), reason=reason, key=key, epoch=epoch))
         return self
 
-    def skip(self, *, actor: Actor | str | None = None, reason: str | None = None) -> Self:
+    def skip(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """From ``failed_from_X``, go on as if X had been done: the ways of its ``done`` are decided.
 
         Raises TransitionNotAllowed in any other state, and where no ``done`` of X is accepted.
         """
-        return self._operate(Skipped(actor=as_actor(actor), reason=reason))
+        return self._operate(Skipped(actor=as_actor(actor), reason=reason, key=key))
 
-    def rewind(self, state: str, /, *, actor: Actor | str | None = None, reason: str | None = None) -> Self:
+    def rewind(
+        self,
+        state: str,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Self:
         """Go back to a state that the entity has been in: a new step, with a new idempotency key, without guards or
         callbacks. Raises TransitionNotAllowed where it has not been there, UnknownState."""
-        return self._operate(Rewound(state=state_name(state), actor=as_actor(actor), reason=reason))
+        return self._operate(Rewound(state=state_name(state), actor=as_actor(actor), reason=reason, key=key))
 
-    def force(self, state: str, /, *, actor: Actor | str | None = None, reason: str | None = None) -> Self:
+    def force(
+        self,
+        state: str,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Self:
         """Enter any state of the machine, without guards or callbacks; its job and timer start. Raises UnknownState."""
-        return self._operate(Forced(state=state_name(state), actor=as_actor(actor), reason=reason))
+        return self._operate(Forced(state=state_name(state), actor=as_actor(actor), reason=reason, key=key))
 
-    def pause(self, *, actor: Actor | str | None = None, reason: str | None = None) -> Self:
+    def pause(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """Hold what comes next. A running attempt ends and commits; timers stand still. Raises TransitionNotAllowed."""
         self._acts("pause")
-        after = engine.pause(current(), self._root, self._id, actor=as_actor(actor), reason=reason)
-        return self._shows(after)
+        asked = Paused(actor=as_actor(actor), reason=reason, key=key)
+        return self._shows(engine.pause(current(), self._root, self._id, asked))
 
-    def resume(self, *, actor: Actor | str | None = None, reason: str | None = None) -> Self:
+    def resume(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """Go on: a paused entity is let go, a failed one retried, one whose job got stuck dispatched again."""
         self._acts("resume")
-        after = engine.resume(current(), self._root, self._id, actor=as_actor(actor), reason=reason)
-        return self._shows(after)
+        asked = Resumed(actor=as_actor(actor), reason=reason, key=key)
+        return self._shows(engine.resume(current(), self._root, self._id, asked))
 
     def refresh(self) -> Self:
         """Look at the entity again. Raises EntityNotFound."""

@@ -15,6 +15,7 @@ from fsmflow.decision.living import retraced
 from fsmflow.decision.records import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
 from fsmflow.decision.view import being_undone
 from fsmflow.definition.model import Definition, Fan, StateSpec
+from fsmflow.engine.aftermath import note_tasks
 from fsmflow.engine.fanout import admit
 from fsmflow.engine.passing import align, revive
 from fsmflow.engine.runtime import Runtime
@@ -69,7 +70,7 @@ class Spreader:
             # What is still on its way must end before it is undone, or its undo would not know what it did.
             self._steadily(lambda: align(self._runtime, parent.row, pages=_ALL_PAGES))
         if parent.work is not None and parent.work.kind == JOB and parent.epoch != parent.step:
-            self._steadily(lambda: revive(self._runtime, parent, self._claim, queued=fan.limit is not None))
+            self._steadily(self._revive)
         made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
         prefix = self._steadily(self._prefix)
         items, lazily = self._items(subject)
@@ -85,6 +86,11 @@ class Spreader:
             made += len(page)
             if len(page) < size:
                 return True
+
+    def _revive(self) -> None:
+        parent = self._parent
+        new_key = self._runtime.store.events.wants_fresh_keys(parent.row, parent.epoch)
+        revive(self._runtime, parent, self._claim, queued=self._fan.limit is not None, new_key=new_key)
 
     def _after(self, items: Iterator[Any], made: int) -> Iterator[Any]:
         """The items after those that have branches already. Raises DataError for a source that has changed since."""
@@ -138,6 +144,8 @@ class Spreader:
         made = self._steadily(lambda: self._insert_once(commits))
         point("spread.page", self._parent.address)
         self._runtime.ring_for([ring for ring in map(ticket_of, made) if ring is not None])
+        for commit, after in zip(commits, made, strict=True):
+            note_tasks(self._runtime.machines.get(after.machine), commit, after)
         limit = self._fan.limit
         if limit is not None:
             self._steadily(lambda: admit(self._runtime, self._parent, limit))

@@ -92,9 +92,14 @@ class Branches:
         """What is not settled of any step of the parent, by row."""
         return [snapshot_of(row) for row in self._link.query(self._sql.unsettled, (parent, after, limit))]
 
+    def left_over(self, parent: int, *, after: int, limit: int) -> list[Snapshot]:
+        """What is not settled or rests in a failure, of any step of the parent, by row."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.left_over, (parent, after, limit))]
+
     def unlike(self, parent: Snapshot, *, after: int, limit: int) -> list[Snapshot]:
-        """What is not settled and is of another step than the parent is in, or is paused where that is not, by row."""
-        params = (parent.row, after, int(parent.paused), parent.step, limit)
+        """What is not settled and is of another step than the parent is in, or is paused where that is not, and what
+        rests in a failure of another step, by row."""
+        params = (parent.row, after, int(parent.paused), parent.step, parent.step, limit)
         return [snapshot_of(row) for row in self._link.query(self._sql.unlike, params)]
 
     def last_step(self, parent: int) -> int:

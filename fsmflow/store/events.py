@@ -7,7 +7,7 @@ from typing import Any
 
 from fsmflow import codec
 from fsmflow.decision.around import Entered
-from fsmflow.decision.records import ALIGN, ENTERED, KEPT, LOST, RETURNED, SENT, Post, Posted
+from fsmflow.decision.records import ALIGN, ENTERED, FRESH, KEPT, LOST, RETURNED, SENT, Post, Posted
 from fsmflow.store.link import Link
 from fsmflow.store.statements import READ_EVENT_COLUMNS, Statements
 
@@ -34,6 +34,10 @@ class Events:
     def tasks(self, row: int) -> tuple[Posted, ...]:
         """What an entity still has to pass down to its branches."""
         return self._of(row, ALIGN)
+
+    def wants_fresh_keys(self, row: int, epoch: int) -> bool:
+        """Whether the retry that led to this epoch asked for new idempotency keys of what is run again."""
+        return any(post.key == str(epoch) for post in self._of(row, FRESH))
 
     def trail(self, row: int) -> tuple[Entered, ...]:
         """The steps of an entity that can be undone, the latest first."""

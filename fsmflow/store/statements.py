@@ -169,10 +169,13 @@ class Statements:
             f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
         self.unsettled = self._sql(f"{joined} AND e.standing IN (0, 1) AND e.id > ? ORDER BY e.id LIMIT ?")
+        # Job branches alone: a child that has failed may be mended for its own sake.
+        rests = "e.standing IN (3, 5) AND e.fingerprint IS NOT NULL AND e.branch_of IS NOT NULL"
         self.unlike = self._sql(
-            f"{joined} AND e.standing IN (0, 1) AND e.id > ? AND (e.paused <> ? OR e.parent_step <> ?) "
-            f"ORDER BY e.id LIMIT ?"
+            f"{joined} AND e.id > ? AND (e.standing IN (0, 1) AND (e.paused <> ? OR e.parent_step <> ?) "
+            f"OR {rests} AND e.parent_step <> ?) ORDER BY e.id LIMIT ?"
         )
+        self.left_over = self._sql(f"{joined} AND e.id > ? AND (e.standing IN (0, 1) OR {rests}) ORDER BY e.id LIMIT ?")
         self.last_step = self._sql(f"SELECT MAX(parent_step) FROM {ENTITY} WHERE parent = ?")
         self.last_index = self._sql(f"SELECT MAX(parent_index) FROM {ENTITY} WHERE parent = ? AND parent_step = ?")
         self.first_branches = self._sql(
