@@ -352,6 +352,11 @@ def test_children_that_take_too_long_are_cancelled() -> None:
     with sandbox(machines=[Shop, Parcel]) as box:
         shop = Shop.start("1", boxes=["Rome"])
         shop.go()
+        box.run()
+        explained = shop.explain()
+        assert explained.next_at is not None
+        assert (explained.next_at - box.now).total_seconds() == 3_600
+        assert "or 'timeout' by itself" in str(explained)
         box.advance(hours=2)
         assert shop.refresh().state == "late"
         assert Parcel.get("shop:1/sending/0").state == "cancelled"

@@ -62,7 +62,6 @@ def explain(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Exp
     spec, work = definition.states.get(snapshot.state), snapshot.work
     allowed = tuple(allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot)))
     around = beside(runtime, definition, snapshot)
-    waits = work is not None and work.owner is None and work.held is None and work.rung_at is None and not work.watches
     return Explanation(
         address=snapshot.address,
         state=snapshot.state,
@@ -70,12 +69,21 @@ def explain(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Exp
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work),
         waiting_for=None if spec is None else _Waiting(definition, spec, snapshot, around, allowed).told(),
-        next_at=clock.to_datetime(work.wake_at) if work is not None and waits else None,
+        next_at=_next_at(work),
         blocked_by=_of_another_version(definition, snapshot) or _blocked_by(runtime, spec, snapshot, around),
         deferred=tuple(kept.trigger for kept in around.kept),
         allowed=allowed,
         undelivered=tuple(map(str, around.lost)),
     )
+
+
+def _next_at(work: Work | None) -> datetime | None:
+    """When something happens by itself: a retry or a timer, or the deadline of what also has a job or branches."""
+    if work is None or work.held is not None:
+        return None
+    waits = work.owner is None and work.rung_at is None and not work.watches
+    moment = work.wake_at if waits else work.deadline
+    return None if moment is None else clock.to_datetime(moment)
 
 
 def _doing(spec: StateSpec | None, work: Work | None) -> str | None:
@@ -105,6 +113,12 @@ class _Waiting:
         self._triggers = ", ".join(allowed)
 
     def told(self) -> str | None:
+        """What it waits for, and the deadline that runs beside that."""
+        told, work, spec = self._told(), self._snapshot.work, self._spec
+        beside = work is not None and work.held is None and work.deadline is not None and spec.timer is not None
+        return f"{told}; or {spec.timer.trigger!r} by itself" if told and beside and spec.timer else told
+
+    def _told(self) -> str | None:
         spec, work = self._spec, self._snapshot.work
         if spec.is_final or (work is not None and work.owner is not None):
             return None

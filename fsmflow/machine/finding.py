@@ -143,6 +143,8 @@ class Finding(Base):
             raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
         if older is not None and not is_duration(older):
             raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise DataError(f"limit is {shown(limit)}; it is a whole number from 0")
         if error is not None and not isinstance(error, str):
             raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
         selection = Selection(
