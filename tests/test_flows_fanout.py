@@ -277,7 +277,7 @@ def test_a_sliding_window_over_a_lazy_source() -> None:
         assert window.refresh().state == "crawled"
         assert [page for page, _ in ran] == list(range(1_000))
         assert max(running for _, running in ran) == 3
-        assert str(window.progress) == "None"
+        assert str(window.progress) == "1000 of 1000 done, 0 running"
 
 
 def test_a_lazy_source_is_not_read_far_ahead() -> None:

@@ -74,6 +74,8 @@ def test_what_was_booked_is_cancelled_in_reverse_order_the_failed_one_too() -> N
         assert states[-4:] == ["undoing_booking_flight", "undoing_booking_hotel", "undoing_booking_car", "undone"]
         assert [entry.trigger for entry in trip.history[-4:]] == ["fail", "done", "done", "undone"]
         assert trip.phase == "finished"
+        assert trip.failure is not None
+        assert trip.failure.message == "no flight"
 
 
 def test_an_undo_that_fails_rests_and_goes_on_from_there() -> None:

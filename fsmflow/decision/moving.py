@@ -31,7 +31,7 @@ from fsmflow.decision.view import DecisionView, being_undone, subject_of
 from fsmflow.decision.working import dispatched, hold, hurried
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
-from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDONE
+from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
 from fsmflow.errors import Fail, TransitionNotAllowed
 
 
@@ -126,8 +126,8 @@ class Mover:
         last = source.failure if continues else None
         if spec.is_failed and failure is None:
             failure = self._told_to_fail(event, spec)
-        elif not spec.is_failed and spec.undoes is None:
-            failure = source.failure if dest == CANCELLED and source.branch_of is not None else None
+        elif not spec.is_failed:
+            failure = self._remembered(dest, failure)
         # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
         stopped = dest == CANCELLED and source.parent is not None
         renews = new_key and spec.fan is None
@@ -145,19 +145,33 @@ class Mover:
             entered_at=self.now,
             standing=standing_in(source, spec),
         )
-        left = self.definition.states.get(source.state)
-        step_left = self.definition.states.get(left.failed_from or left.name) if left is not None else None
-        # A state that the code lacks may have fanned out.
-        goes_on = spec.fan is not None and step == source.step
-        if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
-            self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
-        if continues and new_key and goes_on:
-            # The step goes on, with the branches that are done; those that are run again get keys of their own.
-            self.posts.append(Post(kind=FRESH, trigger=dest, key=str(epoch), at=self.now))
-        if spec.undo is not None and step == epoch:
-            self.posts.append(Post(kind=ENTERED, trigger=dest, key=str(step), at=self.now, seq=step))
+        self._post_beside(source, renews=continues and new_key)
         work = self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1)
         self.after = replace(self.after, work=work)
+
+    def _post_beside(self, source: Snapshot, *, renews: bool) -> None:
+        """What entering a state leads to besides its work: for branches, and for an undo."""
+        after, states = self.after, self.definition.states
+        spec, left = states[after.state], states.get(source.state)
+        step_left = states.get(left.failed_from or left.name) if left is not None else None
+        goes_on = spec.fan is not None and after.step == source.step
+        # A state that the code lacks may have fanned out.
+        if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
+            self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
+        if renews and goes_on:
+            # The step goes on, with the branches that are done; those that are run again get keys of their own.
+            self.posts.append(Post(kind=FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))
+        if spec.undo is not None and after.step == after.epoch:
+            self.posts.append(Post(kind=ENTERED, trigger=spec.name, key=str(after.step), at=self.now, seq=after.step))
+
+    def _remembered(self, dest: str, failure: Failure | None) -> Failure | None:
+        """The failure that is still shown in a state that is none: why a step is undone, or a branch was ended."""
+        source = self.after
+        last = failure or source.failure
+        if last is None or last.state.startswith(UNDOING_PREFIX):
+            return None
+        undone = dest == UNDONE or self.definition.states[dest].undoes is not None
+        return last if undone or (dest == CANCELLED and source.branch_of is not None) else None
 
     def plan_work(self, subject: Any) -> None:
         """Give the state that the entity stands in the work that it would have had on being entered."""

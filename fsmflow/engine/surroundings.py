@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, overload
 
 from fsmflow import codec
-from fsmflow.decision.around import NOTHING, Around, Branch
+from fsmflow.decision.around import NOTHING, Around, Branch, Progress
 from fsmflow.decision.living import renamed, retraced
 from fsmflow.decision.records import Snapshot
 from fsmflow.definition.model import Definition
@@ -70,6 +70,11 @@ class BranchList(Sequence[Branch]):
         if step is not None and step.fan is not None:
             return snapshot.row, snapshot.step
         return snapshot.row, self._store.branches.last_step(snapshot.row)
+
+    def progress(self) -> Progress | None:
+        """How far they are; None where no step has fanned out yet."""
+        row, step = self._key
+        return self._store.branches.progress(row, step) if step else None
 
     def __len__(self) -> int:
         if self._length is None:

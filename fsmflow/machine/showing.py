@@ -43,7 +43,7 @@ class Showing(Base):
             self.address,
             self.state,
             f"state = {value!r}",
-            allowed=self.allowed_triggers(),
+            allowed=self.allowed_triggers() if isinstance(self._view, HandleView) else (),
             why="a state is entered by a transition, never assigned",
         )
 
@@ -97,17 +97,15 @@ class Showing(Base):
 
     @property
     def progress(self) -> Progress | float | None:
-        """Of a step that fans out how many branches are done, failed and running, and how many there are: one query. Of
-        a running job what it last reported with ``heartbeat(progress=...)``."""
+        """Of a running job what it last reported with ``heartbeat(progress=...)``. Else of the step that fans out, or
+        of the last one that did, how many branches are done, failed and running, and how many there are: two queries
+        at most."""
         snapshot = self._view.snapshot
-        spec = self._view.definition.states.get(snapshot.state)
-        if spec is not None and (spec.fan is not None or self._failed_fan(spec)):
-            return current().store.branches.progress(snapshot.row, snapshot.step)
-        return snapshot.work.progress if snapshot.work else None
-
-    def _failed_fan(self, spec: Any) -> bool:
-        step = self._view.definition.states.get(spec.failed_from)
-        return step is not None and step.fan is not None
+        if snapshot.work is not None and snapshot.work.progress is not None:
+            return float(snapshot.work.progress)
+        if snapshot.branch_of is not None or not self._root.fans:
+            return None
+        return BranchList(current().store, self._root, snapshot).progress()
 
     @property
     def branches(self) -> Sequence[Branch]:
