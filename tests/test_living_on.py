@@ -31,15 +31,18 @@ def test_a_hundred_entities_arrive_when_redis_loses_everything_in_their_midst(
     place: World, valkey: Valkey, accident: str
 ) -> None:
     place.supervisor(processes=2)
-    chains = [Chain.start(str(number)) for number in range(100)]
+    # Two of them keep both workers busy until it has happened.
+    chains = [Chain.start(str(number), gate="gate" if number < 2 else None) for number in range(100)]
     for chain in chains:
         chain.trigger("go")
-    eventually(lambda: Chain.counts().get("finished", 0) >= 10, what="the first ten of them")
+    for number in range(2):
+        place.effect(str(number), "two")
     if accident == "flush":
         valkey.client().flushall()
     else:
         valkey.restart_empty()
     assert Chain.counts().get("finished", 0) < 100
+    place.open("gate")
     eventually(lambda: Chain.counts().get("finished") == 100, within=60, what="all hundred")
     for chain in chains:
         assert triggers(chain) == TRANSITIONS
