@@ -280,6 +280,29 @@ def test_a_sliding_window_over_a_lazy_source() -> None:
         assert str(window.progress) == "1000 of 1000 done, 0 running"
 
 
+def test_items_are_written_as_they_come_and_never_held_all_at_once() -> None:
+    held: list[int] = []
+
+    class Long(Batch):
+        name = "long"
+        states = ["new", State("packing", job="pack", each="many"), State("shipped", final=True)]
+        transitions = [["go", "new", "packing"], ["done", "packing", "shipped"]]
+
+        def many(self) -> Iterator[int]:
+            for number in range(1_001):
+                progress = self.progress
+                held.append(number - (progress.total if progress else 0))
+                yield number
+
+    with sandbox(machines=[Long]) as box:
+        long = Long.start("1")
+        long.go()
+        box.run()
+        assert long.refresh().state == "shipped"
+        assert long.progress.total == len(ran) == 1_001
+        assert max(held) <= 200
+
+
 def test_a_lazy_source_is_not_read_far_ahead() -> None:
     class Early(Window):
         name = "early"
