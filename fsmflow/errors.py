@@ -164,7 +164,8 @@ class TransitionNotAllowed(FsmflowError):
         self.why = why
         reason = why or "; ".join(self.refusals) or f"no transition {trigger!r} starts there"
         now = ", ".join(self.allowed) if self.allowed else "nothing"
-        super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}. Allowed now: {now}")
+        end = "" if reason.endswith("?") else "."
+        super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}{end} Allowed now: {now}")
 
 
 class NotPermitted(FsmflowError):

@@ -43,6 +43,9 @@ def test_a_killed_step_runs_again_within_a_second_and_nothing_before_it_does(any
     assert [effect.state for effect in any_place.effects("1")] == ["one", "two", "two", "three"]
 
 
+@pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True
+)
 def test_another_supervisor_takes_over_within_twenty_seconds(any_place: World) -> None:
     first = any_place.supervisor(processes=1)
     chain = Chain.start("1", gate="gate")

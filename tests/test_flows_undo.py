@@ -151,6 +151,29 @@ def test_cancel_undoes_where_it_is_asked_for_and_cancels_where_nothing_is_to_be_
         assert other.refresh().state == "undone"
 
 
+def test_a_cancel_that_was_kept_does_not_stop_the_undoing_that_comes_first() -> None:
+    class Patient(Trip):
+        name = "patient"
+        states = [
+            *Trip.states[:-2],
+            State("booking_flight", job="book", undo="unbook", defer=["cancel"]),
+            State("booked", final=True),
+        ]
+
+        def book(self) -> dict[str, Any]:
+            if self.state == "booking_flight":
+                assert Patient.get(self.entity_id).cancel().history[-1].kind == "deferred"
+            return super().book()
+
+    with sandbox(machines=[Patient]) as box:
+        failing.add("flight")
+        trip = Patient.start("1")
+        trip.go()
+        box.run()
+        assert trip.refresh().state == "undone"
+        assert len([line for line in done if line.startswith("cancel")]) == 3
+
+
 def test_a_second_cancel_does_not_stop_the_undoing() -> None:
     with sandbox(machines=[Trip]) as box:
         trip = Trip.start("1")

@@ -105,3 +105,11 @@ def test_a_transaction_that_is_rolled_back_is_not_told_of() -> None:
             watched.go()
             assert heard == []
         assert heard == [("go", "working", "working", "working")]
+        heard.clear()
+        with box.database.atomic():
+            watched.note()
+            with contextlib.suppress(RuntimeError), box.database.atomic():
+                watched.cancel()
+                raise RuntimeError("never mind")
+            Watched.get("1").note()
+        assert [trigger for trigger, *_ in heard] == ["note", "note"]

@@ -224,6 +224,41 @@ def test_a_cancel_that_comes_first_takes_the_writes_with_it(bench: Bench) -> Non
     assert (sale.refresh().state, Ledger.select().count()) == ("paying", 0)
 
 
+@pytest.mark.parametrize("how", ["rollback", "swallowed"])
+def test_a_job_that_leaves_its_transaction_fails_and_says_so(bench: Bench, how: str) -> None:
+    def leave(machine: Any) -> None:
+        if how == "rollback":
+            machine.database.execute_sql("ROLLBACK")
+        else:
+            with contextlib.suppress(peewee.DatabaseError):
+                machine.database.execute_sql("SELECT nothing FROM nowhere")
+
+    play["pay"] = leave
+    sale = Sale.start(1)
+    sale.pay_now()
+    bench.step()
+    if how == "swallowed" and not bench.runtime.store.link.is_postgres:
+        # Only PostgreSQL gives a transaction up for that.
+        assert (sale.refresh().state, Ledger.select().count()) == ("calling", 1)
+        return
+    assert (sale.refresh().state, Ledger.select().count()) == ("failed_from_paying", 0)
+    assert sale.failure is not None
+    assert "ended or broke the transaction" in sale.failure.message
+    play.clear()
+    sale.retry()
+    bench.run()
+    assert (sale.refresh().state, Ledger.select().count()) == ("paid", 1)
+
+
+def test_a_row_that_is_gone_does_not_kill_the_worker_of_a_failure_that_is_caught(bench: Bench) -> None:
+    play["pay"] = lambda machine: OrderRow.delete_by_id(1) and Outcome("declined")
+    play["call"] = lambda machine: 1 / 0
+    sale = Sale.start(1)
+    sale.pay_now()
+    bench.run()
+    assert sale.refresh().state == "failed_from_paying"
+
+
 def test_the_time_limit_rolls_back(bench: Bench) -> None:
     def too_long(machine: Any) -> None:
         raise TimeUp

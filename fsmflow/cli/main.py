@@ -10,10 +10,12 @@ from typing import Final
 
 import click
 
-from fsmflow import __version__
+from fsmflow import __version__, settings
 from fsmflow.cli import acting, looking, operating, output, running, starting, surveying
 from fsmflow.cli.arguments import Group
 from fsmflow.cli.failing import sentence
+from fsmflow.engine.registry import Registry
+from fsmflow.errors import FsmflowError
 
 REFUSED: Final = 1
 WRONG_USAGE: Final = 2
@@ -22,7 +24,8 @@ INTERRUPTED: Final = 130
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fsmflow")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Workflows as state machines: each entity's state is a row in SQL, its steps run as jobs, and what failed can be
     retried from the step that failed.
 
@@ -39,6 +42,8 @@ def cli() -> None:
 
     Exit status: 0 done, 1 refused or failed, 2 wrong usage.
     """
+    if context.invoked_subcommand != "check":
+        _let_machines_configure(strictly=context.invoked_subcommand == "init")
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
@@ -97,6 +102,18 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         output.error(told)
         return REFUSED
     return status if isinstance(status, int) else 0
+
+
+def _let_machines_configure(*, strictly: bool) -> None:
+    """Import the machines first: one of their modules may call ``configure(database=...)``, and another database would
+    be looked at otherwise. What is wrong with them is told by the commands that need them; ``strictly`` at once, where
+    no database is named elsewhere."""
+    chosen = settings.current()
+    try:
+        Registry(chosen.machines).all()
+    except FsmflowError:
+        if strictly and chosen.database is None and chosen.database_url is None:
+            raise
 
 
 def _prepare() -> None:

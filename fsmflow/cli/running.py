@@ -50,6 +50,8 @@ def init(as_json: bool) -> int:
 
 
 def _database_of(chosen: Settings) -> str:
+    if chosen.database is not None:
+        return f"the database that was configured ({chosen.database.database})"
     if chosen.database_url is None:
         return f"sqlite:///{chosen.home.absolute() / 'fsmflow.db'}"
     return _without_password(chosen.database_url)

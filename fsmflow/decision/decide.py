@@ -79,7 +79,14 @@ def decide(
         raise _with_allowed(mover, happening, error) from error.__cause__
     if around.kept and mover.after.epoch != snapshot.epoch:
         fire_kept(mover)
-    return _commit(mover, snapshot, key=_key_of(mover, happening), claim=claim)
+    return _commit(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
+
+
+def _ends_badly(happening: Happening) -> bool:
+    """Whether it has to be written, though the user's own row be gone."""
+    if isinstance(happening, Joined):
+        return happening.error is not None
+    return isinstance(happening, (Failed, Crashed, Postponed, Unacceptable))
 
 
 def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowed) -> TransitionNotAllowed:
@@ -100,7 +107,9 @@ def _key_of(mover: Mover, happening: Happening) -> str | None:
     return asked.key
 
 
-def _commit(mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None) -> Commit:
+def _commit(
+    mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None, lenient: bool = False
+) -> Commit:
     after = mover.after
     moved = before is None or (before.state, before.epoch) != (after.state, after.epoch) or before.stored_as is not None
     return Commit(
@@ -113,7 +122,7 @@ def _commit(mover: Mover, before: Snapshot | None, *, key: str | None, claim: Cl
         takes=tuple(mover.takes),
         told=tuple(mover.told),
         status_field=mover.definition.wide.status_field if moved and after.parent is None else None,
-        lenient=claim is not None and mover.definition.states[after.state].is_failed,
+        lenient=lenient,
     )
 
 

@@ -156,9 +156,11 @@ class Admitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these."""
+    """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these. ``error``: why
+    that could be decided and not committed."""
 
     failed: int
+    error: BaseException | None = None
     failure: Failure | None = None
     examples: tuple[str, ...] = ()
 

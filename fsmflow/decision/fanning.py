@@ -61,6 +61,9 @@ def joined(mover: Mover, happening: Joined) -> None:
     """Every branch has settled: ``done``, or ``fail`` where any failed."""
     _watching(mover)
     before = mover.after
+    if happening.error is not None:
+        settling.rest_after(mover, "committing the join", happening.error)
+        return
     if not happening.failed:
         claim = settling.KEPT_CLAIM
         settling.returned(mover, Returned(claim=claim, trigger=DONE, changes=Changes()))

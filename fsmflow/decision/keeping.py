@@ -81,6 +81,8 @@ def _fires(mover: Mover, post: Posted) -> bool:
         return True
     if not mover.definition.offers(post.trigger, state.name):
         return False
+    if state.undoes is not None and not _is_the_users(mover.definition, post.trigger, state.name):
+        return False  # a cancel that was kept before must not stop what takes the steps back
     trial = mover.trial()
     event = _event(post)
     try:
@@ -92,6 +94,13 @@ def _fires(mover: Mover, post: Posted) -> bool:
     mover.adopt(trial)
     _take(mover, post)
     return True
+
+
+def _is_the_users(definition: Definition, trigger: str, state: str) -> bool:
+    """Whether one of the user's own transitions takes a trigger in a state."""
+    return any(
+        (spec.trigger, spec.source) == (trigger, state) and not spec.generated for spec in definition.transitions
+    )
 
 
 def _take(mover: Mover, post: Posted) -> None:

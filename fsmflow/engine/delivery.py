@@ -81,11 +81,10 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         return _give_up(runtime, post, envelope, "it does not exist")
     try:
         begun = begin(definition, checked_id(entity_id), envelope.start, event.actor, None, runtime.now())
+        commit = begin_and_fire(begun, definition, Delivered(post=post, event=event), runtime.now())
+        write(runtime, definition, commit)
     except DataError as error:
         return _give_up(runtime, post, envelope, str(error))
-    commit = begin_and_fire(begun, definition, Delivered(post=post, event=event), runtime.now())
-    try:
-        write(runtime, definition, commit)
     except CommitLost:
         return False
     return True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from fsmflow.decision.events import (
     Admitted,
     BranchSettled,
@@ -25,6 +27,7 @@ from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
 from fsmflow.engine.passing import attempt_on, stop_others, try_on
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import branch_of, definition_of
+from fsmflow.errors import DataError
 from fsmflow.points import point
 
 #: How many rounds one look takes before it leaves the rest to the next one.
@@ -97,7 +100,10 @@ def _join(runtime: Runtime, parent: Snapshot) -> bool:
     first = next((branch.failure for branch in failed if branch.failure is not None), None)
     point("join.before", parent.address)
     happening = Joined(failed=count, failure=first, examples=tuple(branch.address for branch in failed))
-    return attempt_on(runtime, parent, happening)
+    try:
+        return attempt_on(runtime, parent, happening)
+    except DataError as error:
+        return attempt_on(runtime, parent, replace(happening, error=error))
 
 
 def _news(runtime: Runtime, parent: Snapshot) -> Snapshot | None:

@@ -192,7 +192,11 @@ class Executor:
             return True
         held_ms = LEASE_MS + (round((limit_s or 0) * 1000) if spec.transactional else 0)
         until = self._runtime.now() + held_ms
-        return self._runtime.store.work.heartbeat(step.claim, lease_until=until, durable=spec.at_most_once)
+        work, claim = self._runtime.store.work, step.claim
+        # Asked once more where no row changed: a MySQL driver may count the rows that changed, not those found.
+        return work.heartbeat(claim, lease_until=until, durable=spec.at_most_once) or (
+            work.owned_by(claim.row, claim.owner) is not None
+        )
 
     def _settling(self, claim: Claim) -> Callable[[], None]:
         return lambda: self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))

@@ -86,6 +86,17 @@ class JobView:
         return BranchList(self._runtime.store, self.definition, self.snapshot)
 
     @property
+    def record(self) -> Any:
+        """The user's own row; for a branch that of its parent."""
+        field = self.definition.wide.status_field
+        of = self._parent or self.snapshot
+        if of.branch_of is None and self._parent is not None:
+            field = self._runtime.machines.get(of.machine).wide.status_field
+        if field is None:
+            raise FsmflowError(f"machine {of.machine!r} has no status_field, so there is no record")
+        return self._runtime.store.records.row_of(field, of)
+
+    @property
     def undoing(self) -> Undoing:
         if self._undoing is None:
             raise FsmflowError(f"{self.snapshot.address}: undoing is there in an undo job only")

@@ -27,7 +27,7 @@ from fsmflow.errors import (
     UnknownState,
 )
 from fsmflow.running.schedules import Schedules
-from fsmflow.store.work import Due, grace
+from fsmflow.store.work import Due
 
 PAGE: Final = 200
 MAX_PAGES: Final = 50
@@ -229,9 +229,8 @@ class Maintenance:
         try:
             self._apply(item.row, expired)
         except UnknownMachine as error:
-            wake_at = now + grace(item.work.dispatch)
-            work = self._runtime.store.work
-            work.let_go(claim, attempt=claim.attempt, dispatch=item.work.dispatch + 1, wake_at=wake_at, now=now)
+            # Only code that knows the machine may tell whether the job can be run again.
+            self._runtime.store.work.postpone([(item, now + _LOCKED_MS)])
             log.claim_released(f"entity row {item.row}", str(error))
 
     def _look(self, item: Due, now: int) -> None:

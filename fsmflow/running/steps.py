@@ -15,6 +15,7 @@ from fsmflow.decision.records import Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.view import being_undone
 from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.definition.names import FAIL
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import stored_item
@@ -22,8 +23,10 @@ from fsmflow.errors import (
     DatabaseUnavailable,
     DataError,
     EntityNotFound,
+    FsmflowError,
     TransitionConflict,
     TransitionNotAllowed,
+    UnknownState,
     UpgradeError,
 )
 from fsmflow.points import point
@@ -84,6 +87,10 @@ def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Settling | None = N
     return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
 
 
+class BrokenTransaction(FsmflowError):
+    """Recorded where a transactional job left its transaction."""
+
+
 class _RolledBack(Exception):
     """Ends the transaction of a job whose attempt ended otherwise than by a result that was accepted."""
 
@@ -100,23 +107,46 @@ def in_transaction(
     to be committed by itself. After a crash, or a COMMIT that got no answer, either everything is there or the
     lease runs out and the job runs again.
     """
-    ended: Settling | None = None
+    link, rolled_back = runtime.store.link, _RolledBack(None)
     try:
-        with runtime.store.link.transaction():
-            ended = run()
-            if not isinstance(ended, Returned):
-                raise _RolledBack(ended)
-            settling()
-            raise_if_refused(runtime, step, ended)
-            point("transaction.before", step.snapshot.address)
-    except _RolledBack as rolled_back:
-        return rolled_back.ended
+        with link.transaction():
+            try:
+                _run_and_settle(runtime, step, run, settling)
+            except _RolledBack as ending:
+                rolled_back = ending
+                raise
+    except _RolledBack as ending:
+        return ending.ended
     except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken
-        log.transaction_in_doubt(step.snapshot.address, error)
-        runtime.store.link.roll_back_open_transaction()
-        runtime.store.link.forget_connection()
-        return None
+        link.roll_back_open_transaction()
+        link.forget_connection()
+        if rolled_back.ended is None:
+            log.transaction_in_doubt(step.snapshot.address, error)
+        # Where it was to be rolled back, COMMIT was never asked for, whatever became of ROLLBACK.
+        return rolled_back.ended
     return None
+
+
+def _run_and_settle(runtime: Runtime, step: Step, run: Callable[[], Settling], settling: Callable[[], None]) -> None:
+    link = runtime.store.link
+    link.set_mark()
+    ended = run()
+    if not isinstance(ended, Returned):
+        raise _RolledBack(ended)
+    settling()
+    if not link.reach_mark():
+        raise _RolledBack(_broke_transaction(step, ended))
+    raise_if_refused(runtime, step, ended)
+    point("transaction.before", step.snapshot.address)
+
+
+def _broke_transaction(step: Step, ended: Returned) -> Settling:
+    message = (
+        f"job {step.spec.job_name!r} ended or broke the transaction that it runs in: by a COMMIT, ROLLBACK or DDL of "
+        f"its own, or by going on after an error of SQL that it swallowed. Wrap what may fail in database.atomic() and "
+        f"let deadlocks pass. What it wrote is rolled back as far as the database still can"
+    )
+    return Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=Facts(kind=BrokenTransaction, message=message))
 
 
 def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
@@ -129,7 +159,7 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
         return snapshot
 
     try:
-        _, after = engine.apply(runtime, step.root, latest, ended)
+        commit, after = engine.apply(runtime, step.root, latest, ended)
     except (StaleClaim, EntityNotFound):
         log.result_discarded(step.snapshot.address, step.snapshot.state, step.claim.attempt, "came to its end")
         raise _RolledBack(None) from None
@@ -137,10 +167,12 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
         # Of the database or of others, not of the job: once more, without counting a failure.
         log.settle_waits(step.snapshot.address, error, _AGAIN_S)
         raise _RolledBack(Postponed(claim=step.claim, duration_ms=ended.duration_ms, seconds=_AGAIN_S)) from error
+    except (UnknownState, UpgradeError):
+        raise _RolledBack(ended) from None  # newer code has been there: it is settled, or handed over, as any other
     except DataError as error:
         facts = Facts(kind=type(error), message=str(error), permanent=True)
         raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts)) from error
     failure = after.failure
-    if after.epoch != step.snapshot.epoch and failure is not None and step.definition.states[after.state].is_failed:
+    if failure is not None and commit.entries and commit.entries[0].trigger == FAIL:
         facts = Facts(kind=TransitionNotAllowed, message=failure.message, permanent=True)
         raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts))

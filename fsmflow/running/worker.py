@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import Final
 
-from fsmflow import clock, log
+from fsmflow import clock, log, settings
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.dispatch.rqworker import StepWorker
+from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import DatabaseUnavailable, FsmflowError
 from fsmflow.running.executor import Executor
@@ -44,6 +45,8 @@ class WorkerProcess:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.register_at_fork(after_in_child=_as_usual)
         threading.Thread(target=self._watch, daemon=True).start()
+        # One of their modules may configure another database than the environment names.
+        Registry(settings.current().machines).all()
         runtime = self._runtime()
         runtime.machines.all()
         self._slot.write(Doing(state=IDLE))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from peewee import DatabaseError, IntegrityError
@@ -120,7 +121,7 @@ class Entities:
             on_commit(after)
             return after
         after = self._try(commit, token)
-        self._link.after_commit(lambda: self._tell(after, on_commit))
+        self._link.after_commit(lambda: self._tell(after, token, on_commit))
         return after
 
     def _insist(self, commit: Commit, token: str) -> Snapshot:
@@ -159,15 +160,17 @@ class Entities:
             raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
         return after
 
-    def _tell(self, after: Snapshot, on_commit: Callable[[Snapshot], None]) -> None:
+    def _tell(self, after: Snapshot, token: str, on_commit: Callable[[Snapshot], None]) -> None:
         """After the caller's commit, which may have left out what we wrote: a savepoint of it may be rolled back."""
         try:
             now = self.load_row(after.row)
+            there = now is not None and now.address == after.address and self.has_written(after.row, token)
         except ConfigurationError as error:
             log.dispatch_failed(1, error)
             return
-        if now is not None and (now.address, now.work) == (after.address, after.work):
-            on_commit(after)
+        if there and now is not None:
+            # Work that has been overtaken by a later call of the same transaction is not rung for.
+            on_commit(after if now.work == after.work else replace(after, work=None))
 
     def _write(self, commit: Commit, token: str) -> Snapshot:
         """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""

@@ -22,6 +22,7 @@ _FOUND_ROWS: Final = 2
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
 _CONNECT_S: Final = 5
+_MARK: Final = "fsmflow_step"
 
 #: Errors after which the same transaction may succeed.
 TRANSIENT: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
@@ -210,6 +211,18 @@ class Link:
                 if hurries:
                     self.db.execute_sql("SET LOCAL synchronous_commit = off")
                 yield
+
+    def set_mark(self) -> None:
+        """In a transaction that has begun: from now on ``reach_mark`` tells whether it is still the same one."""
+        self.execute(f"SAVEPOINT {_MARK}")
+
+    def reach_mark(self) -> bool:
+        """Whether the transaction in which ``set_mark`` was called goes on unbroken. What asks it is its owner."""
+        try:
+            self.execute(f"RELEASE SAVEPOINT {_MARK}")
+        except peewee.DatabaseError:
+            return False
+        return True
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run ``action``, which must not raise, once what was written is durable: now, or after the caller's commit."""
