@@ -13,6 +13,7 @@ from fsmflow import ConfigurationError, DataError, Machine, Outcome, State, Tran
 from fsmflow.running.executor import Executor
 from fsmflow.running.limits import TimeUp
 from fsmflow.store.link import open_database
+from fsmflow.testing import sandbox
 from machines_for_tests import Bench, bench_on, play
 
 proxy = peewee.DatabaseProxy()
@@ -257,6 +258,25 @@ def test_a_row_that_is_gone_does_not_kill_the_worker_of_a_failure_that_is_caught
     sale.pay_now()
     bench.run()
     assert sale.refresh().state == "failed_from_paying"
+
+
+def test_a_branch_has_the_record_of_its_parent() -> None:
+    class Lot(Machine):
+        initial = "packing"
+        status_field = OrderRow.status
+        states = [State("packing", job="pack", each="lines"), State("packed", final=True)]
+        transitions = [["done", "packing", "packed"]]
+
+        def pack(self, line: int) -> str:
+            return f"{self.record.note} {line}"
+
+    with sandbox(machines=[Lot]) as box, box.database.bind_ctx([OrderRow]):
+        box.database.create_tables([OrderRow])
+        OrderRow.create(id=7, status="?", note="gift")
+        lot = Lot.start(7, lines=[1, 2])
+        box.run()
+        assert [branch.result for branch in lot.refresh().branches] == ["gift 1", "gift 2"]
+        assert OrderRow.get_by_id(7).status == "packed"
 
 
 def test_the_time_limit_rolls_back(bench: Bench) -> None:

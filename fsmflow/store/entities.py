@@ -121,7 +121,7 @@ class Entities:
             on_commit(after)
             return after
         after = self._try(commit, token)
-        self._link.after_commit(lambda: self._tell(after, token, on_commit))
+        self._link.after_commit(lambda: self._tell(after, token if commit.entries else None, on_commit))
         return after
 
     def _insist(self, commit: Commit, token: str) -> Snapshot:
@@ -160,11 +160,13 @@ class Entities:
             raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
         return after
 
-    def _tell(self, after: Snapshot, token: str, on_commit: Callable[[Snapshot], None]) -> None:
+    def _tell(self, after: Snapshot, token: str | None, on_commit: Callable[[Snapshot], None]) -> None:
         """After the caller's commit, which may have left out what we wrote: a savepoint of it may be rolled back."""
         try:
             now = self.load_row(after.row)
-            there = now is not None and now.address == after.address and self.has_written(after.row, token)
+            there = now is not None and now.address == after.address
+            if there and token is not None:
+                there = self.has_written(after.row, token)
         except ConfigurationError as error:
             log.dispatch_failed(1, error)
             return
