@@ -4,6 +4,7 @@
 and is left alone. What cannot be had is said in a line; its tests are skipped.
 """
 
+import abc
 import contextlib
 import ctypes
 import glob
@@ -34,7 +35,7 @@ class Unavailable(Exception):
     """A server cannot be had here; the text says why."""
 
 
-class Server:
+class Server(abc.ABC):
     """One kind of server: where its programs are, how a data directory is made, how it is started."""
 
     label: str
@@ -50,25 +51,25 @@ class Server:
         self.port = _free_port()
         self.programs = self.find()
 
+    @abc.abstractmethod
     def find(self) -> list[str]:
         """The program that makes a data directory and the one that serves it; nothing where one is missing."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def initialise(self, home: Path) -> list[str]:
         """The command that makes the data directory in ``home``."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def serve(self, home: Path) -> list[str]:
         """The command that runs the server in the foreground."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def answers(self, home: Path) -> bool:
         """Whether it takes connections by now."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def url(self) -> str:
         """Where it is, with an account that may create databases."""
-        raise NotImplementedError
 
 
 class Postgres(Server):

@@ -88,9 +88,9 @@ class NewUser:
 
 
 def words(command: str) -> list[str]:
-    """A command as this machine has it: fsmflow need not be installed, and scripts are in the checkout."""
+    """A command as this machine has it: fsmflow need not be installed."""
     program, *rest = shlex.split(command)
-    return [*PROGRAMS[program], *(str(ROOT / word) if word.startswith("scripts/") else word for word in rest)]
+    return [*PROGRAMS[program], *rest]
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_example_does_what_the_readme_says(user: NewUser) -> None:
     assert re.search(r"blocked by:\s+FileNotFoundError", explained)
     assert re.search(r"allowed now:.*\bretry\b", explained)
     (user.folder / "letter.txt").write_text("welcome aboard\n", encoding="utf-8")
-    user.type("python scripts/retry.py signup:1")
+    user.type("fsmflow retry signup:1")
     welcomed = eventually(lambda: in_phase(user.show("signup:1"), "finished"), within=LIMIT_S, what="the letter")
     assert (welcomed["state"], welcomed["data"]["letter"]) == ("welcomed", "Dear Ada, welcome aboard\n")
     assert user.type("fsmflow history signup:1").count("\n") == 1 + len(HISTORY)

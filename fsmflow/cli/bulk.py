@@ -104,7 +104,7 @@ def perform(act: Act, wanted: Wanted, *, as_json: bool) -> int:
                     if result.error is None:
                         would = f"would {act.name} " if wanted.dry_run else ""
                         bar.say(f"{would}{result.address}  {result.told}")
-    except BaseException:
+    except BaseException:  # Ctrl-C included: what was done until then is told, and it goes on its way
         if tally.done or tally.refused:
             _report(act, wanted, tally)
             output.note("it ended before its time; the same command goes on with the rest")

@@ -41,7 +41,7 @@ def print_array(items: Iterable[object]) -> None:
         for item in items:
             click.echo(f"{opening}\n  {to_json(item)}", nl=False)
             opening = ","
-    except BaseException:
+    except BaseException:  # Ctrl-C included: what was printed until then must be JSON, and it goes on its way
         if opening == ",":
             click.echo("\n]")
         raise

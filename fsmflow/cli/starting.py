@@ -132,7 +132,7 @@ class _Load:
                     self._check(lines)
                 else:
                     self._start(lines)
-        except BaseException:
+        except BaseException:  # Ctrl-C included: what was started until then is told, and it goes on its way
             if self._started:
                 output.note(f"{self._started:,} were started before; '--if-exists return' goes on with the rest")
             raise

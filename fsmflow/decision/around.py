@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fsmflow.decision.records import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Event, Failure, Posted, Snapshot
+from fsmflow.decision.records import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Failure, Posted, Snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,6 +114,3 @@ class Message:
     key: str | None
     start: Mapping[str, Any] | None
     payload: Mapping[str, Any]
-
-
-__all__ = ["NOTHING", "Around", "Branch", "Entered", "Event", "Message", "Progress", "Undoing"]
