@@ -16,6 +16,7 @@ from fsmflow import (
     Machine,
     NotPermitted,
     Outcome,
+    Retry,
     State,
     TransitionNotAllowed,
 )
@@ -264,6 +265,23 @@ def test_the_deadline_of_a_state_that_asks_goes_on_over_the_retries_of_its_job()
         assert invoice.refresh().state == "asking"
         box.advance(hours=2)
         assert invoice.refresh().state == "given_up"
+
+
+def test_a_deadline_comes_before_a_retry_that_would_be_later() -> None:
+    class Slow(Invoice):
+        name = "slow"
+        states = [
+            State("asking", job="ask", wait=True, timeout=60, retry=Retry(max=1, interval=3_600, jitter=0)),
+            *Invoice.states[1:],
+        ]
+
+        def ask(self) -> dict[str, Any]:
+            raise ConnectionError
+
+    with sandbox(machines=[Slow]) as box:
+        slow = Slow.start("1")
+        box.advance(seconds=61)
+        assert slow.refresh().state == "given_up"
 
 
 class Upload(Machine):
