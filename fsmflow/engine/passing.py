@@ -35,6 +35,7 @@ def align(runtime: Runtime, row: int, *, pages: int) -> bool:
         for start in range(0, len(found), _FEW):
             all_done = pass_down(runtime, row, found[start : start + _FEW]) and all_done
         if len(found) < PAGE:
+            point("align.after", row)
             for task in tasks if all_done else ():
                 runtime.store.events.remove(task.id)
             return all_done

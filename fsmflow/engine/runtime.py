@@ -14,6 +14,7 @@ from fsmflow import settings as settings_of
 from fsmflow.decision.records import Snapshot
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.engine.registry import Registry
+from fsmflow.points import point
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, open_store
 from fsmflow.store.work import ticket_of
@@ -58,10 +59,14 @@ class Runtime:
         if collected is not None:
             collected += rings
             return
+        if not rings:
+            return
+        point("ring.before", rings[0][0].row)
         try:
             self.doorbell.ring(rings)
         except Exception as error:  # noqa: BLE001 - the commit stands, and its caller must learn that it does
             log.dispatch_failed(len(rings), error)
+        point("ring.after", rings[0][0].row)
 
 
 @contextmanager

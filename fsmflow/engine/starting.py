@@ -12,6 +12,7 @@ from fsmflow.engine.aftermath import note_tasks
 from fsmflow.engine.engine import Birth, begun
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
+from fsmflow.points import point
 from fsmflow.store.entities import CommitLost
 from fsmflow.store.work import ticket_of
 
@@ -59,6 +60,7 @@ def _follow(runtime: Runtime, definition: Definition, commits: Sequence[Commit],
     """Ring for the jobs and call the hooks once all of it is committed, by a transaction of the caller's too."""
 
     def follow() -> None:
+        point("start.page", definition.name)
         rings: list[Ring] = [ring for ring in map(ticket_of, made) if ring is not None]
         runtime.ring_for(rings)
         for commit, after in zip(commits, made, strict=True):

@@ -60,6 +60,7 @@ class Executor:
         owner = os.urandom(12).hex()
         self._rings = []
         self._tell(Doing(state=RUNNING, row=ticket.row, owner=owner))
+        point("claim.before", ticket.row)
         try:
             claimed = self._claim(ticket, owner)
         except DatabaseUnavailable:
@@ -146,6 +147,7 @@ class Executor:
         limit_s = None if spec.limit_ms is None else spec.limit_ms / 1000
         if not self._secure(step, limit_s):
             return
+        point("job.before", snapshot.address)
         started = clock.monotonic()
         deadline = float("inf") if limit_s is None else started + limit_s
         self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, deadline=deadline))
@@ -183,6 +185,7 @@ class Executor:
         # What the job itself started has been rung for at once; it may have waited for that.
         with collecting() as self._rings:
             self._settle(step.root, view.snapshot, claim, ended)
+        point("settle.after", snapshot.address)
 
     def _secure(self, step: Step, limit_s: float | None) -> bool:
         """Before the job begins: a transactional one holds its lease for its whole limit, as nobody may renew it; one

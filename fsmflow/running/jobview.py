@@ -19,6 +19,7 @@ from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import BranchList
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError
+from fsmflow.points import point
 
 LEASE_MS = 15_000
 _BEAT_S = 1.0
@@ -135,6 +136,7 @@ class JobView:
         now = clock.monotonic()
         if (now - self._last_beat < _BEAT_S and told == self._progress) or self._runtime.store.link.in_transaction:
             return
+        point("heartbeat.before", self.snapshot.address)
         try:
             with self._shield():
                 held = self._is_held(told, renew=now < self._deadline)

@@ -26,6 +26,7 @@ from fsmflow.errors import (
     UnknownMachine,
     UnknownState,
 )
+from fsmflow.points import point
 from fsmflow.running.schedules import Schedules
 from fsmflow.store.work import Due
 
@@ -122,6 +123,7 @@ class Maintenance:
         if claim is None:
             self._ring_again(row)
             return
+        point("lost.before", row)
         if timed_out:
             message = f"the job ran longer than its limit and did not stop; {how}"
             happening: Happening = Failed(claim=claim, facts=Facts(kind=StepTimeout, message=message))
@@ -133,6 +135,7 @@ class Maintenance:
         """A worker process was told to stop at once: give back the attempt that it held, and count no crash, unless the
         job may run only once and may have begun."""
         claim = self._runtime.store.work.owned_by(row, owner)
+        point("release.before", row)
         if claim is not None and self._runs_once(row):
             crashed = Crashed(claim=claim, detail="its worker process was told to stop at once")
             self._apply(row, lambda snapshot: crashed)
@@ -159,9 +162,11 @@ class Maintenance:
         doorbell = self._runtime.doorbell
         try:
             if not doorbell.has_marker():
+                point("flush.before", 0)
                 count = self._runtime.store.work.wake_rung(self._runtime.now())
                 if count:
                     log.redis_was_empty(count)
+                point("flush.after", 0)
                 doorbell.set_marker()
             doorbell.announce(self._queues)
         except REDIS_ERRORS as error:
@@ -226,6 +231,7 @@ class Maintenance:
                 raise StaleClaim(f"{snapshot.address}: the lease has been renewed")
             return Crashed(claim=claim, detail="its worker stopped renewing the lease")
 
+        point("expire.before", item.row)
         try:
             self._apply(item.row, expired)
         except UnknownMachine as error:
@@ -246,6 +252,7 @@ class Maintenance:
                 raise StaleClaim(f"{snapshot.address}: the timer is no longer due")
             return TimerFired()
 
+        point("fire.before", item.row)
         self._apply(item.row, still_due)
 
     def _apply(self, row: int, happening: Callable[[Snapshot], Happening]) -> None:
@@ -282,6 +289,7 @@ class Maintenance:
 
     def _ring_now(self, due: list[Due], now: int) -> bool:
         rings = self._runtime.store.work.ring(due, now)
+        point("ring.noted", due[0].row)
         if self._runtime.doorbell.ring(rings, insist=True):
             return True
         rung = {ticket.row for ticket, _ in rings}

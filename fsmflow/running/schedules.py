@@ -15,6 +15,7 @@ from fsmflow.engine import engine
 from fsmflow.engine.engine import Birth
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
+from fsmflow.points import point
 
 #: A tick that nobody has started for so long was missed: ``catch_up="skip"`` passes it over.
 LATE_MS: Final = 60_000
@@ -118,6 +119,7 @@ class Schedules:
                 return False
             if not skipped:
                 engine.start(self._runtime, definition, _birth(tick), if_exists="return")
+            point("schedule.before", definition.name)
             return True
 
         if not self._runtime.store.link.write(start):

@@ -17,6 +17,7 @@ from fsmflow import clock, log, settings
 from fsmflow.engine.aftermath import hook_caller
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
+from fsmflow.points import point
 from fsmflow.running.children import Child
 from fsmflow.running.jobview import LEASE_MS
 from fsmflow.running.maintenance import Maintenance
@@ -189,6 +190,7 @@ class Supervisor:
         while not self._ended.wait(wait_s):
             owners = [claim for claim in (child.renewable() for child in list(self._children)) if claim]
             try:
+                point("renew.before", 0)
                 self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
                 wait_s = _RENEW_S
             except Exception as error:  # noqa: BLE001 - it is tried again, and soon
