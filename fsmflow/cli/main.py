@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from fsmflow import __version__, settings
-from fsmflow.cli import acting, looking, operating, output, running, starting, surveying
+from fsmflow.cli import acting, looking, operating, output, running, starting, surveying, verifying
 from fsmflow.cli.arguments import Group
 from fsmflow.cli.failing import sentence
 from fsmflow.engine.registry import Registry
@@ -66,6 +66,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     operating.force,
     surveying.stats,
     surveying.check,
+    verifying.verify_command,
     surveying.draw,
     running.reconcile,
 )

@@ -1,0 +1,45 @@
+"""Plain reads for whoever judges what is stored: SELECTs, several of them of one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from fsmflow.errors import ConfigurationError
+from fsmflow.store.link import Link
+
+
+class Reading:
+    """Reads of one database, with no statement of the store's own and no decoding."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def now(self) -> int:
+        """UTC now by the database's clock, in milliseconds."""
+        return self._link.now()
+
+    def quoted(self, name: str) -> str:
+        """A column that may have the name of a keyword."""
+        return self._link.quoted(name)
+
+    @contextmanager
+    def moment(self) -> Iterator[None]:
+        """A transaction that only reads: all reads inside it see the database as it was at the first of them.
+
+        It locks nothing that a writer wants, and no writer makes it fail. Raises ConfigurationError inside a
+        transaction of the caller's, which would see what is not committed, and DatabaseUnavailable.
+        """
+        link = self._link
+        if link.in_transaction:
+            raise ConfigurationError("a transaction is open on this thread; verify what is committed, outside of it")
+        begin = ("DEFERRED",) if link.is_sqlite else ("REPEATABLE READ",) if link.is_mysql else ()
+        with link.understandable(), link.db.atomic(*begin):
+            if link.is_postgres:
+                link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+
+    def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """All rows of one SELECT; ``?`` stands for each parameter."""
+        return self._link.rows(sql.replace("?", self._link.mark), params)

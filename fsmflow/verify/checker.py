@@ -1,0 +1,140 @@
+"""Reads a whole database, page by page, and says whether every invariant holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol
+
+from fsmflow.clock import Clock
+from fsmflow.definition.model import Definition
+from fsmflow.store.link import Link
+from fsmflow.store.reading import Reading
+from fsmflow.verify.branching import check_branch, check_parent, check_tallies
+from fsmflow.verify.folding import Fold
+from fsmflow.verify.law import Laws
+from fsmflow.verify.posting import check_due, check_events
+from fsmflow.verify.readable import check_texts
+from fsmflow.verify.report import Findings, Report
+from fsmflow.verify.rows import Event, Rows, Span, Work
+from fsmflow.verify.standing import Found, Moment, check_standing
+
+#: Three times as long as it takes until others take over from a host that is gone.
+PATIENCE_S: Final = 60.0
+
+
+class Stored(Protocol):
+    """A store, as far as it is needed here."""
+
+    @property
+    def link(self) -> Link: ...
+
+    @property
+    def clock(self) -> Clock: ...
+
+
+def verify(
+    store_or_link: Stored | Link,
+    definitions: Mapping[str, Definition] | None = None,
+    *,
+    now: int | None = None,
+    patience_s: float = PATIENCE_S,
+    machines: Iterable[str] | None = None,
+) -> Report:
+    """Check all entities, or those of ``machines``, with their history, work, branches and events.
+
+    Each page of 200 entities is read in one transaction that only reads, so a system at work gives no false alarm, and
+    memory does not grow with the database. ``definitions``, by name, tell what is legal; without that of a machine, its
+    entities are checked for all else. ``now`` is the moment to go by, in UTC milliseconds, that of the store's or the
+    database's clock if not given; what has been due for longer than ``patience_s`` counts as left lying, so the value
+    has to be larger than the longest outage that is to be forgiven.
+
+    Raises ConfigurationError inside an open transaction, and DatabaseUnavailable.
+    """
+    link = store_or_link if isinstance(store_or_link, Link) else store_or_link.link
+    reading = Reading(link)
+    if now is None:
+        now = reading.now() if isinstance(store_or_link, Link) else store_or_link.clock.now()
+    checker = _Checker(reading, Laws(definitions or {}), Moment(now, now - round(patience_s * 1000)))
+    for machine in [None] if machines is None else list(machines):
+        checker.check(machine)
+    return checker.findings.report()
+
+
+class _Checker:
+    """One run."""
+
+    def __init__(self, reading: Reading, laws: Laws, at: Moment) -> None:
+        self._reading = reading
+        self._laws = laws
+        self._at = at
+        self.findings = Findings()
+        for what in ("entities", "history_rows", "work_rows", "event_rows"):
+            self.findings.checked[what] = 0
+
+    def check(self, machine: str | None) -> None:
+        """Check a machine, or all."""
+        rows = Rows(self._reading, machine)
+        span: Span | None = None
+        while span is None or not span.is_last:
+            with self._reading.moment():
+                span = rows.page(span)
+                self._check_page(rows, span)
+
+    def _check_page(self, rows: Rows, span: Span) -> None:
+        found = self._found(rows, span)
+        events = self._events(rows, span, found)
+        above = rows.parents(span)
+        entities = {entity.id: entity for entity in span.entities}
+        for row, item in found.items():
+            item.fold.finish()
+            check_texts(item.entity, self.findings)
+            check_standing(item, self._at, self.findings)
+            check_branch(item, above, self._at, self.findings)
+            check_parent(item, rows, self._at, self.findings)
+            check_events(item, events.get(row, ()), self._at, self.findings)
+        check_tallies(entities, rows.tallies(span), self.findings)
+        self.findings.checked["entities"] += len(found)
+
+    def _found(self, rows: Rows, span: Span) -> dict[int, Found]:
+        """The entities of a page by row, each with its work and its folded history."""
+        work = self._work(rows, span)
+        found = {}
+        for entity in span.entities:
+            law = self._laws.of(entity)
+            fold = Fold(entity, law, self.findings)
+            found[entity.id] = Found(entity, work.get(entity.id), law, fold)
+        missing: dict[int, int] = {}
+        for entry in rows.history(span):
+            self.findings.checked["history_rows"] += 1
+            item = found.get(entry.entity)
+            if item is None:
+                missing[entry.entity] = missing.get(entry.entity, 0) + 1
+            else:
+                item.fold.feed(entry)
+        for row, count in missing.items():
+            self._ownerless(row, f"{count} history rows")
+        return found
+
+    def _work(self, rows: Rows, span: Span) -> dict[int, Work]:
+        there = {entity.id for entity in span.entities}
+        work = rows.work(span)
+        self.findings.checked["work_rows"] += len(work)
+        for item in work:
+            if item.entity not in there:
+                self._ownerless(item.entity, f"a work row ({item.kind})")
+        return {item.entity: item for item in work}
+
+    def _events(self, rows: Rows, span: Span, found: dict[int, Found]) -> dict[int, list[Event]]:
+        events: dict[int, list[Event]] = {}
+        for event in rows.events(span):
+            self.findings.checked["event_rows"] += 1
+            if event.entity in found:
+                events.setdefault(event.entity, []).append(event)
+            elif event.kind == "sent":
+                check_due(event, f"row {event.entity}", self._at, self.findings)  # it outlives its sender
+            else:
+                self._ownerless(event.entity, f"event row {event.id} ({event.kind})")
+        return events
+
+    def _ownerless(self, row: int, what: str) -> None:
+        self.findings.add("ownerless-rows", f"row {row}", f"there is {what} of an entity that does not exist")

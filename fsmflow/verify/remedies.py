@@ -1,0 +1,67 @@
+"""What each invariant says, and what to do where it does not hold."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Remedy:
+    """``promise``: what holds. ``do``: what the reader can do where it does not."""
+
+    promise: str
+    do: str
+
+
+_RESTORE: Final = (
+    "rows were changed or lost behind fsmflow's back: compare them with a backup, and ask who writes there"
+)
+_PLACE: Final = "rows disagree, which no way of working leads to: put it right with 'fsmflow force', and report it"
+_LOOK: Final = "is a worker running on that queue ('fsmflow stats')? 'fsmflow explain ADDRESS' says what it waits for"
+_MACHINE: Final = "where the machine was changed, raise its version; else rows were changed behind fsmflow's back"
+
+REMEDIES: Final[Mapping[str, Remedy]] = {
+    "history-gap": Remedy("history rows are numbered from 1 without gaps, up to the entity's seq", _RESTORE),
+    "history-fold": Remedy(
+        "each history row goes on from the one before, and all of them come to the entity", _RESTORE
+    ),
+    "history-account": Remedy("each history row says what happened, when and why", _RESTORE),
+    "one-entry-per-epoch": Remedy("an epoch is entered once; so a step is left once", _RESTORE),
+    "transition-legal": Remedy("each transition in history is one of the machine's", _MACHINE),
+    "attempts-grow": Remedy("an attempt ends once", _RESTORE),
+    "attempts-bounded": Remedy("a step is run again no more often than its retry allows", _MACHINE),
+    "key-once": Remedy("a key is applied once", "look at both rows in 'fsmflow history ADDRESS', and report it"),
+    "key-recorded": Remedy("a key that was applied is noted, and leads to its history row", _RESTORE),
+    "state-known": Remedy(
+        "an entity is in a state of its machine",
+        "name the state in renamed_states, declare it again, or move the entity with 'fsmflow force ADDRESS STATE'",
+    ),
+    "phase-matches": Remedy("the phase of an entity is that of its state", _MACHINE),
+    "failure-told": Remedy("what rests in a failure says why", _RESTORE),
+    "work-present": Remedy(
+        "a working entity, and one that waits for a timer, has a work row",
+        "'fsmflow resume ADDRESS' starts a job; where a timeout was added since it came, 'fsmflow force' enters anew",
+    ),
+    "work-current": Remedy("a work row is of the entity's epoch, and of the kind that its phase asks for", _PLACE),
+    "rest-without-work": Remedy("what has failed or finished has nothing to do", _PLACE),
+    "paused-holds": Remedy(
+        "the work of a paused entity is held, and of no other", "'fsmflow pause', then 'resume', it"
+    ),
+    "lease-owner": Remedy("only a job is claimed, and a claim has an owner and a lease", _PLACE),
+    "overdue": Remedy("what is due is looked after within the patience", _LOOK),
+    "fan-out-goes-on": Remedy("a parent goes on once its branches have settled", _LOOK),
+    "branch-place": Remedy("a branch belongs to a step of a parent that exists", _RESTORE),
+    "branch-standing": Remedy("a branch stands to its parent as its state says", _PLACE),
+    "branch-indexes": Remedy("the branches of a step are numbered from 0 without gaps", _RESTORE),
+    "branch-orphaned": Remedy(
+        "what its parent has left is cancelled", "is a worker running? Else 'fsmflow cancel ADDRESS' ends it"
+    ),
+    "kept-counted": Remedy("an entity keeps the events that its history says were deferred", _RESTORE),
+    "lost-recorded": Remedy("a message that was given up is recorded in its sender's history", _RESTORE),
+    "readable": Remedy("what is stored as JSON is JSON", _RESTORE),
+    "ownerless-rows": Remedy(
+        "rows belong to an entity that exists", "they may be deleted, once it is clear who left them"
+    ),
+}

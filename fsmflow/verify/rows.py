@@ -1,0 +1,234 @@
+"""The rows as they are stored, read in pages by key; the page of entities and all that belongs to it at one moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+from fsmflow.store.reading import Reading
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+
+#: Entities of one page, with their data; rows of history that are held at once.
+PAGE: Final = 200
+CHUNK: Final = 5_000
+_BEYOND: Final = 2**62
+
+
+class Work(NamedTuple):
+    """A row of ``work``."""
+
+    entity: int
+    epoch: int
+    kind: str
+    attempt: int
+    owner: str | None
+    lease_until: int | None
+    wake_at: int
+    held: int | None
+    queue: str | None
+    failures: int
+    crashes: int
+    postponed: int
+    deadline: int | None
+
+
+class Entity(NamedTuple):
+    """A row of ``entity``."""
+
+    id: int
+    machine: str
+    entity_id: str
+    state: str
+    phase: str
+    epoch: int
+    revision: int
+    seq: int
+    data: str
+    step: int
+    event: str
+    result: str | None
+    failure: str | None
+    fingerprint: str | None
+    paused: int
+    version: int
+    parent: int | None
+    parent_step: int | None
+    parent_index: int | None
+    branch_of: str | None
+    item: str | None
+    standing: int | None
+    kept: int
+    entered_at: int
+    updated_at: int
+
+    @property
+    def address(self) -> str:
+        return f"{self.machine}:{self.entity_id}"
+
+
+class Entry(NamedTuple):
+    """A row of ``history``."""
+
+    entity: int
+    seq: int
+    kind: str
+    at: int
+    trigger: str | None
+    source: str | None
+    dest: str
+    epoch: int
+    attempt: int | None
+    payload: str | None
+    key: str | None
+    failure: str | None
+    token: str
+
+
+class Event(NamedTuple):
+    """A row of ``event``."""
+
+    id: int
+    entity: int
+    kind: str
+    key: str | None
+    trigger: str
+    payload: str | None
+    at: int
+    due_at: int | None
+    seq: int | None
+
+
+class Above(NamedTuple):
+    """Of an entity that has branches: where it stands."""
+
+    id: int
+    state: str
+    phase: str
+    step: int
+    paused: int
+    updated_at: int
+
+
+class Tally(NamedTuple):
+    """The branches of one step of an entity, counted."""
+
+    parent: int
+    step: int
+    total: int
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Span:
+    """The entity rows of one page, and the row numbers that it answers for: those after ``after`` up to ``upto``.
+    ``only``: these alone, as others are of another machine."""
+
+    entities: tuple[Entity, ...]
+    after: int
+    upto: int
+    only: tuple[int, ...] | None = None
+
+    @property
+    def is_last(self) -> bool:
+        return len(self.entities) < PAGE
+
+
+class Rows:
+    """Reads of one database. Inside ``Reading.moment`` alone do they belong together."""
+
+    def __init__(self, reading: Reading, machine: str | None) -> None:
+        self._reading = reading
+        self._machine = machine
+
+    def page(self, before: Span | None) -> Span:
+        """The page of entities after another one; the first after None. All go by row, those of a machine by id."""
+        select = f"SELECT {self._columns('e', Entity)} FROM {ENTITY} e WHERE"
+        last = None if before is None else before.entities[-1]
+        if self._machine is None:
+            after = last.id if last is not None else 0
+            found = self._entities(f"{select} e.id > ? ORDER BY e.id", (after,))
+            return Span(found, after, found[-1].id if len(found) == PAGE else _BEYOND)
+        after_id = last.entity_id if last is not None else ""
+        found = self._entities(
+            f"{select} e.machine = ? AND e.entity_id > ? ORDER BY e.entity_id", (self._machine, after_id)
+        )
+        return Span(found, 0, _BEYOND, tuple(sorted(entity.id for entity in found)))
+
+    def _entities(self, sql: str, params: Sequence[Any]) -> tuple[Entity, ...]:
+        return tuple(map(Entity._make, self._reading.rows(f"{sql} LIMIT {PAGE}", params)))
+
+    def work(self, span: Span) -> list[Work]:
+        """The work rows of a page."""
+        return self._of(span, WORK, Work, "x.entity")
+
+    def events(self, span: Span) -> list[Event]:
+        """The event rows of a page, in the order in which they were written."""
+        return self._of(span, EVENT, Event, "x.id")
+
+    def history(self, span: Span) -> Iterator[Entry]:
+        """The history of a page, entity by entity, in order; a limited number of rows is held at once."""
+        after, seq = span.after, None
+        while True:
+            if seq is None:
+                where, params = self._where(span, after)
+            else:
+                where, params = "x.entity = ? AND x.seq > ?", [after, seq]
+            sql = f"SELECT {self._columns('x', Entry)} FROM {HISTORY} x WHERE {where}"
+            rows = self._reading.rows(f"{sql} ORDER BY x.entity, x.seq LIMIT {CHUNK}", params)
+            yield from map(Entry._make, rows)
+            if len(rows) == CHUNK:
+                after, seq = rows[-1][0], rows[-1][1]
+            elif seq is not None:
+                seq = None
+            else:
+                return
+
+    def parents(self, span: Span) -> dict[int, Above]:
+        """The parents of the branches and children of a page, by row."""
+        wanted = sorted({entity.parent for entity in span.entities if entity.parent is not None})
+        if not wanted:
+            return {}
+        sql = f"SELECT {self._columns('e', Above)} FROM {ENTITY} e WHERE e.id IN ({_marks(wanted)})"
+        return {found[0]: Above._make(found) for found in self._reading.rows(sql, wanted)}
+
+    def tallies(self, span: Span) -> list[Tally]:
+        """The branches of the entities of a page, counted by step; from the index alone."""
+        ids = [entity.id for entity in span.entities]
+        if not ids:
+            return []
+        sql = (
+            f"SELECT parent, parent_step, COUNT(*), MIN(parent_index), MAX(parent_index) FROM {ENTITY} "
+            f"WHERE parent IN ({_marks(ids)}) GROUP BY parent, parent_step"
+        )
+        return [Tally(*map(int, found)) for found in self._reading.rows(sql, ids)]
+
+    def standings(self, parent: int, step: int) -> dict[int, int]:
+        """How many branches of a step stand how; from the index alone."""
+        sql = f"SELECT standing, COUNT(*) FROM {ENTITY} WHERE parent = ? AND parent_step = ? GROUP BY standing"
+        return {standing: int(count) for standing, count in self._reading.rows(sql, (parent, step))}
+
+    def last_change(self, parent: int, step: int) -> int:
+        """When a branch of a step was last written; 0 where it has none."""
+        sql = f"SELECT MAX(updated_at) FROM {ENTITY} WHERE parent = ? AND parent_step = ?"
+        ((last,),) = self._reading.rows(sql, (parent, step))
+        return int(last or 0)
+
+    def _of(self, span: Span, table: str, kind: Any, order: str) -> list[Any]:
+        where, params = self._where(span, span.after)
+        sql = f"SELECT {self._columns('x', kind)} FROM {table} x WHERE {where} ORDER BY {order}"
+        make: Callable[[Sequence[Any]], Any] = kind._make
+        return list(map(make, self._reading.rows(sql, params)))
+
+    def _where(self, span: Span, after: int) -> tuple[str, list[Any]]:
+        if span.only is None:
+            return "x.entity > ? AND x.entity <= ?", [after, span.upto]
+        return f"x.entity > ? AND x.entity IN ({_marks(span.only)})", [after, *span.only]
+
+    def _columns(self, alias: str, kind: Any) -> str:
+        return ", ".join(f"{alias}.{self._reading.quoted(name)}" for name in kind._fields)
+
+
+def _marks(values: Sequence[Any]) -> str:
+    return ", ".join("?" * len(values)) or "NULL"
