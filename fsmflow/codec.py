@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, TypeVar
 from uuid import UUID
@@ -16,6 +16,7 @@ Number = TypeVar("Number", float, Decimal)
 
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
+_SECOND = timedelta(seconds=1)
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "$datetime": datetime.fromisoformat,
@@ -90,7 +91,7 @@ def _plain_mapping(value: Mapping[Any, Any], where: str, depth: int) -> dict[str
 
 def _plain_scalar(value: Any, where: str) -> Any:
     if isinstance(value, datetime):
-        return {"$datetime": value.isoformat()}
+        return {"$datetime": _written(value, where)}
     if isinstance(value, date):
         return {"$date": value.isoformat()}
     if isinstance(value, Decimal):
@@ -107,6 +108,14 @@ def _plain_scalar(value: Any, where: str) -> Any:
         f"{where} is {shown(value)} ({type(value).__name__}), which cannot be stored; "
         f"data holds JSON, datetime, date, Decimal and UUID"
     )
+
+
+def _written(value: datetime, where: str) -> str:
+    offset = value.utcoffset()
+    # Python itself would read such an offset as none at all.
+    if offset and abs(offset) < _SECOND:
+        raise DataError(f"{where} is {shown(value)}, which cannot be stored: its offset from UTC is less than a second")
+    return value.isoformat()
 
 
 def _finite(value: Number, where: str) -> Number:

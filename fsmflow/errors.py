@@ -5,12 +5,14 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 #: The longest duration that is accepted anywhere, in seconds: 285 years. In nanoseconds it still fits into 64 bits,
 #: as the timers of the system want it.
 MAX_DURATION_S = 9 * 10**9
 _MAX_SHOWN = 80
+_TOLD = "_fsmflow_told"
 
 
 class FsmflowError(Exception):
@@ -241,11 +243,17 @@ def shown(value: object) -> str:
 
 
 def told(error: BaseException) -> str:
-    """The message of an error, whatever its class made of ``__str__``."""
+    """The message of an error, whatever its class made of ``__str__``; that of ``tell`` where there is one."""
     try:
-        return str(error)
+        return str(getattr(error, _TOLD, error))
     except Exception:  # noqa: BLE001 - it is the user's class, and the error itself must not get lost
         return "(its message cannot be shown)"
+
+
+def tell(error: BaseException, text: str) -> None:
+    """Have ``told``, and so every log line, say ``text`` of an error that its caller gets as it is."""
+    with suppress(AttributeError):  # a class of the user's may have slots
+        setattr(error, _TOLD, text)
 
 
 def _is_moderate(seconds: float) -> bool:

@@ -3,32 +3,61 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import MutableMapping
+import sys
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from fsmflow.errors import told
 
 logger = logging.getLogger("fsmflow")
 
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
+_WITH_TRACEBACK = logging.Formatter("%(message)s")
 
 
 def configure(level: str) -> None:
-    """Write log lines to standard error, as worker and supervisor do. ``transitions`` and RQ only where they warn."""
+    """Write log lines to standard error, as worker and supervisor do. ``transitions`` and RQ only where they warn, and
+    peewee too: it would log each statement with the data that it writes."""
     logging.basicConfig(level=level, format=_FORMAT)
-    for name in ("transitions", "rq.worker"):
+    for name in ("transitions", "rq.worker", "peewee"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
 class StepLog(logging.LoggerAdapter[logging.Logger]):
-    """``machine.log``: each line begins with the entity, its state and the attempt."""
+    """``machine.log``: each line begins with the entity, its state and the attempt.
 
-    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+    With a ``mask`` the line is put together here, its traceback too, and handed on as text without what is redacted.
+    """
+
+    def __init__(self, logger: logging.Logger, extra: Mapping[str, object], mask: Callable[[str], str] | None) -> None:
+        super().__init__(logger, extra)
+        self._mask = mask
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Log one line."""
+        if not self.isEnabledFor(level):
+            return
+        if self._mask is not None:
+            error = _error_of(kwargs.pop("exc_info", None))
+            whole = self.logger.makeRecord(self.logger.name, level, "", 0, msg, args, error)
+            msg, args = self._mask(_WITH_TRACEBACK.format(whole)), ()
         extra = self.extra or {}
-        return f"{extra.get('address')} {extra.get('state')} attempt {extra.get('attempt')}: {msg}", kwargs
+        start = f"{extra.get('address')} {extra.get('state')} attempt {extra.get('attempt')}"
+        # An id may have a '%', which is a placeholder as soon as there are arguments.
+        line = f"{start.replace('%', '%%') if args else start}: {msg}"
+        self.logger.log(level, line, *args, **{**kwargs, "stacklevel": kwargs.get("stacklevel", 1) + 1})
 
 
-def step_log(address: str, state: str, attempt: int) -> StepLog:
-    """The logger that a job gets."""
-    return StepLog(logging.getLogger("fsmflow.job"), {"address": address, "state": state, "attempt": attempt})
+def step_log(address: str, state: str, attempt: int, mask: Callable[[str], str] | None = None) -> StepLog:
+    """The logger that a job gets. ``mask`` takes out of each line what is not to be seen."""
+    return StepLog(logging.getLogger("fsmflow.job"), {"address": address, "state": state, "attempt": attempt}, mask)
+
+
+def _error_of(exc_info: Any) -> Any:
+    """What ``exc_info=`` of a logging call means."""
+    if isinstance(exc_info, BaseException):
+        return type(exc_info), exc_info, exc_info.__traceback__
+    return sys.exc_info() if exc_info and not isinstance(exc_info, tuple) else exc_info
 
 
 def dispatch_failed(count: int, error: BaseException) -> None:
@@ -55,11 +84,15 @@ def claim_refused(ticket: str) -> None:
 
 
 def claim_released(address: str, why: str) -> None:
-    logger.warning("claim.released: %s: %s; it is offered again later and no attempt is counted", address, why)
+    logger.warning(
+        "claim.released: %s: %s; it is offered again later and no attempt is counted", address, _one_line(why)
+    )
 
 
 def claim_abandoned(address: str, why: str) -> None:
-    logger.error("claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends", address, why)
+    logger.error(
+        "claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends", address, _one_line(why)
+    )
 
 
 def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
@@ -96,11 +129,15 @@ def connection_dropped(error: str) -> None:
 
 
 def sweep_failed(what: str, error: BaseException) -> None:
-    logger.error("maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, error)
+    logger.error(
+        "maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, _one_line(told(error))
+    )
 
 
 def schedule_failed(machine: str, error: BaseException) -> None:
-    logger.error("schedule.failed: %s: %s: %s; it is tried again", machine, type(error).__name__, _one_line(str(error)))
+    logger.error(
+        "schedule.failed: %s: %s: %s; it is tried again", machine, type(error).__name__, _one_line(told(error))
+    )
 
 
 def schedule_late(machine: str, tick: str, *, skipped: bool) -> None:
@@ -113,7 +150,13 @@ def schedule_late(machine: str, tick: str, *, skipped: bool) -> None:
 
 
 def hook_failed(address: str, name: str, error: BaseException) -> None:
-    logger.error("hook.failed: %s: %s raised %s: %s; the transition stands", address, name, type(error).__name__, error)
+    logger.error(
+        "hook.failed: %s: %s raised %s: %s; the transition stands",
+        address,
+        name,
+        type(error).__name__,
+        _one_line(told(error)),
+    )
 
 
 def hook_hangs(seconds: float) -> None:
@@ -122,25 +165,34 @@ def hook_hangs(seconds: float) -> None:
 
 def task_failed(what: str, row: int, error: BaseException) -> None:
     logger.warning(
-        "task.failed: %s of entity row %d: %s: %s; maintenance does it", what, row, type(error).__name__, error
+        "task.failed: %s of entity row %d: %s: %s; maintenance does it",
+        what,
+        row,
+        type(error).__name__,
+        _one_line(told(error)),
     )
 
 
 def message_lost(address: str, trigger: str, to: str, why: str) -> None:
-    logger.warning("message.lost: %s sent %r to %s, which cannot be delivered: %s", address, trigger, to, why)
+    logger.warning(
+        "message.lost: %s sent %r to %s, which cannot be delivered: %s", address, trigger, to, _one_line(why)
+    )
 
 
 def branch_failed(address: str, what: str, error: str) -> None:
-    logger.error("branch.failed: %s: %s: a callback raised %s; it is tried again", address, what, error)
+    logger.error("branch.failed: %s: %s: a callback raised %s; it is tried again", address, what, _one_line(error))
 
 
 def branch_refused(address: str, what: str, error: BaseException) -> None:
-    logger.info("branch.refused: %s: %s: %s", address, what, error)
+    logger.info("branch.refused: %s: %s: %s", address, what, _one_line(told(error)))
 
 
 def transaction_in_doubt(address: str, error: BaseException) -> None:
     logger.error(
-        "transaction.in_doubt: %s: %s: %s; it was committed whole, or runs again", address, type(error).__name__, error
+        "transaction.in_doubt: %s: %s: %s; it was committed whole, or runs again",
+        address,
+        type(error).__name__,
+        _one_line(told(error)),
     )
 
 

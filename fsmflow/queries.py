@@ -72,6 +72,12 @@ def definition_for(runtime: Runtime, snapshot: Snapshot) -> Definition | None:
         return None
 
 
+def redacted(runtime: Runtime, snapshot: Snapshot) -> frozenset[str]:
+    """The keys whose values are not shown; none where the code does not know the machine."""
+    definition = runtime.machines.all().get(snapshot.machine)
+    return frozenset() if definition is None else definition.wide.redact
+
+
 @dataclass(kw_only=True)
 class FailureGroup:
     """Failures of one kind in one state: those that share a fingerprint. ``message`` is that of the latest.

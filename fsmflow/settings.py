@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,9 +24,9 @@ MachineSource = str | ModuleType | type
 class Settings:
     """What one process works with. Where a URL is None, the embedded server stands in."""
 
-    database_url: str | None = None
+    database_url: str | None = field(default=None, repr=False)
     database: Any = None
-    redis_url: str | None = None
+    redis_url: str | None = field(default=None, repr=False)
     machines: tuple[MachineSource, ...] = ("machines",)
     home: Path = Path(".fsmflow")
 

@@ -48,7 +48,7 @@ class Server(abc.ABC):
 
     def __init__(self) -> None:
         self.password = secrets.token_hex(16)
-        self.port = _free_port()
+        self.port = free_port()
         self.programs = self.find()
 
     @abc.abstractmethod
@@ -183,19 +183,20 @@ def databases() -> Iterator[dict[str, str]]:
             urls[kind.variable] = os.environ[kind.variable]
         else:
             wanted.append(kind())
-    reasons = _install([server for server in wanted if not server.programs])
+    reasons = install([server for server in wanted if not server.programs])
     with contextlib.ExitStack() as stack:
         for server in wanted:
             try:
                 if not server.programs:
                     raise Unavailable(reasons)
-                urls[server.variable] = stack.enter_context(_running(server))
+                stack.enter_context(running(server))
+                urls[server.variable] = server.url()
             except Unavailable as why:
                 print(f"{server.label}: not available ({why}); its tests are skipped", flush=True)
         yield urls
 
 
-def _install(missing: list[Server]) -> str:
+def install(missing: list[Server]) -> str:
     """Install what is missing where that can be done; gives the reason for what is still missing after that."""
     if not missing:
         return ""
@@ -215,19 +216,49 @@ def _install(missing: list[Server]) -> str:
     return "apt-get installed it, but its programs were not found"
 
 
+class Running:
+    """A server on a directory of its own, which can be ended and started again on it."""
+
+    def __init__(self, server: Server, home: Path, account: str | None) -> None:
+        self.server = server
+        self.home = home
+        self.account = account
+        self._environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LC_ALL": "C"}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def initialise(self) -> None:
+        """Make the data directory. Raises Unavailable."""
+        command = self.server.initialise(self.home)
+        _finish(command, env=self._environment, cwd=self.home, user=self.account, timeout=STARTS_WITHIN_S)
+
+    def start(self) -> None:
+        """Start it, and return once it takes connections. Raises Unavailable."""
+        with (self.home / "log").open("ab") as log:
+            self._process = _spawn(self.server, self.home, self.account, self._environment, log.fileno())
+        _await(self.server, self.home, self._process)
+
+    def stop(self, stop_signal: signal.Signals | None = None) -> None:
+        """End it, by its proper signal or by another one, and wait for its end."""
+        if self._process is not None:
+            _stop(self._process, stop_signal or self.server.stop_signal)
+            self._process = None
+
+    def is_alive(self) -> bool:
+        """Whether its process has not ended by itself."""
+        return self._process is not None and self._process.poll() is None
+
+
 @contextlib.contextmanager
-def _running(server: Server) -> Iterator[str]:
-    with _home(server.account) as (home, account):
-        environment = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LC_ALL": "C"}
-        command = server.initialise(home)
-        _finish(command, env=environment, cwd=home, user=account, timeout=STARTS_WITHIN_S)
-        with (home / "log").open("wb") as log:
-            process = _spawn(server, home, account, environment, log.fileno())
+def running(server: Server, folder: str | None = None) -> Iterator[Running]:
+    """The server, on a new directory (in ``folder``) that is gone in the end. Raises Unavailable."""
+    with _home(server.account, folder or fast_folder()) as (home, account):
+        made = Running(server, home, account)
+        made.initialise()
         try:
-            _await(server, home, process)
-            yield server.url()
+            made.start()
+            yield made
         finally:
-            _stop(process, server.stop_signal)
+            made.stop()
 
 
 def _spawn(
@@ -245,13 +276,13 @@ def _spawn(
             extra_groups=[] if account else None,
             # A group of its own, so that Ctrl-C at the terminal ends the tests first and the servers after them.
             start_new_session=True,
-            preexec_fn=_dies_with_parent(server.orphan_signal),
+            preexec_fn=dies_with_parent(server.orphan_signal),
         )
     except (OSError, subprocess.SubprocessError) as error:
         raise Unavailable(f"its server could not be started: {error}") from error
 
 
-def _dies_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
+def dies_with_parent(orphan_signal: signal.Signals) -> Callable[[], None] | None:
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
@@ -289,13 +320,13 @@ def _stop(process: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> No
 
 
 @contextlib.contextmanager
-def _home(account: str) -> Iterator[tuple[Path, str | None]]:
+def _home(account: str, folder: str | None) -> Iterator[tuple[Path, str | None]]:
     """A private folder, and the account that it belongs to where this process is root: the servers refuse root."""
-    with tempfile.TemporaryDirectory(prefix="fsmflow-tests-", dir=fast_folder(), ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="fsmflow-tests-", dir=folder, ignore_cleanup_errors=True) as home:
         owner = _first_account(account, "nobody") if os.geteuid() == 0 else None
         if owner:
-            shutil.chown(folder, owner)
-        yield Path(folder), owner
+            shutil.chown(home, owner)
+        yield Path(home), owner
 
 
 def _first_account(*names: str) -> str:
@@ -334,7 +365,7 @@ def _finish(
         raise Unavailable(f"{Path(command[0]).name} failed: {_last_line(ended.stdout)}")
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

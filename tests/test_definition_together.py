@@ -7,7 +7,7 @@ import pytest
 from fsmflow import DefinitionError, Machine, Retry, State
 from test_definition_faults import FINAL, faults_of
 
-LATER_IN_MACHINES = {"redact": ["card"], "run_on": True}
+LATER_IN_MACHINES = {"run_on": True}
 
 
 @pytest.mark.parametrize("attribute", LATER_IN_MACHINES)

@@ -27,7 +27,7 @@ from fsmflow.decision.records import QUEUED, Actor, Snapshot
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
 from fsmflow.engine.planning import plan, plan_resume
 from fsmflow.engine.runtime import current
-from fsmflow.queries import definition_for, resolve
+from fsmflow.queries import definition_for, redacted, resolve
 
 #: What Machine.trigger() takes itself, and an event's payload therefore cannot have.
 _TAKEN = frozenset({"actor", "reason", "key", "epoch"})
@@ -71,7 +71,9 @@ def trigger(
     entry = entity.trigger(name, actor=actor, reason=reason, key=key, epoch=epoch, **payload)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch}
-        output.print_json({"address": entity.address, **state, "entry": describing.entry(entry)})
+        output.print_json(
+            {"address": entity.address, **state, "entry": describing.entry(entry, redacted(runtime, found))}
+        )
         return 0
     now = "" if entity.state == entry.dest else f"; it is in {entity.state} by now"
     stays = f"{entry.dest}, {entry.kind}"

@@ -16,6 +16,7 @@ import click
 from fsmflow.decision.records import Actor
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selecting import Selection
+from fsmflow.errors import shown
 
 Command = TypeVar("Command", bound=Callable[..., int])
 
@@ -47,7 +48,7 @@ def as_field(text: str) -> tuple[str, Any]:
     is_json = name.endswith(":")
     name = name.removesuffix(":")
     if not equals or not name:
-        raise click.BadParameter(f"{text!r} is neither name=text nor name:=json")
+        raise click.BadParameter(f"{shown(text)} is neither name=text nor name:=json")
     if not is_json:
         return name, value
     try:
@@ -59,7 +60,7 @@ def as_field(text: str) -> tuple[str, Any]:
 
 def as_object(text: str) -> dict[str, Any]:
     """A JSON object: the text itself, ``@file`` that holds it, or ``@-`` for standard input. Raises BadParameter."""
-    where = text if text.startswith("@") else "the text"
+    where = text[:200] if text.startswith("@") else "the text"
     try:
         found = read_json(_contents(text[1:]) if text.startswith("@") else text)
     except OSError as error:
@@ -80,7 +81,8 @@ def as_milliseconds(text: str) -> int:
     """``90s``, ``10m``, ``2h``, ``3d`` or ``1w``, in milliseconds. Raises BadParameter."""
     found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
     if found is None:
-        raise click.BadParameter(f"{text!r} is no duration; write a whole number and s, m, h, d or w: 90s, 10m, 3d")
+        hint = "write a whole number and s, m, h, d or w: 90s, 10m, 3d"
+        raise click.BadParameter(f"{shown(text)} is no duration; {hint}")
     return int(found[1]) * _SECONDS[found[2]] * 1000
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from fsmflow.cli.output import iso, iso_of
@@ -10,7 +11,8 @@ from fsmflow.decision.records import Failure, HistoryEntry, Snapshot, Work
 from fsmflow.engine.beside import Beside, beside
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import around_of, branch_of, item_of
-from fsmflow.queries import definition_for
+from fsmflow.queries import definition_for, redacted
+from fsmflow.redaction import hide
 
 
 def summary(snapshot: Snapshot) -> dict[str, Any]:
@@ -33,17 +35,17 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
 
 def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
     """All that is known of an entity but its history."""
-    failure, event = snapshot.failure, snapshot.event
+    failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
     return {
         **summary(snapshot),
         "revision": snapshot.revision,
-        "data": snapshot.data,
+        "data": hide(snapshot.data, keys),
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
-        "event": {**vars(event), "at": iso_of(event.at)},
+        "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
         **_beside(beside(runtime, definition_for(runtime, snapshot), snapshot)),
-        "item": item_of(snapshot),
-        "result": result_of(snapshot),
+        "item": hide(item_of(snapshot), keys),
+        "result": hide(result_of(snapshot), keys),
         "allowed": allowed(runtime, snapshot),
     }
 
@@ -110,7 +112,12 @@ def next_at(found: Work) -> int | None:
     return found.wake_at if found.owner is None and found.held is None and found.rung_at is None else None
 
 
-def entry(found: HistoryEntry) -> dict[str, Any]:
-    """One line of a history."""
+def entry(found: HistoryEntry, keys: Collection[str]) -> dict[str, Any]:
+    """One line of a history. ``keys``: what is not shown, though it may have been written before it was redacted."""
     failure = found.failure
-    return {**vars(found), "at": iso_of(found.at), "failure": failure and failure_brief(failure)}
+    return {
+        **vars(found),
+        "payload": hide(found.payload, keys),
+        "at": iso_of(found.at),
+        "failure": failure and failure_brief(failure),
+    }

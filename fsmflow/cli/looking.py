@@ -15,7 +15,8 @@ from fsmflow.engine.beside import SHOWN, Beside, beside
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selecting import Selection, select
 from fsmflow.engine.surroundings import item_of
-from fsmflow.queries import definition_for, resolve
+from fsmflow.queries import definition_for, redacted, resolve
+from fsmflow.redaction import hide
 
 _MARGIN = 10
 #: The longest line of a list of branches or messages.
@@ -97,7 +98,7 @@ def show(address: str, traceback: bool, as_json: bool) -> int:
 
 
 def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tuple[str, str]]:
-    now = runtime.now()
+    now, keys = runtime.now(), redacted(runtime, snapshot)
     yield "state", f"{snapshot.state} ({snapshot.phase})"
     yield "epoch", str(snapshot.epoch)
     yield "paused", "yes" if snapshot.paused else "no"
@@ -106,10 +107,10 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     around = beside(runtime, definition_for(runtime, snapshot), snapshot)
     if around.parent is not None:
         yield "parent", f"{around.parent.address}  {around.parent.state}"
-        yield "item", output.to_json(item_of(snapshot))
-    yield "data", output.to_json(snapshot.data, indent=2)
+        yield "item", output.to_json(hide(item_of(snapshot), keys))
+    yield "data", output.to_json(hide(snapshot.data, keys), indent=2)
     if (result := describing.result_of(snapshot)) is not None:
-        yield "result", output.to_json(result)
+        yield "result", output.to_json(hide(result, keys))
     if snapshot.failure:
         yield "failure", _failure(snapshot.failure, traceback)
     yield from _branches(around)
@@ -223,7 +224,8 @@ def history(address: str, limit: int, as_json: bool) -> int:
     before = max(0, snapshot.seq - limit) if limit else 0
     entries = _entries(runtime, snapshot.row, before)
     if as_json:
-        output.print_array(describing.entry(entry) for entry in entries)
+        keys = redacted(runtime, snapshot)
+        output.print_array(describing.entry(entry, keys) for entry in entries)
     else:
         columns = ("SEQ", "AT (UTC)", "WHAT", "STATE", "ACTOR", "DETAIL")
         output.print_table(columns, (_entry_row(entry) for entry in entries))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-from urllib.parse import urlsplit
 
 import click
 
@@ -15,6 +14,7 @@ from fsmflow.cli.surveying import machines, no_machines
 from fsmflow.engine.runtime import current
 from fsmflow.errors import ConfigurationError
 from fsmflow.queries import listening, queues_of
+from fsmflow.redaction import hide_password
 from fsmflow.running.maintenance import Maintenance
 from fsmflow.running.supervisor import Supervisor
 from fsmflow.settings import Settings
@@ -59,8 +59,7 @@ def _database_of(chosen: Settings) -> str:
 
 def _without_password(url: str) -> str:
     """The URL as it may be shown. Parameters are left out, as they may hold a password too."""
-    shown, password = url.partition("?")[0], urlsplit(url).password
-    return shown.replace(f":{password}@", ":***@", 1) if password else shown
+    return hide_password(url).partition("?")[0]
 
 
 @click.command()

@@ -39,9 +39,23 @@ from fsmflow.decision.events import (
 )
 from fsmflow.decision.keeping import discard, fire_kept, ignore, keep, undeliverable
 from fsmflow.decision.living import unknown_state
+from fsmflow.decision.masking import carried, encoded, without_values
 from fsmflow.decision.moving import Mover, Refused
 from fsmflow.decision.operating import subject_at
-from fsmflow.decision.records import ALIGN, QUEUED, TIMER, Actor, Claim, Commit, Event, Place, Post, Snapshot, Work
+from fsmflow.decision.records import (
+    ALIGN,
+    MAX_PAYLOAD_BYTES,
+    QUEUED,
+    TIMER,
+    Actor,
+    Claim,
+    Commit,
+    Event,
+    Place,
+    Post,
+    Snapshot,
+    Work,
+)
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.working import hold, release
@@ -77,6 +91,8 @@ def decide(
         _DECIDERS[type(happening)](mover, happening)
     except TransitionNotAllowed as error:
         raise _with_allowed(mover, happening, error) from error.__cause__
+    except DataError as error:
+        raise without_values(definition, error, snapshot, *carried(happening)) from error.__cause__
     if around.kept and mover.after.epoch != snapshot.epoch:
         fire_kept(mover)
     return _commit(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
@@ -151,7 +167,7 @@ def begin(
         epoch=0,
         revision=0,
         seq=0,
-        data_text=codec.encode(dict(data)),
+        data_text=encoded(definition, data),
         step=0,
         event_text="",
         version=definition.version,
@@ -215,7 +231,8 @@ def allowed_triggers(
     return allowed
 
 
-def _triggered(mover: Mover, happening: Triggered) -> None:
+def _check_trigger(mover: Mover, happening: Triggered) -> None:
+    """Raises what a trigger from outside is refused for wherever it would lead."""
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
     if happening.epoch is not None and happening.epoch != snapshot.epoch:
         raise TransitionConflict(
@@ -231,6 +248,13 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
             f"{snapshot.address} is a branch, which sees the data of its parent and has none of its own; edit that: "
             f"retry the parent with data="
         )
+    if happening.payload:
+        codec.encode(happening.payload, what="payload", limit=MAX_PAYLOAD_BYTES)
+
+
+def _triggered(mover: Mover, happening: Triggered) -> None:
+    _check_trigger(mover, happening)
+    snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
     event = mover.event(trigger, happening.payload, happening.actor)
     spec = definition.states[snapshot.state]
     try:
@@ -293,7 +317,8 @@ def _timer_fired(mover: Mover, happening: TimerFired) -> None:
     mover.fire(timer.trigger, data=snapshot.data, event=event, by_engine=True)
     if mover.after.epoch == snapshot.epoch and work is not None and work.kind != TIMER:
         # Internal: the job, or the branches, go on; the deadline is over.
-        mover.after = replace(mover.after, work=replace(work, deadline=None))
+        wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
+        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at))
 
 
 def _is_over(work: Work, now: int) -> bool:

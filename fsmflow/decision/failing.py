@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Callable
 
 from fsmflow import clock
 from fsmflow.decision.events import Facts
@@ -13,13 +14,15 @@ _VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
-def describe(facts: Facts, snapshot: Snapshot, now: int) -> Failure:
-    """The failure that is recorded for an error in the state that the entity is in."""
-    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_VARYING.sub('*', facts.message)[:200]}"
+def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], str]) -> Failure:
+    """The failure that is recorded for an error in the state that the entity is in. ``mask`` comes before anything is
+    clipped, or counted as the same: half a secret would not be found."""
+    message = mask(facts.message)
+    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_VARYING.sub('*', message)[:200]}"
     return Failure(
         error_type=clip(facts.error_type, 200),
-        message=clip(facts.message, 2_000),
-        traceback=clip(facts.traceback, 8_000),
+        message=clip(message, 2_000),
+        traceback=clip(mask(facts.traceback), 8_000),
         state=snapshot.state,
         attempts=snapshot.work.attempt if snapshot.work else 1,
         at=clock.to_datetime(now),

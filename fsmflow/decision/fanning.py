@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow import clock
+from fsmflow import clock, codec
 from fsmflow.decision import settling
 from fsmflow.decision.events import (
     Admitted,
@@ -18,15 +18,14 @@ from fsmflow.decision.events import (
     Revived,
     Spread,
 )
-from fsmflow.decision.failing import describe
 from fsmflow.decision.moving import Mover, Refused
 from fsmflow.decision.operating import subject_at
-from fsmflow.decision.records import ACTIVE, JOIN, MORE, NUDGE_MS, QUEUED, WINDOW, Event, Work
+from fsmflow.decision.records import ACTIVE, JOIN, MAX_PAYLOAD_BYTES, MORE, NUDGE_MS, QUEUED, WINDOW, Event, Work
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.working import dispatched, hold, hurried
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
-from fsmflow.errors import FsmflowError
+from fsmflow.errors import DataError, FsmflowError
 
 
 class BranchesFailed(FsmflowError):
@@ -60,7 +59,6 @@ def more_wanted(mover: Mover, happening: MoreWanted) -> None:
 def joined(mover: Mover, happening: Joined) -> None:
     """Every branch has settled: ``done``, or ``fail`` where any failed."""
     _watching(mover)
-    before = mover.after
     if happening.error is not None:
         settling.rest_after(mover, "committing the join", happening.error)
         return
@@ -73,20 +71,28 @@ def joined(mover: Mover, happening: Joined) -> None:
     cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
     which = f" ({', '.join(happening.examples)})" if happening.examples else ""
     facts = Facts(kind=BranchesFailed, message=f"{count} failed{which}{cause}", permanent=True)
-    failure = describe(facts, before, mover.now)
+    failure = mover.describe(facts)
     # The attempt that made the branches is over; the number is that of the next.
     attempts = max(1, failure.attempts - 1)
     settling.give_up(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts)
 
 
 def branch_settled(mover: Mover, happening: BranchSettled) -> None:
-    """Offer ``branch_done`` or ``branch_failed``. The parent is told once, whether it accepts that or not."""
+    """Offer ``branch_done`` or ``branch_failed``. The parent is told once, whether it accepts that or not.
+
+    An item and a result that are too large for a payload are None there; ``machine.branches`` has them.
+    """
     _watching(mover)
     branch = happening.branch
     trigger = BRANCH_DONE if branch.is_done else BRANCH_FAILED
     payload = {"index": branch.index, "address": branch.address, "item": branch.item, "result": branch.result}
     if branch.failure is not None:
         payload["failure"] = f"{branch.failure.error_type}: {branch.failure.message}"
+    try:
+        codec.encode(payload, limit=MAX_PAYLOAD_BYTES)
+    except DataError:
+        # They may be larger than an event may be; the parent must be told all the same.
+        payload |= {"item": None, "result": None}
     trial = mover.trial()
     if mover.definition.offers(trigger, mover.after.state):
         try:

@@ -25,11 +25,12 @@ def keep(mover: Mover, happening: Triggered) -> None:
     _check_roles(mover.definition, mover.before.address, happening)
     event = mover.event(happening.trigger, happening.payload, happening.actor)
     _note(mover, "deferred", happening, event)
+    kept = {"payload": happening.payload, "reason": mover.entries[-1].reason}
     mover.posts.append(
         Post(
             kind=KEPT,
             trigger=happening.trigger,
-            text=codec.encode({"payload": happening.payload, "reason": happening.reason}, what="payload"),
+            text=codec.encode(kept, what="payload"),
             actor=event.actor,
             at=mover.now,
             seq=mover.after.seq,
@@ -54,7 +55,7 @@ def undeliverable(mover: Mover, happening: Discarded) -> None:
     event = Event(trigger=happening.post.trigger, at=clock.to_datetime(mover.now))
     mover.note("discarded", trigger=event.trigger, event=event, reason=happening.why[:2_000])
     mover.takes.append(happening.post.id)
-    mover.posts.append(lost(happening.post, happening.why))
+    mover.posts.append(lost(happening.post, mover.masked(happening.why)))
 
 
 def fire_kept(mover: Mover) -> None:

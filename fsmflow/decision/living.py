@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from fsmflow import codec
 from fsmflow.decision.around import Entered
+from fsmflow.decision.masking import masked
 from fsmflow.decision.records import Snapshot
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.definition.firing import Firing
@@ -107,7 +108,6 @@ def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
             raise DataError(f"upgrade returned {shown(new)}; it returns the new data, or None if it changed data")
         text = codec.encode(dict(view.data if new is None else new))
     except Exception as error:
-        raise UpgradeError(
-            snapshot.address, snapshot.version, definition.version, f"{type(error).__name__}: {told(error)}"
-        ) from error
+        why = masked(definition, f"{type(error).__name__}: {told(error)}", snapshot, data)
+        raise UpgradeError(snapshot.address, snapshot.version, definition.version, why) from error
     return replace(snapshot, data_text=text, version=definition.version)

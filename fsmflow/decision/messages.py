@@ -9,7 +9,7 @@ from typing import Any
 
 from fsmflow import clock, codec
 from fsmflow.decision.around import Message
-from fsmflow.decision.records import SENT, Post, Posted, Snapshot, checked_text
+from fsmflow.decision.records import MAX_PAYLOAD_BYTES, SENT, Post, Posted, Snapshot, checked_text
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, shown
@@ -46,7 +46,8 @@ def message(
     found = Message(
         trigger=trigger, to=to, after_ms=clock.to_ms(after or 0), key=key, start=data, payload=dict(payload)
     )
-    codec.encode({"payload": found.payload, "start": data}, what="send: the payload")
+    codec.encode(found.payload, what="send: the payload", limit=MAX_PAYLOAD_BYTES)
+    codec.encode(data, what="send: the data to start it with")
     return found
 
 

@@ -10,6 +10,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.around import NOTHING, Around
 from fsmflow.decision.events import Facts
 from fsmflow.decision.failing import describe
+from fsmflow.decision.masking import masked
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.records import (
     ALIGN,
@@ -33,6 +34,7 @@ from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
 from fsmflow.errors import Fail, TransitionNotAllowed
+from fsmflow.redaction import hide
 
 
 class Refused(TransitionNotAllowed):
@@ -185,8 +187,8 @@ class Mover:
         attempts so far, and shows it among the failures."""
         source = self.after
         work = source.work if spec.failed_from == source.state else None
-        failure = source.failure or describe(
-            Facts(kind=Fail, message=f"{event.trigger!r} led here from {source.state!r}"), source, self.now
+        failure = source.failure or self.describe(
+            Facts(kind=Fail, message=f"{event.trigger!r} led here from {source.state!r}")
         )
         runs = 0 if work is None else work.attempt if work.owner is not None else work.attempt - 1
         return replace(failure, state=spec.failed_from or spec.name, attempts=runs, permanent=True)
@@ -220,6 +222,8 @@ class Mover:
         """Append a history entry that tells where the entity stands now."""
         self.after = replace(self.after, seq=self.after.seq + 1, updated_at=self.now)
         payload: Mapping[str, Any] = event.payload if event else {}
+        if entry.get("reason"):
+            entry["reason"] = self.masked(entry["reason"], payload)
         self.entries.append(
             HistoryEntry(
                 seq=self.after.seq,
@@ -230,10 +234,19 @@ class Mover:
                 dest=self.after.state,
                 epoch=self.after.epoch,
                 actor=actor.name if actor else None,
-                payload=payload,
+                payload=hide(payload, self.definition.wide.redact),
                 **entry,
             )
         )
+
+    def describe(self, facts: Facts, *more: Any) -> Failure:
+        """The failure that is recorded for an error in the state that the entity is in. ``more`` may hold values that
+        are redacted, as the entity itself may."""
+        return describe(facts, self.after, self.now, lambda text: self.masked(text, *more))
+
+    def masked(self, text: str, *more: Any) -> str:
+        """A text without the values of the entity, and of ``more``, that its machine redacts."""
+        return masked(self.definition, masked(self.definition, text, self.before, *more), self.after)
 
     def event(self, trigger: str, payload: Mapping[str, Any] | None = None, actor: Actor | None = None) -> Event:
         """An event that happens now."""

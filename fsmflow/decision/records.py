@@ -21,6 +21,8 @@ MAX_CRASHES: Final = 3
 MAX_POSTPONED: Final = 1_000
 MAX_TEXT: Final = 200
 MAX_REASON: Final = 8 * 1024
+#: What comes with one event; data may be larger.
+MAX_PAYLOAD_BYTES: Final = 64 * 1024
 
 #: Kinds of work: a job to be run; more branches to be made; a timer; branches to wait for, and the same with more of
 #: them still to come.

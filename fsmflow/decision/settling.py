@@ -9,7 +9,8 @@ from typing import Any
 from fsmflow import clock, codec
 from fsmflow.decision.around import Message
 from fsmflow.decision.events import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
-from fsmflow.decision.failing import clip, describe
+from fsmflow.decision.failing import clip
+from fsmflow.decision.masking import carried
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.moving import Mover, Refused
 from fsmflow.decision.records import (
@@ -65,7 +66,7 @@ def rejected(mover: Mover, happening: Returned, error: BaseException) -> None:
     kept = _kept(happening)
     message = _rejection(happening.trigger, error, kept=kept is not None)
     kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
-    failure = describe(Facts(kind=kind, message=message, permanent=True), mover.after, mover.now)
+    failure = mover.describe(Facts(kind=kind, message=message, permanent=True), *carried(happening))
     _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
     mover.after = replace(mover.after, result_text=kept)
 
@@ -139,7 +140,7 @@ def failed(mover: Mover, happening: Failed) -> None:
     retries = (
         policy is not None and not facts.permanent and policy.applies_to(facts.kind) and work.failures < policy.max
     )
-    failure = describe(replace(facts, permanent=not retries), mover.after, mover.now)
+    failure = mover.describe(replace(facts, permanent=not retries))
     duration = _seconds(happening.duration_ms)
     if issubclass(facts.kind, UpgradeError):
         # No guard may see data that it does not expect, and nothing is to be undone for a fault of the deployment.
@@ -162,7 +163,7 @@ def crashed(mover: Mover, happening: Crashed) -> None:
     exhausted = once or work.crashes >= MAX_CRASHES
     lost = "its job runs at most once" if once else f"run {work.crashes + 1} of {MAX_CRASHES + 1} that was lost"
     message = f"{happening.detail} ({lost})"
-    failure = describe(Facts(kind=WorkerLost, message=message, permanent=exhausted), mover.after, mover.now)
+    failure = mover.describe(Facts(kind=WorkerLost, message=message, permanent=exhausted))
     duration = _seconds(happening.duration_ms)
     if exhausted:
         give_up(mover, failure, duration=duration)
@@ -178,7 +179,7 @@ def postponed(mover: Mover, happening: Postponed) -> None:
     if work.postponed >= MAX_POSTPONED:
         message = f"the job raised RetryAfter more than {MAX_POSTPONED:,} times in one step"
         facts = Facts(kind=RetryAfter, message=message, permanent=True)
-        give_up(mover, describe(facts, mover.after, mover.now), duration=_seconds(happening.duration_ms))
+        give_up(mover, mover.describe(facts), duration=_seconds(happening.duration_ms))
         return
     wait = clock.to_ms(min(happening.seconds, MAX_DURATION_S))
     _run_again(mover, replace(work, postponed=work.postponed + 1), after_ms=wait)
@@ -218,7 +219,7 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: 
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
     message = f"{what} raised {type(error).__name__}: {told(error)}"
-    failure = describe(Facts(kind=type(error), message=message, permanent=True), mover.after, mover.now)
+    failure = mover.describe(Facts(kind=type(error), message=message, permanent=True))
     _rest(mover, failure)
 
 

@@ -11,6 +11,9 @@ from fsmflow.definition.model import Bound
 from fsmflow.definition.parse import plain_name
 from fsmflow.errors import did_you_mean, shown, told
 
+#: So much of an error is told that somebody else's module raised.
+_REASON = 300
+
 
 class Binder:
     """Resolves what one class refers to; collects a fault for each reference that is wrong.
@@ -97,12 +100,14 @@ class Binder:
             module = importlib.import_module(module_name)
             function = getattr(module, name, None)
         except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise whatever it likes
-            reason = f"{type(error).__name__}: {told(error)}"
+            reason = f"{type(error).__name__}: {told(error)[:_REASON]}"
             self._faults.append(f"{where}: {role} {shown(path)} cannot be imported: {reason}")
             return None
         if function is None:
             hint = did_you_mean(name, dir(module))
-            self._faults.append(f"{where}: {role} {shown(path)}: module {module_name!r} has no {name!r}{hint}")
+            self._faults.append(
+                f"{where}: {role} {shown(path)}: module {shown(module_name)} has no {shown(name)}{hint}"
+            )
             return None
         if not callable(function):
             self._faults.append(f"{where}: {role} {shown(path)} is {shown(function)}, not a function")

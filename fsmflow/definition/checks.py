@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fsmflow.definition.model import StateSpec, TransitionSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCEL, CANCELLED, DONE, FAIL, TIMEOUT, UNDO, UNDONE
 from fsmflow.definition.parse import Written
-from fsmflow.errors import did_you_mean
+from fsmflow.errors import did_you_mean, shown
 
 Graph = Mapping[str, StateSpec]
 
@@ -29,7 +29,7 @@ def graph_faults(
 
 def _final_faults(states: Graph, written: Sequence[Written]) -> list[str]:
     return [
-        f"{item.where}: {item.trigger!r} leaves {source!r}, which is final; a final state has no way out"
+        f"{item.where}: {shown(item.trigger)} leaves {source!r}, which is final; a final state has no way out"
         for item in written
         for source in item.sources or ()
         if source in states and states[source].is_final
@@ -75,8 +75,8 @@ def _idle_faults(states: Graph, written: Sequence[Written]) -> Iterator[str]:
             if state is None or state.is_final or _fires(item.trigger, state):
                 continue
             yield (
-                f"{item.where}: {item.trigger!r} from {source!r} can never be reached, as only fsmflow fires it, and "
-                f"not there: {_LACKS[item.trigger]}"
+                f"{item.where}: {shown(item.trigger)} from {source!r} can never be reached, as only fsmflow fires it, "
+                f"and not there: {_LACKS[item.trigger]}"
             )
 
 
@@ -107,7 +107,8 @@ def _deferral_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> It
         for trigger in sorted(state.defer | state.ignore if not state.generated else ()):
             parameter = "defer" if trigger in state.defer else "ignore"
             if trigger not in known:
-                yield f"state {state.name!r}: {parameter}= unknown trigger {trigger!r}{did_you_mean(trigger, known)}"
+                hint = did_you_mean(trigger, known)
+                yield f"state {state.name!r}: {parameter}= unknown trigger {shown(trigger)}{hint}"
             for spec in transitions:
                 if (spec.trigger, spec.source) == (trigger, state.name) and not (spec.generated or spec.is_guarded):
                     yield (
@@ -148,7 +149,7 @@ def _shadow_faults(written: Sequence[Written], transitions: Sequence[TransitionS
             if item.sources is None and item.position in living:
                 break
             faults.append(
-                f"{item.where}: {item.trigger!r} from {source!r} can never be reached, as transition {before} "
+                f"{item.where}: {shown(item.trigger)} from {source!r} can never be reached, as transition {before} "
                 f"stands before it without a guard"
             )
             if item.sources is None:

@@ -37,11 +37,12 @@ DECLARATIONS = frozenset(
         "status_field",
         "schedule",
         "catch_up",
+        "redact",
     }
 )
 
 #: Class attributes whose names are fixed, and which this release cannot honour yet.
-NOT_YET_IN_MACHINES = ("redact", "run_on")
+NOT_YET_IN_MACHINES = ("run_on",)
 
 _CALLBACK_PREFIXES = ("on_enter_", "on_exit_")
 
@@ -91,7 +92,7 @@ class _Compiler:
             transitions=tuple(transitions),
             machine=build_machine(name, initial, states.values(), callbacks, transitions),
             outgoing={state: tuple(triggers) for state, triggers in outgoing.items()},
-            branches=branch_definitions(name, self.owner, wide.version, states),
+            branches=branch_definitions(name, self.owner, wide, states),
         )
 
     def _name(self) -> str:
@@ -212,7 +213,7 @@ class _Compiler:
         for name, part in named:
             if name not in states:
                 hint = did_you_mean(name, states)
-                self.faults.append(f"{item.where}: unknown state {shown(name)}{hint} ({part} of {item.trigger!r})")
+                self.faults.append(f"{item.where}: unknown state {shown(name)}{hint} ({part} of {shown(item.trigger)})")
 
     def _roles(self, item: Written) -> frozenset[str]:
         roles = item.parts.get("roles")

@@ -8,7 +8,7 @@ from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.firing import build_machine
-from fsmflow.definition.model import Bound, Definition, Fan, StateSpec, TransitionSpec
+from fsmflow.definition.model import Bound, Definition, Fan, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import (
     CANCEL,
     CANCELLED,
@@ -126,16 +126,16 @@ class FanCompiler:
         return state.branch_failure == "stop"
 
 
-def branch_definitions(name: str, owner: type, version: int, states: Mapping[str, StateSpec]) -> dict[str, Definition]:
+def branch_definitions(name: str, owner: type, wide: Wide, states: Mapping[str, StateSpec]) -> dict[str, Definition]:
     """The small machine that each branch runs, by the state that fans out into job branches."""
     return {
-        spec.name: _branch_definition(name, owner, version, spec)
+        spec.name: _branch_definition(name, owner, wide, spec)
         for spec in states.values()
         if spec.fan is not None and spec.fan.machine is None
     }
 
 
-def _branch_definition(name: str, owner: type, version: int, parent: StateSpec) -> Definition:
+def _branch_definition(name: str, owner: type, wide: Wide, parent: StateSpec) -> Definition:
     specs = _branch_states(parent)
     states = {spec.name: spec for spec in specs}
     rests = failed_from(parent.name)
@@ -155,7 +155,8 @@ def _branch_definition(name: str, owner: type, version: int, parent: StateSpec) 
         name=name,
         owner=owner,
         initial=parent.name,
-        version=version,
+        version=wide.version,
+        wide=Wide(version=wide.version, redact=wide.redact),
         summary=f"a branch of {parent.name!r}",
         states=states,
         transitions=tuple(transitions),

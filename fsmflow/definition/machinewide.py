@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
@@ -11,12 +12,14 @@ from typing import Any
 from croniter import CroniterError, croniter
 
 from fsmflow.definition.model import Hook, StateSpec, Wide
-from fsmflow.definition.names import FAILED_PREFIX, UNDO, UNDOING_PREFIX
+from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.parse import plain_name
 from fsmflow.errors import did_you_mean, shown
 
 CATCH_UPS = ("once", "skip")
 _SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
+#: How like ``redact`` the name of a list has to be to be taken for it misspelt.
+_NEAR = 0.8
 _FIELD_PARTS = ("model", "name", "column_name")
 
 
@@ -31,6 +34,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         catch_up=_catch_up(owner, faults),
         on_transition=_hook(owner, "on_transition", 1, "on_transition(self, entry)", faults),
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
+        redact=_redact(owner, faults),
     )
 
 
@@ -97,12 +101,13 @@ def _renamed(owner: type, states: Mapping[str, StateSpec], faults: list[str]) ->
     found = {}
     for old, new in renamed.items():
         last, seen = new, [old]
-        while last not in states and last in renamed and last not in seen:
+        while isinstance(last, str) and last not in states and last in renamed and last not in seen:
             seen.append(last)
             last = renamed[last]
-        if last in seen and last not in states:
-            faults.append(f"renamed_states: {' -> '.join(map(str, [*seen, last]))} goes round in a circle")
-        elif not isinstance(old, str) or last not in states:
+        is_state = isinstance(last, str) and last in states
+        if last in seen and not is_state:
+            faults.append(f"renamed_states: {' -> '.join(map(_bare, [*seen, last]))} goes round in a circle")
+        elif not isinstance(old, str) or not is_state:
             hint = did_you_mean(last, states)
             faults.append(f"renamed_states: {shown(old)} -> {shown(new)}: unknown state {shown(last)}{hint}")
         elif old in states:
@@ -110,6 +115,10 @@ def _renamed(owner: type, states: Mapping[str, StateSpec], faults: list[str]) ->
         else:
             found[old] = str(last)
     return {**_made_with(found, states), **found}
+
+
+def _bare(name: object) -> str:
+    return name if isinstance(name, str) and len(name) <= MAX_NAME else shown(name)
 
 
 def _made_with(renamed: Mapping[str, str], states: Mapping[str, StateSpec]) -> dict[str, str]:
@@ -165,3 +174,22 @@ def _catch_up(owner: type, faults: list[str]) -> str:
     if "catch_up" in vars(owner) and getattr(owner, "schedule", None) is None:
         faults.append("catch_up= belongs to schedule=, and there is none")
     return str(catch_up)
+
+
+def _redact(owner: type, faults: list[str]) -> frozenset[str]:
+    faults += [
+        f"{kind.__name__}.{name} is a list of names; did you mean 'redact'? What is misspelt would hide nothing"
+        for kind in owner.__mro__
+        for name, value in vars(kind).items()
+        if name != "redact" and _is_names(value) and difflib.get_close_matches(name, ["redact"], cutoff=_NEAR)
+    ]
+    redact = getattr(owner, "redact", ())
+    if isinstance(redact, (list, tuple, set, frozenset)) and (not redact or _is_names(redact)):
+        return frozenset(redact)
+    faults.append(f"redact={shown(redact)}; it is a list of keys of data and payloads, as in redact = ['card']")
+    return frozenset()
+
+
+def _is_names(value: Any) -> bool:
+    several = isinstance(value, (list, tuple, set, frozenset))
+    return several and bool(value) and all(isinstance(name, str) and name for name in value)

@@ -118,6 +118,8 @@ class Wide:
     catch_up: str = "once"
     on_transition: Hook | None = None
     on_failed: Hook | None = None
+    #: The keys of data and payloads whose values nobody is shown.
+    redact: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

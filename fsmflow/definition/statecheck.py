@@ -218,5 +218,7 @@ def method_callbacks(owner: type, states: dict[str, StateSpec], faults: list[str
             if state in states:
                 found.setdefault(state, {})[moment] = as_list(attribute)
             else:
-                faults.append(f"method {attribute!r}: there is no state {state!r}{did_you_mean(state, states)}")
+                faults.append(
+                    f"method {shown(attribute)}: there is no state {shown(state)}{did_you_mean(state, states)}"
+                )
     return found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import redis
 from redis import Redis
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 from rq.defaults import RQ_KEY_PREFIX
 from rq.job import Job
@@ -20,6 +21,7 @@ from fsmflow import clock, log
 from fsmflow.dispatch.embedded import EmbeddedServer
 from fsmflow.dispatch.tickets import JobTemplate, job_id
 from fsmflow.errors import ConfigurationError, RedisUnavailable
+from fsmflow.redaction import unreadable
 from fsmflow.settings import Settings
 from fsmflow.store.work import Ticket
 
@@ -111,21 +113,17 @@ class Doorbell:
     def listened(self) -> set[str]:
         """The queues on which workers listen now. Raises REDIS_ERRORS."""
         names: Any = self.client().zrangebyscore(self._listening_key, self._now(), "+inf")
-        return {name.decode() for name in names}
+        return {name.decode("utf-8", "replace") for name in names}
 
     def oldest(self, queues: Iterable[str]) -> dict[str, int | None]:
-        """When the job at the head of each queue was enqueued, in milliseconds; None for an empty queue.
+        """When the job at the head of each queue was enqueued, in milliseconds; None where the queue is empty, or its
+        head does not say so in RQ's way, as what others put there may not.
 
         Queues are first in, first out: what was rung before the head was and is not claimed has been lost.
         Raises REDIS_ERRORS.
         """
-        found: dict[str, int | None] = {}
         client = self.client()
-        for name in queues:
-            id_: Any = client.lindex(self._template(name).queue.key, 0)
-            at: Any = client.hget(Job.key_for(id_.decode()), "enqueued_at") if id_ else None
-            found[name] = clock.from_datetime(utcparse(at.decode())) if at else None
-        return found
+        return {name: _head_of(client, self._template(name).queue.key) for name in queues}
 
     def forget(self) -> None:
         """Drop the connection, so that the next use connects (and starts the embedded server) anew."""
@@ -166,9 +164,20 @@ class Doorbell:
         log.dispatch_failed(count, error)
 
 
+def _head_of(client: Redis, queue_key: str) -> int | None:
+    try:
+        id_: Any = client.lindex(queue_key, 0)
+        at: Any = client.hget(Job.key_for("").encode() + id_, "enqueued_at") if id_ else None
+        return clock.from_datetime(utcparse(at.decode())) if at else None
+    except (ResponseError, ValueError):  # another type of key; no text, or no moment
+        return None
+
+
 def connect(url: str, *, timeout_s: float) -> Redis:
     """A client that fails fast and repeats nothing. Raises RedisUnavailable for a URL that cannot be used."""
     try:
+        if not url.startswith("unix:") and "@" in urlsplit(url).path:
+            raise ValueError("a password with a '/' in it was taken for a host and a port")
         return redis.Redis.from_url(
             url,
             retry=Retry(NoBackoff(), 0),
@@ -177,5 +186,6 @@ def connect(url: str, *, timeout_s: float) -> Redis:
         )
     except ValueError as error:
         raise RedisUnavailable(
-            f"the Redis URL cannot be used: {error}; write redis://host:6379/0, rediss://... or unix:///path"
-        ) from error
+            f"the Redis URL cannot be used: {unreadable(url, error)}; write redis://host:6379/0, rediss://... or "
+            f"unix:///path"
+        ) from None

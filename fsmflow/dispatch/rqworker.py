@@ -16,16 +16,19 @@ from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
 from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
-from fsmflow.dispatch.tickets import HostileJob, read_ticket
+from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
+from fsmflow.errors import shown
 from fsmflow.store.work import Ticket
 
 _BLOCK_S: Final = 5
 _TIMEOUT_S: Final = 15.0
 _HEARTBEAT_S: Final = 30.0
 _STARTED_TTL_S: Final = 86_400
+_MAX_ID_SHOWN: Final = 200
 
 #: Pops the first job of the first queue that has one (or takes the one that a blocking pop returned), marks it
-#: as started, for those who look with RQ's tools, and returns its data.
+#: as started, for those who look with RQ's tools, and returns its data. Entries without a job are passed over, whatever
+#: somebody put under their key, and data larger than a job of ours can have stay where they are.
 _TAKE: Final = """
 for i = 1, #KEYS do
   while true do
@@ -33,8 +36,11 @@ for i = 1, #KEYS do
     if ARGV[4] ~= '' then id = ARGV[4] else id = redis.call('LPOP', KEYS[i]) end
     if not id then break end
     local key = ARGV[1] .. id
-    local data = redis.call('HGET', key, 'data')
-    if data then
+    local size = redis.pcall('HSTRLEN', key, 'data')
+    if type(size) == 'table' and string.sub(size['err'] or '', 1, 9) ~= 'WRONGTYPE' then return size end
+    if type(size) == 'number' and size > 0 then
+      local data = ''
+      if size <= tonumber(ARGV[6]) then data = redis.call('HGET', key, 'data') end
       redis.call('HSET', key, 'status', 'started', 'started_at', ARGV[2], 'worker_name', ARGV[3])
       redis.call('EXPIRE', key, ARGV[5])
       return {id, data}
@@ -79,7 +85,7 @@ class StepWorker(SimpleWorker):
         Raises RedisError and OSError where Redis is not there; a job that was taken then is rung again from SQL.
         """
         self._tell_alive()
-        taken = self._take("")
+        taken = self._take(b"")
         if taken is None and block:
             taken = self._wait()
         if taken is None:
@@ -88,7 +94,7 @@ class StepWorker(SimpleWorker):
         try:
             ticket = read_ticket(data, self._doorbell.installation)
         except HostileJob as error:
-            log.job_refused(id_, str(error))
+            log.job_refused(_readable(id_), str(error))
             self._finish(id_, ())
             return True
         self._finish(id_, self._perform(ticket))
@@ -101,13 +107,14 @@ class StepWorker(SimpleWorker):
         except (RedisError, OSError) as error:
             log.redis_lost(error, 0.0)
 
-    def _take(self, id_: str) -> tuple[str, bytes] | None:
+    def _take(self, id_: bytes) -> tuple[bytes, bytes] | None:
         keys = [queue.key for queue in self.queues] if not id_ else [self.queues[0].key]
         at = utcformat(datetime.now(UTC))
-        found: Any = self._take_script(keys=keys, args=[self._prefix, at, self.name, id_, _STARTED_TTL_S])
-        return None if not found else (found[0].decode("ascii", "replace"), found[1])
+        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES]
+        found: Any = self._take_script(keys=keys, args=args)
+        return None if not found else (found[0], found[1])
 
-    def _wait(self) -> tuple[str, bytes] | None:
+    def _wait(self) -> tuple[bytes, bytes] | None:
         self.waiting = True
         try:
             if self._stopping():
@@ -115,11 +122,11 @@ class StepWorker(SimpleWorker):
             popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
         finally:
             self.waiting = False
-        return None if popped is None else self._take(popped[1].decode("ascii", "replace"))
+        return None if popped is None else self._take(popped[1])
 
-    def _finish(self, id_: str, rings: Sequence[Ring]) -> None:
+    def _finish(self, id_: bytes, rings: Sequence[Ring]) -> None:
         pipe = self.client.pipeline(transaction=False)
-        pipe.delete(self._prefix + id_)
+        pipe.delete(self._prefix.encode() + id_)
         self._doorbell.add(pipe, rings)
         try:
             pipe.execute()
@@ -135,3 +142,9 @@ class StepWorker(SimpleWorker):
             self.register_birth()  # type: ignore[no-untyped-call]
         self.heartbeat()
         self._seen_alive = now
+
+
+def _readable(id_: bytes) -> str:
+    """An id as a log line shows it, whoever wrote it."""
+    text = id_.decode("ascii", "backslashreplace")
+    return text if text.isprintable() and len(text) <= _MAX_ID_SHOWN else shown(text)

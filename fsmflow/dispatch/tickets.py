@@ -13,12 +13,14 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
+from fsmflow.errors import shown
 from fsmflow.store.work import Ticket
 
 #: The only function that fsmflow puts into Redis, and the only one that its workers accept.
 ENTRY_POINT: Final = "fsmflow.running.executor.run"
 _FAILURE_TTL_S: Final = 86_400
-_MAX_DATA_BYTES: Final = 4_096
+#: More than a job of ours has, packed or not.
+MAX_DATA_BYTES: Final = 4_096
 
 
 class HostileJob(Exception):
@@ -65,25 +67,25 @@ class JobTemplate:
 def read_ticket(data: bytes | None, installation: str) -> Ticket:
     """The ticket in a job's data. Raises HostileJob for anything but what ``JobTemplate`` writes."""
     try:
-        text = zlib.decompressobj().decompress(data or b"", _MAX_DATA_BYTES)
+        text = zlib.decompressobj().decompress(data or b"", MAX_DATA_BYTES)
         function, instance, arguments, keywords = json.loads(text)
     except (zlib.error, ValueError, TypeError, RecursionError) as error:
         raise HostileJob(f"its data cannot be read ({error})") from error
     if function != ENTRY_POINT or instance is not None or keywords != {}:
-        raise HostileJob(f"it asks for {str(function)[:80]!r}, and only {ENTRY_POINT} is ever run")
+        raise HostileJob(f"it asks for {shown(function)}, and only {ENTRY_POINT} is ever run")
     return read_arguments(arguments, installation)
 
 
 def read_arguments(arguments: Any, installation: str) -> Ticket:
     """The ticket in a job's arguments. Raises HostileJob."""
     if not isinstance(arguments, (list, tuple)) or len(arguments) != 5:
-        raise HostileJob(f"its arguments are {str(arguments)[:80]}")
+        raise HostileJob(f"its arguments are {shown(arguments)}")
     theirs, *numbers = arguments
     if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
-        raise HostileJob(f"its arguments are {str(arguments)[:80]}")
+        raise HostileJob(f"its arguments are {shown(arguments)}")
     if theirs != installation:
         raise HostileJob(
-            f"it belongs to installation {str(theirs)[:20]!r}, not to {installation!r}; give each application a "
+            f"it belongs to installation {shown(theirs)}, not to {installation!r}; give each application a "
             f"Redis database of its own"
         )
     row, epoch, attempt, dispatch = numbers

@@ -13,9 +13,11 @@ from functools import partial
 from typing import Final
 
 from fsmflow import log
+from fsmflow.decision.masking import masked
 from fsmflow.decision.records import ALIGN, SENT, Commit, HistoryEntry, Snapshot
 from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition
+from fsmflow.errors import tell, told
 
 _HOOKED: Final = frozenset({"start", "transition", "internal", "skipped", "rewound", "forced"})
 
@@ -84,4 +86,5 @@ def _call(after: Snapshot, name: str, hook: Callable[..., object] | None, view: 
         if hook is not None:
             hook(subject_of(view.definition, view), argument)
     except Exception as error:  # noqa: BLE001 - it is the user's, and the commit stands
+        tell(error, masked(view.definition, told(error), after))
         log.hook_failed(after.address, name, error)

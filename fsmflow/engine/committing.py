@@ -8,6 +8,7 @@ from dataclasses import replace
 from fsmflow.decision.decide import decide
 from fsmflow.decision.events import Asked, Crashed, Failed, Forced, Happening, Reopened, Revived, Rewound, Unacceptable
 from fsmflow.decision.living import brought_up, renamed
+from fsmflow.decision.masking import carried, masked
 from fsmflow.decision.records import ACTIVE, DONE_BRANCH, TOLD, Commit, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
@@ -15,7 +16,7 @@ from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
 from fsmflow.engine.aftermath import note_tasks
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import around_of, definition_of
-from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError
+from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, tell, told
 from fsmflow.store.entities import ClaimLost, CommitLost
 
 TRIES = 5
@@ -51,6 +52,11 @@ def attempt(
         return None
     except ClaimLost as error:
         raise StaleClaim(str(error)) from error
+    except Exception as error:
+        # Of a guard or callback of the user's: the caller gets it as it is, the log without what is redacted.
+        if own.wide.redact:
+            tell(error, masked(own, told(error), snapshot, *carried(happening)))
+        raise
 
 
 def _as_of_today(definition: Definition, snapshot: Snapshot, happening: Happening) -> Snapshot:

@@ -229,7 +229,9 @@ def resume(runtime: Runtime, definition: Definition, entity_id: str, asked: Resu
         return trigger(runtime, definition, entity_id, retry)[0]
     if lacks_work(definition, snapshot):
         replanned = Replanned(actor=asked.actor, reason=asked.reason, key=key)
-        return _ask(runtime, definition, entity_id, replanned, lambda found: lacks_work(definition, found)).after
+        # One that was paused meanwhile stays so.
+        wanted = lambda found: not found.paused and lacks_work(definition, found)  # noqa: E731
+        return _ask(runtime, definition, entity_id, replanned, wanted).after
     work = snapshot.work
     if work is not None and work.watches:
         with following(runtime):

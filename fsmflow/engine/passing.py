@@ -128,10 +128,14 @@ def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool, ne
 
 def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued: bool, new_key: bool) -> None:
     def revive_now() -> None:
+        parent = runtime.store.branches.lock(claim.row)
         runtime.store.branches.hold(claim)
         for branch in found:
             point("revive.before", branch.address)
             try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued, new_key=new_key))
+            if parent is not None and parent.paused and (back := runtime.store.entities.load_row(branch.row)):
+                # What was passed down by the pause has found it settled.
+                try_on(runtime, back, Paused(reason="with its parent"))
 
     runtime.store.link.write(revive_now)
 

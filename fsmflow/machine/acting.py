@@ -14,7 +14,7 @@ from fsmflow.decision.records import Actor, HistoryEntry
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import current
-from fsmflow.errors import DataError
+from fsmflow.errors import DataError, shown
 from fsmflow.machine.base import as_dict, state_name
 from fsmflow.machine.showing import Showing
 
@@ -46,7 +46,7 @@ class Acting(Showing):
         NotPermitted, TransitionConflict, DataError, UnknownState.
         """
         if not isinstance(name, str):
-            raise DataError(f"a trigger is named by text, not by {name!r}")
+            raise DataError(f"a trigger is named by text, not by {shown(name)}")
         happening = Triggered(trigger=name, payload=payload, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
         return self._fire(happening)
 

@@ -12,7 +12,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.states import State
 from fsmflow.engine.surroundings import definition_of
-from fsmflow.errors import DataError, DefinitionError, FsmflowError
+from fsmflow.errors import DataError, DefinitionError, FsmflowError, shown
 
 
 class Base:
@@ -61,7 +61,7 @@ class Base:
 def as_dict(data: Mapping[str, Any] | None) -> dict[str, Any]:
     """Data as given, as a dict of its own. Raises DataError."""
     if data is not None and not isinstance(data, Mapping):
-        raise DataError(f"data is {data!r:.80}; it is a mapping of names to values")
+        raise DataError(f"data is {shown(data)}; it is a mapping of names to values")
     return dict(data or {})
 
 
@@ -69,5 +69,5 @@ def state_name(state: object) -> str:
     """The name of a state that a caller names. Raises DataError."""
     name = plain_name(state.name if isinstance(state, State) else state)
     if not isinstance(name, str):
-        raise DataError(f"a state is named by text, not by {state!r:.80}")
+        raise DataError(f"a state is named by text, not by {shown(state)}")
     return name

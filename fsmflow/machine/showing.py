@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 from fsmflow.decision.around import Branch, Progress
@@ -16,6 +17,7 @@ from fsmflow.engine.runtime import current
 from fsmflow.engine.surroundings import BranchList, around_of, definition_of, item_of
 from fsmflow.errors import FsmflowError, TransitionNotAllowed
 from fsmflow.machine.base import Base
+from fsmflow.redaction import hide
 from fsmflow.store.entities import PAGE
 
 
@@ -143,12 +145,15 @@ class Showing(Base):
 
     @property
     def history(self) -> list[HistoryEntry]:
-        """All that happened to the entity, in order. Read from the database at each use."""
+        """All that happened to the entity, in order, with masks for what the machine redacts. Read from the database at
+        each use."""
         entities, row = current().store.entities, self._view.snapshot.row
         found = page = entities.history(row)
         while len(page) >= PAGE:
             found += (page := entities.history(row, after=page[-1].seq))
-        return found
+        keys = self._root.wide.redact
+        # It may have been written before its machine began to redact.
+        return [replace(entry, payload=hide(entry.payload, keys)) for entry in found] if keys else found
 
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
         """The triggers that ``actor`` could fire now, as far as can be told without their payload."""

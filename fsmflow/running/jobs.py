@@ -6,6 +6,7 @@ import asyncio
 import os
 import traceback
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fsmflow import codec, log
@@ -14,7 +15,7 @@ from fsmflow.decision.records import Outcome
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import DONE, FAIL, RETRY
-from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, told
+from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, told
 from fsmflow.running.jobview import JobView
 from fsmflow.running.limits import TimeLimit, TimeUp
 
@@ -30,12 +31,12 @@ def run_job(
     work: Callable[[Any], Settling] | None = None,
 ) -> Settling:
     """Run the job of a state, or ``work`` in its place; how the attempt ended. Raises nothing."""
-    claim = view.claim
+    claim, result = view.claim, None
     subject = subject_of(view.definition, view)
     try:
         with limit.running():
             ended = work(subject) if work is not None else None
-            result = None if ended is not None else _call(spec, subject)
+            result = _call(spec, subject) if ended is None else None
         return ended or _returned(spec, view, result, elapsed_ms())
     except RetryAfter as error:
         return Postponed(claim=claim, duration_ms=elapsed_ms(), seconds=max(0.0, float(error.seconds)))
@@ -48,7 +49,7 @@ def run_job(
         limit.disarm()
         permanent = isinstance(error, (Fail, DataError))
         facts = Facts(kind=type(error), message=told(error), traceback=trace(error), permanent=permanent)
-        return _failed(view, facts, elapsed_ms())
+        return _failed(view, facts, elapsed_ms(), result.data if isinstance(result, Outcome) else result)
 
 
 def _call(spec: StateSpec, subject: Any) -> Any:
@@ -63,7 +64,9 @@ def _returned(spec: StateSpec, view: JobView, result: Any, duration_ms: int) -> 
     trigger, more = DONE, result
     if isinstance(result, Outcome):
         if not isinstance(result.trigger, str) or result.trigger in (FAIL, RETRY):
-            raise DataError(f"job {spec.job_name!r} returned {result!r}; it fails by raising, for good with Fail(...)")
+            raise DataError(
+                f"job {spec.job_name!r} returned {shown(result)}; it fails by raising, for good with Fail(...)"
+            )
         trigger, more = result.trigger, result.data
     changes = Changes()
     if view.snapshot.branch_of is not None:
@@ -72,7 +75,7 @@ def _returned(spec: StateSpec, view: JobView, result: Any, duration_ms: int) -> 
         changes = view.changes(dict(more or {}))
     else:
         raise DataError(
-            f"job {spec.job_name!r} returned {result!r:.80} ({type(result).__name__}); a job returns None, a mapping "
+            f"job {spec.job_name!r} returned {shown(result)} ({type(result).__name__}); a job returns None, a mapping "
             f"to be merged into data, or Outcome(...)"
         )
     return Returned(
@@ -80,7 +83,10 @@ def _returned(spec: StateSpec, view: JobView, result: Any, duration_ms: int) -> 
     )
 
 
-def _failed(view: JobView, facts: Facts, duration_ms: int) -> Failed:
+def _failed(view: JobView, facts: Facts, duration_ms: int, result: Any = None) -> Failed:
+    """What only the job knows, its result and what it made of the data, is taken out here; the rest with the commit."""
+    message, text = (view.masked(found, result) for found in (facts.message, facts.traceback))
+    facts = replace(facts, message=message, traceback=text)
     log.attempt_failed(
         view.snapshot.address, view.snapshot.state, view.claim.attempt, f"{facts.error_type}: {facts.message}"
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -12,19 +10,22 @@ from typing import Any, NoReturn
 from fsmflow import clock, codec, log
 from fsmflow.decision.around import Branch, Message, Undoing
 from fsmflow.decision.events import Changes, Saved
+from fsmflow.decision.masking import masked
 from fsmflow.decision.records import Claim, Event, Failure, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
 from fsmflow.engine import engine
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import BranchList
-from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError
+from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.points import point
 
 LEASE_MS = 15_000
 _BEAT_S = 1.0
 _FIRST_WAIT_S = 0.05
 _MAX_WAIT_S = 2.0
+#: Well inside of what every database keeps in a column of floats.
+_MAX_PROGRESS = 1e9
 
 
 class JobView:
@@ -55,7 +56,9 @@ class JobView:
         # A branch has the event of its parent, as it has its data.
         self.event: Event = (parent or snapshot).event
         self.failure: Failure | None = snapshot.failure
-        self.log = log.step_log(snapshot.address, snapshot.state, claim.attempt)
+        self.log = log.step_log(
+            snapshot.address, snapshot.state, claim.attempt, self.masked if definition.wide.redact else None
+        )
         self._runtime = runtime
         self._base = snapshot.data if self._parent is None else self._parent.data
         self._shield = shield
@@ -126,12 +129,18 @@ class JobView:
         codec.encode(changed, what="data", limit=2**31)
         return Changes(changed=changed, removed=removed)
 
+    def masked(self, text: str, *more: Any) -> str:
+        """A text without the values that the machine redacts: of the entity, of the parent of a branch, of what the job
+        has made of the data, and of ``more``."""
+        own = masked(self.definition, text, self.snapshot, self.data, self._base, *more)
+        return own if self._parent is None else masked(self.definition, own, self._parent)
+
     def heartbeat(self, progress: float | None = None) -> None:
         """Renew the lease, note the progress, and find out whether the step is still wanted; at most once a second
         where nothing new is told. One statement; none inside a transaction of the job's own, whose locks would keep
         the lease from being renewed. A database that is away is waited for elsewhere. Raises Cancelled, DataError."""
-        if progress is not None and not (isinstance(progress, (int, float)) and math.isfinite(progress)):
-            raise DataError(f"progress is {progress!r}; it is a number, from 0 to 1")
+        if progress is not None and not (isinstance(progress, (int, float)) and abs(progress) <= _MAX_PROGRESS):
+            raise DataError(f"progress is {shown(progress)}; it is a number, from 0 to 1")
         told = self._progress if progress is None else float(progress)
         now = clock.monotonic()
         if (now - self._last_beat < _BEAT_S and told == self._progress) or self._runtime.store.link.in_transaction:
@@ -183,7 +192,8 @@ class JobView:
                 log.settle_waits(self.snapshot.address, error, wait_s)
                 clock.pause(wait_s)
                 wait_s = min(wait_s * 2, _MAX_WAIT_S)
-        self._base = copy.deepcopy(dict(self.data))
+        # Not a deep copy: what can be stored need not be copyable.
+        self._base = codec.decode(codec.encode(self.data, limit=2**31))
         self.sent = []
 
     def refuse(self, action: str) -> FsmflowError:

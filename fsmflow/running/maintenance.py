@@ -7,7 +7,7 @@ from typing import Final
 
 from fsmflow import clock, log
 from fsmflow.decision.events import Crashed, Facts, Failed, Happening, TimerFired
-from fsmflow.decision.records import ALIGN, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.records import ALIGN, GRACE_MS, NUDGE_MS, Claim, Snapshot, Work
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine import engine
@@ -189,12 +189,15 @@ class Maintenance:
         claim = item.claim
         again_ms = _POISON_MS
         try:
-            if _is_over(item, now) and item.work.held is None:
+            if claim is not None and (item.work.lease_until or 0) <= now:
+                # Before its deadline, which comes again: nothing else would ever end the attempt of a dead worker.
+                self._expire(item, claim, now)
+            elif _is_over(item, now) and item.work.held is None:
                 self._fire(item)
             elif item.work.watches:
                 self._look(item, now)
             elif claim is not None:
-                self._expire(item, claim, now)
+                self._runtime.store.work.postpone([(item, item.work.lease_until or now)])
             else:
                 self._fire(item)
             return
@@ -240,10 +243,18 @@ class Maintenance:
             log.claim_released(f"entity row {item.row}", str(error))
 
     def _look(self, item: Due, now: int) -> None:
-        """After a parent whose branches have settled; the next look is due once more of them have."""
+        """After a parent whose branches have settled; the next look is due once more of them have.
+
+        It is put off first, and by more than a branch that settles meanwhile does: so that one is not overlooked.
+        """
+        work = self._runtime.store.work
+        item = work.postpone([(item, now + 2 * NUDGE_MS)])[0]
         with engine.following(self._runtime):
             more = look(self._runtime, item.row)
-        self._runtime.store.work.postpone([(item, now if more else now + WATCH_MS)])
+        if more:
+            work.postpone([(item, now)])
+        elif self._runtime.now() - now < NUDGE_MS:
+            work.postpone([(item, now + WATCH_MS)])
 
     def _fire(self, item: Due) -> None:
         def still_due(snapshot: Snapshot) -> Happening:

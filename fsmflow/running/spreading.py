@@ -20,7 +20,7 @@ from fsmflow.engine.fanout import admit
 from fsmflow.engine.passing import align, revive
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import branch_of, definition_of
-from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError
+from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError, shown
 from fsmflow.points import point
 from fsmflow.store.entities import ClaimLost, CommitLost
 from fsmflow.store.work import ticket_of
@@ -102,7 +102,7 @@ class Spreader:
         if codec.encode(item, what=f"item {made - 1}") != last.item_text:
             before = codec.decode(last.item_text or "null")
             raise DataError(
-                f"each= of {self._spec.name!r} gave {item!r:.80} as item {made - 1}, and {before!r:.80} before; "
+                f"each= of {self._spec.name!r} gave {shown(item)} as item {made - 1}, and {shown(before)} before; "
                 f"it is read again after a crash and while branches end, and has to give the same items each time"
             )
         return items
@@ -225,7 +225,7 @@ class Spreader:
         else:
             found = fan.each(subject)
         if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
-            raise DataError(f"each= of {name!r} gave {found!r:.80}; it gives a list of items, or yields them")
+            raise DataError(f"each= of {name!r} gave {shown(found)}; it gives a list of items, or yields them")
         return found, isinstance(found, Iterator)
 
     def _undone(self) -> Iterator[Any]:

@@ -30,6 +30,7 @@ from fsmflow.errors import (
     UpgradeError,
 )
 from fsmflow.points import point
+from fsmflow.redaction import hide_in_text
 from fsmflow.running.jobs import trace
 from fsmflow.running.spreading import Spreader
 
@@ -170,7 +171,8 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
     except (UnknownState, UpgradeError):
         raise _RolledBack(ended) from None  # newer code has been there: it is settled, or handed over, as any other
     except DataError as error:
-        facts = Facts(kind=type(error), message=str(error), permanent=True)
+        message = hide_in_text(str(error), step.root.wide.redact, ended.changes.changed, ended.result)
+        facts = Facts(kind=type(error), message=message, permanent=True)
         raise _RolledBack(Failed(claim=step.claim, duration_ms=ended.duration_ms, facts=facts)) from error
     failure = after.failure
     if failure is not None and commit.entries and commit.entries[0].trigger == FAIL:

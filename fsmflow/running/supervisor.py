@@ -135,8 +135,9 @@ class Supervisor:
                 )
             if doing is not None:
                 self._note_lost(child, doing)
-            if not child.is_ready:
-                self._failed_starts += 1
+            if not child.is_ready and not self._signals:
+                # One that was killed says nothing about the settings, as one that ended by itself does.
+                self._failed_starts += child.exit_status != -signal.SIGKILL
                 self._respawn_at = clock.monotonic() + min(0.5 * 2 ** min(self._failed_starts, 10), _MAX_RESPAWN_S)
             child.close()
 

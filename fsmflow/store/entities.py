@@ -224,6 +224,8 @@ class Entities:
         if after.work is before:
             if guard and not self._link.rows(self._sql.lock_work_guarded, guard):
                 raise ClaimLost(f"{after.address}: the claim is gone")
+            if guard is None and before is not None and after.paused and not (commit.before and commit.before.paused):
+                self._check_claimed(after, before)
             return
         if after.work is None:
             sql, params = self._sql.delete_work, [after.row]
@@ -232,7 +234,7 @@ class Entities:
             self._link.execute(self._sql.insert_work, (after.row, *work_values(after.work)))
             return
         elif guard is None and (before.epoch, before.attempt) == (after.work.epoch, after.work.attempt):
-            self._write_unclaimed(after, before, after.work)
+            self._write_going_on(after, before, after.work)
             return
         else:
             sql, params = self._sql.update_work, [*work_values(after.work), after.row]
@@ -242,11 +244,23 @@ class Entities:
         elif self._link.execute(guarded, [*params[:-1], *guard]).rowcount != 1:
             raise ClaimLost(f"{after.address}: the claim is gone")
 
-    def _write_unclaimed(self, after: Snapshot, before: Work, work: Work) -> None:
-        """Change work that goes on, as a pause does. A claim leaves the revision alone, and one may have come."""
-        params = (*work_values(work), after.row, before.epoch, before.attempt, before.fence, before.dispatch)
-        if self._link.execute(self._sql.update_work_unclaimed, params).rowcount != 1:
-            raise CommitLost(f"{after.address}: its attempt {before.attempt} has been claimed")
+    def _write_going_on(self, after: Snapshot, before: Work, work: Work) -> None:
+        """Change work that goes on, as a pause or a deadline does. A claim leaves the revision alone, and one may have
+        come, or gone, since it was read."""
+        guard = guard_of(after, before)
+        if before.owner is not None:
+            done = self._link.execute(self._sql.update_work_guarded, (*work_values(work), *guard)).rowcount
+        else:
+            params = (*work_values(work), after.row, before.epoch, before.attempt, before.fence, before.dispatch)
+            done = self._link.execute(self._sql.update_work_unclaimed, params).rowcount
+        if done != 1:
+            raise CommitLost(f"{after.address}: its attempt {before.attempt} has been claimed or given back")
+
+    def _check_claimed(self, after: Snapshot, before: Work) -> None:
+        """What is claimed is left alone by a pause, and held once it ends; a claim that the database server lost in a
+        crash was taken for a live one. Raises CommitLost."""
+        if before.owner is not None and not self._link.rows(self._sql.lock_work_guarded, guard_of(after, before)):
+            raise CommitLost(f"{after.address}: the claim of its attempt {before.attempt} is gone")
 
     def has_written(self, row: int, token: str) -> bool:
         """Whether a commit that was in doubt is in the history of an entity, among the latest of it."""
@@ -291,6 +305,11 @@ def _unavailable(commit: Commit, what: str, *, token: str | None) -> DatabaseUna
 def guard_values(claim: Claim) -> tuple[Any, ...]:
     """The values of GUARD_COLUMNS."""
     return (claim.row, claim.epoch, claim.attempt, claim.fence, claim.owner)
+
+
+def guard_of(entity: Snapshot, work: Work) -> tuple[Any, ...]:
+    """The values of GUARD_COLUMNS for the claim that is on the work of an entity."""
+    return (entity.row, work.epoch, work.attempt, work.fence, work.owner)
 
 
 def entry_values(entry: HistoryEntry, token: str) -> tuple[Any, ...]:

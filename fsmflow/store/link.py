@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import urlsplit
 
 import peewee
 from peewee import Database, MySQLDatabase, PostgresqlDatabase, SqliteDatabase
@@ -16,6 +15,7 @@ from playhouse.db_url import parse
 
 from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
+from fsmflow.redaction import hide_password, unreadable
 
 #: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
 _FOUND_ROWS: Final = 2
@@ -36,19 +36,23 @@ def open_database(url: str) -> Database:
 
     Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
     """
-    scheme = urlsplit(url).scheme
+    scheme = url.partition("://")[0].lower()
     if scheme not in ("sqlite", "postgres", "postgresql", "mysql"):
         raise ConfigurationError(
-            f"the database URL {_redacted(url)!r} is of no known kind; use sqlite, postgresql or mysql"
+            f"the database URL {hide_password(url)!r} is of no known kind; use sqlite, postgresql or mysql"
         )
     try:
         options = parse(url, unquote_password=True, unquote_user=True)
+        if scheme != "sqlite" and "@" in options["database"]:
+            raise ValueError("a password with a '/' in it was taken for a host and a port")
     except ValueError as error:
-        raise ConfigurationError(f"the database URL {_redacted(url)!r} cannot be read: {error}") from error
+        raise ConfigurationError(
+            f"the database URL {hide_password(url)!r} cannot be read: {unreadable(url, error)}"
+        ) from None
     name = options.pop("database", "")
     if not name or name == ":memory:":
         raise ConfigurationError(
-            f"the database URL {_redacted(url)!r} names no database; write sqlite:///path, "
+            f"the database URL {hide_password(url)!r} names no database; write sqlite:///path, "
             f"postgresql://user@host/name or mysql://user@host/name"
         )
     if scheme == "sqlite":
@@ -94,16 +98,8 @@ def open_sqlite(path: Path) -> SqliteDatabase:
 def _need(module: str, found: Any, extra: str, url: str) -> None:
     if found is None:
         raise ConfigurationError(
-            f"the database {_redacted(url)!r} needs the package {module}; install fsmflow[{extra}]"
+            f"the database {hide_password(url)!r} needs the package {module}; install fsmflow[{extra}]"
         )
-
-
-def _redacted(url: str) -> str:
-    parts = urlsplit(url)
-    if not parts.password:
-        return url
-    host = parts.netloc.rpartition("@")[2]
-    return parts._replace(netloc=f"{parts.username}:***@{host}").geturl()
 
 
 class Link:

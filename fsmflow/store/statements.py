@@ -94,7 +94,9 @@ class Statements:
         self.load_row_locked = self.load_row + latest
         self.joined = both
         self._for_entities(link)
-        self._for_history(latest)
+        # What is only read is locked for reading, which needs no right to change it.
+        shared = " LOCK IN SHARE MODE" if link.is_mysql else ""
+        self._for_history(shared)
         self._for_events(latest)
         self._for_branches()
         self._for_work()
@@ -116,14 +118,14 @@ class Statements:
         self.delete_work_guarded = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}")
         self.lock_work_guarded = self._sql(f"SELECT 1 FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}{locking}")
 
-    def _for_history(self, latest: str) -> None:
+    def _for_history(self, shared: str) -> None:
         self.insert_history = self._insert(HISTORY, HISTORY_COLUMNS)
         self.history = self._sql(
             f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
         )
         self.entry = self._sql(
-            f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?{latest}"
+            f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?{shared}"
         )
         self.last_source = self._sql(
             f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"

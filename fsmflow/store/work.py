@@ -45,6 +45,13 @@ class Due:
         """A job that nobody runs: what is due is to ring for it."""
         return self.work.runs and self.work.owner is None
 
+    def at(self, wake_at: int) -> Due:
+        """The same row, to be looked at at another moment, but not after a deadline that is still to come."""
+        deadline = self.work.deadline
+        if deadline is not None and deadline > self.work.wake_at:
+            wake_at = min(wake_at, deadline)
+        return replace(self, work=replace(self.work, wake_at=wake_at))
+
     def after_ring(self, now: int) -> Due:
         """The same row after ``ring`` at ``now``."""
         dispatch = self.work.dispatch + 1
@@ -162,18 +169,18 @@ class WorkRows:
         params = (now, wake_at, wake_at, item.row, work.epoch, work.attempt, work.dispatch)
         return bool(self._link.execute(self._sql.ring, params).rowcount == 1)
 
-    def postpone(self, due: Iterable[tuple[Due, int]]) -> None:
-        """Look at each of these again at its new ``wake_at``, where nobody has touched it since."""
+    def postpone(self, due: Iterable[tuple[Due, int]]) -> list[Due]:
+        """Look at each of these again at its new ``wake_at``, where nobody has touched it since; as they are then."""
         in_order = sorted(due, key=lambda pair: pair[0].row)
+        later = [item.at(wake_at) for item, wake_at in in_order]
 
         def postpone() -> None:
-            for item, wake_at in in_order:
-                deadline = item.work.deadline
-                if deadline is not None and deadline > item.work.wake_at:
-                    wake_at = min(wake_at, deadline)
-                self._link.execute(self._sql.postpone, (wake_at, item.row, item.work.epoch, item.work.wake_at))
+            for (item, _), after in zip(in_order, later, strict=True):
+                moments = (after.work.wake_at, item.row, item.work.epoch, item.work.wake_at)
+                self._link.execute(self._sql.postpone, moments)
 
         self._link.write(postpone)
+        return later
 
     def put_off(self, item: Due, *, now: int, deadline: int) -> None:
         """A deadline that was refused comes again later; what the work is due for besides is looked after now."""
