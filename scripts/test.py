@@ -1,4 +1,4 @@
-"""Runs every check of fsmflow, in order: style, types, floors, and the tests with their coverage.
+"""Runs every check of fsmflow, in order: style, types, floors, the tests with their coverage, and a simulation.
 
     python scripts/test.py [--quick] [what pytest takes]
 
@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from _bootstrap import ensure_venv
@@ -29,6 +29,8 @@ BIN = Path(sys.executable).parent
 ENDS_WITHIN_S = 60.0
 INTERRUPTED = 130
 SIDE_BY_SIDE = "3"
+#: How many are simulated: with all tests, and with the quick ones.
+SCHEDULES = (10_000, 1_000)
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
@@ -51,9 +53,14 @@ def main() -> int:
     try:
         for name, command in CHECKS.items():
             results.append(_check(name, command))
-        with _databases(options.quick) as environment, _temporary(environment):
+        with (
+            _databases(options.quick) as environment,
+            _temporary(environment),
+            _simulation(environment, 0 if pytest_arguments else SCHEDULES[options.quick]) as simulated,
+        ):
             for name, command in _test_commands(pytest_arguments, environment):
                 results.append(_check(name, command, environment))
+            results += simulated()
     except KeyboardInterrupt:
         print("\ninterrupted", flush=True)
         return INTERRUPTED
@@ -105,6 +112,34 @@ def _databases(quick: bool) -> Iterator[dict[str, str]]:
             yield environment | urls
 
 
+@contextlib.contextmanager
+def _simulation(environment: dict[str, str], schedules: int) -> Iterator[Callable[[], list[tuple[str, bool, float]]]]:
+    """Simulate so many schedules beside the tests, on what these leave of the processor; called, it waits for the end
+    of that and tells how it went. It is not measured for coverage, which would take twice the time."""
+    if not schedules:
+        yield list
+        return
+    command = [sys.executable, "scripts/simulate.py", "--schedules", str(schedules)]
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            ["nice", "-n", "19", *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
+        )
+
+        def wait() -> list[tuple[str, bool, float]]:
+            print(f"\n== simulation, since the tests began: {' '.join(_shown(command))}", flush=True)
+            started = time.monotonic()
+            status = process.wait()
+            output.seek(0)
+            print(output.read().decode(), flush=True)
+            return [("simulation", status == 0, time.monotonic() - started)]
+
+        try:
+            yield wait
+        finally:
+            process.terminate()
+            process.wait()
+
+
 def _check(name: str, command: list[str], environment: dict[str, str] | None = None) -> tuple[str, bool, float]:
     print(f"\n== {name}: {' '.join(_shown(command))}", flush=True)
     started = time.monotonic()
@@ -143,7 +178,7 @@ def _shown(command: list[str]) -> list[str]:
 def _summary(results: list[tuple[str, bool, float]]) -> int:
     print("\n== summary")
     for name, passed, seconds in results:
-        print(f"{name:8} {'passed' if passed else 'FAILED'} {seconds:8.1f} s")
+        print(f"{name:10} {'passed' if passed else 'FAILED'} {seconds:8.1f} s")
     failed = [name for name, passed, _ in results if not passed]
     print(f"FAILED: {', '.join(failed)}" if failed else "all checks passed", flush=True)
     return 1 if failed else 0

@@ -13,9 +13,11 @@ import pytest
 from fsmflow import Machine, State
 from fsmflow.decision.records import Work
 from fsmflow.engine import engine
+from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running import maintenance
 from fsmflow.running.executor import Executor
 from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.slot import IDLE, Slot
 from fsmflow.store.tables import WORK
 from machines_for_tests import Bench, bench_on, meanwhile, play
 
@@ -37,6 +39,15 @@ class Plain(Machine):
     transitions = [["done", "working", "over"]]
 
     def act(self) -> None:
+        ran.append(self.address)
+
+
+class Payment(Machine):
+    initial = "paying"
+    states = [State("paying", job="pay", at_most_once=True), State("over", final=True)]
+    transitions = [["done", "paying", "over"]]
+
+    def pay(self) -> None:
         ran.append(self.address)
 
 
@@ -64,13 +75,36 @@ class Family(Machine):
     transitions = [["done", "raising", "raised"]]
 
 
+class Leg(Machine):
+    """What it booked is taken back where it is cancelled."""
+
+    initial = "booking"
+    on_cancel = "undo"
+    states = [State("booking", job="book", undo="unbook"), State("riding"), State("over", final=True)]
+    transitions = [["done", "booking", "riding"], ["arrive", "riding", "over"]]
+
+    def book(self) -> None:
+        ran.append(self.address.rpartition("/")[0])
+
+    def unbook(self) -> None:
+        ran.append(f"undo {self.address.rpartition('/')[0]}")
+
+
+class Trip(Machine):
+    initial = "packing"
+    states = [State("packing", delay=0), State("travelling", machine="leg"), State("home", final=True)]
+    transitions = [["done", "packing", "travelling"], ["done", "travelling", "home"]]
+
+
 ran: list[str] = []
 
 
 @pytest.fixture
 def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
     ran.clear()
-    with bench_on(redis_url, database_url=database_url, machines=(Asking, Plain, Batch, Family, Child)) as bench:
+    with bench_on(
+        redis_url, database_url=database_url, machines=(Asking, Plain, Payment, Batch, Family, Child, Trip, Leg)
+    ) as bench:
         yield bench
 
 
@@ -158,6 +192,41 @@ def test_an_entity_that_is_paused_while_it_is_brought_back_to_work_stays_paused(
     assert plain.refresh().state == "over"
 
 
+def test_a_claimed_attempt_waits_for_the_database_before_its_job_begins(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once, work, away = Payment.start("1"), bench.runtime.store.work, [True, True, False]
+    secure = work.heartbeat
+
+    def fail_first(*args: Any, **options: Any) -> bool:
+        if away.pop(0):
+            raise DatabaseUnavailable("the connection is lost")
+        return secure(*args, **options)
+
+    monkeypatch.setattr(work, "heartbeat", fail_first)
+    bench.step()
+    assert (once.refresh().state, ran) == ("over", ["payment:1"])
+
+
+def test_a_worker_that_loses_the_database_holds_no_attempt_any_more(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Plain.start("1")
+    slot = Slot.create()
+
+    def lose(self: Executor, step: Any) -> None:
+        raise DatabaseUnavailable("the connection is lost")
+
+    monkeypatch.setattr(Executor, "_run", lose)
+    try:
+        with pytest.raises(DatabaseUnavailable):
+            Executor(bench.runtime, slot).execute(bench.take())
+        doing = slot.read()
+        assert doing is not None and doing.state == IDLE
+    finally:
+        slot.close()
+
+
 def test_children_that_a_retry_brings_back_are_paused_where_their_parent_has_been_meanwhile(bench: Bench) -> None:
     play["working"] = lambda machine: (_ for _ in ()).throw(ValueError("no"))
     family = Family.start("1", children=[1, 2])
@@ -178,6 +247,30 @@ def test_children_that_a_retry_brings_back_are_paused_where_their_parent_has_bee
         bench.run()
     assert family.refresh().state == "raised"
     assert len(ran) == 2
+
+
+@pytest.mark.parametrize("way_out", ["cancel", "rewind"])
+def test_a_child_that_was_paused_with_its_parent_is_undone_once_that_has_left_and_goes_on(
+    bench: Bench, way_out: str
+) -> None:
+    trip = Trip.start("1")
+    bench.run()
+    child = Leg.find(branches=True).__next__()
+    assert child.state == "riding"
+    trip.pause()
+    bench.run()
+    if way_out == "cancel":
+        trip.cancel()
+    else:
+        trip.rewind("packing")
+        bench.run()
+        assert (child.refresh().state, ran) == ("undoing_booking", ["leg:trip:1/travelling"])
+        trip.resume()
+    for _ in range(3):
+        bench.advance(30)
+        bench.run()
+    assert child.refresh().state == "undone"
+    assert ran.count("undo leg:trip:1/travelling") == 1
 
 
 def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(

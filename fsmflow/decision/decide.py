@@ -366,7 +366,7 @@ def _replanned(mover: Mover, happening: Replanned) -> None:
 
 
 def _pass_down(mover: Mover) -> None:
-    if mover.definition.states[mover.after.state].fan is not None:
+    if mover.definition.states[mover.after.state].fan is not None or mover.definition.has_children:
         mover.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=mover.now, due_at=mover.now))
 
 

@@ -155,6 +155,11 @@ class Definition:
         """Whether any step fans out."""
         return any(spec.fan is not None for spec in self.states.values())
 
+    @cached_property
+    def has_children(self) -> bool:
+        """Whether any step fans out into child entities, which may outlive it while they are undone."""
+        return any(spec.fan is not None and spec.fan.machine is not None for spec in self.states.values())
+
     def offers(self, trigger: str, state: str) -> bool:
         """Whether a transition on ``trigger`` starts at ``state``, whatever its guards say."""
         return trigger in self.outgoing.get(state, ())

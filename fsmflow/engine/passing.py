@@ -14,7 +14,7 @@ from fsmflow.decision.living import names_of, renamed
 from fsmflow.decision.records import FAILED_BRANCH, TOLD, Claim, Snapshot
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import StateSpec
-from fsmflow.definition.names import CANCEL, FAILED
+from fsmflow.definition.names import CANCEL, FAILED, FINISHED
 from fsmflow.engine.committing import attempt
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.surroundings import definition_of
@@ -75,21 +75,38 @@ def pass_down(runtime: Runtime, row: int, branches: Sequence[Snapshot]) -> bool:
             if happening is not None:
                 point("align.before", branch.address)
                 all_done = try_on(runtime, branch, happening) is not None and all_done
+            if parent is not None and branch.paused and isinstance(happening, Triggered):
+                all_done = _let_go(runtime, parent, branch.row) and all_done
         return all_done
 
     return store.link.write(pass_down_now)
 
 
+def _let_go(runtime: Runtime, parent: Snapshot, row: int) -> bool:
+    """A paused child that was cancelled, and takes back what it did, goes on with that where its parent may."""
+    child = runtime.store.entities.load_row(row)
+    if child is None or child.has_settled or not child.paused:
+        return True
+    happening = _as_paused(parent, child)
+    return happening is None or try_on(runtime, child, happening) is not None
+
+
 def _wanted(runtime: Runtime, parent: Snapshot, branch: Snapshot) -> Happening | None:
     if _stands_in(runtime, parent) is None or parent.step != branch.parent_step:
-        return _cancel(runtime, branch, f"{parent.address} has left the step")
+        return _cancel(runtime, branch, f"{parent.address} has left the step") or _as_paused(parent, branch)
     if branch.has_settled:
         return None
     if parent.phase == FAILED:
-        return _cancel(runtime, branch, f"{parent.address} has failed")
-    if parent.paused == branch.paused:
+        return _cancel(runtime, branch, f"{parent.address} has failed") or _as_paused(parent, branch)
+    return _as_paused(parent, branch)
+
+
+def _as_paused(parent: Snapshot, branch: Snapshot) -> Happening | None:
+    """What brings a branch to pause or to go on as its parent does; one that has finished holds nothing."""
+    paused = parent.paused and parent.phase != FINISHED
+    if paused == branch.paused:
         return None
-    return Paused(reason="with its parent") if parent.paused else Resumed(reason="with its parent")
+    return Paused(reason="with its parent") if paused else Resumed(reason="with its parent")
 
 
 def stop_others(runtime: Runtime, parent: Snapshot) -> bool:
@@ -133,8 +150,9 @@ def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued
         for branch in found:
             point("revive.before", branch.address)
             try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued, new_key=new_key))
-            if parent is not None and parent.paused and (back := runtime.store.entities.load_row(branch.row)):
-                # What was passed down by the pause has found it settled.
+            back = runtime.store.entities.load_row(branch.row) if parent is not None and parent.paused else None
+            if back is not None and not back.has_settled:
+                # What the pause passed down has found it settled.
                 try_on(runtime, back, Paused(reason="with its parent"))
 
     runtime.store.link.write(revive_now)

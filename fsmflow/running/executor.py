@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from fsmflow import clock, log
 from fsmflow.decision.events import Returned, Settling, Unacceptable
@@ -36,6 +37,8 @@ from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.steps import Step, cannot_upgrade, in_transaction, spread_of, undoing_of
 from fsmflow.store.work import Ticket, grace
 
+Result = TypeVar("Result")
+
 _MAX_WAIT_S = 2.0
 #: How long what follows a commit may take.
 _TASKS_S = 60.0
@@ -63,15 +66,16 @@ class Executor:
         point("claim.before", ticket.row)
         try:
             claimed = self._claim(ticket, owner)
+            if claimed is not None:
+                point("claim.after", claimed.snapshot.address)
+                with engine.following(self._runtime) as tasks:
+                    self._run(claimed)
+                    if tasks:
+                        self._before_tasks(claimed.claim)
         except DatabaseUnavailable:
+            # The process lives on, and must not be taken to run this: its lease would be renewed for ever.
             self._tell(Doing(state=IDLE))
             raise
-        if claimed is not None:
-            point("claim.after", claimed.snapshot.address)
-            with engine.following(self._runtime) as tasks:
-                self._run(claimed)
-                if tasks:
-                    self._before_tasks(claimed.claim)
         # Not told where something unforeseen was raised: the process then ends, and its attempt at once with it.
         self._tell(Doing(state=IDLE))
         return self._rings
@@ -145,8 +149,9 @@ class Executor:
     def _run(self, step: Step) -> None:
         snapshot, claim, spec = step.snapshot, step.claim, step.spec
         limit_s = None if spec.limit_ms is None else spec.limit_ms / 1000
-        if not self._secure(step, limit_s):
+        if not self._patiently(snapshot, lambda: self._secure(step, limit_s)):
             return
+        undoing = self._patiently(snapshot, lambda: undoing_of(self._runtime, step))
         point("job.before", snapshot.address)
         started = clock.monotonic()
         deadline = float("inf") if limit_s is None else started + limit_s
@@ -160,7 +165,7 @@ class Executor:
             limit.shield,
             deadline,
             parent=step.parent,
-            undoing=undoing_of(self._runtime, step),
+            undoing=undoing,
         )
 
         def run() -> Settling:
@@ -186,6 +191,17 @@ class Executor:
         with collecting() as self._rings:
             self._settle(step.root, view.snapshot, claim, ended)
         point("settle.after", snapshot.address)
+
+    def _patiently(self, snapshot: Snapshot, action: Callable[[], Result]) -> Result:
+        """Do what comes before the job, however long the database is away: the attempt is claimed, and not lost."""
+        wait_s = 0.05
+        while True:
+            try:
+                return action()
+            except DatabaseUnavailable as error:
+                log.settle_waits(snapshot.address, error, wait_s)
+                clock.pause(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
 
     def _secure(self, step: Step, limit_s: float | None) -> bool:
         """Before the job begins: a transactional one holds its lease for its whole limit, as nobody may renew it; one

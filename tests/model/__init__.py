@@ -1,0 +1,1 @@
+"""Models of how fsmflow keeps its promises, small enough for every order of events to be tried."""
