@@ -46,8 +46,19 @@ def _die_at(name: str, address: str) -> None:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _die_as_a_supervisor(name: str, about: str) -> None:
+    """SIGKILL this process at the n-th time that it passes a point, whatever that is about."""
+    with (_folder() / f"supervisor-at-{name}").open("a") as file:
+        file.write("x")
+        file.flush()
+        if os.environ["SUPERVISOR_DIES_AT"] == f"{name}~{file.tell()}":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 if "fsmflow.running.worker" in sys.orig_argv and "EFFECTS" in os.environ:
     points.listen(_die_at)
+elif "worker" in sys.orig_argv and "SUPERVISOR_DIES_AT" in os.environ:
+    points.listen(_die_as_a_supervisor)
 
 
 class Camp(Machine):
