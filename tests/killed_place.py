@@ -62,7 +62,7 @@ class Place:
         machines = [machine for kind in KINDS for machine in kind.all_machines]
         store = open_store(Settings(database_url=self._urls[0]))
         try:
-            report = verify(store, Registry(dict.fromkeys(machines)).all(), now=self._board.now)
+            report = verify(store, Registry(dict.fromkeys(machines)).all(), now=self._board.now, strict=True)
         finally:
             store.link.forget_connection()
         return [str(violation) for violation in report.violations]

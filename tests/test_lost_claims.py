@@ -144,13 +144,15 @@ def test_a_deadline_that_leads_nowhere_is_noted_while_the_job_runs(bench: Bench)
     asking = Asking.start("1")
     row = lose_worker(bench)
     work = work_of(bench, row)
-    assert work is not None and work.owner is not None
+    assert work is not None
+    assert work.owner is not None
     for _ in range(25):
         bench.runtime.store.work.renew([(row, work.owner)], lease_until=bench.clock.now() + 2 * LEASE_MS)
         bench.advance(5)
     assert [(entry.kind, entry.trigger) for entry in asking.history] == [("start", None), ("internal", "timeout")]
     after = work_of(bench, row)
-    assert after is not None and after.owner == work.owner
+    assert after is not None
+    assert after.owner == work.owner
 
 
 def test_an_attempt_of_a_dead_worker_ends_though_the_entity_is_paused_and_its_deadline_is_over(bench: Bench) -> None:
@@ -160,7 +162,9 @@ def test_an_attempt_of_a_dead_worker_ends_though_the_entity_is_paused_and_its_de
     bench.advance(150)
     bench.advance(60)
     work = work_of(bench, row)
-    assert work is not None and work.owner is None and work.held is not None
+    assert work is not None
+    assert work.owner is None
+    assert work.held is not None
     asking.resume()
     bench.run()
     assert ran == ["asking:1"]
@@ -222,7 +226,8 @@ def test_a_worker_that_loses_the_database_holds_no_attempt_any_more(
         with pytest.raises(DatabaseUnavailable):
             Executor(bench.runtime, slot).execute(bench.take())
         doing = slot.read()
-        assert doing is not None and doing.state == IDLE
+        assert doing is not None
+        assert doing.state == IDLE
     finally:
         slot.close()
 
@@ -280,7 +285,8 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
     bench.step()
     bench.step()
     parent = bench.runtime.store.entities.load("batch", "1")
-    assert parent is not None and parent.work is not None
+    assert parent is not None
+    assert parent.work is not None
     bench.clock.ms = parent.work.wake_at - 1
     entities, look = bench.runtime.store.entities, maintenance.look
     commit = entities.commit

@@ -153,8 +153,11 @@ class TestChangedMachines:
         old, new = self._old(), self._new()
         with sandbox(machines=[old]) as box:
             self._left_by_old(box, old)
-            report = verify(box._runtime.store, {"claim": new._definition})
-        assert {violation.invariant for violation in report.violations} == {"transition-legal", "attempts-bounded"}
+            told = verify(box._runtime.store, {"claim": new._definition})
+            strict = verify(box._runtime.store, {"claim": new._definition}, strict=True)
+        assert told.holds
+        assert {note.invariant for note in told.notes} == {"transition-legal", "attempts-bounded"}
+        assert (strict.violations, strict.notes) == (told.notes, [])
 
     def test_of_a_newer_version_than_this_code(self) -> None:
         old, new = self._new(2), self._old()

@@ -57,6 +57,18 @@ def test_json_for_other_programs(found: Scene, terminal: Terminal) -> None:
     assert violation == {"invariant": "history-fold", "address": "parcel:done"}
 
 
+def test_what_todays_machine_would_not_do_is_noted_and_a_violation_where_that_is_asked_for(
+    found: Scene, terminal: Terminal
+) -> None:
+    found.set("fsmflow_history", "keyed", " AND seq = 2", trigger="submit")
+    told = terminal.run("verify")
+    assert told.status == 0
+    assert "\nnoted transition-legal: parcel:keyed: " in told.out
+    strict = terminal.run("verify", "--strict")
+    assert strict.status == 1
+    assert "VIOLATED transition-legal: parcel:keyed\n" in strict.out
+
+
 def test_patience_is_given_in_seconds(found: Scene, terminal: Terminal) -> None:
     found.set("fsmflow_work", "charging", wake_at=found.box._runtime.now() - 100_000)
     assert terminal.run("verify").status == 1

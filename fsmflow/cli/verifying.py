@@ -24,13 +24,15 @@ from fsmflow.verify.remedies import REMEDIES
     metavar="SECONDS",
     help="How long something may be overdue before it counts as left lying.",
 )
+@click.option("--strict", is_flag=True, help="Take what the machines of today would not have done for violations too.")
 @json_option
-def verify_command(machine: str | None, patience: float, as_json: bool) -> int:
+def verify_command(machine: str | None, patience: float, strict: bool, as_json: bool) -> int:
     """Check in the database that every promise holds: nothing lost, nothing twice, nothing left lying.
 
     Reads every entity with its history, work, branches and events, in pages, beside whatever is going on, and changes
     nothing. Each violation is told with what to do; the exit status is 1 where there is any. What belongs to machines
-    that this code does not know is checked without them, and counted as not compared.
+    that this code does not know is checked without them, and counted as not compared. A history that the machine of
+    today would not have written is only noted, as it may have been changed since; --strict makes it a violation.
 
     \b
       fsmflow verify
@@ -38,7 +40,7 @@ def verify_command(machine: str | None, patience: float, as_json: bool) -> int:
     """
     runtime = current()
     chosen = None if machine is None else [runtime.machines.get(machine).name]
-    report = verify(runtime.store, runtime.machines.all(), patience_s=patience, machines=chosen)
+    report = verify(runtime.store, runtime.machines.all(), patience_s=patience, machines=chosen, strict=strict)
     if as_json:
         output.print_json(_object(report))
     else:
@@ -48,12 +50,21 @@ def verify_command(machine: str | None, patience: float, as_json: bool) -> int:
 
 def _object(report: Report) -> dict[str, Any]:
     violations = [vars(violation) for violation in report.violations]
-    return {"holds": report.holds, "checked": report.checked, "violations": violations, "unlisted": report.unlisted}
+    notes = [vars(note) for note in report.notes]
+    return {
+        "holds": report.holds,
+        "checked": report.checked,
+        "violations": violations,
+        "unlisted": report.unlisted,
+        "notes": notes,
+    }
 
 
 def _print(report: Report) -> None:
     for what, count in report.checked.items():
         click.echo(f"{count:>12,} {what.replace('_', ' ')}")
+    for note in report.notes:
+        click.echo(f"noted {note.invariant}: {output.one_line(note.address)}: {output.one_line(note.what)}")
     for violation in report.violations:
         click.echo(f"VIOLATED {violation.invariant}: {output.one_line(violation.address)}")
         click.echo(f"    {output.one_line(violation.what)}")

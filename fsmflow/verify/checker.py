@@ -39,6 +39,7 @@ def verify(
     now: int | None = None,
     patience_s: float = PATIENCE_S,
     machines: Iterable[str] | None = None,
+    strict: bool = False,
 ) -> Report:
     """Check all entities, or those of ``machines``, with their history, work, branches and events.
 
@@ -46,7 +47,8 @@ def verify(
     memory does not grow with the database. ``definitions``, by name, tell what is legal; without that of a machine, its
     entities are checked for all else. ``now`` is the moment to go by, in UTC milliseconds, that of the store's or the
     database's clock if not given; what has been due for longer than ``patience_s`` counts as left lying, so the value
-    has to be larger than the longest outage that is to be forgiven.
+    has to be larger than the longest outage that is to be forgiven. ``strict``: the machines have never changed, so a
+    history that those of today would not write is a violation too, not only a note.
 
     Raises ConfigurationError inside an open transaction, and DatabaseUnavailable.
     """
@@ -54,7 +56,7 @@ def verify(
     reading = Reading(link)
     if now is None:
         now = reading.now() if isinstance(store_or_link, Link) else store_or_link.clock.now()
-    checker = _Checker(reading, Laws(definitions or {}), Moment(now, now - round(patience_s * 1000)))
+    checker = _Checker(reading, Laws(definitions or {}), Moment(now, now - round(patience_s * 1000)), strict)
     for machine in [None] if machines is None else list(machines):
         checker.check(machine)
     return checker.findings.report()
@@ -63,11 +65,11 @@ def verify(
 class _Checker:
     """One run."""
 
-    def __init__(self, reading: Reading, laws: Laws, at: Moment) -> None:
+    def __init__(self, reading: Reading, laws: Laws, at: Moment, strict: bool) -> None:
         self._reading = reading
         self._laws = laws
         self._at = at
-        self.findings = Findings()
+        self.findings = Findings(strict=strict)
         for what in ("entities", "history_rows", "work_rows", "event_rows"):
             self.findings.checked[what] = 0
 

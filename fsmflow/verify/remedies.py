@@ -20,7 +20,7 @@ _RESTORE: Final = (
 )
 _PLACE: Final = "rows disagree, which no way of working leads to: put it right with 'fsmflow force', and report it"
 _LOOK: Final = "is a worker running on that queue ('fsmflow stats')? 'fsmflow explain ADDRESS' says what it waits for"
-_MACHINE: Final = "where the machine was changed, raise its version; else rows were changed behind fsmflow's back"
+_MACHINE: Final = "either the machine was changed since, or rows were changed behind fsmflow's back"
 
 REMEDIES: Final[Mapping[str, Remedy]] = {
     "history-gap": Remedy("history rows are numbered from 1 without gaps, up to the entity's seq", _RESTORE),

@@ -260,7 +260,7 @@ class Schedule:
             self._verify()
 
     def _verify(self) -> None:
-        report = verify(self._laboratory.store, self._runtime.machines.all(), patience_s=1)
+        report = verify(self._laboratory.store, self._runtime.machines.all(), patience_s=1, strict=True)
         if not report.holds:
             raise Violation(f"verify: {report}")
 
