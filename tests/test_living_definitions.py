@@ -732,3 +732,30 @@ def test_check_database_prints_what_would_be_stranded_and_ends_with_1(
     status, out = check(Bare, "--json")
     (found,) = json.loads(out)["database"]
     assert (status, found["kind"], found["count"], found["strands"]) == (1, "unknown_state", 2, True)
+
+
+class Ringing(Dated):
+    """A bell that its parcels send to themselves ends their rest."""
+
+    name = "parcel"
+    transitions = [
+        *Dated.transitions,
+        {"trigger": "set", "source": "resting", "dest": None, "before": "ring_later"},
+        ["bell", "resting", "sent"],
+    ]
+
+    def ring_later(self) -> None:
+        self.send("bell", after=5)
+
+
+def test_a_message_that_older_code_cannot_deliver_is_left_to_newer_code_and_soon(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    deploy(bench, Ringing)
+    Ringing.start("1", state="resting").trigger("set")
+    deploy(bench, Bare)
+    bench.advance(6)
+    assert "message 'bell' to parcel:1 is due" in caplog.text
+    deploy(bench, Ringing)
+    bench.advance(2)
+    assert Ringing.get("1").state == "sent"

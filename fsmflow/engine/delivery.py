@@ -20,7 +20,8 @@ from fsmflow.store.entities import CommitLost
 
 #: How long a message waits for a machine that the code here does not know: it may come with the next deployment.
 PATIENCE_MS: Final = 3_600_000
-AGAIN_MS: Final = 60_000
+#: What the code here cannot deliver, others may, in a rolling deployment: it is put off, but not for long.
+AGAIN_MS: Final = 2_000
 
 
 def deliver_all(runtime: Runtime, row: int) -> None:
@@ -43,7 +44,7 @@ def deliver(runtime: Runtime, post: Posted) -> None:
     except UnknownMachine as error:
         now = runtime.now()
         if now - (post.due_at or now) < PATIENCE_MS and post.at > now - PATIENCE_MS:
-            runtime.store.events.postpone(post, now + AGAIN_MS)
+            _leave_to_others(runtime, post, envelope, str(error))
         else:
             _give_up(runtime, post, envelope, str(error))
         return
@@ -74,8 +75,8 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
                 return attempt(runtime, definition, snapshot, delivered) is not None
             except (TransitionNotAllowed, DataError) as error:
                 return attempt(runtime, definition, snapshot, replace(delivered, refused=str(error))) is not None
-        except UnknownState:
-            runtime.store.events.postpone(post, runtime.now() + AGAIN_MS)
+        except UnknownState as error:
+            _leave_to_others(runtime, post, envelope, str(error))
             return True
     if envelope.start is None:
         return _give_up(runtime, post, envelope, "it does not exist")
@@ -88,6 +89,11 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
     except CommitLost:
         return False
     return True
+
+
+def _leave_to_others(runtime: Runtime, post: Posted, envelope: Envelope, why: str) -> None:
+    log.left_to_others(f"message {post.trigger!r} to {envelope.to}", why, AGAIN_MS / 1000)
+    runtime.store.events.postpone(post, runtime.now() + AGAIN_MS)
 
 
 def _give_up(runtime: Runtime, post: Posted, envelope: Envelope, why: str) -> bool:
