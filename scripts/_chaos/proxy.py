@@ -1,0 +1,144 @@
+"""A TCP proxy in a process of its own, which drops a reply, hangs or cuts connections when it is told to.
+
+    python proxy.py LISTEN_PORT TARGET_PORT
+
+It reads commands from standard input, a line each, and ends with it: ``drop TEXT`` (the next request that contains
+TEXT is forwarded, and the connection is closed when the answer comes), ``hang SECONDS``, ``cut SHARE`` (close so many
+of the connections), ``shut SECONDS`` (close all, and refuse new ones that long).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import subprocess
+import sys
+import time
+
+from _servers import free_port
+
+_CHUNK = 65536
+
+
+class Proxy:
+    """Forwards between its port and another one of this host, while it is entered."""
+
+    def __init__(self, target_port: int, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self._command = [sys.executable, "-m", "_chaos.proxy", str(self.port), str(target_port)]
+        self._environment = environment
+
+    def __enter__(self) -> Proxy:
+        self._process = subprocess.Popen(
+            self._command, env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self._await_line()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def tell(self, command: str) -> int:
+        """Give a command; how many connections it has met at once."""
+        if self._process.stdin is None:
+            raise RuntimeError("the proxy was started without a pipe")
+        self._process.stdin.write(command + "\n")
+        self._process.stdin.flush()
+        return int(self._await_line())
+
+    def _await_line(self) -> str:
+        line = self._process.stdout.readline() if self._process.stdout is not None else ""
+        if not line:
+            raise RuntimeError(f"the proxy has ended with status {self._process.wait()}")
+        return line
+
+
+class _Forwarder:
+    def __init__(self, target_port: int) -> None:
+        self._target_port = target_port
+        self._pairs: set[tuple[asyncio.StreamWriter, asyncio.StreamWriter]] = set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._armed: bytes | None = None
+        self._refuses_until = 0.0
+
+    async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if time.monotonic() < self._refuses_until:
+            writer.transport.abort()
+            return
+        try:
+            from_server, to_server = await asyncio.open_connection("127.0.0.1", self._target_port)
+        except OSError:
+            writer.transport.abort()
+            return
+        pair = (writer, to_server)
+        self._pairs.add(pair)
+        doomed = asyncio.Event()
+        pumps = [self._requests(reader, to_server, doomed), self._replies(from_server, writer, doomed)]
+        tasks = [asyncio.ensure_future(pump) for pump in pumps]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        self._pairs.discard(pair)
+        for end in pair:
+            end.transport.abort()
+
+    async def _requests(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(_CHUNK):
+                await self._flowing.wait()
+                if self._armed is not None and self._armed in chunk:
+                    self._armed = None
+                    doomed.set()
+                writer.write(chunk)
+                await writer.drain()
+
+    async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(_CHUNK):
+                await self._flowing.wait()
+                if doomed.is_set():
+                    return
+                writer.write(chunk)
+                await writer.drain()
+
+    def obey(self, command: str, argument: str) -> int:
+        if command == "drop":
+            self._armed = argument.encode()
+            return 1
+        if command == "hang":
+            self._flowing.clear()
+            asyncio.get_running_loop().call_later(float(argument), self._flowing.set)
+            return len(self._pairs)
+        if command == "shut":
+            self._refuses_until = time.monotonic() + float(argument)
+        share = float(argument) if command == "cut" else 1.0
+        count = max(1, round(len(self._pairs) * share)) if self._pairs else 0
+        for pair in random.sample(sorted(self._pairs, key=id), count):
+            for end in pair:
+                end.transport.abort()
+        return count
+
+
+async def _serve(port: int, target_port: int) -> None:
+    forwarder = _Forwarder(target_port)
+    server = await asyncio.start_server(forwarder.accept, "127.0.0.1", port)
+    print("ready", flush=True)
+    loop = asyncio.get_running_loop()
+    async with server:
+        while line := await loop.run_in_executor(None, sys.stdin.readline):
+            command, _, argument = line.strip().partition(" ")
+            print(forwarder.obey(command, argument), flush=True)
+        forwarder.obey("cut", "1.0")
+        if left := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(left, timeout=1.0)
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
+        asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))

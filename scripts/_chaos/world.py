@@ -1,0 +1,160 @@
+"""One installation under chaos: database, Valkey, the proxies before them, hosts, and the client's settings."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import _servers
+import fsmflow
+from _chaos import plain
+from _chaos.hosts import Host
+from _chaos.load import LEDGER
+from _chaos.proxy import Proxy
+from _chaos.servers import Database, MariaDatabase, PostgresDatabase, Valkey, database, small_disk
+from fsmflow.engine import runtime
+from fsmflow.settings import current as settings
+from fsmflow.store.store import create_store
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+HOSTS = 2
+_PATHS = (".", "scripts", "scripts/_chaos/clock")
+_TAIL_BYTES = 4096
+_JUST_NOW_S = 0.1
+
+
+@dataclass
+class World:
+    """What the faults act upon. ``skipped``: kinds of faults that cannot be had here, and why."""
+
+    folder: Path
+    disk: Path
+    database: Database
+    valkey: Valkey
+    redis_proxy: Proxy
+    database_proxy: Proxy | None
+    system: System
+    processes: int
+    hosts: list[Host] = field(default_factory=list)
+    skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def effects(self) -> Path:
+        return self.folder / "effects"
+
+    def busy(self) -> list[int]:
+        """The pids of workers that have begun a run just now, the latest first."""
+        with contextlib.suppress(FileNotFoundError), self.effects.open("rb") as file:
+            file.seek(max(0, self.effects.stat().st_size - _TAIL_BYTES))
+            runs = [json.loads(line) for line in file.read().splitlines()[1:]]
+            recent = [run["pid"] for run in reversed(runs) if run["at"] > time.monotonic() - _JUST_NOW_S]
+            return list(dict.fromkeys(recent))
+        return []
+
+    def is_whole(self) -> bool:
+        """Whether all workers of all hosts are at work, but for one that may be on its way."""
+        return self.system.working(self) >= len(self.hosts) * self.processes - 1
+
+    def logs(self) -> str:
+        """All that the hosts and the client have logged."""
+        return "".join(path.read_text(errors="replace") for path in sorted(self.folder.glob("*-*.log")))
+
+
+@contextlib.contextmanager
+def _disk() -> Iterator[Path]:
+    """A folder for the database alone, which the account of a server can come to."""
+    with tempfile.TemporaryDirectory(prefix="fsmflow-chaos-", dir=_servers.fast_folder()) as folder:
+        os.chmod(folder, 0o755)
+        yield Path(folder)
+
+
+@contextlib.contextmanager
+def world(kind: str, folder: Path, system: System, *, processes: int) -> Iterator[World]:
+    """A world on a kind of database, its tables made, its hosts started. Raises Unavailable."""
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in _PATHS)}
+    with contextlib.ExitStack() as stack:
+        disk = stack.enter_context(_disk())
+        no_disk = small_disk(disk)
+        stack.callback(subprocess.run, ["umount", "--lazy", str(disk)], capture_output=True, check=False)
+        store = stack.enter_context(database(kind, disk))
+        valkey = Valkey(folder)
+        valkey.start()
+        stack.callback(valkey.kill)
+        redis_proxy = stack.enter_context(Proxy(valkey.port, paths))
+        database_proxy, url = None, store.url
+        if isinstance(store, PostgresDatabase | MariaDatabase):
+            database_proxy = stack.enter_context(Proxy(store.port, paths))
+            url = store.through(database_proxy.port)
+        made = World(folder, disk, store, valkey, redis_proxy, database_proxy, system, processes)
+        if no_disk is not None:
+            made.skipped["disk-full"] = no_disk
+        redis_url = f"redis://127.0.0.1:{redis_proxy.port}/0"
+        environment = {
+            **paths,
+            "CHAOS_EFFECTS": str(made.effects),
+            "FSMFLOW_DATABASE_URL": url,
+            "FSMFLOW_REDIS_URL": redis_url,
+            "FSMFLOW_MACHINES": "_chaos.load",
+            "FSMFLOW_HOME": str(folder),
+        }
+        os.environ.update(environment)  # this process is a client of both
+        system.settle(made)
+        stack.callback(runtime.close)
+        for number in range(HOSTS):
+            made.hosts.append(Host(f"host-{number}", folder, system.command(redis_url, processes), environment))
+            stack.callback(made.hosts[-1].lose, all_at_once=True)
+            made.hosts[-1].start()
+        yield made
+
+
+@dataclass(frozen=True)
+class System:
+    """What is put under chaos: what a host runs, what is made ready before, and how many workers are at work."""
+
+    command: Callable[[str, int], list[str]]
+    settle: Callable[[World], None]
+    working: Callable[[World], int]
+
+
+def _settle_fsmflow(made: World) -> None:
+    logging.basicConfig(filename=made.folder / "the-client.log", format="%(asctime)s %(levelname)-7s %(message)s")
+    fsmflow.configure()
+    create_store(settings()).link.forget_connection()
+    made.database.rows(f"CREATE TABLE {LEDGER} (voyage INTEGER NOT NULL)")
+
+
+def _settle_plain_rq(made: World) -> None:
+    for statement in plain.TABLES:
+        made.database.rows(statement)
+
+
+def _fsmflow(redis_url: str, processes: int) -> list[str]:
+    return [sys.executable, "-m", "fsmflow.cli", "worker", "--processes", str(processes)]
+
+
+def _plain_rq(redis_url: str, processes: int) -> list[str]:
+    worker = [sys.executable, "-m", "rq.cli", "worker", plain.QUEUE, "--url", redis_url, "--quiet"]
+    return [sys.executable, "-m", "_chaos.keeper", str(processes), *worker, "--maintenance-interval", "10"]
+
+
+def _working_fsmflow(made: World) -> int:
+    started = set(map(int, re.findall(r"worker\.started: process (\d+)", made.logs())))
+    return len(started & {pid for host in made.hosts for pid in host.workers()})
+
+
+def _working_plain_rq(made: World) -> int:
+    return sum(len(host.workers()) >= made.processes for host in made.hosts) * made.processes
+
+
+FSMFLOW = System(_fsmflow, _settle_fsmflow, _working_fsmflow)
+PLAIN_RQ = System(_plain_rq, _settle_plain_rq, _working_plain_rq)
