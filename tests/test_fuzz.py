@@ -56,6 +56,7 @@ ONCE_WRONG: list[tuple[str, Any]] = [
     ("definitions", {**good(), "renamed_states": {"a": []}}),
     ("definitions", {**good(), "renamed_states": {None: [], LONG: "b", "b": LONG}}),
     ("definitions", {**good(), "states": [{"name": "open", "defer": LONG}, {"name": "shut", "final": True}]}),
+    ("definitions", {**good(), "states": [State("open", defer=LONG, ignore=LONG), State("shut", final=True)]}),
     ("definitions", {**good(), "transitions": [[LONG, "open", "shut"], [LONG, "open", LONG], [LONG, "shut", "open"]]}),
     ("definitions", {**good(), f"on_enter_{LONG}": len}),
     ("payloads", ("start", datetime(2000, 1, 1, tzinfo=timezone(timedelta(microseconds=1))))),

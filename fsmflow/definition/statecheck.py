@@ -144,7 +144,7 @@ class StateCompiler:
             self._fault(str(state.name), "has both timeout= and delay=; which of them should fire?")
         both = self._triggers_of(state.defer) & self._triggers_of(state.ignore)
         for trigger in sorted(both):
-            self._fault(str(state.name), f"{trigger!r} is in defer= and in ignore=; which of them is meant?")
+            self._fault(str(state.name), f"{shown(trigger)} is in defer= and in ignore=; which of them is meant?")
 
     @staticmethod
     def _triggers_of(value: Any) -> set[str]:

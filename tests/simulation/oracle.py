@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fsmflow.store.tables import ENTITY, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from simulation.machines import Design
 
 ENTERING: Final = frozenset({"start", "transition", "forced", "skipped", "rewound"})
@@ -189,6 +190,11 @@ class Oracle:
             number = int(reason[3:])
         if number is not None:
             self.received.setdefault(number, Received()).kinds[kind] += 1
+
+    def lost(self) -> set[int]:
+        """The messages that found nobody, as their senders keep them."""
+        rows = self._connection.execute(f"SELECT payload FROM {EVENT} WHERE kind = 'lost'").fetchall()
+        return {int(number) for (text,) in rows for number in re.findall(r'"op": ?(\d+)', text or "")}
 
     def check_received(self, number: int, what: str, *, least: int, most: int) -> None:
         """Whether a request was taken as often as it may have been."""

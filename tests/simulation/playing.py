@@ -78,4 +78,15 @@ class Play:
         elif mood == "send":
             number = 1_000_000 + len(self.sent)
             self.sent[number] = (view.claim.row, view.claim.epoch, view.claim.attempt)
-            machine.send("poke", after=world.dice.choice([None, 5]), op=number)
+            self._send(machine, number)
+
+    def _send(self, machine: Machine, number: int) -> None:
+        """To oneself, to another one, or to one that is not there yet; now or later."""
+        dice = self._world.dice
+        to = dice.choice([None, None, f"{self._design.machine.name}:e{dice.randrange(4)}"])
+        options: dict[str, Any] = {"after": dice.choice([None, None, 5])}
+        if dice.random() < 0.3:
+            options["key"] = f"m{number}"
+        if to is not None and dice.random() < 0.5:
+            options["start"] = True
+        machine.send("poke", to, **options, op=number)

@@ -251,7 +251,10 @@ class Schedule:
         oracle.look()
         for request in self._requests:
             request.check(oracle)
+        lost = oracle.lost()
         for number, (row, epoch, attempt) in self._play.sent.items():
+            if number in lost:
+                continue
             how = oracle.known[row].ended.get((epoch, attempt), "")
             surely = how.startswith("done ") and self._play.runs[row, epoch, attempt] == 1
             oracle.check_received(number, f"message of {oracle.known[row].address}", least=int(surely), most=1)
