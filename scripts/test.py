@@ -1,6 +1,6 @@
-"""Runs every check of fsmflow, in order: style, types, floors, the tests with their coverage, and a simulation.
+"""Runs every check of fsmflow, in order: style, types, floors, the tests, and beside them a simulation.
 
-    python scripts/test.py [--quick] [what pytest takes]
+    python scripts/test.py [--quick] [--coverage] [what pytest takes]
 
 The packages are installed into .venv first, and PostgreSQL and MariaDB are started for the tests (scripts/_servers.py).
 --quick does without these two. All checks run, whatever fails; the exit status is 1 if any did.
@@ -58,7 +58,7 @@ def main() -> int:
             _temporary(environment),
             _simulation(environment, 0 if pytest_arguments else SCHEDULES[options.quick]) as simulated,
         ):
-            for name, command in _test_commands(pytest_arguments, environment):
+            for name, command in _test_commands(options, pytest_arguments, environment):
                 results.append(_check(name, command, environment))
             results += simulated()
     except KeyboardInterrupt:
@@ -70,20 +70,26 @@ def main() -> int:
 def _read_arguments() -> tuple[argparse.Namespace, list[str]]:
     parser = argparse.ArgumentParser(
         description="Run every check of fsmflow, and its tests.",
-        epilog="Everything else is passed to pytest, and coverage is then not measured: test.py -k retry -x",
+        epilog="Everything else is passed to pytest, and nothing but these tests is run: test.py -k retry -x",
         allow_abbrev=False,
     )
     parser.add_argument("--quick", action="store_true", help="leave out the tests on PostgreSQL and MariaDB")
+    parser.add_argument("--coverage", action="store_true", help="measure the coverage of the package too, which takes longer")
     return parser.parse_known_args()
 
 
-def _test_commands(arguments: list[str], environment: dict[str, str]) -> list[tuple[str, list[str]]]:
+def _test_commands(
+    options: argparse.Namespace, arguments: list[str], environment: dict[str, str]
+) -> list[tuple[str, list[str]]]:
     """Most tests side by side, then those that want the machine for themselves, whose coverage is added."""
     pytest = [sys.executable, "-m", "pytest"]
     if arguments:
         return [("tests", [*pytest, *arguments])]
-    together = [*pytest, "-m", "not alone", "-n", SIDE_BY_SIDE, "--cov", "--cov-report=", "--cov-fail-under=0"]
-    alone = [*pytest, "-m", "alone", "--cov", "--cov-append"]
+    together, alone = [*pytest, "-m", "not alone", "-n", SIDE_BY_SIDE], [*pytest, "-m", "alone"]
+    if not options.coverage:
+        return [("together", together), ("alone", alone)]
+    together += ["--cov", "--cov-report=", "--cov-fail-under=0"]
+    alone += ["--cov", "--cov-append"]
     if any(kind.variable not in environment for kind in KINDS):
         print("not every database is there: coverage is shown, its floor is not enforced", flush=True)
         alone.append("--cov-fail-under=0")

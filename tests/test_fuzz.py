@@ -65,6 +65,7 @@ ONCE_WRONG: list[tuple[str, Any]] = [
     ("payloads", ("whole", Made("Mute", Mute))),
     ("payloads", ("saved", Made("mappingproxy", lambda: MappingProxyType({"a": [1]})))),
     ("payloads", ("progress", Made("10**400", lambda: 10**400))),
+    ("payloads", ("progress", 6.471895741694962e-87)),
     ("payloads", ("returned", Made("Mute", Mute))),
     ("texts", ("duration", LONG * 10)),
     ("texts", ("field", LONG * 10)),

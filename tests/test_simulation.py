@@ -26,7 +26,7 @@ NEAR = {
     "crashes without a limit": 57,
     "joined too early": 16,
     "messages that stay": 16,
-    "at most once, not durably": 0,
+    "at most once, not durably": 8_431,
     "a transactional job outside of its transaction": 227,
 }
 #: Schedules that once broke a promise. A new kind of dice makes others of them: what they found has tests of its own.

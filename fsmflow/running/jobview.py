@@ -26,6 +26,7 @@ _FIRST_WAIT_S = 0.05
 _MAX_WAIT_S = 2.0
 #: Well inside of what every database keeps in a column of floats.
 _MAX_PROGRESS = 1e9
+_PROGRESS_DIGITS = 6
 
 
 class JobView:
@@ -141,7 +142,8 @@ class JobView:
         the lease from being renewed. A database that is away is waited for elsewhere. Raises Cancelled, DataError."""
         if progress is not None and not (isinstance(progress, (int, float)) and abs(progress) <= _MAX_PROGRESS):
             raise DataError(f"progress is {shown(progress)}; it is a number, from 0 to 1")
-        told = self._progress if progress is None else float(progress)
+        # Rounded, as not every database takes a number that is all but nothing.
+        told = self._progress if progress is None else round(float(progress), _PROGRESS_DIGITS)
         now = clock.monotonic()
         if (now - self._last_beat < _BEAT_S and told == self._progress) or self._runtime.store.link.in_transaction:
             return
