@@ -75,6 +75,7 @@ ONCE_WRONG: list[tuple[str, Any]] = [
     ("planted", [planted(b"[]", id_="a\nERROR all is lost")]),
     ("planted", [planted(Call(ENTRY, None, "a\nb\ud800", {})), planted(Call(nested(900), None, [], {}))]),
     ("cli", Line(("draw", "order"), b"")),
+    ("cli", Line(("list", "--error", "[" * 100_000), b"")),
 ]
 
 

@@ -15,10 +15,11 @@ from fsmflow.decision.living import as_shown
 from fsmflow.decision.records import Failure, Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import FsmflowError, UnknownMachine, UnknownState, did_you_mean
+from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
 
 _MISSING: Final = object()
+_MAX_GLOB: Final = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,12 @@ class Selection:
     older_ms: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     branches: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises DataError for a glob that is too long: to read one takes time by the square of its length."""
+        for glob in (*(self.states or ()), self.error or ""):
+            if isinstance(glob, str) and len(glob) > _MAX_GLOB:
+                raise DataError(f"{shown(glob)} has {len(glob):,} characters; a pattern has {_MAX_GLOB} at most")
 
     @property
     def narrows(self) -> bool:
