@@ -74,7 +74,7 @@ def _read_arguments() -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     parser.add_argument("--quick", action="store_true", help="leave out the tests on PostgreSQL and MariaDB")
-    parser.add_argument("--coverage", action="store_true", help="measure the coverage of the package too, which takes longer")
+    parser.add_argument("--coverage", action="store_true", help="measure the coverage too, which takes longer")
     return parser.parse_known_args()
 
 

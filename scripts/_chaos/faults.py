@@ -310,10 +310,9 @@ def restart_database(world: World, rng: random.Random) -> Hit:
 def fill_disk(world: World, rng: random.Random) -> Hit:
     """The disk of the database is full; where its server ends by that, it is started again once there is room."""
     ballast = world.disk / "ballast"
-    with ballast.open("wb") as file, contextlib.suppress(OSError):
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
         while True:
             file.write(b"\0" * 65536)
-            file.flush()
     time.sleep(rng.uniform(1.0, 4.0))
     ballast.unlink()
     world.database.revive()
