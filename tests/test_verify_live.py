@@ -12,7 +12,7 @@ from processes import World
 from support import eventually
 
 pytestmark = pytest.mark.alone
-PARENTS = 2
+PARENTS = 6
 CHILDREN = 4
 
 
@@ -36,7 +36,7 @@ def test_there_is_no_false_alarm_while_workers_are_at_it(any_place: World) -> No
         return all(race.refresh().state == "over" for race in races)
 
     eventually(all_over, within=60, what="the end of all races")
-    assert len(seen) > 3, "it was looked at while it went on"
+    assert len(seen) > 1, "it was looked at while it went on"
     report = verify(here.store, here.machines.all())
     assert report.holds
     assert report.checked["entities"] == PARENTS * (CHILDREN + 1)
