@@ -24,7 +24,7 @@ MATRIX = Path(__file__).with_name("killed_matrix.py")
 @pytest.mark.parametrize(
     ("database", "options"),
     [
-        pytest.param("sqlite", ["--pairs", "200"], id="sqlite"),
+        pytest.param("sqlite", ["--every", "3", "--pairs", "400"], id="sqlite"),
         pytest.param("postgres", ["--every", "20", "--jobs", "1"], marks=pytest.mark.postgres, id="postgres"),
         pytest.param("mysql", ["--every", "20", "--jobs", "1"], marks=pytest.mark.mysql, id="mysql"),
     ],

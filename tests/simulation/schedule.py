@@ -217,7 +217,7 @@ class Schedule:
         """Mend what failed, let go what was paused, and wait for the rest."""
         machine, world, wait_s = self._design.machine, self._world, 5
         while not self._has_arrived:
-            for entity_id in self._ids:
+            for entity_id in self._roots():
                 try:
                     self._help(machine.get(entity_id))
                 except FsmflowError as error:
@@ -225,6 +225,12 @@ class Schedule:
             world.sleep(wait_s)
             wait_s = min(wait_s + 5, 60)
             self._has_arrived = not self._on_their_way()
+
+    def _roots(self) -> list[str]:
+        """The entities that clients and messages have started."""
+        prefix = f"{self._design.machine.name}:"
+        addresses = [known.address for known in self._oracle.known.values()]
+        return [at.removeprefix(prefix) for at in addresses if at.startswith(prefix) and "/" not in at]
 
     def _help(self, handle: Machine) -> None:
         if handle.phase == "failed" or self._is_paused(handle):
