@@ -88,5 +88,5 @@ class Play:
         if dice.random() < 0.3:
             options["key"] = f"m{number}"
         if to is not None and dice.random() < 0.5:
-            options["start"] = True
+            options["start"] = {"size": 1, "items": [0]}
         machine.send("poke", to, **options, op=number)
