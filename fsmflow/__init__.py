@@ -1,9 +1,9 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
-from fsmflow.decision.around import Branch, Progress, Undoing
-from fsmflow.decision.records import Actor, Event, Failure, HistoryEntry, Outcome
+from fsmflow.decision.context import Branch, Progress, Undoing
+from fsmflow.decision.entity import Actor, Event, Failure, HistoryEntry, Outcome
 from fsmflow.definition.retry import Retry
-from fsmflow.definition.states import State
+from fsmflow.definition.state import State
 from fsmflow.engine.explain import Explanation
 from fsmflow.errors import (
     Cancelled,

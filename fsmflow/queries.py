@@ -7,14 +7,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from fsmflow import clock
-from fsmflow.decision.asking import checked_id
-from fsmflow.decision.living import as_shown, renamed
-from fsmflow.decision.records import Failure, Snapshot
+from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.inputs import checked_id
+from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.engine.branches import definition_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.selecting import check_machine, error_text
-from fsmflow.engine.surroundings import definition_of
+from fsmflow.engine.selection import check_machine, error_text
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter

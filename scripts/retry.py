@@ -21,7 +21,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 # In the place of this script's own folder, whose modules are not to be imported by their bare names.
 sys.path[0] = ROOT
 try:
-    from fsmflow.cli.acting import retry
+    from fsmflow.cli.actions import retry
     from fsmflow.cli.main import run
 except (ImportError, SyntaxError) as error:
     if os.access(PYTHON, os.X_OK) and os.path.abspath(sys.executable) != PYTHON:

@@ -11,7 +11,7 @@ import click
 from hypothesis import strategies as st
 
 from fsmflow import DataError, DefinitionError, FsmflowError, Machine, State, codec
-from fsmflow.cli.arguments import as_field, as_milliseconds, as_object
+from fsmflow.cli.options import as_field, as_milliseconds, as_object
 from fsmflow.definition.model import Definition
 from fsmflow.definition.retry import is_duration
 from fsmflow.diagram import mermaid

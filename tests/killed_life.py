@@ -22,7 +22,7 @@ from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.points import POINTS
 from fsmflow.running.executor import Executor
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.settings import Settings
 from fsmflow.store.store import open_store

@@ -33,7 +33,7 @@ from pathlib import Path
 
 from conftest import Valkey, fresh_mysql, fresh_postgres
 from fsmflow import log
-from fsmflow.running import spreading
+from fsmflow.running import fanout
 from killed_kinds import KINDS, Kind
 from killed_life import Death, Outcome, Plan, counted
 from killed_place import Place
@@ -164,7 +164,7 @@ def run_part(options: argparse.Namespace) -> Figures:
     """A part of the plans, in this process and those that it forks, on a database and a Valkey server of its own."""
     log.configure("CRITICAL")
     # Small pages, so that there are several of them.
-    spreading.PAGE, spreading._AHEAD = 2, 2  # type: ignore[misc]
+    fanout.PAGE, fanout._AHEAD = 2, 2  # type: ignore[misc]
     gc.freeze()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))

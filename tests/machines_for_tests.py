@@ -19,7 +19,7 @@ from fsmflow import Machine, Retry, State, settings
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.running.executor import Executor
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.settings import Settings
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import create_store

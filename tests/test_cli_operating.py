@@ -187,7 +187,7 @@ def test_a_branch_that_waits_for_its_turn_says_so(shell: Terminal, box: Sandbox)
 def test_a_branch_is_drawn_as_the_small_machine_that_it_is(
     shell: Terminal, packing: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsmflow.cli.surveying.machines", lambda: Registry([Order, Shipment]))
+    monkeypatch.setattr("fsmflow.cli.overview.machines", lambda: Registry([Order, Shipment]))
     text = shell.ok("draw", "order:1/packing/2")
     assert "class failed_from_packing current" in text
     assert "charging" not in text
@@ -517,7 +517,7 @@ def test_start_from_what_cannot_be_read_is_wrong_usage(shell: Terminal, folder: 
 
 
 def test_start_reads_from_a_pipe_by_its_name(shell: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsmflow.cli.starting._PAGE", 1)
+    monkeypatch.setattr("fsmflow.cli.start._PAGE", 1)
     os.mkfifo(folder / "pipe")
     writer = threading.Thread(target=lambda: (folder / "pipe").write_text('{"id": 1}\n{"id": 2}\n'))
     writer.start()
@@ -528,7 +528,7 @@ def test_start_reads_from_a_pipe_by_its_name(shell: Terminal, folder: Path, monk
 def test_a_load_that_is_interrupted_says_how_to_go_on(
     shell: Terminal, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsmflow.cli.starting._PAGE", 2)
+    monkeypatch.setattr("fsmflow.cli.start._PAGE", 2)
     lines = [json.dumps({"id": number}) for number in range(3)]
     (folder / "x.jsonl").write_text("\n".join([*lines, "{"]))
     assert "2 were started before; '--if-exists return' goes on" in shell.refused("start", "order", "--from", "x.jsonl")

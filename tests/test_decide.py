@@ -17,7 +17,7 @@ from fsmflow import (
     TransitionNotAllowed,
 )
 from fsmflow.decision.decide import begin
-from fsmflow.decision.events import Triggered
+from fsmflow.decision.happenings import Triggered
 from walk import NOW, Walk, definition_of
 
 #: What callbacks of Desk do besides taking note, by name.

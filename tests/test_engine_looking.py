@@ -14,7 +14,7 @@ import pytest
 
 import fsmflow
 from fsmflow import Actor, ConfigurationError, DataError, DefinitionError, Machine, UnknownState
-from fsmflow.decision.records import GRACE_MS
+from fsmflow.decision.entity import GRACE_MS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.store import entities
 from machines_for_tests import Bench, Counter, Order, bench_on, meanwhile, play
@@ -52,7 +52,7 @@ def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
 
 
 def test_history_is_read_in_pages_and_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fsmflow.machine.showing.PAGE", 3)
+    monkeypatch.setattr("fsmflow.machine.attributes.PAGE", 3)
     history = entities.Entities.history
     monkeypatch.setattr(
         entities.Entities, "history", lambda self, row, after=0: history(self, row, after=after, limit=3)

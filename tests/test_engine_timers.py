@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from fsmflow import Actor, DataError, TransitionNotAllowed
-from fsmflow.decision.records import GRACE_MS
+from fsmflow.decision.entity import GRACE_MS
 from fsmflow.running.jobview import LEASE_MS
 from fsmflow.store.tables import WORK
 from machines_for_tests import Bench, Order, bench_on, meanwhile, play
@@ -129,7 +129,7 @@ def test_a_timer_that_somebody_moves_on_from_at_the_last_moment_is_dropped(bench
 def test_a_timer_whose_guards_raise_keeps_no_other_from_firing(bench: Bench) -> None:
     broken, fine = started("cool", cooling=1), Order.start("2")
     fine.cool()
-    with patch("fsmflow.running.maintenance.TimerFired", side_effect=[RuntimeError("broken"), None]):
+    with patch("fsmflow.running.maintenance.sweep.TimerFired", side_effect=[RuntimeError("broken"), None]):
         bench.advance(1)
     assert broken.refresh().state == "cooling"
     bench.advance(60)

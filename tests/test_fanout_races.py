@@ -12,8 +12,8 @@ import peewee
 import pytest
 
 from fsmflow import Fail, Machine, Outcome, Retry, State, TransitionConflict, TransitionNotAllowed, clock
-from fsmflow.engine import engine as engine_of
-from fsmflow.engine import fanout, passing
+from fsmflow.engine import alignment, fanout
+from fsmflow.engine import requests as engine_of
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running import executor as executor_of
 from fsmflow.testing import sandbox
@@ -90,7 +90,7 @@ def test_a_parent_that_is_cancelled_while_it_is_retried_revives_no_child() -> No
         failing.clear()
         family.retry()
         # While the worker goes through the failed children, the family is cancelled: after it has revived the first.
-        with after_nth(passing, "try_on", 1, lambda: Family.get("1").cancel()):
+        with after_nth(alignment, "try_on", 1, lambda: Family.get("1").cancel()):
             box.run()
         assert family.refresh().state == "cancelled"
         box.advance(minutes=30)
@@ -118,7 +118,7 @@ def test_a_pass_down_that_was_overtaken_by_a_resume_leaves_no_branch_paused() ->
         ticket = box._doorbell.take()
         elsewhere(lambda: executor_of.Executor(box._runtime).execute(ticket))
         # One process passes a pause down; it has read the parent and the branch, as another resumes the parent.
-        with after_nth(passing, "_out_of_line", 1, lambda: Family.get("1").resume()):
+        with after_nth(alignment, "_out_of_line", 1, lambda: Family.get("1").resume()):
             family.pause()
         box.advance(hours=1)
         assert not Child.get("family:1/raising/0").paused
@@ -184,7 +184,7 @@ def test_a_child_that_is_being_undone_is_cancelled_once_however_often_it_is_pass
         # Both he who cancels and a sweeper pass it down, as the task is due at once.
         row = plain._view.snapshot.row
         plain.cancel()
-        elsewhere(lambda: passing.align(box._runtime, row, pages=1))
+        elsewhere(lambda: alignment.align(box._runtime, row, pages=1))
         box.run()
         child = Booking.get("plain:1/touring/0")
         assert (child.state, ran) == ("undone", ["book 1", "unbook 1 True"])

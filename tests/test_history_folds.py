@@ -10,8 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from fsmflow import Machine, Retry, State, TransitionNotAllowed
 from fsmflow.decision.decide import StaleClaim, decide
-from fsmflow.decision.events import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
-from fsmflow.decision.records import MAX_CRASHES, Claim, Snapshot
+from fsmflow.decision.entity import MAX_CRASHES, Claim, Snapshot
+from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
 from walk import Walk
 
 

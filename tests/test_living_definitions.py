@@ -13,7 +13,7 @@ import pytest
 import fsmflow
 from fsmflow import DataError, Fail, Machine, Retry, State, UnknownState
 from fsmflow.cli.main import cli, run
-from fsmflow.decision.living import brought_up
+from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.registry import Registry

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, State
-from fsmflow.decision.records import Work
-from fsmflow.engine import engine
+from fsmflow.decision.entity import Work
+from fsmflow.engine import requests
 from fsmflow.errors import DatabaseUnavailable
-from fsmflow.running import maintenance
 from fsmflow.running.executor import Executor
 from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.maintenance import sweep
 from fsmflow.running.slot import IDLE, Slot
 from fsmflow.store.tables import WORK
 from machines_for_tests import Bench, bench_on, meanwhile, play
@@ -186,7 +186,7 @@ def test_a_pause_that_relied_on_a_claim_that_the_database_has_lost_holds_the_job
 def test_an_entity_that_is_paused_while_it_is_brought_back_to_work_stays_paused(bench: Bench) -> None:
     plain = Plain.start("1", state="working")
     other = Plain.get("1")
-    with meanwhile(engine, "_ask", other.pause):
+    with meanwhile(requests, "_ask", other.pause):
         plain.resume()
     assert [entry.kind for entry in plain.history] == ["start", "paused"]
     bench.run()
@@ -288,7 +288,7 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
     assert parent is not None
     assert parent.work is not None
     bench.clock.ms = parent.work.wake_at - 1
-    entities, look = bench.runtime.store.entities, maintenance.look
+    entities, look = bench.runtime.store.entities, sweep.look
     commit = entities.commit
 
     def decided_before(decided: Any, on_commit: Any) -> Any:
@@ -301,9 +301,9 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
 
         bench.clock.ms += 2
         monkeypatch.setattr(entities, "commit", commit)
-        monkeypatch.setattr(maintenance, "look", look_first)
+        monkeypatch.setattr(sweep, "look", look_first)
         bench.sweep()
-        monkeypatch.setattr(maintenance, "look", look)
+        monkeypatch.setattr(sweep, "look", look)
         raise KeyboardInterrupt
 
     ticket = bench.take()

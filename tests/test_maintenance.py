@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from fsmflow.clock import Clock, local_now
-from fsmflow.engine import engine
+from fsmflow.engine import requests
 from fsmflow.engine.runtime import collecting
 from fsmflow.errors import DatabaseUnavailable
-from fsmflow.running import maintenance
 from fsmflow.running.executor import Executor
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance import sweep
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import IDLE, RUNNING, Doing, Slot
 from machines_for_tests import Bench, Order, bench_on, play
 
@@ -86,7 +86,7 @@ def test_no_lease_expires_before_the_database_has_answered_for_a_while(bench: Be
 def test_rows_that_nobody_can_handle_do_not_keep_others_from_being_handled(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(maintenance, "PAGE", 3)
+    monkeypatch.setattr(sweep, "PAGE", 3)
     for number in range(4):
         Order.start(f"stale-{number}", cooling=1).trigger("cool")
     cooling = Order._definition.states["cooling"]
@@ -103,14 +103,14 @@ def test_a_guard_that_wants_to_end_the_process_ends_no_sweep(bench: Bench, monke
     first, second = (Order.start(str(number), cooling=number) for number in (1, 2))
     for order in (first, second):
         order.trigger("cool")
-    attempt = engine.attempt
+    attempt = requests.attempt
 
     def decide(runtime: Any, definition: Any, snapshot: Any, happening: Any) -> Any:
         if snapshot.entity_id == "1":
             raise SystemExit(3)
         return attempt(runtime, definition, snapshot, happening)
 
-    monkeypatch.setattr(engine, "attempt", decide)
+    monkeypatch.setattr(requests, "attempt", decide)
     bench.advance(60)
     assert (first.refresh().state, second.refresh().state) == ("cooling", "approval")
 
@@ -123,7 +123,7 @@ def test_timers_fire_while_redis_is_down_however_many_jobs_wait_for_it(
     bench.step()
     for number in range(4):
         Order.start(str(number)).submit()
-    monkeypatch.setattr(maintenance, "PAGE", 2)
+    monkeypatch.setattr(sweep, "PAGE", 2)
     monkeypatch.setattr(bench.runtime.doorbell, "has_marker", lambda: (_ for _ in ()).throw(ConnectionError("down")))
     bench.clock.ms += 3_600_000
     bench.sweep()

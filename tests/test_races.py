@@ -15,10 +15,10 @@ import pytest
 import fsmflow
 from conftest import Valkey
 from fsmflow import EntityExists, HistoryEntry, Machine, TransitionConflict, TransitionNotAllowed
-from fsmflow.decision.records import GRACE_MS
+from fsmflow.decision.entity import GRACE_MS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.running.executor import Executor
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.work import Ticket
 from machines_for_tests import Bench, Counter, Order, bench_on, in_processes, play

@@ -13,7 +13,7 @@ import pytest
 from flowing import every_database, sandbox
 from fsmflow import DataError, Fail, Failure, HistoryEntry, Machine, Outcome, Retry, State, TransitionNotAllowed
 from fsmflow.cli.main import cli, run
-from fsmflow.decision.living import brought_up
+from fsmflow.decision.versions import brought_up
 from fsmflow.errors import UpgradeError
 from fsmflow.redaction import MASK
 from fsmflow.testing import Sandbox

@@ -9,7 +9,7 @@ import pytest
 
 from fsmflow import Actor, Machine, NotPermitted, State, TransitionConflict, TransitionNotAllowed, UnknownState
 from fsmflow.decision.decide import decide
-from fsmflow.decision.events import Triggered
+from fsmflow.decision.happenings import Triggered
 from test_decide import Desk, act, noting
 from walk import NOW, Walk
 

@@ -9,7 +9,7 @@ import pytest
 
 from flowing import every_database, sandbox
 from fsmflow import Actor, DataError, Machine, State
-from fsmflow.decision.records import MAX_PAYLOAD_BYTES
+from fsmflow.decision.entity import MAX_PAYLOAD_BYTES
 from fsmflow.redaction import MASK
 
 __all__ = ["every_database"]

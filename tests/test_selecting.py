@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 
 from fsmflow import DataError, Fail, Machine, State, UnknownState
-from fsmflow.engine.selecting import Selection, filter_of, same, select
+from fsmflow.engine.selection import Selection, filter_of, same, select
 from fsmflow.store import listing
 from machines_for_tests import Bench
 from terminal import Terminal

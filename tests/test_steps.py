@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Actor, Machine, Retry, State
-from fsmflow.decision.events import Triggered
+from fsmflow.decision.happenings import Triggered
 from walk import Walk
 
 #: What callbacks do, by name.

@@ -11,8 +11,8 @@ from uuid import UUID
 import pytest
 
 from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.events import Changes, Crashed, Facts, Failed, Paused, Postponed, Returned, Saved, Triggered
-from fsmflow.decision.records import Actor, Claim, Commit, Snapshot
+from fsmflow.decision.entity import Actor, Claim, Commit, Snapshot
+from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Paused, Postponed, Returned, Saved, Triggered
 from fsmflow.errors import DataError
 from fsmflow.settings import Settings
 from fsmflow.store.entities import ClaimLost, CommitLost

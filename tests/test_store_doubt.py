@@ -12,8 +12,8 @@ import peewee
 import pytest
 
 from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.events import Changes, Facts, Failed, Paused, Postponed, Returned, Saved, Triggered
-from fsmflow.decision.records import Claim, Snapshot
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.happenings import Changes, Facts, Failed, Paused, Postponed, Returned, Saved, Triggered
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import entities

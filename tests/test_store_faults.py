@@ -12,8 +12,8 @@ from unittest.mock import patch
 import pytest
 
 from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.events import Triggered
-from fsmflow.decision.records import Claim, Commit, Snapshot
+from fsmflow.decision.entity import Claim, Commit, Snapshot
+from fsmflow.decision.happenings import Triggered
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import entities, link

@@ -9,8 +9,8 @@ from itertools import pairwise
 import pytest
 
 from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.events import Changes, Crashed, Paused, Resumed, Returned, Triggered
-from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.happenings import Changes, Crashed, Paused, Resumed, Returned, Triggered
 from fsmflow.settings import Settings
 from fsmflow.store import listing
 from fsmflow.store.entities import ClaimLost

@@ -9,7 +9,8 @@ from typing import Any
 
 from fsmflow import Actor, HistoryEntry, Machine, clock
 from fsmflow.decision.decide import allowed_triggers, begin, decide
-from fsmflow.decision.events import (
+from fsmflow.decision.entity import Claim, Commit, Failure, Snapshot, Work
+from fsmflow.decision.happenings import (
     Changes,
     Crashed,
     Facts,
@@ -23,7 +24,6 @@ from fsmflow.decision.events import (
     TimerFired,
     Triggered,
 )
-from fsmflow.decision.records import Claim, Commit, Failure, Snapshot, Work
 from fsmflow.definition.model import Definition
 
 #: A moment of its own, in the milliseconds of the store: 2026-01-02 03:04:05 UTC.

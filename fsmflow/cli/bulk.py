@@ -13,13 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import cast
 
 from fsmflow.cli import output
-from fsmflow.cli.arguments import Wanted
 from fsmflow.cli.bar import Bar, can_show
-from fsmflow.cli.failing import sentence, stops_everything
-from fsmflow.decision.records import Snapshot
+from fsmflow.cli.errors import sentence, stops_everything
+from fsmflow.cli.options import Wanted
+from fsmflow.decision.entity import Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.engine.selecting import Selection, filter_of, select
+from fsmflow.engine.selection import Selection, filter_of, select
 from fsmflow.machine import Machine
 from fsmflow.queries import resolve
 

@@ -11,9 +11,9 @@ from typing import Final
 import click
 
 from fsmflow import __version__, settings
-from fsmflow.cli import acting, looking, operating, output, running, starting, surveying, verifying
-from fsmflow.cli.arguments import Group
-from fsmflow.cli.failing import sentence
+from fsmflow.cli import actions, operating, output, overview, show, start, verify, worker
+from fsmflow.cli.errors import sentence
+from fsmflow.cli.options import Group
 from fsmflow.engine.registry import Registry
 from fsmflow.errors import FsmflowError
 
@@ -47,28 +47,28 @@ def cli(context: click.Context) -> None:
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
-    running.init,
-    running.worker,
-    starting.start,
-    acting.trigger,
-    looking.list_,
-    looking.show,
-    looking.explain,
-    looking.history,
-    surveying.failures,
-    acting.retry,
-    acting.resume,
-    acting.pause,
-    acting.cancel,
+    worker.init,
+    worker.worker,
+    start.start,
+    actions.trigger,
+    show.list_,
+    show.show,
+    show.explain,
+    show.history,
+    overview.failures,
+    actions.retry,
+    actions.resume,
+    actions.pause,
+    actions.cancel,
     operating.skip,
     operating.rewind,
     operating.undo,
     operating.force,
-    surveying.stats,
-    surveying.check,
-    verifying.verify_command,
-    surveying.draw,
-    running.reconcile,
+    overview.stats,
+    overview.check,
+    verify.verify_command,
+    overview.draw,
+    worker.reconcile,
 )
 for _command in COMMANDS:
     cli.add_command(_command)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from fsmflow.cli.arguments import (
+from fsmflow.cli.bulk import Act, perform
+from fsmflow.cli.options import (
     Wanted,
     actor_options,
     epoch_option,
@@ -13,9 +14,8 @@ from fsmflow.cli.arguments import (
     reason_option,
     target_options,
 )
-from fsmflow.cli.bulk import Act, perform
-from fsmflow.decision.events import Forced, Rewound, Skipped, Triggered
-from fsmflow.decision.records import Actor, Snapshot
+from fsmflow.decision.entity import Actor, Snapshot
+from fsmflow.decision.happenings import Forced, Rewound, Skipped, Triggered
 from fsmflow.definition.names import FAILED, UNDO, UNDOING_PREFIX, UNDONE, failed_from
 from fsmflow.engine.planning import plan
 

@@ -7,9 +7,25 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import codec
-from fsmflow.decision import fanning, operating, settling
-from fsmflow.decision.around import NOTHING, Around
-from fsmflow.decision.events import (
+from fsmflow.decision import actions, fanout, settlement
+from fsmflow.decision.actions import subject_at
+from fsmflow.decision.context import NOTHING, Around
+from fsmflow.decision.deferral import discard, fire_kept, ignore, keep, undeliverable
+from fsmflow.decision.entity import (
+    ALIGN,
+    MAX_PAYLOAD_BYTES,
+    QUEUED,
+    TIMER,
+    Actor,
+    Claim,
+    Commit,
+    Event,
+    Place,
+    Post,
+    Snapshot,
+    Work,
+)
+from fsmflow.decision.happenings import (
     Admitted,
     Asked,
     BranchSettled,
@@ -37,26 +53,10 @@ from fsmflow.decision.events import (
     Triggered,
     Unacceptable,
 )
-from fsmflow.decision.keeping import discard, fire_kept, ignore, keep, undeliverable
-from fsmflow.decision.living import unknown_state
-from fsmflow.decision.masking import carried, encoded, without_values
-from fsmflow.decision.moving import Mover, Refused
-from fsmflow.decision.operating import subject_at
-from fsmflow.decision.records import (
-    ALIGN,
-    MAX_PAYLOAD_BYTES,
-    QUEUED,
-    TIMER,
-    Actor,
-    Claim,
-    Commit,
-    Event,
-    Place,
-    Post,
-    Snapshot,
-    Work,
-)
+from fsmflow.decision.mover import Mover, Refused
+from fsmflow.decision.redaction import carried, encoded, without_values
 from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.versions import unknown_state
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.working import hold, release
 from fsmflow.definition.firing import Firing, would_fire
@@ -283,7 +283,7 @@ def _triggered(mover: Mover, happening: Triggered) -> None:
     )
     if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
         last = snapshot.failure
-        settling.accept_kept(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
+        settlement.accept_kept(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
 
 
 def _refused(
@@ -376,24 +376,24 @@ _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Resumed: _resumed,
     Replanned: _replanned,
     TimerFired: _timer_fired,
-    Returned: settling.returned,
-    Unacceptable: lambda mover, happening: settling.rejected(mover, happening.returned, happening.error),
-    Failed: settling.failed,
-    Crashed: settling.crashed,
-    Postponed: settling.postponed,
-    Saved: settling.saved,
-    Spread: fanning.spread,
-    MoreWanted: fanning.more_wanted,
-    Admitted: fanning.admitted,
-    Joined: fanning.joined,
-    BranchSettled: fanning.branch_settled,
-    Revived: fanning.revived,
-    Reopened: fanning.reopened,
+    Returned: settlement.returned,
+    Unacceptable: lambda mover, happening: settlement.rejected(mover, happening.returned, happening.error),
+    Failed: settlement.failed,
+    Crashed: settlement.crashed,
+    Postponed: settlement.postponed,
+    Saved: settlement.saved,
+    Spread: fanout.spread,
+    MoreWanted: fanout.more_wanted,
+    Admitted: fanout.admitted,
+    Joined: fanout.joined,
+    BranchSettled: fanout.branch_settled,
+    Revived: fanout.revived,
+    Reopened: fanout.reopened,
     Delivered: _delivered,
     Discarded: undeliverable,
-    Skipped: operating.skipped,
-    Rewound: operating.rewound,
-    Forced: operating.forced,
+    Skipped: actions.skipped,
+    Rewound: actions.rewound,
+    Forced: actions.forced,
 }
 
 __all__ = ["Event", "StaleClaim", "allowed_triggers", "begin", "decide"]

@@ -8,8 +8,8 @@ from datetime import timedelta
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.around import Message
-from fsmflow.decision.records import MAX_PAYLOAD_BYTES, SENT, Post, Posted, Snapshot, checked_text
+from fsmflow.decision.context import Message
+from fsmflow.decision.entity import MAX_PAYLOAD_BYTES, SENT, Post, Posted, Snapshot, checked_text
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, shown

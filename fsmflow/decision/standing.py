@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsmflow.decision.records import ACTIVE, DONE_BRANCH, FAILED_BRANCH, Snapshot
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, Snapshot
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCELLED, UNDONE
 

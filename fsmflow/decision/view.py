@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fsmflow.decision.around import NOTHING, Around, Branch, Entered, Message
-from fsmflow.decision.records import Event, Failure, Snapshot
+from fsmflow.decision.context import NOTHING, Around, Branch, Entered, Message
+from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.definition.firing import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, Work
+from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS, Work
 
 
 def dispatched(work: Work, now: int) -> Work:

@@ -8,16 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
-from fsmflow.definition.checks import graph_faults
-from fsmflow.definition.fanning import branch_definitions
+from fsmflow.definition.fanout import branch_definitions
 from fsmflow.definition.firing import build_machine
 from fsmflow.definition.generate import generated_states, generated_transitions
-from fsmflow.definition.machinewide import read_wide, undo_everywhere
+from fsmflow.definition.graph import graph_faults
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
-from fsmflow.definition.statecheck import StateCompiler, method_callbacks
-from fsmflow.definition.states import State
+from fsmflow.definition.state import State
+from fsmflow.definition.statespec import StateCompiler, method_callbacks
+from fsmflow.definition.wide import read_wide, undo_everywhere
 from fsmflow.errors import DefinitionError, did_you_mean, shown
 
 #: What a machine's class may set; every other public name of Machine is taken.

@@ -21,7 +21,7 @@ from fsmflow.definition.names import (
     failed_from,
     undoing,
 )
-from fsmflow.definition.states import DEFAULT_LIMIT
+from fsmflow.definition.state import DEFAULT_LIMIT
 
 States = Mapping[str, StateSpec]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, EnumMeta
 from typing import Any
 
-from fsmflow.definition.states import STATE_PARAMETERS, State
+from fsmflow.definition.state import STATE_PARAMETERS, State
 from fsmflow.errors import did_you_mean, shown
 
 #: The positional order of ``transitions``.

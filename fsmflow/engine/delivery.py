@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import Final
 
 from fsmflow import log
-from fsmflow.decision.asking import checked_id
 from fsmflow.decision.decide import begin, begin_and_fire
-from fsmflow.decision.events import Delivered, Discarded, Triggered
+from fsmflow.decision.entity import Actor, Posted
+from fsmflow.decision.happenings import Delivered, Discarded, Triggered
+from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.messages import Envelope, envelope_of
-from fsmflow.decision.records import Actor, Posted
 from fsmflow.definition.model import Definition
-from fsmflow.engine.committing import TRIES, attempt, write
+from fsmflow.engine.commits import TRIES, attempt, write
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point

@@ -8,14 +8,14 @@ from datetime import datetime
 
 from fsmflow import clock
 from fsmflow.decision.decide import allowed_triggers
-from fsmflow.decision.living import brought_up
-from fsmflow.decision.records import MORE, QUEUED, WINDOW, Snapshot, Work
+from fsmflow.decision.entity import MORE, QUEUED, WINDOW, Snapshot, Work
+from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
-from fsmflow.engine.beside import Beside, beside, fan_of
+from fsmflow.engine.branches import around_of
+from fsmflow.engine.details import Beside, beside, fan_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import around_of
 from fsmflow.errors import UnknownVersion, UpgradeError
 
 #: So many branches are named.

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.events import (
-    Admitted,
-    BranchSettled,
-    Joined,
-    MoreWanted,
-)
-from fsmflow.decision.living import renamed
-from fsmflow.decision.records import (
+from fsmflow.decision.entity import (
     ACTIVE,
     DONE_BRANCH,
     FAILED_BRANCH,
@@ -21,12 +14,19 @@ from fsmflow.decision.records import (
     WINDOW,
     Snapshot,
 )
+from fsmflow.decision.happenings import (
+    Admitted,
+    BranchSettled,
+    Joined,
+    MoreWanted,
+)
 from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.versions import renamed
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
-from fsmflow.engine.passing import attempt_on, stop_others, try_on
+from fsmflow.engine.alignment import attempt_on, stop_others, try_on
+from fsmflow.engine.branches import branch_of, definition_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import branch_of, definition_of
 from fsmflow.errors import DataError
 from fsmflow.points import point
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.events import Asked, Happening, Replanned, Resumed, Rewound, Triggered
-from fsmflow.decision.living import brought_up
-from fsmflow.decision.records import Snapshot, checked_reason, checked_text
+from fsmflow.decision.entity import Snapshot, checked_reason, checked_text
+from fsmflow.decision.happenings import Asked, Happening, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import FINISHED, RETRY
-from fsmflow.engine.committing import decided
-from fsmflow.engine.engine import check_rewind, has_failed, lacks_work
+from fsmflow.engine.branches import definition_of
+from fsmflow.engine.commits import decided
+from fsmflow.engine.requests import check_rewind, has_failed, lacks_work
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import definition_of
 
 
 def plan(runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening) -> Snapshot:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from fsmflow import clock, log
 from fsmflow import settings as settings_of
-from fsmflow.decision.records import Snapshot
+from fsmflow.decision.entity import Snapshot
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.engine.registry import Registry
 from fsmflow.points import point

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
-from fsmflow.decision.living import as_shown
-from fsmflow.decision.records import Snapshot
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.versions import as_shown
 from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.parse import plain_name
-from fsmflow.definition.states import State
-from fsmflow.engine.surroundings import definition_of
+from fsmflow.definition.state import State
+from fsmflow.engine.branches import definition_of
 from fsmflow.errors import DataError, DefinitionError, FsmflowError, shown
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from fsmflow.decision.records import HistoryEntry
+from fsmflow.decision.entity import HistoryEntry
 from fsmflow.definition.compile import compile_machine
 from fsmflow.definition.names import METHOD_TRIGGERS
-from fsmflow.machine.acting import Acting
-from fsmflow.machine.finding import Finding
-from fsmflow.machine.working import Working
+from fsmflow.machine.actions import Acting
+from fsmflow.machine.entities import Finding
+from fsmflow.machine.job import Working
 
 
 class Machine(Finding, Acting, Working):

@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from fsmflow import clock, log
-from fsmflow.decision.events import Returned, Settling, Unacceptable
-from fsmflow.decision.living import brought_up
-from fsmflow.decision.records import Claim, Snapshot
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.happenings import Returned, Settling, Unacceptable
 from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
-from fsmflow.engine import engine
-from fsmflow.engine.passing import pass_down
+from fsmflow.engine import requests
+from fsmflow.engine.alignment import pass_down
+from fsmflow.engine.branches import definition_of
 from fsmflow.engine.runtime import Runtime, collecting, current
-from fsmflow.engine.surroundings import definition_of
 from fsmflow.errors import (
     DatabaseUnavailable,
     DataError,
@@ -30,11 +30,11 @@ from fsmflow.errors import (
     UpgradeError,
 )
 from fsmflow.points import point
-from fsmflow.running.jobs import run_job
+from fsmflow.running.job import run_job
 from fsmflow.running.jobview import LEASE_MS, JobView
 from fsmflow.running.limits import TimeLimit
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
-from fsmflow.running.steps import Step, cannot_upgrade, in_transaction, spread_of, undoing_of
+from fsmflow.running.step import Step, cannot_upgrade, in_transaction, spread_of, undoing_of
 from fsmflow.store.work import Ticket, grace
 
 Result = TypeVar("Result")
@@ -68,7 +68,7 @@ class Executor:
             claimed = self._claim(ticket, owner)
             if claimed is not None:
                 point("claim.after", claimed.snapshot.address)
-                with engine.following(self._runtime) as tasks:
+                with requests.following(self._runtime) as tasks:
                     self._run(claimed)
                     if tasks:
                         self._before_tasks(claimed.claim)
@@ -126,7 +126,7 @@ class Executor:
         """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
         if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
             return False
-        with engine.following(self._runtime):
+        with requests.following(self._runtime):
             pass_down(self._runtime, parent.row, [branch])
         self._release(branch, claim, f"{parent.address} is in {parent.state!r}{', paused' if parent.paused else ''}")
         return True
@@ -226,7 +226,7 @@ class Executor:
         wait_s = 0.05
         while True:
             try:
-                engine.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
+                requests.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
                 return
             except UnknownState as error:
                 self._hand_over(definition, snapshot, claim, error)

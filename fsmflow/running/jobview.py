@@ -8,15 +8,15 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.around import Branch, Message, Undoing
-from fsmflow.decision.events import Changes, Saved
-from fsmflow.decision.masking import masked
-from fsmflow.decision.records import Claim, Event, Failure, Snapshot
+from fsmflow.decision.context import Branch, Message, Undoing
+from fsmflow.decision.entity import Claim, Event, Failure, Snapshot
+from fsmflow.decision.happenings import Changes, Saved
+from fsmflow.decision.redaction import masked
 from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
-from fsmflow.engine import engine
+from fsmflow.engine import requests
+from fsmflow.engine.branches import BranchList
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.surroundings import BranchList
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.points import point
 
@@ -185,7 +185,7 @@ class JobView:
                     if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
                         self.snapshot = self._load()
                         break
-                    _, self.snapshot = engine.apply(self._runtime, root, self._load, happening)
+                    _, self.snapshot = requests.apply(self._runtime, root, self._load, happening)
                 break
             except StaleClaim:
                 raise self._cancelled() from None

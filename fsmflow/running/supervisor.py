@@ -14,14 +14,14 @@ from types import FrameType
 from typing import Final
 
 from fsmflow import clock, log, settings
-from fsmflow.engine.aftermath import hook_caller
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.tasks import hook_caller
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
-from fsmflow.running.children import Child
 from fsmflow.running.jobview import LEASE_MS
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
+from fsmflow.running.worker_handle import Child
 
 _TICK_S: Final = 0.25
 _RENEW_S: Final = 5.0

@@ -9,12 +9,12 @@ from typing import Any
 
 from peewee import IntegrityError
 
-from fsmflow.decision.around import Progress
-from fsmflow.decision.records import ACTIVE, DONE_BRANCH, FAILED_BRANCH, TOLD, Claim, Commit, Snapshot
+from fsmflow.decision.context import Progress
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, TOLD, Claim, Commit, Snapshot
 from fsmflow.store.entities import ClaimLost, CommitLost, entry_values, guard_values
 from fsmflow.store.events import post_values
 from fsmflow.store.link import Link, first_line
-from fsmflow.store.records import Records
+from fsmflow.store.own_rows import Records
 from fsmflow.store.statements import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,

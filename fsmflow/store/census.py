@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsmflow.decision.records import QUEUED
+from fsmflow.decision.entity import QUEUED
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, WORK
 

@@ -10,12 +10,12 @@ from typing import Any
 from peewee import DatabaseError, IntegrityError
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.records import NUDGE_MS, Claim, Commit, Failure, HistoryEntry, Snapshot, Work
+from fsmflow.decision.entity import NUDGE_MS, Claim, Commit, Failure, HistoryEntry, Snapshot, Work
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.points import point
 from fsmflow.store.events import post_values
 from fsmflow.store.link import TRANSIENT, Link, first_line
-from fsmflow.store.records import Records
+from fsmflow.store.own_rows import Records
 from fsmflow.store.statements import (
     HISTORY_COLUMNS,
     Statements,

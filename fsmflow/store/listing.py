@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fsmflow.decision.records import Snapshot
+from fsmflow.decision.entity import Snapshot
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements, snapshot_of
 from fsmflow.store.tables import ENTITY

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fsmflow.decision.records import Snapshot, Work
+from fsmflow.decision.entity import Snapshot, Work
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 

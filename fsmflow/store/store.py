@@ -10,10 +10,10 @@ from fsmflow.store.branches import Branches
 from fsmflow.store.census import Census
 from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
-from fsmflow.store.facts import Facts
 from fsmflow.store.link import Link, open_database, open_sqlite
 from fsmflow.store.listing import Listing
-from fsmflow.store.records import Records
+from fsmflow.store.meta import Facts
+from fsmflow.store.own_rows import Records
 from fsmflow.store.statements import Statements
 from fsmflow.store.work import WorkRows
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fsmflow.decision.records import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
 from fsmflow.decision.working import hold, hurried
 from fsmflow.store.entities import ClaimLost, guard_values
 from fsmflow.store.link import Link

@@ -18,14 +18,14 @@ from fsmflow.engine.runtime import Runtime, installed, stand_in
 from fsmflow.errors import did_you_mean, shown
 from fsmflow.running.executor import Executor
 from fsmflow.running.jobview import LEASE_MS
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
 from fsmflow.settings import MachineSource, Settings
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.store import create_store
 from fsmflow.store.work import Ticket
+from fsmflow.testing.doubles import MemoryDoorbell, Watch
 from fsmflow.testing.faults import Faults, FaultyRegistry, Killed, SandboxError
-from fsmflow.testing.standins import MemoryDoorbell, Watch
 
 #: So much is run in one call of ``run`` or ``advance`` before it is taken for endless.
 LIMIT: Final = 100_000

@@ -8,15 +8,15 @@ from typing import Final, Protocol
 from fsmflow.clock import Clock
 from fsmflow.definition.model import Definition
 from fsmflow.store.link import Link
-from fsmflow.store.reading import Reading
-from fsmflow.verify.branching import check_branch, check_parent, check_tallies
-from fsmflow.verify.folding import Fold
+from fsmflow.store.reader import Reading
+from fsmflow.verify.branches import check_branch, check_parent, check_tallies
+from fsmflow.verify.entity import Found, Moment, check_standing
+from fsmflow.verify.events import check_due, check_events
+from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
-from fsmflow.verify.posting import check_due, check_events
-from fsmflow.verify.readable import check_texts
 from fsmflow.verify.report import Findings, Report
 from fsmflow.verify.rows import Event, Rows, Span, Work
-from fsmflow.verify.standing import Found, Moment, check_standing
+from fsmflow.verify.texts import check_texts
 
 #: Three times as long as it takes until others take over from a host that is gone.
 PATIENCE_S: Final = 60.0

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from fsmflow.store.reading import Reading
+from fsmflow.store.reader import Reading
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 
 #: Entities of one page, with their data; rows of history that are held at once.

@@ -14,7 +14,7 @@ from fsmflow.points import point
 from fsmflow.running.executor import Executor
 from fsmflow.running.jobview import LEASE_MS
 from fsmflow.running.limits import TimeLimit, TimeUp
-from fsmflow.running.maintenance import Maintenance
+from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import RUNNING, SETTLING, Doing, Slot
 from simulation.doorbell import SimulatedDoorbell
 from simulation.world import Actor, Dead, Host, World, current_actor

@@ -8,9 +8,10 @@ from contextlib import ExitStack, contextmanager
 from typing import Any, Final
 from unittest import mock
 
-from fsmflow.decision import settling
-from fsmflow.decision.records import Claim
-from fsmflow.running import executor, maintenance
+from fsmflow.decision import settlement
+from fsmflow.decision.entity import Claim
+from fsmflow.running import executor
+from fsmflow.running.maintenance import sweep
 from fsmflow.store.entities import Entities
 from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store
@@ -31,11 +32,11 @@ def _statements(sql: Statements, **changes: tuple[str, str]) -> list[Any]:
 
 
 def _no_reconciler(sql: Statements) -> list[Any]:
-    return [mock.patch.object(maintenance.Maintenance, "_ring", return_value=True)]
+    return [mock.patch.object(sweep.Maintenance, "_ring", return_value=True)]
 
 
 def _no_lease(sql: Statements) -> list[Any]:
-    return [mock.patch.object(maintenance.Maintenance, "_expire", return_value=None)]
+    return [mock.patch.object(sweep.Maintenance, "_expire", return_value=None)]
 
 
 def _no_fence(sql: Statements) -> list[Any]:
@@ -88,7 +89,7 @@ def _doubt_is_failure(sql: Statements) -> list[Any]:
 
 
 def _crashes_for_ever(sql: Statements) -> list[Any]:
-    return [mock.patch.object(settling, "MAX_CRASHES", 1_000)]
+    return [mock.patch.object(settlement, "MAX_CRASHES", 1_000)]
 
 
 def _join_early(sql: Statements) -> list[Any]:

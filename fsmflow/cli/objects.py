@@ -1,0 +1,123 @@
+"""Entities and history entries as the objects that ``--json`` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from fsmflow.cli.output import iso, iso_of
+from fsmflow.decision.decide import allowed_triggers
+from fsmflow.decision.entity import Failure, HistoryEntry, Snapshot, Work
+from fsmflow.engine.branches import around_of, branch_of, item_of
+from fsmflow.engine.details import Beside, beside
+from fsmflow.engine.runtime import Runtime
+from fsmflow.queries import definition_for, redacted
+from fsmflow.redaction import hide
+
+
+def summary(snapshot: Snapshot) -> dict[str, Any]:
+    """An entity in a list: without its data."""
+    failure = snapshot.failure
+    return {
+        "address": snapshot.address,
+        "machine": snapshot.machine,
+        "entity_id": snapshot.entity_id,
+        "state": snapshot.state,
+        "phase": snapshot.phase,
+        "epoch": snapshot.epoch,
+        "paused": snapshot.paused,
+        "since": iso(snapshot.entered_at),
+        "created_at": iso(snapshot.created_at),
+        "updated_at": iso(snapshot.updated_at),
+        "failure": failure and failure_brief(failure),
+    }
+
+
+def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
+    """All that is known of an entity but its history."""
+    failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
+    return {
+        **summary(snapshot),
+        "revision": snapshot.revision,
+        "data": hide(snapshot.data, keys),
+        "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
+        "work": snapshot.work and work(snapshot.work),
+        "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
+        **_beside(beside(runtime, definition_for(runtime, snapshot), snapshot)),
+        "item": hide(item_of(snapshot), keys),
+        "result": hide(result_of(snapshot), keys),
+        "allowed": allowed(runtime, snapshot),
+    }
+
+
+def _beside(found: Beside) -> dict[str, Any]:
+    return {
+        "parent": found.parent and found.parent.address,
+        "progress": found.progress and vars(found.progress),
+        "failed_branches": [_branch(branch) for branch in found.failed],
+        "deferred": [{**vars(kept), "at": iso(kept.at)} for kept in found.kept],
+        "sent": [
+            {"trigger": post.trigger, "to": post.to, "due_at": None if post.due_at is None else iso(post.due_at)}
+            for post in found.sent
+        ],
+        "undelivered": [{"trigger": post.trigger, "to": post.to, "why": post.why} for post in found.lost],
+        "undoable": list(found.undoable),
+    }
+
+
+def _branch(branch: Snapshot) -> dict[str, Any]:
+    failure = branch.failure
+    return {"address": branch.address, "state": branch.state, "failure": failure and failure_brief(failure)}
+
+
+def result_of(snapshot: Snapshot) -> Any:
+    """What the job of a branch returned; None for anything else."""
+    return branch_of(snapshot).result if snapshot.branch_of is not None else None
+
+
+def allowed(runtime: Runtime, snapshot: Snapshot) -> list[str]:
+    """The triggers that anybody could fire now; none where the code does not know the machine or the state."""
+    definition = definition_for(runtime, snapshot)
+    if definition is None:
+        return []
+    return allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot))
+
+
+def failure_brief(failure: Failure) -> dict[str, Any]:
+    """A failure without its traceback."""
+    brief = {name: value for name, value in vars(failure).items() if name != "traceback"}
+    return {**brief, "at": iso_of(failure.at)}
+
+
+def work(found: Work) -> dict[str, Any]:
+    """What an entity does or has to do next."""
+    at = next_at(found)
+    return {
+        "kind": found.kind,
+        "attempt": found.attempt,
+        "queue": found.queue,
+        "running": found.owner is not None,
+        "progress": found.progress,
+        "next_at": None if at is None else iso(at),
+        "dispatched_at": None if found.rung_at is None else iso(found.rung_at),
+        "held": found.held is not None,
+        "failures": found.failures,
+        "crashes": found.crashes,
+        "postponed": found.postponed,
+    }
+
+
+def next_at(found: Work) -> int | None:
+    """When it is due by itself; None for what runs, waits for a worker, or is held."""
+    return found.wake_at if found.owner is None and found.held is None and found.rung_at is None else None
+
+
+def entry(found: HistoryEntry, keys: Collection[str]) -> dict[str, Any]:
+    """One line of a history. ``keys``: what is not shown, though it may have been written before it was redacted."""
+    failure = found.failure
+    return {
+        **vars(found),
+        "payload": hide(found.payload, keys),
+        "at": iso_of(found.at),
+        "failure": failure and failure_brief(failure),
+    }

@@ -1,0 +1,250 @@
+"""What commands take: options that many share, and the reading of ``k=text``, ``k:=json`` and durations."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn, TypeVar
+
+import click
+
+from fsmflow.decision.entity import Actor
+from fsmflow.definition.names import PHASES
+from fsmflow.engine.selection import Selection
+from fsmflow.errors import shown
+
+Command = TypeVar("Command", bound=Callable[..., int])
+
+#: More than anybody has, and no more than every database takes.
+MANY = 10**9
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The entities that a command is about: those with an address here, else those of the selection."""
+
+    addresses: tuple[str, ...]
+    selection: Selection
+    limit: int | None
+    dry_run: bool
+
+
+class Group(click.Group):
+    """Lists commands in the order in which they were added, as a newcomer meets them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+def as_field(text: str) -> tuple[str, Any]:
+    """``k=text`` or ``k:=json``: the name and its value. Raises BadParameter."""
+    name, equals, value = text.partition("=")
+    is_json = name.endswith(":")
+    name = name.removesuffix(":")
+    if not equals or not name:
+        raise click.BadParameter(f"{shown(text)} is neither name=text nor name:=json")
+    if not is_json:
+        return name, value
+    try:
+        return name, read_json(value)
+    except ValueError as error:
+        hint = f"what follows ':=' is not JSON ({error}); for plain text write {name}=..."
+        raise click.BadParameter(f"{text[:200]!r}: {hint}") from error
+
+
+def as_object(text: str) -> dict[str, Any]:
+    """A JSON object: the text itself, ``@file`` that holds it, or ``@-`` for standard input. Raises BadParameter."""
+    where = text[:200] if text.startswith("@") else "the text"
+    try:
+        found = read_json(_contents(text[1:]) if text.startswith("@") else text)
+    except OSError as error:
+        raise click.BadParameter(f"{where} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise click.BadParameter(f"{where} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise click.BadParameter(f"{where} holds {str(found)[:60]!r}; it has to be a JSON object, as in '{{\"k\": 1}}'")
+    return found
+
+
+def as_patch(text: str) -> dict[str, Any]:
+    """``k=text``, ``k:=json``, or what ``as_object`` takes: an object. Raises BadParameter."""
+    return as_object(text) if text.startswith(("{", "@")) else dict([as_field(text)])
+
+
+def as_milliseconds(text: str) -> int:
+    """``90s``, ``10m``, ``2h``, ``3d`` or ``1w``, in milliseconds. Raises BadParameter."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
+    if found is None:
+        hint = "write a whole number and s, m, h, d or w: 90s, 10m, 3d"
+        raise click.BadParameter(f"{shown(text)} is no duration; {hint}")
+    return int(found[1]) * _SECONDS[found[2]] * 1000
+
+
+def read_json(text: str) -> Any:
+    """The JSON value of a text. Raises ValueError, also for NaN and for what is nested too deep to be read."""
+    try:
+        return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("it is nested too deep") from error
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _contents(path: str) -> str:
+    return sys.stdin.buffer.read().decode() if path == "-" else Path(path).read_text(encoding="utf-8")
+
+
+def merged(data: dict[str, Any] | None, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    """What ``--data`` gave, and over it what was written field by field."""
+    return {**(data or {}), **dict(fields)}
+
+
+def json_option(command: Command) -> Command:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON, for other programs.")(command)
+
+
+def data_option(command: Command) -> Command:
+    """``--data``."""
+    return click.option(
+        "--data",
+        type=as_object,
+        metavar="@FILE|JSON",
+        help="A JSON object, or @FILE (@- for standard input) that holds one; single fields win over it.",
+    )(command)
+
+
+def reason_option(command: Command) -> Command:
+    """``--reason``."""
+    return click.option("--reason", help="Why; kept in the history.")(command)
+
+
+def key_option(command: Command) -> Command:
+    """``--key``."""
+    return click.option(
+        "--key", help="A name for this very request: repeated with the same key, it changes nothing again."
+    )(command)
+
+
+def epoch_option(command: Command) -> Command:
+    """``--epoch``."""
+    return click.option(
+        "--epoch",
+        type=click.IntRange(min=0, max=MANY),
+        metavar="N",
+        help="What was seen of the entity: refuse if it has moved since.",
+    )(command)
+
+
+def actor_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--actor`` and ``--role``, handed on as ``actor``."""
+
+    @click.option("--actor", "actor_name", help="Who asks; kept in the history.")
+    @click.option("--role", "roles", multiple=True, help="A role of the actor; may be repeated. Needs --actor.")
+    @functools.wraps(command)
+    def wrapped(*args: Any, actor_name: str | None, roles: tuple[str, ...], **options: Any) -> int:
+        if roles and actor_name is None:
+            raise click.UsageError("--role says what an actor may do; say with --actor who it is")
+        return command(*args, actor=None if actor_name is None else Actor(actor_name, roles), **options)
+
+    return wrapped
+
+
+def target_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``ADDRESS...`` or a selection, ``--limit`` and ``--dry-run``, handed on as ``wanted``."""
+    return _targets(filter_options(_with_wanted(command)))
+
+
+def target_options_beside_data(command: Callable[..., int]) -> Callable[..., int]:
+    """The same for a command whose ``--data`` is what it changes: there ``--where`` alone selects by data."""
+    return _targets(_filters("--where")(_with_wanted(command)))
+
+
+def _targets(command: Callable[..., int]) -> Callable[..., int]:
+    limit = click.IntRange(min=1, max=MANY)
+    command = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")(command)
+    command = click.option("--limit", metavar="N", type=limit, help="At most so many of a selection.")(command)
+    return click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")(command)
+
+
+def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any,
+        addresses: tuple[str, ...],
+        selection: Selection,
+        limit: int | None,
+        dry_run: bool,
+        **options: Any,
+    ) -> int:
+        selects = selection.narrows or selection.branches or limit is not None
+        if addresses and selects:
+            raise click.UsageError("name entities by their addresses or select them by options, not both")
+        if not addresses and not selection.narrows:
+            raise click.UsageError("which entities? Give addresses, or select with --machine, --state, --error ...")
+        if options.get("epoch") is not None and len(addresses) != 1:
+            raise click.UsageError("--epoch says what was seen of one entity; give one address")
+        return command(*args, wanted=Wanted(addresses, selection, limit, dry_run), **options)
+
+    return wrapped
+
+
+def filter_options(command: Callable[..., int]) -> Callable[..., int]:
+    """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--where`` (``--data``) and ``--branches``:
+    all of it handed on as ``selection``."""
+    return _filters("--where", "--data")(command)
+
+
+def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    options = (
+        click.option("--machine", metavar="MACHINE", help="Those of this machine."),
+        click.option(
+            "--state",
+            "states",
+            metavar="GLOB",
+            multiple=True,
+            help="Those in this state; may be repeated, and may be a glob: 'failed_from_*'.",
+        ),
+        click.option("--phase", type=click.Choice(PHASES), help="Those in this phase."),
+        click.option(
+            "--error", metavar="GLOB", help="Those whose failure has this type or 'type: message': 'Timeout*'."
+        ),
+        click.option(
+            "--older",
+            "older_ms",
+            type=as_milliseconds,
+            metavar="DURATION",
+            help="Those in their state for so long: 10m, 2h, 3d.",
+        ),
+        click.option(
+            *names_of_where,
+            "where",
+            type=as_field,
+            multiple=True,
+            metavar="NAME=TEXT | NAME:=JSON",
+            help="Those whose data has this value; may be repeated; a.b is field b of field a.",
+        ),
+        click.option("--branches", is_flag=True, help="Branches and children too, which are else left out."),
+    )
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def wrapped(*args: Any, where: tuple[tuple[str, Any], ...], states: tuple[str, ...], **given: Any) -> int:
+            own = {name: given.pop(name) for name in ("machine", "phase", "error", "older_ms", "branches")}
+            selection = Selection(states=states or None, data=dict(where), **own)
+            return command(*args, selection=selection, **given)
+
+        found: Callable[..., int] = wrapped
+        for option in reversed(options):
+            found = option(found)
+        return found
+
+    return decorate

@@ -1,0 +1,237 @@
+"""Commands that look at machines and at all entities together: failures, stats, check, draw. They change nothing."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any
+
+import click
+
+from fsmflow import settings
+from fsmflow.cli import output
+from fsmflow.cli.options import json_option
+from fsmflow.decision.versions import merged, unknown_state
+from fsmflow.definition.advice import advice
+from fsmflow.definition.model import Definition
+from fsmflow.diagram import mermaid
+from fsmflow.engine.branches import definition_of
+from fsmflow.engine.registry import Registry
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.survey import Finding, survey
+from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine
+from fsmflow.queries import FailureGroup, Listening, failure_groups, listening, queues_of, resolve
+
+_MANY = 1_000
+
+
+@click.command()
+@click.option("--machine", metavar="MACHINE", help="Those of this machine.")
+@json_option
+def failures(machine: str | None, as_json: bool) -> int:
+    """Show what has failed, kind by kind, and how to retry it.
+
+    A parent whose branches failed counts once. Why they failed is told by groups of branches, at the end; to retry
+    their parents is enough.
+
+    \b
+      fsmflow failures
+      fsmflow failures --machine order --json
+    """
+    groups = failure_groups(current(), machine)
+    if as_json:
+        output.print_array(_group_object(group) for group in groups)
+        return 0
+    if not groups:
+        output.note("nothing has failed")
+    for group in groups:
+        branches = " (branches)" if group.of_branches else ""
+        head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
+        click.echo(output.one_line(head)[:200])
+        span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
+        click.echo(f"    {span}, for example {group.example}")
+        click.echo(f"    {output.clean(_retry_command(group))}")
+    return 0
+
+
+def _retry_command(group: FailureGroup) -> str:
+    words = ["fsmflow", "retry", "--machine", group.machine, "--state", group.state, "--error", group.pattern]
+    return shlex.join([*words, *(["--branches"] if group.of_branches else [])])
+
+
+def _group_object(group: FailureGroup) -> dict[str, Any]:
+    names = ("fingerprint", "count", "machine", "state", "error_type", "message", "example")
+    times = {"first_at": output.iso(group.first_at), "last_at": output.iso(group.last_at)}
+    found = {name: getattr(group, name) for name in names}
+    return {**found, "branches": group.of_branches, **times, "retry": _retry_command(group)}
+
+
+@click.command()
+@json_option
+def stats(as_json: bool) -> int:
+    """Count entities by state; show queues and due work.
+
+    \b
+      fsmflow stats
+    """
+    runtime = current()
+    counts = _counted(runtime)
+    queues = queues_of(runtime.machines.all().values())
+    heard = listening(runtime)
+    now = runtime.now()
+    due, active = len(runtime.store.work.due(now, _MANY)), runtime.store.work.active(now)
+    if as_json:
+        output.print_json(
+            {**_counts(counts), "queues": _queues(queues, heard), "redis": _redis(heard), **_work(due, active)}
+        )
+        return 0
+    output.print_table(
+        ("MACHINE", "STATE", "ENTITIES"), [(machine, state, f"{n:,}") for (machine, state), n in counts.items()]
+    )
+    for queue in queues:
+        if not heard.error:
+            click.echo(f"queue {queue}: {'workers listen' if queue in heard.queues else 'no worker listens'}")
+    if heard.error:
+        output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
+    click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
+    return 0
+
+
+def _counted(runtime: Runtime) -> dict[tuple[str, str], int]:
+    """Entities by machine and state, under the names of today."""
+    by_machine: dict[str, dict[str, int]] = {}
+    for (machine, state), count in runtime.store.listing.counts().items():
+        by_machine.setdefault(machine, {})[state] = count
+    known = runtime.machines.all()
+    return {
+        (machine, state): count
+        for machine, counts in by_machine.items()
+        for state, count in (merged(known[machine], counts) if machine in known else counts).items()
+    }
+
+
+def _counts(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
+    by_machine: dict[str, dict[str, int]] = {}
+    for (machine, state), count in counts.items():
+        by_machine.setdefault(machine, {})[state] = count
+    return {"entities": sum(counts.values()), "counts": by_machine}
+
+
+def _queues(queues: list[str], heard: Listening) -> list[dict[str, Any]]:
+    return [{"name": queue, "listening": None if heard.error else queue in heard.queues} for queue in queues]
+
+
+def _redis(heard: Listening) -> dict[str, Any]:
+    return {"answers": heard.error is None, "error": heard.error}
+
+
+def _work(due: int, active: int) -> dict[str, int]:
+    return {"due": due, "active": active}
+
+
+@click.command()
+@click.option("--database", "deployed", is_flag=True, help="Also what this code would meet in the database.")
+@json_option
+def check(deployed: bool, as_json: bool) -> int:
+    """Check the machines. What is not wrong but worth a look is noted, and the exit status stays 0.
+
+    With --database the entities are counted too, in one pass over all of them: those that this code would strand, as it
+    lacks their machine, their state, their job or a way out, make the exit status 1; what it would rename or upgrade is
+    noted. Run it with the new code before that is deployed.
+
+    \b
+      fsmflow check
+      fsmflow check --database
+    """
+    definitions = list(machines().all().values())
+    if not definitions:
+        raise no_machines()
+    notes = {definition.name: advice(definition) for definition in definitions}
+    heard = _heard()
+    for definition in definitions:
+        unheard = [queue for queue in queues_of([definition]) if queue not in heard.queues]
+        if heard.error is None:
+            notes[definition.name] += [f"no worker listens on queue {queue!r} now" for queue in unheard]
+    skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
+    findings = survey(current().store.census, machines().all()) if deployed else None
+    strands = any(finding.strands for finding in findings or ())
+    if as_json:
+        found = [{"machine": machine, "notes": told} for machine, told in notes.items()]
+        more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
+        output.print_json({"machines": found, "skipped": skipped, **more})
+        return int(strands)
+    for machine, told in notes.items():
+        for line in told or ["nothing to note"]:
+            click.echo(f"machine {machine}: {output.one_line(line)}")
+    if findings is not None:
+        _print_findings(findings)
+    if skipped:
+        output.note(skipped)
+    return int(strands)
+
+
+def _print_findings(findings: list[Finding]) -> None:
+    for finding in findings:
+        kind = "STRANDED" if finding.strands else "note"
+        click.echo(f"database: {kind}: machine {finding.machine}: {output.one_line(finding.told)}")
+    if not any(finding.strands for finding in findings):
+        click.echo("database: every entity can go on with this code")
+
+
+def _heard() -> Listening:
+    try:
+        return listening(current())
+    except ConfigurationError as error:
+        return Listening(error=output.one_line(str(error)))
+
+
+def machines() -> Registry:
+    """The machines, which can be looked at where there is no database."""
+    return Registry(settings.current().machines)
+
+
+def no_machines() -> ConfigurationError:
+    """The error where no machine is found at all."""
+    names = ", ".join(str(source) for source in settings.current().machines)
+    return ConfigurationError(
+        f"no machines were found in {names}; set {settings.MACHINES} to the modules that have them, "
+        f"or start in the folder that holds 'machines'"
+    )
+
+
+@click.command()
+@click.argument("what", metavar="MACHINE|ADDRESS")
+@click.option("--all", "everything", is_flag=True, help="Also the generated 'cancel' transitions.")
+@json_option
+def draw(what: str, everything: bool, as_json: bool) -> int:
+    """Draw a machine as a Mermaid state diagram. Of an entity, its state is highlighted.
+
+    GitHub, GitLab and mermaid.live show the text as a picture.
+
+    \b
+      fsmflow draw order > order.mmd
+      fsmflow draw order:1042
+      fsmflow draw order:1042/packing/3
+    """
+    definition, state = _drawn(what)
+    text = mermaid(definition, current=state, everything=everything)
+    if as_json:
+        output.print_json({"machine": definition.name, "state": state, "diagram": text})
+    else:
+        click.echo(text, nl=False)
+    return 0
+
+
+def _drawn(what: str) -> tuple[Definition, str | None]:
+    registry = machines()
+    if what in registry.all():
+        return registry.get(what), None
+    try:
+        snapshot = resolve(current(), what)
+    except EntityNotFound as error:
+        if ":" in what:
+            raise
+        raise UnknownMachine(what, registry.all()) from error
+    definition = definition_of(registry.get(snapshot.machine), snapshot)
+    if snapshot.state not in definition.states:
+        raise unknown_state(definition, snapshot.state, address=snapshot.address)
+    return definition, snapshot.state

@@ -1,0 +1,258 @@
+"""Commands that look at entities: list, show, explain, history. They change nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+import click
+
+from fsmflow.cli import objects, output
+from fsmflow.cli.bulk import handle
+from fsmflow.cli.options import MANY, filter_options, json_option
+from fsmflow.decision.entity import Failure, HistoryEntry, Snapshot
+from fsmflow.engine.branches import item_of
+from fsmflow.engine.details import SHOWN, Beside, beside
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.selection import Selection, select
+from fsmflow.queries import definition_for, redacted, resolve
+from fsmflow.redaction import hide
+
+_MARGIN = 10
+#: The longest line of a list of branches or messages.
+_WIDTH = 200
+
+
+@click.command("list")
+@filter_options
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0, max=MANY),
+    default=50,
+    show_default=True,
+    help="At most so many; 0 for all.",
+)
+@click.option("--newest", is_flag=True, help="The newest first.")
+@json_option
+def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
+    """List entities, the oldest first. Shows their state, since when, and why failed ones failed.
+
+    \b
+      fsmflow list --machine order --newest
+      fsmflow list --state 'failed_from_*' --limit 200
+      fsmflow list --data customer=7 --data amount:=1500 --older 2h
+    """
+    runtime = current()
+    found = select(runtime, selection, limit=limit + 1 if limit else None, newest=newest)
+    shown = islice(found, limit) if limit else found
+    if as_json:
+        output.print_array(objects.summary(snapshot) for snapshot in shown)
+    else:
+        now = runtime.now()
+        columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FOR", "FAILURE")
+        if not output.print_table(columns, (_row(snapshot, now) for snapshot in shown)):
+            output.note("no entity matches")
+    if next(found, None) is not None:
+        output.note(f"these are {limit:,}, and there are more: --limit N shows N, --limit 0 all")
+    return 0
+
+
+def _row(snapshot: Snapshot, now: int) -> tuple[str, ...]:
+    failure = snapshot.failure
+    return (
+        snapshot.address,
+        snapshot.state,
+        f"{snapshot.phase}, paused" if snapshot.paused else snapshot.phase,
+        output.moment(snapshot.entered_at),
+        output.duration(now - snapshot.entered_at),
+        output.one_line(f"{failure.error_type}: {failure.message}")[:100] if failure else "",
+    )
+
+
+@click.command()
+@click.argument("address")
+@click.option("--traceback", is_flag=True, help="Show the traceback of the failure too.")
+@json_option
+def show(address: str, traceback: bool, as_json: bool) -> int:
+    """Show one entity as it is now. Its state, data, failure, and what it does next.
+
+    ADDRESS is machine:id, or the id alone where only one machine has it.
+
+    \b
+      fsmflow show order:1042
+      fsmflow show 1042 --json
+    """
+    runtime = current()
+    snapshot = resolve(runtime, address)
+    if as_json:
+        output.print_json(objects.entity(runtime, snapshot))
+        return 0
+    click.echo(snapshot.address)
+    for name, text in _facts(runtime, snapshot, traceback):
+        lines = output.clean(text).splitlines() or [""]
+        click.echo(f"  {name:{_MARGIN}}{lines[0]}")
+        for line in lines[1:]:
+            click.echo(f"  {'':{_MARGIN}}{line}")
+    return 0
+
+
+def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tuple[str, str]]:
+    now, keys = runtime.now(), redacted(runtime, snapshot)
+    yield "state", f"{snapshot.state} ({snapshot.phase})"
+    yield "epoch", str(snapshot.epoch)
+    yield "paused", "yes" if snapshot.paused else "no"
+    yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
+    yield "created", f"{output.moment(snapshot.created_at)} UTC"
+    around = beside(runtime, definition_for(runtime, snapshot), snapshot)
+    if around.parent is not None:
+        yield "parent", f"{around.parent.address}  {around.parent.state}"
+        yield "item", output.to_json(hide(item_of(snapshot), keys))
+    yield "data", output.to_json(hide(snapshot.data, keys), indent=2)
+    if (result := objects.result_of(snapshot)) is not None:
+        yield "result", output.to_json(hide(result, keys))
+    if snapshot.failure:
+        yield "failure", _failure(snapshot.failure, traceback)
+    yield from _branches(around)
+    if snapshot.work:
+        yield "work", _work(snapshot, now)
+    yield from _events(around, now)
+    yield "allowed", ", ".join(objects.allowed(runtime, snapshot)) or "nothing"
+
+
+def _branches(around: Beside) -> Iterator[tuple[str, str]]:
+    progress = around.progress
+    if progress is None:
+        return
+    yield "branches", str(progress)
+    lines = []
+    for branch in around.failed:
+        failure = branch.failure
+        why = f": {failure.error_type}: {failure.message}" if failure else ""
+        lines.append(output.one_line(f"{branch.address} in {branch.state}{why}")[:_WIDTH])
+    if progress.failed > len(lines):
+        lines.append(f"... and {progress.failed - len(lines):,} more")
+    if lines:
+        yield "failed", "\n".join(lines)
+
+
+def _events(around: Beside, now: int) -> Iterator[tuple[str, str]]:
+    if around.kept:
+        yield "kept", _first(f"{kept.trigger}, since {output.moment(kept.at)} UTC" for kept in around.kept)
+    if around.sent:
+        yield "sent", _first(f"{message}, {_due(message.due_at, now)}" for message in around.sent)
+    if around.lost:
+        yield "lost", _first(map(str, around.lost))
+    if around.undoable:
+        yield "undoable", ", ".join(around.undoable)
+
+
+def _first(lines: Iterable[str]) -> str:
+    found = [output.one_line(line)[:_WIDTH] for line in lines]
+    more = [f"... and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
+    return "\n".join([*found[:SHOWN], *more])
+
+
+def _due(at: int | None, now: int) -> str:
+    if at is None or at <= now:
+        return "due now"
+    return f"due at {output.moment(at)} UTC, in {output.duration(at - now)}"
+
+
+def _failure(failure: Failure, traceback: bool) -> str:
+    text = f"{failure.error_type}: {failure.message}\nattempt {failure.attempts} of {failure.state!r}"
+    return f"{text}\n{failure.traceback}" if traceback else text
+
+
+def _work(snapshot: Snapshot, now: int) -> str:
+    work = snapshot.work
+    assert work is not None
+    what = "timer" if work.queue is None else f"attempt {work.attempt} on queue {work.queue!r}"
+    at = objects.next_at(work)
+    if work.watches:
+        return "waiting for its branches" if work.held is None else "waiting for its branches, held by the pause"
+    if work.owner is not None:
+        progress = "" if work.progress is None else f", {work.progress:.0%} done"
+        return f"{what}, running{progress}"
+    if work.held is not None:
+        return f"{what}, held by the pause"
+    if at is None:
+        return f"{what}, waiting for a worker"
+    return f"{what}, next at {output.moment(at)} UTC, in {output.duration(max(0, at - now))}"
+
+
+@click.command()
+@click.argument("address")
+@json_option
+def explain(address: str, as_json: bool) -> int:
+    """Explain what an entity does, waits for and is blocked by.
+
+    \b
+      fsmflow explain order:1042
+    """
+    runtime = current()
+    found = resolve(runtime, address)
+    explanation = handle(runtime.machines.get(found.machine), found).explain()
+    if as_json:
+        next_at = explanation.next_at and output.iso_of(explanation.next_at)
+        output.print_json({**vars(explanation), "since": output.iso_of(explanation.since), "next_at": next_at})
+    else:
+        click.echo(output.clean(str(explanation)))
+    return 0
+
+
+@click.command()
+@click.argument("address")
+@click.option(
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0, max=MANY),
+    default=100,
+    show_default=True,
+    help="The last so many entries; 0 for all.",
+)
+@json_option
+def history(address: str, limit: int, as_json: bool) -> int:
+    """Show all that happened to an entity. Every transition, failed attempt, pause and so on, in order.
+
+    \b
+      fsmflow history order:1042
+      fsmflow history order:1042 --limit 5 --json
+    """
+    runtime = current()
+    snapshot = resolve(runtime, address)
+    before = max(0, snapshot.seq - limit) if limit else 0
+    entries = _entries(runtime, snapshot.row, before)
+    if as_json:
+        keys = redacted(runtime, snapshot)
+        output.print_array(objects.entry(entry, keys) for entry in entries)
+    else:
+        columns = ("SEQ", "AT (UTC)", "WHAT", "STATE", "ACTOR", "DETAIL")
+        output.print_table(columns, (_entry_row(entry) for entry in entries))
+    if before:
+        output.note(f"{before:,} earlier entries are not shown; --limit 0 shows all")
+    return 0
+
+
+def _entries(runtime: Runtime, row: int, after: int) -> Iterator[HistoryEntry]:
+    while page := runtime.store.entities.history(row, after=after):
+        yield from page
+        after = page[-1].seq
+
+
+def _entry_row(entry: HistoryEntry) -> tuple[str, ...]:
+    details = [
+        "" if entry.attempt is None else f"attempt {entry.attempt}",
+        "" if entry.duration is None else f"{entry.duration:.2f} s",
+        f"{entry.failure.error_type}: {entry.failure.message}" if entry.failure else "",
+        entry.reason or "",
+        f"key {entry.key}" if entry.key else "",
+    ]
+    return (
+        str(entry.seq),
+        entry.at.strftime("%Y-%m-%d %H:%M:%S"),
+        (entry.trigger or "") if entry.kind == "transition" else " ".join(filter(None, [entry.kind, entry.trigger])),
+        entry.dest if entry.source in (None, entry.dest) else f"{entry.source} -> {entry.dest}",
+        output.one_line(entry.actor or ""),
+        output.one_line(", ".join(filter(None, details)))[:200],
+    )

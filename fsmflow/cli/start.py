@@ -1,0 +1,274 @@
+"""``start``: one entity, or all that a file holds."""
+
+from __future__ import annotations
+
+import csv
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Any, BinaryIO, Final, cast
+
+import click
+
+from fsmflow.cli import objects, output
+from fsmflow.cli.bar import Bar, can_show
+from fsmflow.cli.options import actor_options, as_field, data_option, json_option, key_option, merged, read_json
+from fsmflow.decision.entity import Actor
+from fsmflow.decision.inputs import checked_id
+from fsmflow.definition.model import Definition
+from fsmflow.engine.requests import Birth, begun
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.errors import DataError, EntityExists
+from fsmflow.machine import Machine
+from fsmflow.queries import resolve
+
+_PAGE: Final = 1_000
+_ID: Final = "id"
+
+Line = tuple[str, dict[str, Any]]
+
+
+@click.command()
+@click.argument("machine")
+@click.argument("entity_id", metavar="[ID]", required=False)
+@click.argument("fields", nargs=-1, type=as_field, metavar="[NAME=TEXT | NAME:=JSON]...")
+@data_option
+@click.option(
+    "--state", metavar="STATE", help="Adopt it in mid-life, in this state; its job is not run until 'resume'."
+)
+@click.option(
+    "--from",
+    "source",
+    metavar="FILE",
+    help="Start all that FILE holds: CSV if it ends in .csv, else JSON lines; '-' is standard input.",
+)
+@click.option(
+    "--if-exists", type=click.Choice(["raise", "return"]), default="raise", help="Refuse it, or take it as it is."
+)
+@click.option("--dry-run", is_flag=True, help="With --from: read all of it, say what would be started, start nothing.")
+@actor_options
+@key_option
+@json_option
+def start(
+    machine: str,
+    entity_id: str | None,
+    fields: tuple[tuple[str, Any], ...],
+    data: dict[str, Any] | None,
+    state: str | None,
+    source: str | None,
+    if_exists: str,
+    dry_run: bool,
+    actor: Actor | None,
+    key: str | None,
+    as_json: bool,
+) -> int:
+    """Start an entity of MACHINE under this ID, in the initial state.
+
+    What follows is its data: name=text, or name:=json for numbers, true, lists and so on. With --from, many: each line
+    of JSON lines is an object with "id" and the data. A CSV has a column 'id'; its other columns are data as text, and
+    those whose name ends in ':' as JSON, left out where empty. Data on the command line is that of all, a file's wins.
+    What is wrong ends it before its page of 1,000. '--if-exists return' goes on after an interruption.
+
+    \b
+      fsmflow start order 1042 customer=ada amount:=1500
+      fsmflow start order 1043 --data @order.json --state awaiting_approval
+      fsmflow start order --from orders.jsonl --if-exists return
+    """
+    runtime = current()
+    definition = runtime.machines.get(machine)
+    if source is not None:
+        if key is not None:
+            raise click.UsageError(
+                "--key is for one entity; with --from, --if-exists return makes it safe to run again"
+            )
+        common = merged(data, (*([as_field(entity_id)] if entity_id is not None else []), *fields))
+        skips = if_exists == "return"
+        load = _Load(runtime, definition, source, common, state=state, actor=actor, skips=skips, dry_run=dry_run)
+        return load.run(as_json=as_json)
+    if entity_id is None or dry_run:
+        raise click.UsageError("--dry-run goes with --from" if dry_run else "which entity? Give an ID, or --from FILE")
+    kind = cast(type[Machine], definition.owner)
+    started = kind.start(entity_id, merged(data, fields), state=state, if_exists=if_exists, actor=actor, key=key)
+    if as_json:
+        output.print_json(objects.entity(runtime, resolve(runtime, started.address)))
+    else:
+        click.echo(f"{started.address}  {started.state}")
+    return 0
+
+
+class _Load:
+    """Starts what a file holds."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        definition: Definition,
+        source: str,
+        common: dict[str, Any],
+        *,
+        state: str | None,
+        actor: Actor | None,
+        skips: bool,
+        dry_run: bool,
+    ) -> None:
+        self._runtime = runtime
+        self._definition = definition
+        self._source = source
+        self._common = common
+        self._state = state
+        self._actor = actor
+        self._skips = skips
+        self._dry_run = dry_run
+        self._started = 0
+        self._read = 0
+
+    def run(self, *, as_json: bool) -> int:
+        try:
+            with _opened(self._source) as file, self._bar(as_json) as bar:
+                lines = self._counted(_lines(self._source, file), file, bar)
+                if self._dry_run:
+                    self._check(lines)
+                else:
+                    self._start(lines)
+        except BaseException:  # Ctrl-C included: what was started until then is told, and it goes on its way
+            if self._started:
+                output.note(f"{self._started:,} were started before; '--if-exists return' goes on with the rest")
+            raise
+        already = self._read - self._started
+        if as_json:
+            count = {"started": self._started, "already_there": already, "dry_run": self._dry_run}
+            output.print_json({"machine": self._definition.name, **count})
+            return 0
+        would = "would be started" if self._dry_run else "started"
+        rest = f", {already:,} there already" if already else ""
+        click.echo(f"{self._started:,} {would}{rest}")
+        return 0
+
+    def _bar(self, as_json: bool) -> Bar:
+        """In bytes of the file; of a pipe nobody knows how much is to come."""
+        size = 0 if self._source == "-" else os.path.getsize(self._source)
+        return Bar("start", total=size or None, shown=can_show(as_json=as_json))
+
+    def _counted(self, lines: Iterable[Line], file: BinaryIO, bar: Bar) -> Iterator[Line]:
+        seen, measurable = 0, file.seekable()
+        for entity_id, data in lines:
+            self._read += 1
+            yield entity_id, {**self._common, **data}
+            if measurable and self._read % _PAGE == 0:
+                bar.advance(file.tell() - seen)
+                seen = file.tell()
+
+    def _start(self, lines: Iterable[Line]) -> None:
+        def note(started: int) -> None:
+            self._started = started
+
+        cast(type[Machine], self._definition.owner).start_many(
+            lines,
+            state=self._state,
+            if_exists="return" if self._skips else "raise",
+            actor=self._actor,
+            page=_PAGE,
+            progress=note,
+        )
+
+    def _check(self, lines: Iterable[Line]) -> None:
+        """All that starting them checks, but for what others do meanwhile."""
+        source = iter(lines)
+        while page := dict(islice(source, _PAGE)):
+            there = self._runtime.store.branches.there(self._definition.name, list(page))
+            for entity_id, data in page.items():
+                if entity_id in there and not self._skips:
+                    raise EntityExists(f"{self._definition.name}:{entity_id}", there[entity_id])
+                birth = Birth(entity_id=entity_id, data=data, state=self._state, actor=self._actor)
+                begun(self._runtime, self._definition, birth)
+                self._started += entity_id not in there
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[BinaryIO]:
+    if source == "-":
+        yield sys.stdin.buffer
+        return
+    try:
+        file = open(source, "rb")  # noqa: SIM115 - closed below
+    except OSError as error:
+        raise click.BadParameter(f"{source} cannot be read: {error.strerror}", param_hint="--from") from error
+    with file:
+        yield file
+
+
+def _lines(source: str, file: BinaryIO) -> Iterator[Line]:
+    """What a file holds, one after the other, as (id, data). Raises DataError, with the number of the line."""
+    return _rows_of_csv(source, file) if source.lower().endswith(".csv") else _objects(source, file)
+
+
+def _texts(source: str, file: BinaryIO) -> Iterator[str]:
+    # readline, not iteration: that would make tell() fail.
+    for number, line in enumerate(iter(file.readline, b""), 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{source}, line {number}: {error}") from error
+
+
+def _objects(source: str, file: BinaryIO) -> Iterator[Line]:
+    for number, text in enumerate(_texts(source, file), 1):
+        if not text.strip():
+            continue
+        where = f"{source}, line {number}"
+        try:
+            found = read_json(text)
+        except ValueError as error:
+            raise DataError(f"{where}: it is not JSON: {error}") from error
+        if not isinstance(found, dict) or _ID not in found:
+            raise DataError(f'{where}: {str(found)[:60]!r} is no object with "id"')
+        yield _identified(where, found.pop(_ID), found)
+
+
+def _rows_of_csv(source: str, file: BinaryIO) -> Iterator[Line]:
+    reader = csv.reader(_texts(source, file), strict=True)
+    names: list[str] | None = None
+    try:
+        for row in reader:
+            where = f"{source}, line {reader.line_num}"
+            if names is None:
+                names = _header(where, row)
+            elif row:
+                yield _row(where, names, row)
+    except csv.Error as error:
+        raise DataError(f"{source}, line {reader.line_num}: {error}") from error
+
+
+def _header(where: str, names: list[str]) -> list[str]:
+    if _ID not in names:
+        raise DataError(f"{where}: a CSV begins with the names of its columns, 'id' among them")
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(f"{where}: column {twice!r} is there twice")
+    return names
+
+
+def _row(where: str, names: list[str], row: list[str]) -> Line:
+    if len(row) != len(names):
+        raise DataError(f"{where}: it has {len(row)} cells; there are {len(names)} columns")
+    cells = dict(zip(names, row, strict=True))
+    entity_id = cells.pop(_ID)
+    data: dict[str, Any] = {}
+    for name, text in cells.items():
+        if not name.endswith(":"):
+            data[name] = text
+        elif text:
+            try:
+                data[name.removesuffix(":")] = read_json(text)
+            except ValueError as error:
+                raise DataError(f"{where}: column {name!r} is not JSON: {error}") from error
+    return _identified(where, entity_id, data)
+
+
+def _identified(where: str, entity_id: object, data: dict[str, Any]) -> Line:
+    try:
+        return checked_id(entity_id), data
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error

@@ -1,0 +1,144 @@
+"""Commands that run things: init, worker, reconcile."""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import click
+
+from fsmflow import log, settings
+from fsmflow.cli import output
+from fsmflow.cli.options import json_option
+from fsmflow.cli.overview import machines, no_machines
+from fsmflow.engine.runtime import current
+from fsmflow.errors import ConfigurationError
+from fsmflow.queries import listening, queues_of
+from fsmflow.redaction import hide_password
+from fsmflow.running.maintenance.sweep import Maintenance
+from fsmflow.running.supervisor import Supervisor
+from fsmflow.settings import Settings
+from fsmflow.store.store import create_store
+
+_LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
+@click.command()
+@json_option
+def init(as_json: bool) -> int:
+    """Create the tables in the database, or upgrade them. Safe to be run again at any time.
+
+    Needed once where FSMFLOW_DATABASE_URL is set, and after an upgrade; the embedded SQLite database does it by itself.
+
+    \b
+      fsmflow init
+    """
+    chosen = settings.current()
+    create_store(chosen)
+    database, redis = _database_of(chosen), _without_password(chosen.redis_url or "the embedded server")
+    problem = listening(current()).error
+    if as_json:
+        answers = {"url": redis, "answers": problem is None, "error": problem}
+        output.print_json({"database": database, "redis": answers})
+        return 0
+    click.echo(f"the tables of fsmflow are ready in {database}")
+    if problem is None:
+        click.echo(f"Redis answers ({redis})")
+    else:
+        click.echo(f"Redis does not answer ({redis}): {problem}; jobs wait in the database until it does")
+    return 0
+
+
+def _database_of(chosen: Settings) -> str:
+    if chosen.database is not None:
+        return f"the database that was configured ({chosen.database.database})"
+    if chosen.database_url is None:
+        return f"sqlite:///{chosen.home.absolute() / 'fsmflow.db'}"
+    return _without_password(chosen.database_url)
+
+
+def _without_password(url: str) -> str:
+    """The URL as it may be shown. Parameters are left out, as they may hold a password too."""
+    return hide_password(url).partition("?")[0]
+
+
+@click.command()
+@click.option(
+    "--processes",
+    metavar="N",
+    type=click.IntRange(min=1),
+    help="How many jobs run at once.  [default: the number of usable CPUs]",
+)
+@click.option(
+    "--queues", metavar="A,B", help="Listen on these, the first one first.  [default: all that the machines name]"
+)
+@click.option("--burst", is_flag=True, help="End once nothing is due.")
+@click.option("--log-level", type=click.Choice(_LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True)
+def worker(processes: int | None, queues: str | None, burst: bool, log_level: str) -> int:
+    """Run jobs until stopped, and look after timers, retries and lost work.
+
+    Ctrl-C or SIGTERM: the running jobs end, and no more are taken. A second one stops at once.
+
+    \b
+      fsmflow worker
+      fsmflow worker --processes 4 --queues default,slow
+      fsmflow worker --burst
+    """
+    wanted = None if queues is None else _names(queues)
+    log.configure(log_level.upper())
+    definitions = machines().all()
+    if not definitions:
+        raise no_machines()
+    runtime = current()
+    runtime.doorbell.client()  # a URL that cannot be used is told once, not by every process again and again
+    problem = listening(runtime).error
+    if burst and problem is not None:
+        raise ConfigurationError(f"Redis does not answer: {problem}; without it a burst would never end")
+    supervisor = Supervisor(
+        runtime,
+        processes=processes or _usable_cpus(),
+        queues=wanted or queues_of(definitions.values()) or ["default"],
+        burst=burst,
+        log_level=log_level.upper(),
+    )
+    return supervisor.run()
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(name and name.isprintable() for name in names):
+        raise click.UsageError(f"--queues {text!r} is no list of names separated by commas, as in default,slow")
+    return list(dict.fromkeys(names))
+
+
+def _usable_cpus() -> int:
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@click.command()
+@json_option
+def reconcile(as_json: bool) -> int:
+    """Look once after all that is due. Timers fire, lost jobs are dispatched again, dead attempts end.
+
+    A running 'fsmflow worker' does this all the time by itself.
+
+    \b
+      fsmflow reconcile
+    """
+    runtime = current()
+    runtime.machines.all()
+    problem = listening(runtime).error
+    if problem is not None:
+        log.logger.setLevel(logging.ERROR)  # said below, and without the promise to try again
+    # No queues: to name them would announce, for half a minute, workers that are not there.
+    count = Maintenance(runtime, ()).sweep()
+    if as_json:
+        output.print_json({"rows": count, "redis": {"answers": problem is None, "error": problem}})
+    else:
+        click.echo(f"looked after {count:,} due row{'' if count == 1 else 's'}")
+    if problem is not None:
+        output.error(f"Redis does not answer: {problem}. Timers were looked after, jobs were not")
+        return 1
+    return 0

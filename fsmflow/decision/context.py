@@ -1,0 +1,116 @@
+"""What a decision may look at besides the entity itself. Whoever decides hands it in; nothing here reads anything."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Failure, Posted, Snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Branch:
+    """One parallel part of a step, as ``machine.branches[i]`` shows it.
+
+    ``result`` is what its job returned, of a child its data; None where it has not come to its end.
+    """
+
+    index: int
+    address: str
+    state: str
+    phase: str
+    item: Any
+    result: Any
+    failure: Failure | None
+    standing: int = field(repr=False)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it came to its end as it should."""
+        return self.standing in (DONE_BRANCH, DONE_BRANCH + TOLD)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it has settled otherwise: failed, cancelled or undone."""
+        return self.standing not in (QUEUED, ACTIVE) and not self.is_done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """How far a fan-out has come: how many branches there are by now, and how they stand. Those that wait for their
+    turn are in ``total`` alone."""
+
+    done: int
+    failed: int
+    running: int
+    total: int
+
+    def __str__(self) -> str:
+        failed = f", {self.failed} failed" if self.failed else ""
+        return f"{self.done} of {self.total} done{failed}, {self.running} running"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entered:
+    """A step that was entered and may have to be undone; ``rows`` are those of ``event`` that tell of it."""
+
+    state: str
+    step: int
+    completed: bool
+    result: Any
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Undoing:
+    """What an undo job undoes: ``result`` is what the step's job returned, ``item`` what its branch was for.
+
+    ``completed`` False: the step failed or was left, and may or may not have taken effect.
+    """
+
+    state: str
+    completed: bool
+    result: Any
+    item: Any = None
+
+
+def _nothing(snapshot: Snapshot) -> Sequence[Branch]:
+    return ()
+
+
+def _no_record(snapshot: Snapshot) -> Any:
+    return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """``kept``: the events that wait for a state that accepts them, in order. The rest is read where it is asked for:
+    ``branches`` those of the step, ``record`` the user's own row."""
+
+    kept: tuple[Posted, ...] = ()
+    retrace: Callable[[], tuple[Entered, ...]] = tuple
+    branches: Callable[[Snapshot], Sequence[Branch]] = _nothing
+    record: Callable[[Snapshot], Any] = _no_record
+
+    @cached_property
+    def trail(self) -> tuple[Entered, ...]:
+        """The steps that could be undone, the latest first."""
+        return self.retrace()
+
+
+NOTHING = Around()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """An event that a job or callback sends. ``to`` None is the sender; ``start`` holds the data to start the addressee
+    with where it is not there yet."""
+
+    trigger: str
+    to: str | None
+    after_ms: int
+    key: str | None
+    start: Mapping[str, Any] | None
+    payload: Mapping[str, Any]

@@ -1,0 +1,179 @@
+"""Decides what happens to a step that fans out: its branches are made, admitted, told of, and joined."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fsmflow import clock, codec
+from fsmflow.decision import settlement
+from fsmflow.decision.actions import subject_at
+from fsmflow.decision.entity import ACTIVE, JOIN, MAX_PAYLOAD_BYTES, MORE, NUDGE_MS, QUEUED, WINDOW, Event, Work
+from fsmflow.decision.happenings import (
+    Admitted,
+    BranchSettled,
+    Changes,
+    Facts,
+    Joined,
+    MoreWanted,
+    Reopened,
+    Returned,
+    Revived,
+    Spread,
+)
+from fsmflow.decision.mover import Mover, Refused
+from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.working import dispatched, hold, hurried
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
+from fsmflow.errors import DataError, FsmflowError
+
+
+class BranchesFailed(FsmflowError):
+    """Recorded where branches of a step failed."""
+
+
+def spread(mover: Mover, happening: Spread) -> None:
+    """The branches are there: wait for them. No history, as they have theirs."""
+    work = _work(mover)
+    waiting = replace(
+        work,
+        kind=JOIN if happening.exhausted else WINDOW,
+        attempt=work.attempt + 1,
+        dispatch=0,
+        owner=None,
+        lease_until=None,
+        rung_at=None,
+        crashes=0,
+        failures=0,
+        wake_at=mover.now + NUDGE_MS,
+    )
+    _plan(mover, waiting)
+
+
+def more_wanted(mover: Mover, happening: MoreWanted) -> None:
+    """Make more branches: that is a job again."""
+    work = _watching(mover)
+    _plan(mover, dispatched(replace(work, kind=MORE, dispatch=0), mover.now))
+
+
+def joined(mover: Mover, happening: Joined) -> None:
+    """Every branch has settled: ``done``, or ``fail`` where any failed."""
+    _watching(mover)
+    if happening.error is not None:
+        settlement.rest_after(mover, "committing the join", happening.error)
+        return
+    if not happening.failed:
+        claim = settlement.KEPT_CLAIM
+        settlement.returned(mover, Returned(claim=claim, trigger=DONE, changes=Changes()))
+        return
+    count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
+    first = happening.failure
+    cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
+    which = f" ({', '.join(happening.examples)})" if happening.examples else ""
+    facts = Facts(kind=BranchesFailed, message=f"{count} failed{which}{cause}", permanent=True)
+    failure = mover.describe(facts)
+    # The attempt that made the branches is over; the number is that of the next.
+    attempts = max(1, failure.attempts - 1)
+    settlement.give_up(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts)
+
+
+def branch_settled(mover: Mover, happening: BranchSettled) -> None:
+    """Offer ``branch_done`` or ``branch_failed``. The parent is told once, whether it accepts that or not.
+
+    An item and a result that are too large for a payload are None there; ``machine.branches`` has them.
+    """
+    _watching(mover)
+    branch = happening.branch
+    trigger = BRANCH_DONE if branch.is_done else BRANCH_FAILED
+    payload = {"index": branch.index, "address": branch.address, "item": branch.item, "result": branch.result}
+    if branch.failure is not None:
+        payload["failure"] = f"{branch.failure.error_type}: {branch.failure.message}"
+    try:
+        codec.encode(payload, limit=MAX_PAYLOAD_BYTES)
+    except DataError:
+        # They may be larger than an event may be; the parent must be told all the same.
+        payload |= {"item": None, "result": None}
+    trial = mover.trial()
+    if mover.definition.offers(trigger, mover.after.state):
+        try:
+            trial.fire(trigger, data=trial.after.data, event=mover.event(trigger, payload), by_engine=True)
+            mover.adopt(trial)
+        except Refused:
+            pass
+        except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+            settlement.rest_after(mover, f"deciding {trigger!r} of {branch.address}", error)
+    mover.told.append(happening.row)
+
+
+def admitted(mover: Mover, happening: Admitted) -> None:
+    """The branch's turn has come."""
+    snapshot = mover.before
+    if snapshot.standing != QUEUED:
+        raise StaleClaim(f"{snapshot.address}: its turn has come before")
+    mover.after = replace(snapshot, standing=ACTIVE)
+    mover.plan_work(subject_at(mover, snapshot.event))
+
+
+def revived(mover: Mover, happening: Revived) -> None:
+    """A branch that had failed, been cancelled or undone is run again, as its parent is retried."""
+    before = mover.before
+    spec = mover.definition.states[before.state]
+    event = Event(trigger=RETRY, at=clock.to_datetime(mover.now))
+    if spec.failed_from is not None:
+        mover.fire(RETRY, data=before.data, event=event, by_engine=True, new_key=happening.new_key)
+    else:
+        state, goes_on = _state_again(mover.definition, happening.state)
+        mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on, new_key=happening.new_key)
+        mover.note("transition", trigger=RETRY, source=before.state)
+    if spec.failed_from and before.result_text and not happening.new_key:
+        settlement.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
+    # What takes back what it did does not wait for a turn: nobody cancels it, and nobody else ends it.
+    undoes = mover.definition.states[mover.after.state].undoes is not None
+    if happening.queued and mover.after.standing == ACTIVE and not undoes:
+        mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None, failure_text=before.failure_text)
+
+
+def _state_again(definition: Definition, was: str | None) -> tuple[str, bool]:
+    """Where a branch or child that was ended begins again, and whether that is the same step: where it was stopped;
+    what was undone begins from the start."""
+    spec = definition.states.get(was or "")
+    if spec is not None and spec.failed_from is not None:
+        spec = definition.states[spec.failed_from]
+    if spec is None or spec.is_final or spec.undoes is not None:
+        return definition.initial, False
+    return spec.name, True
+
+
+def reopened(mover: Mover, happening: Reopened) -> None:
+    """Go back into the step that failed, to wait for the branch that goes on; nothing else is run again."""
+    source = mover.after
+    spec = mover.definition.states[source.state]
+    if spec.failed_from is None:
+        if source.work is not None and (source.work.watches or source.work.runs):
+            return
+        raise StaleClaim(f"{source.address} is not in the step of this branch any more")
+    event = Event(trigger=RETRY, at=source.event.at)
+    mover.enter(spec.failed_from, event=event, subject=subject_at(mover, event), continues=True)
+    work = _work(mover)
+    # Whether all items had been read is not known: once the branch has settled, the rest of them is.
+    _plan(mover, replace(work, kind=WINDOW, rung_at=None, wake_at=mover.now + NUDGE_MS))
+    mover.note("transition", trigger=RETRY, source=source.state, actor=happening.actor, reason=happening.reason)
+
+
+def _watching(mover: Mover) -> Work:
+    work = mover.before.work
+    if work is None or not work.watches or work.held is not None:
+        raise StaleClaim(f"{mover.before.address} does not wait for branches")
+    return work
+
+
+def _work(mover: Mover) -> Work:
+    work = mover.after.work
+    if work is None:
+        raise StaleClaim(f"{mover.after.address} has nothing to do")
+    return work
+
+
+def _plan(mover: Mover, work: Work) -> None:
+    work = hurried(work)
+    mover.after = replace(mover.after, work=hold(work, mover.now) if mover.after.paused else work, updated_at=mover.now)

@@ -1,0 +1,251 @@
+"""What can happen to an entity: the inputs of ``decide``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from fsmflow.decision.context import Branch, Message
+from fsmflow.decision.entity import Actor, Claim, Failure, Posted
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What all requests from outside have in common. ``key``: repeated with it, the request changes nothing again."""
+
+    actor: Actor | None = None
+    reason: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Triggered(Asked):
+    """A trigger from outside. ``patch`` is merged into data first; ``new_key`` makes a retry a new step."""
+
+    trigger: str
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    epoch: int | None = None
+    patch: Mapping[str, Any] = field(default_factory=dict)
+    new_key: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paused(Asked):
+    """Hold what comes next."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resumed(Asked):
+    """Let go of what was held."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Replanned(Asked):
+    """Start the work of the state, which has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimerFired:
+    """The deadline or delay of the state is over."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settling:
+    """What all ends of an attempt have in common."""
+
+    claim: Claim
+    duration_ms: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """The top-level keys of data that a job set or removed."""
+
+    changed: Mapping[str, Any] = field(default_factory=dict)
+    removed: tuple[str, ...] = ()
+
+    def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """``data`` with the changes; they win."""
+        merged = {**data, **self.changed}
+        for key in self.removed:
+            merged.pop(key, None)
+        return merged
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returned(Settling):
+    """The job returned: fire ``trigger`` with its changes merged and what it sent committed.
+
+    ``result`` is what it returned, for an undo and for the parent of a branch.
+    """
+
+    trigger: str
+    changes: Changes
+    result: Any = None
+    sent: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unacceptable(Settling):
+    """The result could be decided, and not committed: keep it, and rest."""
+
+    returned: Returned
+    error: BaseException
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of an error. ``kind`` is its class, which the retry policy is asked about."""
+
+    kind: type[BaseException]
+    message: str
+    traceback: str = ""
+    permanent: bool = False
+
+    @property
+    def error_type(self) -> str:
+        return self.kind.__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failed(Settling):
+    """The job raised, or ran out of time."""
+
+    facts: Facts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Postponed(Settling):
+    """The job raised RetryAfter."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crashed(Settling):
+    """The process that ran the attempt is gone, or stopped renewing its lease."""
+
+    detail: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Saved(Settling):
+    """The job asked to commit its data now."""
+
+    changes: Changes
+    sent: tuple[Message, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread(Settling):
+    """The branches of a step are there, all of them or so many that others have to end first."""
+
+    exhausted: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MoreWanted:
+    """Branches have ended: make more of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admitted:
+    """A branch that waited for its turn may go."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these. ``error``: why
+    that could be decided and not committed."""
+
+    failed: int
+    error: BaseException | None = None
+    failure: Failure | None = None
+    examples: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BranchSettled:
+    """One branch has settled, and the parent asks to be told."""
+
+    row: int
+    branch: Branch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Revived:
+    """The parent is retried: run again what failed. ``state`` is where a cancelled one was; ``queued``: it waits for
+    its turn."""
+
+    state: str | None = None
+    queued: bool = False
+    new_key: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reopened(Asked):
+    """A branch of a step that had failed goes on by itself: the parent goes back into it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivered:
+    """A message has arrived. ``refused``: why it cannot even be tried."""
+
+    post: Posted
+    event: Triggered
+    refused: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discarded:
+    """A message of this entity cannot be delivered."""
+
+    post: Posted
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Skipped(Asked):
+    """Go on as if the step that failed had been done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rewound(Asked):
+    """Go back to a state that the entity has been in."""
+
+    state: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forced(Asked):
+    """Enter a state, whatever leads there."""
+
+    state: str
+
+
+Happening = (
+    Triggered
+    | Paused
+    | Resumed
+    | Replanned
+    | TimerFired
+    | Returned
+    | Unacceptable
+    | Failed
+    | Postponed
+    | Crashed
+    | Saved
+    | Spread
+    | MoreWanted
+    | Admitted
+    | Joined
+    | BranchSettled
+    | Revived
+    | Reopened
+    | Delivered
+    | Discarded
+    | Skipped
+    | Rewound
+    | Forced
+)

@@ -1,0 +1,255 @@
+"""Moves an entity along transitions, in memory: fires, enters, and plans the work of the state that is entered."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fsmflow import clock, codec
+from fsmflow.decision.context import NOTHING, Around
+from fsmflow.decision.entity import (
+    ALIGN,
+    ENTERED,
+    FRESH,
+    JOB,
+    TIMER,
+    Actor,
+    Event,
+    Failure,
+    HistoryEntry,
+    Post,
+    Snapshot,
+    Work,
+    checked_text,
+)
+from fsmflow.decision.failure import describe
+from fsmflow.decision.happenings import Facts
+from fsmflow.decision.messages import post_of
+from fsmflow.decision.redaction import masked
+from fsmflow.decision.standing import standing_in
+from fsmflow.decision.view import DecisionView, being_undone, subject_of
+from fsmflow.decision.working import dispatched, hold, hurried
+from fsmflow.definition.firing import Firing, fire
+from fsmflow.definition.model import Definition, StateSpec, due_after
+from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
+from fsmflow.errors import Fail, TransitionNotAllowed
+from fsmflow.redaction import hide
+
+
+class Refused(TransitionNotAllowed):
+    """No transition accepts the trigger. Told apart from what a callback raises that fires something itself."""
+
+
+class Mover:
+    """One decision in the making: the snapshot as it changes, and the history entries that tell of it.
+
+    Firing may raise what the user's guards and callbacks raise; the mover is then to be thrown away.
+    """
+
+    def __init__(self, definition: Definition, snapshot: Snapshot, now: int, around: Around = NOTHING) -> None:
+        self.definition = definition
+        self.before = snapshot
+        self.after = snapshot
+        self.now = now
+        self.around = around
+        self.entries: list[HistoryEntry] = []
+        self.posts: list[Post] = []
+        self.takes: list[int] = []
+        self.told: list[int] = []
+
+    def trial(self) -> Mover:
+        """A mover that goes on from here, and may be thrown away."""
+        return Mover(self.definition, self.after, self.now, self.around)
+
+    def adopt(self, trial: Mover) -> None:
+        """Take over what a trial came to."""
+        self.after = trial.after
+        self.entries += trial.entries
+        self.posts += trial.posts
+        self.takes += trial.takes
+
+    def fire(
+        self,
+        trigger: str,
+        *,
+        data: dict[str, Any],
+        event: Event,
+        actor: Actor | None = None,
+        by_engine: bool = False,
+        failure: Failure | None = None,
+        new_key: bool = False,
+        **entry: Any,
+    ) -> None:
+        """Fire a trigger and take the entity where it leads.
+
+        Raises Refused, without ``allowed``, where no transition accepts it; NotPermitted; DataError.
+        """
+        source = self.after
+        roles = None if by_engine else actor.roles if actor else frozenset()
+        firing = Firing(source.address, source.state, roles, actor.name if actor else None)
+        view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.around)
+        subject = subject_of(self.definition, view)
+        if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
+            raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
+        trigger, dest = firing.fired.trigger, firing.fired.dest
+        self.after = replace(source, data_text=codec.encode(view.data))
+        self.posts += [post_of(message, source, self.now) for message in view.sent]
+        undoes = self.definition.states[source.state].undoes
+        if undoes and trigger in (DONE, UNDONE):
+            undone = being_undone(self.around.trail, undoes)
+            self.takes += undone.rows if undone is not None else ()
+        if dest is None:
+            self.note(
+                "internal", trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry
+            )
+            return
+        continues = trigger == RETRY and self.definition.states[source.state].failed_from == dest
+        self.enter(dest, event=event, subject=subject, failure=failure, continues=continues, new_key=new_key)
+        self.note(
+            "transition", trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry
+        )
+
+    def enter(
+        self,
+        dest: str,
+        *,
+        event: Event,
+        subject: Any = None,
+        failure: Failure | None = None,
+        continues: bool = False,
+        new_key: bool = False,
+    ) -> None:
+        """Stand in ``dest`` anew, without callbacks. ``continues``: the step that failed goes on."""
+        source = self.after
+        spec = self.definition.states[dest]
+        epoch = source.epoch + 1
+        rests = spec.is_failed and spec.failed_from == source.state
+        last = source.failure if continues else None
+        if spec.is_failed and failure is None:
+            failure = self._told_to_fail(event, spec)
+        elif not spec.is_failed:
+            failure = self._remembered(dest, failure)
+        # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
+        stopped = dest == CANCELLED and source.parent is not None
+        renews = new_key and spec.fan is None
+        step = source.step if rests or stopped or (continues and not renews) else epoch
+        self.after = replace(
+            source,
+            state=dest,
+            phase=spec.phase,
+            epoch=epoch,
+            step=step,
+            event_text=source.event_text if rests or continues else event.to_text(),
+            result_text=None,
+            failure_text=failure.to_text() if failure else None,
+            fingerprint=failure.fingerprint if failure and spec.is_failed else None,
+            entered_at=self.now,
+            standing=standing_in(source, spec),
+        )
+        self._post_beside(source, renews=continues and new_key)
+        work = self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1)
+        self.after = replace(self.after, work=work)
+
+    def _post_beside(self, source: Snapshot, *, renews: bool) -> None:
+        """What entering a state leads to besides its work: for branches, and for an undo."""
+        after, states = self.after, self.definition.states
+        spec, left = states[after.state], states.get(source.state)
+        step_left = states.get(left.failed_from or left.name) if left is not None else None
+        goes_on = spec.fan is not None and after.step == source.step
+        # A state that the code lacks may have fanned out.
+        if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
+            self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
+        if renews and goes_on:
+            # The step goes on, with the branches that are done; those that are run again get keys of their own.
+            self.posts.append(Post(kind=FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))
+        if spec.undo is not None and after.step == after.epoch:
+            self.posts.append(Post(kind=ENTERED, trigger=spec.name, key=str(after.step), at=self.now, seq=after.step))
+
+    def _remembered(self, dest: str, failure: Failure | None) -> Failure | None:
+        """The failure that is still shown in a state that is none: why a step is undone, or a branch was ended."""
+        source = self.after
+        last = failure or source.failure
+        if last is None or last.state.startswith(UNDOING_PREFIX):
+            return None
+        undone = dest == UNDONE or self.definition.states[dest].undoes is not None
+        return last if undone or (dest == CANCELLED and source.branch_of is not None) else None
+
+    def plan_work(self, subject: Any) -> None:
+        """Give the state that the entity stands in the work that it would have had on being entered."""
+        spec = self.definition.states[self.after.state]
+        last = self.after.failure
+        self.after = replace(self.after, phase=spec.phase, failure_text=None)
+        self.after = replace(self.after, work=self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1))
+
+    def _told_to_fail(self, event: Event, spec: StateSpec) -> Failure:
+        """Why an entity rests in ``failed_from_X`` that a transition of the user's own led there: what counts the
+        attempts so far, and shows it among the failures."""
+        source = self.after
+        work = source.work if spec.failed_from == source.state else None
+        failure = source.failure or self.describe(
+            Facts(kind=Fail, message=f"{event.trigger!r} led here from {source.state!r}")
+        )
+        runs = 0 if work is None else work.attempt if work.owner is not None else work.attempt - 1
+        return replace(failure, state=spec.failed_from or spec.name, attempts=runs, permanent=True)
+
+    def _work_for(self, spec: StateSpec, subject: Any, *, attempt: int) -> Work | None:
+        fence = self.before.work.fence if self.before.work else 0
+        ends_at = None
+        if spec.timer is not None:
+            ends_at = self.now + clock.to_ms(due_after(spec.timer, subject, clock.to_datetime(self.now)))
+        if spec.is_working:
+            queue = spec.queue(subject) if callable(spec.queue) else spec.queue
+            checked_text(queue, f"the queue of {spec.name!r}", limit=100)
+            blank = Work(epoch=self.after.epoch, kind=JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue)
+            work = hurried(dispatched(replace(blank, deadline=ends_at), self.now))
+        elif ends_at is None:
+            return None
+        else:
+            work = Work(epoch=self.after.epoch, kind=TIMER, fence=fence, wake_at=ends_at)
+        return hold(work, self.now) if self.after.paused else work
+
+    def note(
+        self,
+        kind: str,
+        *,
+        trigger: str | None = None,
+        source: str | None = None,
+        actor: Actor | None = None,
+        event: Event | None = None,
+        **entry: Any,
+    ) -> None:
+        """Append a history entry that tells where the entity stands now."""
+        self.after = replace(self.after, seq=self.after.seq + 1, updated_at=self.now)
+        payload: Mapping[str, Any] = event.payload if event else {}
+        if entry.get("reason"):
+            entry["reason"] = self.masked(entry["reason"], payload)
+        self.entries.append(
+            HistoryEntry(
+                seq=self.after.seq,
+                kind=kind,
+                at=clock.to_datetime(self.now),
+                trigger=trigger,
+                source=source or self.before.state,
+                dest=self.after.state,
+                epoch=self.after.epoch,
+                actor=actor.name if actor else None,
+                payload=hide(payload, self.definition.wide.redact),
+                **entry,
+            )
+        )
+
+    def describe(self, facts: Facts, *more: Any) -> Failure:
+        """The failure that is recorded for an error in the state that the entity is in. ``more`` may hold values that
+        are redacted, as the entity itself may."""
+        return describe(facts, self.after, self.now, lambda text: self.masked(text, *more))
+
+    def masked(self, text: str, *more: Any) -> str:
+        """A text without the values of the entity, and of ``more``, that its machine redacts."""
+        return masked(self.definition, masked(self.definition, text, self.before, *more), self.after)
+
+    def event(self, trigger: str, payload: Mapping[str, Any] | None = None, actor: Actor | None = None) -> Event:
+        """An event that happens now."""
+        return Event(
+            trigger=trigger, payload=payload or {}, actor=actor.name if actor else None, at=clock.to_datetime(self.now)
+        )

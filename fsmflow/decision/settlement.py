@@ -1,0 +1,282 @@
+"""Decides how an attempt ends: returned, failed, postponed, crashed, saved."""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import replace
+from typing import Any
+
+from fsmflow import clock, codec
+from fsmflow.decision.context import Message
+from fsmflow.decision.entity import (
+    GRACE_MS,
+    MAX_CRASHES,
+    MAX_POSTPONED,
+    RETURNED,
+    TIMER,
+    Claim,
+    Event,
+    Failure,
+    Post,
+    Work,
+)
+from fsmflow.decision.failure import clip
+from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
+from fsmflow.decision.messages import post_of
+from fsmflow.decision.mover import Mover, Refused
+from fsmflow.decision.redaction import carried
+from fsmflow.decision.view import next_undo
+from fsmflow.decision.working import hold, hurried
+from fsmflow.definition.names import DONE, FAIL, RETRY, UNDONE, WAITING, failed_from
+from fsmflow.errors import (
+    MAX_DURATION_S,
+    DataError,
+    FsmflowError,
+    RetryAfter,
+    TransitionNotAllowed,
+    UpgradeError,
+    WorkerLost,
+    told,
+)
+
+MAX_RESULT_BYTES = 4 * 1024 * 1024
+MAX_NOTE = 1_000
+#: Stands for the claim of an attempt that ended long ago.
+KEPT_CLAIM = Claim(row=0, epoch=0, attempt=0, fence=0, owner="")
+
+
+class LeadsNowhere(FsmflowError):
+    """A job returned, and the transition that took its result is internal."""
+
+
+def returned(mover: Mover, happening: Returned) -> None:
+    """The result is merged and its trigger decided; what nothing accepts is kept, in ``failed_from_X``."""
+    duration = _seconds(happening.duration_ms)
+    trial = mover.trial()
+    try:
+        _accept(trial, happening, attempt=happening.claim.attempt or None, duration=duration)
+    except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        rejected(mover, happening, error)
+        return
+    mover.adopt(trial)
+
+
+def rejected(mover: Mover, happening: Returned, error: BaseException) -> None:
+    """Keep a result that nothing accepts, and rest in ``failed_from_X``."""
+    kept = _kept(happening)
+    message = _rejection(happening.trigger, error, kept=kept is not None)
+    kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
+    failure = mover.describe(Facts(kind=kind, message=message, permanent=True), *carried(happening))
+    _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
+    mover.after = replace(mover.after, result_text=kept)
+
+
+def accept_kept(mover: Mover, result_text: str, patch_keys: set[str], attempts: int | None) -> None:
+    """After a retry: decide again from the result that was kept. Nothing is done where it is still refused: the job,
+    which the retry has planned, runs again."""
+    kept = codec.decode(result_text)
+    changed = {key: value for key, value in kept["changed"].items() if key not in patch_keys}
+    changes = Changes(changed=changed, removed=tuple(key for key in kept["removed"] if key not in patch_keys))
+    sent = tuple(Message(**item) for item in kept.get("sent", ()))
+    happening = Returned(
+        claim=KEPT_CLAIM, trigger=kept["trigger"], changes=changes, result=kept.get("result"), sent=sent
+    )
+    trial = mover.trial()
+    try:
+        _accept(trial, happening, attempt=attempts, duration=None)
+    except Exception:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        return
+    mover.adopt(trial)
+
+
+def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration: float | None) -> None:
+    trigger, before = happening.trigger, mover.after
+    spec = mover.definition.states[before.state]
+    if trigger in (FAIL, RETRY):
+        raise DataError(f"the job asked for {trigger!r}; a job fails by raising, for good with Fail(...)")
+    mover.posts += [post_of(message, before, mover.now) for message in happening.sent]
+    if spec.undo is not None:
+        text = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
+        mover.posts.append(
+            Post(kind=RETURNED, trigger=spec.name, key=f"{before.step}.{before.epoch}", text=text, at=mover.now)
+        )
+    data = happening.changes.applied_to(before.data)
+    if spec.waits and trigger == DONE:
+        _stay(mover, data, attempt=attempt, duration=duration)
+        return
+    if spec.undoes and trigger == DONE and next_undo(mover.definition, before, mover.around) is None:
+        trigger = UNDONE
+    event = mover.event(trigger)
+    mover.fire(trigger, data=data, event=event, by_engine=True, attempt=attempt, duration=duration)
+    if mover.after.epoch == before.epoch:
+        raise LeadsNowhere(
+            f"{trigger!r} is internal from {before.state!r}, and a job that has returned must lead somewhere; name a "
+            f"dest, or '=' to run it again"
+        )
+    if before.branch_of is not None:
+        result = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
+        mover.after = replace(mover.after, result_text=result)
+
+
+def _stay(mover: Mover, data: dict[str, Any], **entry: Any) -> None:
+    """The job of a state with ``wait=True`` has asked: from now on the entity waits there, until its deadline."""
+    work = mover.after.work
+    ends_at = work.deadline if work is not None else None
+    left = None
+    if work is not None and ends_at is not None:
+        left = Work(epoch=mover.after.epoch, kind=TIMER, fence=work.fence, wake_at=ends_at)
+        left = hold(left, mover.now) if mover.after.paused else left
+    mover.after = replace(
+        mover.after, data_text=codec.encode(data), phase=WAITING, work=left, failure_text=None, fingerprint=None
+    )
+    mover.note("saved", **entry)
+
+
+def failed(mover: Mover, happening: Failed) -> None:
+    """Retried by itself as long as the policy says so; else ``fail`` is fired."""
+    work = _work(mover)
+    policy = mover.definition.states[mover.after.state].retry
+    facts = happening.facts
+    retries = (
+        policy is not None and not facts.permanent and policy.applies_to(facts.kind) and work.failures < policy.max
+    )
+    failure = mover.describe(replace(facts, permanent=not retries))
+    duration = _seconds(happening.duration_ms)
+    if issubclass(facts.kind, UpgradeError):
+        # No guard may see data that it does not expect, and nothing is to be undone for a fault of the deployment.
+        _rest(mover, failure, duration=duration, attempt=work.attempt)
+        return
+    if policy is None or not retries:
+        give_up(mover, failure, duration=duration)
+        return
+    spread = zlib.crc32(f"{mover.after.row}-{work.epoch}-{work.attempt}".encode()) / 2**32
+    wait = policy.delay_ms(work.failures + 1, spread)
+    _run_again(mover, replace(work, failures=work.failures + 1), after_ms=wait)
+    mover.after = replace(mover.after, failure_text=failure.to_text())
+    mover.note("attempt_failed", attempt=work.attempt, failure=failure, duration=duration)
+
+
+def crashed(mover: Mover, happening: Crashed) -> None:
+    """Run again at once, up to three times since the state was entered; then ``fail`` with WorkerLost."""
+    work = _work(mover)
+    once = mover.definition.states[mover.after.state].at_most_once
+    exhausted = once or work.crashes >= MAX_CRASHES
+    lost = "its job runs at most once" if once else f"run {work.crashes + 1} of {MAX_CRASHES + 1} that was lost"
+    message = f"{happening.detail} ({lost})"
+    failure = mover.describe(Facts(kind=WorkerLost, message=message, permanent=exhausted))
+    duration = _seconds(happening.duration_ms)
+    if exhausted:
+        give_up(mover, failure, duration=duration)
+        return
+    _run_again(mover, replace(work, crashes=work.crashes + 1), after_ms=0)
+    mover.after = replace(mover.after, failure_text=failure.to_text())
+    mover.note("crashed", attempt=work.attempt, failure=failure, duration=duration)
+
+
+def postponed(mover: Mover, happening: Postponed) -> None:
+    """Run again later; no failure, and no history, until there were too many."""
+    work = _work(mover)
+    if work.postponed >= MAX_POSTPONED:
+        message = f"the job raised RetryAfter more than {MAX_POSTPONED:,} times in one step"
+        facts = Facts(kind=RetryAfter, message=message, permanent=True)
+        give_up(mover, mover.describe(facts), duration=_seconds(happening.duration_ms))
+        return
+    wait = clock.to_ms(min(happening.seconds, MAX_DURATION_S))
+    _run_again(mover, replace(work, postponed=work.postponed + 1), after_ms=wait)
+    mover.after = replace(mover.after, updated_at=mover.now)
+
+
+def saved(mover: Mover, happening: Saved) -> None:
+    """Commit what the job changed so far."""
+    data = happening.changes.applied_to(mover.after.data)
+    mover.after = replace(mover.after, data_text=codec.encode(data))
+    mover.posts += [post_of(message, mover.after, mover.now) for message in happening.sent]
+    mover.note("saved", attempt=happening.claim.attempt)
+
+
+def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: int | None = None) -> None:
+    """Fire ``fail``. Where a guard or callback of it raises, go to ``failed_from_X`` past it."""
+    attempt = attempt or (mover.after.work.attempt if mover.after.work else None)
+    trial = mover.trial()
+    event = mover.event(FAIL)
+    try:
+        trial.fire(
+            FAIL,
+            data=trial.after.data,
+            event=event,
+            by_engine=True,
+            failure=failure,
+            attempt=attempt,
+            duration=duration,
+        )
+    except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {told(error)[:MAX_NOTE]}"
+        _rest(mover, failure, duration=duration, attempt=attempt, reason=clip(reason, MAX_NOTE))
+        return
+    mover.adopt(trial)
+
+
+def rest_after(mover: Mover, what: str, error: BaseException) -> None:
+    """Go to ``failed_from_X``, past what raised."""
+    message = f"{what} raised {type(error).__name__}: {told(error)}"
+    failure = mover.describe(Facts(kind=type(error), message=message, permanent=True))
+    _rest(mover, failure)
+
+
+def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
+    source = mover.after.state
+    mover.enter(failed_from(source), event=Event(trigger=FAIL, at=failure.at), failure=failure)
+    mover.note("transition", trigger=FAIL, source=source, failure=failure, **entry)
+
+
+def _run_again(mover: Mover, work: Work, *, after_ms: int) -> None:
+    now = mover.now
+    again = replace(
+        work,
+        attempt=work.attempt + 1,
+        dispatch=0,
+        owner=None,
+        lease_until=None,
+        wake_at=now + (after_ms or GRACE_MS),
+        rung_at=None if after_ms else now,
+        progress=None,
+    )
+    again = hurried(again)
+    mover.after = replace(mover.after, work=hold(again, now) if mover.after.paused else again)
+
+
+def _kept(happening: Returned) -> str | None:
+    try:
+        kept = {
+            "trigger": happening.trigger,
+            "changed": dict(happening.changes.changed),
+            "removed": list(happening.changes.removed),
+            "result": happening.result,
+            "sent": [vars(message) for message in happening.sent],
+        }
+        return codec.encode(kept, what="result", limit=MAX_RESULT_BYTES)
+    except DataError:
+        return None
+
+
+def _rejection(trigger: str, error: BaseException, *, kept: bool) -> str:
+    if isinstance(error, Refused):
+        reason = f"nothing accepts it: {'; '.join(error.refusals) or 'no transition takes it'}"
+    elif isinstance(error, LeadsNowhere):
+        reason = told(error)
+    else:
+        reason = f"deciding it raised {type(error).__name__}: {told(error)}"
+    what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"
+    then = "The result is kept; retry decides again from it" if kept else "It cannot be kept; retry runs the job again"
+    return f"{what}, but {reason}. {then}"
+
+
+def _work(mover: Mover) -> Work:
+    work = mover.after.work
+    if work is None:
+        raise ValueError(f"{mover.after.address} has no work to settle")
+    return work
+
+
+def _seconds(duration_ms: int | None) -> float | None:
+    return None if duration_ms is None else duration_ms / 1000

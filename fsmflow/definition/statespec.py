@@ -1,0 +1,224 @@
+"""Checks the states of a machine one by one, and compiles each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fsmflow.definition.bind import Binder, as_list, ref_name
+from fsmflow.definition.fanout import FanCompiler
+from fsmflow.definition.model import Bound, Fan, StateSpec, Timer
+from fsmflow.definition.names import (
+    CANCELLED,
+    DONE,
+    ENGINE_TRIGGERS,
+    FAILED_PREFIX,
+    FINISHED,
+    TIMEOUT,
+    UNDO,
+    UNDOING_PREFIX,
+    UNDONE,
+    WAITING,
+    WORKING,
+    name_fault,
+)
+from fsmflow.definition.parse import plain_name
+from fsmflow.definition.retry import Retry, as_seconds, is_duration, retry_faults
+from fsmflow.definition.state import DEFAULT_LIMIT, UNSET, State
+from fsmflow.errors import did_you_mean, shown
+
+MIN_LIMIT_S = 0.001
+MAX_TRANSACTION_S = 60
+_FLAGS = ("wait", "transactional", "at_most_once", "final")
+
+
+class StateCompiler:
+    """Compiles declared states one by one; collects a fault for each thing that is wrong."""
+
+    def __init__(self, binder: Binder, faults: list[str]) -> None:
+        self._binder = binder
+        self._faults = faults
+        self._fans = FanCompiler(binder, self._fault)
+        self._seen: set[str] = set()
+
+    def compile(self, state: State) -> StateSpec | None:
+        """The compiled state, or None where it has no usable name."""
+        if not self._name_is_good(state.name):
+            return None
+        name = str(state.name)
+        fan = self._fans.compile(state)
+        phase = FINISHED if state.final is True else WORKING if fan or state.job is not None else WAITING
+        self._check_flags(state)
+        if name in (CANCELLED, UNDONE) and phase != FINISHED:
+            self._fault(name, f"{name!r} keeps its meaning and can only be declared with final=True")
+        self._check_belongs(state, phase, fan)
+        rests = state.wait is True or (fan is not None and fan.machine is not None)
+        undo = None if state.undo is None else self._undo(state, state.undo)
+        return StateSpec(
+            name=name,
+            phase=phase,
+            job=None if state.job is None else self._job(state, state.job, "job"),
+            job_name=_job_name(state, fan),
+            retry=self._retry(state),
+            limit_ms=self._limit(state, rests=rests) if phase == WORKING else None,
+            timer=self._timer(state) if phase == WAITING or rests else None,
+            queue=self._queue(state),
+            waits=state.wait is True,
+            fan=fan,
+            undo=undo,
+            undo_name=ref_name(state.undo) if state.undo is not None else "",
+            undo_on_failure=self._undoes(state, "on_failure"),
+            undo_on_cancel=self._undoes(state, "on_cancel"),
+            transactional=state.transactional is True,
+            at_most_once=state.at_most_once is True,
+            defer=self._triggers(state, "defer"),
+            ignore=self._triggers(state, "ignore"),
+        )
+
+    def _job(self, state: State, ref: Any, role: str) -> Bound | None:
+        takes_item = role == "job" and state.each is not None
+        return self._binder.callable(ref, role, f"state {state.name!r}", may_be_async=True, takes_item=takes_item)
+
+    def _undo(self, state: State, ref: Any) -> Bound | None:
+        """The compensation. Where the job takes an item, it may take that too."""
+        where = f"state {state.name!r}"
+        if state.each is None or state.job is None or not self._binder.takes_item(ref):
+            return self._job(state, ref, "undo")
+        undo = self._binder.callable(ref, "undo", where, may_be_async=True, takes_item=True)
+        return undo and (lambda machine: undo(machine, machine.undoing.item))  # type: ignore[call-arg]
+
+    def _check_flags(self, state: State) -> None:
+        for flag in _FLAGS:
+            if not isinstance(getattr(state, flag), bool):
+                self._fault(str(state.name), f"{flag}={shown(getattr(state, flag))}; it is True or False")
+
+    def _undoes(self, state: State, parameter: str) -> bool:
+        value = getattr(state, parameter)
+        if value not in (None, UNDO):
+            self._fault(str(state.name), f"{parameter}={shown(value)}; it is 'undo', or left out")
+        return bool(value == UNDO)
+
+    def _triggers(self, state: State, parameter: str) -> frozenset[str]:
+        names = [plain_name(name) for name in as_list(getattr(state, parameter))]
+        for name in names:
+            fault = name_fault(name)
+            if fault is None and name in (*ENGINE_TRIGGERS, TIMEOUT):
+                fault = f"{name!r} is fired by fsmflow itself, which never comes too early"
+            if fault:
+                self._fault(str(state.name), f"{parameter}= {fault}")
+        return frozenset(name for name in names if isinstance(name, str))
+
+    def callbacks(self, state: State, moment: str) -> tuple[Any, ...]:
+        """The bound callbacks ``on_enter`` or ``on_exit``, without the methods named after the state."""
+        return self._binder.callbacks(getattr(state, moment), moment, f"state {state.name!r}")
+
+    def _fault(self, name: str, sentence: str) -> None:
+        self._faults.append(f"state {name!r}: {sentence}")
+
+    def _name_is_good(self, name: object) -> bool:
+        fault = name_fault(name)
+        if fault is None and str(name).startswith((FAILED_PREFIX, UNDOING_PREFIX)):
+            fault = f"{name!r} begins like the states that fsmflow makes itself; choose another name"
+        if fault is None and name in self._seen:
+            fault = f"state {name!r} is declared twice"
+        if fault is not None:
+            self._faults.append(f"states: {fault}")
+            return False
+        self._seen.add(str(name))
+        return True
+
+    def _check_belongs(self, state: State, phase: str, fan: Fan | None) -> None:
+        parameters = ("job", "retry", "delay", "queue", "undo", "on_failure", "on_cancel", "defer", "ignore")
+        given = {name for name in parameters if getattr(state, name) is not None}
+        given |= {flag for flag in ("wait", "transactional", "at_most_once") if getattr(state, flag) is True}
+        if state.timeout is not UNSET:
+            given.add("timeout")
+        of_jobs = {"retry", "queue", "undo", "on_failure", "wait", "transactional", "at_most_once"}
+        wrong = {FINISHED: {*parameters, *of_jobs, "timeout"}, WORKING: {"delay"}, WAITING: of_jobs}
+        reasons = {FINISHED: "a final state does nothing", WORKING: "it has a job", WAITING: "it has no job"}
+        for parameter in sorted(given & wrong[phase]):
+            self._fault(str(state.name), f"{parameter}= does not belong here: {reasons[phase]}")
+        if fan is not None and fan.machine is not None:
+            for parameter in sorted(given & {"transactional", "at_most_once"}):
+                self._fault(str(state.name), f"{parameter}= does not belong here: the children have jobs of their own")
+        if phase == WAITING and state.delay is not None and state.timeout not in (UNSET, None):
+            self._fault(str(state.name), "has both timeout= and delay=; which of them should fire?")
+        both = self._triggers_of(state.defer) & self._triggers_of(state.ignore)
+        for trigger in sorted(both):
+            self._fault(str(state.name), f"{shown(trigger)} is in defer= and in ignore=; which of them is meant?")
+
+    @staticmethod
+    def _triggers_of(value: Any) -> set[str]:
+        return {name for name in map(plain_name, as_list(value)) if isinstance(name, str)}
+
+    def _retry(self, state: State) -> Retry | None:
+        if state.retry is None:
+            return None
+        faults = retry_faults(state.retry)
+        for fault in faults:
+            self._fault(str(state.name), fault)
+        return None if faults else state.retry
+
+    def _limit(self, state: State, *, rests: bool) -> int | None:
+        """The limit of an attempt. Where the entity ``rests`` in the state, ``timeout`` limits its stay instead."""
+        most = MAX_TRANSACTION_S if state.transactional is True else None
+        limit = (most or DEFAULT_LIMIT) if state.timeout is UNSET or rests else state.timeout
+        if most and (limit is None or (is_duration(limit) and as_seconds(limit) > most)):  # type: ignore[arg-type]
+            self._fault(str(state.name), f"timeout={shown(limit)}; of a transactional job it is {most} s at most")
+            return most * 1000
+        if limit is None:
+            return None
+        if not is_duration(limit, least=MIN_LIMIT_S):
+            self._fault(
+                str(state.name), f"timeout={shown(limit)}; of a job it is seconds or a timedelta above 0, or None"
+            )
+            return None
+        return max(1, round(as_seconds(limit) * 1000))  # type: ignore[arg-type]
+
+    def _timer(self, state: State) -> Timer | None:
+        trigger, parameter = (DONE, "delay") if state.delay is not None else (TIMEOUT, "timeout")
+        after = state.delay if state.delay is not None else None if state.timeout is UNSET else state.timeout
+        if after is None:
+            return None
+        if isinstance(after, str) or callable(after):
+            bound = self._binder.callable(after, parameter, f"state {state.name!r}")
+            return Timer(trigger=trigger, after=0 if bound is None else bound)
+        if not is_duration(after):
+            expected = "it is seconds or a timedelta from 0, or a method that returns one"
+            self._fault(str(state.name), f"{parameter}={shown(after)}; {expected}")
+            after = 0
+        # A wrong one stands for a timer still: what it fires is wanted either way.
+        return Timer(trigger=trigger, after=after)
+
+    def _queue(self, state: State) -> Any:
+        queue = state.queue
+        if queue is None:
+            return "default"
+        if callable(queue):
+            return self._binder.callable(queue, "queue", f"state {state.name!r}") or "default"
+        if not isinstance(queue, str) or not queue or len(queue) > 100 or not queue.isprintable() or "," in queue:
+            self._fault(str(state.name), f"queue={shown(queue)}; it is a name of 1 to 100 characters without a comma")
+            return "default"
+        return queue
+
+
+def _job_name(state: State, fan: Fan | None) -> str:
+    if fan is not None and fan.jobs:
+        return ", ".join(name for name, _ in fan.jobs)
+    return ref_name(state.job) if state.job is not None else ""
+
+
+def method_callbacks(owner: type, states: dict[str, StateSpec], faults: list[str]) -> dict[str, dict[str, list[str]]]:
+    """The methods ``on_enter_<state>`` and ``on_exit_<state>`` of a class, by state and moment."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for attribute in dir(owner):
+        for moment in ("on_enter", "on_exit"):
+            if not attribute.startswith(moment + "_"):
+                continue
+            state = attribute.removeprefix(moment + "_")
+            if state in states:
+                found.setdefault(state, {})[moment] = as_list(attribute)
+            else:
+                faults.append(
+                    f"method {shown(attribute)}: there is no state {shown(state)}{did_you_mean(state, states)}"
+                )
+    return found

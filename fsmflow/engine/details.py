@@ -1,0 +1,103 @@
+"""What there is of an entity besides its row: its parent and branches, what it keeps, sent and could undo."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fsmflow import codec
+from fsmflow.decision.context import Progress
+from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, QUEUED, TOLD, Posted, Snapshot
+from fsmflow.decision.messages import envelope_of
+from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.definition.names import undoing
+from fsmflow.engine.runtime import Runtime
+
+#: So many branches, messages and kept events are shown one by one; the rest is counted.
+SHOWN: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A message that is on its way, or (``why``) could not be delivered. ``due_at`` in UTC milliseconds."""
+
+    trigger: str
+    to: str
+    due_at: int | None
+    why: str | None
+
+    def __str__(self) -> str:
+        return f"{self.trigger} to {self.to}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kept:
+    """An event that came too early and is kept. ``at`` in UTC milliseconds."""
+
+    trigger: str
+    at: int
+    actor: str | None
+    reason: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Beside:
+    """``progress`` and the branches are those of the step that fans out, while the entity is in it or rests in its
+    failure; ``failed`` and ``unsettled`` hold the first few. ``undoable``: the steps that 'undo' would undo, the latest
+    first."""
+
+    parent: Snapshot | None = None
+    progress: Progress | None = None
+    failed: tuple[Snapshot, ...] = ()
+    unsettled: tuple[Snapshot, ...] = ()
+    kept: tuple[Kept, ...] = ()
+    sent: tuple[Message, ...] = ()
+    lost: tuple[Message, ...] = ()
+    undoable: tuple[str, ...] = ()
+
+
+def beside(runtime: Runtime, definition: Definition | None, snapshot: Snapshot) -> Beside:
+    """Look at it: two queries, and one or a few for each thing that there may be. ``definition``: what the entity goes
+    by; None where the code does not know its machine."""
+    store = runtime.store
+    fans = definition is not None and fan_of(definition, snapshot) is not None
+    step = (snapshot.row, snapshot.step)
+    return Beside(
+        parent=None if snapshot.parent is None else store.entities.load_row(snapshot.parent),
+        progress=store.branches.progress(*step) if fans else None,
+        failed=_standing(runtime, snapshot, FAILED_BRANCH, FAILED_BRANCH + TOLD) if fans else (),
+        unsettled=_standing(runtime, snapshot, ACTIVE, QUEUED) if fans else (),
+        kept=tuple(map(_kept, store.events.kept(snapshot.row))) if snapshot.kept else (),
+        sent=tuple(map(_message, store.events.sent(snapshot.row))),
+        lost=tuple(map(_message, store.events.lost(snapshot.row))),
+        undoable=_undoable(runtime, definition, snapshot) if definition is not None and definition.undoes else (),
+    )
+
+
+def fan_of(definition: Definition, snapshot: Snapshot) -> StateSpec | None:
+    """The state that fans out which the entity is in, or the failure of which it rests in."""
+    spec = definition.states.get(snapshot.state)
+    if spec is not None and spec.failed_from is not None:
+        spec = definition.states.get(spec.failed_from)
+    return spec if spec is not None and spec.fan is not None else None
+
+
+def _standing(runtime: Runtime, parent: Snapshot, *standings: int) -> tuple[Snapshot, ...]:
+    branches = runtime.store.branches
+    found = [one for wanted in standings for one in branches.standing(parent.row, parent.step, wanted, limit=SHOWN)]
+    return tuple(sorted(found, key=lambda branch: branch.parent_index or 0)[:SHOWN])
+
+
+def _undoable(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> tuple[str, ...]:
+    steps = runtime.store.events.trail(snapshot.row)
+    return tuple(entered.state for entered in steps if undoing(entered.state) in definition.states)
+
+
+def _kept(post: Posted) -> Kept:
+    reason = codec.decode(post.text or "{}").get("reason")
+    return Kept(trigger=post.trigger, at=post.at, actor=post.actor, reason=reason)
+
+
+def _message(post: Posted) -> Message:
+    envelope = envelope_of(post)
+    return Message(trigger=post.trigger, to=envelope.to, due_at=post.due_at, why=envelope.why)

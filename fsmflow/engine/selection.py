@@ -1,0 +1,186 @@
+"""Which entities are meant: by machine, state, phase, error, age and data. For ``find``, and for acting on many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from itertools import islice
+from typing import Any, Final
+from uuid import UUID
+
+from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.versions import as_shown
+from fsmflow.definition.model import Definition
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
+from fsmflow.store.listing import Filter
+
+_MISSING: Final = object()
+_MAX_GLOB: Final = 1_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """Which entities are meant; what is not given does not narrow them. ``states`` and ``error`` are globs.
+
+    ``error`` has to match the error type or ``error_type: message`` of the failure. ``older_ms``: in the state for
+    at least that long. ``data``: fields and the values that they have to have; ``a.b`` is field ``b`` of field ``a``.
+    ``branches``: branches and children too.
+    """
+
+    machine: str | None = None
+    states: tuple[str, ...] | None = None
+    phase: str | None = None
+    error: str | None = None
+    older_ms: int | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+    branches: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises DataError for a glob that is too long: to read one takes time by the square of its length."""
+        for glob in (*(self.states or ()), self.error or ""):
+            if isinstance(glob, str) and len(glob) > _MAX_GLOB:
+                raise DataError(f"{shown(glob)} has {len(glob):,} characters; a pattern has {_MAX_GLOB} at most")
+
+    @property
+    def narrows(self) -> bool:
+        """Whether anything but ``branches`` is given."""
+        given = (self.machine, self.states, self.phase, self.error, self.older_ms, self.data or None)
+        return any(value is not None for value in given)
+
+
+def select(
+    runtime: Runtime,
+    selection: Selection,
+    *,
+    limit: int | None = None,
+    newest: bool = False,
+    definition: Definition | None = None,
+) -> Iterator[Snapshot]:
+    """The entities of a selection, the oldest first (or the newest), read in pages.
+
+    Error and data are compared here, row by row; the rest is left to the database. ``definition``: that of the machine,
+    where the caller has it. Raises UnknownMachine, UnknownState and, for a state that no machine has, FsmflowError.
+    """
+    wanted = filter_of(runtime, selection, definition)
+    every = {item.name: item for item in _definitions(runtime, selection, definition)}
+    narrowed = selection.error is not None or bool(selection.data) or _is_ambiguous(selection, every.values())
+    found = (
+        as_shown(every[snapshot.machine], snapshot) if snapshot.machine in every else snapshot
+        for snapshot in runtime.store.listing.find(wanted, limit=None if narrowed else limit, newest=newest)
+    )
+    return islice((snapshot for snapshot in found if fits(selection, snapshot)), limit) if narrowed else found
+
+
+def filter_of(runtime: Runtime, selection: Selection, definition: Definition | None = None) -> Filter:
+    """What the database is asked for. Raises as ``select`` does."""
+    if definition is None:
+        check_machine(runtime, selection.machine)
+    return Filter(
+        machine=selection.machine,
+        states=_matching_states(runtime, selection, definition),
+        phase=selection.phase,
+        failing=selection.error is not None,
+        entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
+        branches=selection.branches,
+    )
+
+
+def check_machine(runtime: Runtime, machine: str | None) -> None:
+    """Raises UnknownMachine for a machine that neither the code nor the database knows."""
+    if machine is None or machine in runtime.machines.all():
+        return
+    if not any(True for _ in runtime.store.listing.find(Filter(machine=machine, branches=True), limit=1)):
+        raise UnknownMachine(machine, runtime.machines.all())
+
+
+def fits(selection: Selection, snapshot: Snapshot) -> bool:
+    """Whether an entity has the state, the error and the data that are asked for."""
+    if selection.states is not None and not any(fnmatchcase(snapshot.state, glob) for glob in selection.states):
+        return False
+    if selection.error is not None and not _fails_like(snapshot.failure, selection.error):
+        return False
+    if not selection.data:
+        return True
+    data = snapshot.data
+    return all(same(value_at(data, name), wanted) for name, wanted in selection.data.items())
+
+
+def value_at(data: Mapping[str, Any], name: str) -> Any:
+    """The value of a field: of that name, or else of the path that its dots make; something of its own if missing."""
+    if name in data:
+        return data[name]
+    found: Any = data
+    for part in name.split("."):
+        if not isinstance(found, Mapping) or part not in found:
+            return _MISSING
+        found = found[part]
+    return found
+
+
+def same(value: Any, wanted: Any) -> bool:
+    """Whether a decoded value is the one that is asked for: numbers by value, ``true`` is no 1, no text is a number.
+
+    Text also means the datetime, date, Decimal or UUID that is written so.
+    """
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(wanted, str) and isinstance(value, date | Decimal | UUID):
+        return wanted == (value.isoformat() if isinstance(value, date) else str(value))
+    if isinstance(value, dict) and isinstance(wanted, Mapping):
+        return value.keys() == wanted.keys() and all(same(value[name], wanted[name]) for name in wanted)
+    if isinstance(value, list) and isinstance(wanted, list | tuple):
+        return len(value) == len(wanted) and all(map(same, value, wanted))
+    return bool(value == wanted)
+
+
+def error_text(failure: Failure) -> str:
+    """A failure as error globs see it."""
+    return f"{failure.error_type}: {failure.message}"
+
+
+def _fails_like(failure: Failure | None, pattern: str) -> bool:
+    if failure is None:
+        return False
+    return fnmatchcase(failure.error_type, pattern) or fnmatchcase(error_text(failure), pattern)
+
+
+def _matching_states(runtime: Runtime, selection: Selection, definition: Definition | None) -> Sequence[str] | None:
+    """The states that the globs name, those in which entities stand that the code lacks included."""
+    machine, patterns = selection.machine, selection.states
+    if patterns is None:
+        return None
+    every = _definitions(runtime, selection, definition)
+    renamed = {(item.name, old): new for item in every for old, new in item.wide.renamed.items()}
+    known = {state for item in every for state in _states_of(item, branches=selection.branches)}
+    if not known.issuperset(patterns):
+        counted = runtime.store.listing.counts(machine, branches=selection.branches)
+        known.update(state for name, state in counted if (name, state) not in renamed)
+    for pattern in patterns:
+        if not any(fnmatchcase(state, pattern) for state in known):
+            now = next((new for (_, old), new in renamed.items() if old == pattern), None)
+            if machine is not None:
+                raise UnknownState(machine, pattern, known, now=now)
+            hint = f"; it was renamed and is {now!r} now" if now else did_you_mean(pattern, known)
+            raise FsmflowError(f"no machine has a state {pattern!r}{hint}")
+    wanted = {state for state in known if any(fnmatchcase(state, pattern) for pattern in patterns)}
+    return sorted(wanted.union(old for (_, old), new in renamed.items() if new in wanted))
+
+
+def _definitions(runtime: Runtime, selection: Selection, definition: Definition | None) -> Sequence[Definition]:
+    every = [definition] if definition is not None else runtime.machines.all().values()
+    return [item for item in every if selection.machine in (None, item.name)]
+
+
+def _is_ambiguous(selection: Selection, every: Iterable[Definition]) -> bool:
+    """Whether one machine's former name of a state may be another's name of today."""
+    return selection.states is not None and selection.machine is None and any(item.wide.renamed for item in every)
+
+
+def _states_of(definition: Definition, *, branches: bool) -> Iterable[str]:
+    yield from definition.states
+    for own in definition.branches.values() if branches else ():
+        yield from own.states

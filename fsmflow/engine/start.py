@@ -1,0 +1,69 @@
+"""Starts many entities at once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+from fsmflow.decision.entity import Commit, Snapshot
+from fsmflow.definition.model import Definition
+from fsmflow.dispatch.doorbell import Ring
+from fsmflow.engine.requests import Birth, begun
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.tasks import note_tasks
+from fsmflow.errors import DataError, EntityExists, TransitionConflict
+from fsmflow.points import point
+from fsmflow.store.entities import CommitLost
+from fsmflow.store.work import ticket_of
+
+_TRIES = 5
+
+
+def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth], *, skip: bool) -> int:
+    """Start these in one transaction, then dispatch their jobs in one round trip; how many were started.
+
+    ``skip`` leaves out those that are there, and an id that comes again; else EntityExists or DataError is raised for
+    the first of them, and none is started. A COMMIT that got no answer is looked into: what landed counts as started.
+    """
+    births = _each_once(births, skip=skip)
+    for _ in range(_TRIES):
+        there = runtime.store.branches.there(definition.name, [birth.entity_id for birth in births])
+        if there and not skip:
+            entity_id, state = min(there.items())
+            raise EntityExists(f"{definition.name}:{entity_id}", definition.wide.renamed.get(state, state))
+        commits = [begun(runtime, definition, birth) for birth in births if birth.entity_id not in there]
+        token = os.urandom(8).hex()
+        made: list[Snapshot] | None
+        try:
+            made = runtime.store.branches.insert(commits, token=token)
+        except CommitLost:
+            made = runtime.store.branches.landed(commits, token)
+        if made is not None:
+            _follow(runtime, definition, commits, made)
+            return len(made)
+        # Somebody else has started one of them meanwhile.
+    raise TransitionConflict(definition.name, f"others started some of these in each of {_TRIES} tries")
+
+
+def _each_once(births: Sequence[Birth], *, skip: bool) -> list[Birth]:
+    unique: dict[str, Birth] = {}
+    for birth in births:
+        if unique.setdefault(birth.entity_id, birth) is not birth and not skip:
+            raise DataError(
+                f"the id {birth.entity_id!r} comes twice; give each entity an id of its own, or if_exists='return' to "
+                f"start it once, with the data that comes first"
+            )
+    return list(unique.values())
+
+
+def _follow(runtime: Runtime, definition: Definition, commits: Sequence[Commit], made: Sequence[Snapshot]) -> None:
+    """Ring for the jobs and call the hooks once all of it is committed, by a transaction of the caller's too."""
+
+    def follow() -> None:
+        point("start.page", definition.name)
+        rings: list[Ring] = [ring for ring in map(ticket_of, made) if ring is not None]
+        runtime.ring_for(rings)
+        for commit, after in zip(commits, made, strict=True):
+            note_tasks(definition, commit, after)
+
+    runtime.store.link.after_commit(follow)

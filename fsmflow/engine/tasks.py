@@ -1,0 +1,90 @@
+"""What follows a commit, outside of its transaction: a look at the parent, messages, what is passed down, hooks.
+
+Best effort: each of these is found again in SQL, but for hooks. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from fsmflow import log
+from fsmflow.decision.entity import ALIGN, SENT, Commit, HistoryEntry, Snapshot
+from fsmflow.decision.redaction import masked
+from fsmflow.decision.view import HandleView, subject_of
+from fsmflow.definition.model import Definition
+from fsmflow.errors import tell, told
+
+_HOOKED: Final = frozenset({"start", "transition", "internal", "skipped", "rewound", "forced"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """Something to be done for an entity soon: ``look`` at its branches, ``align`` them with it, ``deliver`` what it
+    sent, or call its hooks."""
+
+    kind: str
+    row: int
+    call: Callable[[], None] | None = None
+
+
+#: The tasks of the call that this thread is in; None outside of one.
+tasks: ContextVar[deque[Task] | None] = ContextVar("fsmflow_tasks", default=None)
+
+#: How hooks are called: where a hook that hangs would hold up others, elsewhere than here.
+hook_caller: ContextVar[Callable[[Callable[[], None]], None]] = ContextVar(
+    "fsmflow_hook_caller", default=lambda call: call()
+)
+
+
+def note_tasks(definition: Definition, commit: Commit, after: Snapshot) -> None:
+    """Remember what a commit leads to, for the call that this is part of, its hooks among that."""
+    waiting = tasks.get()
+    if waiting is not None:
+        waiting.extend(_tasks_of(commit, after))
+    if after.branch_of is None and (definition.wide.on_transition or definition.wide.on_failed):
+        call = partial(hook_caller.get(), partial(_call_hooks, definition, commit.entries, after))
+        if waiting is None:
+            call()
+        else:
+            waiting.append(Task(kind="hooks", row=after.row, call=call))
+
+
+def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
+    found: list[Task] = []
+    before = commit.before
+    # A branch that had failed and is skipped has settled before; its parent waits for it again all the same.
+    if after.parent is not None and after.has_settled and (before is None or before.standing != after.standing):
+        found.append(Task(kind="look", row=after.parent))
+    if after.work is not None and after.work.watches and (before is None or before.work != after.work):
+        found.append(Task(kind="look", row=after.row))
+    kinds = {post.kind for post in commit.posts if post.due_at is not None and post.due_at <= after.updated_at}
+    if ALIGN in kinds:
+        found.append(Task(kind="align", row=after.row))
+    if SENT in kinds:
+        found.append(Task(kind="deliver", row=after.row))
+    return found
+
+
+def _call_hooks(definition: Definition, entries: tuple[HistoryEntry, ...], after: Snapshot) -> None:
+    wide, view = definition.wide, HandleView(definition, after)
+    moved = [entry for entry in entries if entry.kind in _HOOKED]
+    for entry in moved if wide.on_transition is not None else ():
+        _call(after, "on_transition", wide.on_transition, view, entry)
+    spec = definition.states.get(after.state)
+    rests = spec is not None and spec.is_failed and after.failure is not None
+    if wide.on_failed is not None and rests and moved and moved[-1].kind != "internal":
+        _call(after, "on_failed", wide.on_failed, view, after.failure)
+
+
+def _call(after: Snapshot, name: str, hook: Callable[..., object] | None, view: HandleView, argument: object) -> None:
+    try:
+        if hook is not None:
+            hook(subject_of(view.definition, view), argument)
+    except Exception as error:  # noqa: BLE001 - it is the user's, and the commit stands
+        tell(error, masked(view.definition, told(error), after))
+        log.hook_failed(after.address, name, error)

@@ -1,0 +1,182 @@
+"""What can be done to an entity through a handle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+from typing import Any, Self
+
+from fsmflow import clock
+from fsmflow.decision.entity import Actor, HistoryEntry
+from fsmflow.decision.happenings import Forced, Paused, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.inputs import as_actor
+from fsmflow.decision.versions import unknown_state
+from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
+from fsmflow.engine import requests
+from fsmflow.engine.runtime import current
+from fsmflow.errors import DataError, shown
+from fsmflow.machine.attributes import Showing
+from fsmflow.machine.base import as_dict, state_name
+
+Until = str | Collection[str] | Callable[[Any], bool] | None
+
+
+class Acting(Showing):
+    """Every action decides on the entity as it is now, and refreshes the handle.
+
+    With ``key``, one that is repeated changes nothing. One that is refused, or finds nothing to do, uses up no key.
+    """
+
+    def trigger(
+        self,
+        name: str,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+        epoch: int | None = None,
+        **payload: Any,
+    ) -> HistoryEntry:
+        """Fire a trigger on the entity as it is now; the history entry that was written.
+
+        Once this returns, the transition is durable, and what it leads to will run even if Redis is down now. With
+        ``key``, a repeated delivery of the same outside event changes nothing and returns the first entry. With
+        ``epoch``, an entity that has moved since raises TransitionConflict. Raises TransitionNotAllowed,
+        NotPermitted, TransitionConflict, DataError, UnknownState.
+        """
+        if not isinstance(name, str):
+            raise DataError(f"a trigger is named by text, not by {shown(name)}")
+        happening = Triggered(trigger=name, payload=payload, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
+        return self._fire(happening)
+
+    def retry(
+        self,
+        *,
+        data: Mapping[str, Any] | None = None,
+        new_key: bool = False,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+        epoch: int | None = None,
+    ) -> Self:
+        """From ``failed_from_X``, enter X again: the same step goes on, with fresh budgets of retries.
+
+        ``data`` is merged into data first. ``new_key`` gives the step a new idempotency key. Where a result was kept
+        because nothing accepted it, it is decided again before the job runs again. Raises TransitionNotAllowed.
+        """
+        asked = Triggered(trigger=RETRY, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
+        self._fire(replace(asked, patch=as_dict(data), new_key=new_key))
+        return self
+
+    def cancel(
+        self,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+        epoch: int | None = None,
+    ) -> Self:
+        """Fire ``cancel``: to ``cancelled``, unless the machine says otherwise. A running job's result is discarded."""
+        self._fire(Triggered(trigger=CANCEL, actor=as_actor(actor), reason=reason, key=key, epoch=epoch))
+        return self
+
+    def undo(
+        self,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+        epoch: int | None = None,
+    ) -> Self:
+        """Fire ``undo``: take back what the entered steps did, the latest first, unless the machine says otherwise.
+
+        Raises TransitionNotAllowed where no step is left that has ``undo=``.
+        """
+        self._fire(Triggered(trigger=UNDO, actor=as_actor(actor), reason=reason, key=key, epoch=epoch))
+        return self
+
+    def skip(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
+        """From ``failed_from_X``, go on as if X had been done: the ways of its ``done`` are decided.
+
+        Raises TransitionNotAllowed in any other state, and where no ``done`` of X is accepted.
+        """
+        return self._operate(Skipped(actor=as_actor(actor), reason=reason, key=key))
+
+    def rewind(
+        self,
+        state: str,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Self:
+        """Go back to a state that the entity has been in: a new step, with a new idempotency key, without guards or
+        callbacks. Raises TransitionNotAllowed where it has not been there, UnknownState."""
+        return self._operate(Rewound(state=state_name(state), actor=as_actor(actor), reason=reason, key=key))
+
+    def force(
+        self,
+        state: str,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Self:
+        """Enter any state of the machine, without guards or callbacks; its job and timer start. Raises UnknownState."""
+        return self._operate(Forced(state=state_name(state), actor=as_actor(actor), reason=reason, key=key))
+
+    def pause(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
+        """Hold what comes next. A running attempt ends and commits; timers stand still. Raises TransitionNotAllowed."""
+        self._acts("pause")
+        asked = Paused(actor=as_actor(actor), reason=reason, key=key)
+        return self._shows(requests.pause(current(), self._root, self._id, asked))
+
+    def resume(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
+        """Go on: a paused entity is let go, a failed one retried, one whose job got stuck dispatched again."""
+        self._acts("resume")
+        asked = Resumed(actor=as_actor(actor), reason=reason, key=key)
+        return self._shows(requests.resume(current(), self._root, self._id, asked))
+
+    def refresh(self) -> Self:
+        """Look at the entity again. Raises EntityNotFound."""
+        return self._shows(requests.load(current(), self._root, self._id))
+
+    def wait(self, until: Until = None, timeout: float | None = None) -> Self:
+        """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
+        the handle says so. Raises TimeoutError, with where it stands, after ``timeout`` seconds."""
+        self._acts("wait")
+        reached = self._until(until)
+        started, pause_s = clock.monotonic(), 0.005
+        while not reached(self.refresh()):
+            left = None if timeout is None else timeout - (clock.monotonic() - started)
+            if left is not None and left <= 0:
+                raise TimeoutError(f"{self.address} is still in {self.state!r} after {timeout:g} s")
+            current().idle(pause_s if left is None else min(pause_s, left))
+            pause_s = min(pause_s * 1.3, 0.25)
+        return self
+
+    def _fire(self, happening: Triggered) -> HistoryEntry:
+        self._acts(happening.trigger)
+        after, entry = requests.trigger(current(), self._root, self._id, happening)
+        self._shows(after)
+        return entry
+
+    def _operate(self, asked: Skipped | Rewound | Forced) -> Self:
+        self._acts(type(asked).__name__.lower())
+        after, _ = requests.operate(current(), self._root, self._id, asked)
+        return self._shows(after)
+
+    def _until(self, until: Until) -> Callable[[Any], bool]:
+        if callable(until):
+            return until
+        if until is None:
+            return lambda machine: machine.phase in (FAILED, FINISHED)
+        names = {until} if isinstance(until, str) else set(until)
+        states = self._view.definition.states
+        for name in names - set(PHASES):
+            if name not in states:
+                raise unknown_state(self._view.definition, name)
+        return lambda machine: machine.state in names or machine.phase in names

@@ -1,0 +1,169 @@
+"""What an object of a machine shows of its entity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, NoReturn, cast
+
+from fsmflow.decision.context import Branch, Progress
+from fsmflow.decision.decide import allowed_triggers
+from fsmflow.decision.entity import Actor, Event, Failure, HistoryEntry
+from fsmflow.decision.inputs import as_actor
+from fsmflow.decision.view import HandleView
+from fsmflow.engine import requests
+from fsmflow.engine.branches import BranchList, around_of, definition_of, item_of
+from fsmflow.engine.explain import Explanation, explain
+from fsmflow.engine.runtime import current
+from fsmflow.errors import FsmflowError, TransitionNotAllowed
+from fsmflow.machine.base import Base
+from fsmflow.redaction import hide
+from fsmflow.store.entities import PAGE
+
+
+class Showing(Base):
+    """The properties of a machine's object."""
+
+    @property
+    def entity_id(self) -> str:
+        """The id, as text; in a branch's job that of the parent."""
+        return self._id
+
+    @property
+    def address(self) -> str:
+        """``machine:id``."""
+        return str(self._view.snapshot.address)
+
+    @property
+    def state(self) -> str:
+        """The state. It changes by transitions only: assigning it raises TransitionNotAllowed."""
+        return str(self._view.state)
+
+    @state.setter
+    def state(self, value: str) -> NoReturn:
+        raise TransitionNotAllowed(
+            self.address,
+            self.state,
+            f"state = {value!r}",
+            allowed=self.allowed_triggers() if isinstance(self._view, HandleView) else (),
+            why="a state is entered by a transition, never assigned",
+        )
+
+    @property
+    def phase(self) -> str:
+        """``waiting``, ``working``, ``failed`` or ``finished``."""
+        snapshot = self._view.snapshot
+        spec = self._view.definition.states.get(self.state)
+        return str(snapshot.phase) if spec is None or self.state == snapshot.state else spec.phase
+
+    @property
+    def epoch(self) -> int:
+        """Grows whenever a state is entered, retries included."""
+        return int(self._view.snapshot.epoch)
+
+    @property
+    def paused(self) -> bool:
+        """Whether what comes next is held, until ``resume``."""
+        return bool(self._view.snapshot.paused)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The data. On a handle a copy; in a job and in callbacks changes to it are committed with the transition."""
+        return cast(dict[str, Any], self._view.data)
+
+    @data.setter
+    def data(self, value: Mapping[str, Any]) -> None:
+        if isinstance(self._view, HandleView):
+            raise TransitionNotAllowed(
+                self.address,
+                self.state,
+                "data = ...",
+                why="a handle only shows data; a job, a callback or retry(data=...) changes it",
+            )
+        self._view.data = dict(value)
+
+    @property
+    def event(self) -> Event:
+        """In guards and callbacks the event that is being decided; else the one that first entered this step."""
+        return cast(Event, self._view.event)
+
+    @property
+    def failure(self) -> Failure | None:
+        """The last failure of this state, or None."""
+        return cast("Failure | None", self._view.failure)
+
+    @property
+    def attempt(self) -> int | None:
+        """Which run of the step this is, from 1; goes on over retries. None where nothing is to be run."""
+        return cast("int | None", self._view.attempt)
+
+    @property
+    def progress(self) -> Progress | float | None:
+        """Of a running job what it last reported with ``heartbeat(progress=...)``. Else of the step that fans out, or
+        of the last one that did, how many branches are done, failed and running, and how many there are: two queries
+        at most."""
+        snapshot = self._view.snapshot
+        if snapshot.work is not None and snapshot.work.progress is not None:
+            return float(snapshot.work.progress)
+        if snapshot.branch_of is not None or not self._root.fans:
+            return None
+        return BranchList(current().store, self._root, snapshot).progress()
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """The branches of the step that the entity is in, or rests in after its failure; elsewhere those of the last
+        step that fanned out. In the order of their items, read in pages as they are looked at."""
+        if isinstance(self._view, HandleView):
+            snapshot = self._view.snapshot
+            return BranchList(current().store, self._root, snapshot)
+        return cast("Sequence[Branch]", self._view.branches)
+
+    @property
+    def parent(self) -> Any:
+        """A handle on the entity that this is a branch or child of, or None. One query."""
+        row = self._view.snapshot.parent
+        found = current().store.entities.load_row(row) if row is not None else None
+        if found is None:
+            return None
+        definition = current().machines.get(found.machine)
+        return cast("type[Showing]", definition.owner)._handle(found)
+
+    @property
+    def item(self) -> Any:
+        """What a branch or child was made for: one of ``each=``."""
+        return item_of(self._view.snapshot)
+
+    @property
+    def record(self) -> Any:
+        """The user's own row: that of ``status_field`` whose primary key is the entity's id. One query."""
+        if hasattr(self._view, "record"):
+            return self._view.record
+        field = self._root.wide.status_field
+        if field is None:
+            raise FsmflowError(f"machine {self._root.name!r} has no status_field, so there is no record")
+        return current().store.records.row_of(field, self._view.snapshot)
+
+    @property
+    def history(self) -> list[HistoryEntry]:
+        """All that happened to the entity, in order, with masks for what the machine redacts. Read from the database at
+        each use."""
+        entities, row = current().store.entities, self._view.snapshot.row
+        found = page = entities.history(row)
+        while len(page) >= PAGE:
+            found += (page := entities.history(row, after=page[-1].seq))
+        keys = self._root.wide.redact
+        # It may have been written before its machine began to redact.
+        return [replace(entry, payload=hide(entry.payload, keys)) for entry in found] if keys else found
+
+    def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
+        """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
+        snapshot = requests.load(current(), self._root, self._id)
+        own = definition_of(self._root, snapshot)
+        around = around_of(current().store, own, snapshot)
+        return allowed_triggers(own, snapshot, as_actor(actor), around)
+
+    def explain(self) -> Explanation:
+        """What the entity is doing, what it waits for, and what stands in its way. Its ``str()`` is for people."""
+        runtime = current()
+        snapshot = requests.load(runtime, self._root, self._id)
+        return explain(runtime, definition_of(self._root, snapshot), snapshot)

@@ -1,0 +1,187 @@
+"""Starting entities, and finding them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from enum import Enum
+from itertools import islice
+from typing import Any, Self
+from uuid import UUID
+
+from fsmflow import clock
+from fsmflow.decision.entity import Actor, checked_text
+from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.inputs import as_actor, checked_id
+from fsmflow.decision.versions import merged
+from fsmflow.definition.names import PHASES
+from fsmflow.definition.retry import is_duration
+from fsmflow.engine import requests
+from fsmflow.engine.requests import Birth
+from fsmflow.engine.runtime import current
+from fsmflow.engine.selection import Selection, select
+from fsmflow.engine.start import start_page
+from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
+from fsmflow.machine.base import Base, as_dict, state_name
+
+
+class Finding(Base):
+    """The class methods of a machine."""
+
+    @classmethod
+    def start(
+        cls,
+        entity_id: str | int | UUID,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        state: str | None = None,
+        if_exists: str = "raise",
+        actor: Actor | str | None = None,
+        key: str | None = None,
+        **fields: Any,
+    ) -> Self:
+        """Start an entity in the initial state; its job, if any, is queued.
+
+        Once this returns, the entity is durable, and its job will run even if Redis is down now. ``data`` and
+        ``fields`` together are its data. ``state`` adopts an entity in mid-life: no job is run, until ``resume``.
+        Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key`` before;
+        DataError for an id or data that cannot be stored; UnknownState.
+        """
+        _check_if_exists(if_exists)
+        birth = _birth(entity_id, {**as_dict(data), **fields}, state=state, actor=actor, key=key)
+        return cls._handle(requests.start(current(), cls._compiled(), birth, if_exists=if_exists))
+
+    @classmethod
+    def start_or_trigger(
+        cls,
+        entity_id: str | int | UUID,
+        trigger: str,
+        /,
+        *,
+        data: Mapping[str, Any] | None = None,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+        **payload: Any,
+    ) -> Self:
+        """Fire a trigger on an entity; where it is not there yet, start it with ``data``, in the same commit.
+
+        Of two that do so at once, one starts it and both fire. Raises what ``start`` and ``trigger`` raise.
+        """
+        checked = checked_id(entity_id)
+        first = Triggered(trigger=trigger, payload=payload, actor=as_actor(actor), reason=reason, key=key)
+        definition, runtime = cls._compiled(), current()
+        if runtime.store.entities.load_existing(definition.name, checked) is None:
+            birth = Birth(entity_id=checked, data=as_dict(data), actor=first.actor, first=first)
+            try:
+                return cls._handle(requests.start(runtime, definition, birth))
+            except EntityExists:
+                pass  # somebody else has just started it
+        snapshot, _ = requests.trigger(runtime, definition, checked, first)
+        return cls._handle(snapshot)
+
+    @classmethod
+    def start_many(
+        cls,
+        entities: Iterable[tuple[str | int | UUID, Mapping[str, Any] | None]],
+        *,
+        state: str | None = None,
+        if_exists: str = "raise",
+        actor: Actor | str | None = None,
+        page: int = 1_000,
+        progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Start many entities, given as (id, data); how many were started.
+
+        In pages of ``page``, each one transaction of a few statements: an error leaves the pages before it started, and
+        nothing of its own page; starting them all again with ``if_exists="return"`` starts the rest. ``progress`` is
+        called after each page with the number started so far. Raises EntityExists, DataError, UnknownState.
+        """
+        _check_if_exists(if_exists)
+        if isinstance(page, bool) or not isinstance(page, int) or page < 1:
+            raise DataError(f"page is {shown(page)}; it is a whole number from 1: so many entities at once")
+        definition = cls._compiled()
+        pairs = map(_pair, entities)
+        births = (_birth(id_, as_dict(data), state=state, actor=actor, key=None) for id_, data in pairs)
+        started = 0
+        while births_of_page := list(islice(births, page)):
+            started += start_page(current(), definition, births_of_page, skip=if_exists == "return")
+            if progress is not None:
+                progress(started)
+        return started
+
+    @classmethod
+    def get(cls, entity_id: str | int | UUID) -> Self:
+        """A handle on an entity; a branch or child has the id that ends its address. Raises EntityNotFound."""
+        return cls._handle(requests.load(current(), cls._compiled(), checked_id(entity_id, generated=True)))
+
+    @classmethod
+    def find(
+        cls,
+        *,
+        state: str | Collection[str] | None = None,
+        phase: str | None = None,
+        error: str | None = None,
+        older: float | timedelta | None = None,
+        data: Mapping[str, Any] | None = None,
+        branches: bool = False,
+        newest: bool = False,
+        limit: int | None = None,
+    ) -> Iterator[Self]:
+        """The entities of this machine that all of this is true of, the oldest first, read in pages.
+
+        ``state``: a state or several, or globs of them. ``error``: a glob for the type, or for ``type: message``, of
+        their failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values that fields have
+        to have; ``"customer.city"`` is a field of a field. ``branches``: branches and children of this machine's name
+        too. ``newest``: the newest first. Raises UnknownState for a state that the machine does not have, DataError.
+        """
+        definition = cls._compiled()
+        several = isinstance(state, Collection) and not isinstance(state, str | Enum)
+        states: Any = state if several or state is None else [state]
+        if phase is not None and phase not in PHASES:
+            raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
+        if older is not None and not is_duration(older):
+            raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+            raise DataError(f"limit is {shown(limit)}; it is a whole number from 0")
+        if error is not None and not isinstance(error, str):
+            raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
+        selection = Selection(
+            machine=definition.name,
+            states=None if states is None else tuple(map(state_name, states)),
+            phase=phase,
+            error=error,
+            older_ms=None if older is None else clock.to_ms(older),
+            data=as_dict(data),
+            branches=branches,
+        )
+        found = select(current(), selection, limit=limit, newest=newest, definition=definition)
+        return (cls._handle(snapshot) for snapshot in found)
+
+    @classmethod
+    def counts(cls, *, branches: bool = False) -> dict[str, int]:
+        """How many entities stand in each state; states without any are left out, and so are branches and children,
+        unless asked for."""
+        found = current().store.listing.counts(cls._compiled().name, branches=branches)
+        return merged(cls._compiled(), {state: count for (_, state), count in found.items()})
+
+
+def _check_if_exists(if_exists: str) -> None:
+    if if_exists not in ("raise", "return"):
+        raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
+
+
+def _pair(entity: Any) -> tuple[Any, Any]:
+    if not isinstance(entity, tuple | list) or len(entity) != 2:
+        raise DataError(f"{shown(entity)} is no pair of an id and its data")
+    return entity[0], entity[1]
+
+
+def _birth(
+    entity_id: object, data: dict[str, Any], *, state: str | None, actor: Actor | str | None, key: str | None
+) -> Birth:
+    if key is not None:
+        checked_text(key, "key")
+    name = None if state is None else state_name(state)
+    return Birth(entity_id=checked_id(entity_id), data=data, state=name, actor=as_actor(actor), key=key)

@@ -1,0 +1,73 @@
+"""What a job can do besides its work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, cast
+
+from fsmflow.decision.context import Undoing
+from fsmflow.decision.messages import message
+from fsmflow.engine.runtime import current
+from fsmflow.errors import FsmflowError
+from fsmflow.log import StepLog
+from fsmflow.machine.base import Base
+
+
+class Working(Base):
+    """What works inside a job, and partly in callbacks."""
+
+    @property
+    def idempotency_key(self) -> str:
+        """One per step: the same over attempts, crashes and retries; new in a new visit of the state."""
+        snapshot = self._view.snapshot
+        return f"{current().store.installation}-{snapshot.row}-{snapshot.step}"
+
+    @property
+    def log(self) -> StepLog:
+        """In a job: a logger whose lines begin with the entity, its state and the attempt."""
+        return cast(StepLog, self._in_job("log").log)
+
+    def heartbeat(self, progress: float | None = None) -> None:
+        """In a job: tell that it is alive, and how far. Raises Cancelled once its step is no longer wanted."""
+        self._in_job("heartbeat").heartbeat(progress)
+
+    def save(self) -> None:
+        """In a job: commit what it changed in ``data`` so far. Raises Cancelled once its step is no longer wanted."""
+        self._in_job("save").save()
+
+    def send(
+        self,
+        trigger: str,
+        /,
+        to: Any = None,
+        *,
+        after: float | timedelta | None = None,
+        key: str | None = None,
+        start: Mapping[str, Any] | bool | None = None,
+        **payload: Any,
+    ) -> None:
+        """In a job or callback: send an event, to this entity or to another address, now or later.
+
+        It is committed with the transition, and delivered once, in the commit that it leads to. ``start`` starts the
+        addressee, with that data, where it is not there yet; with ``key`` the addressee takes it once, however often it
+        is sent. What cannot be delivered is recorded here as ``discarded`` and shown by ``explain``; what the addressee
+        refuses is recorded there. Raises DataError.
+        """
+        if not hasattr(self._view, "send"):
+            raise FsmflowError(
+                f"{self._view.snapshot.address}: send works inside a job or a callback, with whose transition it is "
+                f"committed; outside, call trigger()"
+            )
+        self._view.send(message(trigger, to, after, key, start, payload))
+
+    @property
+    def undoing(self) -> Undoing:
+        """In an undo job: which step is being undone, what it returned, and whether it had come to its end."""
+        return cast(Undoing, self._in_job("undoing").undoing)
+
+    @property
+    def database(self) -> Any:
+        """The peewee Database that fsmflow works on. In a job with ``transactional=True`` what is written through it is
+        committed with the transition, or not at all."""
+        return current().store.link.db

@@ -1,0 +1,246 @@
+"""Makes the branches of a step: reads the items, lazily where they come lazily, and writes branches page by page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from itertools import islice
+from typing import Any, Final, TypeVar
+
+from fsmflow import clock, codec, log
+from fsmflow.decision.decide import begin, begin_and_fire
+from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
+from fsmflow.decision.happenings import Paused
+from fsmflow.decision.inputs import MAX_GENERATED
+from fsmflow.decision.versions import retraced
+from fsmflow.decision.view import being_undone
+from fsmflow.definition.model import Definition, Fan, StateSpec
+from fsmflow.engine.alignment import align, revive
+from fsmflow.engine.branches import branch_of, definition_of
+from fsmflow.engine.fanout import admit
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.tasks import note_tasks
+from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError, shown
+from fsmflow.points import point
+from fsmflow.store.entities import ClaimLost, CommitLost
+from fsmflow.store.work import ticket_of
+
+Result = TypeVar("Result")
+
+PAGE: Final = 200
+_MAX_WAIT_S: Final = 2.0
+_ALL_PAGES: Final = 10_000
+#: How many branches may wait for their turn before more are made of a source that comes lazily.
+_AHEAD: Final = 100
+
+
+class Spreader:
+    """Makes the branches of one step, under the claim of the parent's attempt.
+
+    One transaction a page. After a crash the next attempt goes on where the last page ended: a source that comes lazily
+    is read again from its beginning, and what has a branch already is passed over.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        definition: Definition,
+        spec: StateSpec,
+        parent: Snapshot,
+        claim: Claim,
+        shield: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._runtime = runtime
+        self._definition = definition
+        self._spec = spec
+        self._fan = spec.fan or Fan()
+        self._parent = parent
+        self._claim = claim
+        self._shield = shield
+        self._branches = runtime.store.branches
+
+    def spread(self, subject: Any) -> bool:
+        """Make them all, or so many that others have to end first. Whether there are no more to come.
+
+        Raises what the user's method raises, DataError for what is no list of items, and Cancelled once the step is no
+        longer wanted.
+        """
+        parent, fan = self._parent, self._fan
+        if fan.undoes:
+            # What is still on its way must end before it is undone, or its undo would not know what it did.
+            self._steadily(lambda: align(self._runtime, parent.row, pages=_ALL_PAGES))
+        if parent.work is not None and parent.work.kind == JOB and parent.epoch != parent.step:
+            self._steadily(self._revive)
+        made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
+        prefix = self._steadily(self._prefix)
+        items, lazily = self._items(subject)
+        lazily = lazily and fan.limit is not None
+        size = min(PAGE, _AHEAD) if lazily else PAGE
+        source = enumerate(self._after(iter(items), made), made)
+        while True:
+            if made and self._steadily(lambda: self._has_failed() or (lazily and self._is_far_ahead())):
+                return False
+            page = list(islice(source, size))
+            self._check_transaction()
+            self._insert([self._begin(prefix, index, item) for index, item in page])
+            made += len(page)
+            if len(page) < size:
+                return True
+
+    def _revive(self) -> None:
+        parent = self._parent
+        new_key = self._runtime.store.events.wants_fresh_keys(parent.row, parent.epoch)
+        revive(self._runtime, parent, self._claim, queued=self._fan.limit is not None, new_key=new_key)
+
+    def _after(self, items: Iterator[Any], made: int) -> Iterator[Any]:
+        """The items after those that have branches already. Raises DataError for a source that has changed since."""
+        if not made or not self._has_items:
+            return islice(items, made, None)
+        parent = self._parent
+        (last,) = self._steadily(lambda: self._branches.page(parent.row, parent.step, after=made - 2, limit=1))
+        item = next(islice(items, made - 1, None), None)
+        if codec.encode(item, what=f"item {made - 1}") != last.item_text:
+            before = codec.decode(last.item_text or "null")
+            raise DataError(
+                f"each= of {self._spec.name!r} gave {shown(item)} as item {made - 1}, and {shown(before)} before; "
+                f"it is read again after a crash and while branches end, and has to give the same items each time"
+            )
+        return items
+
+    def _steadily(self, action: Callable[[], Result]) -> Result:
+        """Do what the database is to do, undisturbed by the time limit, and however long the database is away: it is
+        not the user's job that fails then. Raises Cancelled once the step is no longer wanted."""
+        wait_s = 0.05
+        while True:
+            try:
+                with self._shield():
+                    return action()
+            except ClaimLost:
+                raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
+            except DatabaseUnavailable as error:
+                log.settle_waits(self._parent.address, error, wait_s)
+                clock.pause(wait_s)
+                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+
+    def _check_transaction(self) -> None:
+        """A page that is written inside a transaction of the user's could be rolled back with it."""
+        if self._runtime.store.link.in_transaction:
+            raise FsmflowError(
+                f"{self._parent.address}: each= of {self._spec.name!r} keeps a transaction open while it yields its "
+                f"items; read them in transactions that end before each yield"
+            )
+
+    def _has_failed(self) -> bool:
+        parent, failed = self._parent, (FAILED_BRANCH, FAILED_BRANCH + TOLD)
+        return self._fan.stops and self._branches.has(parent.row, parent.step, *failed)
+
+    def _is_far_ahead(self) -> bool:
+        waiting = (self._fan.limit or 0) + 1
+        return self._branches.count(self._parent.row, self._parent.step, QUEUED, most=waiting) >= waiting - 1
+
+    def _insert(self, commits: list[Commit]) -> None:
+        if not commits:
+            return
+        made = self._steadily(lambda: self._insert_once(commits))
+        point("spread.page", self._parent.address)
+        self._runtime.ring_for([ring for ring in map(ticket_of, made) if ring is not None])
+        for commit, after in zip(commits, made, strict=True):
+            note_tasks(self._runtime.machines.get(after.machine), commit, after)
+        limit = self._fan.limit
+        if limit is not None:
+            self._steadily(lambda: admit(self._runtime, self._parent, limit))
+
+    def _insert_once(self, commits: list[Commit]) -> Sequence[Snapshot]:
+        try:
+            return self._branches.insert(commits, self._claim, if_paused=self._paused)
+        except CommitLost:
+            # A COMMIT that got no answer was tried again, and had taken effect: nobody else makes these.
+            first, count = commits[0].after.parent_index or 0, len(commits)
+            if self._branches.made(self._parent.row, self._parent.step) < first + count:
+                raise
+            return self._branches.page(self._parent.row, self._parent.step, after=first - 1, limit=count)
+
+    def _paused(self, commit: Commit) -> Commit:
+        """A branch of a parent that has been paused meanwhile is paused from its beginning."""
+        own = self._runtime.machines.get(commit.after.machine)
+        definition = definition_of(own, commit.after)
+        return begin_and_fire(commit, definition, Paused(reason="with its parent"), self._runtime.now())
+
+    def _begin(self, prefix: str, index: int, item: Any) -> Commit:
+        parent, fan = self._parent, self._fan
+        place = Place(
+            parent=parent.row,
+            parent_step=parent.step,
+            parent_index=index,
+            branch_of=self._spec.name if fan.machine is None else None,
+            item_text=codec.encode(item, what=f"item {index}") if self._has_items else None,
+            standing=ACTIVE if fan.limit is None else QUEUED,
+        )
+        if fan.machine is None:
+            own, data = self._definition.branches[self._spec.name], {}
+        else:
+            own, data = self._runtime.machines.get(fan.machine), self._data_of(item)
+        entity_id = f"{prefix}/{index}"
+        if len(entity_id) > MAX_GENERATED:
+            raise DataError(f"{parent.address}: the ids of its branches get too long ({entity_id[:80]}...)")
+        return begin(own, entity_id, data, None, None, self._runtime.now(), place=place)
+
+    @property
+    def _has_items(self) -> bool:
+        return self._fan.each is not None or self._fan.undoes
+
+    def _data_of(self, item: Any) -> dict[str, Any]:
+        if self._fan.each is None:
+            return self._parent.data
+        return dict(item) if isinstance(item, Mapping) else {"item": item}
+
+    def _prefix(self) -> str:
+        """``packing`` for the first visit of the state that has branches, then ``packing.2`` ..."""
+        parent, fan = self._parent, self._fan
+        above = parent.entity_id if fan.machine is None else parent.address
+        start = f"{above}/{self._spec.name}"
+        visits = {}
+        for step, entity_id in self._branches.firsts(parent.row):
+            prefix = entity_id.rpartition("/")[0]
+            if prefix == start or prefix.startswith(start + "."):
+                visits[step] = prefix
+        if parent.step in visits:
+            return visits[parent.step]
+        return start if not visits else f"{start}.{len(visits) + 1}"
+
+    def _items(self, subject: Any) -> tuple[Iterable[Any], bool]:
+        """The items, and whether they come lazily."""
+        fan, name = self._fan, self._spec.name
+        if fan.undoes:
+            return self._undone(), False
+        if fan.each is None:
+            return range(len(fan.jobs) or 1), False
+        if isinstance(fan.each, str):
+            data = self._parent.data
+            if fan.each not in data:
+                raise DataError(
+                    f"each={fan.each!r} of {name!r}: data has no {fan.each!r}; it has {', '.join(data) or 'nothing'}"
+                )
+            found = data[fan.each]
+        else:
+            found = fan.each(subject)
+        if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
+            raise DataError(f"each= of {name!r} gave {shown(found)}; it gives a list of items, or yields them")
+        return found, isinstance(found, Iterator)
+
+    def _undone(self) -> Iterator[Any]:
+        """The branches of the step that is being undone, the last first."""
+        trail = retraced(self._definition, self._runtime.store.events.trail(self._parent.row))
+        entered = being_undone(trail, self._spec.undoes or "")
+        if entered is None:
+            return
+        step = entered.step
+        for start in range(self._branches.made(self._parent.row, step) // PAGE * PAGE, -1, -PAGE):
+            for snapshot in reversed(self._branches.page(self._parent.row, step, after=start - 1, limit=PAGE)):
+                branch = branch_of(snapshot)
+                yield {
+                    "state": entered.state,
+                    "completed": branch.is_done,
+                    "result": branch.result,
+                    "item": branch.item,
+                }

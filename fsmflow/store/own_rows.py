@@ -1,0 +1,71 @@
+"""The user's own rows: the state is written into a field of theirs, in the transaction that changes it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import peewee
+
+from fsmflow.decision.entity import Snapshot
+from fsmflow.errors import ConfigurationError, DataError
+from fsmflow.store.link import Link
+
+
+class Records:
+    """Reads and writes rows of the user's models by the entity's id."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def write_status(self, field: Any, snapshot: Snapshot, *, lenient: bool) -> None:
+        """Write the state into the row of the entity, in the transaction that is open.
+
+        Raises DataError where there is no such row, unless ``lenient``; ConfigurationError for a model of another
+        database.
+        """
+        model = self._checked(field)
+        key = _key(model, snapshot)
+        update = model.update({field: snapshot.state}).where(model._meta.primary_key == key)
+        if not update.execute() and not lenient and model.get_or_none(model._meta.primary_key == key) is None:
+            raise DataError(
+                f"{snapshot.address} has no row: {model.__name__} has none with {model._meta.primary_key.name} = "
+                f"{key!r}. Make the row first; it may be in the same transaction"
+            )
+
+    def row_of(self, field: Any, snapshot: Snapshot) -> Any:
+        """The row of the entity. Raises DataError where there is none."""
+        model = self._checked(field)
+        key = _key(model, snapshot)
+        with self._link.understandable():
+            row = model.get_or_none(model._meta.primary_key == key)
+        if row is None:
+            raise DataError(f"{snapshot.address}: {model.__name__} has no row {key!r}")
+        return row
+
+    def check(self, field: Any) -> None:
+        """Raises ConfigurationError where the field cannot be written."""
+        self._checked(field)
+
+    def _checked(self, field: Any) -> Any:
+        model = field.model
+        theirs = model._meta.database
+        if theirs is self._link.db or getattr(theirs, "obj", None) is self._link.db:
+            return model
+        raise ConfigurationError(
+            f"status_field {model.__name__}.{field.name} is of another database than fsmflow works on, so it cannot be "
+            f"changed in the same transaction; give fsmflow that database: configure(database=...)"
+        )
+
+
+def _key(model: Any, snapshot: Snapshot) -> Any:
+    field = model._meta.primary_key
+    if isinstance(field, (peewee.CompositeKey, bool)) or field is None:
+        raise ConfigurationError(f"{model.__name__} has no single primary key, by which an entity's row is found")
+    try:
+        # An IntegerField leaves what is no number to the database, each of which then says something else.
+        return int(snapshot.entity_id) if isinstance(field, peewee.IntegerField) else field.db_value(snapshot.entity_id)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{snapshot.address}: {model.__name__}.{field.name} cannot be {snapshot.entity_id!r} ({error}); the "
+            f"entity's id is the primary key of its row"
+        ) from error

@@ -1,0 +1,96 @@
+"""How branches and children stand to their parents, and whether each parent goes on with its fan-out."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsmflow.verify.entity import QUEUED, Found, Moment
+from fsmflow.verify.report import Findings
+from fsmflow.verify.rows import Above, Entity, Rows, Tally
+
+ACTIVE: Final = 1
+_DONE: Final = (2, 4)
+_FAILED: Final = (3, 5)
+_MISSED: Final = ("cancelled", "undone")
+_UNDOING: Final = "undoing_"
+
+
+def check_branch(found: Found, above: dict[int, Above], at: Moment, findings: Findings) -> None:
+    """Check what says to which parent an entity belongs, and how it stands to that."""
+    entity = found.entity
+    place = (entity.parent, entity.parent_step, entity.parent_index, entity.standing)
+    if entity.parent is None or entity.standing is None:
+        if any(value is not None for value in place):
+            what = f"it has parent, step, index and standing {place}; all of them or none belong there"
+            findings.add("branch-place", entity.address, what)
+        return
+    parent = above.get(entity.parent)
+    if parent is None:
+        findings.add("branch-place", entity.address, f"its parent, entity row {entity.parent}, does not exist")
+        return
+    if entity.parent_step is None or entity.parent_step > parent.step:
+        what = f"it belongs to step {entity.parent_step} of its parent, which is in step {parent.step}"
+        findings.add("branch-place", entity.address, what)
+        return
+    if _check_standing(found, findings):
+        _check_wanted(found, parent, at, findings)
+
+
+def _check_standing(found: Found, findings: Findings) -> bool:
+    entity = found.entity
+    if entity.phase == "failed" or (entity.phase == "finished" and entity.state in _MISSED):
+        expected = _FAILED
+    else:
+        expected = _DONE if entity.phase == "finished" else (QUEUED, ACTIVE)
+    if entity.standing not in expected:
+        what = f"it is in {entity.state!r} ({entity.phase}), and stands to its parent as {entity.standing}"
+        findings.add("branch-standing", entity.address, f"{what}; {' or '.join(map(str, expected))} is right")
+        return False
+    if entity.standing == QUEUED and (found.work is not None or entity.phase != "waiting"):
+        findings.add("branch-standing", entity.address, f"it waits for its turn, and is {entity.phase} all the same")
+        return False
+    return True
+
+
+def _check_wanted(found: Found, parent: Above, at: Moment, findings: Findings) -> None:
+    """What has not settled belongs to a step that its parent is in."""
+    entity = found.entity
+    is_settled = entity.standing not in (QUEUED, ACTIVE)
+    is_in = entity.parent_step == parent.step and parent.phase not in ("failed", "finished")
+    if is_settled or is_in or max(parent.updated_at, entity.updated_at) >= at.late or _may_live_on(found):
+        return
+    what = f"its parent left the step and is in {parent.state!r} since {at.ago(parent.updated_at)}"
+    findings.add("branch-orphaned", entity.address, f"{what}, and this is still on its way, in {entity.state!r}")
+
+
+def _may_live_on(found: Found) -> bool:
+    """What an operator placed, what takes back what it did, and a child whose machine may refuse to be cancelled."""
+    entity, law = found.entity, found.law
+    if found.fold.was_placed or entity.state.startswith(_UNDOING):
+        return True
+    return entity.branch_of is None and (law is None or (law.today(entity.state), "cancel") not in law.untouched)
+
+
+def check_tallies(entities: dict[int, Entity], tallies: list[Tally], findings: Findings) -> None:
+    """The branches of a step are numbered from 0, without gaps: none is missing, none is there twice."""
+    for tally in tallies:
+        entity = entities[tally.parent]
+        findings.checked["steps_with_branches"] += 1
+        if (tally.first, tally.last + 1) != (0, tally.total):
+            what = f"step {tally.step} has {tally.total} branches, numbered from {tally.first} to {tally.last}"
+            findings.add("branch-indexes", entity.address, what)
+
+
+def check_parent(found: Found, rows: Rows, at: Moment, findings: Findings) -> None:
+    """A parent that waits for branches has some to wait for. One or two queries for each that waits."""
+    entity, work = found.entity, found.work
+    if work is None or work.kind not in ("join", "window") or work.held is not None or entity.updated_at >= at.late:
+        return
+    standings = rows.standings(entity.id, entity.step)
+    if standings.get(ACTIVE) or (last := rows.last_change(entity.id, entity.step)) >= at.late:
+        return
+    if standings.get(QUEUED):
+        what = f"{standings[QUEUED]} branches wait for their turn, none is on its way, since {at.ago(last)}"
+    else:
+        what = f"all {sum(standings.values())} branches have settled, the last {at.ago(last)}, and it did not go on"
+    findings.add("fan-out-goes-on", entity.address, f"in {entity.state!r}: {what}")

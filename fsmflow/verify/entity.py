@@ -1,0 +1,157 @@
+"""How an entity stands: its phase, what it has to do, and whether that is being looked after."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from fsmflow.verify.history import MAX_CRASHES, Fold
+from fsmflow.verify.law import Law
+from fsmflow.verify.report import Findings
+from fsmflow.verify.rows import Entity, Work
+
+MAX_POSTPONED: Final = 1_000
+HELD_UNTIL: Final = 2**52
+QUEUED: Final = 0
+_KINDS: Final = {"working": ("job", "more", "join", "window"), "waiting": ("timer",)}
+_JOBS: Final = ("job", "more")
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The time that a check goes by, in UTC milliseconds. What was due before ``late`` has been left lying."""
+
+    now: int
+    late: int
+
+    def ago(self, moment: int) -> str:
+        return f"{(self.now - moment) / 1000:,.0f} s ago"
+
+
+@dataclass(frozen=True)
+class Found:
+    """An entity with what was read of it."""
+
+    entity: Entity
+    work: Work | None
+    law: Law | None
+    fold: Fold
+
+
+def check_standing(found: Found, at: Moment, findings: Findings) -> None:
+    """Check one entity by itself."""
+    _check_state(found, findings)
+    _check_rest(found, findings)
+    if found.work is None:
+        _check_idle(found, findings)
+        return
+    _check_kind(found, found.work, findings)
+    _check_hold(found, found.work, findings)
+    _check_lease(found, found.work, findings)
+    _check_due(found, found.work, at, findings)
+    _check_budget(found, found.work, findings)
+
+
+def _check_state(found: Found, findings: Findings) -> None:
+    entity, law = found.entity, found.law
+    if law is None or entity.version > law.version:
+        findings.checked["entities_not_compared"] += 1
+        return
+    spec = law.spec(entity.state)
+    if spec is None:
+        findings.add("state-known", entity.address, f"it is in {entity.state!r}, which its machine does not have")
+    elif law.is_of(entity) and spec.phase != entity.phase and (spec.phase, entity.phase) != ("working", "waiting"):
+        what = f"its phase is {entity.phase!r}; that of {spec.name!r} is {spec.phase!r}"
+        findings.add("phase-matches", entity.address, what)
+
+
+def _check_rest(found: Found, findings: Findings) -> None:
+    """What has failed says why, and only that is counted among the failures."""
+    entity = found.entity
+    if entity.phase == "failed" and (entity.failure is None or entity.fingerprint is None):
+        findings.add("failure-told", entity.address, f"it rests in {entity.state!r}, and its failure is missing")
+    elif entity.phase != "failed" and entity.fingerprint is not None:
+        what = f"it is counted among the failures ({entity.fingerprint}), and its phase is {entity.phase!r}"
+        findings.add("failure-told", entity.address, what)
+
+
+def _check_idle(found: Found, findings: Findings) -> None:
+    """Without work: nothing is to be done in this state, by itself."""
+    entity, law = found.entity, found.law
+    if entity.phase == "working":
+        findings.add("work-present", entity.address, f"it is working in {entity.state!r}, and has no work row")
+        return
+    spec = law.spec(entity.state) if law is not None and law.is_of(entity) else None
+    if spec is None or spec.timer is None or entity.phase != "waiting" or entity.standing == QUEUED:
+        return
+    adopted = spec.is_working and not spec.waits
+    if not adopted and spec.timer.trigger not in found.fold.internal:
+        what = f"it waits in {entity.state!r} for a timer ({spec.timer.trigger!r}), and has no work row"
+        findings.add("work-present", entity.address, what)
+
+
+def _check_kind(found: Found, work: Work, findings: Findings) -> None:
+    entity = found.entity
+    if entity.phase in ("failed", "finished"):
+        what = f"it is in {entity.state!r} ({entity.phase}), and has a work row ({work.kind})"
+        findings.add("rest-without-work", entity.address, what)
+    elif work.kind not in _KINDS.get(entity.phase, ()):
+        what = f"its phase is {entity.phase!r}, and its work row is of the kind {work.kind!r}"
+        findings.add("work-current", entity.address, what)
+    elif work.epoch != entity.epoch:
+        what = f"its work row is of epoch {work.epoch}, and it is in epoch {entity.epoch}"
+        findings.add("work-current", entity.address, what)
+    elif work.kind in _JOBS and not work.queue:
+        findings.add("work-current", entity.address, "its work row has a job, and no queue")
+
+
+def _check_hold(found: Found, work: Work, findings: Findings) -> None:
+    entity = found.entity
+    if entity.phase in ("failed", "finished"):
+        return
+    if entity.paused and work.held is None and work.owner is None:
+        what = f"it is paused, and its work row ({work.kind}) is not held"
+    elif work.held is not None and not entity.paused:
+        what = f"its work row ({work.kind}) is held, and it is not paused"
+    elif work.held is not None and (work.owner is not None or work.wake_at != HELD_UNTIL):
+        what = f"its work row is held, and due or claimed all the same (wake_at {work.wake_at}, owner {work.owner!r})"
+    else:
+        return
+    findings.add("paused-holds", entity.address, what)
+
+
+def _check_lease(found: Found, work: Work, findings: Findings) -> None:
+    entity = found.entity
+    if (work.owner is None) != (work.lease_until is None):
+        what = (
+            f"its work row has owner {work.owner!r} and lease_until {work.lease_until!r}; both or neither belong there"
+        )
+        findings.add("lease-owner", entity.address, what)
+    elif work.owner is not None and work.kind not in _JOBS:
+        findings.add("lease-owner", entity.address, f"its work row is claimed, and is no job but {work.kind!r}")
+
+
+def _check_due(found: Found, work: Work, at: Moment, findings: Findings) -> None:
+    entity = found.entity
+    if work.held is not None or entity.phase in ("failed", "finished"):
+        return
+    # Looking after it moves wake_at. A lease that has run out, and a deadline of what is not paused, must go by that.
+    deadline = None if entity.paused else work.deadline
+    due = [moment for moment in (work.wake_at, work.lease_until, deadline) if moment is not None]
+    if min(due) < at.late:
+        what = f"its work ({work.kind} of {entity.state!r}) was due {at.ago(min(due))}, and nobody looked after it"
+        findings.add("overdue", entity.address, what)
+
+
+def _check_budget(found: Found, work: Work, findings: Findings) -> None:
+    entity, law = found.entity, found.law
+    spec = law.spec(entity.state) if law is not None and law.tells_all(entity) else None
+    most = None if spec is None else spec.retry.max if spec.retry is not None else 0
+    for name, count, limit in (
+        ("crashes", work.crashes, MAX_CRASHES),
+        ("postponed", work.postponed, MAX_POSTPONED),
+        ("failures", work.failures, most),
+    ):
+        if limit is not None and count > limit:
+            what = f"its work row counts {count} {name}; {limit} are allowed"
+            findings.add("attempts-bounded", entity.address, what)

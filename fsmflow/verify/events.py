@@ -1,0 +1,59 @@
+"""The rows of ``event``: keys that were used, events that are kept, messages, and what is to be passed down."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fsmflow.verify.entity import Found, Moment
+from fsmflow.verify.report import Findings
+from fsmflow.verify.rows import Event
+from fsmflow.verify.texts import unreadable
+
+
+def check_events(found: Found, events: Sequence[Event], at: Moment, findings: Findings) -> None:
+    """Check the events of one entity, against its history too."""
+    address = found.entity.address
+    for event in events:
+        why = unreadable(event.payload)
+        if why:
+            findings.add("readable", address, f"payload of event row {event.id} ({event.kind}) is no JSON: {why}")
+        check_due(event, address, at, findings)
+    _check_keys(found, events, findings)
+    _check_kept(found, events, findings)
+    lost = sum(event.kind == "lost" for event in events)
+    if lost > found.fold.discarded:
+        what = f"{lost} messages were given up, and {found.fold.discarded} history rows tell of what was discarded"
+        findings.add("lost-recorded", address, what)
+
+
+def check_due(event: Event, address: str, at: Moment, findings: Findings) -> None:
+    """What is to be delivered or passed down is, once it is due."""
+    if event.due_at is not None and event.due_at < at.late:
+        what = f"event row {event.id} ({event.kind} {event.trigger!r}) was due {at.ago(event.due_at)}"
+        findings.add("overdue", address, f"{what}, and nobody looked after it")
+
+
+def _check_keys(found: Found, events: Sequence[Event], findings: Findings) -> None:
+    """A key that was applied is there, so that it is not applied again, and what it led to can be found."""
+    used = {event.key or "": event.seq for event in events if event.kind == "key"}
+    applied = found.fold.keys
+    for key in applied.keys() - used.keys():
+        what = f"the key {key!r} was applied in history row {applied[key]}, and is not noted as used"
+        findings.add("key-recorded", found.entity.address, what)
+    for key, seq in used.items():
+        if key not in applied or applied[key] != seq:
+            what = f"the key {key!r} is noted as used by history row {seq}, and that row does not have it"
+            findings.add("key-recorded", found.entity.address, what)
+
+
+def _check_kept(found: Found, events: Sequence[Event], findings: Findings) -> None:
+    entity = found.entity
+    kept = [event for event in events if event.kind == "kept"]
+    if len(kept) != entity.kept:
+        findings.add(
+            "kept-counted", entity.address, f"it keeps {len(kept)} events, and says that it keeps {entity.kept}"
+        )
+    for event in kept:
+        if event.seq not in found.fold.deferred:
+            what = f"event row {event.id} ({event.trigger!r}) is kept, and no history row {event.seq} tells of it"
+            findings.add("kept-counted", entity.address, what)

@@ -1,0 +1,192 @@
+"""One entity's history, folded row by row: no gaps, each row goes on from the one before, and all of it is the entity.
+
+What a kind means: ``start``, ``transition``, ``forced``, ``skipped`` and ``rewound`` enter a state, and the epoch grows
+by one; ``paused`` and ``resumed`` set whether it is paused; all others leave state, epoch and pause as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fsmflow.verify.law import Law
+from fsmflow.verify.report import Findings
+from fsmflow.verify.rows import Entity, Entry
+from fsmflow.verify.texts import unreadable
+
+MAX_CRASHES: Final = 3
+ENTERS: Final = frozenset({"start", "transition", "forced", "skipped", "rewound"})
+STAYS: Final = frozenset(
+    {"internal", "attempt_failed", "crashed", "deferred", "ignored", "discarded", "saved", "paused", "resumed"}
+)
+_TRIGGERED: Final = frozenset(
+    {"transition", "internal", "deferred", "ignored", "discarded", "forced", "skipped", "rewound"}
+)
+_ENDED: Final = frozenset({"attempt_failed", "crashed"})
+
+
+class Fold:
+    """What the rows so far come to. After the first row that does not follow, only its keys are still looked at."""
+
+    def __init__(self, entity: Entity, law: Law | None, findings: Findings) -> None:
+        self._entity = entity
+        self._law = law
+        self._findings = findings
+        self._is_broken = False
+        #: Whether the rows so far tell of a machine that has changed since.
+        self._was_another = False
+        self._token: str | None = None
+        self._commits = 0
+        self._attempt = 0
+        self._ended: dict[str, int] = {}
+        self.rows = 0
+        self.state = ""
+        self.epoch = 0
+        self.paused = False
+        #: Entries by key; the numbers of those that were kept for later; how many were discarded.
+        self.keys: dict[str, int] = {}
+        self.deferred: set[int] = set()
+        self.discarded = 0
+        #: Internal triggers since the state was entered, and whether an operator ever placed the entity.
+        self.internal: set[str] = set()
+        self.was_placed = False
+
+    def feed(self, entry: Entry) -> None:
+        """The next row."""
+        self.rows += 1
+        self._remember(entry)
+        if self._is_broken:
+            return
+        self._check_account(entry)
+        fault = self._gap(entry) or self._wrong_epoch(entry) or self._wrong_place(entry)
+        if fault is not None:
+            self._is_broken = True
+            self._add(fault[0], f"history row {entry.seq} ({entry.kind}): {fault[1]}")
+            return
+        self._check_law(entry)
+        self._go_on(entry)
+        self._check_attempts(entry)
+
+    def finish(self) -> None:
+        """All rows have been fed: they come to what the entity is."""
+        entity = self._entity
+        if self._is_broken:
+            return
+        if self.rows != entity.seq:
+            self._add("history-gap", f"it has {self.rows} history rows, and the entity says seq {entity.seq}")
+            return
+        found = (self._today(self.state), self.epoch, self.paused)
+        is_now = (self._today(entity.state), entity.epoch, bool(entity.paused))
+        names = ("state", "epoch", "paused")
+        for name, folded, stored in zip(names, found, is_now, strict=True):
+            if folded != stored:
+                self._add("history-fold", f"its history comes to {name} {folded!r}, and the entity says {stored!r}")
+        if entity.revision < self._commits:
+            what = f"its history was written by {self._commits} commits, and the entity says revision {entity.revision}"
+            self._add("history-fold", what)
+
+    def _remember(self, entry: Entry) -> None:
+        if entry.kind == "discarded":
+            self.discarded += 1  # what is refused uses up no key
+        elif entry.key is not None and self.keys.setdefault(entry.key, entry.seq) != entry.seq:
+            self._add(
+                "key-once",
+                f"the key {entry.key!r} was applied twice, in history rows {self.keys[entry.key]} and {entry.seq}",
+            )
+        if entry.kind == "deferred":
+            self.deferred.add(entry.seq)
+
+    def _check_account(self, entry: Entry) -> None:
+        """Every row says what happened, when, and why."""
+        faults = [
+            (entry.kind not in ENTERS | STAYS, f"unknown kind {entry.kind!r}"),
+            (entry.at <= 0, f"the time is {entry.at}"),
+            (not entry.token, "the token of its commit is missing"),
+            (entry.kind in _TRIGGERED and not entry.trigger, "the trigger is missing"),
+            (entry.kind in _ENDED and entry.attempt is None, "the attempt is missing"),
+            (entry.kind in _ENDED and entry.failure is None, "the failure is missing"),
+        ]
+        for is_wrong, what in faults:
+            if is_wrong:
+                self._add("history-account", f"history row {entry.seq} ({entry.kind}): {what}")
+        for name, text in (("payload", entry.payload), ("failure", entry.failure)):
+            why = unreadable(text)
+            if why:
+                self._add("readable", f"{name} of history row {entry.seq} is no JSON: {why}")
+
+    def _gap(self, entry: Entry) -> tuple[str, str] | None:
+        if entry.seq != self.rows:
+            return "history-gap", f"row {self.rows} is missing"
+        if (entry.kind == "start") != (entry.seq == 1):
+            return "history-fold", "only the first row starts an entity"
+        return None
+
+    def _wrong_epoch(self, entry: Entry) -> tuple[str, str] | None:
+        enters = entry.kind in ENTERS
+        if enters and entry.epoch <= self.epoch:
+            return "one-entry-per-epoch", f"it enters epoch {entry.epoch}, which had been entered before"
+        if entry.epoch != self.epoch + enters:
+            return "history-fold", f"its epoch is {entry.epoch}, {self.epoch + enters} follows"
+        return None
+
+    def _wrong_place(self, entry: Entry) -> tuple[str, str] | None:
+        if entry.seq > 1 and self._today(entry.source or "") != self._today(self.state):
+            return "history-fold", f"it leaves {entry.source!r}, and the row before it ends in {self.state!r}"
+        if entry.kind not in ENTERS and self._today(entry.dest) != self._today(self.state):
+            return "history-fold", f"it ends in {entry.dest!r}, and its kind does not leave {self.state!r}"
+        return None
+
+    def _check_law(self, entry: Entry) -> None:
+        law, entity = self._law, self._entity
+        self._was_another = self._was_another or law is None or law.is_before(entry)
+        if law is None or law.is_before(entry):
+            self._findings.checked["history_rows_not_compared"] += 1
+            return
+        why = law.objection(entity, entry)
+        if why is not None and (self._was_another or not law.tells_all(entity)):
+            self._findings.checked["history_rows_not_compared"] += 1
+        elif why is not None:
+            self._add("transition-legal", f"history row {entry.seq} ({entry.kind}): {why}")
+
+    def _go_on(self, entry: Entry) -> None:
+        if entry.token != self._token:
+            self._token = entry.token
+            self._commits += 1
+        if entry.kind in ENTERS:
+            self.state, self.epoch = entry.dest, entry.epoch
+            self._attempt, self._ended = 0, {}
+            self.internal.clear()
+            self.was_placed = self.was_placed or entry.kind in ("forced", "rewound")
+        elif entry.kind == "internal":
+            self.internal.add(entry.trigger or "")
+        elif entry.kind in ("paused", "resumed"):
+            self.paused = entry.kind == "paused"
+
+    def _check_attempts(self, entry: Entry) -> None:
+        if entry.kind not in _ENDED or entry.attempt is None:
+            return
+        where = f"history row {entry.seq} ({entry.kind})"
+        if entry.attempt <= self._attempt:
+            self._add("attempts-grow", f"{where}: attempt {entry.attempt} of {self.state!r} had ended before")
+        self._attempt = max(self._attempt, entry.attempt)
+        self._ended[entry.kind] = self._ended.get(entry.kind, 0) + 1
+        most = self._most(entry.kind)
+        if most is not None and self._ended[entry.kind] == most + 1:
+            what = "was run again after a failure" if entry.kind == "attempt_failed" else "was run again after a crash"
+            self._add("attempts-bounded", f"{where}: {self.state!r} {what} more than {most} times in one visit")
+
+    def _most(self, kind: str) -> int | None:
+        """How often the state may be run again; None where nobody can tell, as for a step that made branches, which has
+        a new budget each time that it goes on."""
+        law = self._law
+        spec = law.spec(self.state) if law is not None and law.tells_all(self._entity) else None
+        if spec is None or spec.fan is not None or self._was_another:
+            return None
+        if kind == "attempt_failed":
+            return spec.retry.max if spec.retry is not None else 0
+        return 0 if spec.at_most_once else MAX_CRASHES
+
+    def _today(self, state: str) -> str:
+        return state if self._law is None else self._law.today(state)
+
+    def _add(self, invariant: str, what: str) -> None:
+        self._findings.add(invariant, self._entity.address, what)
