@@ -2,7 +2,7 @@
 
     python scripts/fuzz.py [--inputs 100000] [--seed N] [--only definitions,cli,payloads,planted,texts]
 
-What is fed, and what counts as good, is in tests/fuzzing_*.py. Values and planted jobs go to SQLite, PostgreSQL and
+What is fed, and what counts as good, is in tests/attacks/fuzz. Values and planted jobs go to SQLite, PostgreSQL and
 MariaDB in turn; servers that FSMFLOW_TEST_POSTGRES_URL and FSMFLOW_TEST_MYSQL_URL do not name are started, and --quick
 does without them. Printed for each target and database: the inputs, what came of them, and the slowest one. Of a
 failure, its smallest input is printed; the other targets go on, and the exit status is 1.
@@ -29,12 +29,12 @@ if __name__ == "__main__":
     ensure_venv("test")
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path.insert(0, str(ROOT))
 
 from _servers import MariaDB, Postgres, databases, fast_folder
-from conftest import Valkey, fresh_mysql, fresh_postgres
-from fuzzing_driver import Servers, Tally, drive
-from fuzzing_targets import TARGETS
+from tests.attacks.fuzz.driver import Servers, Tally, drive
+from tests.attacks.fuzz.targets import TARGETS
+from tests.conftest import Valkey, fresh_mysql, fresh_postgres
 
 SQLITE = "SQLite"
 #: How much of all inputs a target gets, and on which databases besides SQLite.

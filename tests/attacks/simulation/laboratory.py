@@ -1,0 +1,76 @@
+"""What all schedules of a process share, and what takes the place of time, of limits and of jobs meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+from fsmflow import clock, points
+from fsmflow.running import executor
+from fsmflow.store.store import Store
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from tests.attacks.simulation.actors import SimulatedLimit
+from tests.attacks.simulation.database import SimulatedDatabase, SimulatedLink
+from tests.attacks.simulation.jobs import Player, stage
+from tests.attacks.simulation.world import World
+
+#: Where transactional jobs write.
+EFFECTS: Final = "simulated_effect"
+
+
+class Laboratory:
+    """What all schedules of a process share: a database with its tables, and a store on it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.database = SimulatedDatabase(folder / "simulated.db")
+        self.store = Store(SimulatedLink(self.database, own=False))
+        self.store.create()
+        self.store.check()
+        self.database.execute_sql(f"CREATE TABLE {EFFECTS} (row INTEGER, epoch INTEGER)")
+        #: A connection of its own, which no fault strikes.
+        self.reader = self.database._connect()
+        self._clock = _WorldClock()
+        self.store.clock = self._clock
+
+    def clear(self) -> None:
+        """Begin with an empty database."""
+        for table in (ENTITY, WORK, HISTORY, EVENT, EFFECTS):
+            self.database.execute_sql(f"DELETE FROM {table}")
+        self.database.execute_sql(f"DELETE FROM {META} WHERE name LIKE 'schedule:%'")
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.reader.close()
+        self.database.close_all()
+
+    @contextmanager
+    def taking_place_in(self, world: World, player: Player) -> Iterator[None]:
+        """Inside, time, points, limits and jobs are those of a world."""
+        before = (clock.monotonic, clock.pause, clock.local_now, executor.TimeLimit, logging.root.manager.disable)
+        clock.monotonic, clock.pause, clock.local_now = world.monotonic, world.sleep, world.now
+        executor.TimeLimit = SimulatedLimit  # type: ignore[misc]
+        logging.disable(logging.CRITICAL)
+        self._clock.world = world
+        points.listen(world.pass_point)
+        stage.player = player
+        try:
+            yield
+        finally:
+            stage.player = None
+            points.listen(None)
+            clock.monotonic, clock.pause, clock.local_now, executor.TimeLimit, level = before  # type: ignore[misc]
+            logging.disable(level)
+
+
+class _WorldClock(clock.Clock):
+    """The clock of whoever asks."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda: 0)
+        self.world: World | None = None
+
+    def now(self) -> int:
+        return self.world.now() if self.world is not None else 0

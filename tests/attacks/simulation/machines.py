@@ -1,0 +1,182 @@
+"""Machines made at random: every kind of state, in every order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cache
+from random import Random
+from typing import Any, Final
+
+from fsmflow import Machine, Retry, State
+from tests.attacks.simulation.jobs import branch_work, work
+
+KINDS: Final = ("job", "job", "job", "wait", "rest", "delay", "jobs", "each", "lazy", "child")
+
+
+@dataclass(frozen=True)
+class Design:
+    """A machine, the machines of its children, and what is to be known of its states."""
+
+    machine: type[Machine]
+    children: tuple[type[Machine], ...]
+    budgets: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    once: frozenset[tuple[str, str]] = frozenset()
+    transactional: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def classes(self) -> tuple[type[Machine], ...]:
+        return (self.machine, *self.children)
+
+
+def _items(machine: Machine) -> Iterator[dict[str, int]]:
+    for number in range(int(machine.data.get("size", 2))):
+        yield {"item": number}
+
+
+def _is_large(machine: Machine) -> bool:
+    return bool(machine.data.get("size", 2) > 2)
+
+
+def _note(machine: Machine) -> None:
+    machine.data["pokes"] = machine.data.get("pokes", 0) + 1
+
+
+def _two_done(machine: Machine) -> bool:
+    return sum(1 for branch in machine.branches if branch.state == "done" or branch.phase == "finished") >= 2
+
+
+@cache
+def design(number: int) -> Design:
+    """The machine of a number: always the same."""
+    return _Designer(number).design()
+
+
+class _Designer:
+    def __init__(self, number: int) -> None:
+        self._dice = Random(number * 7919 + 13)
+        self._name = f"m{number}"
+        self._children: list[type[Machine]] = []
+        self._budgets: dict[tuple[str, str], int | None] = {}
+        self._once: set[tuple[str, str]] = set()
+        self._transactional: set[tuple[str, str]] = set()
+        self._has_undo = False
+
+    def design(self) -> Design:
+        machine = self._machine(self._name, self._dice.randint(1, 4), deep=True)
+        return Design(
+            machine, tuple(self._children), self._budgets, frozenset(self._once), frozenset(self._transactional)
+        )
+
+    def _chance(self, share: float) -> bool:
+        return self._dice.random() < share
+
+    def _machine(self, name: str, length: int, *, deep: bool) -> type[Machine]:
+        outer, self._has_undo = self._has_undo, False
+        middle = [f"s{number}" for number in range(1, length + 1)]
+        states: list[Any] = [State("new", **self._patience())] if deep else []
+        transitions: list[Any] = [["go", "new", "s1"], ["timeout", "new", "s1"]] if deep else []
+        for state, following in zip(middle, [*middle[1:], "end"], strict=True):
+            kind = self._dice.choice(KINDS) if deep else "job"
+            early: dict[str, Any] = {"defer": ["go"]} if deep and self._chance(0.3) else {}
+            made, ways = self._state(name, state, following, kind, early)
+            states.append(made)
+            transitions += ways
+        states.append(State("end", final=True))
+        transitions.append({"trigger": "poke", "source": "*", "dest": None, "before": _note})
+        if self._chance(0.3):
+            transitions.append(["again", self._dice.choice(middle), "="])
+        if self._chance(0.2):
+            transitions.append({"trigger": "back", "source": middle[-1], "dest": middle[0], "conditions": _is_large})
+        wide: dict[str, Any] = {"on_cancel": "undo"} if self._has_undo and self._chance(0.4) else {}
+        self._has_undo = outer
+        body = {"name": name, "initial": states[0].name, "states": states, "transitions": transitions, **wide}
+        return type(name.upper(), (Machine,), body)
+
+    def _patience(self) -> dict[str, Any]:
+        return {"timeout": self._dice.choice([5, 30, 200])} if self._chance(0.3) else {}
+
+    def _state(
+        self, name: str, state: str, following: str, kind: str, early: dict[str, Any]
+    ) -> tuple[State, list[Any]]:
+        done: list[Any] = [["done", state, following]]
+        go: list[Any] = [["go", state, following]]
+        if kind in ("job", "wait"):
+            options = {**self._job_options(name, state, plain=kind == "job"), **early}
+            if kind == "job":
+                return State(state, job=work, **options), done
+            options.pop("defer", None)
+            options["timeout"] = 40
+            return State(state, job=work, wait=True, **options), [*go, self._late(state, following)]
+        if kind == "rest":
+            return State(state, **self._patience()), [*go, self._late(state, following)]
+        if kind == "delay":
+            return State(state, delay=self._dice.choice([0, 3, 60]), **early), done
+        return self._fan(name, state, following, kind, early)
+
+    def _late(self, state: str, following: str) -> Any:
+        """What a deadline leads to: on, or only to a note."""
+        if self._chance(0.3):
+            return {"trigger": "timeout", "source": state, "dest": None, "before": _note}
+        return ["timeout", state, following]
+
+    def _job_options(self, name: str, state: str, *, plain: bool) -> dict[str, Any]:
+        options: dict[str, Any] = {}
+        if plain and self._chance(0.12):
+            options["at_most_once"] = True
+            self._once.add((name, state))
+        elif plain and self._chance(0.2):
+            options["transactional"] = True
+            self._transactional.add((name, state))
+        if not options.get("at_most_once") and self._chance(0.6):
+            options["retry"] = Retry(self._dice.choice([0, 1, 2]), self._dice.choice([0, 2, 20]), jitter=0)
+        retry = options.get("retry")
+        self._budgets[name, state] = retry.max if retry is not None else 0
+        if plain and not options.get("transactional") and self._chance(0.3):
+            options["timeout"] = 8
+        if self._chance(0.3):
+            options["undo"] = work
+            self._has_undo = True
+            self._budgets[name, f"undoing_{state}"] = self._budgets[name, state]
+        if self._has_undo and self._chance(0.3):
+            options["on_failure"] = "undo"
+        return options
+
+    def _fan(self, name: str, state: str, following: str, kind: str, early: dict[str, Any]) -> tuple[State, list[Any]]:
+        options: dict[str, Any] = dict(early)
+        ways: list[Any] = [["done", state, following]]
+        if self._chance(0.4):
+            options["limit"] = self._dice.choice([1, 2])
+        if self._chance(0.3):
+            options["branch_failure"] = "stop"
+        if self._chance(0.25):
+            ways.append({"trigger": "branch_done", "source": state, "dest": None, "before": _note})
+        elif self._chance(0.2):
+            ways.append({"trigger": "branch_done", "source": state, "dest": following, "conditions": _two_done})
+        if kind == "jobs":
+            return State(state, jobs=[work, branch_work], **self._undone(options)), ways
+        if kind == "child":
+            child = f"{name}_{state}"
+            self._children.append(_Child(self, child).machine())
+            return State(state, machine=child, each=_items, **options), ways
+        if self._chance(0.5):
+            options["retry"] = Retry(self._dice.choice([0, 1]), self._dice.choice([0, 4]), jitter=0)
+        each: Any = "items" if kind == "each" else _items
+        return State(state, job=branch_work, each=each, **self._undone(options)), ways
+
+    def _undone(self, options: dict[str, Any]) -> dict[str, Any]:
+        if self._chance(0.2):
+            options["undo"] = branch_work
+            self._has_undo = True
+        return options
+
+
+class _Child:
+    """A small machine for children, made by the same dice."""
+
+    def __init__(self, designer: _Designer, name: str) -> None:
+        self._designer = designer
+        self._name = name
+
+    def machine(self) -> type[Machine]:
+        return self._designer._machine(self._name, self._designer._dice.randint(1, 2), deep=False)

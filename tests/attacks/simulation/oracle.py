@@ -1,0 +1,206 @@
+"""What must hold after every commit, whatever the weather: looked up by plain SQL, and remembered here."""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from tests.attacks.simulation.machines import Design
+
+ENTERING: Final = frozenset({"start", "transition", "forced", "skipped", "rewound"})
+MAX_CRASHES: Final = 3
+_ENTITY: Final = "id, machine, entity_id, state, phase, epoch, revision, seq, paused, parent, step, branch_of"
+_HISTORY: Final = 'seq, kind, "trigger", source, dest, epoch, attempt, payload, reason'
+_WORK: Final = "entity, epoch, kind, attempt, fence, owner, held, wake_at"
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+@dataclass
+class Known:
+    """An entity as its history tells it."""
+
+    row: int
+    machine: str
+    address: str
+    is_branch: bool
+    state: str = ""
+    epoch: int = 0
+    seq: int = 0
+    paused: bool = False
+    revision: int = -1
+    step: int = 0
+    runs_job: bool = False
+    entered: dict[int, str] = field(default_factory=dict)
+    ended: dict[tuple[int, int], str] = field(default_factory=dict)
+    left: dict[int, str] = field(default_factory=dict)
+    failures: int = 0
+    crashes: int = 0
+
+
+@dataclass
+class Received:
+    """What became of one request, by the entries that carry its number."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+
+
+class Oracle:
+    """Follows a database from commit to commit."""
+
+    def __init__(self, connection: sqlite3.Connection, design: Design, tell: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._design = design
+        self._tell = tell
+        self.known: dict[int, Known] = {}
+        self.received: dict[int, Received] = {}
+        self.owners: dict[int, str | None] = {}
+        self._attempts: dict[int, tuple[int, int]] = {}
+        self.transitions = 0
+        self._claim: tuple[int, str] | None = None
+
+    def look(self, claim: tuple[int, str] | None = None) -> None:
+        """After a commit: what is new, and whether it may be so. ``claim``: the row and the token of the attempt
+        that whoever committed runs. Raises Violation."""
+        self._claim = claim
+        select = self._connection.execute
+        work = {row[0]: row for row in select(f"SELECT {_WORK} FROM {WORK}")}
+        for values in select(f"SELECT {_ENTITY} FROM {ENTITY}").fetchall():
+            known = self.known.get(values[0])
+            if known is None:
+                address = f"{values[1]}:{values[2]}"
+                known = self.known[values[0]] = Known(values[0], values[1], address, values[11] is not None)
+            if known.revision != values[6]:
+                self._follow(known, values)
+                known.revision, known.step = values[6], values[10]
+            self._check_work(known, values, work.get(values[0]))
+        for row in work:
+            if row not in self.known:
+                raise Violation(f"work row {row} belongs to no entity")
+
+    def _follow(self, known: Known, values: tuple[Any, ...]) -> None:
+        state, epoch, seq, paused = values[3], values[5], values[7], bool(values[8])
+        rows = self._connection.execute(
+            f"SELECT {_HISTORY} FROM {HISTORY} WHERE entity = ? AND seq > ? ORDER BY seq", (known.row, known.seq)
+        ).fetchall()
+        for entry in rows:
+            self._tell(f"{known.address} {entry[0]}: {entry[1]} {entry[2] or ''} {entry[3]} -> {entry[4]} e{entry[5]}")
+            self._fold(known, entry)
+        found, told = (known.state, known.epoch, known.seq, known.paused), (state, epoch, seq, paused)
+        if found != told:
+            raise Violation(f"I3 {known.address}: its history folds to {found}, its row says {told}")
+
+    def _fold(self, known: Known, entry: tuple[Any, ...]) -> None:
+        seq, kind, trigger, source, dest, epoch, attempt, payload, reason = entry
+        if seq != known.seq + 1:
+            raise Violation(f"I1 {known.address}: entry {seq} follows on {known.seq}")
+        known.seq = seq
+        if kind in ENTERING:
+            self._enter(known, trigger, source, dest, epoch, attempt)
+        elif epoch != known.epoch:
+            raise Violation(f"I1 {known.address}: entry {seq} ({kind}) has epoch {epoch} and not {known.epoch}")
+        if kind in ("attempt_failed", "crashed"):
+            self._end(known, epoch, attempt, kind)
+        if kind == "paused":
+            known.paused = True
+        elif kind == "resumed":
+            known.paused = False
+        elif kind == "attempt_failed":
+            known.failures += 1
+        elif kind == "crashed":
+            known.crashes += 1
+        self._check_budget(known)
+        self._count(kind, payload, reason)
+
+    def _enter(self, known: Known, trigger: str, source: str, dest: str, epoch: int, attempt: int | None) -> None:
+        self.transitions += 1
+        if epoch != known.epoch + 1:
+            raise Violation(f"I1 {known.address}: {trigger} enters epoch {epoch} after {known.epoch}")
+        if known.epoch and source is not None and source != known.state:
+            raise Violation(f"I2 {known.address}: {trigger} from {source!r} while in {known.state!r}")
+        if attempt is not None and known.epoch:
+            self._end(known, known.epoch, attempt, f"{trigger} to {dest}")
+        known.left[known.epoch] = trigger or ""
+        if trigger == "done":
+            self._check_join(known)
+        known.state, known.epoch = dest, epoch
+        known.entered[epoch] = dest
+        known.failures = known.crashes = 0
+
+    def _check_join(self, known: Known) -> None:
+        unsettled = self._connection.execute(
+            f"SELECT COUNT(*) FROM {ENTITY} WHERE parent = ? AND parent_step = ? AND standing IN (0, 1)",
+            (known.row, known.step),
+        ).fetchall()[0][0]
+        if unsettled:
+            raise Violation(
+                f"7 {known.address}: leaves {known.state!r} by done, and {unsettled} branches have not settled"
+            )
+
+    def _end(self, known: Known, epoch: int, attempt: int, how: str) -> None:
+        holder = self.owners.get(known.row)
+        mine = self._claim is not None and self._claim[0] == known.row and known.runs_job
+        if mine and self._claim is not None and how != "crashed" and holder != self._claim[1]:
+            raise Violation(f"I4 {known.address}: attempt {attempt} is ended by {how}, and somebody else holds it")
+        if (epoch, attempt) in known.ended and not how.startswith("fail "):
+            raise Violation(f"I4 {known.address}: attempt {attempt} of epoch {epoch} ends a second time, by {how}")
+        known.ended[epoch, attempt] = how
+
+    def _check_budget(self, known: Known) -> None:
+        budget = self._design.budgets.get((known.machine, known.state))
+        if not known.is_branch and budget is not None and known.failures > budget + 1:
+            raise Violation(f"I8 {known.address}: {known.failures} failures in {known.state!r}, {budget} retries")
+        if known.crashes > MAX_CRASHES + 1:
+            raise Violation(f"I8 {known.address}: {known.crashes} crashes in {known.state!r}")
+
+    def _check_work(self, known: Known, values: tuple[Any, ...], work: tuple[Any, ...] | None) -> None:
+        phase, epoch = values[4], values[5]
+        if work is None:
+            if phase == "working":
+                raise Violation(f"I5 {known.address}: working in {known.state!r} without a work row")
+            self.owners.pop(known.row, None)
+            return
+        if work[1] != epoch:
+            raise Violation(f"I5 {known.address}: its work is of epoch {work[1]}, it is in {epoch}")
+        owner, before = work[5], self.owners.get(known.row)
+        if owner is not None and owner != before:
+            if before is not None and self._attempts.get(known.row) == (work[1], work[3]):
+                raise Violation(f"I4 {known.address}: claimed by {owner} while {before} holds the attempt")
+            if known.paused:
+                raise Violation(f"6 {known.address}: claimed while it is paused")
+            if phase in ("finished", "failed"):
+                raise Violation(f"6 {known.address}: claimed in {known.state!r}")
+        self.owners[known.row] = owner
+        known.runs_job = work[2] in ("job", "more")
+        self._attempts[known.row] = (work[1], work[3])
+
+    def _count(self, kind: str, payload: str | None, reason: str | None) -> None:
+        number = None
+        if payload is not None and (found := json.loads(payload)) and "op" in found:
+            number = found["op"]
+        elif reason is not None and reason.startswith("op "):
+            number = int(reason[3:])
+        if number is not None:
+            self.received.setdefault(number, Received()).kinds[kind] += 1
+
+    def lost(self) -> set[int]:
+        """The messages that found nobody, as their senders keep them."""
+        rows = self._connection.execute(f"SELECT payload FROM {EVENT} WHERE kind = 'lost'").fetchall()
+        return {int(number) for (text,) in rows for number in re.findall(r'"op": ?(\d+)', text or "")}
+
+    def check_received(self, number: int, what: str, *, least: int, most: int) -> None:
+        """Whether a request was taken as often as it may have been."""
+        kinds = self.received.get(number, Received()).kinds
+        kept, ignored, discarded = kinds["deferred"], kinds["ignored"], kinds["discarded"]
+        applied = sum(kinds.values()) - kept - ignored - discarded
+        taken = max(kept, applied + discarded) + ignored
+        if not least <= taken <= most or kept > 1 or (kept and applied + discarded > 1):
+            raise Violation(f"4 {what}: taken {taken} times ({dict(kinds)}), and not {least} to {most} times")

@@ -1,0 +1,144 @@
+"""Wrong variants of the protocol: each takes one guard out of the real code. A simulation that does not find them
+would find nothing else either."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+from unittest import mock
+
+from fsmflow.decision import settlement
+from fsmflow.decision.entity import Claim
+from fsmflow.running import executor
+from fsmflow.running.maintenance import sweep
+from fsmflow.store.entities import Entities
+from fsmflow.store.statements import Statements
+from fsmflow.store.store import Store
+from fsmflow.store.work import WorkRows
+from tests.attacks.simulation.doorbell import SimulatedDoorbell
+
+Patches = Callable[[Statements], list[Any]]
+
+
+def _statements(sql: Statements, **changes: tuple[str, str]) -> list[Any]:
+    """Replace a text in each of these statements. Raises AssertionError where it is not there any more."""
+    patches = []
+    for name, (old, new) in changes.items():
+        before = getattr(sql, name)
+        assert old in before, f"{name} is {before!r}: the variant is out of date"
+        patches.append(mock.patch.object(sql, name, before.replace(old, new)))
+    return patches
+
+
+def _no_reconciler(sql: Statements) -> list[Any]:
+    return [mock.patch.object(sweep.Maintenance, "_ring", return_value=True)]
+
+
+def _no_lease(sql: Statements) -> list[Any]:
+    return [mock.patch.object(sweep.Maintenance, "_expire", return_value=None)]
+
+
+def _no_fence(sql: Statements) -> list[Any]:
+    """What settles is guarded by epoch and attempt alone."""
+    guard = ('"fence" = ? AND "owner" = ?', '("fence" = ? OR "owner" = ? OR 1)')
+    names = ("update_work_guarded", "delete_work_guarded", "lock_work_guarded", "let_go")
+    return [*_statements(sql, **dict.fromkeys(names, guard)), mock.patch.object(Claim, "holds", _same_attempt)]
+
+
+def _same_attempt(claim: Claim, snapshot: Any) -> bool:
+    work = snapshot.work
+    return work is not None and (work.epoch, work.attempt) == (claim.epoch, claim.attempt)
+
+
+def _any_attempt(sql: Statements) -> list[Any]:
+    """What settles asks only whether somebody runs something."""
+    guard = (
+        '"epoch" = ? AND "attempt" = ? AND "fence" = ? AND "owner" = ?',
+        '("epoch" = ? OR "attempt" = ? OR "fence" = ? OR "owner" = ? OR 1)',
+    )
+    names = ("update_work_guarded", "delete_work_guarded", "lock_work_guarded", "let_go")
+    holds = mock.patch.object(Claim, "holds", lambda claim, snapshot: snapshot.work is not None)
+    return [*_statements(sql, **dict.fromkeys(names, guard)), holds]
+
+
+def _claim_twice(sql: Statements) -> list[Any]:
+    return _statements(sql, claim=('AND "owner" IS NULL', ""))
+
+
+def _claim_held(sql: Statements) -> list[Any]:
+    return _statements(sql, claim=("AND held IS NULL", ""))
+
+
+def _one_id(sql: Statements) -> list[Any]:
+    """Doorbells of one step share an id, and an id is taken once."""
+    seen: set[Any] = set()
+    real = SimulatedDoorbell._push
+
+    def push(self: SimulatedDoorbell, ticket: Any) -> None:
+        key = (id(self), ticket.row, ticket.epoch)
+        if key not in seen:
+            seen.add(key)
+            real(self, ticket)
+
+    return [mock.patch.object(SimulatedDoorbell, "_push", push)]
+
+
+def _doubt_is_failure(sql: Statements) -> list[Any]:
+    return [mock.patch.object(Entities, "_landed", return_value=False)]
+
+
+def _crashes_for_ever(sql: Statements) -> list[Any]:
+    return [mock.patch.object(settlement, "MAX_CRASHES", 1_000)]
+
+
+def _join_early(sql: Statements) -> list[Any]:
+    return _statements(sql, first_unsettled=("IN (0, 1)", "IN (0)"))
+
+
+def _never_taken(sql: Statements) -> list[Any]:
+    """A message stays after it was delivered."""
+    return _statements(
+        sql, take_event=("DELETE FROM fsmflow_event WHERE id = ?", "UPDATE fsmflow_event SET id = id WHERE id = ?")
+    )
+
+
+def _not_durable(sql: Statements) -> list[Any]:
+    """The claim of a job that runs at most once may be lost with the database server."""
+    real = WorkRows.heartbeat
+
+    def heartbeat(self: WorkRows, claim: Claim, **options: Any) -> bool:
+        return real(self, claim, **{**options, "durable": False})
+
+    return [mock.patch.object(WorkRows, "heartbeat", heartbeat)]
+
+
+def _not_transactional(sql: Statements) -> list[Any]:
+    """A transactional job commits what it wrote before its transition."""
+    return [mock.patch.object(executor, "in_transaction", lambda runtime, step, run, settling: run())]
+
+
+VARIANTS: Final[dict[str, Patches]] = {
+    "no reconciler": _no_reconciler,
+    "leases that never run out": _no_lease,
+    "no fence": _no_fence,
+    "any attempt settles": _any_attempt,
+    "claimed twice": _claim_twice,
+    "claimed while held": _claim_held,
+    "one doorbell id for a step": _one_id,
+    "a COMMIT in doubt taken for a failure": _doubt_is_failure,
+    "crashes without a limit": _crashes_for_ever,
+    "joined too early": _join_early,
+    "messages that stay": _never_taken,
+    "at most once, not durably": _not_durable,
+    "a transactional job outside of its transaction": _not_transactional,
+}
+
+
+@contextmanager
+def applied(name: str | None, store: Store) -> Iterator[None]:
+    """Inside, the code is wrong in this way; None for the code as it is."""
+    with ExitStack() as stack:
+        for patch in VARIANTS[name](store.work._sql) if name is not None else ():
+            stack.enter_context(patch)
+        yield

@@ -1,0 +1,315 @@
+"""Every page of the documentation does what it says: its code runs, in order, and what it shows is what comes of it.
+
+How a page is read: each page has a folder of its own, and its blocks share a namespace and that folder, in the order of
+the page.
+
+- ``python`` with a ``title`` is saved as a file of that name. Any other ``python`` is executed; what opens no sandbox
+  of its own runs in one with the example machines of this checkout.
+- ``console``: what follows ``$`` is typed into a shell; it must exit with 0. What ends in ``&`` is left running until
+  the page ends, or until it is typed again: the first one is stopped then. Lines after a command are what it prints.
+- ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything, and any
+  moment for any other.
+
+Nothing else is run: text of other kinds, and the code of other systems, are in other languages.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import doctest
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import traceback
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsmflow.testing import sandbox
+from tests.support.paths import ROOT
+
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+SHOWING = ("text", "mermaid", "json")
+#: Of what is in no language of these, nobody could say whether it is meant to run.
+LANGUAGES = {"python", "console", *SHOWING, "ini", "yaml", "php", "sql", "toml", "dockerfile"}
+FENCE = re.compile(
+    r"^(?P<indent> *)```(?P<language>[\w-]*)(?: +title=\"(?P<title>[^\"]+)\")?\n(?P<body>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+#: 2030-01-01 09:00:00, and how long something took.
+MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b|\b\d+\.\d\d ?s\b")
+LIMIT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A fenced block of a page. ``shown`` is what the block right after it says that it prints."""
+
+    page: str
+    line: int
+    language: str
+    title: str | None
+    body: str
+    shown: str | None
+
+
+def blocks_of(text: str, page: str) -> list[Block]:
+    """The blocks of a page, each with what is shown right after it."""
+    found = list(FENCE.finditer(text))
+    blocks = []
+    for fence, after in pairwise([*found, None]):
+        assert fence is not None
+        is_shown = (
+            after is not None
+            and fence["language"] in ("python", "console")
+            and after["language"] in SHOWING
+            and not after["title"]
+            and not text[fence.end() : after.start()].strip()
+        )
+        blocks.append(
+            Block(
+                page=page,
+                line=text.count("\n", 0, fence.start()) + 2,
+                language=fence["language"],
+                title=fence["title"],
+                body=dedented(fence),
+                shown=dedented(after) if is_shown and after is not None else None,
+            )
+        )
+    return blocks
+
+
+def dedented(fence: re.Match[str]) -> str:
+    """The body of a block, without the indent of its fence."""
+    return "".join(line.removeprefix(fence["indent"]) for line in fence["body"].splitlines(keepends=True))
+
+
+class Reader:
+    """Somebody who does what a page says, in a folder of their own."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self._folder = folder
+        self._namespace: dict[str, Any] = {"__name__": "page"}
+        path = f"{programs}{os.pathsep}{os.environ['PATH']}"
+        ours = {"FSMFLOW_HOME": str(folder / ".fsmflow"), "PYTHONPATH": str(ROOT), "PATH": path}
+        self._environment = {**os.environ, **ours, "COLUMNS": "110", "NO_COLOR": "1"}
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._loaded = set(sys.modules)
+        sys.path.insert(0, str(folder))
+
+    def read(self, blocks: list[Block]) -> None:
+        """Do what all the blocks of a page say."""
+        for block in blocks:
+            if block.language == "python" and block.title:
+                self._save(block.title, block.body)
+            elif block.language == "python":
+                self._same(self._execute(block), block.shown or "", block)
+            elif block.language == "console":
+                self._type(block)
+
+    def leave(self) -> None:
+        """Forget the modules of the page, and stop what was left running; each exits with status 0."""
+        sys.path.remove(str(self._folder))
+        for name in set(sys.modules) - self._loaded:
+            if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{self._folder}{os.sep}"):
+                del sys.modules[name]
+        for command in list(self._running):
+            self._stop(command)
+
+    def _stop(self, command: str) -> None:
+        """As Ctrl-C does. Exit status 0."""
+        process = self._running.pop(command)
+        process.terminate()
+        try:
+            assert process.wait(LIMIT_S) == 0
+        finally:
+            process.kill()
+            process.wait()
+
+    def _save(self, name: str, text: str) -> None:
+        path = self._folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+    def _execute(self, block: Block) -> str:
+        # Line numbers and file name are those of the page, so that a traceback points into it.
+        code = compile("\n" * (block.line - 1) + block.body, block.page, "exec", dont_inherit=True)
+        with contextlib.ExitStack() as stack:
+            if "sandbox(" not in block.body:
+                stack.enter_context(sandbox("machines"))
+            printed = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+            exec(code, self._namespace)
+        return printed.getvalue()
+
+    def _type(self, block: Block) -> None:
+        """Type the commands of a block; what is shown after the block is what its last command prints."""
+        commands = re.split(r"^\$ ", block.body, flags=re.MULTILINE)[1:]
+        assert commands, f"{block.page}:{block.line}: a console block has a line that begins with '$ '"
+        for number, command in enumerate(commands, 1):
+            while (line := command.partition("\n"))[0].endswith("\\"):
+                command = line[0][:-1] + line[2].lstrip()
+            typed, _, expected = command.partition("\n")
+            if typed.endswith("&"):
+                self._leave_running(typed.removesuffix("&"))
+                continue
+            printed = self._run(typed, block)
+            if number == len(commands) and block.shown is not None:
+                expected = block.shown
+            if expected.strip():
+                self._same(printed, expected, block)
+
+    def _leave_running(self, command: str) -> None:
+        if command in self._running:
+            self._stop(command)
+        with (self._folder / "left-running.log").open("ab") as log:
+            self._running[command] = subprocess.Popen(
+                shlex.split(command),
+                cwd=self._folder,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    def _run(self, command: str, block: Block) -> str:
+        run = subprocess.run(
+            ["bash", "-c", command],
+            cwd=self._folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
+        assert run.returncode == 0, f"{block.page}:{block.line}: {command}\nexit status {run.returncode}\n{run.stdout}"
+        return run.stdout
+
+    @staticmethod
+    def _same(printed: str, shown: str, block: Block) -> None:
+        """Printed is what is shown, but for ``...``, moments, and blanks at the ends of lines."""
+        got, wanted = (plain(text) for text in (printed, shown))
+        is_same = doctest.OutputChecker().check_output(wanted, got, doctest.ELLIPSIS)
+        assert is_same, f"{block.page}:{block.line}: the page shows\n{wanted}\nand this was printed\n{got}"
+
+
+def plain(text: str) -> str:
+    """What is compared of a text."""
+    return "".join(f"{MOMENT.sub('(a moment)', line).rstrip()}\n" for line in text.rstrip().split("\n"))
+
+
+@pytest.fixture(scope="session")
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what a reader has installed: fsmflow need not be, and python is the one that runs the tests."""
+    folder = tmp_path_factory.mktemp("programs")
+    for name, command in (("python", ""), ("fsmflow", " -m fsmflow.cli")):
+        (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{command} "$@"\n', encoding="utf-8")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.fixture
+def reader(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    """A reader, whose processes end with the page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FSMFLOW_HOME", str(tmp_path / ".fsmflow"))
+    made = Reader(tmp_path, programs)
+    yield made
+    made.leave()
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "README.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_page_does_what_it_says(page: Path, reader: Reader) -> None:
+    reader.read(blocks_of(page.read_text(encoding="utf-8"), str(page)))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
+class TestForm:
+    def test_each_block_is_in_a_language_that_is_run_or_known_not_to_be(self, page: Path) -> None:
+        text = page.read_text(encoding="utf-8")
+        blocks = blocks_of(text, page.name)
+        assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(blocks)
+        assert {block.language for block in blocks} <= LANGUAGES
+
+    def test_lines_are_short_enough_to_be_read(self, page: Path) -> None:
+        lines = page.read_text(encoding="utf-8").splitlines()
+        # A row of a table cannot be broken.
+        assert [line for line in lines if len(line) > 120 and not line.startswith("|")] == []
+
+    def test_it_begins_with_a_heading_and_says_at_once_what_it_is_about(self, page: Path) -> None:
+        heading, blank, first = page.read_text(encoding="utf-8").splitlines()[:3]
+        assert heading.startswith("# ")
+        assert not blank
+        assert re.match(r"[A-Z`*\[]", first)
+
+
+def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONWARNINGS": ""}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (built.returncode, built.stderr) == (0, "")
+    for page in PAGES:
+        name = page.relative_to(DOCS).with_suffix("")
+        folder = name.parent if name.name == "index" else name
+        assert (tmp_path / "site" / folder / "index.html").is_file()
+
+
+class TestReading:
+    """That a page which is wrong is found out."""
+
+    def test_what_runs_and_prints_what_is_shown(self, reader: Reader) -> None:
+        page = '```python title="a/b.py"\nx = 41\n```\n```python\nprint(1)\n```\n\n```text\n1\n```\n'
+        page += "```console\n$ python a/b.py\n$ echo one; echo 20:47\none\n...:...\n```\n"
+        reader.read(blocks_of(page, "page"))
+        assert Path("a/b.py").read_text(encoding="utf-8") == "x = 41\n"
+
+    @pytest.mark.parametrize(
+        "page",
+        [
+            "```python\nassert 1 == 2\n```\n",
+            "```python\nprint(1)\n```\n\n```text\n2\n```\n",
+            "```python\nprint(1)\n```\n\nThis is what comes of it:\n\n```text\n1\n```\n",
+            "```python\npass\n```\n\n```text\n1\n```\n",
+            "```console\n$ echo one\ntwo\n```\n",
+            "```console\n$ echo one\n```\n\n```text\ntwo\n```\n",
+            "```console\n$ false\n```\n",
+            "```console\necho one\n```\n",
+            '- in a list:\n\n    ```python\n    x = 1\n    assert x == 2, "indented"\n    ```\n',
+        ],
+    )
+    def test_what_is_not_as_the_page_says(self, reader: Reader, page: str) -> None:
+        with pytest.raises(AssertionError):
+            reader.read(blocks_of(page, "page"))
+
+    def test_a_traceback_points_into_the_page(self, reader: Reader) -> None:
+        with pytest.raises(ZeroDivisionError) as caught:
+            reader.read(blocks_of("# Title\n\n```python\nx = 1\n1 / 0\n```\n", "page.md"))
+        last = traceback.extract_tb(caught.value.__traceback__)[-1]
+        assert (last.filename, last.lineno) == ("page.md", 5)
+
+    def test_what_is_left_running_ends_with_the_page(self, tmp_path: Path, programs: Path) -> None:
+        reader = Reader(tmp_path, programs)
+        page = """```console
+$ bash -c 'trap "echo stopped >> told; exit" TERM; echo begun >> told; while true; do sleep 0.1; done' &
+$ until test -f told; do sleep 0.1; done
+```
+"""
+        reader.read(blocks_of(page * 2, "page"))
+        reader.leave()
+        assert (tmp_path / "told").read_text(encoding="utf-8").split() == ["begun", "stopped"] * 2
+
+    def test_what_is_left_running_and_fails(self, tmp_path: Path, programs: Path) -> None:
+        reader = Reader(tmp_path, programs)
+        reader.read(blocks_of("```console\n$ sleep 100 &\n```\n", "page"))
+        with pytest.raises(AssertionError):
+            reader.leave()  # by SIGTERM, not with status 0

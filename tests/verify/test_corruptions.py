@@ -1,0 +1,199 @@
+"""``verify`` finds what is wrong: a database is corrupted by plain SQL, and exactly that is told."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from fsmflow.verify.remedies import REMEDIES
+from tests.support.sandbox import every_database
+from tests.verify.scene import ENTITY, EVENT, FAR, HISTORY, NOBODY, WORK, Scene, scene
+
+__all__ = ["every_database"]  # a fixture
+
+Corruption = Callable[[Scene], Any]
+
+
+def _append(row: str, like: str, count: int = 1, **changes: Any) -> Corruption:
+    """More history rows like the first of a kind."""
+
+    def append(found: Scene) -> None:
+        for _ in range(count):
+            seq = found.last(row) + 1
+            attempt = found.one(HISTORY, row, "attempt", f" AND kind = '{like}'")
+            grown = {"attempt": (attempt or 0) + seq} if attempt else {}
+            found.copy(HISTORY, row, f" AND kind = '{like}'", **{"seq": seq, **grown, **changes})
+            found.set(ENTITY, row, seq=seq, revision=99)
+
+    return append
+
+
+def _is_left_joining(found: Scene) -> None:
+    """All branches have settled, and their parent waits for them for ever."""
+    found.take_back("done", "packing", step=3)
+    found.set(WORK, "done", kind="join", queue=None, rung_at=None)
+
+
+def _is_left_behind(found: Scene) -> None:
+    """A branch works on for a parent that has finished."""
+    found.take_back("single.0", "packing", standing=1)
+
+
+def _waits_for_ever(found: Scene) -> None:
+    """A branch waits for its turn, all others have settled."""
+    _is_left_joining(found)
+    found.delete(HISTORY, "done.2", " AND seq > 1")
+    found.set(ENTITY, "done.2", state="packing", phase="waiting", standing=0, seq=1, epoch=1)
+
+
+CORRUPTIONS: list[tuple[str, str, Corruption]] = [
+    ("history-gap", "done", lambda s: s.delete(HISTORY, "done", " AND seq = 2")),
+    ("history-gap", "done", lambda s: s.delete(HISTORY, "done", " AND seq = 1")),
+    ("history-gap", "done", lambda s: s.delete(HISTORY, "done", f" AND seq = {s.last('done')}")),
+    ("history-gap", "resting", lambda s: s.set(ENTITY, "resting", seq=7)),
+    ("history-fold", "resting", lambda s: s.set(ENTITY, "resting", state="new")),
+    ("history-fold", "done", lambda s: s.set(ENTITY, "done", epoch=9)),
+    ("history-fold", "done", lambda s: s.set(ENTITY, "done", paused=1)),
+    ("history-fold", "done", lambda s: s.set(ENTITY, "done", revision=1)),
+    ("history-fold", "done", lambda s: s.set(HISTORY, "done", " AND seq = 3", source="new")),
+    ("history-fold", "done", lambda s: s.set(HISTORY, "done", " AND seq = 3", epoch=7)),
+    ("history-fold", "done", lambda s: s.set(HISTORY, "done", " AND seq = 3", kind="start")),
+    ("history-fold", "retried", lambda s: s.set(HISTORY, "retried", " AND seq = 3", dest="new")),
+    ("one-entry-per-epoch", "done", lambda s: s.set(HISTORY, "done", " AND seq = 3", epoch=2)),
+    ("one-entry-per-epoch", "done", lambda s: _append("done", "transition", epoch=s.one(ENTITY, "done", "epoch"))(s)),
+    ("history-account", "done", lambda s: s.set(HISTORY, "done", " AND seq = 2", at=0)),
+    ("history-account", "done", lambda s: s.set(HISTORY, "done", " AND seq = 2", token="")),
+    ("history-account", "done", lambda s: s.set(HISTORY, "done", " AND seq = 2", trigger=None)),
+    ("history-account", "loser", lambda s: s.set(HISTORY, "loser", " AND seq = 2", kind="moved")),
+    ("history-account", "retried", lambda s: s.set(HISTORY, "retried", " AND seq = 3", attempt=None)),
+    ("history-account", "retried", lambda s: s.set(HISTORY, "retried", " AND seq = 3", failure=None)),
+    ("transition-legal", "done", lambda s: s.set(HISTORY, "done", " AND seq = 2", trigger="approve")),
+    ("transition-legal", "keyed", lambda s: s.set(HISTORY, "keyed", " AND seq = 2", trigger="submit")),
+    ("transition-legal", "done.0", lambda s: s.set(HISTORY, "done.0", " AND seq = 2", trigger="fail")),
+    ("attempts-grow", "retried", lambda s: _append("retried", "attempt_failed", attempt=1)(s) or _spends(s, 9)),
+    ("attempts-bounded", "retried", _append("retried", "attempt_failed")),
+    ("attempts-bounded", "parent.0", _append("parent.0", "attempt_failed")),
+    ("attempts-bounded", "crashed", _append("crashed", "crashed", 3)),
+    ("attempts-bounded", "charging", lambda s: s.set(WORK, "charging", crashes=4)),
+    ("attempts-bounded", "charging", lambda s: s.set(WORK, "charging", failures=2)),
+    ("attempts-bounded", "charging", lambda s: s.set(WORK, "charging", postponed=1_001)),
+    ("key-once", "keyed", lambda s: s.set(HISTORY, "keyed", " AND seq = 3", key="again")),
+    ("key-recorded", "keyed", lambda s: s.delete(EVENT, "keyed", " AND kind = 'key'")),
+    ("key-recorded", "keyed", lambda s: s.set(EVENT, "keyed", " AND kind = 'key'", seq=1)),
+    ("key-recorded", "keyed", lambda s: s.copy(EVENT, "keyed", " AND kind = 'key'", key="other")),
+    ("state-known", "resting", lambda s: (s.set(ENTITY, "resting", state="gone"), _ends(s, "resting", "gone"))),
+    ("phase-matches", "cancelled", lambda s: s.set(ENTITY, "cancelled", phase="waiting")),
+    ("failure-told", "failed", lambda s: s.set(ENTITY, "failed", failure=None)),
+    ("failure-told", "failed", lambda s: s.set(ENTITY, "failed", fingerprint=None)),
+    ("failure-told", "done", lambda s: s.set(ENTITY, "done", fingerprint="abc")),
+    ("work-present", "charging", lambda s: s.delete(WORK, "charging")),
+    ("work-present", "resting", lambda s: s.delete(WORK, "resting")),
+    ("work-present", "asked", lambda s: s.delete(WORK, "asked")),
+    ("work-present", "paused", lambda s: s.delete(WORK, "paused")),
+    ("work-present", "parent", lambda s: s.delete(WORK, "parent")),
+    ("work-present", "parent.1", lambda s: s.delete(WORK, "parent.1")),
+    ("work-current", "charging", lambda s: s.set(WORK, "charging", epoch=1)),
+    ("work-current", "charging", lambda s: s.set(WORK, "charging", kind="timer")),
+    ("work-current", "charging", lambda s: s.set(WORK, "charging", queue=None)),
+    ("work-current", "resting", lambda s: s.set(WORK, "resting", kind="job")),
+    ("rest-without-work", "done", lambda s: s.copy(WORK, "charging", entity=s.rows["done"])),
+    ("rest-without-work", "failed", lambda s: s.copy(WORK, "charging", entity=s.rows["failed"])),
+    ("rest-without-work", "cancelled", lambda s: s.copy(WORK, "charging", entity=s.rows["cancelled"])),
+    ("paused-holds", "paused", lambda s: s.set(WORK, "paused", held=None)),
+    ("paused-holds", "held", lambda s: s.set(WORK, "held", held=None, wake_at=FAR)),
+    ("paused-holds", "held", lambda s: s.set(WORK, "held", wake_at=FAR)),
+    ("paused-holds", "resting", lambda s: s.set(WORK, "resting", held=5)),
+    ("lease-owner", "charging", lambda s: s.set(WORK, "charging", lease_until=FAR)),
+    ("lease-owner", "charging", lambda s: s.set(WORK, "charging", owner="somebody")),
+    ("lease-owner", "resting", lambda s: s.set(WORK, "resting", owner="somebody", lease_until=FAR)),
+    ("overdue", "charging", lambda s: s.set(WORK, "charging", wake_at=1)),
+    ("overdue", "charging", lambda s: s.set(WORK, "charging", owner="somebody", lease_until=1)),
+    ("overdue", "charging", lambda s: s.set(WORK, "charging", deadline=1)),
+    ("overdue", "resting", lambda s: s.set(WORK, "resting", wake_at=1)),
+    ("overdue", "sender", lambda s: s.set(EVENT, "sender", " AND kind = 'sent'", due_at=1)),
+    ("fan-out-goes-on", "done", _is_left_joining),
+    ("fan-out-goes-on", "done", _waits_for_ever),
+    ("branch-place", "single.0", lambda s: s.set(ENTITY, "single.0", parent=NOBODY)),
+    ("branch-place", "single.0", lambda s: s.set(ENTITY, "single.0", parent_step=99)),
+    ("branch-place", "done.2", lambda s: s.set(ENTITY, "done.2", parent=None)),
+    ("branch-place", "single.0", lambda s: s.set(ENTITY, "single.0", standing=None)),
+    ("branch-standing", "done.0", lambda s: s.set(ENTITY, "done.0", standing=3)),
+    ("branch-standing", "parent.0", lambda s: s.set(ENTITY, "parent.0", standing=0)),
+    ("branch-standing", "parent.0", lambda s: s.set(ENTITY, "parent.0", standing=2)),
+    ("branch-indexes", "done", lambda s: [s.delete(table, "done.1") for table in (HISTORY, ENTITY)]),
+    ("branch-orphaned", "single.0", _is_left_behind),
+    ("kept-counted", "keeper", lambda s: s.set(ENTITY, "keeper", kept=0)),
+    ("kept-counted", "keeper", lambda s: s.delete(EVENT, "keeper", " AND kind = 'kept'")),
+    ("kept-counted", "keeper", lambda s: s.set(EVENT, "keeper", " AND kind = 'kept'", seq=1)),
+    ("lost-recorded", "loser", lambda s: s.copy(EVENT, "loser", " AND kind = 'lost'")),
+    ("readable", "done", lambda s: s.set(ENTITY, "done", data='{"lines": [')),
+    ("readable", "done", lambda s: s.set(ENTITY, "done", data="[]")),
+    ("readable", "done", lambda s: s.set(ENTITY, "done", event="submit")),
+    ("readable", "done.0", lambda s: s.set(ENTITY, "done.0", result="'a'")),
+    ("readable", "sender", lambda s: s.set(HISTORY, "sender", " AND seq = 2", payload="{")),
+    ("readable", "sender", lambda s: s.set(EVENT, "sender", " AND kind = 'sent'", payload="to")),
+    ("ownerless-rows", "", lambda s: s.copy(WORK, "charging", entity=NOBODY)),
+    ("ownerless-rows", "", lambda s: s.copy(HISTORY, "done", entity=NOBODY)),
+    ("ownerless-rows", "", lambda s: s.copy(EVENT, "keyed", entity=NOBODY)),
+]
+
+
+def _spends(found: Scene, attempt: int) -> None:
+    """Leave a second failure within what the retry allows."""
+    found.set(HISTORY, "retried", " AND kind = 'attempt_failed' AND seq = 3", kind="crashed")
+    found.set(WORK, "retried", attempt=attempt)
+
+
+def _ends(found: Scene, row: str, state: str) -> None:
+    """Have the history of an entity end in a state."""
+    found.set(HISTORY, row, f" AND seq = {found.last(row)}", dest=state)
+
+
+def _address(name: str) -> str:
+    return f"parcel:{name.replace('.', '/packing/')}" if name else f"row {NOBODY}"
+
+
+@pytest.fixture(scope="module")
+def template() -> Iterator[tuple[Scene, sqlite3.Connection]]:
+    """A scene, and a copy of it."""
+    with scene() as found, contextlib.closing(found.kept()) as kept:
+        yield found, kept
+
+
+@pytest.fixture
+def sound(template: tuple[Scene, sqlite3.Connection]) -> Scene:
+    """A scene in which nothing is wrong yet."""
+    found, kept = template
+    found.restore(kept)
+    return found
+
+
+@pytest.mark.parametrize(("invariant", "name", "corrupt"), CORRUPTIONS)
+def test_what_is_corrupted_is_found_and_nothing_else(
+    sound: Scene, invariant: str, name: str, corrupt: Corruption
+) -> None:
+    corrupt(sound)
+    assert sound.violated() == {invariant: {_address(name)}}
+
+
+#: One of each kind of read, on entities of their own.
+_SIDE_BY_SIDE = ("history-gap", "attempts-bounded", "key-recorded", "ownerless-rows", "work-present", "branch-indexes")
+
+
+@pytest.mark.usefixtures("every_database")
+def test_each_kind_of_database_is_read_alike() -> None:
+    expected: dict[str, set[str]] = {}
+    with scene() as found:
+        for invariant in _SIDE_BY_SIDE:
+            name, corrupt = next((name, corrupt) for kind, name, corrupt in CORRUPTIONS if kind == invariant)
+            corrupt(found)
+            expected[invariant] = {_address(name)}
+        assert found.violated() == expected
+
+
+def test_every_invariant_is_broken_by_a_test_and_says_what_to_do() -> None:
+    assert {invariant for invariant, _, _ in CORRUPTIONS} == set(REMEDIES)
