@@ -1,7 +1,9 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
+from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.context import Branch, Progress, Undoing
-from fsmflow.decision.entity import Actor, Event, Failure, HistoryEntry, Outcome
+from fsmflow.decision.entity import Event, Failure
+from fsmflow.decision.inputs import Actor, Outcome
 from fsmflow.definition.retry import Retry
 from fsmflow.definition.state import State
 from fsmflow.engine.explain import Explanation

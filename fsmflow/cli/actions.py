@@ -22,8 +22,9 @@ from fsmflow.cli.options import (
     target_options,
     target_options_beside_data,
 )
-from fsmflow.decision.entity import QUEUED, Actor, Snapshot
+from fsmflow.decision.entity import QUEUED, Snapshot
 from fsmflow.decision.happenings import Paused, Resumed, Triggered
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
 from fsmflow.engine.planning import plan, plan_resume
 from fsmflow.engine.runtime import current

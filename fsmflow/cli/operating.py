@@ -14,8 +14,9 @@ from fsmflow.cli.options import (
     reason_option,
     target_options,
 )
-from fsmflow.decision.entity import Actor, Snapshot
+from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Forced, Rewound, Skipped, Triggered
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import FAILED, UNDO, UNDOING_PREFIX, UNDONE, failed_from
 from fsmflow.engine.planning import plan
 

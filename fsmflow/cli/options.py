@@ -13,7 +13,7 @@ from typing import Any, NoReturn, TypeVar
 
 import click
 
-from fsmflow.decision.entity import Actor
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
 from fsmflow.errors import shown

@@ -10,7 +10,8 @@ import click
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.options import MANY, filter_options, json_option
-from fsmflow.decision.entity import Failure, HistoryEntry, Snapshot
+from fsmflow.decision.commit import HistoryEntry
+from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Beside, beside
 from fsmflow.engine.runtime import Runtime, current

@@ -15,8 +15,7 @@ import click
 from fsmflow.cli import objects, output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.options import actor_options, as_field, data_option, json_option, key_option, merged, read_json
-from fsmflow.decision.entity import Actor
-from fsmflow.decision.inputs import checked_id
+from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
 from fsmflow.engine.requests import Birth, begun
 from fsmflow.engine.runtime import Runtime, current

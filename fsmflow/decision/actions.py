@@ -1,15 +1,15 @@
-"""Decides what operators ask for besides triggers: skip, rewind, force."""
+"""Decides what operators ask for besides triggers: pause, resume, skip, rewind, force."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
-from fsmflow.decision.happenings import Asked, Forced, Rewound, Skipped
-from fsmflow.decision.mover import Mover, Refused
+from fsmflow.decision.commit import ALIGN, Post
+from fsmflow.decision.context import next_undo
+from fsmflow.decision.happenings import Asked, Forced, Paused, Replanned, Resumed, Rewound, Skipped
+from fsmflow.decision.mover import Mover, Refused, subject_at
 from fsmflow.decision.versions import unknown_state
-from fsmflow.decision.view import DecisionView, next_undo, subject_of
-from fsmflow.definition.firing import Firing
+from fsmflow.decision.work import hold, release
 from fsmflow.definition.names import DONE, UNDONE
 from fsmflow.errors import TransitionNotAllowed
 
@@ -81,9 +81,35 @@ def _enter(mover: Mover, happening: Asked, state: str, *, trigger: str, kind: st
     )
 
 
-def subject_at(mover: Mover, event: Any) -> Any:
-    """The machine as a queue or a timer is asked about it, where no transition is fired."""
-    snapshot = mover.after
-    firing = Firing(snapshot.address, snapshot.state, None, None)
-    view = DecisionView(mover.definition, snapshot, firing, event, snapshot.data, None, mover.around)
-    return subject_of(mover.definition, view)
+def paused(mover: Mover, happening: Paused) -> None:
+    """Let a running attempt end, and hold what comes next."""
+    snapshot = mover.before
+    if mover.definition.states[snapshot.state].is_final:
+        raise TransitionNotAllowed(
+            snapshot.address, snapshot.state, "pause", why="it has finished; nothing is left to hold"
+        )
+    work = hold(snapshot.work, mover.now) if snapshot.work else None
+    mover.after = replace(snapshot, paused=True, work=work)
+    mover.note("paused", actor=happening.actor, reason=happening.reason, key=happening.key)
+    _pass_down(mover)
+
+
+def resumed(mover: Mover, happening: Resumed) -> None:
+    """Let go of what a pause held; a job that was due is dispatched at once."""
+    snapshot = mover.before
+    work = release(snapshot.work, mover.now) if snapshot.work else None
+    mover.after = replace(snapshot, paused=False, work=work)
+    mover.note("resumed", actor=happening.actor, reason=happening.reason, key=happening.key)
+    _pass_down(mover)
+
+
+def replanned(mover: Mover, happening: Replanned) -> None:
+    """Give an adopted entity, or one whose state has got a job since, the work of its state."""
+    if mover.before.work is None:
+        mover.plan_work(subject_at(mover, mover.before.event))
+    mover.note("resumed", actor=happening.actor, reason=happening.reason, key=happening.key)
+
+
+def _pass_down(mover: Mover) -> None:
+    if mover.definition.states[mover.after.state].fan is not None or mover.definition.has_children:
+        mover.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=mover.now, due_at=mover.now))

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Failure, Posted, Snapshot
+from fsmflow.decision.commit import Posted
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Failure, Snapshot
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import undoing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,14 +106,14 @@ class Around:
 NOTHING = Around()
 
 
-@dataclass(frozen=True, kw_only=True)
-class Message:
-    """An event that a job or callback sends. ``to`` None is the sender; ``start`` holds the data to start the addressee
-    with where it is not there yet."""
+def next_undo(definition: Definition, snapshot: Snapshot, around: Around) -> str | None:
+    """Where an undo goes on from here: the state that undoes the latest step that is still to be undone."""
+    spec = definition.states.get(snapshot.state)
+    now = being_undone(around.trail, spec.undoes) if spec is not None and spec.undoes else None
+    names = (undoing(entered.state) for entered in around.trail if entered is not now)
+    return next((name for name in names if name in definition.states), None)
 
-    trigger: str
-    to: str | None
-    after_ms: int
-    key: str | None
-    start: Mapping[str, Any] | None
-    payload: Mapping[str, Any]
+
+def being_undone(trail: Sequence[Entered], state: str) -> Entered | None:
+    """The step that is undone in ``undoing_<state>``."""
+    return next((entered for entered in trail if entered.state == state), None)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fsmflow import clock, codec
-from fsmflow.decision.entity import KEPT, Event, Post, Posted
+from fsmflow.decision.commit import KEPT, Post, Posted
+from fsmflow.decision.entity import Event
 from fsmflow.decision.happenings import Delivered, Discarded, Triggered
 from fsmflow.decision.messages import lost
 from fsmflow.decision.mover import Mover

@@ -5,10 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from fsmflow import clock
 from fsmflow.decision.entity import Failure, Snapshot
-from fsmflow.decision.happenings import Facts
 
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -35,3 +35,17 @@ def clip(text: str, limit: int) -> str:
     """The end of a text, where it is too long; without what a database or a terminal could not take."""
     text = _UNPRINTABLE.sub(" ", text.encode("utf-8", "replace").decode())
     return text if len(text) <= limit else "..." + text[-limit:]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What is known of an error. ``kind`` is its class, which the retry policy is asked about."""
+
+    kind: type[BaseException]
+    message: str
+    traceback: str = ""
+    permanent: bool = False
+
+    @property
+    def error_type(self) -> str:
+        return self.kind.__name__

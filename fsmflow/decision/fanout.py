@@ -6,13 +6,12 @@ from dataclasses import replace
 
 from fsmflow import clock, codec
 from fsmflow.decision import settlement
-from fsmflow.decision.actions import subject_at
-from fsmflow.decision.entity import ACTIVE, JOIN, MAX_PAYLOAD_BYTES, MORE, NUDGE_MS, QUEUED, WINDOW, Event, Work
+from fsmflow.decision.entity import ACTIVE, QUEUED, Event, StaleClaim
+from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import (
     Admitted,
     BranchSettled,
     Changes,
-    Facts,
     Joined,
     MoreWanted,
     Reopened,
@@ -20,9 +19,9 @@ from fsmflow.decision.happenings import (
     Revived,
     Spread,
 )
-from fsmflow.decision.mover import Mover, Refused
-from fsmflow.decision.stale import StaleClaim
-from fsmflow.decision.working import dispatched, hold, hurried
+from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
+from fsmflow.decision.mover import Mover, Refused, subject_at
+from fsmflow.decision.work import JOIN, MORE, NUDGE_MS, WINDOW, Work, dispatched, hold, hurried
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
 from fsmflow.errors import DataError, FsmflowError

@@ -6,8 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fsmflow.decision.context import Branch, Message
-from fsmflow.decision.entity import Actor, Claim, Failure, Posted
+from fsmflow.decision.commit import Posted
+from fsmflow.decision.context import Branch
+from fsmflow.decision.entity import Claim, Failure
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.messages import Message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,20 +96,6 @@ class Unacceptable(Settling):
 
     returned: Returned
     error: BaseException
-
-
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What is known of an error. ``kind`` is its class, which the retry policy is asked about."""
-
-    kind: type[BaseException]
-    message: str
-    traceback: str = ""
-    permanent: bool = False
-
-    @property
-    def error_type(self) -> str:
-        return self.kind.__name__
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,21 @@
-"""Reads what callers hand in: ids and actors."""
+"""What callers hand in: actors, outcomes, ids, texts and reasons, read and checked."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Final
 from uuid import UUID
 
-from fsmflow.decision.entity import MAX_TEXT, Actor, checked_text
 from fsmflow.errors import DataError, shown
 
 #: Ids of branches and children are made of those above them.
 MAX_GENERATED = 512
+MAX_TEXT: Final = 200
+MAX_REASON: Final = 8 * 1024
+#: What comes with one event; data may be larger.
+MAX_PAYLOAD_BYTES: Final = 64 * 1024
 
 
 def checked_id(entity_id: object, *, generated: bool = False) -> str:
@@ -34,3 +41,55 @@ def as_actor(actor: Actor | str | None) -> Actor | None:
     if actor is None or isinstance(actor, Actor):
         return actor
     return Actor(actor)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asks for a transition, and in which roles."""
+
+    name: str
+    roles: frozenset[str] = frozenset()
+
+    def __init__(self, name: str, roles: Iterable[str] = ()) -> None:
+        object.__setattr__(self, "name", checked_text(name, "actor"))
+        names = [roles] if isinstance(roles, str) else list(roles) if isinstance(roles, Iterable) else [roles]
+        if not all(isinstance(role, str) for role in names):
+            raise DataError(f"the roles of actor {name!r} are {shown(roles)}; they are names")
+        object.__setattr__(self, "roles", frozenset(names))
+
+
+class Outcome:
+    """What a job returns to fire another trigger than ``done``; the fields are merged into data."""
+
+    __slots__ = ("data", "trigger")
+
+    def __init__(self, trigger: str, /, **data: Any) -> None:
+        self.trigger = trigger
+        self.data = data
+
+    def __repr__(self) -> str:
+        fields = "".join(f", {key}={value!r}" for key, value in self.data.items())
+        return f"Outcome({self.trigger!r}{fields})"
+
+
+def checked_text(text: object, what: str, *, limit: int = MAX_TEXT) -> str:
+    """``text``, where it can stand as an id, a key or a name. Raises DataError."""
+    if not isinstance(text, str):
+        raise DataError(f"{what} is {shown(text)}; it must be text")
+    text = str.__str__(text)
+    if not text:
+        raise DataError(f"{what} is empty")
+    if len(text) > limit:
+        raise DataError(f"{what} has {len(text)} characters; {limit} are allowed: {text[:40]!r}...")
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 or 0xD800 <= ord(char) < 0xE000 for char in text):
+        raise DataError(f"{what} {text[:60]!r} has control characters")
+    return text
+
+
+def checked_reason(reason: str | None) -> str | None:
+    """A reason as it may be stored: text of at most 8 KB, line breaks allowed. Raises DataError."""
+    if reason is None or reason == "":
+        return None
+    in_one_line = re.sub(r"[\r\n\t]", " ", reason) if isinstance(reason, str) else reason
+    checked_text(in_one_line, "reason", limit=MAX_REASON)
+    return reason

@@ -8,8 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.context import Message
-from fsmflow.decision.entity import MAX_PAYLOAD_BYTES, SENT, Post, Posted, Snapshot, checked_text
+from fsmflow.decision.commit import SENT, Post, Posted
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, checked_text
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, shown
@@ -85,3 +86,16 @@ def lost(post: Posted, why: str) -> Post:
     text = codec.encode({**codec.decode(post.text or "{}"), "why": why[:2_000]}, what="message", limit=2**21)
     fields = {name: getattr(post, name) for name in Post.__dataclass_fields__}
     return replace(Post(**fields), kind="lost", text=text, due_at=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """An event that a job or callback sends. ``to`` None is the sender; ``start`` holds the data to start the addressee
+    with where it is not there yet."""
+
+    trigger: str
+    to: str | None
+    after_ms: int
+    key: str | None
+    start: Mapping[str, Any] | None
+    payload: Mapping[str, Any]

@@ -7,29 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.context import NOTHING, Around
-from fsmflow.decision.entity import (
-    ALIGN,
-    ENTERED,
-    FRESH,
-    JOB,
-    TIMER,
-    Actor,
-    Event,
-    Failure,
-    HistoryEntry,
-    Post,
-    Snapshot,
-    Work,
-    checked_text,
-)
-from fsmflow.decision.failure import describe
-from fsmflow.decision.happenings import Facts
+from fsmflow.decision.commit import ALIGN, ENTERED, FRESH, Commit, HistoryEntry, Post
+from fsmflow.decision.context import NOTHING, Around, being_undone
+from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
+from fsmflow.decision.failure import Facts, describe
+from fsmflow.decision.inputs import Actor, checked_text
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.standing import standing_in
-from fsmflow.decision.view import DecisionView, being_undone, subject_of
-from fsmflow.decision.working import dispatched, hold, hurried
+from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.work import JOB, TIMER, Work, dispatched, hold, hurried
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
@@ -253,3 +239,31 @@ class Mover:
         return Event(
             trigger=trigger, payload=payload or {}, actor=actor.name if actor else None, at=clock.to_datetime(self.now)
         )
+
+
+def subject_at(mover: Mover, event: Any) -> Any:
+    """The machine as a queue or a timer is asked about it, where no transition is fired."""
+    snapshot = mover.after
+    firing = Firing(snapshot.address, snapshot.state, None, None)
+    view = DecisionView(mover.definition, snapshot, firing, event, snapshot.data, None, mover.around)
+    return subject_of(mover.definition, view)
+
+
+def commit_of(
+    mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None, lenient: bool = False
+) -> Commit:
+    """What a mover has come to, as the value that is committed."""
+    after = mover.after
+    moved = before is None or (before.state, before.epoch) != (after.state, after.epoch) or before.stored_as is not None
+    return Commit(
+        before=before,
+        after=replace(after, revision=mover.before.revision + 1, stored_as=None),
+        entries=tuple(mover.entries),
+        key=key,
+        claim=claim,
+        posts=tuple(mover.posts),
+        takes=tuple(mover.takes),
+        told=tuple(mover.told),
+        status_field=mover.definition.wide.status_field if moved and after.parent is None else None,
+        lenient=lenient,
+    )

@@ -7,26 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.context import Message
-from fsmflow.decision.entity import (
-    GRACE_MS,
-    MAX_CRASHES,
-    MAX_POSTPONED,
-    RETURNED,
-    TIMER,
-    Claim,
-    Event,
-    Failure,
-    Post,
-    Work,
-)
-from fsmflow.decision.failure import clip
-from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
-from fsmflow.decision.messages import post_of
+from fsmflow.decision.commit import RETURNED, Post
+from fsmflow.decision.context import next_undo
+from fsmflow.decision.entity import Claim, Event, Failure
+from fsmflow.decision.failure import Facts, clip
+from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved
+from fsmflow.decision.messages import Message, post_of
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.redaction import carried
-from fsmflow.decision.view import next_undo
-from fsmflow.decision.working import hold, hurried
+from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, TIMER, Work, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, UNDONE, WAITING, failed_from
 from fsmflow.errors import (
     MAX_DURATION_S,

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fsmflow.decision.context import NOTHING, Around, Branch, Entered, Message
+from fsmflow.decision.context import NOTHING, Around, Branch, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
+from fsmflow.decision.messages import Message
 from fsmflow.definition.firing import Firing
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import undoing
 from fsmflow.errors import TransitionNotAllowed
 
 
@@ -111,19 +111,6 @@ class HandleView:
     @property
     def attempt(self) -> int | None:
         return self.snapshot.work.attempt if self.snapshot.work else None
-
-
-def next_undo(definition: Definition, snapshot: Snapshot, around: Around) -> str | None:
-    """Where an undo goes on from here: the state that undoes the latest step that is still to be undone."""
-    spec = definition.states.get(snapshot.state)
-    now = being_undone(around.trail, spec.undoes) if spec is not None and spec.undoes else None
-    names = (undoing(entered.state) for entered in around.trail if entered is not now)
-    return next((name for name in names if name in definition.states), None)
-
-
-def being_undone(trail: Sequence[Entered], state: str) -> Entered | None:
-    """The step that is undone in ``undoing_<state>``."""
-    return next((entered for entered in trail if entered.state == state), None)
 
 
 def subject_of(definition: Definition, view: Any) -> Any:

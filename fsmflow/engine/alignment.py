@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fsmflow import log
-from fsmflow.decision.entity import FAILED_BRANCH, TOLD, Claim, Snapshot
+from fsmflow.decision.entity import FAILED_BRANCH, TOLD, Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Admitted, BranchSettled, Happening, Paused, Resumed, Revived, Triggered
-from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.versions import names_of, renamed
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, TOLD, Commit, Snapshot
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, TOLD, ClaimLost, Snapshot, StaleClaim
 from fsmflow.decision.happenings import (
     Asked,
     Crashed,
@@ -19,7 +20,6 @@ from fsmflow.decision.happenings import (
     Unacceptable,
 )
 from fsmflow.decision.redaction import carried, masked
-from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.versions import brought_up, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
@@ -27,7 +27,6 @@ from fsmflow.engine.branches import around_of, definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, tell, told
-from fsmflow.store.entities import ClaimLost, CommitLost
 
 TRIES = 5
 

@@ -6,17 +6,16 @@ from dataclasses import replace
 from typing import Final
 
 from fsmflow import log
-from fsmflow.decision.decide import begin, begin_and_fire
-from fsmflow.decision.entity import Actor, Posted
+from fsmflow.decision.commit import CommitLost, Posted
 from fsmflow.decision.happenings import Delivered, Discarded, Triggered
-from fsmflow.decision.inputs import checked_id
+from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.messages import Envelope, envelope_of
+from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import TRIES, attempt, write
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point
-from fsmflow.store.entities import CommitLost
 
 #: How long a message waits for a machine that the code here does not know: it may come with the next deployment.
 PATIENCE_MS: Final = 3_600_000

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from fsmflow import codec
+from fsmflow.decision.commit import Posted
 from fsmflow.decision.context import Progress
-from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, QUEUED, TOLD, Posted, Snapshot
+from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, QUEUED, TOLD, Snapshot
 from fsmflow.decision.messages import envelope_of
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import undoing

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fsmflow import clock
-from fsmflow.decision.decide import allowed_triggers
-from fsmflow.decision.entity import MORE, QUEUED, WINDOW, Snapshot, Work
+from fsmflow.decision.entity import QUEUED, Snapshot
+from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.versions import brought_up
+from fsmflow.decision.work import MORE, WINDOW, Work
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.entity import (
-    ACTIVE,
-    DONE_BRANCH,
-    FAILED_BRANCH,
-    JOIN,
-    QUEUED,
-    TOLD,
-    WINDOW,
-    Snapshot,
-)
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, QUEUED, TOLD, Snapshot, StaleClaim
 from fsmflow.decision.happenings import (
     Admitted,
     BranchSettled,
     Joined,
     MoreWanted,
 )
-from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.versions import renamed
+from fsmflow.decision.work import JOIN, WINDOW
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.entity import Snapshot, checked_reason, checked_text
+from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Happening, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.inputs import checked_reason, checked_text
 from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import FINISHED, RETRY

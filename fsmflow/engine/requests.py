@@ -10,9 +10,12 @@ from typing import Any, Final
 
 from fsmflow import log
 from fsmflow.decision.actions import REWIND
-from fsmflow.decision.decide import allowed_triggers, begin, begin_and_fire
-from fsmflow.decision.entity import QUEUED, Actor, Commit, HistoryEntry, Snapshot, checked_reason, checked_text
+from fsmflow.decision.commit import Commit, CommitLost, HistoryEntry
+from fsmflow.decision.entity import QUEUED, Snapshot
 from fsmflow.decision.happenings import Forced, Happening, Paused, Replanned, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.inputs import Actor, checked_reason, checked_text
+from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.versions import as_shown, names_of, unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import FINISHED, RETRY, WAITING
@@ -25,7 +28,6 @@ from fsmflow.engine.fanout import look
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import Task, tasks
 from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
-from fsmflow.store.entities import CommitLost
 from fsmflow.store.work import Due
 
 _FIRST: Final = 1

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from fsmflow.decision.entity import Commit, Snapshot
+from fsmflow.decision.commit import Commit, CommitLost
+from fsmflow.decision.entity import Snapshot
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.engine.requests import Birth, begun
@@ -13,7 +14,6 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
 from fsmflow.points import point
-from fsmflow.store.entities import CommitLost
 from fsmflow.store.work import ticket_of
 
 _TRIES = 5

@@ -13,7 +13,8 @@ from functools import partial
 from typing import Final
 
 from fsmflow import log
-from fsmflow.decision.entity import ALIGN, SENT, Commit, HistoryEntry, Snapshot
+from fsmflow.decision.commit import ALIGN, SENT, Commit, HistoryEntry
+from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition

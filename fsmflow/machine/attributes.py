@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
+from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.context import Branch, Progress
-from fsmflow.decision.decide import allowed_triggers
-from fsmflow.decision.entity import Actor, Event, Failure, HistoryEntry
-from fsmflow.decision.inputs import as_actor
+from fsmflow.decision.entity import Event, Failure
+from fsmflow.decision.inputs import Actor, as_actor
+from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.view import HandleView
 from fsmflow.engine import requests
 from fsmflow.engine.branches import BranchList, around_of, definition_of, item_of

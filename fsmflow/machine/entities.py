@@ -10,9 +10,8 @@ from typing import Any, Self
 from uuid import UUID
 
 from fsmflow import clock
-from fsmflow.decision.entity import Actor, checked_text
 from fsmflow.decision.happenings import Triggered
-from fsmflow.decision.inputs import as_actor, checked_id
+from fsmflow.decision.inputs import Actor, as_actor, checked_id, checked_text
 from fsmflow.decision.versions import merged
 from fsmflow.definition.names import PHASES
 from fsmflow.definition.retry import is_duration

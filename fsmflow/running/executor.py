@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 from fsmflow import clock, log
-from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Returned, Settling, Unacceptable
-from fsmflow.decision.stale import StaleClaim
 from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring

@@ -8,12 +8,14 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.decide import begin, begin_and_fire
-from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, JOB, QUEUED, TOLD, Claim, Commit, Place, Snapshot
+from fsmflow.decision.commit import Commit, CommitLost
+from fsmflow.decision.context import being_undone
+from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, QUEUED, TOLD, Claim, ClaimLost, Place, Snapshot
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
+from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.versions import retraced
-from fsmflow.decision.view import being_undone
+from fsmflow.decision.work import JOB
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import align, revive
 from fsmflow.engine.branches import branch_of, definition_of
@@ -22,7 +24,6 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError, shown
 from fsmflow.points import point
-from fsmflow.store.entities import ClaimLost, CommitLost
 from fsmflow.store.work import ticket_of
 
 Result = TypeVar("Result")

@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import codec, log
-from fsmflow.decision.entity import Outcome
-from fsmflow.decision.happenings import Changes, Facts, Failed, Postponed, Returned, Settling
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Changes, Failed, Postponed, Returned, Settling
+from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import DONE, FAIL, RETRY

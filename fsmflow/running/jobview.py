@@ -8,11 +8,11 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.context import Branch, Message, Undoing
-from fsmflow.decision.entity import Claim, Event, Failure, Snapshot
+from fsmflow.decision.context import Branch, Undoing
+from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Changes, Saved
+from fsmflow.decision.messages import Message
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.stale import StaleClaim
 from fsmflow.definition.model import Definition
 from fsmflow.engine import requests
 from fsmflow.engine.branches import BranchList

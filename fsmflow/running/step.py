@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmflow import log
-from fsmflow.decision.context import Undoing
-from fsmflow.decision.entity import Claim, Snapshot
-from fsmflow.decision.happenings import Facts, Failed, Postponed, Returned, Settling, Spread, Unacceptable
-from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.context import Undoing, being_undone
+from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Failed, Postponed, Returned, Settling, Spread, Unacceptable
 from fsmflow.decision.versions import retraced
-from fsmflow.decision.view import being_undone
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import FAIL
 from fsmflow.engine import requests

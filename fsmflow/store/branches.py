@@ -9,9 +9,10 @@ from typing import Any
 
 from peewee import IntegrityError
 
+from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.context import Progress
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, TOLD, Claim, Commit, Snapshot
-from fsmflow.store.entities import ClaimLost, CommitLost, entry_values, guard_values
+from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, TOLD, Claim, ClaimLost, Snapshot
+from fsmflow.store.entities import entry_values, guard_values
 from fsmflow.store.events import post_values
 from fsmflow.store.link import Link, first_line
 from fsmflow.store.own_rows import Records

@@ -10,8 +10,10 @@ from typing import Any
 from peewee import DatabaseError, IntegrityError
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.entity import NUDGE_MS, Claim, Commit, Failure, HistoryEntry, Snapshot, Work
-from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
+from fsmflow.decision.commit import Commit, CommitLost, HistoryEntry
+from fsmflow.decision.entity import Claim, ClaimLost, Failure, Snapshot
+from fsmflow.decision.work import NUDGE_MS, Work
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.points import point
 from fsmflow.store.events import post_values
 from fsmflow.store.link import TRANSIENT, Link, first_line
@@ -32,14 +34,6 @@ _PAUSE_S = 0.05
 _PATIENCE_S = 5.0
 _DOUBT_TRIES = 6
 _DOUBT_PAUSE_S = 0.1
-
-
-class CommitLost(FsmflowError):
-    """Somebody else wrote first: decide again on what is there now."""
-
-
-class ClaimLost(FsmflowError):
-    """The claim under which an attempt wanted to commit is no longer live."""
 
 
 class Entities:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsmflow import codec
+from fsmflow.decision.commit import ALIGN, ENTERED, FRESH, KEPT, LOST, RETURNED, SENT, Post, Posted
 from fsmflow.decision.context import Entered
-from fsmflow.decision.entity import ALIGN, ENTERED, FRESH, KEPT, LOST, RETURNED, SENT, Post, Posted
 from fsmflow.store.link import Link
 from fsmflow.store.statements import READ_EVENT_COLUMNS, Statements
 

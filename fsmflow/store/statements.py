@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from fsmflow.decision.entity import Snapshot, Work
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.work import Work
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 

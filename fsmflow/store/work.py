@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
-from fsmflow.decision.working import hold, hurried
-from fsmflow.store.entities import ClaimLost, guard_values
+from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, Work, hold, hurried
+from fsmflow.store.entities import guard_values
 from fsmflow.store.link import Link
 from fsmflow.store.statements import WAKE, Statements, snapshot_of, work_of
 from fsmflow.store.tables import WORK

@@ -9,8 +9,8 @@ import pytest
 
 from fsmflow import DataError, Machine, Retry, State, TransitionNotAllowed
 from fsmflow.decision.decide import StaleClaim, decide
-from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS
 from fsmflow.decision.happenings import TimerFired
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS
 from fsmflow.errors import MAX_DURATION_S
 from tests.support.walk import NOW, Walk
 

@@ -10,8 +10,10 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from fsmflow import Machine, Retry, State, TransitionNotAllowed
 from fsmflow.decision.decide import StaleClaim, decide
-from fsmflow.decision.entity import MAX_CRASHES, Claim, Snapshot
-from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved
+from fsmflow.decision.work import MAX_CRASHES
 from tests.support.walk import Walk
 
 

@@ -9,8 +9,7 @@ from uuid import UUID
 import pytest
 
 from fsmflow import Actor, DataError
-from fsmflow.decision.entity import checked_reason, checked_text
-from fsmflow.decision.inputs import as_actor, checked_id
+from fsmflow.decision.inputs import as_actor, checked_id, checked_reason, checked_text
 
 
 class Customer(str, Enum):  # noqa: UP042 - what users still write

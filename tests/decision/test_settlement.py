@@ -20,8 +20,10 @@ from fsmflow import (
     TransitionNotAllowed,
 )
 from fsmflow.decision.decide import StaleClaim, decide
-from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS, Claim
-from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Postponed, Returned, Saved, Settling
+from fsmflow.decision.entity import Claim
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Settling
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS
 from tests.support.walk import NOW, Walk
 
 POLICY = Retry(3, interval=10, backoff=3, max_interval=60, jitter=0, on=(OSError, StepTimeout), never=FileNotFoundError)

@@ -16,8 +16,8 @@ from fsmflow import (
     State,
     TransitionNotAllowed,
 )
-from fsmflow.decision.decide import begin
 from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.start import begin
 from tests.support.walk import NOW, Walk, definition_of
 
 #: What callbacks of Desk do besides taking note, by name.

@@ -14,7 +14,7 @@ import pytest
 
 import fsmflow
 from fsmflow import EntityExists, HistoryEntry, Machine, TransitionConflict, TransitionNotAllowed
-from fsmflow.decision.entity import GRACE_MS
+from fsmflow.decision.work import GRACE_MS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance.sweep import Maintenance

@@ -156,7 +156,7 @@ def test_the_log_of_a_job_is_masked_with_its_arguments_and_tracebacks(caplog: py
     assert found[:2] == [f"{start}100% of {MASK}", f"{start}{MASK} of 7"]
     assert all(text.endswith(f"ValueError: {MASK}") and "Traceback" in text for text in found[2:])
     assert "sesame" not in caplog.text
-    assert {record.filename for record in caplog.records} == {"test_redaction_texts.py"}
+    assert {record.filename for record in caplog.records} == {"test_redaction.py"}
 
 
 def test_a_worker_logs_no_statements_with_their_data_at_any_level() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 import fsmflow
 from fsmflow import Actor, ConfigurationError, DataError, DefinitionError, Machine, UnknownState
-from fsmflow.decision.entity import GRACE_MS
+from fsmflow.decision.work import GRACE_MS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.store import entities
 from tests.support.bench import Bench, Counter, Order, bench_on, meanwhile, play

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, State
-from fsmflow.decision.entity import Work
+from fsmflow.decision.work import Work
 from fsmflow.engine import requests
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.executor import Executor

@@ -10,7 +10,7 @@ from unittest.mock import patch
 import pytest
 
 from fsmflow import Actor, DataError, TransitionNotAllowed
-from fsmflow.decision.entity import GRACE_MS
+from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.jobview import LEASE_MS
 from fsmflow.store.tables import WORK
 from tests.support.bench import Bench, Order, bench_on, meanwhile, play

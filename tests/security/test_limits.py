@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Actor, DataError, Machine, State
-from fsmflow.decision.entity import MAX_PAYLOAD_BYTES
+from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.redaction import MASK
 from tests.support.sandbox import every_database, sandbox
 

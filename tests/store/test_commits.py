@@ -10,12 +10,15 @@ from uuid import UUID
 
 import pytest
 
-from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.entity import Actor, Claim, Commit, Snapshot
-from fsmflow.decision.happenings import Changes, Crashed, Facts, Failed, Paused, Postponed, Returned, Saved, Triggered
+from fsmflow.decision.commit import Commit, CommitLost
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Changes, Crashed, Failed, Paused, Postponed, Returned, Saved, Triggered
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.start import begin
 from fsmflow.errors import DataError
 from fsmflow.settings import Settings
-from fsmflow.store.entities import ClaimLost, CommitLost
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.store.work import Ticket

@@ -11,13 +11,15 @@ from unittest.mock import patch
 import peewee
 import pytest
 
-from fsmflow.decision.decide import begin, decide
+from fsmflow.decision.commit import CommitLost
+from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Claim, Snapshot
-from fsmflow.decision.happenings import Changes, Facts, Failed, Paused, Postponed, Returned, Saved, Triggered
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Changes, Failed, Paused, Postponed, Returned, Saved, Triggered
+from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import entities
-from fsmflow.store.entities import CommitLost
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.work import Ticket

@@ -11,13 +11,14 @@ from unittest.mock import patch
 
 import pytest
 
-from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.entity import Claim, Commit, Snapshot
+from fsmflow.decision.commit import Commit, CommitLost
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import entities, link
-from fsmflow.store.entities import CommitLost
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store

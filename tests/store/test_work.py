@@ -8,12 +8,13 @@ from itertools import pairwise
 
 import pytest
 
-from fsmflow.decision.decide import begin, decide
-from fsmflow.decision.entity import FAR_FUTURE_MS, GRACE_MS, Claim, Snapshot, Work
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.happenings import Changes, Crashed, Paused, Resumed, Returned, Triggered
+from fsmflow.decision.start import begin
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, Work
 from fsmflow.settings import Settings
 from fsmflow.store import listing
-from fsmflow.store.entities import ClaimLost
 from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import WORK

@@ -8,12 +8,13 @@ from datetime import datetime
 from typing import Any
 
 from fsmflow import Actor, HistoryEntry, Machine, clock
-from fsmflow.decision.decide import allowed_triggers, begin, decide
-from fsmflow.decision.entity import Claim, Commit, Failure, Snapshot, Work
+from fsmflow.decision.commit import Commit
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import Claim, Failure, Snapshot
+from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import (
     Changes,
     Crashed,
-    Facts,
     Failed,
     Happening,
     Paused,
@@ -24,6 +25,9 @@ from fsmflow.decision.happenings import (
     TimerFired,
     Triggered,
 )
+from fsmflow.decision.start import begin
+from fsmflow.decision.triggers import allowed_triggers
+from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
 
 #: A moment of its own, in the milliseconds of the store: 2026-01-02 03:04:05 UTC.

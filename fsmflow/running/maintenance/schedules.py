@@ -9,7 +9,7 @@ from typing import Final
 from croniter import croniter
 
 from fsmflow import clock, log
-from fsmflow.decision.entity import Actor
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import Definition
 from fsmflow.engine import requests
 from fsmflow.engine.requests import Birth

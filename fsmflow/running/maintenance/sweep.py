@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from fsmflow import clock, log
-from fsmflow.decision.entity import ALIGN, GRACE_MS, NUDGE_MS, Claim, Snapshot, Work
-from fsmflow.decision.happenings import Crashed, Facts, Failed, Happening, TimerFired
-from fsmflow.decision.stale import StaleClaim
+from fsmflow.decision.commit import ALIGN
+from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Crashed, Failed, Happening, TimerFired
+from fsmflow.decision.work import GRACE_MS, NUDGE_MS, Work
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine import requests
 from fsmflow.engine.alignment import align

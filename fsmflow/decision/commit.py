@@ -1,0 +1,99 @@
+"""A decision as a value: what one transaction writes, history entries and events among it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from fsmflow.decision.entity import Claim, Failure, Snapshot
+from fsmflow.errors import FsmflowError
+
+#: Kinds of rows of ``event``, besides the keys of triggers.
+KEPT: Final = "kept"
+SENT: Final = "sent"
+LOST: Final = "lost"
+ENTERED: Final = "entered"
+RETURNED: Final = "returned"
+FRESH: Final = "fresh"
+ALIGN: Final = "align"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """One line of an entity's history. ``dest`` is the state after it, ``actor`` a name, ``duration`` seconds."""
+
+    seq: int
+    kind: str
+    at: datetime
+    trigger: str | None
+    source: str | None
+    dest: str
+    epoch: int
+    attempt: int | None = None
+    actor: str | None = None
+    reason: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    failure: Failure | None = None
+    duration: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Post:
+    """A row to be written to ``event``: an event that is kept or sent, a step that may be undone, a task to do."""
+
+    kind: str
+    trigger: str
+    text: str | None = None
+    key: str | None = None
+    actor: str | None = None
+    at: int
+    due_at: int | None = None
+    seq: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Posted(Post):
+    """A row of ``event`` as it was read."""
+
+    id: int
+    entity: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commit:
+    """A decision: what one transaction writes, on condition that the entity still has ``before.revision`` and,
+    with ``claim``, that the claim is still live. ``before`` None starts the entity.
+
+    ``key`` belongs to the entry of that number. ``posts`` are written to ``event``, ``takes`` are the rows of it that
+    are used up: one that is gone already makes the commit fail. ``told`` are branches that the parent has been told of.
+    ``also`` is committed with it. ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that
+    row is gone.
+    """
+
+    before: Snapshot | None
+    after: Snapshot
+    entries: tuple[HistoryEntry, ...]
+    key: str | None = None
+    key_entry: int = 0
+    claim: Claim | None = None
+    posts: tuple[Post, ...] = ()
+    takes: tuple[int, ...] = ()
+    told: tuple[int, ...] = ()
+    also: tuple[Commit, ...] = ()
+    status_field: Any = None
+    lenient: bool = False
+
+    @property
+    def rings(self) -> bool:
+        """Whether the commit leaves a job that wants to be dispatched at once."""
+        work = self.after.work
+        if work is None or not work.runs or work.rung_at is None or work.owner is not None:
+            return False
+        return self.before is None or work is not self.before.work
+
+
+class CommitLost(FsmflowError):
+    """Somebody else wrote first: decide again on what is there now."""

@@ -1,0 +1,90 @@
+"""How an entity begins: in its initial state, adopted in mid-life, or with its first event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from fsmflow.decision.commit import Commit
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import QUEUED, Place, Snapshot
+from fsmflow.decision.happenings import Delivered, Paused, Triggered
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.mover import Mover, commit_of, subject_at
+from fsmflow.decision.redaction import encoded
+from fsmflow.decision.versions import unknown_state
+from fsmflow.decision.work import TIMER, Work
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import WAITING
+
+
+def begin(
+    definition: Definition,
+    entity_id: str,
+    data: Mapping[str, Any],
+    actor: Actor | None,
+    key: str | None,
+    now: int,
+    *,
+    state: str | None = None,
+    place: Place | None = None,
+) -> Commit:
+    """A new entity in the initial state; its job, if any, is to be dispatched. ``state`` adopts one in mid-life, and
+    runs no job: ``resume`` does. ``place`` makes it a branch or child. Raises DataError, UnknownState."""
+    entered = state or definition.initial
+    if entered not in definition.states:
+        raise unknown_state(definition, entered)
+    blank = Snapshot(
+        row=0,
+        machine=definition.name,
+        entity_id=entity_id,
+        state=entered,
+        phase="",
+        epoch=0,
+        revision=0,
+        seq=0,
+        data_text=encoded(definition, data),
+        step=0,
+        event_text="",
+        version=definition.version,
+        created_at=now,
+        entered_at=now,
+        updated_at=now,
+        **vars(place or Place()),
+    )
+    mover = Mover(definition, blank, now)
+    event = mover.event("start", None, actor)
+    mover.enter(entered, event=event, subject=subject_at(mover, event))
+    if state is not None and mover.after.work is not None and mover.after.work.runs:
+        mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
+    elif place is not None and place.standing == QUEUED and not mover.after.has_settled:
+        mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None)
+    mover.note("start", actor=actor, event=event, key=key)
+    mover.entries[0] = replace(mover.entries[0], source=None)
+    return commit_of(mover, None, key=key)
+
+
+def _left_of(definition: Definition, adopted: Snapshot) -> Work | None:
+    """Of the work of an adopted entity: the deadline, where its job counts as having asked."""
+    work = adopted.work
+    if work is None or work.deadline is None or not definition.states[adopted.state].waits:
+        return None
+    return Work(epoch=work.epoch, kind=TIMER, wake_at=work.deadline)
+
+
+def begin_and_fire(
+    begun: Commit, definition: Definition, happening: Delivered | Triggered | Paused, now: int
+) -> Commit:
+    """A new entity, and the first event that it gets, in one commit."""
+    fired = decide(definition, begun.after, happening, now)
+    return replace(
+        fired,
+        before=None,
+        after=replace(fired.after, revision=begun.after.revision),
+        entries=(*begun.entries, *fired.entries),
+        posts=(*begun.posts, *fired.posts),
+        key=fired.key or begun.key,
+        key_entry=len(begun.entries) if fired.key else 0,
+        status_field=begun.status_field,
+    )

@@ -1,0 +1,147 @@
+"""Decides what triggers lead to: from outside, of a timer, of a message; and which are allowed now."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from fsmflow import codec
+from fsmflow.decision import settlement
+from fsmflow.decision.context import NOTHING, Around
+from fsmflow.decision.deferral import discard, ignore, keep
+from fsmflow.decision.entity import QUEUED, Snapshot, StaleClaim
+from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
+from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
+from fsmflow.decision.mover import Mover, Refused
+from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.work import TIMER, Work
+from fsmflow.definition.firing import Firing, would_fire
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
+from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, told
+
+
+def allowed_triggers(
+    definition: Definition, snapshot: Snapshot, actor: Actor | None, around: Around = NOTHING
+) -> list[str]:
+    """The triggers that ``actor`` could fire now, as far as can be told without their payloads."""
+    if snapshot.state not in definition.states or snapshot.version != definition.version:
+        return []
+    allowed = []
+    for trigger in definition.outgoing[snapshot.state]:
+        if belongs_to_engine(definition, snapshot, trigger):
+            continue
+        roles = actor.roles if actor else frozenset()
+        firing = Firing(snapshot.address, snapshot.state, roles, actor.name if actor else None)
+        view = DecisionView(definition, snapshot, firing, snapshot.event, snapshot.data, snapshot.failure, around)
+        if would_fire(definition, trigger, firing, subject_of(definition, view)):
+            allowed.append(trigger)
+    return allowed
+
+
+def _check_trigger(mover: Mover, happening: Triggered) -> None:
+    """Raises what a trigger from outside is refused for wherever it would lead."""
+    snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
+    if happening.epoch is not None and happening.epoch != snapshot.epoch:
+        raise TransitionConflict(
+            snapshot.address,
+            f"it was seen at epoch {happening.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
+        )
+    if snapshot.standing == QUEUED and trigger != CANCEL:
+        raise _refused(mover, happening, why="it waits for its turn, as its parent has a limit")
+    if belongs_to_engine(definition, snapshot, trigger):
+        raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
+    if happening.patch and snapshot.branch_of is not None:
+        raise DataError(
+            f"{snapshot.address} is a branch, which sees the data of its parent and has none of its own; edit that: "
+            f"retry the parent with data="
+        )
+    if happening.payload:
+        codec.encode(happening.payload, what="payload", limit=MAX_PAYLOAD_BYTES)
+
+
+def triggered(mover: Mover, happening: Triggered) -> None:
+    """A trigger from outside: fired, kept for later, ignored, or refused with the reason."""
+    _check_trigger(mover, happening)
+    snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
+    event = mover.event(trigger, happening.payload, happening.actor)
+    spec = definition.states[snapshot.state]
+    try:
+        mover.fire(
+            trigger,
+            data={**snapshot.data, **happening.patch},
+            event=event,
+            actor=happening.actor,
+            new_key=happening.new_key,
+            reason=happening.reason,
+            key=happening.key,
+        )
+    except Refused as refused:
+        if trigger in spec.defer:
+            keep(mover, happening)
+            return
+        if trigger in spec.ignore:
+            ignore(mover, happening)
+            return
+        known = any(trigger in triggers for triggers in definition.outgoing.values())
+        hint = did_you_mean(trigger, [name for names in definition.outgoing.values() for name in names])
+        why = None if known else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"
+        raise _refused(mover, happening, why=why, refusals=refused.refusals) from None
+    reentered = (
+        mover.after.epoch != snapshot.epoch and mover.after.state == definition.states[snapshot.state].failed_from
+    )
+    if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
+        last = snapshot.failure
+        settlement.accept_kept(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
+
+
+def _refused(
+    mover: Mover, happening: Triggered, *, why: str | None, refusals: tuple[str, ...] = ()
+) -> TransitionNotAllowed:
+    snapshot = mover.before
+    allowed = allowed_triggers(mover.definition, snapshot, happening.actor, mover.around)
+    return TransitionNotAllowed(
+        snapshot.address, snapshot.state, happening.trigger, allowed=allowed, refusals=refusals, why=why
+    )
+
+
+def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:
+    if trigger != TIMEOUT:
+        return trigger in ENGINE_TRIGGERS
+    timer, work = definition.states[snapshot.state].timer, snapshot.work
+    if timer is None or timer.trigger != TIMEOUT or work is None:
+        return False
+    return work.kind == TIMER or work.deadline is not None
+
+
+def timer_fired(mover: Mover, happening: TimerFired) -> None:
+    """The deadline or delay of the state is over. Raises StaleClaim where none is running, Refused by guards."""
+    snapshot = mover.before
+    timer = mover.definition.states[snapshot.state].timer
+    work = snapshot.work
+    runs = work is not None and work.held is None and (work.kind == TIMER or _is_over(work, mover.now))
+    if timer is None or not runs or snapshot.paused:
+        raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
+    mover.after = replace(snapshot, work=None)
+    event = mover.event(timer.trigger)
+    mover.fire(timer.trigger, data=snapshot.data, event=event, by_engine=True)
+    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != TIMER:
+        # Internal: the job, or the branches, go on; the deadline is over.
+        wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
+        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at))
+
+
+def _is_over(work: Work, now: int) -> bool:
+    return work.deadline is not None and work.deadline <= now
+
+
+def delivered(mover: Mover, happening: Delivered) -> None:
+    """A message that is refused is discarded, and that is all: nobody is there to be told."""
+    trial = mover.trial()
+    try:
+        if happening.refused is not None:
+            raise DataError(happening.refused)
+        triggered(trial, happening.event)
+        mover.adopt(trial)
+    except (TransitionNotAllowed, NotPermitted, DataError) as error:
+        discard(mover, happening, told(error))
+    mover.takes.append(happening.post.id)

@@ -1,0 +1,88 @@
+"""The work of an entity as a value: dispatched, held by a pause, let go again, hurried by a deadline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+#: ``work.wake_at`` of what is held.
+FAR_FUTURE_MS: Final = 2**52
+#: How long a doorbell may take to be answered before somebody looks after it.
+GRACE_MS: Final = 5_000
+#: How long after a branch has settled somebody looks at its parent, where nobody did so at once.
+NUDGE_MS: Final = 5_000
+MAX_CRASHES: Final = 3
+MAX_POSTPONED: Final = 1_000
+#: Kinds of work: a job to be run; more branches to be made; a timer; branches to wait for, and the same with more of
+#: them still to come.
+JOB: Final = "job"
+MORE: Final = "more"
+TIMER: Final = "timer"
+JOIN: Final = "join"
+WINDOW: Final = "window"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What an entity has to do next, or is doing. ``owner`` is the token of the claim that runs it; ``held`` is
+    the time that is left on a paused timer; ``rung_at`` when its doorbell was last rung, None if it was not."""
+
+    epoch: int
+    kind: str
+    attempt: int = 1
+    dispatch: int = 0
+    fence: int = 0
+    owner: str | None = None
+    lease_until: int | None = None
+    wake_at: int
+    rung_at: int | None = None
+    held: int | None = None
+    queue: str | None = None
+    failures: int = 0
+    crashes: int = 0
+    postponed: int = 0
+    progress: float | None = None
+    #: When ``timeout`` fires in a state that also has a job or branches; of held work, the time that is left of it.
+    deadline: int | None = None
+
+    @property
+    def runs(self) -> bool:
+        """Whether a worker is to do it."""
+        return self.kind in (JOB, MORE)
+
+    @property
+    def watches(self) -> bool:
+        """Whether it waits for branches."""
+        return self.kind in (JOIN, WINDOW)
+
+
+def dispatched(work: Work, now: int) -> Work:
+    """A job that wants to be run now: its doorbell is about to be rung, and looked after if nobody answers."""
+    return replace(work, rung_at=now, wake_at=now + GRACE_MS)
+
+
+def hurried(work: Work) -> Work:
+    """Work that is due no later than at its deadline."""
+    if work.deadline is None or work.held is not None:
+        return work
+    return replace(work, wake_at=min(work.wake_at, work.deadline))
+
+
+def hold(work: Work, now: int) -> Work:
+    """Unclaimed work of a paused entity: not due, and its remaining time kept."""
+    if work.owner is not None or work.held is not None:
+        return work
+    remaining = 0 if work.rung_at is not None or work.watches else max(0, work.wake_at - now)
+    left = None if work.deadline is None else max(0, work.deadline - now)
+    return replace(work, held=remaining, wake_at=FAR_FUTURE_MS, rung_at=None, deadline=left)
+
+
+def release(work: Work, now: int) -> Work:
+    """Held work let go: a job that was due is dispatched at once, all else gets its remaining time back."""
+    if work.held is None:
+        return work
+    deadline = None if work.deadline is None else now + work.deadline
+    freed = replace(work, held=None, wake_at=now + work.held, deadline=deadline)
+    if work.runs and work.held == 0:
+        freed = replace(dispatched(freed, now), dispatch=work.dispatch + 1)
+    return hurried(freed)
