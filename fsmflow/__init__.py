@@ -1,8 +1,8 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
-from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.context import Branch, Progress, Undoing
 from fsmflow.decision.entity import Event, Failure
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, Outcome
 from fsmflow.definition.retry import Retry
 from fsmflow.definition.state import State

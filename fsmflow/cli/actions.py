@@ -22,8 +22,9 @@ from fsmflow.cli.options import (
     target_options,
     target_options_beside_data,
 )
-from fsmflow.decision.entity import QUEUED, Snapshot
+from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.happenings import Paused, Resumed, Triggered
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
 from fsmflow.engine.planning import plan, plan_resume
@@ -76,7 +77,9 @@ def trigger(
         return 0
     now = "" if entity.state == entry.dest else f"; it is in {entity.state} by now"
     stays = f"{entry.dest}, {entry.kind}"
-    click.echo(f"{entity.address}  {f'{entry.source} -> {entry.dest}' if entry.kind == 'transition' else stays}{now}")
+    click.echo(
+        f"{entity.address}  {f'{entry.source} -> {entry.dest}' if entry.kind is HistoryKind.TRANSITION else stays}{now}"
+    )
     return 0
 
 
@@ -173,7 +176,7 @@ def _was_adopted(snapshot: Snapshot) -> bool:
     """Whether its state has a job that was never started."""
     definition = definition_for(current(), snapshot)
     spec = definition.states.get(snapshot.state) if definition is not None else None
-    if spec is None or not spec.is_working or snapshot.standing == QUEUED:
+    if spec is None or not spec.is_working or snapshot.standing == Standing.QUEUED:
         return False
     return not (spec.waits and snapshot.phase == WAITING)
 

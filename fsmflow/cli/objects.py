@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any
 
 from fsmflow.cli.output import iso, iso_of
-from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.work import Work
 from fsmflow.engine.branches import around_of, branch_of, item_of

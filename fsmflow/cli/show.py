@@ -10,8 +10,8 @@ import click
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.options import MANY, filter_options, json_option
-from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Beside, beside
 from fsmflow.engine.runtime import Runtime, current
@@ -252,7 +252,9 @@ def _entry_row(entry: HistoryEntry) -> tuple[str, ...]:
     return (
         str(entry.seq),
         entry.at.strftime("%Y-%m-%d %H:%M:%S"),
-        (entry.trigger or "") if entry.kind == "transition" else " ".join(filter(None, [entry.kind, entry.trigger])),
+        (entry.trigger or "")
+        if entry.kind is HistoryKind.TRANSITION
+        else " ".join(filter(None, [entry.kind, entry.trigger])),
         entry.dest if entry.source in (None, entry.dest) else f"{entry.source} -> {entry.dest}",
         output.one_line(entry.actor or ""),
         output.one_line(", ".join(filter(None, details)))[:200],

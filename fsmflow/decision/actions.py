@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.commit import ALIGN, Post
+from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.happenings import Asked, Forced, Paused, Replanned, Resumed, Rewound, Skipped
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, Refused, subject_at
 from fsmflow.decision.versions import unknown_state
 from fsmflow.decision.work import hold, release
@@ -45,7 +46,7 @@ def skipped(mover: Mover, happening: Skipped) -> None:
         why = f"{event.trigger!r} of {step.name!r} is internal and leads nowhere"
         raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)
     actor = happening.actor.name if happening.actor else None
-    trial.entries[-1] = replace(trial.entries[-1], kind="skipped", source=snapshot.state, actor=actor)
+    trial.entries[-1] = replace(trial.entries[-1], kind=HistoryKind.SKIPPED, source=snapshot.state, actor=actor)
     mover.adopt(trial)
 
 
@@ -56,15 +57,15 @@ def rewound(mover: Mover, happening: Rewound) -> None:
     if spec is not None and (spec.generated and snapshot.branch_of is None):
         why = f"{happening.state!r} is a state that fsmflow makes; rewind to one of yours"
         raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, why=why)
-    _enter(mover, happening, happening.state, trigger=REWIND, kind="rewound")
+    _enter(mover, happening, happening.state, trigger=REWIND, kind=HistoryKind.REWOUND)
 
 
 def forced(mover: Mover, happening: Forced) -> None:
     """Enter a state, whatever leads there, without guards or callbacks; its job and timer start."""
-    _enter(mover, happening, happening.state, trigger=FORCE, kind="forced")
+    _enter(mover, happening, happening.state, trigger=FORCE, kind=HistoryKind.FORCED)
 
 
-def _enter(mover: Mover, happening: Asked, state: str, *, trigger: str, kind: str) -> None:
+def _enter(mover: Mover, happening: Asked, state: str, *, trigger: str, kind: HistoryKind) -> None:
     snapshot, definition = mover.before, mover.definition
     if state not in definition.states:
         raise unknown_state(definition, state)
@@ -90,7 +91,7 @@ def paused(mover: Mover, happening: Paused) -> None:
         )
     work = hold(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=True, work=work)
-    mover.note("paused", actor=happening.actor, reason=happening.reason, key=happening.key)
+    mover.note(HistoryKind.PAUSED, actor=happening.actor, reason=happening.reason, key=happening.key)
     _pass_down(mover)
 
 
@@ -99,7 +100,7 @@ def resumed(mover: Mover, happening: Resumed) -> None:
     snapshot = mover.before
     work = release(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=False, work=work)
-    mover.note("resumed", actor=happening.actor, reason=happening.reason, key=happening.key)
+    mover.note(HistoryKind.RESUMED, actor=happening.actor, reason=happening.reason, key=happening.key)
     _pass_down(mover)
 
 
@@ -107,9 +108,9 @@ def replanned(mover: Mover, happening: Replanned) -> None:
     """Give an adopted entity, or one whose state has got a job since, the work of its state."""
     if mover.before.work is None:
         mover.plan_work(subject_at(mover, mover.before.event))
-    mover.note("resumed", actor=happening.actor, reason=happening.reason, key=happening.key)
+    mover.note(HistoryKind.RESUMED, actor=happening.actor, reason=happening.reason, key=happening.key)
 
 
 def _pass_down(mover: Mover) -> None:
     if mover.definition.states[mover.after.state].fan is not None or mover.definition.has_children:
-        mover.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=mover.now, due_at=mover.now))
+        mover.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN, at=mover.now, due_at=mover.now))

@@ -1,50 +1,38 @@
-"""A decision as a value: what one transaction writes, history entries and events among it."""
+"""A decision as a value: what one transaction writes, the rows of ``event`` among it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Any
 
-from fsmflow.decision.entity import Claim, Failure, Snapshot
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.history import HistoryEntry
+from fsmflow.decision.kind import Kind
 from fsmflow.errors import FsmflowError
 
-#: Kinds of rows of ``event``, besides the keys of triggers.
-KEPT: Final = "kept"
-SENT: Final = "sent"
-LOST: Final = "lost"
-ENTERED: Final = "entered"
-RETURNED: Final = "returned"
-FRESH: Final = "fresh"
-ALIGN: Final = "align"
 
+class EventKind(Kind):
+    """What a row of ``event`` is, each used up by the commit that acts on it.
 
-@dataclass(frozen=True, kw_only=True)
-class HistoryEntry:
-    """One line of an entity's history. ``dest`` is the state after it, ``actor`` a name, ``duration`` seconds."""
+    A key that was used; an event that came too early; a message, and one that found nobody; a step that can be undone,
+    what it returned, and that a retry gave it new keys; something to be passed down to branches.
+    """
 
-    seq: int
-    kind: str
-    at: datetime
-    trigger: str | None
-    source: str | None
-    dest: str
-    epoch: int
-    attempt: int | None = None
-    actor: str | None = None
-    reason: str | None = None
-    payload: Mapping[str, Any] = field(default_factory=dict)
-    key: str | None = None
-    failure: Failure | None = None
-    duration: float | None = None
+    KEY = "key"
+    KEPT = "kept"
+    SENT = "sent"
+    LOST = "lost"
+    ENTERED = "entered"
+    RETURNED = "returned"
+    FRESH = "fresh"
+    ALIGN = "align"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
     """A row to be written to ``event``: an event that is kept or sent, a step that may be undone, a task to do."""
 
-    kind: str
+    kind: EventKind
     trigger: str
     text: str | None = None
     key: str | None = None

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from fsmflow.decision.commit import Posted
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, QUEUED, TOLD, Failure, Snapshot
+from fsmflow.decision.entity import Failure, Snapshot, Standing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
 
@@ -27,17 +27,17 @@ class Branch:
     item: Any
     result: Any
     failure: Failure | None
-    standing: int = field(repr=False)
+    standing: Standing = field(repr=False)
 
     @property
     def is_done(self) -> bool:
         """Whether it came to its end as it should."""
-        return self.standing in (DONE_BRANCH, DONE_BRANCH + TOLD)
+        return self.standing.is_done
 
     @property
     def is_failed(self) -> bool:
         """Whether it has settled otherwise: failed, cancelled or undone."""
-        return self.standing not in (QUEUED, ACTIVE) and not self.is_done
+        return self.standing.is_failed
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ from fsmflow.decision.happenings import (
     Triggered,
     Unacceptable,
 )
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.redaction import carried, without_values
 from fsmflow.decision.triggers import allowed_triggers, delivered, timer_fired, triggered
@@ -95,7 +96,7 @@ def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowe
 def _key_of(mover: Mover, happening: Happening) -> str | None:
     """The key that the event uses up; a message that is refused uses up none."""
     asked = happening.event if isinstance(happening, Delivered) else happening
-    if not isinstance(asked, Asked) or asked.key is None or mover.entries[0].kind == "discarded":
+    if not isinstance(asked, Asked) or asked.key is None or mover.entries[0].kind is HistoryKind.DISCARDED:
         return None
     return asked.key
 

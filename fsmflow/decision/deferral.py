@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from fsmflow import clock, codec
-from fsmflow.decision.commit import KEPT, Post, Posted
+from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.entity import Event
 from fsmflow.decision.happenings import Delivered, Discarded, Triggered
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import lost
 from fsmflow.decision.mover import Mover
 from fsmflow.definition.model import Definition
@@ -25,11 +26,11 @@ def keep(mover: Mover, happening: Triggered) -> None:
         )
     _check_roles(mover.definition, mover.before.address, happening)
     event = mover.event(happening.trigger, happening.payload, happening.actor)
-    _note(mover, "deferred", happening, event)
+    _note(mover, HistoryKind.DEFERRED, happening, event)
     kept = {"payload": happening.payload, "reason": mover.entries[-1].reason}
     mover.posts.append(
         Post(
-            kind=KEPT,
+            kind=EventKind.KEPT,
             trigger=happening.trigger,
             text=codec.encode(kept, what="payload"),
             actor=event.actor,
@@ -42,19 +43,19 @@ def keep(mover: Mover, happening: Triggered) -> None:
 
 def ignore(mover: Mover, happening: Triggered) -> None:
     """Note that an event came, and do nothing."""
-    _note(mover, "ignored", happening, mover.event(happening.trigger, happening.payload, happening.actor))
+    _note(mover, HistoryKind.IGNORED, happening, mover.event(happening.trigger, happening.payload, happening.actor))
 
 
 def discard(mover: Mover, happening: Delivered, why: str) -> None:
     """Note that a message came that can no longer fire."""
     event = mover.event(happening.event.trigger, happening.event.payload, happening.event.actor)
-    _note(mover, "discarded", replace(happening.event, reason=why[:2_000]), event)
+    _note(mover, HistoryKind.DISCARDED, replace(happening.event, reason=why[:2_000]), event)
 
 
 def undeliverable(mover: Mover, happening: Discarded) -> None:
     """Note, with the sender, that a message found nobody; it stays to be seen in ``explain``."""
     event = Event(trigger=happening.post.trigger, at=clock.to_datetime(mover.now))
-    mover.note("discarded", trigger=event.trigger, event=event, reason=happening.why[:2_000])
+    mover.note(HistoryKind.DISCARDED, trigger=event.trigger, event=event, reason=happening.why[:2_000])
     mover.takes.append(happening.post.id)
     mover.posts.append(lost(happening.post, mover.masked(happening.why)))
 
@@ -67,7 +68,7 @@ def fire_kept(mover: Mover) -> None:
         if state.is_final:
             for post in waiting:
                 _take(mover, post)
-                _told(mover, "discarded", post, reason="it has finished")
+                _told(mover, HistoryKind.DISCARDED, post, reason="it has finished")
             return
         fired = next((post for post in waiting if _fires(mover, post)), None)
         if fired is None:
@@ -79,7 +80,7 @@ def _fires(mover: Mover, post: Posted) -> bool:
     state = mover.definition.states[mover.after.state]
     if post.trigger in state.ignore:
         _take(mover, post)
-        _told(mover, "ignored", post)
+        _told(mover, HistoryKind.IGNORED, post)
         return True
     if not mover.definition.offers(post.trigger, state.name):
         return False
@@ -110,7 +111,7 @@ def _take(mover: Mover, post: Posted) -> None:
     mover.after = replace(mover.after, kept=max(0, mover.after.kept - 1))
 
 
-def _told(mover: Mover, kind: str, post: Posted, reason: str | None = None) -> None:
+def _told(mover: Mover, kind: HistoryKind, post: Posted, reason: str | None = None) -> None:
     mover.note(kind, trigger=post.trigger, source=mover.after.state, event=_event(post), reason=reason)
 
 
@@ -128,7 +129,7 @@ def _reason(post: Posted) -> str | None:
     return reason if isinstance(reason, str) else None
 
 
-def _note(mover: Mover, kind: str, happening: Triggered, event: Event) -> None:
+def _note(mover: Mover, kind: HistoryKind, happening: Triggered, event: Event) -> None:
     mover.note(
         kind, trigger=event.trigger, actor=happening.actor, event=event, reason=happening.reason, key=happening.key
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from enum import IntEnum
 from typing import Any, Final
 
 from fsmflow import clock, codec
@@ -13,13 +14,40 @@ from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCELLED, UNDONE
 from fsmflow.errors import FsmflowError
 
-#: How a branch stands to its parent: waits for its turn, is on its way, or has settled.
-QUEUED: Final = 0
-ACTIVE: Final = 1
-DONE_BRANCH: Final = 2
-FAILED_BRANCH: Final = 3
-#: Added once a parent that asks for ``branch_done`` and ``branch_failed`` has been told.
-TOLD: Final = 2
+
+class Standing(IntEnum):
+    """How a branch stands to its parent: waits for its turn, is on its way, or has settled.
+
+    The last two are those of a parent that asks for ``branch_done`` and ``branch_failed``, and has been told.
+    """
+
+    QUEUED = 0
+    ACTIVE = 1
+    DONE = 2
+    FAILED = 3
+    DONE_TOLD = 4
+    FAILED_TOLD = 5
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether its parent need not wait for it."""
+        return self > Standing.ACTIVE
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it came to its end as it should."""
+        return self in (Standing.DONE, Standing.DONE_TOLD)
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether it has settled otherwise: failed, cancelled or undone."""
+        return self in (Standing.FAILED, Standing.FAILED_TOLD)
+
+
+#: What a parent still waits for, and what it need not wait for: as SQL asks.
+UNSETTLED: Final = tuple(standing for standing in Standing if not standing.is_settled)
+FAILED_ONES: Final = tuple(standing for standing in Standing if standing.is_failed)
+UNTOLD: Final = (Standing.DONE, Standing.FAILED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +143,7 @@ class Snapshot:
     parent_index: int | None = None
     branch_of: str | None = None
     item_text: str | None = None
-    standing: int | None = None
+    standing: Standing | None = None
     kept: int = 0
     work: Work | None = None
     #: What its state is called in the database, where that was renamed since. Not stored itself.
@@ -124,7 +152,7 @@ class Snapshot:
     @property
     def has_settled(self) -> bool:
         """Whether this is a branch or child that its parent need not wait for."""
-        return self.standing is not None and self.standing > ACTIVE
+        return self.standing is not None and self.standing.is_settled
 
     @property
     def address(self) -> str:
@@ -154,20 +182,20 @@ class Place:
     parent_index: int | None = None
     branch_of: str | None = None
     item_text: str | None = None
-    standing: int | None = None
+    standing: Standing | None = None
 
 
 class ClaimLost(FsmflowError):
     """The claim under which an attempt wanted to commit is no longer live."""
 
 
-def standing_in(snapshot: Snapshot, spec: StateSpec) -> int | None:
+def standing_in(snapshot: Snapshot, spec: StateSpec) -> Standing | None:
     """The standing that entering a state gives; None for what has no parent."""
     if snapshot.parent is None:
         return None
     if spec.is_failed or spec.name in (CANCELLED, UNDONE):
-        return FAILED_BRANCH
-    return DONE_BRANCH if spec.is_final else ACTIVE
+        return Standing.FAILED
+    return Standing.DONE if spec.is_final else Standing.ACTIVE
 
 
 class StaleClaim(FsmflowError):

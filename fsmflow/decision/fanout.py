@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fsmflow import clock, codec
 from fsmflow.decision import settlement
-from fsmflow.decision.entity import ACTIVE, QUEUED, Event, StaleClaim
+from fsmflow.decision.entity import Event, StaleClaim, Standing
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import (
     Admitted,
@@ -19,9 +19,10 @@ from fsmflow.decision.happenings import (
     Revived,
     Spread,
 )
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused, subject_at
-from fsmflow.decision.work import JOIN, MORE, NUDGE_MS, WINDOW, Work, dispatched, hold, hurried
+from fsmflow.decision.work import NUDGE_MS, Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
 from fsmflow.errors import DataError, FsmflowError
@@ -36,7 +37,7 @@ def spread(mover: Mover, happening: Spread) -> None:
     work = _work(mover)
     waiting = replace(
         work,
-        kind=JOIN if happening.exhausted else WINDOW,
+        kind=WorkKind.JOIN if happening.exhausted else WorkKind.WINDOW,
         attempt=work.attempt + 1,
         dispatch=0,
         owner=None,
@@ -52,7 +53,7 @@ def spread(mover: Mover, happening: Spread) -> None:
 def more_wanted(mover: Mover, happening: MoreWanted) -> None:
     """Make more branches: that is a job again."""
     work = _watching(mover)
-    _plan(mover, dispatched(replace(work, kind=MORE, dispatch=0), mover.now))
+    _plan(mover, dispatched(replace(work, kind=WorkKind.MORE, dispatch=0), mover.now))
 
 
 def joined(mover: Mover, happening: Joined) -> None:
@@ -107,9 +108,9 @@ def branch_settled(mover: Mover, happening: BranchSettled) -> None:
 def admitted(mover: Mover, happening: Admitted) -> None:
     """The branch's turn has come."""
     snapshot = mover.before
-    if snapshot.standing != QUEUED:
+    if snapshot.standing != Standing.QUEUED:
         raise StaleClaim(f"{snapshot.address}: its turn has come before")
-    mover.after = replace(snapshot, standing=ACTIVE)
+    mover.after = replace(snapshot, standing=Standing.ACTIVE)
     mover.plan_work(subject_at(mover, snapshot.event))
 
 
@@ -123,13 +124,15 @@ def revived(mover: Mover, happening: Revived) -> None:
     else:
         state, goes_on = _state_again(mover.definition, happening.state)
         mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on, new_key=happening.new_key)
-        mover.note("transition", trigger=RETRY, source=before.state)
+        mover.note(HistoryKind.TRANSITION, trigger=RETRY, source=before.state)
     if spec.failed_from and before.result_text and not happening.new_key:
         settlement.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
     # What takes back what it did does not wait for a turn: nobody cancels it, and nobody else ends it.
     undoes = mover.definition.states[mover.after.state].undoes is not None
-    if happening.queued and mover.after.standing == ACTIVE and not undoes:
-        mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None, failure_text=before.failure_text)
+    if happening.queued and mover.after.standing == Standing.ACTIVE and not undoes:
+        mover.after = replace(
+            mover.after, standing=Standing.QUEUED, phase=WAITING, work=None, failure_text=before.failure_text
+        )
 
 
 def _state_again(definition: Definition, was: str | None) -> tuple[str, bool]:
@@ -155,8 +158,10 @@ def reopened(mover: Mover, happening: Reopened) -> None:
     mover.enter(spec.failed_from, event=event, subject=subject_at(mover, event), continues=True)
     work = _work(mover)
     # Whether all items had been read is not known: once the branch has settled, the rest of them is.
-    _plan(mover, replace(work, kind=WINDOW, rung_at=None, wake_at=mover.now + NUDGE_MS))
-    mover.note("transition", trigger=RETRY, source=source.state, actor=happening.actor, reason=happening.reason)
+    _plan(mover, replace(work, kind=WorkKind.WINDOW, rung_at=None, wake_at=mover.now + NUDGE_MS))
+    mover.note(
+        HistoryKind.TRANSITION, trigger=RETRY, source=source.state, actor=happening.actor, reason=happening.reason
+    )
 
 
 def _watching(mover: Mover) -> Work:

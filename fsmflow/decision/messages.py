@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.commit import SENT, Post, Posted
+from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, checked_text
 from fsmflow.definition.names import name_fault
@@ -56,7 +56,7 @@ def post_of(sent: Message, sender: Snapshot, now: int) -> Post:
     """The row that holds a message until it is delivered."""
     envelope = {"to": sent.to or sender.address, "payload": sent.payload, "key": sent.key, "start": sent.start}
     return Post(
-        kind=SENT,
+        kind=EventKind.SENT,
         trigger=sent.trigger,
         text=codec.encode(envelope, what="message", limit=2**20),
         actor=sender.address[:200],
@@ -85,7 +85,7 @@ def lost(post: Posted, why: str) -> Post:
     """The row that tells of a message that could not be delivered."""
     text = codec.encode({**codec.decode(post.text or "{}"), "why": why[:2_000]}, what="message", limit=2**21)
     fields = {name: getattr(post, name) for name in Post.__dataclass_fields__}
-    return replace(Post(**fields), kind="lost", text=text, due_at=None)
+    return replace(Post(**fields), kind=EventKind.LOST, text=text, due_at=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.commit import ALIGN, ENTERED, FRESH, Commit, HistoryEntry, Post
+from fsmflow.decision.commit import Commit, EventKind, Post
 from fsmflow.decision.context import NOTHING, Around, being_undone
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
 from fsmflow.decision.failure import Facts, describe
+from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor, checked_text
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
-from fsmflow.decision.work import JOB, TIMER, Work, dispatched, hold, hurried
+from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.firing import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
@@ -79,22 +80,22 @@ class Mover:
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
             raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
         trigger, dest = firing.fired.trigger, firing.fired.dest
+        self._take_along(source, view, trigger)
+        kind = HistoryKind.INTERNAL
+        if dest is not None:
+            kind = HistoryKind.TRANSITION
+            continues = trigger == RETRY and self.definition.states[source.state].failed_from == dest
+            self.enter(dest, event=event, subject=subject, failure=failure, continues=continues, new_key=new_key)
+        self.note(kind, trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry)
+
+    def _take_along(self, source: Snapshot, view: DecisionView, trigger: str) -> None:
+        """What callbacks made of the data, what they sent, and that a step has been undone."""
         self.after = replace(source, data_text=codec.encode(view.data))
         self.posts += [post_of(message, source, self.now) for message in view.sent]
         undoes = self.definition.states[source.state].undoes
         if undoes and trigger in (DONE, UNDONE):
             undone = being_undone(self.around.trail, undoes)
             self.takes += undone.rows if undone is not None else ()
-        if dest is None:
-            self.note(
-                "internal", trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry
-            )
-            return
-        continues = trigger == RETRY and self.definition.states[source.state].failed_from == dest
-        self.enter(dest, event=event, subject=subject, failure=failure, continues=continues, new_key=new_key)
-        self.note(
-            "transition", trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry
-        )
 
     def enter(
         self,
@@ -145,12 +146,14 @@ class Mover:
         goes_on = spec.fan is not None and after.step == source.step
         # A state that the code lacks may have fanned out.
         if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
-            self.posts.append(Post(kind=ALIGN, trigger=ALIGN, at=self.now, due_at=self.now))
+            self.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN, at=self.now, due_at=self.now))
         if renews and goes_on:
             # The step goes on, with the branches that are done; those that are run again get keys of their own.
-            self.posts.append(Post(kind=FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))
+            self.posts.append(Post(kind=EventKind.FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))
         if spec.undo is not None and after.step == after.epoch:
-            self.posts.append(Post(kind=ENTERED, trigger=spec.name, key=str(after.step), at=self.now, seq=after.step))
+            self.posts.append(
+                Post(kind=EventKind.ENTERED, trigger=spec.name, key=str(after.step), at=self.now, seq=after.step)
+            )
 
     def _remembered(self, dest: str, failure: Failure | None) -> Failure | None:
         """The failure that is still shown in a state that is none: why a step is undone, or a branch was ended."""
@@ -187,17 +190,19 @@ class Mover:
         if spec.is_working:
             queue = spec.queue(subject) if callable(spec.queue) else spec.queue
             checked_text(queue, f"the queue of {spec.name!r}", limit=100)
-            blank = Work(epoch=self.after.epoch, kind=JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue)
+            blank = Work(
+                epoch=self.after.epoch, kind=WorkKind.JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue
+            )
             work = hurried(dispatched(replace(blank, deadline=ends_at), self.now))
         elif ends_at is None:
             return None
         else:
-            work = Work(epoch=self.after.epoch, kind=TIMER, fence=fence, wake_at=ends_at)
+            work = Work(epoch=self.after.epoch, kind=WorkKind.TIMER, fence=fence, wake_at=ends_at)
         return hold(work, self.now) if self.after.paused else work
 
     def note(
         self,
-        kind: str,
+        kind: HistoryKind,
         *,
         trigger: str | None = None,
         source: str | None = None,

@@ -7,15 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec
-from fsmflow.decision.commit import RETURNED, Post
+from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.entity import Claim, Event, Failure
 from fsmflow.decision.failure import Facts, clip
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import Message, post_of
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.redaction import carried
-from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, TIMER, Work, hold, hurried
+from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, Work, WorkKind, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, UNDONE, WAITING, failed_from
 from fsmflow.errors import (
     MAX_DURATION_S,
@@ -87,7 +88,9 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
     if spec.undo is not None:
         text = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
         mover.posts.append(
-            Post(kind=RETURNED, trigger=spec.name, key=f"{before.step}.{before.epoch}", text=text, at=mover.now)
+            Post(
+                kind=EventKind.RETURNED, trigger=spec.name, key=f"{before.step}.{before.epoch}", text=text, at=mover.now
+            )
         )
     data = happening.changes.applied_to(before.data)
     if spec.waits and trigger == DONE:
@@ -113,12 +116,12 @@ def _stay(mover: Mover, data: dict[str, Any], **entry: Any) -> None:
     ends_at = work.deadline if work is not None else None
     left = None
     if work is not None and ends_at is not None:
-        left = Work(epoch=mover.after.epoch, kind=TIMER, fence=work.fence, wake_at=ends_at)
+        left = Work(epoch=mover.after.epoch, kind=WorkKind.TIMER, fence=work.fence, wake_at=ends_at)
         left = hold(left, mover.now) if mover.after.paused else left
     mover.after = replace(
         mover.after, data_text=codec.encode(data), phase=WAITING, work=left, failure_text=None, fingerprint=None
     )
-    mover.note("saved", **entry)
+    mover.note(HistoryKind.SAVED, **entry)
 
 
 def failed(mover: Mover, happening: Failed) -> None:
@@ -142,7 +145,7 @@ def failed(mover: Mover, happening: Failed) -> None:
     wait = policy.delay_ms(work.failures + 1, spread)
     _run_again(mover, replace(work, failures=work.failures + 1), after_ms=wait)
     mover.after = replace(mover.after, failure_text=failure.to_text())
-    mover.note("attempt_failed", attempt=work.attempt, failure=failure, duration=duration)
+    mover.note(HistoryKind.ATTEMPT_FAILED, attempt=work.attempt, failure=failure, duration=duration)
 
 
 def crashed(mover: Mover, happening: Crashed) -> None:
@@ -159,7 +162,7 @@ def crashed(mover: Mover, happening: Crashed) -> None:
         return
     _run_again(mover, replace(work, crashes=work.crashes + 1), after_ms=0)
     mover.after = replace(mover.after, failure_text=failure.to_text())
-    mover.note("crashed", attempt=work.attempt, failure=failure, duration=duration)
+    mover.note(HistoryKind.CRASHED, attempt=work.attempt, failure=failure, duration=duration)
 
 
 def postponed(mover: Mover, happening: Postponed) -> None:
@@ -180,7 +183,7 @@ def saved(mover: Mover, happening: Saved) -> None:
     data = happening.changes.applied_to(mover.after.data)
     mover.after = replace(mover.after, data_text=codec.encode(data))
     mover.posts += [post_of(message, mover.after, mover.now) for message in happening.sent]
-    mover.note("saved", attempt=happening.claim.attempt)
+    mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt)
 
 
 def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: int | None = None) -> None:
@@ -215,7 +218,7 @@ def rest_after(mover: Mover, what: str, error: BaseException) -> None:
 def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
     source = mover.after.state
     mover.enter(failed_from(source), event=Event(trigger=FAIL, at=failure.at), failure=failure)
-    mover.note("transition", trigger=FAIL, source=source, failure=failure, **entry)
+    mover.note(HistoryKind.TRANSITION, trigger=FAIL, source=source, failure=failure, **entry)
 
 
 def _run_again(mover: Mover, work: Work, *, after_ms: int) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.decide import decide
-from fsmflow.decision.entity import QUEUED, Place, Snapshot
+from fsmflow.decision.entity import Place, Snapshot, Standing
 from fsmflow.decision.happenings import Delivered, Paused, Triggered
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.mover import Mover, commit_of, subject_at
 from fsmflow.decision.redaction import encoded
 from fsmflow.decision.versions import unknown_state
-from fsmflow.decision.work import TIMER, Work
+from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import WAITING
 
@@ -58,9 +59,9 @@ def begin(
     mover.enter(entered, event=event, subject=subject_at(mover, event))
     if state is not None and mover.after.work is not None and mover.after.work.runs:
         mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
-    elif place is not None and place.standing == QUEUED and not mover.after.has_settled:
-        mover.after = replace(mover.after, standing=QUEUED, phase=WAITING, work=None)
-    mover.note("start", actor=actor, event=event, key=key)
+    elif place is not None and place.standing == Standing.QUEUED and not mover.after.has_settled:
+        mover.after = replace(mover.after, standing=Standing.QUEUED, phase=WAITING, work=None)
+    mover.note(HistoryKind.START, actor=actor, event=event, key=key)
     mover.entries[0] = replace(mover.entries[0], source=None)
     return commit_of(mover, None, key=key)
 
@@ -70,7 +71,7 @@ def _left_of(definition: Definition, adopted: Snapshot) -> Work | None:
     work = adopted.work
     if work is None or work.deadline is None or not definition.states[adopted.state].waits:
         return None
-    return Work(epoch=work.epoch, kind=TIMER, wake_at=work.deadline)
+    return Work(epoch=work.epoch, kind=WorkKind.TIMER, wake_at=work.deadline)
 
 
 def begin_and_fire(

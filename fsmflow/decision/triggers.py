@@ -8,12 +8,12 @@ from fsmflow import codec
 from fsmflow.decision import settlement
 from fsmflow.decision.context import NOTHING, Around
 from fsmflow.decision.deferral import discard, ignore, keep
-from fsmflow.decision.entity import QUEUED, Snapshot, StaleClaim
+from fsmflow.decision.entity import Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.view import DecisionView, subject_of
-from fsmflow.decision.work import TIMER, Work
+from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.firing import Firing, would_fire
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
@@ -46,7 +46,7 @@ def _check_trigger(mover: Mover, happening: Triggered) -> None:
             snapshot.address,
             f"it was seen at epoch {happening.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
         )
-    if snapshot.standing == QUEUED and trigger != CANCEL:
+    if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
         raise _refused(mover, happening, why="it waits for its turn, as its parent has a limit")
     if belongs_to_engine(definition, snapshot, trigger):
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
@@ -110,7 +110,7 @@ def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) 
     timer, work = definition.states[snapshot.state].timer, snapshot.work
     if timer is None or timer.trigger != TIMEOUT or work is None:
         return False
-    return work.kind == TIMER or work.deadline is not None
+    return work.kind == WorkKind.TIMER or work.deadline is not None
 
 
 def timer_fired(mover: Mover, happening: TimerFired) -> None:
@@ -118,13 +118,13 @@ def timer_fired(mover: Mover, happening: TimerFired) -> None:
     snapshot = mover.before
     timer = mover.definition.states[snapshot.state].timer
     work = snapshot.work
-    runs = work is not None and work.held is None and (work.kind == TIMER or _is_over(work, mover.now))
+    runs = work is not None and work.held is None and (work.kind == WorkKind.TIMER or _is_over(work, mover.now))
     if timer is None or not runs or snapshot.paused:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
     mover.after = replace(snapshot, work=None)
     event = mover.event(timer.trigger)
     mover.fire(timer.trigger, data=snapshot.data, event=event, by_engine=True)
-    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != TIMER:
+    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
         # Internal: the job, or the branches, go on; the deadline is over.
         wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
         mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at))

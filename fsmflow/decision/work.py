@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final
 
+from fsmflow.decision.kind import Kind
+
 #: ``work.wake_at`` of what is held.
 FAR_FUTURE_MS: Final = 2**52
 #: How long a doorbell may take to be answered before somebody looks after it.
@@ -13,13 +15,31 @@ GRACE_MS: Final = 5_000
 NUDGE_MS: Final = 5_000
 MAX_CRASHES: Final = 3
 MAX_POSTPONED: Final = 1_000
-#: Kinds of work: a job to be run; more branches to be made; a timer; branches to wait for, and the same with more of
-#: them still to come.
-JOB: Final = "job"
-MORE: Final = "more"
-TIMER: Final = "timer"
-JOIN: Final = "join"
-WINDOW: Final = "window"
+
+
+class WorkKind(Kind):
+    """What there is to do: run a job; make more branches; wait for a timer; wait for branches (``JOIN``), and the same
+    with more of them still to come (``WINDOW``)."""
+
+    JOB = "job"
+    MORE = "more"
+    TIMER = "timer"
+    JOIN = "join"
+    WINDOW = "window"
+
+    @property
+    def runs(self) -> bool:
+        """Whether a worker is to do it."""
+        return self in RUNS
+
+    @property
+    def watches(self) -> bool:
+        """Whether it waits for branches."""
+        return self in WATCHES
+
+
+RUNS: Final = frozenset({WorkKind.JOB, WorkKind.MORE})
+WATCHES: Final = frozenset({WorkKind.JOIN, WorkKind.WINDOW})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +48,7 @@ class Work:
     the time that is left on a paused timer; ``rung_at`` when its doorbell was last rung, None if it was not."""
 
     epoch: int
-    kind: str
+    kind: WorkKind
     attempt: int = 1
     dispatch: int = 0
     fence: int = 0
@@ -48,12 +68,12 @@ class Work:
     @property
     def runs(self) -> bool:
         """Whether a worker is to do it."""
-        return self.kind in (JOB, MORE)
+        return self.kind in RUNS
 
     @property
     def watches(self) -> bool:
         """Whether it waits for branches."""
-        return self.kind in (JOIN, WINDOW)
+        return self.kind in WATCHES
 
 
 def dispatched(work: Work, now: int) -> Work:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from fsmflow import log
-from fsmflow.decision.entity import FAILED_BRANCH, TOLD, Claim, Snapshot, StaleClaim
+from fsmflow.decision.entity import FAILED_ONES, Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Admitted, BranchSettled, Happening, Paused, Resumed, Revived, Triggered
 from fsmflow.decision.versions import names_of, renamed
 from fsmflow.definition.model import StateSpec
@@ -133,7 +133,7 @@ def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool, ne
     """Run again what failed in the step of a parent that is retried, a few in each transaction, under the claim of the
     parent's attempt. Raises ClaimLost."""
     branches = runtime.store.branches
-    for standing in (FAILED_BRANCH, FAILED_BRANCH + TOLD):
+    for standing in FAILED_ONES:
         last = -1
         while found := branches.standing(parent.row, parent.step, standing, after=last, limit=_FEW):
             # What has failed since the parent came back has had its run: this attempt may not be the first.

@@ -8,7 +8,7 @@ from typing import Any, overload
 
 from fsmflow import codec
 from fsmflow.decision.context import NOTHING, Around, Branch, Progress
-from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import UNDOING_PREFIX
@@ -129,7 +129,7 @@ def branch_of(snapshot: Snapshot) -> Branch:
         item=item_of(snapshot),
         result=result,
         failure=snapshot.failure,
-        standing=snapshot.standing or 0,
+        standing=snapshot.standing or Standing.QUEUED,
     )
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, TOLD, ClaimLost, Snapshot, StaleClaim
+from fsmflow.decision.entity import ClaimLost, Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import (
     Asked,
     Crashed,
@@ -112,9 +112,9 @@ def conflict(address: str) -> TransitionConflict:
 def _goes_on(commit: Commit) -> bool:
     """Whether a branch or child that had settled goes on, or turns out well after all."""
     before, after = commit.before, commit.after
-    if before is None or not before.has_settled or before.standing in (DONE_BRANCH, DONE_BRANCH + TOLD):
+    if before is None or not before.has_settled or (before.standing is not None and before.standing.is_done):
         return False
-    return after.standing in (ACTIVE, DONE_BRANCH)
+    return after.standing in (Standing.ACTIVE, Standing.DONE)
 
 
 def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[Commit, ...]:

@@ -8,7 +8,7 @@ from typing import Final
 from fsmflow import codec
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.context import Progress
-from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, QUEUED, TOLD, Snapshot
+from fsmflow.decision.entity import FAILED_ONES, Snapshot, Standing
 from fsmflow.decision.messages import envelope_of
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import undoing
@@ -66,8 +66,8 @@ def beside(runtime: Runtime, definition: Definition | None, snapshot: Snapshot) 
     return Beside(
         parent=None if snapshot.parent is None else store.entities.load_row(snapshot.parent),
         progress=store.branches.progress(*step) if fans else None,
-        failed=_standing(runtime, snapshot, FAILED_BRANCH, FAILED_BRANCH + TOLD) if fans else (),
-        unsettled=_standing(runtime, snapshot, ACTIVE, QUEUED) if fans else (),
+        failed=_standing(runtime, snapshot, *FAILED_ONES) if fans else (),
+        unsettled=_standing(runtime, snapshot, Standing.ACTIVE, Standing.QUEUED) if fans else (),
         kept=tuple(map(_kept, store.events.kept(snapshot.row))) if snapshot.kept else (),
         sent=tuple(map(_message, store.events.sent(snapshot.row))),
         lost=tuple(map(_message, store.events.lost(snapshot.row))),
@@ -83,7 +83,7 @@ def fan_of(definition: Definition, snapshot: Snapshot) -> StateSpec | None:
     return spec if spec is not None and spec.fan is not None else None
 
 
-def _standing(runtime: Runtime, parent: Snapshot, *standings: int) -> tuple[Snapshot, ...]:
+def _standing(runtime: Runtime, parent: Snapshot, *standings: Standing) -> tuple[Snapshot, ...]:
     branches = runtime.store.branches
     found = [one for wanted in standings for one in branches.standing(parent.row, parent.step, wanted, limit=SHOWN)]
     return tuple(sorted(found, key=lambda branch: branch.parent_index or 0)[:SHOWN])

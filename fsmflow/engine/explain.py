@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fsmflow import clock
-from fsmflow.decision.entity import QUEUED, Snapshot
+from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.versions import brought_up
-from fsmflow.decision.work import MORE, WINDOW, Work
+from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
@@ -96,7 +96,7 @@ def _doing(spec: StateSpec | None, work: Work | None) -> str | None:
 
 def _attempt(spec: StateSpec, work: Work) -> str:
     if spec.fan is not None:
-        return "making more branches" if work.kind == MORE else "making its branches"
+        return "making more branches" if work.kind == WorkKind.MORE else "making its branches"
     undoes = f" (to undo {spec.undoes!r})" if spec.undoes else ""
     return f"attempt {work.attempt} of job {spec.job_name!r}{undoes}"
 
@@ -125,7 +125,7 @@ class _Waiting:
             return None
         if spec.is_failed:
             return self._somebody()
-        if self._snapshot.standing == QUEUED:
+        if self._snapshot.standing == Standing.QUEUED:
             return self._turn()
         if work is None:
             return self._without_work()
@@ -162,7 +162,7 @@ class _Waiting:
         if progress is None:
             return "its branches"
         left = progress.total - progress.done - progress.failed
-        far = " so far" if work.kind == WINDOW else ""
+        far = " so far" if work.kind == WorkKind.WINDOW else ""
         count = f"{left} of {progress.total} branches{far}"
         return f"{count}: {_named(self._around.unsettled, left)}" if left else f"the end of its {count}"
 

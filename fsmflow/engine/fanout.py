@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, QUEUED, TOLD, Snapshot, StaleClaim
+from fsmflow.decision.entity import FAILED_ONES, UNTOLD, Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import (
     Admitted,
     BranchSettled,
@@ -12,7 +12,7 @@ from fsmflow.decision.happenings import (
     MoreWanted,
 )
 from fsmflow.decision.versions import renamed
-from fsmflow.decision.work import JOIN, WINDOW
+from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on
@@ -67,14 +67,17 @@ def _advance(runtime: Runtime, definition: Definition, spec: StateSpec, parent: 
     if work is None or not watches:
         return False
     unsettled = branches.first_unsettled(parent.row, parent.step)
-    if unsettled == QUEUED and fan.limit is None:
+    if unsettled == Standing.QUEUED and fan.limit is None:
         admit(runtime, parent, _NO_LIMIT)  # the code had a limit when they were made
     # One that failed before the parent came back for another branch stops nothing, and no more are made either.
-    ends = failed or (fan.stops and branches.has(parent.row, parent.step, FAILED_BRANCH, FAILED_BRANCH + TOLD))
-    if work.kind == WINDOW and not ends:
-        few = fan.limit is not None and branches.count(parent.row, parent.step, QUEUED, most=fan.limit) < fan.limit
+    ends = failed or (fan.stops and branches.has(parent.row, parent.step, *FAILED_ONES))
+    if work.kind == WorkKind.WINDOW and not ends:
+        few = (
+            fan.limit is not None
+            and branches.count(parent.row, parent.step, Standing.QUEUED, most=fan.limit) < fan.limit
+        )
         return (few or unsettled is None) and not attempt_on(runtime, parent, MoreWanted())
-    if unsettled is not None or (work.kind != JOIN and not ends):
+    if unsettled is not None or (work.kind != WorkKind.JOIN and not ends):
         return False
     return not _join(runtime, parent)
 
@@ -83,7 +86,7 @@ def _join(runtime: Runtime, parent: Snapshot) -> bool:
     branches = runtime.store.branches
     failed = [
         branch
-        for standing in (FAILED_BRANCH, FAILED_BRANCH + TOLD)
+        for standing in FAILED_ONES
         for branch in branches.standing(parent.row, parent.step, standing, limit=_EXAMPLES)
     ]
     failed = sorted(failed, key=lambda branch: branch.parent_index or 0)[:_EXAMPLES]
@@ -98,7 +101,7 @@ def _join(runtime: Runtime, parent: Snapshot) -> bool:
 
 
 def _news(runtime: Runtime, parent: Snapshot) -> Snapshot | None:
-    for standing in (DONE_BRANCH, FAILED_BRANCH):
+    for standing in UNTOLD:
         found = runtime.store.branches.standing(parent.row, parent.step, standing, limit=1)
         if found:
             return found[0]
@@ -114,11 +117,11 @@ def admit(runtime: Runtime, parent: Snapshot, limit: int) -> None:
         now = store.branches.lock(parent.row)
         if now is None or now.paused or (now.state, now.step) != (parent.state, parent.step):
             return
-        free = limit - store.branches.count(parent.row, parent.step, ACTIVE, most=limit)
+        free = limit - store.branches.count(parent.row, parent.step, Standing.ACTIVE, most=limit)
         if free > 0:
-            for branch in store.branches.standing(parent.row, parent.step, QUEUED, limit=free):
+            for branch in store.branches.standing(parent.row, parent.step, Standing.QUEUED, limit=free):
                 point("admit.before", branch.address)
                 try_on(runtime, branch, Admitted())
 
-    if store.branches.has(parent.row, parent.step, QUEUED):
+    if store.branches.has(parent.row, parent.step, Standing.QUEUED):
         store.link.write(admit_some)

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 from fsmflow import log
 from fsmflow.decision.actions import REWIND
-from fsmflow.decision.commit import Commit, CommitLost, HistoryEntry
-from fsmflow.decision.entity import QUEUED, Snapshot
+from fsmflow.decision.commit import Commit, CommitLost
+from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.happenings import Forced, Happening, Paused, Replanned, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, checked_reason, checked_text
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.triggers import allowed_triggers
@@ -256,7 +257,7 @@ def has_failed(definition: Definition, snapshot: Snapshot) -> bool:
 def lacks_work(definition: Definition, snapshot: Snapshot) -> bool:
     """Whether the job of its state was never started."""
     spec = definition_of(definition, snapshot).states.get(snapshot.state)
-    if spec is None or not spec.is_working or snapshot.work is not None or snapshot.standing == QUEUED:
+    if spec is None or not spec.is_working or snapshot.work is not None or snapshot.standing == Standing.QUEUED:
         return False
     return not (spec.waits and snapshot.phase == WAITING)
 

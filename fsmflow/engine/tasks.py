@@ -10,17 +10,15 @@ from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
 
 from fsmflow import log
-from fsmflow.decision.commit import ALIGN, SENT, Commit, HistoryEntry
+from fsmflow.decision.commit import Commit, EventKind
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.errors import tell, told
-
-_HOOKED: Final = frozenset({"start", "transition", "internal", "skipped", "rewound", "forced"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,21 +62,21 @@ def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
     if after.work is not None and after.work.watches and (before is None or before.work != after.work):
         found.append(Task(kind="look", row=after.row))
     kinds = {post.kind for post in commit.posts if post.due_at is not None and post.due_at <= after.updated_at}
-    if ALIGN in kinds:
+    if EventKind.ALIGN in kinds:
         found.append(Task(kind="align", row=after.row))
-    if SENT in kinds:
+    if EventKind.SENT in kinds:
         found.append(Task(kind="deliver", row=after.row))
     return found
 
 
 def _call_hooks(definition: Definition, entries: tuple[HistoryEntry, ...], after: Snapshot) -> None:
     wide, view = definition.wide, HandleView(definition, after)
-    moved = [entry for entry in entries if entry.kind in _HOOKED]
+    moved = [entry for entry in entries if entry.kind.is_hooked]
     for entry in moved if wide.on_transition is not None else ():
         _call(after, "on_transition", wide.on_transition, view, entry)
     spec = definition.states.get(after.state)
     rests = spec is not None and spec.is_failed and after.failure is not None
-    if wide.on_failed is not None and rests and moved and moved[-1].kind != "internal":
+    if wide.on_failed is not None and rests and moved and moved[-1].kind.enters:
         _call(after, "on_failed", wide.on_failed, view, after.failure)
 
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any, Self
 
 from fsmflow import clock
-from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.happenings import Forced, Paused, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO

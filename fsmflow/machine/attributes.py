@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NoReturn, cast
 
-from fsmflow.decision.commit import HistoryEntry
 from fsmflow.decision.context import Branch, Progress
 from fsmflow.decision.entity import Event, Failure
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.view import HandleView

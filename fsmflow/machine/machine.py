@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from fsmflow.decision.commit import HistoryEntry
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.definition.compile import compile_machine
 from fsmflow.definition.names import METHOD_TRIGGERS
 from fsmflow.machine.actions import Acting

@@ -10,12 +10,12 @@ from typing import Any, Final, TypeVar
 from fsmflow import clock, codec, log
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.context import being_undone
-from fsmflow.decision.entity import ACTIVE, FAILED_BRANCH, QUEUED, TOLD, Claim, ClaimLost, Place, Snapshot
+from fsmflow.decision.entity import FAILED_ONES, Claim, ClaimLost, Place, Snapshot, Standing
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.versions import retraced
-from fsmflow.decision.work import JOB
+from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import align, revive
 from fsmflow.engine.branches import branch_of, definition_of
@@ -70,7 +70,7 @@ class Spreader:
         if fan.undoes:
             # What is still on its way must end before it is undone, or its undo would not know what it did.
             self._steadily(lambda: align(self._runtime, parent.row, pages=_ALL_PAGES))
-        if parent.work is not None and parent.work.kind == JOB and parent.epoch != parent.step:
+        if parent.work is not None and parent.work.kind == WorkKind.JOB and parent.epoch != parent.step:
             self._steadily(self._revive)
         made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
         prefix = self._steadily(self._prefix)
@@ -132,12 +132,12 @@ class Spreader:
             )
 
     def _has_failed(self) -> bool:
-        parent, failed = self._parent, (FAILED_BRANCH, FAILED_BRANCH + TOLD)
+        parent, failed = self._parent, FAILED_ONES
         return self._fan.stops and self._branches.has(parent.row, parent.step, *failed)
 
     def _is_far_ahead(self) -> bool:
         waiting = (self._fan.limit or 0) + 1
-        return self._branches.count(self._parent.row, self._parent.step, QUEUED, most=waiting) >= waiting - 1
+        return self._branches.count(self._parent.row, self._parent.step, Standing.QUEUED, most=waiting) >= waiting - 1
 
     def _insert(self, commits: list[Commit]) -> None:
         if not commits:
@@ -175,7 +175,7 @@ class Spreader:
             parent_index=index,
             branch_of=self._spec.name if fan.machine is None else None,
             item_text=codec.encode(item, what=f"item {index}") if self._has_items else None,
-            standing=ACTIVE if fan.limit is None else QUEUED,
+            standing=Standing.ACTIVE if fan.limit is None else Standing.QUEUED,
         )
         if fan.machine is None:
             own, data = self._definition.branches[self._spec.name], {}

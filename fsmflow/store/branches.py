@@ -11,7 +11,7 @@ from peewee import IntegrityError
 
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.context import Progress
-from fsmflow.decision.entity import ACTIVE, DONE_BRANCH, FAILED_BRANCH, TOLD, Claim, ClaimLost, Snapshot
+from fsmflow.decision.entity import Claim, ClaimLost, Snapshot, Standing
 from fsmflow.store.entities import entry_values, guard_values
 from fsmflow.store.events import post_values
 from fsmflow.store.link import Link, first_line
@@ -61,28 +61,28 @@ class Branches:
         since = 0 if parent.epoch == parent.step else parent.entered_at + 1
         return bool(self._link.query(self._sql.failed_since, (parent.row, parent.step, since)))
 
-    def has(self, parent: int, step: int, *standings: int) -> bool:
+    def has(self, parent: int, step: int, *standings: Standing) -> bool:
         """Whether any branch stands so."""
         return any(self.count(parent, step, standing, most=1) for standing in standings)
 
-    def count(self, parent: int, step: int, standing: int, *, most: int) -> int:
+    def count(self, parent: int, step: int, standing: Standing, *, most: int) -> int:
         """How many branches stand so, ``most`` where there are more."""
-        ((found,),) = self._link.query(self._sql.count_standing, (parent, standing, step, most))
+        ((found,),) = self._link.query(self._sql.count_standing, (parent, standing.value, step, most))
         return int(found)
 
     def progress(self, parent: int, step: int) -> Progress:
         """How many there are of each kind."""
         found = {standing: int(count) for standing, count in self._link.query(self._sql.tally, (parent, step))}
         return Progress(
-            done=found.get(DONE_BRANCH, 0) + found.get(DONE_BRANCH + TOLD, 0),
-            failed=found.get(FAILED_BRANCH, 0) + found.get(FAILED_BRANCH + TOLD, 0),
-            running=found.get(ACTIVE, 0),
+            done=found.get(Standing.DONE, 0) + found.get(Standing.DONE_TOLD, 0),
+            failed=found.get(Standing.FAILED, 0) + found.get(Standing.FAILED_TOLD, 0),
+            running=found.get(Standing.ACTIVE, 0),
             total=sum(found.values()),
         )
 
-    def standing(self, parent: int, step: int, standing: int, *, after: int = -1, limit: int) -> list[Snapshot]:
+    def standing(self, parent: int, step: int, standing: Standing, *, after: int = -1, limit: int) -> list[Snapshot]:
         """Branches that stand so, by index."""
-        rows = self._link.query(self._sql.by_standing, (parent, standing, step, after, limit))
+        rows = self._link.query(self._sql.by_standing, (parent, standing.value, step, after, limit))
         return [snapshot_of(row) for row in rows]
 
     def page(self, parent: int, step: int, *, after: int = -1, limit: int) -> list[Snapshot]:

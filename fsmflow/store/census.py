@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fsmflow.decision.entity import QUEUED
+from fsmflow.decision.entity import Standing
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, WORK
 
@@ -34,7 +34,7 @@ class Census:
         columns = "machine, branch_of, state, phase, version"
         sql = (
             f"SELECT {columns}, COUNT(*), MIN(id) FROM {ENTITY} "
-            f"WHERE standing IS NULL OR standing <> {QUEUED} GROUP BY {columns}"
+            f"WHERE standing IS NULL OR standing <> {Standing.QUEUED.value} GROUP BY {columns}"
         )
         found = [
             Group(

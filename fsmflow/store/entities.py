@@ -10,8 +10,9 @@ from typing import Any
 from peewee import DatabaseError, IntegrityError
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.commit import Commit, CommitLost, HistoryEntry
+from fsmflow.decision.commit import Commit, CommitLost, EventKind
 from fsmflow.decision.entity import Claim, ClaimLost, Failure, Snapshot
+from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.points import point
@@ -178,8 +179,18 @@ class Entities:
             self._link.execute(self._sql.insert_history, (after.row, *entry_values(entry, token)))
         if commit.key is not None:
             entry = commit.entries[commit.key_entry]
-            trigger = entry.trigger or entry.kind
-            values = (after.row, "key", commit.key, trigger, None, entry.actor, after.updated_at, None, entry.seq)
+            trigger = entry.trigger or entry.kind.value
+            values = (
+                after.row,
+                EventKind.KEY.value,
+                commit.key,
+                trigger,
+                None,
+                entry.actor,
+                after.updated_at,
+                None,
+                entry.seq,
+            )
             self._link.execute(self._sql.insert_event, values)
         self._write_around(commit, after)
         return after
@@ -309,7 +320,7 @@ def guard_of(entity: Snapshot, work: Work) -> tuple[Any, ...]:
 def entry_values(entry: HistoryEntry, token: str) -> tuple[Any, ...]:
     return (
         entry.seq,
-        entry.kind,
+        entry.kind.value,
         clock.from_datetime(entry.at),
         entry.trigger,
         entry.source,
@@ -331,6 +342,7 @@ def _entry_of(values: dict[str, Any]) -> HistoryEntry:
     return HistoryEntry(
         **{
             **values,
+            "kind": HistoryKind(values["kind"]),
             "at": clock.to_datetime(values["at"]),
             "payload": codec.decode(values["payload"]) if values["payload"] else {},
             "failure": Failure.from_text(values["failure"]) if values["failure"] else None,

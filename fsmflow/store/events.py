@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fsmflow import codec
-from fsmflow.decision.commit import ALIGN, ENTERED, FRESH, KEPT, LOST, RETURNED, SENT, Post, Posted
+from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.context import Entered
 from fsmflow.store.link import Link
 from fsmflow.store.statements import READ_EVENT_COLUMNS, Statements
@@ -21,30 +21,30 @@ class Events:
 
     def kept(self, row: int) -> tuple[Posted, ...]:
         """What an entity keeps for later, in order of arrival."""
-        return self._of(row, KEPT)
+        return self._of(row, EventKind.KEPT)
 
     def sent(self, row: int) -> tuple[Posted, ...]:
         """The messages of an entity that are on their way."""
-        return self._of(row, SENT)
+        return self._of(row, EventKind.SENT)
 
     def lost(self, row: int) -> tuple[Posted, ...]:
         """The messages of an entity that could not be delivered."""
-        return self._of(row, LOST)
+        return self._of(row, EventKind.LOST)
 
     def tasks(self, row: int) -> tuple[Posted, ...]:
         """What an entity still has to pass down to its branches."""
-        return self._of(row, ALIGN)
+        return self._of(row, EventKind.ALIGN)
 
     def wants_fresh_keys(self, row: int, epoch: int) -> bool:
         """Whether the retry that led to this epoch asked for new idempotency keys of what is run again."""
-        return any(post.key == str(epoch) for post in self._of(row, FRESH))
+        return any(post.key == str(epoch) for post in self._of(row, EventKind.FRESH))
 
     def trail(self, row: int) -> tuple[Entered, ...]:
         """The steps of an entity that can be undone, the latest first."""
         returned: dict[str, list[Posted]] = {}
-        for post in self._of(row, RETURNED):
+        for post in self._of(row, EventKind.RETURNED):
             returned.setdefault((post.key or "").partition(".")[0], []).append(post)
-        found = [_entered(post, returned.get(post.key or "", [])) for post in self._of(row, ENTERED)]
+        found = [_entered(post, returned.get(post.key or "", [])) for post in self._of(row, EventKind.ENTERED)]
         return tuple(sorted(found, key=lambda item: -item.step))
 
     def due(self, now: int, limit: int) -> list[Posted]:
@@ -69,10 +69,10 @@ class Events:
         """Look at it again later, where nobody has touched it since."""
         self._link.write(lambda: self._link.execute(self._sql.postpone_event, (due_at, post.id, post.due_at)))
 
-    def _of(self, row: int, kind: str) -> tuple[Posted, ...]:
+    def _of(self, row: int, kind: EventKind) -> tuple[Posted, ...]:
         # What a transaction of the caller's sees may be older than the entity, which it has locked.
         sql = self._sql.events_latest if self._link.in_transaction else self._sql.events
-        return tuple(posted_of(values) for values in self._link.query(sql, (row, kind)))
+        return tuple(posted_of(values) for values in self._link.query(sql, (row, kind.value)))
 
 
 def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:
@@ -90,9 +90,9 @@ def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:
 def posted_of(values: Sequence[Any]) -> Posted:
     """The event that a row of READ_EVENT_COLUMNS holds."""
     found = dict(zip(READ_EVENT_COLUMNS, values, strict=True))
-    return Posted(text=found.pop("payload"), **found)
+    return Posted(kind=EventKind(found.pop("kind")), text=found.pop("payload"), **found)
 
 
 def post_values(post: Post) -> tuple[Any, ...]:
     """The values of EVENT_COLUMNS, but for the entity."""
-    return (post.kind, post.key, post.trigger, post.text, post.actor, post.at, post.due_at, post.seq)
+    return (post.kind.value, post.key, post.trigger, post.text, post.actor, post.at, post.due_at, post.seq)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from enum import Enum
 from typing import Any
 
-from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.work import Work
+from fsmflow.decision.commit import EventKind
+from fsmflow.decision.entity import FAILED_ONES, UNSETTLED, UNTOLD, Snapshot, Standing
+from fsmflow.decision.work import RUNS, WATCHES, Work, WorkKind
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 
@@ -78,6 +80,18 @@ GUARD_COLUMNS = ("entity", "epoch", "attempt", "fence", "owner")
 WAKE = "wake_at = CASE WHEN deadline < ? THEN deadline ELSE ? END"
 
 
+#: What is added to the standing of a branch once its parent has been told of it.
+_TOLD = Standing.DONE_TOLD - Standing.DONE
+
+_STANDINGS: Mapping[int | None, Standing | None] = {None: None, **{standing.value: standing for standing in Standing}}
+
+
+def among(kinds: Iterable[Enum]) -> str:
+    """What follows a column that has one of these kinds."""
+    values = sorted(kind.value for kind in kinds)
+    return f"IN ({', '.join(repr(value) for value in values)})"
+
+
 class Statements:
     """SQL texts for one database; ``?`` stands as that database's driver wants it."""
 
@@ -136,7 +150,7 @@ class Statements:
 
     def _for_events(self, latest: str) -> None:
         self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
-        found = f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))} AND kind = 'key'"
+        found = f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))} AND kind = '{EventKind.KEY.value}'"
         self.event_by_key = self._sql(found)
         self.event_by_key_locked = self.event_by_key + latest
         self.take_event = self._sql(f"DELETE FROM {EVENT} WHERE id = ?")
@@ -154,15 +168,17 @@ class Statements:
         """All by index, whatever the number of branches."""
         mine = f"FROM {ENTITY} e WHERE e.parent = ? AND e.standing"
         self.first_unsettled = self._sql(
-            f"SELECT e.standing {mine} IN (0, 1) AND e.parent_step = ? ORDER BY e.standing LIMIT 1"
+            f"SELECT e.standing {mine} {among(UNSETTLED)} AND e.parent_step = ? ORDER BY e.standing LIMIT 1"
         )
-        self.failed_since = self._sql(f"SELECT 1 {mine} IN (3, 5) AND e.parent_step = ? AND e.entered_at >= ? LIMIT 1")
+        self.failed_since = self._sql(
+            f"SELECT 1 {mine} {among(FAILED_ONES)} AND e.parent_step = ? AND e.entered_at >= ? LIMIT 1"
+        )
         self.count_standing = self._sql(
             f"SELECT COUNT(*) FROM (SELECT 1 {mine} = ? AND e.parent_step = ? LIMIT ?) counted"
         )
         self.tally = self._sql(
             f"SELECT e.standing, COUNT(*) FROM {ENTITY} e WHERE e.parent = ? AND e.parent_step = ? "
-            f"AND e.standing IN (0, 1, 2, 3, 4, 5) GROUP BY e.standing"
+            f"AND e.standing {among(Standing)} GROUP BY e.standing"
         )
         joined = f"{self.joined} WHERE e.parent = ?"
         self.by_standing = self._sql(
@@ -171,24 +187,31 @@ class Statements:
         self.branches = self._sql(
             f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
-        self.unsettled = self._sql(f"{joined} AND e.standing IN (0, 1) AND e.id > ? ORDER BY e.id LIMIT ?")
+        self.unsettled = self._sql(f"{joined} AND e.standing {among(UNSETTLED)} AND e.id > ? ORDER BY e.id LIMIT ?")
         # Job branches alone: a child that has failed may be mended for its own sake.
-        rests = "e.standing IN (3, 5) AND e.fingerprint IS NOT NULL AND e.branch_of IS NOT NULL"
+        rests = f"e.standing {among(FAILED_ONES)} AND e.fingerprint IS NOT NULL AND e.branch_of IS NOT NULL"
         self.unlike = self._sql(
-            f"{joined} AND e.id > ? AND (e.standing IN (0, 1) AND (e.paused <> ? OR e.parent_step <> ?) "
+            f"{joined} AND e.id > ? AND (e.standing {among(UNSETTLED)} AND (e.paused <> ? OR e.parent_step <> ?) "
             f"OR {rests} AND e.parent_step <> ?) ORDER BY e.id LIMIT ?"
         )
-        self.left_over = self._sql(f"{joined} AND e.id > ? AND (e.standing IN (0, 1) OR {rests}) ORDER BY e.id LIMIT ?")
+        self.left_over = self._sql(
+            f"{joined} AND e.id > ? AND (e.standing {among(UNSETTLED)} OR {rests}) ORDER BY e.id LIMIT ?"
+        )
+        self._for_parents()
+
+    def _for_parents(self) -> None:
+        """What a parent asks of all its steps, and what is written there for it."""
         self.last_step = self._sql(f"SELECT MAX(parent_step) FROM {ENTITY} WHERE parent = ?")
         self.last_index = self._sql(f"SELECT MAX(parent_index) FROM {ENTITY} WHERE parent = ? AND parent_step = ?")
         self.first_branches = self._sql(
             f"SELECT parent_step, entity_id FROM {ENTITY} WHERE parent = ? AND parent_index = 0 ORDER BY parent_step"
         )
         self.tell = self._sql(
-            f"UPDATE {ENTITY} SET standing = standing + 2, revision = revision + 1 WHERE id = ? AND standing IN (2, 3)"
+            f"UPDATE {ENTITY} SET standing = standing + {_TOLD}, revision = revision + 1 "
+            f"WHERE id = ? AND standing {among(UNTOLD)}"
         )
         self.nudge = self._sql(
-            f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND kind IN ('join', 'window') AND held IS NULL "
+            f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND kind {among(WATCHES)} AND held IS NULL "
             f"AND (wake_at > ? OR wake_at <= ?)"
         )
 
@@ -196,7 +219,7 @@ class Statements:
         self.claim = self._sql(
             f"UPDATE {WORK} SET fence = fence + 1, {self._q('owner')} = ?, lease_until = ?, {WAKE} "
             f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
-            f"AND kind IN ('job', 'more')"
+            f"AND kind {among(RUNS)}"
         )
         #: PostgreSQL only: a claim in one round trip, with a commit that waits for no disk. The settings are made
         #: before the row is locked, as the condition asks for them.
@@ -228,11 +251,10 @@ class Statements:
         )
         self.due_but_doorbells = self.due.replace(
             "ORDER BY",
-            f"AND (w.kind NOT IN ('job', 'more') OR w.deadline <= w.wake_at OR w.{self._q('owner')} IS NOT NULL) "
-            "ORDER BY",
+            f"AND (w.kind NOT {among(RUNS)} OR w.deadline <= w.wake_at OR w.{self._q('owner')} IS NOT NULL) ORDER BY",
         )
         self.wake_rung = self._sql(
-            f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind IN ('job', 'more') AND rung_at IS NOT NULL "
+            f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind {among(RUNS)} AND rung_at IS NOT NULL "
             f"AND held IS NULL AND {self._q('owner')} IS NULL"
         )
         self.put_off = self._sql(
@@ -277,7 +299,7 @@ def entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
         snapshot.failure_text,
         snapshot.fingerprint,
         int(snapshot.paused),
-        snapshot.standing,
+        None if snapshot.standing is None else snapshot.standing.value,
         snapshot.kept,
         snapshot.version,
         snapshot.entered_at,
@@ -298,7 +320,8 @@ def new_entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
 
 def work_values(work: Work) -> tuple[Any, ...]:
     """The values of WORK_COLUMNS."""
-    return tuple(getattr(work, name) for name in WORK_COLUMNS)
+    found = work.__dict__
+    return (work.epoch, work.kind.value, *(found[name] for name in WORK_COLUMNS[2:]))
 
 
 def snapshot_of(row: Sequence[Any]) -> Snapshot:
@@ -312,6 +335,7 @@ def snapshot_of(row: Sequence[Any]) -> Snapshot:
         failure_text=found.pop("failure"),
         item_text=found.pop("item"),
         paused=bool(found.pop("paused")),
+        standing=_STANDINGS[found.pop("standing")],
         work=work_of(row[len(READ_ENTITY_COLUMNS) :]),
         **found,
     )
@@ -319,4 +343,7 @@ def snapshot_of(row: Sequence[Any]) -> Snapshot:
 
 def work_of(values: Sequence[Any]) -> Work | None:
     """The work that values of WORK_COLUMNS hold; None where an entity has none."""
-    return None if values[0] is None else Work(**dict(zip(WORK_COLUMNS, values, strict=True)))
+    if values[0] is None:
+        return None
+    found = dict(zip(WORK_COLUMNS, values, strict=True))
+    return Work(kind=WorkKind(found.pop("kind")), **found)

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, Work, hold, hurried
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
 from fsmflow.store.entities import guard_values
 from fsmflow.store.link import Link
-from fsmflow.store.statements import WAKE, Statements, snapshot_of, work_of
+from fsmflow.store.statements import WAKE, Statements, among, snapshot_of, work_of
 from fsmflow.store.tables import WORK
 
 MAX_GRACE_MS = 60_000
@@ -210,7 +210,7 @@ class WorkRows:
             f"OR (rung_at IS NOT NULL AND held IS NULL))"
         )
         if queues is not None:
-            sql += f" AND (kind NOT IN ('job', 'more') OR queue IN ({', '.join([mark] * len(queues)) or 'NULL'}))"
+            sql += f" AND (kind NOT {among(RUNS)} OR queue IN ({', '.join([mark] * len(queues)) or 'NULL'}))"
         return int(self._link.query(sql, (now, *(queues or ())))[0][0])
 
     def owned_by(self, row: int, owner: str) -> Claim | None:

@@ -9,8 +9,10 @@ from fsmflow.verify.report import Findings
 from fsmflow.verify.rows import Above, Entity, Rows, Tally
 
 ACTIVE: Final = 1
-_DONE: Final = (2, 4)
-_FAILED: Final = (3, 5)
+DONE: Final = (2, 4)
+FAILED: Final = (3, 5)
+#: Kinds of work that wait for branches.
+WATCHES: Final = ("join", "window")
 _MISSED: Final = ("cancelled", "undone")
 _UNDOING: Final = "undoing_"
 
@@ -39,9 +41,9 @@ def check_branch(found: Found, above: dict[int, Above], at: Moment, findings: Fi
 def _check_standing(found: Found, findings: Findings) -> bool:
     entity = found.entity
     if entity.phase == "failed" or (entity.phase == "finished" and entity.state in _MISSED):
-        expected = _FAILED
+        expected = FAILED
     else:
-        expected = _DONE if entity.phase == "finished" else (QUEUED, ACTIVE)
+        expected = DONE if entity.phase == "finished" else (QUEUED, ACTIVE)
     if entity.standing not in expected:
         what = f"it is in {entity.state!r} ({entity.phase}), and stands to its parent as {entity.standing}"
         findings.add("branch-standing", entity.address, f"{what}; {' or '.join(map(str, expected))} is right")
@@ -84,7 +86,7 @@ def check_tallies(entities: dict[int, Entity], tallies: list[Tally], findings: F
 def check_parent(found: Found, rows: Rows, at: Moment, findings: Findings) -> None:
     """A parent that waits for branches has some to wait for. One or two queries for each that waits."""
     entity, work = found.entity, found.work
-    if work is None or work.kind not in ("join", "window") or work.held is not None or entity.updated_at >= at.late:
+    if work is None or work.kind not in WATCHES or work.held is not None or entity.updated_at >= at.late:
         return
     standings = rows.standings(entity.id, entity.step)
     if standings.get(ACTIVE) or (last := rows.last_change(entity.id, entity.step)) >= at.late:

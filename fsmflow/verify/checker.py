@@ -11,7 +11,7 @@ from fsmflow.store.link import Link
 from fsmflow.store.reader import Reading
 from fsmflow.verify.branches import check_branch, check_parent, check_tallies
 from fsmflow.verify.entity import Found, Moment, check_standing
-from fsmflow.verify.events import check_due, check_events
+from fsmflow.verify.events import SENT, check_due, check_events
 from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
 from fsmflow.verify.report import Findings, Report
@@ -132,7 +132,7 @@ class _Checker:
             self.findings.checked["event_rows"] += 1
             if event.entity in found:
                 events.setdefault(event.entity, []).append(event)
-            elif event.kind == "sent":
+            elif event.kind == SENT:
                 check_due(event, f"row {event.entity}", self._at, self.findings)  # it outlives its sender
             else:
                 self._ownerless(event.entity, f"event row {event.id} ({event.kind})")

@@ -13,8 +13,8 @@ from fsmflow.verify.rows import Entity, Work
 MAX_POSTPONED: Final = 1_000
 HELD_UNTIL: Final = 2**52
 QUEUED: Final = 0
-_KINDS: Final = {"working": ("job", "more", "join", "window"), "waiting": ("timer",)}
-_JOBS: Final = ("job", "more")
+KINDS: Final = {"working": ("job", "more", "join", "window"), "waiting": ("timer",)}
+JOBS: Final = ("job", "more")
 
 
 @dataclass(frozen=True)
@@ -95,13 +95,13 @@ def _check_kind(found: Found, work: Work, findings: Findings) -> None:
     if entity.phase in ("failed", "finished"):
         what = f"it is in {entity.state!r} ({entity.phase}), and has a work row ({work.kind})"
         findings.add("rest-without-work", entity.address, what)
-    elif work.kind not in _KINDS.get(entity.phase, ()):
+    elif work.kind not in KINDS.get(entity.phase, ()):
         what = f"its phase is {entity.phase!r}, and its work row is of the kind {work.kind!r}"
         findings.add("work-current", entity.address, what)
     elif work.epoch != entity.epoch:
         what = f"its work row is of epoch {work.epoch}, and it is in epoch {entity.epoch}"
         findings.add("work-current", entity.address, what)
-    elif work.kind in _JOBS and not work.queue:
+    elif work.kind in JOBS and not work.queue:
         findings.add("work-current", entity.address, "its work row has a job, and no queue")
 
 
@@ -127,7 +127,7 @@ def _check_lease(found: Found, work: Work, findings: Findings) -> None:
             f"its work row has owner {work.owner!r} and lease_until {work.lease_until!r}; both or neither belong there"
         )
         findings.add("lease-owner", entity.address, what)
-    elif work.owner is not None and work.kind not in _JOBS:
+    elif work.owner is not None and work.kind not in JOBS:
         findings.add("lease-owner", entity.address, f"its work row is claimed, and is no job but {work.kind!r}")
 
 

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from fsmflow.verify.entity import Found, Moment
 from fsmflow.verify.report import Findings
 from fsmflow.verify.rows import Event
 from fsmflow.verify.texts import unreadable
+
+KEY: Final = "key"
+KEPT: Final = "kept"
+SENT: Final = "sent"
+LOST: Final = "lost"
+#: The kinds of events that are checked against something; others are only read.
+KINDS: Final = frozenset({KEY, KEPT, SENT, LOST})
 
 
 def check_events(found: Found, events: Sequence[Event], at: Moment, findings: Findings) -> None:
@@ -20,7 +28,7 @@ def check_events(found: Found, events: Sequence[Event], at: Moment, findings: Fi
         check_due(event, address, at, findings)
     _check_keys(found, events, findings)
     _check_kept(found, events, findings)
-    lost = sum(event.kind == "lost" for event in events)
+    lost = sum(event.kind == LOST for event in events)
     if lost > found.fold.discarded:
         what = f"{lost} messages were given up, and {found.fold.discarded} history rows tell of what was discarded"
         findings.add("lost-recorded", address, what)
@@ -35,7 +43,7 @@ def check_due(event: Event, address: str, at: Moment, findings: Findings) -> Non
 
 def _check_keys(found: Found, events: Sequence[Event], findings: Findings) -> None:
     """A key that was applied is there, so that it is not applied again, and what it led to can be found."""
-    used = {event.key or "": event.seq for event in events if event.kind == "key"}
+    used = {event.key or "": event.seq for event in events if event.kind == KEY}
     applied = found.fold.keys
     for key in applied.keys() - used.keys():
         what = f"the key {key!r} was applied in history row {applied[key]}, and is not noted as used"
@@ -48,7 +56,7 @@ def _check_keys(found: Found, events: Sequence[Event], findings: Findings) -> No
 
 def _check_kept(found: Found, events: Sequence[Event], findings: Findings) -> None:
     entity = found.entity
-    kept = [event for event in events if event.kind == "kept"]
+    kept = [event for event in events if event.kind == KEPT]
     if len(kept) != entity.kept:
         findings.add(
             "kept-counted", entity.address, f"it keeps {len(kept)} events, and says that it keeps {entity.kept}"

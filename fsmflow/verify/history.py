@@ -21,7 +21,7 @@ STAYS: Final = frozenset(
 _TRIGGERED: Final = frozenset(
     {"transition", "internal", "deferred", "ignored", "discarded", "forced", "skipped", "rewound"}
 )
-_ENDED: Final = frozenset({"attempt_failed", "crashed"})
+RUN_AGAIN: Final = frozenset({"attempt_failed", "crashed"})
 
 
 class Fold:
@@ -102,8 +102,8 @@ class Fold:
             (entry.at <= 0, f"the time is {entry.at}"),
             (not entry.token, "the token of its commit is missing"),
             (entry.kind in _TRIGGERED and not entry.trigger, "the trigger is missing"),
-            (entry.kind in _ENDED and entry.attempt is None, "the attempt is missing"),
-            (entry.kind in _ENDED and entry.failure is None, "the failure is missing"),
+            (entry.kind in RUN_AGAIN and entry.attempt is None, "the attempt is missing"),
+            (entry.kind in RUN_AGAIN and entry.failure is None, "the failure is missing"),
         ]
         for is_wrong, what in faults:
             if is_wrong:
@@ -162,7 +162,7 @@ class Fold:
             self.paused = entry.kind == "paused"
 
     def _check_attempts(self, entry: Entry) -> None:
-        if entry.kind not in _ENDED or entry.attempt is None:
+        if entry.kind not in RUN_AGAIN or entry.attempt is None:
             return
         where = f"history row {entry.seq} ({entry.kind})"
         if entry.attempt <= self._attempt:

@@ -24,7 +24,7 @@ ALICE = Actor("alice", roles={"manager"})
 FORKS = """
 import os, sys
 import fsmflow
-from machines_for_tests import Counter
+from tests.support.bench import Counter
 fsmflow.configure(database_url=sys.argv[1], redis_url=sys.argv[2], machines=[Counter])
 order = Counter.start("1")
 order.add()

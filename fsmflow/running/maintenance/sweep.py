@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Final
 
 from fsmflow import clock, log
-from fsmflow.decision.commit import ALIGN
+from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Crashed, Failed, Happening, TimerFired
@@ -104,7 +104,7 @@ class Maintenance:
         for post in due:
             try:
                 with requests.following(self._runtime):
-                    if post.kind == ALIGN:
+                    if post.kind == EventKind.ALIGN:
                         if not align(self._runtime, post.entity, pages=MAX_PAGES):
                             self._runtime.store.events.postpone(post, self._runtime.now() + GRACE_MS)
                     else:

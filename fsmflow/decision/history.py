@@ -1,0 +1,77 @@
+"""What is told of an entity, line by line, and what each kind of line means."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from fsmflow.decision.entity import Failure
+from fsmflow.decision.kind import Kind
+
+
+class HistoryKind(Kind):
+    """What a line of history tells. A kind that this release does not know means none of what is asked here."""
+
+    START = "start"
+    TRANSITION = "transition"
+    INTERNAL = "internal"
+    ATTEMPT_FAILED = "attempt_failed"
+    CRASHED = "crashed"
+    DEFERRED = "deferred"
+    IGNORED = "ignored"
+    DISCARDED = "discarded"
+    SAVED = "saved"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    FORCED = "forced"
+    SKIPPED = "skipped"
+    REWOUND = "rewound"
+
+    @property
+    def enters(self) -> bool:
+        """Whether the entity enters a state, and its epoch grows by one."""
+        return self in _ENTER
+
+    @property
+    def is_rerun(self) -> bool:
+        """Whether an attempt has ended, and the job is run again in the same visit."""
+        return self in _RUN_AGAIN
+
+    @property
+    def is_hooked(self) -> bool:
+        """Whether ``on_transition`` is told of it."""
+        return self in _ENTER or self is HistoryKind.INTERNAL
+
+
+_ENTER: Final = frozenset(
+    {
+        HistoryKind.START,
+        HistoryKind.TRANSITION,
+        HistoryKind.FORCED,
+        HistoryKind.SKIPPED,
+        HistoryKind.REWOUND,
+    }
+)
+_RUN_AGAIN: Final = frozenset({HistoryKind.ATTEMPT_FAILED, HistoryKind.CRASHED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryEntry:
+    """One line of an entity's history. ``dest`` is the state after it, ``actor`` a name, ``duration`` seconds."""
+
+    seq: int
+    kind: HistoryKind
+    at: datetime
+    trigger: str | None
+    source: str | None
+    dest: str
+    epoch: int
+    attempt: int | None = None
+    actor: str | None = None
+    reason: str | None = None
+    payload: Mapping[str, Any] = field(default_factory=dict)
+    key: str | None = None
+    failure: Failure | None = None
+    duration: float | None = None
