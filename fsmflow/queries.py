@@ -12,7 +12,7 @@ from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
-from fsmflow.engine.branches import definition_of
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine, error_text
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState

@@ -27,7 +27,7 @@ from fsmflow.decision.happenings import Paused, Resumed, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
-from fsmflow.engine.planning import plan, plan_resume
+from fsmflow.engine.requests import plan, plan_resume
 from fsmflow.engine.runtime import current
 from fsmflow.queries import definition_for, redacted, resolve
 

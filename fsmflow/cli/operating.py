@@ -18,7 +18,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Forced, Rewound, Skipped, Triggered
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import FAILED, UNDO, UNDOING_PREFIX, UNDONE, failed_from
-from fsmflow.engine.planning import plan
+from fsmflow.engine.requests import plan
 
 
 @click.command()

@@ -14,7 +14,7 @@ from fsmflow.decision.versions import merged, unknown_state
 from fsmflow.definition.advice import advice
 from fsmflow.definition.model import Definition
 from fsmflow.diagram import mermaid
-from fsmflow.engine.branches import definition_of
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey

@@ -17,8 +17,8 @@ from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.options import actor_options, as_field, data_option, json_option, key_option, merged, read_json
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
-from fsmflow.engine.requests import Birth, begun
 from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.start import Birth, begun
 from fsmflow.errors import DataError, EntityExists
 from fsmflow.machine import Machine
 from fsmflow.queries import resolve

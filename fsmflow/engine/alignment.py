@@ -14,8 +14,8 @@ from fsmflow.decision.happenings import Admitted, BranchSettled, Happening, Paus
 from fsmflow.decision.versions import names_of, renamed
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED
-from fsmflow.engine.branches import definition_of
 from fsmflow.engine.commits import attempt
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable, FsmflowError, TransitionConflict, told
 from fsmflow.points import point

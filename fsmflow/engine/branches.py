@@ -12,25 +12,10 @@ from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import UNDOING_PREFIX
-from fsmflow.errors import UnknownState
 from fsmflow.store.store import Store
 
 _PAGE = 200
 _SHOWN = 3
-
-
-def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
-    """The definition that an entity of this machine goes by: that of its branches, for one of these.
-
-    Raises UnknownState where the code has no such branches any more.
-    """
-    if snapshot.branch_of is None:
-        return definition
-    found = definition.branches.get(definition.wide.renamed.get(snapshot.branch_of, snapshot.branch_of))
-    if found is None:
-        others = definition.states.keys() - {snapshot.branch_of}
-        raise UnknownState(definition.name, snapshot.branch_of, others, address=snapshot.address)
-    return found
 
 
 def around_of(store: Store, definition: Definition, snapshot: Snapshot) -> Around:

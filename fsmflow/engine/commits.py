@@ -23,7 +23,8 @@ from fsmflow.decision.redaction import carried, masked
 from fsmflow.decision.versions import brought_up, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
-from fsmflow.engine.branches import around_of, definition_of
+from fsmflow.engine.branches import around_of
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, tell, told

@@ -10,8 +10,9 @@ from fsmflow.decision.commit import Posted
 from fsmflow.decision.context import Progress
 from fsmflow.decision.entity import FAILED_ONES, Snapshot, Standing
 from fsmflow.decision.messages import envelope_of
-from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
+from fsmflow.engine.lookup import fan_of
 from fsmflow.engine.runtime import Runtime
 
 #: So many branches, messages and kept events are shown one by one; the rest is counted.
@@ -73,14 +74,6 @@ def beside(runtime: Runtime, definition: Definition | None, snapshot: Snapshot) 
         lost=tuple(map(_message, store.events.lost(snapshot.row))),
         undoable=_undoable(runtime, definition, snapshot) if definition is not None and definition.undoes else (),
     )
-
-
-def fan_of(definition: Definition, snapshot: Snapshot) -> StateSpec | None:
-    """The state that fans out which the entity is in, or the failure of which it rests in."""
-    spec = definition.states.get(snapshot.state)
-    if spec is not None and spec.failed_from is not None:
-        spec = definition.states.get(spec.failed_from)
-    return spec if spec is not None and spec.fan is not None else None
 
 
 def _standing(runtime: Runtime, parent: Snapshot, *standings: Standing) -> tuple[Snapshot, ...]:

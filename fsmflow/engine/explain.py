@@ -15,7 +15,8 @@ from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import around_of
-from fsmflow.engine.details import Beside, beside, fan_of
+from fsmflow.engine.details import Beside, beside
+from fsmflow.engine.lookup import fan_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownVersion, UpgradeError
 

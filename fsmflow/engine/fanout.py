@@ -16,7 +16,8 @@ from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on
-from fsmflow.engine.branches import branch_of, definition_of
+from fsmflow.engine.branches import branch_of
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
 from fsmflow.points import point

@@ -1,125 +1,37 @@
-"""start, trigger, settle, pause ...: load -> decide -> commit -> dispatch. The only place where the floors meet."""
+"""What is asked of an entity from outside: load, decide, commit, and try again as long as others are first."""
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final
 
-from fsmflow import log
 from fsmflow.decision.actions import REWIND
-from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import Snapshot, Standing
-from fsmflow.decision.happenings import Forced, Happening, Paused, Replanned, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.happenings import (
+    Asked,
+    Forced,
+    Happening,
+    Paused,
+    Replanned,
+    Resumed,
+    Rewound,
+    Skipped,
+    Triggered,
+)
 from fsmflow.decision.history import HistoryEntry
-from fsmflow.decision.inputs import Actor, checked_reason, checked_text
-from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.inputs import checked_reason, checked_text
 from fsmflow.decision.triggers import allowed_triggers
-from fsmflow.decision.versions import as_shown, names_of, unknown_state
+from fsmflow.decision.versions import brought_up, names_of, unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import FINISHED, RETRY, WAITING
-from fsmflow.engine import commits
-from fsmflow.engine.alignment import align
-from fsmflow.engine.branches import around_of, definition_of
-from fsmflow.engine.commits import TRIES, conflict, write
-from fsmflow.engine.delivery import deliver_all
+from fsmflow.engine.branches import around_of
+from fsmflow.engine.commits import TRIES, conflict, decided
 from fsmflow.engine.fanout import look
+from fsmflow.engine.followup import attempt, following
+from fsmflow.engine.lookup import definition_of, load
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.tasks import Task, tasks
-from fsmflow.errors import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
+from fsmflow.errors import TransitionNotAllowed
 from fsmflow.store.work import Due
-
-_FIRST: Final = 1
-#: How many tasks one call does before it leaves the rest to maintenance.
-_BUDGET: Final = 200
-
-
-@contextmanager
-def following(runtime: Runtime) -> Iterator[Sequence[Task]]:
-    """Do, at the end, what the commits inside lead to; it is what is yielded. Inside a transaction of the caller's it
-    is left to maintenance, as nothing is committed yet."""
-    if tasks.get() is not None or runtime.store.link.in_transaction:
-        yield ()
-        return
-    waiting: deque[Task] = deque()
-    token = tasks.set(waiting)
-    try:
-        yield waiting
-        for _ in range(_BUDGET):
-            if not waiting:
-                return
-            _do(runtime, waiting.popleft())
-    finally:
-        tasks.reset(token)
-
-
-def _do(runtime: Runtime, task: Task) -> None:
-    """The commit stands and its caller must learn that it does; so what goes wrong here is logged, and done again."""
-    try:
-        if task.call is not None:
-            task.call()
-        elif task.kind == "look":
-            if look(runtime, task.row):
-                waiting = tasks.get()
-                if waiting is not None:
-                    waiting.append(task)
-        elif task.kind == "align":
-            align(runtime, task.row, pages=1)
-        else:
-            deliver_all(runtime, task.row)
-    except Exception as error:  # noqa: BLE001 - see above
-        log.task_failed(task.kind, task.row, error)
-
-
-def load(runtime: Runtime, definition: Definition, entity_id: str) -> Snapshot:
-    """The entity as it is now, to be shown or decided on. Raises EntityNotFound. One query."""
-    snapshot = runtime.store.entities.load(definition.name, entity_id)
-    if snapshot is None:
-        raise EntityNotFound(f"{definition.name}:{entity_id}")
-    return as_shown(definition, snapshot)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Birth:
-    """How an entity is to be started. ``first`` is fired in the same commit."""
-
-    entity_id: str
-    data: Mapping[str, Any]
-    state: str | None = None
-    actor: Actor | None = None
-    key: str | None = None
-    first: Triggered | None = None
-
-
-def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:
-    """Commit a new entity, then dispatch its job. One transaction of 2 to 4 inserts, one Redis round trip.
-
-    Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key``. Once it
-    returns, the entity is durable, whatever Redis does.
-    """
-    commit = begun(runtime, definition, birth)
-    with following(runtime):
-        for _ in range(TRIES):
-            try:
-                return write(runtime, definition, commit)
-            except CommitLost:
-                there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
-            if there is not None:
-                key = birth.key
-                same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
-                if if_exists == "return" or same_key:
-                    return there
-                raise EntityExists(there.address, as_shown(definition, there).state)
-    raise TransitionConflict(commit.after.address, f"it could not be started in {TRIES} tries")
-
-
-def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
-    """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
-    now = runtime.now()
-    commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
-    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first, now)
 
 
 def trigger(
@@ -172,25 +84,6 @@ def _ask(
             commit, after = applied
             return _Outcome(after=after, entries=commit.entries)
     raise conflict(f"{definition.name}:{entity_id}")
-
-
-def apply(
-    runtime: Runtime, definition: Definition, read: Callable[[], Snapshot], happening: Happening
-) -> tuple[Commit, Snapshot]:
-    """Decide and commit on the entity as ``read`` finds it, anew as long as others write first.
-
-    Raises what the decision refuses, StaleClaim for an attempt that no longer counts, TransitionConflict.
-    """
-    with following(runtime):
-        return commits.apply(runtime, definition, read, happening)
-
-
-def attempt(
-    runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
-) -> tuple[Commit, Snapshot] | None:
-    """Decide and commit once; None where somebody else wrote first."""
-    with following(runtime):
-        return commits.attempt(runtime, definition, snapshot, happening)
 
 
 def operate(
@@ -265,3 +158,34 @@ def lacks_work(definition: Definition, snapshot: Snapshot) -> bool:
 def pause(runtime: Runtime, definition: Definition, entity_id: str, asked: Paused) -> Snapshot:
     """Let a running attempt end, and hold what comes next. Nothing changes for an entity that is paused already."""
     return _ask(runtime, definition, entity_id, asked, lambda found: not found.paused).after
+
+
+def plan(runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening) -> Snapshot:
+    """The entity as it would be afterwards. Raises what the request would raise; others may move it meanwhile."""
+    if isinstance(happening, Asked):
+        happening = replace(happening, reason=checked_reason(happening.reason))
+        if _is_used(runtime, snapshot, happening.key):
+            return snapshot
+    snapshot = brought_up(definition, snapshot)
+    if isinstance(happening, Rewound):
+        check_rewind(runtime, definition, snapshot, happening)
+    return decided(runtime, definition_of(definition, snapshot), snapshot, happening).after
+
+
+def plan_resume(runtime: Runtime, definition: Definition, snapshot: Snapshot, asked: Resumed) -> Snapshot:
+    """The entity as ``resume`` would leave it."""
+    if snapshot.phase == FINISHED or _is_used(runtime, snapshot, asked.key):
+        return snapshot
+    if snapshot.paused:
+        snapshot = plan(runtime, definition, snapshot, asked)
+    if has_failed(definition, snapshot):
+        return plan(runtime, definition, snapshot, Triggered(trigger=RETRY, actor=asked.actor))
+    if lacks_work(definition, snapshot):
+        return plan(runtime, definition, snapshot, Replanned())
+    return snapshot
+
+
+def _is_used(runtime: Runtime, snapshot: Snapshot, key: str | None) -> bool:
+    if key is None:
+        return False
+    return runtime.store.entities.seq_of_key(snapshot.row, checked_text(key, "key")) is not None

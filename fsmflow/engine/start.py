@@ -1,15 +1,22 @@
-"""Starts many entities at once."""
+"""Starts entities: one, or a page of many."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring
-from fsmflow.engine.requests import Birth, begun
+from fsmflow.engine.commits import TRIES, write
+from fsmflow.engine.followup import following
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
@@ -17,6 +24,7 @@ from fsmflow.points import point
 from fsmflow.store.work import ticket_of
 
 _TRIES = 5
+_FIRST: Final = 1
 
 
 def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth], *, skip: bool) -> int:
@@ -67,3 +75,44 @@ def _follow(runtime: Runtime, definition: Definition, commits: Sequence[Commit],
             note_tasks(definition, commit, after)
 
     runtime.store.link.after_commit(follow)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """How an entity is to be started. ``first`` is fired in the same commit."""
+
+    entity_id: str
+    data: Mapping[str, Any]
+    state: str | None = None
+    actor: Actor | None = None
+    key: str | None = None
+    first: Triggered | None = None
+
+
+def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:
+    """Commit a new entity, then dispatch its job. One transaction of 2 to 4 inserts, one Redis round trip.
+
+    Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key``. Once it
+    returns, the entity is durable, whatever Redis does.
+    """
+    commit = begun(runtime, definition, birth)
+    with following(runtime):
+        for _ in range(TRIES):
+            try:
+                return write(runtime, definition, commit)
+            except CommitLost:
+                there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
+            if there is not None:
+                key = birth.key
+                same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
+                if if_exists == "return" or same_key:
+                    return there
+                raise EntityExists(there.address, as_shown(definition, there).state)
+    raise TransitionConflict(commit.after.address, f"it could not be started in {TRIES} tries")
+
+
+def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
+    """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
+    now = runtime.now()
+    commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
+    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first, now)

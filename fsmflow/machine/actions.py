@@ -12,7 +12,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
-from fsmflow.engine import requests
+from fsmflow.engine import lookup, requests
 from fsmflow.engine.runtime import current
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.attributes import Showing
@@ -142,7 +142,7 @@ class Acting(Showing):
 
     def refresh(self) -> Self:
         """Look at the entity again. Raises EntityNotFound."""
-        return self._shows(requests.load(current(), self._root, self._id))
+        return self._shows(lookup.load(current(), self._root, self._id))
 
     def wait(self, until: Until = None, timeout: float | None = None) -> Self:
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of

@@ -12,9 +12,10 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.view import HandleView
-from fsmflow.engine import requests
-from fsmflow.engine.branches import BranchList, around_of, definition_of, item_of
+from fsmflow.engine import lookup
+from fsmflow.engine.branches import BranchList, around_of, item_of
 from fsmflow.engine.explain import Explanation, explain
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import current
 from fsmflow.errors import FsmflowError, TransitionNotAllowed
 from fsmflow.machine.base import Base
@@ -158,7 +159,7 @@ class Showing(Base):
 
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
         """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
-        snapshot = requests.load(current(), self._root, self._id)
+        snapshot = lookup.load(current(), self._root, self._id)
         own = definition_of(self._root, snapshot)
         around = around_of(current().store, own, snapshot)
         return allowed_triggers(own, snapshot, as_actor(actor), around)
@@ -166,5 +167,5 @@ class Showing(Base):
     def explain(self) -> Explanation:
         """What the entity is doing, what it waits for, and what stands in its way. Its ``str()`` is for people."""
         runtime = current()
-        snapshot = requests.load(runtime, self._root, self._id)
+        snapshot = lookup.load(runtime, self._root, self._id)
         return explain(runtime, definition_of(self._root, snapshot), snapshot)

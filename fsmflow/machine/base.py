@@ -11,7 +11,7 @@ from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.state import State
-from fsmflow.engine.branches import definition_of
+from fsmflow.engine.lookup import definition_of
 from fsmflow.errors import DataError, DefinitionError, FsmflowError, shown
 
 

@@ -15,11 +15,10 @@ from fsmflow.decision.inputs import Actor, as_actor, checked_id, checked_text
 from fsmflow.decision.versions import merged
 from fsmflow.definition.names import PHASES
 from fsmflow.definition.retry import is_duration
-from fsmflow.engine import requests
-from fsmflow.engine.requests import Birth
+from fsmflow.engine import lookup, requests, start
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, select
-from fsmflow.engine.start import start_page
+from fsmflow.engine.start import Birth, start_page
 from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
 from fsmflow.machine.base import Base, as_dict, state_name
 
@@ -49,7 +48,7 @@ class Finding(Base):
         """
         _check_if_exists(if_exists)
         birth = _birth(entity_id, {**as_dict(data), **fields}, state=state, actor=actor, key=key)
-        return cls._handle(requests.start(current(), cls._compiled(), birth, if_exists=if_exists))
+        return cls._handle(start.start(current(), cls._compiled(), birth, if_exists=if_exists))
 
     @classmethod
     def start_or_trigger(
@@ -74,7 +73,7 @@ class Finding(Base):
         if runtime.store.entities.load_existing(definition.name, checked) is None:
             birth = Birth(entity_id=checked, data=as_dict(data), actor=first.actor, first=first)
             try:
-                return cls._handle(requests.start(runtime, definition, birth))
+                return cls._handle(start.start(runtime, definition, birth))
             except EntityExists:
                 pass  # somebody else has just started it
         snapshot, _ = requests.trigger(runtime, definition, checked, first)
@@ -113,7 +112,7 @@ class Finding(Base):
     @classmethod
     def get(cls, entity_id: str | int | UUID) -> Self:
         """A handle on an entity; a branch or child has the id that ends its address. Raises EntityNotFound."""
-        return cls._handle(requests.load(current(), cls._compiled(), checked_id(entity_id, generated=True)))
+        return cls._handle(lookup.load(current(), cls._compiled(), checked_id(entity_id, generated=True)))
 
     @classmethod
     def find(

@@ -15,9 +15,9 @@ from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
-from fsmflow.engine import requests
+from fsmflow.engine import followup
 from fsmflow.engine.alignment import pass_down
-from fsmflow.engine.branches import definition_of
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -67,7 +67,7 @@ class Executor:
             claimed = self._claim(ticket, owner)
             if claimed is not None:
                 point("claim.after", claimed.snapshot.address)
-                with requests.following(self._runtime) as tasks:
+                with followup.following(self._runtime) as tasks:
                     self._run(claimed)
                     if tasks:
                         self._before_tasks(claimed.claim)
@@ -125,7 +125,7 @@ class Executor:
         """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
         if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
             return False
-        with requests.following(self._runtime):
+        with followup.following(self._runtime):
             pass_down(self._runtime, parent.row, [branch])
         self._release(branch, claim, f"{parent.address} is in {parent.state!r}{', paused' if parent.paused else ''}")
         return True
@@ -225,7 +225,7 @@ class Executor:
         wait_s = 0.05
         while True:
             try:
-                requests.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
+                followup.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
                 return
             except UnknownState as error:
                 self._hand_over(definition, snapshot, claim, error)

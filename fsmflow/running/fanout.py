@@ -18,8 +18,9 @@ from fsmflow.decision.versions import retraced
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import align, revive
-from fsmflow.engine.branches import branch_of, definition_of
+from fsmflow.engine.branches import branch_of
 from fsmflow.engine.fanout import admit
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError, shown

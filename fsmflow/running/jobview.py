@@ -14,7 +14,7 @@ from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.messages import Message
 from fsmflow.decision.redaction import masked
 from fsmflow.definition.model import Definition
-from fsmflow.engine import requests
+from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
@@ -185,7 +185,7 @@ class JobView:
                     if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
                         self.snapshot = self._load()
                         break
-                    _, self.snapshot = requests.apply(self._runtime, root, self._load, happening)
+                    _, self.snapshot = followup.apply(self._runtime, root, self._load, happening)
                 break
             except StaleClaim:
                 raise self._cancelled() from None

@@ -15,7 +15,7 @@ from fsmflow.decision.happenings import Failed, Postponed, Returned, Settling, S
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import FAIL
-from fsmflow.engine import requests
+from fsmflow.engine import followup
 from fsmflow.engine.branches import stored_item
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
@@ -159,7 +159,7 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
         return snapshot
 
     try:
-        commit, after = requests.apply(runtime, step.root, latest, ended)
+        commit, after = followup.apply(runtime, step.root, latest, ended)
     except (StaleClaim, EntityNotFound):
         log.result_discarded(step.snapshot.address, step.snapshot.state, step.claim.attempt, "came to its end")
         raise _RolledBack(None) from None

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fsmflow.clock import Clock, local_now
-from fsmflow.engine import requests
+from fsmflow.engine import followup, requests
 from fsmflow.engine.runtime import collecting
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.executor import Executor
@@ -103,7 +103,7 @@ def test_a_guard_that_wants_to_end_the_process_ends_no_sweep(bench: Bench, monke
     first, second = (Order.start(str(number), cooling=number) for number in (1, 2))
     for order in (first, second):
         order.trigger("cool")
-    attempt = requests.attempt
+    attempt = followup.attempt
 
     def decide(runtime: Any, definition: Any, snapshot: Any, happening: Any) -> Any:
         if snapshot.entity_id == "1":

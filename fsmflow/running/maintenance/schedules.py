@@ -11,9 +11,9 @@ from croniter import croniter
 from fsmflow import clock, log
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import Definition
-from fsmflow.engine import requests
-from fsmflow.engine.requests import Birth
+from fsmflow.engine import followup
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.start import Birth, start
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
 
@@ -90,7 +90,7 @@ class Schedules:
         """Deal with the latest tick of a schedule; whether an entity was started here."""
         definition = (self._scheduled or {})[name]
         try:
-            with requests.following(self._runtime):
+            with followup.following(self._runtime):
                 started = self._start(definition, _latest(_cron(definition), now), now)
             self._next[name] = _following(_cron(definition), now)
             return started
@@ -114,15 +114,15 @@ class Schedules:
         # The cron text stays that of whoever noted it last: two versions of a machine may be running.
         moved = _fact(before, tick)
 
-        def start() -> bool:
+        def start_once() -> bool:
             if not facts.swap(key, noted, moved):
                 return False
             if not skipped:
-                requests.start(self._runtime, definition, _birth(tick), if_exists="return")
+                start(self._runtime, definition, _birth(tick), if_exists="return")
             point("schedule.before", definition.name)
             return True
 
-        if not self._runtime.store.link.write(start):
+        if not self._runtime.store.link.write(start_once):
             return False
         if skipped or now - tick > LATE_MS:
             log.schedule_late(definition.name, _text(tick), skipped=skipped)

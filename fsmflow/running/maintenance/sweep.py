@@ -12,12 +12,12 @@ from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Crashed, Failed, Happening, TimerFired
 from fsmflow.decision.work import GRACE_MS, NUDGE_MS, Work
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
-from fsmflow.engine import requests
+from fsmflow.engine import followup
 from fsmflow.engine.alignment import align
-from fsmflow.engine.branches import definition_of
 from fsmflow.engine.commits import TRIES
 from fsmflow.engine.delivery import deliver
 from fsmflow.engine.fanout import look
+from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -103,7 +103,7 @@ class Maintenance:
         due = self._runtime.store.events.due(self._runtime.now(), PAGE)
         for post in due:
             try:
-                with requests.following(self._runtime):
+                with followup.following(self._runtime):
                     if post.kind == EventKind.ALIGN:
                         if not align(self._runtime, post.entity, pages=MAX_PAGES):
                             self._runtime.store.events.postpone(post, self._runtime.now() + GRACE_MS)
@@ -251,7 +251,7 @@ class Maintenance:
         """
         work = self._runtime.store.work
         item = work.postpone([(item, now + 2 * NUDGE_MS)])[0]
-        with requests.following(self._runtime):
+        with followup.following(self._runtime):
             more = look(self._runtime, item.row)
         if more:
             work.postpone([(item, now)])
@@ -275,7 +275,7 @@ class Maintenance:
                 raise EntityNotFound(f"entity row {row}")
             definition = self._runtime.machines.get(snapshot.machine)
             happens = happening(snapshot)
-            if requests.attempt(self._runtime, definition, snapshot, happens) is not None:
+            if followup.attempt(self._runtime, definition, snapshot, happens) is not None:
                 if isinstance(happens, Crashed):
                     log.attempt_crashed(snapshot.address, happens.detail)
                 return

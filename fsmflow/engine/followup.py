@@ -1,0 +1,79 @@
+"""Does, at the end of a call, what its commits lead to: a look at a parent, messages, what is passed down, hooks."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from fsmflow import log
+from fsmflow.decision.commit import Commit
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.happenings import Happening
+from fsmflow.definition.model import Definition
+from fsmflow.engine import commits
+from fsmflow.engine.alignment import align
+from fsmflow.engine.delivery import deliver_all
+from fsmflow.engine.fanout import look
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.tasks import Task, tasks
+
+#: How many tasks one call does before it leaves the rest to maintenance.
+_BUDGET: Final = 200
+
+
+@contextmanager
+def following(runtime: Runtime) -> Iterator[Sequence[Task]]:
+    """Do, at the end, what the commits inside lead to; it is what is yielded. Inside a transaction of the caller's it
+    is left to maintenance, as nothing is committed yet."""
+    if tasks.get() is not None or runtime.store.link.in_transaction:
+        yield ()
+        return
+    waiting: deque[Task] = deque()
+    token = tasks.set(waiting)
+    try:
+        yield waiting
+        for _ in range(_BUDGET):
+            if not waiting:
+                return
+            _do(runtime, waiting.popleft())
+    finally:
+        tasks.reset(token)
+
+
+def _do(runtime: Runtime, task: Task) -> None:
+    """The commit stands and its caller must learn that it does; so what goes wrong here is logged, and done again."""
+    try:
+        if task.call is not None:
+            task.call()
+        elif task.kind == "look":
+            if look(runtime, task.row):
+                waiting = tasks.get()
+                if waiting is not None:
+                    waiting.append(task)
+        elif task.kind == "align":
+            align(runtime, task.row, pages=1)
+        else:
+            deliver_all(runtime, task.row)
+    except Exception as error:  # noqa: BLE001 - see above
+        log.task_failed(task.kind, task.row, error)
+
+
+def apply(
+    runtime: Runtime, definition: Definition, read: Callable[[], Snapshot], happening: Happening
+) -> tuple[Commit, Snapshot]:
+    """Decide and commit on the entity as ``read`` finds it, anew as long as others write first.
+
+    Raises what the decision refuses, StaleClaim for an attempt that no longer counts, TransitionConflict.
+    """
+    with following(runtime):
+        return commits.apply(runtime, definition, read, happening)
+
+
+def attempt(
+    runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
+) -> tuple[Commit, Snapshot] | None:
+    """Decide and commit once; None where somebody else wrote first."""
+    with following(runtime):
+        return commits.attempt(runtime, definition, snapshot, happening)
