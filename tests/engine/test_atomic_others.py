@@ -24,14 +24,7 @@ from tests.support.bench import (
     on_servers,
     play,
     texts,
-    users_database,
 )
-
-
-@pytest.fixture
-def db(database_url: str) -> Iterator[peewee.Database]:
-    with users_database(database_url) as db:
-        yield db
 
 
 @pytest.fixture

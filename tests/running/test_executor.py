@@ -1,0 +1,112 @@
+"""One attempt that is cut off: by a signal, by a deadlock, by an event that comes while its transaction is open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from unittest.mock import patch
+
+import peewee
+import pytest
+
+from fsmflow import Machine, State
+from fsmflow.running import executor as executor_of
+from fsmflow.testing import sandbox
+from tests.support.bench import Bench, bench_on, on_servers, texts
+from tests.support.bench import elsewhere as elsewhere_of
+from tests.support.traces import ran
+
+
+class Once(Machine):
+    initial = "charging"
+    states = [State("charging", job="charge", at_most_once=True), State("charged", final=True)]
+    transitions = [["done", "charging", "charged"]]
+
+    def charge(self) -> None:
+        ran.append("charge")
+
+
+def test_a_job_that_may_run_once_is_not_run_again_after_a_second_sigterm() -> None:
+    with sandbox(machines=[Once]) as box:
+        once = Once.start("1")
+        ticket = box._doorbell.take()
+
+        class Killed(BaseException):
+            pass
+
+        def killed(*_: Any) -> None:
+            raise Killed
+
+        executor = executor_of.Executor(box._runtime)
+        owners: list[str] = []
+        original = executor._claim
+
+        def claim(ticket: Any, owner: str) -> Any:
+            owners.append(owner)
+            return original(ticket, owner)
+
+        with patch.object(executor, "_claim", claim), patch.object(executor, "_settle", killed), pytest.raises(Killed):
+            executor.execute(ticket)
+        assert ran == ["charge"]
+        box._maintenance.released(ticket.row, owners[0])
+        box.advance(hours=1)
+        assert ran == ["charge"]
+        assert once.refresh().state == "failed_from_charging"
+
+
+def test_a_deadlock_on_the_way_to_the_commit_is_no_failure_of_a_transactional_job() -> None:
+    class Safe(Once):
+        name = "safe"
+        states = [State("charging", job="charge", transactional=True), State("charged", final=True)]
+
+    with sandbox(machines=[Safe]) as box:
+        safe = Safe.start("1")
+        records = type(box._runtime.store.entities)
+        original, calls = records._write_entity, []
+
+        def write(self: Any, commit: Any) -> Any:
+            if commit.after.state == "charged" and not calls:
+                calls.append(None)
+                raise peewee.OperationalError("deadlock detected")
+            return original(self, commit)
+
+        with patch.object(records, "_write_entity", write):
+            box.advance(hours=1)
+        assert safe.refresh().state == "charged"
+
+
+class Late(Machine):
+    initial = "charging"
+    states = [
+        State("charging", job="charge", transactional=True, defer=["cancel_order"]),
+        State("packing"),
+        State("called_off", final=True),
+    ]
+    transitions = [
+        ["done", "charging", "packing"],
+        ["cancel_order", "packing", "called_off"],
+        ["x", "packing", "packing"],
+    ]
+
+    def charge(self) -> None:
+        texts()  # reads, so that the transaction has a snapshot
+        elsewhere_of(bench_of[0], lambda: Late.get("1").trigger("cancel_order"))
+
+
+bench_of: list[Bench] = []
+
+
+@pytest.fixture
+def bench(db: peewee.Database, redis_url: str) -> Iterator[Bench]:
+    with bench_on(redis_url, database=db, machines=(Late,)) as bench:
+        bench_of[:] = [bench]
+        yield bench
+
+
+@on_servers
+def test_what_is_deferred_while_a_transactional_job_runs_fires_in_the_commit_that_enters_the_state(
+    bench: Bench,
+) -> None:
+    late = Late.start("1")
+    bench.run()
+    assert late.refresh().state == "called_off"
