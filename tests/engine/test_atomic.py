@@ -11,15 +11,7 @@ import pytest
 
 from fsmflow import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
 from fsmflow.store import tables
-from tests.support.bench import (
-    Bench,
-    Order,
-    Row,
-    bench_on,
-    elsewhere,
-    play,
-    texts,
-)
+from tests.support.bench import Bench, Order, Row, bench_on, elsewhere, play, texts
 
 
 @pytest.fixture

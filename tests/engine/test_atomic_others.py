@@ -14,17 +14,7 @@ import pytest
 from fsmflow import EntityExists, FsmflowError
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.store.link import Link, open_database
-from tests.support.bench import (
-    Bench,
-    Order,
-    Row,
-    bench_on,
-    elsewhere,
-    kill_others,
-    on_servers,
-    play,
-    texts,
-)
+from tests.support.bench import Bench, Order, Row, bench_on, elsewhere, kill_others, on_servers, play, texts
 
 
 @pytest.fixture

@@ -12,15 +12,7 @@ from fsmflow import UnknownState
 from fsmflow.errors import DefinitionError
 from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on
-from tests.support.deployments import (
-    Batch,
-    Parcel,
-    Renamed,
-    RenamedBatch,
-    broken,
-    deploy,
-    undone,
-)
+from tests.support.deployments import Batch, Parcel, Renamed, RenamedBatch, broken, deploy, undone
 
 
 @pytest.fixture

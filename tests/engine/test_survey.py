@@ -14,17 +14,7 @@ from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.survey import Finding, survey
 from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on, on_sqlite
-from tests.support.deployments import (
-    Bare,
-    Batch,
-    Parcel,
-    Renamed,
-    RenamedBatch,
-    Second,
-    broken,
-    definition_of,
-    deploy,
-)
+from tests.support.deployments import Bare, Batch, Parcel, Renamed, RenamedBatch, Second, broken, definition_of, deploy
 
 
 @pytest.fixture

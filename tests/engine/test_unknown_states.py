@@ -9,13 +9,7 @@ import pytest
 from fsmflow import Machine, UnknownState
 from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on
-from tests.support.deployments import (
-    Bare,
-    Dated,
-    Parcel,
-    broken,
-    deploy,
-)
+from tests.support.deployments import Bare, Dated, Parcel, broken, deploy
 
 
 @pytest.fixture

@@ -13,14 +13,7 @@ from fsmflow.decision.versions import brought_up
 from fsmflow.errors import UnknownVersion, UpgradeError
 from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on, on_sqlite
-from tests.support.deployments import (
-    Parcel,
-    Second,
-    broken,
-    definition_of,
-    deploy,
-    undone,
-)
+from tests.support.deployments import Parcel, Second, broken, definition_of, deploy, undone
 
 
 @pytest.fixture
