@@ -1,0 +1,75 @@
+"""``failures``, ``stats`` and ``check``: what is told of all machines at once."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsmflow.engine.registry import Registry
+from tests.cli.orders import Order, Shipment
+from tests.cli.shop import MACHINES, PING, Shop
+from tests.support.terminal import Terminal
+
+
+def test_failures_are_grouped_and_say_what_to_type(busy: Shop) -> None:
+    slow, declined = busy.json("failures", "--machine", "order")
+    assert (slow["count"], slow["state"], slow["error_type"]) == (2, "failed_from_charging", "TimeoutError")
+    assert (declined["count"], declined["example"]) == (1, "order:3")
+    assert slow["retry"] in busy.ok("failures")
+    assert slow["retry"].startswith("fsmflow retry --machine order --state failed_from_charging --error ")
+    assert "no machine 'nosuch'" in busy.refused("failures", "--machine", "nosuch")
+
+
+def test_stats_counts_entities_and_work(busy: Shop) -> None:
+    found = busy.json("stats")
+    assert found["counts"] == {"order": {"failed_from_charging": 3, "pending": 1, "review": 1}}
+    assert found["entities"] == 5
+    assert found["queues"] == [{"name": "default", "listening": False}]
+    assert (found["redis"]["answers"], found["due"], found["active"]) == (True, 0, 0)
+    assert "queue default: no worker listens" in busy.ok("stats")
+
+
+def test_stats_names_the_queues_of_all_machines_in_their_order(shop: Shop) -> None:
+    slow = MACHINES.replace('job="charge"', 'job="charge", queue="slow"')
+    second = PING.replace("timeout=5", "job=lambda ping: None, queue=lambda ping: 'eu'")
+    (shop.folder / "machines.py").write_text(slow + second.replace('["timeout"', '["done"'))
+    assert [queue["name"] for queue in shop.json("stats")["queues"]] == ["slow", "default"]
+
+
+def test_check_notes_what_is_worth_a_look_and_is_content(shop: Shop) -> None:
+    lines = shop.ok("check").splitlines()
+    assert "machine order: no worker listens on queue 'default' now" in lines
+    assert any(line.startswith("machine order: job 'charge' in state 'charging' has no retry") for line in lines)
+    found = shop.json("check")["machines"]
+    assert [item["machine"] for item in found] == ["order", "refund"]
+
+
+def test_check_of_a_machine_that_needs_nothing_says_so(shop: Shop) -> None:
+    (shop.folder / "machines.py").write_text(PING)
+    assert shop.ok("check") == "machine ping: nothing to note\n"
+
+
+def test_check_reports_every_fault_of_a_definition(shop: Shop) -> None:
+    broken = MACHINES.replace('"done", "charging", "shipped"', '"done", "charging", "shiped"')
+    (shop.folder / "machines.py").write_text(broken.replace('job="charge"', 'job="chrge"'))
+    done = shop.run("check")
+    assert done.status == 1
+    assert "did you mean 'shipped'?" in done.err
+    assert "did you mean 'charge'?" in done.err
+    assert "Traceback" not in done.err
+
+
+def test_a_branch_is_drawn_as_the_small_machine_that_it_is(
+    shell: Terminal, packing: Order, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("fsmflow.cli.overview.machines", lambda: Registry([Order, Shipment]))
+    text = shell.ok("draw", "order:1/packing/2")
+    assert "class failed_from_packing current" in text
+    assert "charging" not in text
+
+
+def test_failures_counts_parents_once_and_tells_of_branches_apart(shell: Terminal, packing: Order) -> None:
+    parents, branches = shell.json("failures")
+    assert (parents["count"], parents["error_type"], parents["branches"]) == (1, "BranchesFailed", False)
+    assert (branches["count"], branches["error_type"], branches["branches"]) == (2, "ValueError", True)
+    assert branches["retry"].endswith("--branches")
+    assert "2 x order:failed_from_packing (branches) ValueError: no box for" in shell.ok("failures")

@@ -1,0 +1,41 @@
+"""``worker`` and ``reconcile``."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+from tests.cli.shop import CLI, PING, Shop
+
+
+def test_reconcile_looks_after_what_is_due(shop: Shop) -> None:
+    (shop.folder / "machines.py").write_text(PING.replace("timeout=5", "timeout=0"))
+    shop.ok("start", "ping", "7")
+    assert shop.ok("reconcile") == "looked after 1 due row\n"
+    assert shop.states() == {"ping:7": "off"}
+    assert shop.json("reconcile")["rows"] == 0
+
+
+def test_a_worker_without_machines_says_where_it_looked(shop: Shop) -> None:
+    (shop.folder / "machines.py").write_text("")
+    assert "FSMFLOW_MACHINES" in shop.refused("worker")
+    assert "FSMFLOW_MACHINES" in shop.refused("check")
+
+
+def test_a_worker_refuses_wrong_options(shop: Shop) -> None:
+    shop.misused("worker", "--processes", "0")
+    assert "'a,,b'" in shop.misused("worker", "--queues", "a,,b")
+
+
+def test_a_worker_finishes_and_ends_well_on_ctrl_c(shop: Shop) -> None:
+    command = [sys.executable, *CLI, "worker", "--processes", "1"]
+    with subprocess.Popen(
+        command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as worker:
+        assert worker.stderr is not None
+        seen = next(line for line in worker.stderr if "worker.started" in line)
+        worker.send_signal(signal.SIGINT)
+        rest = worker.stderr.read()
+    assert worker.returncode == 0, seen + rest
+    assert "Traceback" not in rest
