@@ -1,4 +1,4 @@
-"""Holds the ceilings on size: no file over 400 lines, no function over 45, in fsmflow, machines and scripts.
+"""Holds the ceilings on size: no file over 400 lines, no function over 40, in code, scripts and tests.
 
 A limit is not raised for one case. A file that reaches it holds two things: give the second one a file of its own.
 """
@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("fsmflow", "machines", "scripts")
+FOLDERS = ("fsmflow", "machines", "scripts", "tests")
 FILE_LINES = 400
-FUNCTION_LINES = 45
+FUNCTION_LINES = 40
 
 
 def main() -> int:

@@ -8,6 +8,26 @@ from fsmflow import DefinitionError, Machine, Retry, State
 from tests.definition.test_faults import FINAL, faults_of
 
 LATER_IN_MACHINES = {"run_on": True}
+#: What is wrong with the machine of the test below: ten things, and some more.
+FAULTS = [
+    "initial: unknown state 'pendig'; did you mean 'pending'?",
+    "state 'charging': there is no method 'chrge' for job; did you mean 'charge'?",
+    "state 'charging': Retry(max=-1): max is a whole number from 0",
+    "state 'waiting_long' has a timeout, but no 'timeout' transition says where it then goes",
+    "state 'lonely': timeout=-1; it is seconds or a timedelta from 0, or a method that returns one",
+    "state 'blind' is a dead end: it is not final, and no transition but 'cancel' leads out of it",
+    "state 'shipped': queue= does not belong here: a final state does nothing",
+    "states: 'Bad Name' is not a name: lower-case letters, digits and underscores, beginning with a letter",
+    "transition 1: there is no method 'is_larg' for guard; did you mean 'is_large'?",
+    "transition 2: unknown state 'shiped'; did you mean 'shipped'? (dest of 'done')",
+    "transition 4: 'wait_now' from 'pending' can never be reached, as transition 3 stands before it without a guard",
+    "transition 6: 'reopen' leaves 'shipped', which is final; a final state has no way out",
+    "transition 7: trigger 'data' has the name of an attribute of the class; rename one of them",
+    "transition 7: roles=[]; it takes one or several names of roles",
+    "transition 8: before 'with_more' has the wrong signature (self, event: 'object') -> 'None': a method takes "
+    "nothing but self",
+    "method 'on_enter_bind': there is no state 'bind'; did you mean 'blind'?",
+]
 
 
 @pytest.mark.parametrize("attribute", LATER_IN_MACHINES)
@@ -50,28 +70,8 @@ def test_a_machine_with_ten_faults_tells_all_ten_at_once() -> None:
 
             def on_enter_bind(self) -> None: ...
 
-    expected = [
-        "initial: unknown state 'pendig'; did you mean 'pending'?",
-        "state 'charging': there is no method 'chrge' for job; did you mean 'charge'?",
-        "state 'charging': Retry(max=-1): max is a whole number from 0",
-        "state 'waiting_long' has a timeout, but no 'timeout' transition says where it then goes",
-        "state 'lonely': timeout=-1; it is seconds or a timedelta from 0, or a method that returns one",
-        "state 'blind' is a dead end: it is not final, and no transition but 'cancel' leads out of it",
-        "state 'shipped': queue= does not belong here: a final state does nothing",
-        "states: 'Bad Name' is not a name: lower-case letters, digits and underscores, beginning with a letter",
-        "transition 1: there is no method 'is_larg' for guard; did you mean 'is_large'?",
-        "transition 2: unknown state 'shiped'; did you mean 'shipped'? (dest of 'done')",
-        "transition 4: 'wait_now' from 'pending' can never be reached, as transition 3 stands before it without a "
-        "guard",
-        "transition 6: 'reopen' leaves 'shipped', which is final; a final state has no way out",
-        "transition 7: trigger 'data' has the name of an attribute of the class; rename one of them",
-        "transition 7: roles=[]; it takes one or several names of roles",
-        "transition 8: before 'with_more' has the wrong signature (self, event: 'object') -> 'None': a method takes "
-        "nothing but self",
-        "method 'on_enter_bind': there is no state 'bind'; did you mean 'blind'?",
-    ]
-    assert sorted(caught.value.faults) == sorted(expected)
-    assert str(caught.value).startswith(f"machine 'order' has {len(expected)} faults:\n  - ")
+    assert sorted(caught.value.faults) == sorted(FAULTS)
+    assert str(caught.value).startswith(f"machine 'order' has {len(FAULTS)} faults:\n  - ")
     assert caught.value.machine == "order"
 
 
