@@ -21,7 +21,7 @@ PYTHON = os.path.join(VENV, "bin", "python")
 # In the place of this script's own folder, whose modules are not to be imported by their bare names.
 sys.path[0] = ROOT
 try:
-    from fsmflow.cli.actions import retry
+    from fsmflow.cli.actions import ACTION_COMMANDS
     from fsmflow.cli.main import run
 except (ImportError, SyntaxError) as error:
     if os.access(PYTHON, os.X_OK) and os.path.abspath(sys.executable) != PYTHON:
@@ -40,7 +40,7 @@ def main() -> int:
         in_checkout = os.path.join(ROOT, home)
         if os.path.isdir(in_checkout):
             os.environ["FSMFLOW_HOME"] = in_checkout
-    return run(retry, sys.argv[1:], "retry.py")
+    return run(ACTION_COMMANDS["retry"], sys.argv[1:], "retry.py")
 
 
 if __name__ == "__main__":

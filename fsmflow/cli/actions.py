@@ -1,13 +1,14 @@
-"""Commands that move entities on: trigger, retry, resume, pause, cancel."""
+"""Commands that move entities on: trigger, and one for each action of operators, made from the table of these."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Final
 
 import click
 
 from fsmflow.cli import objects, output
-from fsmflow.cli.bulk import Act, handle, perform
+from fsmflow.cli.bulk import handle, perform
 from fsmflow.cli.options import (
     Wanted,
     actor_options,
@@ -22,14 +23,11 @@ from fsmflow.cli.options import (
     target_options,
     target_options_beside_data,
 )
-from fsmflow.decision.entity import Snapshot, Standing
-from fsmflow.decision.happenings import Paused, Resumed, Triggered
+from fsmflow.decision.actions import ACTIONS, Action
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
-from fsmflow.definition.names import CANCEL, FAILED, FINISHED, RETRY, WAITING
-from fsmflow.engine.requests import plan, plan_resume
 from fsmflow.engine.runtime import current
-from fsmflow.queries import definition_for, redacted, resolve
+from fsmflow.queries import redacted, resolve
 
 #: What Machine.trigger() takes itself, and an event's payload therefore cannot have.
 _TAKEN = frozenset({"actor", "reason", "key", "epoch"})
@@ -83,153 +81,72 @@ def trigger(
     return 0
 
 
-@click.command()
-@target_options_beside_data
-@click.option(
-    "--set", "fields", type=as_field, multiple=True, metavar="NAME=TEXT | NAME:=JSON", help="Merge into data first."
+_set_options = (
+    click.option(
+        "--set", "fields", type=as_field, multiple=True, metavar="NAME=TEXT | NAME:=JSON", help="Merge into data first."
+    ),
+    click.option(
+        "--data",
+        type=as_patch,
+        multiple=True,
+        metavar="NAME=TEXT | NAME:=JSON | @FILE | JSON",
+        help="The same, for entities that are named; single fields or a JSON object.",
+    ),
 )
-@click.option(
-    "--data",
-    type=as_patch,
-    multiple=True,
-    metavar="NAME=TEXT | NAME:=JSON | @FILE | JSON",
-    help="The same, for entities that are named; single fields or a JSON object.",
+_new_key_option = click.option(
+    "--new-key", is_flag=True, help="Give the step a new idempotency key: it counts as another step."
 )
-@click.option("--new-key", is_flag=True, help="Give the step a new idempotency key: it counts as another step.")
-@actor_options
-@reason_option
-@key_option
-@epoch_option
-@json_option
-def retry(
-    wanted: Wanted,
-    fields: tuple[tuple[str, Any], ...],
-    data: tuple[dict[str, Any], ...],
-    new_key: bool,
-    actor: Actor | None,
-    reason: str | None,
-    key: str | None,
-    epoch: int | None,
-    as_json: bool,
-) -> int:
-    """Retry failed entities from the step that failed, under the same id, with the code deployed now.
 
-    Name them by address (or by id alone, where only one machine has it), or select them; of a selection those are
-    retried that have failed. Of a step that fans out only the branches run again that failed.
 
-    \b
-      fsmflow retry order:1042
-      fsmflow retry order:1042 --set card=tok_2
-      fsmflow retry order:1042/packing/3
-      fsmflow retry --machine order --error 'Timeout*' --older 10m --where customer=7 --dry-run
-    """
+def _command_of(action: Action) -> click.Command:
+    """The command of an action, with what that takes."""
+
+    def command(
+        wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool, **given: Any
+    ) -> int:
+        if not action.is_repeatable:
+            _check_repeatable(wanted, action.name)
+        asked = action.asks(actor=actor, reason=reason, key=key, **_options(wanted, given))
+        return perform(action, asked, wanted, as_json=as_json)
+
+    examples = "\n".join(f"  {example}" for example in action.examples)
+    return click.command(action.name, help=f"{action.help}\n\n\b\n{examples}")(_taking(action, command))
+
+
+def _taking(action: Action, command: Callable[..., int]) -> Callable[..., int]:
+    """A command with its options; the first to be shown are added last."""
+    command = json_option(command)
+    if "epoch" in action.options:
+        command = epoch_option(command)
+    command = actor_options(reason_option(key_option(command)))
+    if "new_key" in action.options:
+        command = _new_key_option(command)
+    if "state" in action.options:
+        command = click.argument("state", metavar="STATE")(command)
+    if "data" not in action.options:
+        return target_options(command)
+    for option in reversed(_set_options):
+        command = option(command)
+    return target_options_beside_data(command)
+
+
+def _options(wanted: Wanted, given: dict[str, Any]) -> dict[str, Any]:
+    """What was given, as the request takes it: the edits of data as one patch."""
+    if "fields" not in given:
+        return given
+    fields, data = given.pop("fields"), given.pop("data")
     if data and not wanted.addresses:
         raise click.UsageError("with a selection, say --where to select by data, or --set to change data")
-    patch = merged({name: value for given in data for name, value in given.items()}, fields)
-    asked = Triggered(trigger=RETRY, actor=actor, reason=reason, key=key, epoch=epoch, patch=patch, new_key=new_key)
-    act = Act(
-        name="retry",
-        done="retried",
-        do=lambda entity: entity.retry(data=patch, new_key=new_key, actor=actor, reason=reason, key=key, epoch=epoch),
-        plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
-        fits=lambda snapshot: snapshot.phase == FAILED,
-        phase=FAILED,
-    )
-    return perform(act, wanted, as_json=as_json)
+    return {**given, "patch": merged({name: value for object_ in data for name, value in object_.items()}, fields)}
 
 
-@click.command()
-@target_options
-@actor_options
-@reason_option
-@key_option
-@json_option
-def resume(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
-    """Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again, and the jobs of
-    adopted entities started.
-
-    \b
-      fsmflow resume order:1042
-      fsmflow resume --machine order --state charging
-    """
-    asked = Resumed(actor=actor, reason=reason, key=key)
-    act = Act(
-        name="resume",
-        done="resumed",
-        do=lambda entity: entity.resume(actor=actor, reason=reason, key=key),
-        plan=lambda runtime, definition, snapshot: plan_resume(runtime, definition, snapshot, asked),
-        fits=_can_be_resumed,
-    )
-    return perform(act, wanted, as_json=as_json)
+def _check_repeatable(wanted: Wanted, name: str) -> None:
+    """Where they are selected by what the action changes, a second run leaves alone what the first one did."""
+    if not wanted.addresses and wanted.selection.states is None:
+        raise click.UsageError(
+            f"{name} applies in any state; say with --state which ones are meant, "
+            f"so that whoever runs it again does not {name} the same ones once more"
+        )
 
 
-def _can_be_resumed(snapshot: Snapshot) -> bool:
-    work = snapshot.work
-    waits_for_worker = work is not None and work.owner is None and work.rung_at is not None
-    started = work is not None or not _was_adopted(snapshot)
-    return snapshot.phase != FINISHED and (
-        snapshot.paused or snapshot.phase == FAILED or waits_for_worker or not started
-    )
-
-
-def _was_adopted(snapshot: Snapshot) -> bool:
-    """Whether its state has a job that was never started."""
-    definition = definition_for(current(), snapshot)
-    spec = definition.states.get(snapshot.state) if definition is not None else None
-    if spec is None or not spec.is_working or snapshot.standing == Standing.QUEUED:
-        return False
-    return not (spec.waits and snapshot.phase == WAITING)
-
-
-@click.command()
-@target_options
-@actor_options
-@reason_option
-@key_option
-@json_option
-def pause(wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, as_json: bool) -> int:
-    """Pause entities. What runs may end; what would come next is held, timers too, until 'resume'.
-
-    \b
-      fsmflow pause order:1042 --reason "the customer called"
-      fsmflow pause --machine order --state awaiting_approval
-    """
-    asked = Paused(actor=actor, reason=reason, key=key)
-    act = Act(
-        name="pause",
-        done="paused",
-        do=lambda entity: entity.pause(actor=actor, reason=reason, key=key),
-        plan=lambda runtime, definition, snapshot: (
-            snapshot if snapshot.paused else plan(runtime, definition, snapshot, asked)
-        ),
-        fits=lambda snapshot: not snapshot.paused and snapshot.phase != FINISHED,
-    )
-    return perform(act, wanted, as_json=as_json)
-
-
-@click.command()
-@target_options
-@actor_options
-@reason_option
-@key_option
-@epoch_option
-@json_option
-def cancel(
-    wanted: Wanted, actor: Actor | None, reason: str | None, key: str | None, epoch: int | None, as_json: bool
-) -> int:
-    """Cancel entities. Each ends in 'cancelled', unless its machine says otherwise; the result of a running job is
-    discarded, and what is left of its branches cancelled too.
-
-    \b
-      fsmflow cancel order:1042 --actor alice --reason "ordered twice"
-      fsmflow cancel --machine order --phase failed --older 30d --dry-run
-    """
-    asked = Triggered(trigger=CANCEL, actor=actor, reason=reason, key=key, epoch=epoch)
-    act = Act(
-        name="cancel",
-        done="cancelled",
-        do=lambda entity: entity.cancel(actor=actor, reason=reason, key=key, epoch=epoch),
-        plan=lambda runtime, definition, snapshot: plan(runtime, definition, snapshot, asked),
-        fits=lambda snapshot: snapshot.phase != FINISHED,
-    )
-    return perform(act, wanted, as_json=as_json)
+ACTION_COMMANDS: Final = {name: _command_of(action) for name, action in ACTIONS.items()}

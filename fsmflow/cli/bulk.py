@@ -8,36 +8,27 @@ of entities does not matter.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import Any, cast
 
 from fsmflow.cli import output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.errors import sentence, stops_everything
 from fsmflow.cli.options import Wanted
+from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.happenings import Asked, Forced, Rewound, Triggered
 from fsmflow.definition.model import Definition
+from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.requests import plan
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, filter_of, select
 from fsmflow.machine import Machine
-from fsmflow.queries import resolve
+from fsmflow.queries import definition_for, resolve
 
 #: How many kinds of refusals are kept to be told at the end.
 _KINDS = 50
-
-
-@dataclass(frozen=True, kw_only=True)
-class Act:
-    """What is to be done. ``plan`` is what ``do`` would lead to, decided and not committed; ``fits`` says to which
-    entities of a selection it applies, all of them in ``phase`` where that is given."""
-
-    name: str
-    done: str
-    do: Callable[[Machine], object]
-    plan: Callable[[Runtime, Definition, Snapshot], Snapshot]
-    fits: Callable[[Snapshot], bool]
-    phase: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,28 +79,28 @@ class _Tally:
             self.reasons.setdefault(kind, _Reason(error)).count += 1
 
 
-def perform(act: Act, wanted: Wanted, *, as_json: bool) -> int:
+def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> int:
     """Do it, one entity after the other, and report. The exit status: 1 if any was refused.
 
     What was done is reported too where it is interrupted, or where the database goes away in between.
     """
     runtime, tally = current(), _Tally()
     try:
-        with _bar(runtime, act, wanted, as_json=as_json) as bar:
-            results = tally.counting(_results(runtime, act, wanted, tally, bar))
+        with _bar(runtime, action, wanted, as_json=as_json) as bar:
+            results = tally.counting(_results(runtime, action, asked, wanted, tally, bar))
             if as_json:
                 output.print_array(_object(result) for result in results)
             else:
                 for result in results:
                     if result.error is None:
-                        would = f"would {act.name} " if wanted.dry_run else ""
+                        would = f"would {action.name} " if wanted.dry_run else ""
                         bar.say(f"{would}{result.address}  {result.told}")
     except BaseException:  # Ctrl-C included: what was done until then is told, and it goes on its way
         if tally.done or tally.refused:
-            _report(act, wanted, tally)
+            _report(action, wanted, tally)
             output.note("it ended before its time; the same command goes on with the rest")
         raise
-    _report(act, wanted, tally)
+    _report(action, wanted, tally)
     return 1 if tally.refused else 0
 
 
@@ -118,32 +109,34 @@ def handle(definition: Definition, snapshot: Snapshot) -> Machine:
     return cast(type[Machine], definition.owner).get(snapshot.entity_id)
 
 
-def _bar(runtime: Runtime, act: Act, wanted: Wanted, *, as_json: bool) -> Bar:
+def _bar(runtime: Runtime, action: Action, wanted: Wanted, *, as_json: bool) -> Bar:
     shown = can_show(as_json=as_json) and len(wanted.addresses) != 1
     total = len(wanted.addresses) or None
     if shown and not wanted.addresses and wanted.limit is None:
-        total = runtime.store.listing.count(filter_of(runtime, _selection(act, wanted)))
-    return Bar(act.name, total=total, shown=shown)
+        total = runtime.store.listing.count(filter_of(runtime, _selection(action, wanted)))
+    return Bar(action.name, total=total, shown=shown)
 
 
-def _selection(act: Act, wanted: Wanted) -> Selection:
-    return replace(wanted.selection, phase=wanted.selection.phase or act.phase)
+def _selection(action: Action, wanted: Wanted) -> Selection:
+    return replace(wanted.selection, phase=wanted.selection.phase or action.phase)
 
 
-def _results(runtime: Runtime, act: Act, wanted: Wanted, tally: _Tally, bar: Bar) -> Iterator[Result]:
+def _results(
+    runtime: Runtime, action: Action, asked: Asked, wanted: Wanted, tally: _Tally, bar: Bar
+) -> Iterator[Result]:
     if wanted.addresses:
         for text in dict.fromkeys(wanted.addresses):
-            result = _attempt(runtime, act, text, None, dry_run=wanted.dry_run)
+            result = _attempt(runtime, action, asked, text, None, dry_run=wanted.dry_run)
             bar.advance()
             if result is not None:
                 yield result
         return
     left = wanted.limit
-    for snapshot in select(runtime, _selection(act, wanted)):
+    for snapshot in select(runtime, _selection(action, wanted)):
         bar.advance()
-        if not act.fits(snapshot):
+        if not action.fits(definition_for(runtime, snapshot), snapshot, asked):
             continue
-        result = _attempt(runtime, act, snapshot.address, snapshot, dry_run=wanted.dry_run)
+        result = _attempt(runtime, action, asked, snapshot.address, snapshot, dry_run=wanted.dry_run)
         if result is None:
             tally.moved_on += 1
             continue
@@ -153,19 +146,21 @@ def _results(runtime: Runtime, act: Act, wanted: Wanted, tally: _Tally, bar: Bar
             return
 
 
-def _attempt(runtime: Runtime, act: Act, text: str, found: Snapshot | None, *, dry_run: bool) -> Result | None:
+def _attempt(
+    runtime: Runtime, action: Action, asked: Asked, text: str, found: Snapshot | None, *, dry_run: bool
+) -> Result | None:
     """What came of it; None for one of a selection that has moved on since it was read, and may not belong to it."""
     try:
         before = found or resolve(runtime, text)
-        definition = runtime.machines.get(before.machine)
+        root = runtime.machines.get(before.machine)
         after: Snapshot | Machine
         if dry_run:
-            after = act.plan(runtime, definition, before)
+            after = plan(runtime, instance_of(root, before), action, asked)
         else:
-            after = handle(definition, before)
+            after = handle(root, before)
             if found is not None and after.epoch != found.epoch:
                 return None
-            act.do(after)
+            _do(action, asked, after)
     except Exception as error:
         # One entity's guard must not keep the others from being dealt with.
         told = sentence(error)
@@ -184,6 +179,16 @@ def _attempt(runtime: Runtime, act: Act, text: str, found: Snapshot | None, *, d
     )
 
 
+def _do(action: Action, asked: Asked, entity: Machine) -> None:
+    """Call the method of the handle, as a program would: a machine may have one of its own."""
+    given: dict[str, Any] = {"actor": asked.actor, "reason": asked.reason, "key": asked.key}
+    if isinstance(asked, Triggered):
+        every = {"epoch": asked.epoch, "data": asked.patch, "new_key": asked.new_key}
+        given |= {name: every[name] for name in action.options}
+    places = [asked.state] if isinstance(asked, Rewound | Forced) else []
+    getattr(entity, action.name)(*places, **given)
+
+
 def _change(before: Snapshot, after: Snapshot | Machine) -> str:
     if (before.state, before.epoch) != (after.state, after.epoch):
         return f"{before.state} -> {after.state}"
@@ -198,7 +203,7 @@ def _object(result: Result) -> dict[str, object]:
     return {name: value for name, value in vars(result).items() if name != "told"}
 
 
-def _report(act: Act, wanted: Wanted, tally: _Tally) -> None:
+def _report(action: Action, wanted: Wanted, tally: _Tally) -> None:
     for reason in sorted(tally.reasons.values(), key=lambda reason: -reason.count):
         output.error(str(reason))
     told = sum(reason.count for reason in tally.reasons.values())
@@ -207,8 +212,8 @@ def _report(act: Act, wanted: Wanted, tally: _Tally) -> None:
     if tally.moved_on:
         output.note(f"{tally.moved_on:,} had moved on since they were selected, and were left alone")
     if wanted.dry_run:
-        output.note(f"dry run: {tally.done:,} would be {act.done}, {tally.refused:,} refused; nothing was changed")
+        output.note(f"dry run: {tally.done:,} would be {action.done}, {tally.refused:,} refused; nothing was changed")
     elif not tally.done and not tally.refused:
-        output.note(f"the selection has no entity that could be {act.done}")
+        output.note(f"the selection has no entity that could be {action.done}")
     elif wanted.addresses != wanted.addresses[:1] or not wanted.addresses:
-        output.note(f"{tally.done:,} {act.done}, {tally.refused:,} refused")
+        output.note(f"{tally.done:,} {action.done}, {tally.refused:,} refused")

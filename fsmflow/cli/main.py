@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from fsmflow import __version__, settings
-from fsmflow.cli import actions, operating, output, overview, show, start, verify, worker
+from fsmflow.cli import actions, output, overview, show, start, verify, worker
 from fsmflow.cli.errors import sentence
 from fsmflow.cli.options import Group
 from fsmflow.engine.registry import Registry
@@ -56,14 +56,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     show.explain,
     show.history,
     overview.failures,
-    actions.retry,
-    actions.resume,
-    actions.pause,
-    actions.cancel,
-    operating.skip,
-    operating.rewind,
-    operating.undo,
-    operating.force,
+    *actions.ACTION_COMMANDS.values(),
     overview.stats,
     overview.check,
     verify.verify_command,

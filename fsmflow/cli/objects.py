@@ -11,7 +11,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.work import Work
 from fsmflow.engine.branches import around_of, branch_of, item_of
-from fsmflow.engine.details import Beside, beside
+from fsmflow.engine.details import Details, details_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.queries import definition_for, redacted
 from fsmflow.redaction import hide
@@ -45,14 +45,14 @@ def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
         "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
-        **_beside(beside(runtime, definition_for(runtime, snapshot), snapshot)),
+        **_details(details_of(runtime, definition_for(runtime, snapshot), snapshot)),
         "item": hide(item_of(snapshot), keys),
         "result": hide(result_of(snapshot), keys),
         "allowed": allowed(runtime, snapshot),
     }
 
 
-def _beside(found: Beside) -> dict[str, Any]:
+def _details(found: Details) -> dict[str, Any]:
     return {
         "parent": found.parent and found.parent.address,
         "progress": found.progress and vars(found.progress),

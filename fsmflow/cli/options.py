@@ -204,7 +204,24 @@ def filter_options(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
-    options = (
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        @functools.wraps(command)
+        def wrapped(*args: Any, where: tuple[tuple[str, Any], ...], states: tuple[str, ...], **given: Any) -> int:
+            own = {name: given.pop(name) for name in ("machine", "phase", "error", "older_ms", "branches")}
+            selection = Selection(states=states or None, data=dict(where), **own)
+            return command(*args, selection=selection, **given)
+
+        found: Callable[..., int] = wrapped
+        for option in reversed(_filter_options(names_of_where)):
+            found = option(found)
+        return found
+
+    return decorate
+
+
+def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any], ...]:
+    """In the order in which they are shown."""
+    return (
         click.option("--machine", metavar="MACHINE", help="Those of this machine."),
         click.option(
             "--state",
@@ -234,17 +251,3 @@ def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..
         ),
         click.option("--branches", is_flag=True, help="Branches and children too, which are else left out."),
     )
-
-    def decorate(command: Callable[..., int]) -> Callable[..., int]:
-        @functools.wraps(command)
-        def wrapped(*args: Any, where: tuple[tuple[str, Any], ...], states: tuple[str, ...], **given: Any) -> int:
-            own = {name: given.pop(name) for name in ("machine", "phase", "error", "older_ms", "branches")}
-            selection = Selection(states=states or None, data=dict(where), **own)
-            return command(*args, selection=selection, **given)
-
-        found: Callable[..., int] = wrapped
-        for option in reversed(options):
-            found = option(found)
-        return found
-
-    return decorate

@@ -14,7 +14,7 @@ from fsmflow.decision.versions import merged, unknown_state
 from fsmflow.definition.advice import advice
 from fsmflow.definition.model import Definition
 from fsmflow.diagram import mermaid
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
@@ -231,7 +231,7 @@ def _drawn(what: str) -> tuple[Definition, str | None]:
         if ":" in what:
             raise
         raise UnknownMachine(what, registry.all()) from error
-    definition = definition_of(registry.get(snapshot.machine), snapshot)
-    if snapshot.state not in definition.states:
-        raise unknown_state(definition, snapshot.state, address=snapshot.address)
-    return definition, snapshot.state
+    instance = instance_of(registry.get(snapshot.machine), snapshot)
+    if instance.spec is None:
+        raise unknown_state(instance.own, snapshot.state, address=snapshot.address)
+    return instance.own, instance.spec.name

@@ -13,7 +13,7 @@ from fsmflow.cli.options import MANY, filter_options, json_option
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.engine.branches import item_of
-from fsmflow.engine.details import SHOWN, Beside, beside
+from fsmflow.engine.details import SHOWN, Details, details_of
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
 from fsmflow.queries import definition_for, redacted, resolve
@@ -105,7 +105,7 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     yield "paused", "yes" if snapshot.paused else "no"
     yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
     yield "created", f"{output.moment(snapshot.created_at)} UTC"
-    around = beside(runtime, definition_for(runtime, snapshot), snapshot)
+    around = details_of(runtime, definition_for(runtime, snapshot), snapshot)
     if around.parent is not None:
         yield "parent", f"{around.parent.address}  {around.parent.state}"
         yield "item", output.to_json(hide(item_of(snapshot), keys))
@@ -121,7 +121,7 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     yield "allowed", ", ".join(objects.allowed(runtime, snapshot)) or "nothing"
 
 
-def _branches(around: Beside) -> Iterator[tuple[str, str]]:
+def _branches(around: Details) -> Iterator[tuple[str, str]]:
     progress = around.progress
     if progress is None:
         return
@@ -137,7 +137,7 @@ def _branches(around: Beside) -> Iterator[tuple[str, str]]:
         yield "failed", "\n".join(lines)
 
 
-def _events(around: Beside, now: int) -> Iterator[tuple[str, str]]:
+def _events(around: Details, now: int) -> Iterator[tuple[str, str]]:
     if around.kept:
         yield "kept", _first(f"{kept.trigger}, since {output.moment(kept.at)} UTC" for kept in around.kept)
     if around.sent:

@@ -1,116 +1,250 @@
-"""Decides what operators ask for besides triggers: pause, resume, skip, rewind, force."""
+"""The actions of operators: what each of them asks for, where it applies, in words, and how it is decided.
+
+Whoever adds one adds a row to ``ACTIONS``: decisions, the engine, the command line and the table in the documentation
+are made from it.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
 
-from fsmflow.decision.commit import EventKind, Post
-from fsmflow.decision.context import next_undo
-from fsmflow.decision.happenings import Asked, Forced, Paused, Replanned, Resumed, Rewound, Skipped
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.happenings import Asked, Forced, Paused, Resumed, Rewound, Skipped, Triggered
 from fsmflow.decision.history import HistoryKind
-from fsmflow.decision.mover import Mover, Refused, subject_at
-from fsmflow.decision.versions import unknown_state
-from fsmflow.decision.work import hold, release
-from fsmflow.definition.names import DONE, UNDONE
-from fsmflow.errors import TransitionNotAllowed
+from fsmflow.decision.mover import Mover
+from fsmflow.decision.override import FORCE, REWIND, SKIP, forced, rewound, skipped
+from fsmflow.decision.pause import paused, resumed
+from fsmflow.decision.resumption import Resumption, resumption
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import (
+    CANCEL,
+    FAILED,
+    FINISHED,
+    RETRY,
+    UNDO,
+    UNDOING_PREFIX,
+    UNDONE,
+    failed_from,
+)
 
-SKIP = "skip"
-REWIND = "rewind"
-FORCE = "force"
+PAUSE: Final = "pause"
+RESUME: Final = "resume"
 
-
-def skipped(mover: Mover, happening: Skipped) -> None:
-    """From ``failed_from_X``, take the way that X's ``done`` would have taken."""
-    snapshot = mover.before
-    spec = mover.definition.states[snapshot.state]
-    if spec.failed_from is None:
-        why = "only a step that has failed can be skipped; 'force' enters any state"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)
-    step = mover.definition.states[spec.failed_from]
-    trial = Mover(mover.definition, replace(snapshot, state=step.name), mover.now, mover.around)
-    last = step.undoes is not None and next_undo(mover.definition, trial.before, mover.around) is None
-    event = trial.event(UNDONE if last else DONE, None, happening.actor)
-    try:
-        trial.fire(
-            event.trigger,
-            data=snapshot.data,
-            event=event,
-            by_engine=True,
-            reason=happening.reason,
-            key=happening.key,
-        )
-    except Refused as refused:
-        why = f"nothing accepts {event.trigger!r} of {step.name!r}: {'; '.join(refused.refusals) or 'no transition'}"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why) from None
-    if trial.after.epoch == snapshot.epoch:
-        why = f"{event.trigger!r} of {step.name!r} is internal and leads nowhere"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)
-    actor = happening.actor.name if happening.actor else None
-    trial.entries[-1] = replace(trial.entries[-1], kind=HistoryKind.SKIPPED, source=snapshot.state, actor=actor)
-    mover.adopt(trial)
+#: Whether an action applies to an entity of a selection, by the definition that it goes by, if that is known.
+Fits = Callable[["Definition | None", Snapshot, Asked], bool]
 
 
-def rewound(mover: Mover, happening: Rewound) -> None:
-    """Go back to a state that the entity has been in: a new step, with a new key, without guards or callbacks."""
-    snapshot = mover.before
-    spec = mover.definition.states.get(happening.state)
-    if spec is not None and (spec.generated and snapshot.branch_of is None):
-        why = f"{happening.state!r} is a state that fsmflow makes; rewind to one of yours"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, why=why)
-    _enter(mover, happening, happening.state, trigger=REWIND, kind=HistoryKind.REWOUND)
+@dataclass(frozen=True, kw_only=True)
+class Action:
+    """Something that an operator can do to an entity.
+
+    ``happening`` is what ``decide`` is given, ``kind`` what the history says of it, ``decided`` who decides it: None
+    where it fires a trigger of its own name. ``options`` are what it takes besides actor, reason and key: ``epoch``,
+    ``state``, ``data``, ``new_key``. ``where`` and ``does`` are the words of the documentation, ``help`` and
+    ``examples`` those of the command line. ``fits`` tells which entities of a selection it is for, all of them in
+    ``phase`` where that is given. ``is_repeatable``: what it has done no longer fits, whatever is selected by.
+    ``is_idle``: there is nothing to do for an entity that stands so, and nothing is written.
+    """
+
+    name: str
+    done: str
+    happening: type[Asked]
+    kind: HistoryKind
+    decided: Callable[[Mover, Any], None] | None = None
+    options: tuple[str, ...] = ()
+    where: str
+    does: str
+    help: str
+    examples: tuple[str, ...]
+    fits: Fits
+    phase: str | None = None
+    is_repeatable: bool = True
+    is_idle: Callable[[Snapshot], bool] = lambda snapshot: False
+
+    def asks(self, **given: Any) -> Asked:
+        """The request that is decided: with actor, reason, key and the options that the action takes."""
+        return self.happening(**given) if self.decided is not None else Triggered(trigger=self.name, **given)
 
 
-def forced(mover: Mover, happening: Forced) -> None:
-    """Enter a state, whatever leads there, without guards or callbacks; its job and timer start."""
-    _enter(mover, happening, happening.state, trigger=FORCE, kind=HistoryKind.FORCED)
+def _has_failed(own: Definition | None, snapshot: Snapshot, asked: Asked) -> bool:
+    return snapshot.phase == FAILED
 
 
-def _enter(mover: Mover, happening: Asked, state: str, *, trigger: str, kind: HistoryKind) -> None:
-    snapshot, definition = mover.before, mover.definition
-    if state not in definition.states:
-        raise unknown_state(definition, state)
-    event = mover.event(trigger, None, happening.actor)
-    mover.enter(state, event=event, subject=subject_at(mover, event))
-    mover.note(
-        kind,
-        trigger=trigger,
-        source=snapshot.state,
-        actor=happening.actor,
-        reason=happening.reason,
-        key=happening.key,
-        failure=mover.after.failure,
+def _is_on_its_way(own: Definition | None, snapshot: Snapshot, asked: Asked) -> bool:
+    return snapshot.phase != FINISHED
+
+
+def _can_be_resumed(own: Definition | None, snapshot: Snapshot, asked: Asked) -> bool:
+    if snapshot.phase == FAILED or (snapshot.paused and snapshot.phase != FINISHED):
+        return True
+    work = snapshot.work
+    if own is None:
+        return snapshot.phase != FINISHED and work is not None and work.owner is None and work.rung_at is not None
+    return resumption(own, snapshot) in (Resumption.LET_GO, Resumption.RETRY, Resumption.START, Resumption.RING)
+
+
+def _is_elsewhere(own: Definition | None, snapshot: Snapshot, asked: Asked) -> bool:
+    return not isinstance(asked, Rewound | Forced) or snapshot.state != asked.state
+
+
+def _is_not_being_undone(own: Definition | None, snapshot: Snapshot, asked: Asked) -> bool:
+    undoing = (UNDOING_PREFIX, failed_from(UNDOING_PREFIX))
+    return snapshot.state != UNDONE and not snapshot.state.startswith(undoing)
+
+
+ACTIONS: Final[Mapping[str, Action]] = {
+    action.name: action
+    for action in (
+        Action(
+            name=RETRY,
+            done="retried",
+            happening=Triggered,
+            kind=HistoryKind.TRANSITION,
+            options=("data", "new_key", "epoch"),
+            where="`failed_from_X`",
+            does="enters X again: the same step goes on, with fresh budgets; of a fan-out only what failed",
+            help=(
+                "Retry failed entities from the step that failed, under the same id, with the code deployed now.\n\n"
+                "Name them by address (or by id alone, where only one machine has it), or select them; of a selection "
+                "those are retried that have failed. Of a step that fans out only the branches run again that failed."
+            ),
+            examples=(
+                "fsmflow retry order:1042",
+                "fsmflow retry order:1042 --set card=tok_2",
+                "fsmflow retry order:1042/packing/3",
+                "fsmflow retry --machine order --error 'Timeout*' --older 10m --where customer=7 --dry-run",
+            ),
+            fits=_has_failed,
+            phase=FAILED,
+        ),
+        Action(
+            name=RESUME,
+            done="resumed",
+            happening=Resumed,
+            kind=HistoryKind.RESUMED,
+            decided=resumed,
+            where="anywhere that is not final",
+            does="lets go of a pause; else retries what failed, rings again for what is stuck, starts what was adopted",
+            help=(
+                "Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again, and "
+                "the jobs of adopted entities started."
+            ),
+            examples=("fsmflow resume order:1042", "fsmflow resume --machine order --state charging"),
+            fits=_can_be_resumed,
+        ),
+        Action(
+            name=PAUSE,
+            done="paused",
+            happening=Paused,
+            kind=HistoryKind.PAUSED,
+            decided=paused,
+            where="anywhere that is not final",
+            does="holds what comes next, timers too, until `resume`; a running attempt ends and commits",
+            help=("Pause entities. What runs may end; what would come next is held, timers too, until 'resume'."),
+            examples=(
+                'fsmflow pause order:1042 --reason "the customer called"',
+                "fsmflow pause --machine order --state awaiting_approval",
+            ),
+            fits=lambda own, snapshot, asked: not snapshot.paused and snapshot.phase != FINISHED,
+            is_idle=lambda snapshot: snapshot.paused,
+        ),
+        Action(
+            name=CANCEL,
+            done="cancelled",
+            happening=Triggered,
+            kind=HistoryKind.TRANSITION,
+            options=("epoch",),
+            where="anywhere that is not final",
+            does="to `cancelled`; a running job's result is discarded",
+            help=(
+                "Cancel entities. Each ends in 'cancelled', unless its machine says otherwise; the result of a running "
+                "job is discarded, and what is left of its branches cancelled too."
+            ),
+            examples=(
+                'fsmflow cancel order:1042 --actor alice --reason "ordered twice"',
+                "fsmflow cancel --machine order --phase failed --older 30d --dry-run",
+            ),
+            fits=_is_on_its_way,
+        ),
+        Action(
+            name=SKIP,
+            done="skipped",
+            happening=Skipped,
+            kind=HistoryKind.SKIPPED,
+            decided=skipped,
+            where="`failed_from_X`",
+            does="goes on as if X had been done: its `done` transitions are decided",
+            help=(
+                "Go on as if the step that failed had been done. For entities in 'failed_from_X': the ways of X's "
+                "'done' are decided."
+            ),
+            examples=(
+                'fsmflow skip order:1042 --actor alice --reason "packed by hand"',
+                "fsmflow skip --machine order --state failed_from_packing --older 2h --dry-run",
+            ),
+            fits=_has_failed,
+            phase=FAILED,
+        ),
+        Action(
+            name=REWIND,
+            done="rewound",
+            happening=Rewound,
+            kind=HistoryKind.REWOUND,
+            decided=rewound,
+            options=("state",),
+            where="anywhere, to a state it has been in",
+            does="a new step with a new key; no guards, no callbacks",
+            help=(
+                "Go back to STATE, in which the entity has been. Its job and timer start anew, with a new idempotency "
+                "key; guards and callbacks are passed by."
+            ),
+            examples=(
+                'fsmflow rewind order:1042 charging --reason "charged the wrong card"',
+                "fsmflow rewind --machine order --state failed_from_shipping packing --dry-run",
+            ),
+            fits=_is_elsewhere,
+            is_repeatable=False,
+        ),
+        Action(
+            name=UNDO,
+            done="undone",
+            happening=Triggered,
+            kind=HistoryKind.TRANSITION,
+            options=("epoch",),
+            where="after steps that have `undo=`",
+            does="takes them back, the latest first",
+            help=(
+                "Take back what the entered steps did, the latest first. For machines whose states have undo=.\n\n"
+                "Each step is undone in a state 'undoing_X' of its own; the entity ends in 'undone', unless its "
+                "machine says otherwise."
+            ),
+            examples=(
+                'fsmflow undo trip:7 --actor alice --reason "the customer withdrew"',
+                "fsmflow undo --machine trip --state failed_from_booking_flight --dry-run",
+            ),
+            fits=_is_not_being_undone,
+        ),
+        Action(
+            name=FORCE,
+            done="forced",
+            happening=Forced,
+            kind=HistoryKind.FORCED,
+            decided=forced,
+            options=("state",),
+            where="anywhere, to any declared state",
+            does="enters it; no guards, no callbacks; its job and timer start",
+            help=(
+                "Enter STATE, whatever leads there. Its job and timer start; guards and callbacks are passed by. It "
+                "also mends entities in a state that the code no longer has."
+            ),
+            examples=(
+                'fsmflow force order:1042 shipping --actor alice --reason "paid in cash"',
+                "fsmflow force --machine order --state old_review review --dry-run",
+            ),
+            fits=_is_elsewhere,
+            is_repeatable=False,
+        ),
     )
-
-
-def paused(mover: Mover, happening: Paused) -> None:
-    """Let a running attempt end, and hold what comes next."""
-    snapshot = mover.before
-    if mover.definition.states[snapshot.state].is_final:
-        raise TransitionNotAllowed(
-            snapshot.address, snapshot.state, "pause", why="it has finished; nothing is left to hold"
-        )
-    work = hold(snapshot.work, mover.now) if snapshot.work else None
-    mover.after = replace(snapshot, paused=True, work=work)
-    mover.note(HistoryKind.PAUSED, actor=happening.actor, reason=happening.reason, key=happening.key)
-    _pass_down(mover)
-
-
-def resumed(mover: Mover, happening: Resumed) -> None:
-    """Let go of what a pause held; a job that was due is dispatched at once."""
-    snapshot = mover.before
-    work = release(snapshot.work, mover.now) if snapshot.work else None
-    mover.after = replace(snapshot, paused=False, work=work)
-    mover.note(HistoryKind.RESUMED, actor=happening.actor, reason=happening.reason, key=happening.key)
-    _pass_down(mover)
-
-
-def replanned(mover: Mover, happening: Replanned) -> None:
-    """Give an adopted entity, or one whose state has got a job since, the work of its state."""
-    if mover.before.work is None:
-        mover.plan_work(subject_at(mover, mover.before.event))
-    mover.note(HistoryKind.RESUMED, actor=happening.actor, reason=happening.reason, key=happening.key)
-
-
-def _pass_down(mover: Mover) -> None:
-    if mover.definition.states[mover.after.state].fan is not None or mover.definition.has_children:
-        mover.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN, at=mover.now, due_at=mover.now))
+}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fsmflow.decision import actions, fanout, settlement
+from fsmflow.decision import actions, fanout, pause, settlement
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Around
 from fsmflow.decision.deferral import fire_kept, undeliverable
@@ -22,17 +22,14 @@ from fsmflow.decision.happenings import (
     Happening,
     Joined,
     MoreWanted,
-    Paused,
     Postponed,
     Reopened,
     Replanned,
-    Resumed,
     Returned,
     Revived,
     Rewound,
     Saved,
     Settling,
-    Skipped,
     Spread,
     TimerFired,
     Triggered,
@@ -103,9 +100,7 @@ def _key_of(mover: Mover, happening: Happening) -> str | None:
 
 _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Triggered: triggered,
-    Paused: actions.paused,
-    Resumed: actions.resumed,
-    Replanned: actions.replanned,
+    Replanned: pause.replanned,
     TimerFired: timer_fired,
     Returned: settlement.returned,
     Unacceptable: lambda mover, happening: settlement.rejected(mover, happening.returned, happening.error),
@@ -122,7 +117,5 @@ _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Reopened: fanout.reopened,
     Delivered: delivered,
     Discarded: undeliverable,
-    Skipped: actions.skipped,
-    Rewound: actions.rewound,
-    Forced: actions.forced,
+    **{action.happening: action.decided for action in actions.ACTIONS.values() if action.decided is not None},
 }

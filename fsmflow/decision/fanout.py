@@ -138,9 +138,7 @@ def revived(mover: Mover, happening: Revived) -> None:
 def _state_again(definition: Definition, was: str | None) -> tuple[str, bool]:
     """Where a branch or child that was ended begins again, and whether that is the same step: where it was stopped;
     what was undone begins from the start."""
-    spec = definition.states.get(was or "")
-    if spec is not None and spec.failed_from is not None:
-        spec = definition.states[spec.failed_from]
+    spec = definition.step_of(was or "")
     if spec is None or spec.is_final or spec.undoes is not None:
         return definition.initial, False
     return spec.name, True

@@ -215,27 +215,5 @@ class Forced(Asked):
 
 
 Happening = (
-    Triggered
-    | Paused
-    | Resumed
-    | Replanned
-    | TimerFired
-    | Returned
-    | Unacceptable
-    | Failed
-    | Postponed
-    | Crashed
-    | Saved
-    | Spread
-    | MoreWanted
-    | Admitted
-    | Joined
-    | BranchSettled
-    | Revived
-    | Reopened
-    | Delivered
-    | Discarded
-    | Skipped
-    | Rewound
-    | Forced
+    Asked | Settling | TimerFired | MoreWanted | Admitted | Joined | BranchSettled | Revived | Delivered | Discarded
 )

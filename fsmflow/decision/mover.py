@@ -140,13 +140,12 @@ class Mover:
 
     def _post_beside(self, source: Snapshot, *, renews: bool) -> None:
         """What entering a state leads to besides its work: for branches, and for an undo."""
-        after, states = self.after, self.definition.states
-        spec, left = states[after.state], states.get(source.state)
-        step_left = states.get(left.failed_from or left.name) if left is not None else None
+        after = self.after
+        spec, step_left = self.definition.states[after.state], self.definition.step_of(source.state)
         goes_on = spec.fan is not None and after.step == source.step
         # A state that the code lacks may have fanned out.
         if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
-            self.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN, at=self.now, due_at=self.now))
+            self.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN.value, at=self.now, due_at=self.now))
         if renews and goes_on:
             # The step goes on, with the branches that are done; those that are run again get keys of their own.
             self.posts.append(Post(kind=EventKind.FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))

@@ -36,11 +36,27 @@ def begin(
     entered = state or definition.initial
     if entered not in definition.states:
         raise unknown_state(definition, entered)
-    blank = Snapshot(
+    mover = Mover(definition, _blank(definition, entity_id, entered, data, place or Place(), now), now)
+    event = mover.event("start", None, actor)
+    mover.enter(entered, event=event, subject=subject_at(mover, event))
+    if state is not None and mover.after.work is not None and mover.after.work.runs:
+        mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
+    elif place is not None and place.standing == Standing.QUEUED and not mover.after.has_settled:
+        mover.after = replace(mover.after, standing=Standing.QUEUED, phase=WAITING, work=None)
+    mover.note(HistoryKind.START, actor=actor, event=event, key=key)
+    mover.entries[0] = replace(mover.entries[0], source=None)
+    return commit_of(mover, None, key=key)
+
+
+def _blank(
+    definition: Definition, entity_id: str, state: str, data: Mapping[str, Any], place: Place, now: int
+) -> Snapshot:
+    """An entity before it has entered anything."""
+    return Snapshot(
         row=0,
         machine=definition.name,
         entity_id=entity_id,
-        state=entered,
+        state=state,
         phase="",
         epoch=0,
         revision=0,
@@ -52,18 +68,8 @@ def begin(
         created_at=now,
         entered_at=now,
         updated_at=now,
-        **vars(place or Place()),
+        **vars(place),
     )
-    mover = Mover(definition, blank, now)
-    event = mover.event("start", None, actor)
-    mover.enter(entered, event=event, subject=subject_at(mover, event))
-    if state is not None and mover.after.work is not None and mover.after.work.runs:
-        mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
-    elif place is not None and place.standing == Standing.QUEUED and not mover.after.has_settled:
-        mover.after = replace(mover.after, standing=Standing.QUEUED, phase=WAITING, work=None)
-    mover.note(HistoryKind.START, actor=actor, event=event, key=key)
-    mover.entries[0] = replace(mover.entries[0], source=None)
-    return commit_of(mover, None, key=key)
 
 
 def _left_of(definition: Definition, adopted: Snapshot) -> Work | None:

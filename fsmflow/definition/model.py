@@ -160,6 +160,12 @@ class Definition:
         """Whether any step fans out into child entities, which may outlive it while they are undone."""
         return any(spec.fan is not None and spec.fan.machine is not None for spec in self.states.values())
 
+    def step_of(self, state: str) -> StateSpec | None:
+        """The state whose step an entity in ``state`` is in, or rests in the failure of: of ``failed_from_X`` that is
+        X, of any other state itself. None where there is no such state."""
+        spec = self.states.get(state)
+        return spec if spec is None or spec.failed_from is None else self.states.get(spec.failed_from)
+
     def offers(self, trigger: str, state: str) -> bool:
         """Whether a transition on ``trigger`` starts at ``state``, whatever its guards say."""
         return trigger in self.outgoing.get(state, ())

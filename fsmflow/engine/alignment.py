@@ -15,9 +15,9 @@ from fsmflow.decision.versions import names_of, renamed
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED
 from fsmflow.engine.commits import attempt
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import instance_for, load_row, under_todays_names
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DatabaseUnavailable, FsmflowError, TransitionConflict, told
+from fsmflow.errors import DatabaseUnavailable, FsmflowError, TransitionConflict, UnknownState, told
 from fsmflow.points import point
 
 PAGE = 200
@@ -48,17 +48,14 @@ def _out_of_line(runtime: Runtime, row: int, *, after: int) -> list[Snapshot]:
     parent = runtime.store.entities.load_row(row)
     if parent is None:
         return []
-    if _stands_in(runtime, parent) is None or parent.phase == FAILED:
+    if fan_out_of(runtime, parent) is None or parent.phase == FAILED:
         return branches.left_over(row, after=after, limit=PAGE)
     return branches.unlike(parent, after=after, limit=PAGE)
 
 
-def _stands_in(runtime: Runtime, parent: Snapshot) -> StateSpec | None:
+def fan_out_of(runtime: Runtime, parent: Snapshot) -> StateSpec | None:
     """The step that fans out in which a parent is, or rests after its failure; None where it has left it."""
-    machine = runtime.machines.get(parent.machine)
-    states = definition_of(machine, parent).states
-    spec = states.get(renamed(machine, parent).state)
-    step = states.get(spec.failed_from or spec.name) if spec is not None else None
+    step = under_todays_names(runtime.machines.get(parent.machine), parent).step
     return step if step is not None and step.fan is not None else None
 
 
@@ -91,7 +88,7 @@ def _let_go(runtime: Runtime, parent: Snapshot, row: int) -> bool:
 
 
 def _wanted(runtime: Runtime, parent: Snapshot, branch: Snapshot) -> Happening | None:
-    if _stands_in(runtime, parent) is None or parent.step != branch.parent_step:
+    if fan_out_of(runtime, parent) is None or parent.step != branch.parent_step:
         return _cancel(runtime, branch, f"{parent.address} has left the step") or _as_paused(parent, branch)
     if branch.has_settled:
         return None
@@ -120,10 +117,10 @@ def stop_others(runtime: Runtime, parent: Snapshot) -> bool:
 def _cancel(runtime: Runtime, branch: Snapshot, reason: str) -> Happening | None:
     """Nothing for a child that takes back what it did: it is on its way out, and must not be stopped half-way."""
     machine = runtime.machines.get(branch.machine)
-    branch = renamed(machine, branch)
-    # One of a step that the code lacks must not keep the others from being told: it is refused by itself.
-    own = machine if branch.branch_of is None else machine.branches.get(branch.branch_of)
-    spec = None if own is None else own.states.get(branch.state)
+    try:
+        spec = under_todays_names(machine, branch).spec
+    except UnknownState:
+        spec = None  # it must not keep the others from being told: it is refused by itself
     if spec is not None and spec.undoes is not None:
         return None
     return Triggered(trigger=CANCEL, reason=reason)
@@ -186,9 +183,9 @@ def try_on(runtime: Runtime, branch: Snapshot, happening: Happening) -> bool | N
 
 def attempt_on(runtime: Runtime, entity: Snapshot, happening: Happening) -> bool:
     """Decide on an entity; once more where a branch has changed meanwhile. Whether anything came of it."""
-    definition = runtime.machines.get(entity.machine)
-    done = attempt(runtime, definition, entity, happening)
+    done = attempt(runtime, instance_for(runtime, entity), happening)
     if done is None and entity.parent is not None and not isinstance(happening, (Admitted, BranchSettled)):
-        fresh = runtime.store.entities.load_row(entity.row)
-        done = attempt(runtime, definition, fresh, happening) if fresh is not None and not fresh.has_settled else None
+        fresh = load_row(runtime, entity.row)
+        is_open = fresh is not None and not fresh.snapshot.has_settled
+        done = attempt(runtime, fresh, happening) if fresh is not None and is_open else None
     return done is not None

@@ -49,9 +49,8 @@ class BranchList(Sequence[Branch]):
 
     @cached_property
     def _key(self) -> tuple[int, int]:
-        snapshot, states = self._snapshot, self._definition.states
-        spec = states.get(snapshot.state)
-        step = states.get(spec.failed_from or snapshot.state) if spec is not None else None
+        snapshot = self._snapshot
+        step = self._definition.step_of(snapshot.state)
         if step is not None and step.fan is not None:
             return snapshot.row, snapshot.step
         return snapshot.row, self._store.branches.last_step(snapshot.row)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final, TypeVar
 
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
@@ -20,43 +21,46 @@ from fsmflow.decision.happenings import (
     Unacceptable,
 )
 from fsmflow.decision.redaction import carried, masked
-from fsmflow.decision.versions import brought_up, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
 from fsmflow.engine.branches import around_of
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, tell, told
 
-TRIES = 5
+TRIES: Final = 5
+
+Result = TypeVar("Result")
 
 
-def apply(
-    runtime: Runtime, definition: Definition, read: Callable[[], Snapshot], happening: Happening
-) -> tuple[Commit, Snapshot]:
+def until_first(decide_once: Callable[[int], Result | None]) -> Result | None:
+    """What ``decide_once(turn)`` comes to, anew as long as it gives None, as others wrote first; None where they did so
+    five times."""
+    return next((result for result in map(decide_once, range(TRIES)) if result is not None), None)
+
+
+def apply(runtime: Runtime, read: Callable[[], Instance], happening: Happening) -> tuple[Commit, Snapshot]:
     """Decide and commit on the entity as ``read`` finds it, anew as long as others write first.
 
     Raises what the decision refuses, StaleClaim for an attempt that no longer counts, TransitionConflict.
     """
-    for _ in range(TRIES):
-        applied = attempt(runtime, definition, read(), happening)
-        if applied is not None:
-            return applied
-    raise conflict(read().address)
+    applied = until_first(lambda turn: attempt(runtime, read(), happening))
+    if applied is None:
+        raise conflict(read().snapshot.address)
+    return applied
 
 
-def attempt(
-    runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
-) -> tuple[Commit, Snapshot] | None:
+def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple[Commit, Snapshot] | None:
     """Decide and commit once; None where somebody else wrote first.
 
-    An entity of an earlier version is brought up to that of the code first, in the same commit.
+    An entity of an earlier version is committed as one of the version of the code. Raises UnknownVersion and
+    UpgradeError where it could not be brought up to that.
     """
-    snapshot = _as_of_today(definition, snapshot, happening)
-    own = definition_of(definition, snapshot)
+    _check_fault(instance, happening)
+    own = instance.own
     try:
-        commit = decided(runtime, own, snapshot, happening)
+        commit = decided(runtime, instance, happening)
         return commit, write(runtime, own, commit)
     except CommitLost:
         return None
@@ -65,27 +69,21 @@ def attempt(
     except Exception as error:
         # Of a guard or callback of the user's: the caller gets it as it is, the log without what is redacted.
         if own.wide.redact:
-            tell(error, masked(own, told(error), snapshot, *carried(happening)))
+            tell(error, masked(own, told(error), instance.snapshot, *carried(happening)))
         raise
 
 
-def _as_of_today(definition: Definition, snapshot: Snapshot, happening: Happening) -> Snapshot:
-    """Raises UnknownVersion, and UpgradeError; the end of an attempt that failed has to be written all the same."""
-    try:
-        return brought_up(definition, snapshot)
-    except UpgradeError:
-        if isinstance(happening, Failed | Crashed | Unacceptable):
-            return renamed(definition, snapshot)
-        raise
+def _check_fault(instance: Instance, happening: Happening) -> None:
+    """The end of an attempt that failed has to be written, though the data be that of an earlier version."""
+    ends_badly = isinstance(happening, Failed | Crashed | Unacceptable)
+    if instance.fault is not None and not (ends_badly and isinstance(instance.fault, UpgradeError)):
+        raise instance.fault
 
 
-def decided(runtime: Runtime, own: Definition, snapshot: Snapshot, happening: Happening) -> Commit:
-    """The decision, with what it brings back to life above it, as it would be committed. Nothing is written.
-
-    ``own``: the definition that the entity goes by, that of its branches for a branch.
-    """
-    around = around_of(runtime.store, own, snapshot)
-    commit = decide(own, snapshot, happening, runtime.now(), around)
+def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commit:
+    """The decision, with what it brings back to life above it, as it would be committed. Nothing is written."""
+    own, snapshot = instance.own, instance.snapshot
+    commit = decide(own, snapshot, happening, runtime.now(), around_of(runtime.store, own, snapshot))
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:
         # The way out for an entity whose row is gone.
         commit = replace(commit, lenient=True)
@@ -121,13 +119,10 @@ def _goes_on(commit: Commit) -> bool:
 def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[Commit, ...]:
     """What brings the parent back into the step, all the way up. Raises TransitionNotAllowed where it has left it."""
     branch = commit.after
-    parent = runtime.store.entities.load_row(branch.parent or 0)
-    if parent is None:
+    above = load_row(runtime, branch.parent or 0)
+    if above is None:
         raise EntityNotFound(f"entity row {branch.parent}")
-    definition = runtime.machines.get(parent.machine)
-    parent = brought_up(definition, parent)
-    own = definition_of(definition, parent)
-    spec = own.states.get(parent.state)
+    parent, spec = above.checked().snapshot, above.spec
     inside = spec is not None and (spec.fan is not None or spec.failed_from is not None)
     if not inside or parent.step != branch.parent_step:
         if isinstance(happening, (Forced, Rewound)) or commit.after.state.startswith(UNDOING_PREFIX):
@@ -137,7 +132,8 @@ def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[
         raise TransitionNotAllowed(branch.address, commit.before.state if commit.before else "", trigger, why=why)
     asked = happening if isinstance(happening, Asked) else Asked()
     reopened = Reopened(actor=asked.actor, reason=asked.reason)
-    above = decide(own, parent, reopened, runtime.now(), around_of(runtime.store, own, parent))
-    if _goes_on(above):
-        return (*_reopening(runtime, above, happening), above)
-    return (above,)
+    around = around_of(runtime.store, above.own, parent)
+    back = decide(above.own, parent, reopened, runtime.now(), around)
+    if _goes_on(back):
+        return (*_reopening(runtime, back, happening), back)
+    return (back,)

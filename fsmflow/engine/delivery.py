@@ -12,7 +12,8 @@ from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.messages import Envelope, envelope_of
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.definition.model import Definition
-from fsmflow.engine.commits import TRIES, attempt, write
+from fsmflow.engine.commits import attempt, until_first, write
+from fsmflow.engine.lookup import instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point
@@ -48,11 +49,13 @@ def deliver(runtime: Runtime, post: Posted) -> None:
             _give_up(runtime, post, envelope, str(error))
         return
     point("deliver.before", envelope.to)
-    for turn in range(TRIES):
+
+    def deliver_once(turn: int) -> bool | None:
         if turn and runtime.store.events.get(post.id) is None:
-            return
-        if _deliver(runtime, definition, entity_id, post, envelope):
-            return
+            return True
+        return _deliver(runtime, definition, entity_id, post, envelope) or None
+
+    until_first(deliver_once)
 
 
 def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Posted, envelope: Envelope) -> bool:
@@ -69,11 +72,11 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
             runtime.store.events.remove(post.id)
             return True
         try:
-            delivered = Delivered(post=post, event=event)
+            instance, delivered = instance_of(definition, snapshot), Delivered(post=post, event=event)
             try:
-                return attempt(runtime, definition, snapshot, delivered) is not None
+                return attempt(runtime, instance, delivered) is not None
             except (TransitionNotAllowed, DataError) as error:
-                return attempt(runtime, definition, snapshot, replace(delivered, refused=str(error))) is not None
+                return attempt(runtime, instance, replace(delivered, refused=str(error))) is not None
         except UnknownState as error:
             _leave_to_others(runtime, post, envelope, str(error))
             return True
@@ -101,5 +104,5 @@ def _give_up(runtime: Runtime, post: Posted, envelope: Envelope, why: str) -> bo
         runtime.store.events.remove(post.id)
         return True
     log.message_lost(sender.address, post.trigger, envelope.to, why)
-    definition = runtime.machines.get(sender.machine)
-    return attempt(runtime, definition, sender, Discarded(post=post, why=f"{envelope.to}: {why}")) is not None
+    discarded = Discarded(post=post, why=f"{envelope.to}: {why}")
+    return attempt(runtime, instance_for(runtime, sender), discarded) is not None

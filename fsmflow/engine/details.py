@@ -12,7 +12,6 @@ from fsmflow.decision.entity import FAILED_ONES, Snapshot, Standing
 from fsmflow.decision.messages import envelope_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
-from fsmflow.engine.lookup import fan_of
 from fsmflow.engine.runtime import Runtime
 
 #: So many branches, messages and kept events are shown one by one; the rest is counted.
@@ -43,7 +42,7 @@ class Kept:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Beside:
+class Details:
     """``progress`` and the branches are those of the step that fans out, while the entity is in it or rests in its
     failure; ``failed`` and ``unsettled`` hold the first few. ``undoable``: the steps that 'undo' would undo, the latest
     first."""
@@ -58,21 +57,22 @@ class Beside:
     undoable: tuple[str, ...] = ()
 
 
-def beside(runtime: Runtime, definition: Definition | None, snapshot: Snapshot) -> Beside:
-    """Look at it: two queries, and one or a few for each thing that there may be. ``definition``: what the entity goes
-    by; None where the code does not know its machine."""
+def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> Details:
+    """Look at it: two queries, and one or a few for each thing that there may be. ``own``: the definition that the
+    entity goes by; None where the code does not know it."""
     store = runtime.store
-    fans = definition is not None and fan_of(definition, snapshot) is not None
-    step = (snapshot.row, snapshot.step)
-    return Beside(
+    step = None if own is None else own.step_of(snapshot.state)
+    fans = step is not None and step.fan is not None
+    at = (snapshot.row, snapshot.step)
+    return Details(
         parent=None if snapshot.parent is None else store.entities.load_row(snapshot.parent),
-        progress=store.branches.progress(*step) if fans else None,
+        progress=store.branches.progress(*at) if fans else None,
         failed=_standing(runtime, snapshot, *FAILED_ONES) if fans else (),
         unsettled=_standing(runtime, snapshot, Standing.ACTIVE, Standing.QUEUED) if fans else (),
         kept=tuple(map(_kept, store.events.kept(snapshot.row))) if snapshot.kept else (),
         sent=tuple(map(_message, store.events.sent(snapshot.row))),
         lost=tuple(map(_message, store.events.lost(snapshot.row))),
-        undoable=_undoable(runtime, definition, snapshot) if definition is not None and definition.undoes else (),
+        undoable=_undoable(runtime, own, snapshot) if own is not None and own.undoes else (),
     )
 
 

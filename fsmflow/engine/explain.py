@@ -9,16 +9,14 @@ from datetime import datetime
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.triggers import allowed_triggers
-from fsmflow.decision.versions import brought_up
 from fsmflow.decision.work import Work, WorkKind
-from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import around_of
-from fsmflow.engine.details import Beside, beside
-from fsmflow.engine.lookup import fan_of
+from fsmflow.engine.details import Details, details_of
+from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import UnknownVersion, UpgradeError
 
 #: So many branches are named.
 _NAMED = 3
@@ -58,24 +56,24 @@ class Explanation:
         return "\n".join([*lines, *(f"{name:<12} {text}" for name, text in facts if text)])
 
 
-def explain(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Explanation:
-    """Explain one entity, which goes by this definition. One look at Redis where a job waits for a worker; Redis may be
-    down."""
-    spec, work = definition.states.get(snapshot.state), snapshot.work
-    allowed = tuple(allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot)))
-    around = beside(runtime, definition, snapshot)
+def explain(runtime: Runtime, instance: Instance) -> Explanation:
+    """Explain one entity. One look at Redis where a job waits for a worker; Redis may be down."""
+    own, snapshot, spec = instance.own, instance.snapshot, instance.spec
+    work = snapshot.work
+    allowed = tuple(allowed_triggers(own, snapshot, None, around_of(runtime.store, own, snapshot)))
+    details = details_of(runtime, own, snapshot)
     return Explanation(
         address=snapshot.address,
         state=snapshot.state,
         phase=snapshot.phase,
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work),
-        waiting_for=None if spec is None else _Waiting(definition, spec, snapshot, around, allowed).told(),
+        waiting_for=None if spec is None else _Waiting(instance, spec, details, allowed).told(),
         next_at=_next_at(work),
-        blocked_by=_of_another_version(definition, snapshot) or _blocked_by(runtime, spec, snapshot, around),
-        deferred=tuple(kept.trigger for kept in around.kept),
+        blocked_by=_fault(instance) or _blocked_by(runtime, spec, snapshot, details),
+        deferred=tuple(kept.trigger for kept in details.kept),
         allowed=allowed,
-        undelivered=tuple(map(str, around.lost)),
+        undelivered=tuple(map(str, details.lost)),
     )
 
 
@@ -105,13 +103,11 @@ def _attempt(spec: StateSpec, work: Work) -> str:
 class _Waiting:
     """What an entity waits for, in words."""
 
-    def __init__(
-        self, definition: Definition, spec: StateSpec, snapshot: Snapshot, around: Beside, allowed: tuple[str, ...]
-    ) -> None:
-        self._definition = definition
+    def __init__(self, instance: Instance, spec: StateSpec, details: Details, allowed: tuple[str, ...]) -> None:
+        self._instance = instance
         self._spec = spec
-        self._snapshot = snapshot
-        self._around = around
+        self._snapshot = instance.snapshot
+        self._details = details
         self._triggers = ", ".join(allowed)
 
     def told(self) -> str | None:
@@ -155,22 +151,22 @@ class _Waiting:
         return f"a trigger: {self._triggers}" if spec.is_waiting else None
 
     def _turn(self) -> str:
-        above = self._around.parent
+        above = self._details.parent
         return f"its turn, as {above.address if above else 'its parent'} runs only so many branches at once"
 
     def _branches(self, work: Work) -> str:
-        progress = self._around.progress
+        progress = self._details.progress
         if progress is None:
             return "its branches"
         left = progress.total - progress.done - progress.failed
         far = " so far" if work.kind == WorkKind.WINDOW else ""
         count = f"{left} of {progress.total} branches{far}"
-        return f"{count}: {_named(self._around.unsettled, left)}" if left else f"the end of its {count}"
+        return f"{count}: {_named(self._details.unsettled, left)}" if left else f"the end of its {count}"
 
     def _somebody(self) -> str:
-        progress = self._around.progress
-        above = self._around.parent
-        if progress is not None and progress.failed and fan_of(self._definition, self._snapshot):
+        progress = self._details.progress
+        above = self._details.parent
+        if progress is not None and progress.failed and self._instance.step is not None:
             which = f"the {progress.failed} of {progress.total} branches that failed"
             return f"somebody to retry it, once the cause is mended: that runs {which}"
         also = f" (or {above.address})" if above is not None else ""
@@ -183,15 +179,11 @@ def _named(branches: Sequence[Snapshot], count: int) -> str:
     return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
 
 
-def _of_another_version(definition: Definition, snapshot: Snapshot) -> str | None:
-    try:
-        brought_up(definition, snapshot)
-    except (UnknownVersion, UpgradeError) as error:
-        return str(error)
-    return None
+def _fault(instance: Instance) -> str | None:
+    return None if instance.fault is None else str(instance.fault)
 
 
-def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, around: Beside) -> str | None:
+def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, details: Details) -> str | None:
     if spec is None:
         return (
             f"the definition has no state {snapshot.state!r}; deploy one that has, say in renamed_states what it is "
@@ -205,7 +197,7 @@ def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, ar
         return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
     work = snapshot.work
     if work is not None and work.watches:
-        return _failed_branches(around)
+        return _failed_branches(details)
     if work is None or work.queue is None or work.owner is not None or not work.runs:
         return None
     try:
@@ -217,8 +209,8 @@ def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, ar
     return f"no worker listens on queue {work.queue!r}; start one with 'fsmflow worker'"
 
 
-def _failed_branches(around: Beside) -> str | None:
-    progress, failed = around.progress, around.failed
+def _failed_branches(details: Details) -> str | None:
+    progress, failed = details.progress, details.failed
     if progress is None or not progress.failed or not failed:
         return None
     first = next((branch.failure for branch in failed if branch.failure is not None), None)

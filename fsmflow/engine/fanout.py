@@ -11,13 +11,12 @@ from fsmflow.decision.happenings import (
     Joined,
     MoreWanted,
 )
-from fsmflow.decision.versions import renamed
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on
 from fsmflow.engine.branches import branch_of
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
 from fsmflow.points import point
@@ -36,15 +35,12 @@ def look(runtime: Runtime, row: int) -> bool:
         parent = runtime.store.entities.load_row(row)
         if parent is None or parent.work is None or parent.paused:
             return False
-        machine = runtime.machines.get(parent.machine)
-        parent = renamed(machine, parent)
-        definition = definition_of(machine, parent)
-        spec = definition.states.get(parent.state)
-        if spec is None or spec.fan is None:
+        instance = under_todays_names(runtime.machines.get(parent.machine), parent)
+        if instance.spec is None or instance.spec.fan is None:
             return False
         point("look.before", parent.address)
         try:
-            if not _advance(runtime, definition, spec, parent):
+            if not _advance(runtime, instance.own, instance.spec, instance.snapshot):
                 return False
         except StaleClaim:
             return False

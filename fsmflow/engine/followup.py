@@ -11,11 +11,11 @@ from fsmflow import log
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Happening
-from fsmflow.definition.model import Definition
 from fsmflow.engine import commits
 from fsmflow.engine.alignment import align
 from fsmflow.engine.delivery import deliver_all
 from fsmflow.engine.fanout import look
+from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import Task, tasks
 
@@ -60,20 +60,16 @@ def _do(runtime: Runtime, task: Task) -> None:
         log.task_failed(task.kind, task.row, error)
 
 
-def apply(
-    runtime: Runtime, definition: Definition, read: Callable[[], Snapshot], happening: Happening
-) -> tuple[Commit, Snapshot]:
-    """Decide and commit on the entity as ``read`` finds it, anew as long as others write first.
+def apply(runtime: Runtime, read: Callable[[], Instance], happening: Happening) -> tuple[Commit, Snapshot]:
+    """Decide and commit on the entity as ``read`` finds it, anew as long as others write first; then do what follows.
 
     Raises what the decision refuses, StaleClaim for an attempt that no longer counts, TransitionConflict.
     """
     with following(runtime):
-        return commits.apply(runtime, definition, read, happening)
+        return commits.apply(runtime, read, happening)
 
 
-def attempt(
-    runtime: Runtime, definition: Definition, snapshot: Snapshot, happening: Happening
-) -> tuple[Commit, Snapshot] | None:
-    """Decide and commit once; None where somebody else wrote first."""
+def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple[Commit, Snapshot] | None:
+    """Decide and commit once, then do what follows; None where somebody else wrote first."""
     with following(runtime):
-        return commits.attempt(runtime, definition, snapshot, happening)
+        return commits.attempt(runtime, instance, happening)

@@ -2,38 +2,98 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.versions import as_shown
+from fsmflow.decision.versions import brought_up, renamed
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import EntityNotFound, UnknownState
+from fsmflow.errors import EntityNotFound, UnknownState, UnknownVersion, UpgradeError
 
 
-def definition_of(definition: Definition, snapshot: Snapshot) -> Definition:
-    """The definition that an entity of this machine goes by: that of its branches, for one of these.
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """An entity with the code of today that it goes by.
 
-    Raises UnknownState where the code has no such branches any more.
+    ``root`` is the definition of its machine, ``own`` that of the entity: another one for a branch. ``snapshot`` is
+    brought up to that code. Where it cannot be, it has only the names of today, and ``fault`` says why: whoever looks
+    is shown that, and whoever decides raises it.
     """
-    if snapshot.branch_of is None:
-        return definition
-    found = definition.branches.get(definition.wide.renamed.get(snapshot.branch_of, snapshot.branch_of))
-    if found is None:
-        others = definition.states.keys() - {snapshot.branch_of}
-        raise UnknownState(definition.name, snapshot.branch_of, others, address=snapshot.address)
-    return found
+
+    root: Definition
+    own: Definition
+    snapshot: Snapshot
+    fault: UnknownVersion | UpgradeError | None = None
+
+    def checked(self) -> Instance:
+        """The same, where it could be brought up. Raises ``fault`` where it could not."""
+        if self.fault is not None:
+            raise self.fault
+        return self
+
+    @property
+    def spec(self) -> StateSpec | None:
+        """The state that it is in; None where the code lacks it."""
+        return self.own.states.get(self.snapshot.state)
+
+    @property
+    def step(self) -> StateSpec | None:
+        """The state whose step it is in, or rests in the failure of; None where the code lacks it."""
+        return self.own.step_of(self.snapshot.state)
 
 
-def load(runtime: Runtime, definition: Definition, entity_id: str) -> Snapshot:
-    """The entity as it is now, to be shown or decided on. Raises EntityNotFound. One query."""
-    snapshot = runtime.store.entities.load(definition.name, entity_id)
+def instance_of(root: Definition, snapshot: Snapshot) -> Instance:
+    """An entity with the code of its machine, brought up to that once.
+
+    Raises UnknownState for a branch whose step the code does not have any more.
+    """
+    fault: UnknownVersion | UpgradeError | None = None
+    try:
+        snapshot = brought_up(root, snapshot)
+    except (UnknownVersion, UpgradeError) as error:
+        snapshot, fault = renamed(root, snapshot), error
+    return Instance(root=root, own=_own(root, snapshot), snapshot=snapshot, fault=fault)
+
+
+def under_todays_names(root: Definition, snapshot: Snapshot) -> Instance:
+    """``instance_of`` for whoever asks where an entity stands, and nothing else: its data stay as they are stored."""
+    snapshot = renamed(root, snapshot)
+    return Instance(root=root, own=_own(root, snapshot), snapshot=snapshot)
+
+
+def instance_for(runtime: Runtime, snapshot: Snapshot) -> Instance:
+    """``instance_of`` for an entity of any machine. Raises UnknownMachine, and UnknownState."""
+    return instance_of(runtime.machines.get(snapshot.machine), snapshot)
+
+
+def instance_if_known(runtime: Runtime, snapshot: Snapshot) -> Instance | None:
+    """``instance_for``; None where the code knows no such machine, or no such branches."""
+    root = runtime.machines.all().get(snapshot.machine)
+    try:
+        return None if root is None else instance_of(root, snapshot)
+    except UnknownState:
+        return None
+
+
+def load(runtime: Runtime, root: Definition, entity_id: str) -> Instance:
+    """The entity as it is now, to be shown or decided on. One query. Raises EntityNotFound, UnknownState."""
+    snapshot = runtime.store.entities.load(root.name, entity_id)
     if snapshot is None:
-        raise EntityNotFound(f"{definition.name}:{entity_id}")
-    return as_shown(definition, snapshot)
+        raise EntityNotFound(f"{root.name}:{entity_id}")
+    return instance_of(root, snapshot)
 
 
-def fan_of(definition: Definition, snapshot: Snapshot) -> StateSpec | None:
-    """The state that fans out which the entity is in, or the failure of which it rests in."""
-    spec = definition.states.get(snapshot.state)
-    if spec is not None and spec.failed_from is not None:
-        spec = definition.states.get(spec.failed_from)
-    return spec if spec is not None and spec.fan is not None else None
+def load_row(runtime: Runtime, row: int) -> Instance | None:
+    """The entity of a row as it is now; None where it is gone. One query. Raises UnknownMachine, UnknownState."""
+    snapshot = runtime.store.entities.load_row(row)
+    return None if snapshot is None else instance_for(runtime, snapshot)
+
+
+def _own(root: Definition, snapshot: Snapshot) -> Definition:
+    if snapshot.branch_of is None:
+        return root
+    own = root.branches.get(root.wide.renamed.get(snapshot.branch_of, snapshot.branch_of))
+    if own is None:
+        others = root.states.keys() - {snapshot.branch_of}
+        raise UnknownState(root.name, snapshot.branch_of, others, address=snapshot.address)
+    return own

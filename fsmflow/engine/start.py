@@ -15,7 +15,7 @@ from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring
-from fsmflow.engine.commits import TRIES, write
+from fsmflow.engine.commits import TRIES, until_first, write
 from fsmflow.engine.followup import following
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
@@ -23,8 +23,54 @@ from fsmflow.errors import DataError, EntityExists, TransitionConflict
 from fsmflow.points import point
 from fsmflow.store.work import ticket_of
 
-_TRIES = 5
 _FIRST: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Birth:
+    """How an entity is to be started. ``first`` is fired in the same commit."""
+
+    entity_id: str
+    data: Mapping[str, Any]
+    state: str | None = None
+    actor: Actor | None = None
+    key: str | None = None
+    first: Triggered | None = None
+
+
+def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
+    """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
+    now = runtime.now()
+    commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
+    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first, now)
+
+
+def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:
+    """Commit a new entity, then dispatch its job. One transaction of 2 to 4 inserts, one Redis round trip.
+
+    Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key``. Once it
+    returns, the entity is durable, whatever Redis does.
+    """
+    commit = begun(runtime, definition, birth)
+
+    def start_once(turn: int) -> Snapshot | None:
+        try:
+            return write(runtime, definition, commit)
+        except CommitLost:
+            there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
+        if there is None or if_exists == "return" or _is_first_key(runtime, there, birth.key):
+            return there
+        raise EntityExists(there.address, as_shown(definition, there).state)
+
+    with following(runtime):
+        started = until_first(start_once)
+    if started is None:
+        raise TransitionConflict(commit.after.address, f"it could not be started in {TRIES} tries")
+    return started
+
+
+def _is_first_key(runtime: Runtime, there: Snapshot, key: str | None) -> bool:
+    return key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
 
 
 def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth], *, skip: bool) -> int:
@@ -34,23 +80,31 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     the first of them, and none is started. A COMMIT that got no answer is looked into: what landed counts as started.
     """
     births = _each_once(births, skip=skip)
-    for _ in range(_TRIES):
+
+    def start_once(turn: int) -> int | None:
         there = runtime.store.branches.there(definition.name, [birth.entity_id for birth in births])
         if there and not skip:
             entity_id, state = min(there.items())
             raise EntityExists(f"{definition.name}:{entity_id}", definition.wide.renamed.get(state, state))
         commits = [begun(runtime, definition, birth) for birth in births if birth.entity_id not in there]
-        token = os.urandom(8).hex()
-        made: list[Snapshot] | None
-        try:
-            made = runtime.store.branches.insert(commits, token=token)
-        except CommitLost:
-            made = runtime.store.branches.landed(commits, token)
-        if made is not None:
-            _follow(runtime, definition, commits, made)
-            return len(made)
-        # Somebody else has started one of them meanwhile.
-    raise TransitionConflict(definition.name, f"others started some of these in each of {_TRIES} tries")
+        made = _insert(runtime, commits)
+        if made is None:
+            return None  # somebody else has started one of them meanwhile
+        _follow(runtime, definition, commits, made)
+        return len(made)
+
+    started = until_first(start_once)
+    if started is None:
+        raise TransitionConflict(definition.name, f"others started some of these in each of {TRIES} tries")
+    return started
+
+
+def _insert(runtime: Runtime, commits: Sequence[Commit]) -> list[Snapshot] | None:
+    token = os.urandom(8).hex()
+    try:
+        return runtime.store.branches.insert(commits, token=token)
+    except CommitLost:
+        return runtime.store.branches.landed(commits, token)
 
 
 def _each_once(births: Sequence[Birth], *, skip: bool) -> list[Birth]:
@@ -75,44 +129,3 @@ def _follow(runtime: Runtime, definition: Definition, commits: Sequence[Commit],
             note_tasks(definition, commit, after)
 
     runtime.store.link.after_commit(follow)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Birth:
-    """How an entity is to be started. ``first`` is fired in the same commit."""
-
-    entity_id: str
-    data: Mapping[str, Any]
-    state: str | None = None
-    actor: Actor | None = None
-    key: str | None = None
-    first: Triggered | None = None
-
-
-def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:
-    """Commit a new entity, then dispatch its job. One transaction of 2 to 4 inserts, one Redis round trip.
-
-    Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key``. Once it
-    returns, the entity is durable, whatever Redis does.
-    """
-    commit = begun(runtime, definition, birth)
-    with following(runtime):
-        for _ in range(TRIES):
-            try:
-                return write(runtime, definition, commit)
-            except CommitLost:
-                there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
-            if there is not None:
-                key = birth.key
-                same_key = key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
-                if if_exists == "return" or same_key:
-                    return there
-                raise EntityExists(there.address, as_shown(definition, there).state)
-    raise TransitionConflict(commit.after.address, f"it could not be started in {TRIES} tries")
-
-
-def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
-    """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
-    now = runtime.now()
-    commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
-    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first, now)

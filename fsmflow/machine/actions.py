@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
 from typing import Any, Self
 
 from fsmflow import clock
-from fsmflow.decision.happenings import Forced, Paused, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.actions import ACTIONS, PAUSE, RESUME
+from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
+from fsmflow.decision.override import FORCE, REWIND, SKIP
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
 from fsmflow.engine import lookup, requests
@@ -65,9 +66,8 @@ class Acting(Showing):
         ``data`` is merged into data first. ``new_key`` gives the step a new idempotency key. Where a result was kept
         because nothing accepted it, it is decided again before the job runs again. Raises TransitionNotAllowed.
         """
-        asked = Triggered(trigger=RETRY, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
-        self._fire(replace(asked, patch=as_dict(data), new_key=new_key))
-        return self
+        options = {"patch": as_dict(data), "new_key": new_key, "epoch": epoch}
+        return self._act(RETRY, actor=actor, reason=reason, key=key, **options)
 
     def cancel(
         self,
@@ -78,8 +78,7 @@ class Acting(Showing):
         epoch: int | None = None,
     ) -> Self:
         """Fire ``cancel``: to ``cancelled``, unless the machine says otherwise. A running job's result is discarded."""
-        self._fire(Triggered(trigger=CANCEL, actor=as_actor(actor), reason=reason, key=key, epoch=epoch))
-        return self
+        return self._act(CANCEL, actor=actor, reason=reason, key=key, epoch=epoch)
 
     def undo(
         self,
@@ -93,15 +92,14 @@ class Acting(Showing):
 
         Raises TransitionNotAllowed where no step is left that has ``undo=``.
         """
-        self._fire(Triggered(trigger=UNDO, actor=as_actor(actor), reason=reason, key=key, epoch=epoch))
-        return self
+        return self._act(UNDO, actor=actor, reason=reason, key=key, epoch=epoch)
 
     def skip(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """From ``failed_from_X``, go on as if X had been done: the ways of its ``done`` are decided.
 
         Raises TransitionNotAllowed in any other state, and where no ``done`` of X is accepted.
         """
-        return self._operate(Skipped(actor=as_actor(actor), reason=reason, key=key))
+        return self._act(SKIP, actor=actor, reason=reason, key=key)
 
     def rewind(
         self,
@@ -114,7 +112,7 @@ class Acting(Showing):
     ) -> Self:
         """Go back to a state that the entity has been in: a new step, with a new idempotency key, without guards or
         callbacks. Raises TransitionNotAllowed where it has not been there, UnknownState."""
-        return self._operate(Rewound(state=state_name(state), actor=as_actor(actor), reason=reason, key=key))
+        return self._act(REWIND, actor=actor, reason=reason, key=key, state=state_name(state))
 
     def force(
         self,
@@ -126,23 +124,19 @@ class Acting(Showing):
         key: str | None = None,
     ) -> Self:
         """Enter any state of the machine, without guards or callbacks; its job and timer start. Raises UnknownState."""
-        return self._operate(Forced(state=state_name(state), actor=as_actor(actor), reason=reason, key=key))
+        return self._act(FORCE, actor=actor, reason=reason, key=key, state=state_name(state))
 
     def pause(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """Hold what comes next. A running attempt ends and commits; timers stand still. Raises TransitionNotAllowed."""
-        self._acts("pause")
-        asked = Paused(actor=as_actor(actor), reason=reason, key=key)
-        return self._shows(requests.pause(current(), self._root, self._id, asked))
+        return self._act(PAUSE, actor=actor, reason=reason, key=key)
 
     def resume(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """Go on: a paused entity is let go, a failed one retried, one whose job got stuck dispatched again."""
-        self._acts("resume")
-        asked = Resumed(actor=as_actor(actor), reason=reason, key=key)
-        return self._shows(requests.resume(current(), self._root, self._id, asked))
+        return self._act(RESUME, actor=actor, reason=reason, key=key)
 
     def refresh(self) -> Self:
         """Look at the entity again. Raises EntityNotFound."""
-        return self._shows(lookup.load(current(), self._root, self._id))
+        return self._shows(lookup.load(current(), self._root, self._id).snapshot)
 
     def wait(self, until: Until = None, timeout: float | None = None) -> Self:
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
@@ -164,10 +158,12 @@ class Acting(Showing):
         self._shows(after)
         return entry
 
-    def _operate(self, asked: Skipped | Rewound | Forced) -> Self:
-        self._acts(type(asked).__name__.lower())
-        after, _ = requests.operate(current(), self._root, self._id, asked)
-        return self._shows(after)
+    def _act(self, name: str, *, actor: Actor | str | None, **options: Any) -> Self:
+        """Do what operators do, by the row of ``ACTIONS``; show what came of it."""
+        self._acts(name)
+        action = ACTIONS[name]
+        asked = action.asks(actor=as_actor(actor), **options)
+        return self._shows(requests.act(current(), self._root, self._id, action, asked))
 
     def _until(self, until: Until) -> Callable[[Any], bool]:
         if callable(until):

@@ -15,7 +15,6 @@ from fsmflow.decision.view import HandleView
 from fsmflow.engine import lookup
 from fsmflow.engine.branches import BranchList, around_of, item_of
 from fsmflow.engine.explain import Explanation, explain
-from fsmflow.engine.lookup import definition_of
 from fsmflow.engine.runtime import current
 from fsmflow.errors import FsmflowError, TransitionNotAllowed
 from fsmflow.machine.base import Base
@@ -159,13 +158,11 @@ class Showing(Base):
 
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
         """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
-        snapshot = lookup.load(current(), self._root, self._id)
-        own = definition_of(self._root, snapshot)
-        around = around_of(current().store, own, snapshot)
-        return allowed_triggers(own, snapshot, as_actor(actor), around)
+        instance = lookup.load(current(), self._root, self._id)
+        around = around_of(current().store, instance.own, instance.snapshot)
+        return allowed_triggers(instance.own, instance.snapshot, as_actor(actor), around)
 
     def explain(self) -> Explanation:
         """What the entity is doing, what it waits for, and what stands in its way. Its ``str()`` is for people."""
         runtime = current()
-        snapshot = lookup.load(runtime, self._root, self._id)
-        return explain(runtime, definition_of(self._root, snapshot), snapshot)
+        return explain(runtime, lookup.load(runtime, self._root, self._id))

@@ -6,12 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.versions import as_shown
 from fsmflow.decision.view import HandleView, subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.state import State
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import Instance, instance_of
 from fsmflow.errors import DataError, DefinitionError, FsmflowError, shown
 
 
@@ -30,9 +29,11 @@ class Base:
 
     @classmethod
     def _handle(cls, snapshot: Snapshot) -> Self:
-        snapshot = as_shown(cls._compiled(), snapshot)
-        definition = definition_of(cls._compiled(), snapshot)
-        return cast(Self, subject_of(definition, HandleView(definition, snapshot)))
+        return cls._handle_of(instance_of(cls._compiled(), snapshot))
+
+    @classmethod
+    def _handle_of(cls, instance: Instance) -> Self:
+        return cast(Self, subject_of(instance.own, HandleView(instance.own, instance.snapshot)))
 
     @property
     def _root(self) -> Definition:

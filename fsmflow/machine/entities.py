@@ -112,7 +112,7 @@ class Finding(Base):
     @classmethod
     def get(cls, entity_id: str | int | UUID) -> Self:
         """A handle on an entity; a branch or child has the id that ends its address. Raises EntityNotFound."""
-        return cls._handle(lookup.load(current(), cls._compiled(), checked_id(entity_id, generated=True)))
+        return cls._handle_of(lookup.load(current(), cls._compiled(), checked_id(entity_id, generated=True)))
 
     @classmethod
     def find(
@@ -137,14 +137,7 @@ class Finding(Base):
         definition = cls._compiled()
         several = isinstance(state, Collection) and not isinstance(state, str | Enum)
         states: Any = state if several or state is None else [state]
-        if phase is not None and phase not in PHASES:
-            raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
-        if older is not None and not is_duration(older):
-            raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
-            raise DataError(f"limit is {shown(limit)}; it is a whole number from 0")
-        if error is not None and not isinstance(error, str):
-            raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
+        _check_search(phase=phase, older=older, limit=limit, error=error)
         selection = Selection(
             machine=definition.name,
             states=None if states is None else tuple(map(state_name, states)),
@@ -168,6 +161,18 @@ class Finding(Base):
 def _check_if_exists(if_exists: str) -> None:
     if if_exists not in ("raise", "return"):
         raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
+
+
+def _check_search(*, phase: object, older: object, limit: object, error: object) -> None:
+    """Raises DataError for what ``find`` cannot look for."""
+    if phase is not None and phase not in PHASES:
+        raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
+    if older is not None and not is_duration(older):
+        raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
+        raise DataError(f"limit is {shown(limit)}; it is a whole number from 0")
+    if error is not None and not isinstance(error, str):
+        raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
 
 
 def _pair(entity: Any) -> tuple[Any, Any]:

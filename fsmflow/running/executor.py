@@ -11,13 +11,12 @@ from typing import TypeVar
 from fsmflow import clock, log
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Returned, Settling, Unacceptable
-from fsmflow.decision.versions import brought_up
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
 from fsmflow.engine.alignment import pass_down
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import Instance, instance_for, instance_of, under_todays_names
 from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -96,17 +95,16 @@ class Executor:
             row=ticket.row, epoch=ticket.epoch, attempt=ticket.attempt, fence=snapshot.work.fence, owner=owner
         )
         try:
-            root = self._runtime.machines.get(snapshot.machine)
-            snapshot = brought_up(root, snapshot)
-            definition = definition_of(root, snapshot)
-            parent = self._parent_of(root, snapshot)
+            instance = instance_for(self._runtime, snapshot).checked()
+            parent = self._parent_of(instance)
         except (UnknownMachine, UnknownState) as error:
             self._release(snapshot, claim, str(error))
             return None
         except UpgradeError as error:
+            root = self._runtime.machines.get(snapshot.machine)
             self._settle(root, snapshot, claim, cannot_upgrade(claim, error))
             return None
-        spec = definition.states.get(snapshot.state)
+        root, definition, snapshot, spec = instance.root, instance.own, instance.snapshot, instance.spec
         if spec is None or (spec.job is None and spec.fan is None):
             self._release(snapshot, claim, f"this code has no job for state {snapshot.state!r}")
             return None
@@ -114,12 +112,12 @@ class Executor:
             return None
         return Step(snapshot=snapshot, claim=claim, root=root, definition=definition, spec=spec, parent=parent)
 
-    def _parent_of(self, root: Definition, snapshot: Snapshot) -> Snapshot | None:
+    def _parent_of(self, instance: Instance) -> Snapshot | None:
         """The parent of a branch, brought up to the code of today."""
-        if snapshot.branch_of is None:
+        if instance.snapshot.branch_of is None:
             return None
-        parent = self._runtime.store.entities.load_row(snapshot.parent or 0)
-        return None if parent is None else brought_up(root, parent)
+        parent = self._runtime.store.entities.load_row(instance.snapshot.parent or 0)
+        return None if parent is None else instance_of(instance.root, parent).checked().snapshot
 
     def _is_unwanted(self, root: Definition, parent: Snapshot, branch: Snapshot, claim: Claim) -> bool:
         """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
@@ -225,7 +223,7 @@ class Executor:
         wait_s = 0.05
         while True:
             try:
-                followup.apply(self._runtime, definition, lambda: self._latest(known, claim), ended)  # type: ignore[arg-type]
+                followup.apply(self._runtime, lambda: instance_of(definition, self._latest(known, claim)), ended)
                 return
             except UnknownState as error:
                 self._hand_over(definition, snapshot, claim, error)
@@ -247,7 +245,7 @@ class Executor:
     def _hand_over(self, definition: Definition, snapshot: Snapshot, claim: Claim, error: UnknownState) -> None:
         """Newer code has been at the entity meanwhile: leave it the step. What may run once only is left to its lease,
         whose end counts as the loss of this worker."""
-        spec = definition_of(definition, snapshot).states.get(snapshot.state)
+        spec = under_todays_names(definition, snapshot).spec
         if self._runtime.store.work.owned_by(claim.row, claim.owner) is None:
             log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
         elif spec is not None and spec.at_most_once:

@@ -20,7 +20,7 @@ from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import align, revive
 from fsmflow.engine.branches import branch_of
 from fsmflow.engine.fanout import admit
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import instance_for
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError, shown
@@ -164,9 +164,8 @@ class Spreader:
 
     def _paused(self, commit: Commit) -> Commit:
         """A branch of a parent that has been paused meanwhile is paused from its beginning."""
-        own = self._runtime.machines.get(commit.after.machine)
-        definition = definition_of(own, commit.after)
-        return begin_and_fire(commit, definition, Paused(reason="with its parent"), self._runtime.now())
+        own = instance_for(self._runtime, commit.after).own
+        return begin_and_fire(commit, own, Paused(reason="with its parent"), self._runtime.now())
 
     def _begin(self, prefix: str, index: int, item: Any) -> Commit:
         parent, fan = self._parent, self._fan

@@ -16,6 +16,7 @@ from fsmflow.decision.redaction import masked
 from fsmflow.definition.model import Definition
 from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
+from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.points import point
@@ -185,7 +186,7 @@ class JobView:
                     if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
                         self.snapshot = self._load()
                         break
-                    _, self.snapshot = followup.apply(self._runtime, root, self._load, happening)
+                    _, self.snapshot = followup.apply(self._runtime, lambda: instance_of(root, self._load()), happening)
                 break
             except StaleClaim:
                 raise self._cancelled() from None

@@ -17,6 +17,7 @@ from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import FAIL
 from fsmflow.engine import followup
 from fsmflow.engine.branches import stored_item
+from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -159,7 +160,7 @@ def raise_if_refused(runtime: Runtime, step: Step, ended: Returned) -> None:
         return snapshot
 
     try:
-        commit, after = followup.apply(runtime, step.root, latest, ended)
+        commit, after = followup.apply(runtime, lambda: instance_of(step.root, latest()), ended)
     except (StaleClaim, EntityNotFound):
         log.result_discarded(step.snapshot.address, step.snapshot.state, step.claim.attempt, "came to its end")
         raise _RolledBack(None) from None

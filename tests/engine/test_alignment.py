@@ -8,8 +8,7 @@ from typing import Any
 from unittest.mock import patch
 
 from fsmflow import Machine, State, TransitionConflict, TransitionNotAllowed
-from fsmflow.engine import alignment
-from fsmflow.engine import requests as engine_of
+from fsmflow.engine import alignment, followup
 from fsmflow.running import executor as executor_of
 from fsmflow.testing import sandbox
 from tests.support.families import Batch, Booking, Child, Family
@@ -39,7 +38,7 @@ def test_a_branch_is_not_left_paused_when_its_parent_is_resumed_while_a_worker_l
         batch = Batch.start("1", lines=[0])
         batch.go()
         execute_next(box)  # the branch is made
-        with patch.object(engine_of, "align", lambda *_, **__: False):  # he who pauses dies before he passes it down
+        with patch.object(followup, "align", lambda *_, **__: False):  # he who pauses dies before he passes it down
             batch.pause()
         # The worker that has claimed the branch has read its parent, as that is resumed.
         with after_nth(executor_of.Executor, "_parent_of", 1, lambda: Batch.get("1").resume()):

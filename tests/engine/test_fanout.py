@@ -7,7 +7,7 @@ from typing import Any
 from unittest.mock import patch
 
 from fsmflow import Machine, State, TransitionNotAllowed
-from fsmflow.engine import requests as engine_of
+from fsmflow.engine import followup
 from fsmflow.running import executor as executor_of
 from fsmflow.testing import sandbox
 from tests.support.families import Batch, Child
@@ -54,7 +54,7 @@ def test_a_parent_is_told_of_many_branches_without_a_break_of_ten_minutes() -> N
     with sandbox(machines=[Counting]) as box:
         batch = Counting.start("1", lines=list(range(120)))
         batch.go()
-        with patch.object(engine_of, "look", lambda *_: None):  # whoever should have looked was killed before
+        with patch.object(followup, "look", lambda *_: None):  # whoever should have looked was killed before
             while box._doorbell._tickets:
                 execute_next(box)
         assert len(ran) == 120
@@ -74,7 +74,7 @@ def test_the_last_branch_that_settles_while_somebody_looks_is_seen_soon() -> Non
 
         def settle() -> None:
             # Its worker is killed once this is committed.
-            with patch.object(engine_of, "look", lambda *_: None):
+            with patch.object(followup, "look", lambda *_: None):
                 execute_next(box)
 
         with after_nth(branches, "first_unsettled", 1, settle):
@@ -134,7 +134,7 @@ def test_a_parent_whose_timeout_is_refused_is_joined_all_the_same() -> None:
     with sandbox(machines=[Patient, Calm]) as box:
         patient = Patient.start("1", children=[0])
         box.advance(hours=1)
-        with patch.object(engine_of, "look", lambda *_: None):  # it is killed once its child has been ended
+        with patch.object(followup, "look", lambda *_: None):  # it is killed once its child has been ended
             Calm.get("patient:1/raising/0").end()
         box.advance(hours=1)
         assert patient.refresh().state == "raised"

@@ -11,8 +11,7 @@ import peewee
 import pytest
 
 from fsmflow import Fail, Machine, Outcome, State, TransitionNotAllowed
-from fsmflow.engine import fanout
-from fsmflow.engine import requests as engine_of
+from fsmflow.engine import fanout, followup
 from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on, on_servers, texts
 from tests.support.bench import elsewhere as elsewhere_of
@@ -85,7 +84,7 @@ def test_branches_that_end_while_their_step_is_being_undone_are_undone_with_thei
         transitions = [["done", "booking", "booked"]]
 
         def book(self, hotel: str) -> str:
-            with patch.object(engine_of, "align", lambda *_, **__: False):  # he who cancels dies before he passes it on
+            with patch.object(followup, "align", lambda *_, **__: False):  # he who cancels dies before he passes it on
                 elsewhere(lambda: Saga.get("1").cancel())
             execute_next(box)  # the branches of the undo are made
             return f"{hotel}-1"

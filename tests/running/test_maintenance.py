@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from fsmflow.clock import Clock, local_now
-from fsmflow.engine import followup, requests
+from fsmflow.engine import followup
 from fsmflow.engine.runtime import collecting
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.executor import Executor
@@ -105,12 +105,12 @@ def test_a_guard_that_wants_to_end_the_process_ends_no_sweep(bench: Bench, monke
         order.trigger("cool")
     attempt = followup.attempt
 
-    def decide(runtime: Any, definition: Any, snapshot: Any, happening: Any) -> Any:
-        if snapshot.entity_id == "1":
+    def decide(runtime: Any, instance: Any, happening: Any) -> Any:
+        if instance.snapshot.entity_id == "1":
             raise SystemExit(3)
-        return attempt(runtime, definition, snapshot, happening)
+        return attempt(runtime, instance, happening)
 
-    monkeypatch.setattr(requests, "attempt", decide)
+    monkeypatch.setattr(followup, "attempt", decide)
     bench.advance(60)
     assert (first.refresh().state, second.refresh().state) == ("cooling", "approval")
 

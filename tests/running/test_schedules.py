@@ -216,7 +216,7 @@ def test_a_crash_between_leaves_the_tick_to_the_next_sweep(bench: Bench) -> None
     bench.sweep()
     at(bench, START.replace(hour=3))
     schedules = Schedules(bench.runtime)
-    with patch.object(schedules, "start", side_effect=KeyboardInterrupt):
+    with patch("fsmflow.running.maintenance.schedules.start", side_effect=KeyboardInterrupt):
         assert schedules.start_due() == 0
     assert Schedules(bench.runtime).start_due() == 1
     assert schedules.start_due() == 0

@@ -17,7 +17,7 @@ from fsmflow.engine.alignment import align
 from fsmflow.engine.commits import TRIES
 from fsmflow.engine.delivery import deliver
 from fsmflow.engine.fanout import look
-from fsmflow.engine.lookup import definition_of
+from fsmflow.engine.lookup import instance_for, under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     DatabaseUnavailable,
@@ -150,7 +150,7 @@ class Maintenance:
         machine = self._runtime.machines.all().get(snapshot.machine) if snapshot is not None else None
         if snapshot is None or machine is None:
             return False
-        spec = definition_of(machine, snapshot).states.get(snapshot.state)
+        spec = under_todays_names(machine, snapshot).spec
         return spec is not None and spec.at_most_once
 
     def _ring_again(self, row: int) -> None:
@@ -273,9 +273,8 @@ class Maintenance:
             snapshot = self._runtime.store.entities.load_row(row)
             if snapshot is None:
                 raise EntityNotFound(f"entity row {row}")
-            definition = self._runtime.machines.get(snapshot.machine)
-            happens = happening(snapshot)
-            if followup.attempt(self._runtime, definition, snapshot, happens) is not None:
+            instance, happens = instance_for(self._runtime, snapshot), happening(snapshot)
+            if followup.attempt(self._runtime, instance, happens) is not None:
                 if isinstance(happens, Crashed):
                     log.attempt_crashed(snapshot.address, happens.detail)
                 return
