@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from typing import Any, Final
 
 from redis import Redis
@@ -109,7 +108,7 @@ class StepWorker(SimpleWorker):
 
     def _take(self, id_: bytes) -> tuple[bytes, bytes] | None:
         keys = [queue.key for queue in self.queues] if not id_ else [self.queues[0].key]
-        at = utcformat(datetime.now(UTC))
+        at = utcformat(clock.to_datetime(clock.local_now()))
         args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES]
         found: Any = self._take_script(keys=keys, args=args)
         return None if not found else (found[0], found[1])

@@ -1,0 +1,39 @@
+"""What the linter forbids the library: the rules that a slip in its settings would switch off unseen."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.paths import ROOT
+
+
+def broken_rules(source: str, path: str) -> set[str]:
+    """The codes of the rules that a module of these lines would break at this place."""
+    command = [sys.executable, "-m", "ruff", "check", "--output-format", "concise", "--stdin-filename", path, "-"]
+    shown = subprocess.run(command, input=source, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    return {line.split()[1] for line in shown.stdout.splitlines() if line.startswith(path)}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import time\n\nstarted = time.monotonic()\n",
+        "import time as t\n\nt.sleep(1)\n",
+        "from time import time_ns\n\nstarted = time_ns()\n",
+        "from datetime import UTC, datetime\n\nstarted = datetime.now(UTC)\n",
+        "import datetime as dt\n\nstarted = dt.datetime.utcnow()\n",
+        "from datetime import date\n\nstarted = date.today()\n",
+        "from rq.utils import now\n\nstarted = now()\n",
+    ],
+)
+def test_only_the_clock_reads_the_time(source: str) -> None:
+    assert "TID251" in broken_rules(source, "fsmflow/engine/somewhere.py")
+    assert "TID251" not in broken_rules(source, "fsmflow/clock.py")
+
+
+def test_a_moment_without_a_zone_is_refused() -> None:
+    source = "from datetime import datetime\n\nSTART = datetime(2026, 1, 2)\n"
+    assert broken_rules(source, "fsmflow/engine/somewhere.py") == {"DTZ001"}
