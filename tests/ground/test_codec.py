@@ -169,6 +169,13 @@ def test_what_cannot_be_stored_is_refused_with_its_place(value: Any, told: str) 
     assert len(str(caught.value)) < 1_000
 
 
+@pytest.mark.parametrize("microseconds", [1, -1, 999_999, -999_999])
+def test_an_offset_from_utc_below_a_second_is_refused(microseconds: int) -> None:
+    zone = timezone(timedelta(microseconds=microseconds))
+    with pytest.raises(DataError, match=r"data\['at'\] is .* its offset from UTC is less than a second"):
+        encode({"at": MOMENT.replace(tzinfo=zone)})
+
+
 def test_the_refusal_names_what_was_to_be_stored() -> None:
     with pytest.raises(DataError, match=r"payload\['x'\] is nan"):
         encode({"x": float("nan")}, what="payload")
@@ -192,7 +199,11 @@ def test_what_is_stored_is_json_that_any_tool_can_read() -> None:
 
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=10)
-ZONES = st.one_of(st.none(), st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone))
+#: Those below a second are refused, which has a test of its own.
+OFFSETS = st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).filter(
+    lambda offset: not offset or abs(offset) >= timedelta(seconds=1)
+)
+ZONES = st.one_of(st.none(), OFFSETS.map(timezone))
 STORABLE = st.recursive(
     st.one_of(
         st.none(),
