@@ -34,7 +34,7 @@ sys.path.insert(0, str(ROOT))
 from _servers import MariaDB, Postgres, databases, fast_folder
 from tests.attacks.fuzz.driver import Servers, Tally, drive
 from tests.attacks.fuzz.targets import TARGETS
-from tests.conftest import Valkey, fresh_mysql, fresh_postgres
+from tests.support.servers import Valkey, fresh_mysql, fresh_postgres
 
 SQLITE = "SQLite"
 #: How much of all inputs a target gets, and on which databases besides SQLite.

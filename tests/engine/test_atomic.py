@@ -11,7 +11,9 @@ import pytest
 
 from fsmflow import EntityExists, EntityNotFound, TransitionConflict, TransitionNotAllowed
 from fsmflow.store import tables
-from tests.support.bench import Bench, Order, Row, bench_on, elsewhere, play, texts
+from tests.support.bench import Bench, bench_on
+from tests.support.machines import Order, play
+from tests.support.users import Row, elsewhere, texts
 
 
 @pytest.fixture

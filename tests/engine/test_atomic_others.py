@@ -14,7 +14,11 @@ import pytest
 from fsmflow import EntityExists, FsmflowError
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.store.link import Link, open_database
-from tests.support.bench import Bench, Order, Row, bench_on, elsewhere, kill_others, on_servers, play, texts
+from tests.support.bench import Bench, bench_on
+from tests.support.concurrency import kill_others
+from tests.support.machines import Order, play
+from tests.support.servers import on_servers
+from tests.support.users import Row, elsewhere, texts
 
 
 @pytest.fixture

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fsmflow import DataError, Fail, Outcome, RetryAfter, TransitionNotAllowed
-from tests.support.bench import Bench, Order, bench_on, play
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
+from tests.support.bench import Bench
+from tests.support.machines import Order, play
 
 
 def charging(**data: Any) -> Any:

@@ -10,7 +10,9 @@ import pytest
 from fsmflow import Machine, State
 from fsmflow.errors import DataError, TransitionNotAllowed
 from fsmflow.testing import Sandbox, sandbox
-from tests.support.bench import Bench, Order, bench_on, in_threads, meanwhile, play
+from tests.support.bench import Bench
+from tests.support.concurrency import in_threads, meanwhile
+from tests.support.machines import Order, play
 from tests.support.terminal import Terminal
 
 
@@ -44,12 +46,6 @@ def failed(box: Sandbox) -> Parcel:
 @pytest.fixture
 def shell(box: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
     return Terminal(capsys, monkeypatch)
-
-
-@pytest.fixture
-def bench(redis_url: str, database_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 #: Each applies to a parcel whose packing has failed.

@@ -7,7 +7,6 @@ import os
 import random
 import signal
 from collections import Counter as Tally
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,18 +19,14 @@ from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.work import Ticket
-from tests.conftest import Valkey
-from tests.support.bench import Bench, Counter, Order, bench_on, in_processes, play
+from tests.support.bench import Bench
+from tests.support.concurrency import in_processes
 from tests.support.eventually import eventually
+from tests.support.machines import Counter, Order, play
+from tests.support.servers import Valkey
 
 GRACE_S = GRACE_MS / 1000
 pytestmark = pytest.mark.alone
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 def urls(bench: Bench) -> tuple[str, str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import peewee
@@ -11,14 +10,8 @@ import pytest
 from fsmflow import UnknownState
 from fsmflow.errors import DefinitionError
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on
+from tests.support.bench import Bench
 from tests.support.deployments import Batch, Parcel, Renamed, RenamedBatch, broken, deploy, undone
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 def test_an_entity_stands_in_the_new_state_and_goes_on_from_there(bench: Bench) -> None:

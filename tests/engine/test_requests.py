@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -23,15 +22,11 @@ from fsmflow import (
     UnknownState,
 )
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY
-from tests.support.bench import Bench, Counter, Order, bench_on, meanwhile
+from tests.support.bench import Bench
+from tests.support.concurrency import meanwhile
+from tests.support.machines import Counter, Order
 
 ALICE = Actor("alice", roles={"manager"})
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 def kinds(order: fsmflow.Machine) -> list[tuple[int, str, str | None, str]]:

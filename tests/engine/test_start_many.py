@@ -12,7 +12,9 @@ import pytest
 
 from fsmflow import DataError, EntityExists, Machine, State, UnknownState
 from fsmflow.engine.registry import Registry
-from tests.support.bench import Bench, bench_on, in_threads, users_database
+from tests.support.bench import Bench, bench_on
+from tests.support.concurrency import in_threads
+from tests.support.users import users_database
 
 hooked: list[str] = []
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,14 +12,9 @@ from fsmflow.cli.main import cli, run
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.survey import Finding, survey
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on, on_sqlite
+from tests.support.bench import Bench
 from tests.support.deployments import Bare, Batch, Parcel, Renamed, RenamedBatch, Second, broken, definition_of, deploy
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
+from tests.support.servers import on_sqlite
 
 
 def found_by(bench: Bench, *machines: type[Machine]) -> list[Finding]:

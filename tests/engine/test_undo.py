@@ -13,11 +13,13 @@ import pytest
 from fsmflow import Fail, Machine, Outcome, State, TransitionNotAllowed
 from fsmflow.engine import fanout, followup
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on, on_servers, texts
-from tests.support.bench import elsewhere as elsewhere_of
+from tests.support.bench import Bench, bench_on
 from tests.support.families import Booking
 from tests.support.interruptions import elsewhere, execute_next
+from tests.support.servers import on_servers
 from tests.support.traces import failing, ran
+from tests.support.users import elsewhere as elsewhere_of
+from tests.support.users import texts
 
 
 class Tour(Machine):

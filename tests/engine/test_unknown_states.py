@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from fsmflow import Machine, UnknownState
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on
+from tests.support.bench import Bench
 from tests.support.deployments import Bare, Dated, Parcel, broken, deploy
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 @pytest.mark.parametrize("state", ["packing", "resting", "failed_from_packing"])

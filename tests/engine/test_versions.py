@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,14 +11,9 @@ from fsmflow import DataError, Machine, State, UnknownState
 from fsmflow.decision.versions import brought_up
 from fsmflow.errors import UnknownVersion, UpgradeError
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on, on_sqlite
+from tests.support.bench import Bench
 from tests.support.deployments import Parcel, Second, broken, definition_of, deploy, undone
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
+from tests.support.servers import on_sqlite
 
 
 def test_data_of_an_earlier_version_is_upgraded_when_it_is_used_and_written_when_it_moves(bench: Bench) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from typing import Any
 from unittest.mock import patch
@@ -16,7 +15,9 @@ from fsmflow import Actor, ConfigurationError, DataError, DefinitionError, Machi
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.store import entities
-from tests.support.bench import Bench, Counter, Order, bench_on, meanwhile, play
+from tests.support.bench import Bench
+from tests.support.concurrency import meanwhile
+from tests.support.machines import Counter, Order, play
 from tests.support.paths import ROOT
 
 ALICE = Actor("alice", roles={"manager"})
@@ -42,12 +43,6 @@ statuses = [os.wait()[1] for _ in range(4)]
 order.add()
 print(statuses, order.data["n"], len(order.history))
 """
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 def test_history_is_read_in_pages_and_in_order(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

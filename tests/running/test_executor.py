@@ -12,9 +12,11 @@ import pytest
 from fsmflow import Machine, State
 from fsmflow.running import executor as executor_of
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on, on_servers, texts
-from tests.support.bench import elsewhere as elsewhere_of
+from tests.support.bench import Bench, bench_on
+from tests.support.servers import on_servers
 from tests.support.traces import ran
+from tests.support.users import elsewhere as elsewhere_of
+from tests.support.users import texts
 
 
 class Once(Machine):

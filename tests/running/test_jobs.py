@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
@@ -12,13 +11,9 @@ import pytest
 from fsmflow import Cancelled, DataError, Outcome, TransitionNotAllowed
 from fsmflow.errors import DatabaseUnavailable, FsmflowError
 from fsmflow.store.tables import ENTITY, WORK
-from tests.support.bench import Bench, Counter, Order, bench_on, meanwhile, play
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
+from tests.support.bench import Bench
+from tests.support.concurrency import meanwhile
+from tests.support.machines import Counter, Order, play
 
 
 def charging(**data: Any) -> Any:

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.jobview import LEASE_MS
-from tests.support.bench import Bench, Counter, Order, bench_on, play
+from tests.support.bench import Bench
+from tests.support.machines import Counter, Order, play
 
 LEASE_S = LEASE_MS / 1000
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 def charging(**data: Any) -> Any:

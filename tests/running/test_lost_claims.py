@@ -19,7 +19,9 @@ from fsmflow.running.jobview import LEASE_MS
 from fsmflow.running.maintenance import sweep
 from fsmflow.running.slot import IDLE, Slot
 from fsmflow.store.tables import WORK
-from tests.support.bench import Bench, bench_on, meanwhile, play
+from tests.support.bench import Bench, bench_on
+from tests.support.concurrency import meanwhile
+from tests.support.machines import play
 
 
 class Asking(Machine):

@@ -19,7 +19,8 @@ from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance import sweep
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import IDLE, RUNNING, Doing, Slot
-from tests.support.bench import Bench, Order, bench_on, play
+from tests.support.bench import Bench, bench_on
+from tests.support.machines import Order, play
 
 
 @pytest.fixture

@@ -16,7 +16,8 @@ from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.registry import Registry
 from fsmflow.running.maintenance.schedules import Schedules
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, FixedClock, bench_on, in_processes, meanwhile
+from tests.support.bench import Bench, FixedClock, bench_on
+from tests.support.concurrency import in_processes, meanwhile
 
 START = datetime(2026, 11, 22, 2, 0, tzinfo=UTC)
 broken: list[str] = []

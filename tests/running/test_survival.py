@@ -12,10 +12,10 @@ from collections import Counter
 import pytest
 
 import fsmflow
-from tests.conftest import Valkey
 from tests.support.eventually import eventually
 from tests.support.process_flows import Chain, Flaky
 from tests.support.processes import ROOT, World
+from tests.support.servers import Valkey
 
 pytestmark = pytest.mark.alone
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from unittest.mock import patch
@@ -13,17 +12,13 @@ from fsmflow import Actor, DataError, TransitionNotAllowed
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.jobview import LEASE_MS
 from fsmflow.store.tables import WORK
-from tests.support.bench import Bench, Order, bench_on, meanwhile, play
+from tests.support.bench import Bench
+from tests.support.concurrency import meanwhile
+from tests.support.machines import Order, play
 
 ALICE = Actor("alice", roles={"manager"})
 GRACE_S = GRACE_MS / 1000
 HOUR_S = 3_600
-
-
-@pytest.fixture
-def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url) as bench:
-        yield bench
 
 
 def started(trigger: str | None = None, **data: Any) -> Any:

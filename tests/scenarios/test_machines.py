@@ -20,8 +20,8 @@ from fsmflow.engine import runtime
 from machines import ffmpeg, gateway
 from machines.order import Order
 from machines.podcast import Podcast
-from tests.conftest import Valkey
 from tests.support.paths import ROOT
+from tests.support.servers import Valkey
 
 LIMIT_S = 60.0
 SOUND_S = 2

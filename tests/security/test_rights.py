@@ -21,9 +21,9 @@ from fsmflow.settings import Settings
 from fsmflow.store.link import open_database
 from fsmflow.store.store import create_store, open_store
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
-from tests.conftest import _mysql, _on_postgres, _server_url, fresh_mysql, fresh_postgres
 from tests.support.process_flows import Chain
 from tests.support.processes import ROOT, world
+from tests.support.servers import connect_mysql, fresh_mysql, fresh_postgres, on_postgres, server_url
 
 PAGE = (ROOT / "docs" / "how-to" / "secure.md").read_text(encoding="utf-8")
 PASSWORD = "sesame"
@@ -104,22 +104,22 @@ def as_user(url: str, user: str) -> str:
 @pytest.fixture
 def user_on_postgres() -> Iterator[str]:
     """The URL of a database with the tables, for a user who has the rights of the documentation."""
-    server, user = _server_url("postgres"), f"fsmflow_test_{secrets.token_hex(6)}"
-    _on_postgres(server, f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
+    server, user = server_url("postgres"), f"fsmflow_test_{secrets.token_hex(6)}"
+    on_postgres(server, f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
     try:
         with fresh_postgres(server) as url:
             create_store(Settings(database_url=url)).link.forget_connection()
             for statement in grants("postgresql", "", user):
-                _on_postgres(url, statement)
+                on_postgres(url, statement)
             yield as_user(url, user)
     finally:
-        _on_postgres(server, f"DROP ROLE {user}")
+        on_postgres(server, f"DROP ROLE {user}")
 
 
 @pytest.fixture
 def user_on_mysql() -> Iterator[str]:
-    server, user = _server_url("mysql"), f"fsmflow_{secrets.token_hex(6)}"
-    with contextlib.closing(_mysql(server)) as connection, connection.cursor() as cursor:
+    server, user = server_url("mysql"), f"fsmflow_{secrets.token_hex(6)}"
+    with contextlib.closing(connect_mysql(server)) as connection, connection.cursor() as cursor:
         cursor.execute(f"CREATE USER {user} IDENTIFIED BY '{PASSWORD}'")
         try:
             with fresh_mysql(server) as url:

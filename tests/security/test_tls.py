@@ -16,8 +16,8 @@ from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.settings import Settings
 from fsmflow.store.link import open_database
 from fsmflow.store.store import create_store, open_store
-from tests.conftest import Valkey
 from tests.support.encryption import certificate, encrypted, unix_socket
+from tests.support.servers import Valkey
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,8 @@ from fsmflow.settings import Settings
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.store.work import Ticket
-from tests.support.bench import Order, in_threads
+from tests.support.concurrency import in_threads
+from tests.support.machines import Order
 
 NOW = 1_700_000_000_000
 ORDER = Order._definition

@@ -24,8 +24,10 @@ from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.work import Ticket
-from tests.support.bench import Order, kill_others, on_servers, on_sqlite, waits_for_a_lock
+from tests.support.concurrency import kill_others, waits_for_a_lock
 from tests.support.eventually import eventually
+from tests.support.machines import Order
+from tests.support.servers import on_servers, on_sqlite
 
 NOW = 1_700_000_000_000
 LEASE = NOW + 15_000

@@ -14,7 +14,8 @@ from fsmflow.running.executor import Executor
 from fsmflow.running.limits import TimeUp
 from fsmflow.store.link import open_database
 from fsmflow.testing import sandbox
-from tests.support.bench import Bench, bench_on, play
+from tests.support.bench import Bench, bench_on
+from tests.support.machines import play
 
 proxy = peewee.DatabaseProxy()
 

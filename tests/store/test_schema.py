@@ -12,7 +12,7 @@ from fsmflow.settings import Settings
 from fsmflow.store import schema, tables
 from fsmflow.store.link import open_database
 from fsmflow.store.store import Store, create_store, open_store
-from tests.support.bench import in_processes
+from tests.support.concurrency import in_processes
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import WORK
 from fsmflow.store.work import MAX_GRACE_MS, Due, Ticket, grace
-from tests.support.bench import Order, in_threads
+from tests.support.concurrency import in_threads
+from tests.support.machines import Order
 
 NOW = 1_700_000_000_000
 LEASE = NOW + 15_000

@@ -27,7 +27,7 @@ from fsmflow.store.store import create_store
 from fsmflow.store.work import ticket_of
 from tests.attacks.fuzz.driver import ACCEPTED, Check, Servers
 from tests.attacks.fuzz.inputs import ADDRESSES, DURATIONS, FIELDS, LONG_TEXTS, TEXTS, Made, build
-from tests.support.bench import Counter, Order, play
+from tests.support.machines import Counter, Order, play
 
 _KNOWN = ["order:1", "order:2", "order:3", "order:4", "counter:1", "1", "2", "order", "counter", "pending", "charging"]
 _KNOWN += ["failed_from_charging", "failed_from_*", "submit", "note", "approve", "timeout", "add", "close", "cancelled"]

@@ -18,7 +18,8 @@ from fsmflow.dispatch.tickets import read_ticket
 from fsmflow.running.executor import Executor
 from tests.attacks.fuzz.driver import Check, Servers
 from tests.attacks.fuzz.inputs import CANARY, OURS, Call, Pickled, Planted
-from tests.support.bench import Bench, Order, bench_on, play
+from tests.support.bench import Bench, bench_on
+from tests.support.machines import Order, play
 
 _QUEUES = ("default", "slow")
 

@@ -25,7 +25,7 @@ from tests.attacks.fuzz.driver import ACCEPTED, LONGEST_FAULT, Check, Servers, T
 from tests.attacks.fuzz.inputs import ALIKE, PLANTED, TEXTS, VALUES, WRITTEN, build
 from tests.attacks.fuzz.payloads import WAYS, payloads
 from tests.attacks.fuzz.planted import planted_jobs, read_planted
-from tests.support.bench import Counter, Order
+from tests.support.machines import Counter, Order
 from tests.support.walk import definition_of
 
 

@@ -23,7 +23,8 @@ from tests.attacks.fuzz.driver import Servers, Tally, drive
 from tests.attacks.fuzz.inputs import CANARY, OURS, Call, Made, Mute, Pickled, Planted, nested
 from tests.attacks.fuzz.planted import plant
 from tests.attacks.fuzz.targets import TARGETS
-from tests.support.bench import Bench, Order, bench_on
+from tests.support.bench import Bench, bench_on
+from tests.support.machines import Order
 from tests.support.process_flows import Chain
 from tests.support.processes import World
 

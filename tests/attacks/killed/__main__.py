@@ -36,7 +36,7 @@ from fsmflow.running import fanout
 from tests.attacks.killed.kinds import KINDS, Kind
 from tests.attacks.killed.life import Death, Outcome, Plan, counted
 from tests.attacks.killed.place import Place
-from tests.conftest import Valkey, fresh_mysql, fresh_postgres
+from tests.support.servers import Valkey, fresh_mysql, fresh_postgres
 
 #: What others make of a death, by turns.
 THENS = ("lost", "lease", "lost", "released", "lost", "flushed")

@@ -1,0 +1,96 @@
+"""What others do at the same time: in processes, in threads, in between, and to the connections."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+from unittest.mock import patch
+
+from fsmflow.store.link import Link
+from tests.support.eventually import eventually
+
+
+@contextlib.contextmanager
+def meanwhile(owner: Any, name: str, action: Callable[[], object]) -> Iterator[None]:
+    """Do ``action`` once, right after the next call of ``owner.name``: what others do at the worst moment."""
+    original = getattr(owner, name)
+    calls: list[None] = []
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        result = original(*args, **kwargs)
+        if not calls:
+            calls.append(None)
+            action()
+        return result
+
+    with patch.object(owner, name, interrupted):
+        yield
+    assert calls, f"{name} was never called"
+
+
+def in_processes(count: int, act: Callable[..., Any], *arguments: Any) -> list[Any]:
+    """What ``act(number, *arguments)`` returns in each of so many new processes, which all begin it at once."""
+    context = multiprocessing.get_context("spawn")
+    start = (context.Barrier(count),)
+    with ProcessPoolExecutor(count, mp_context=context, initializer=_remember_start, initargs=start) as pool:
+        futures = [pool.submit(_act_at_once, act, number, *arguments) for number in range(count)]
+        return [future.result(timeout=120) for future in futures]
+
+
+_start: list[Any] = []
+
+
+def _remember_start(barrier: Any) -> None:
+    _start[:] = [barrier]
+
+
+def _act_at_once(act: Callable[..., Any], *arguments: Any) -> Any:
+    _start[0].wait(60)
+    return act(*arguments)
+
+
+def in_threads(count: int, link: Link, act: Callable[[int], Any]) -> list[Any]:
+    """What ``act(number)`` returns in each of so many threads, which all begin it at once and have connections."""
+    start = threading.Barrier(count)
+
+    def run(number: int) -> Any:
+        try:
+            link.rows("SELECT 1")
+            start.wait(60)
+            return act(number)
+        finally:
+            link.forget_connection()
+
+    with ThreadPoolExecutor(count) as pool:
+        futures = [pool.submit(run, number) for number in range(count)]
+        return [future.result(timeout=120) for future in futures]
+
+
+def kill_others(link: Link) -> None:
+    """End every other connection to this database, as a server that restarts does."""
+    if link.is_postgres:
+        link.rows(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return
+    others = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+    for (number,) in link.rows(others):
+        link.execute(f"KILL {number}")
+    eventually(lambda: not link.rows(others), what="the end of the other connections")
+
+
+def waits_for_a_lock(link: Link) -> bool:
+    """Whether anybody waits for a lock in this database; ``link`` must not be in a transaction."""
+    if link.is_postgres:
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    else:
+        waiting = (
+            "SELECT 1 FROM information_schema.innodb_trx t JOIN information_schema.processlist p "
+            "ON p.id = t.trx_mysql_thread_id WHERE p.db = DATABASE() AND t.trx_state = 'LOCK WAIT'"
+        )
+    return bool(link.rows(waiting))
