@@ -5,9 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
+import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import peewee
 import pytest
@@ -18,6 +23,13 @@ from tests.support.servers import TEST_VARIABLES, Valkey, fresh_mysql, fresh_pos
 from tests.support.traces import failing, ran
 from tests.support.users import users_database
 
+HERE = Path(__file__).parent
+#: Where every test that asks for no server is pure: it starts no process and does not wait. These are the unit tests.
+PURE = ("definition", "decision", "ground", "engine", "machine", "running", "testing", "verify", "attacks/model")
+#: What starts processes all the same.
+IMPURE = ("ground/test_lint.py", "testing/test_plugin.py")
+SERVERS = frozenset({"valkey", "database_url", "postgres_url", "mysql_url"})
+
 
 def pytest_configure(config: pytest.Config) -> None:
     """No test may touch what a developer's own settings name."""
@@ -26,6 +38,23 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As for whatever a shell starts in the background; the processes of the tests would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the unit tests: those that are pure, which are run while working."""
+    for item in items:
+        if _is_pure(item):
+            item.add_marker(pytest.mark.unit)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A unit test that starts a process, connects to one or sleeps fails, so that they stay quick."""
+    with contextlib.ExitStack() as stack:
+        if item.get_closest_marker("unit"):
+            for owner, name in ((subprocess.Popen, "__init__"), (socket.socket, "connect"), (time, "sleep")):
+                stack.enter_context(patch.object(owner, name, _refuse))
+        return (yield)
 
 
 @pytest.fixture(
@@ -114,3 +143,15 @@ def any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
     """An installation on each kind of database in turn."""
     with installation(tmp_path, monkeypatch, database_url=database_url, redis_url=redis_url) as made:
         yield made
+
+
+def _is_pure(item: pytest.Item) -> bool:
+    place = item.path.relative_to(HERE)
+    asked = SERVERS.intersection(getattr(item, "fixturenames", ()))
+    return any(place.is_relative_to(part) for part in PURE) and str(place) not in IMPURE and not asked
+
+
+def _refuse(*arguments: Any, **options: Any) -> None:
+    if arguments == (0,):
+        return  # a sleep of no length lets others go on, and does not wait
+    raise AssertionError("a unit test starts no process and does not wait: see PURE in tests/conftest.py")
