@@ -1,4 +1,4 @@
-"""What tests share that is no fixture."""
+"""Waiting for what another process does."""
 
 from __future__ import annotations
 
