@@ -16,13 +16,13 @@ from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UN
 from fsmflow.engine import lookup, requests
 from fsmflow.engine.runtime import current
 from fsmflow.errors import DataError, shown
-from fsmflow.machine.attributes import Showing
+from fsmflow.machine.attributes import Attributes
 from fsmflow.machine.base import as_dict, state_name
 
 Until = str | Collection[str] | Callable[[Any], bool] | None
 
 
-class Acting(Showing):
+class Actions(Attributes):
     """Every action decides on the entity as it is now, and refreshes the handle.
 
     With ``key``, one that is repeated changes nothing. One that is refused, or finds nothing to do, uses up no key.

@@ -22,7 +22,7 @@ from fsmflow.redaction import hide
 from fsmflow.store.entities import PAGE
 
 
-class Showing(Base):
+class Attributes(Base):
     """The properties of a machine's object."""
 
     @property
@@ -127,7 +127,7 @@ class Showing(Base):
         if found is None:
             return None
         definition = current().machines.get(found.machine)
-        return cast("type[Showing]", definition.owner)._handle(found)
+        return cast("type[Attributes]", definition.owner)._handle(found)
 
     @property
     def item(self) -> Any:

@@ -23,7 +23,7 @@ from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
 from fsmflow.machine.base import Base, as_dict, state_name
 
 
-class Finding(Base):
+class Entities(Base):
     """The class methods of a machine."""
 
     @classmethod

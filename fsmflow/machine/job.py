@@ -14,7 +14,7 @@ from fsmflow.log import StepLog
 from fsmflow.machine.base import Base
 
 
-class Working(Base):
+class JobMethods(Base):
     """What works inside a job, and partly in callbacks."""
 
     @property

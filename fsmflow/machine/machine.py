@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.definition.compile import compile_machine
 from fsmflow.definition.names import METHOD_TRIGGERS
-from fsmflow.machine.actions import Acting
-from fsmflow.machine.entities import Finding
-from fsmflow.machine.job import Working
+from fsmflow.machine.actions import Actions
+from fsmflow.machine.entities import Entities
+from fsmflow.machine.job import JobMethods
 
 
-class Machine(Finding, Acting, Working):
+class Machine(Entities, Actions, JobMethods):
     """A workflow: subclass it, declare ``states`` and ``transitions``, and the class is checked as it is created.
 
     ``start`` and ``get`` return handles. A handle shows the entity as it was when it was last looked at, and every
