@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
 from fsmflow import clock, log
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
@@ -27,17 +26,16 @@ from fsmflow.errors import (
     UnknownState,
     UpgradeError,
 )
+from fsmflow.patience import Patience
 from fsmflow.points import point
 from fsmflow.running.job import run_job
 from fsmflow.running.jobview import LEASE_MS, JobView
 from fsmflow.running.limits import TimeLimit
+from fsmflow.running.outage import outlast
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.step import Step, cannot_upgrade, in_transaction, spread_of, undoing_of
 from fsmflow.store.work import Ticket, grace
 
-Result = TypeVar("Result")
-
-_MAX_WAIT_S = 2.0
 #: How long what follows a commit may take.
 _TASKS_S = 60.0
 _RENEW_S = 5.0
@@ -146,9 +144,9 @@ class Executor:
     def _run(self, step: Step) -> None:
         snapshot, claim, spec = step.snapshot, step.claim, step.spec
         limit_s = None if spec.limit_ms is None else spec.limit_ms / 1000
-        if not self._patiently(snapshot, lambda: self._secure(step, limit_s)):
+        if not outlast(snapshot.address, lambda: self._secure(step, limit_s)):
             return
-        undoing = self._patiently(snapshot, lambda: undoing_of(self._runtime, step))
+        undoing = outlast(snapshot.address, lambda: undoing_of(self._runtime, step))
         point("job.before", snapshot.address)
         started = clock.monotonic()
         deadline = float("inf") if limit_s is None else started + limit_s
@@ -189,17 +187,6 @@ class Executor:
             self._settle(step.root, view.snapshot, claim, ended)
         point("settle.after", snapshot.address)
 
-    def _patiently(self, snapshot: Snapshot, action: Callable[[], Result]) -> Result:
-        """Do what comes before the job, however long the database is away: the attempt is claimed, and not lost."""
-        wait_s = 0.05
-        while True:
-            try:
-                return action()
-            except DatabaseUnavailable as error:
-                log.settle_waits(snapshot.address, error, wait_s)
-                clock.pause(wait_s)
-                wait_s = min(wait_s * 2, _MAX_WAIT_S)
-
     def _secure(self, step: Step, limit_s: float | None) -> bool:
         """Before the job begins: a transactional one holds its lease for its whole limit, as nobody may renew it; one
         that runs at most once has a claim that outlives the database server. False where the claim is gone."""
@@ -220,7 +207,7 @@ class Executor:
     def _settle(self, definition: Definition, snapshot: Snapshot, claim: Claim, ended: Settling) -> None:
         """Commit, however long the database is away: the result is in hand. The fence decides whether it counts."""
         known: list[Snapshot] = [snapshot]
-        wait_s = 0.05
+        patience = Patience()
         while True:
             try:
                 followup.apply(self._runtime, lambda: instance_of(definition, self._latest(known, claim)), ended)
@@ -238,9 +225,8 @@ class Executor:
                 log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
                 return
             except (DatabaseUnavailable, TransitionConflict) as error:
-                log.settle_waits(snapshot.address, error, wait_s)
-                clock.pause(wait_s)
-                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+                log.settle_waits(snapshot.address, error, patience.next_s)
+                patience.pause()
 
     def _hand_over(self, definition: Definition, snapshot: Snapshot, claim: Claim, error: UnknownState) -> None:
         """Newer code has been at the entity meanwhile: leave it the step. What may run once only is left to its lease,

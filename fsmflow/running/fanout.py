@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Final, TypeVar
 
-from fsmflow import clock, codec, log
+from fsmflow import codec
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.context import being_undone
 from fsmflow.decision.entity import FAILED_ONES, Claim, ClaimLost, Place, Snapshot, Standing
@@ -23,14 +23,14 @@ from fsmflow.engine.fanout import admit
 from fsmflow.engine.lookup import instance_for
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
-from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, FsmflowError, shown
+from fsmflow.errors import Cancelled, DataError, FsmflowError, shown
 from fsmflow.points import point
+from fsmflow.running.outage import outlast
 from fsmflow.store.work import ticket_of
 
 Result = TypeVar("Result")
 
 PAGE: Final = 200
-_MAX_WAIT_S: Final = 2.0
 _ALL_PAGES: Final = 10_000
 #: How many branches may wait for their turn before more are made of a source that comes lazily.
 _AHEAD: Final = 100
@@ -112,17 +112,15 @@ class Spreader:
     def _steadily(self, action: Callable[[], Result]) -> Result:
         """Do what the database is to do, undisturbed by the time limit, and however long the database is away: it is
         not the user's job that fails then. Raises Cancelled once the step is no longer wanted."""
-        wait_s = 0.05
-        while True:
-            try:
-                with self._shield():
-                    return action()
-            except ClaimLost:
-                raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
-            except DatabaseUnavailable as error:
-                log.settle_waits(self._parent.address, error, wait_s)
-                clock.pause(wait_s)
-                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+
+        def shielded() -> Result:
+            with self._shield():
+                return action()
+
+        try:
+            return outlast(self._parent.address, shielded)
+        except ClaimLost:
+            raise Cancelled(f"{self._parent.address}: the step is no longer wanted") from None
 
     def _check_transaction(self) -> None:
         """A page that is written inside a transaction of the user's could be rolled back with it."""

@@ -20,11 +20,10 @@ from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.points import point
+from fsmflow.running.outage import outlast
 
 LEASE_MS = 15_000
 _BEAT_S = 1.0
-_FIRST_WAIT_S = 0.05
-_MAX_WAIT_S = 2.0
 #: Well inside of what every database keeps in a column of floats.
 _MAX_PROGRESS = 1e9
 _PROGRESS_DIGITS = 6
@@ -179,22 +178,23 @@ class JobView:
             )
         root = self._runtime.machines.get(self.snapshot.machine)
         happening = Saved(claim=self.claim, changes=self.changes(), sent=tuple(self.sent))
-        wait_s, doubted = _FIRST_WAIT_S, None
-        while True:
+        doubted: str | None = None
+
+        def save() -> Snapshot:
+            nonlocal doubted
             try:
                 with self._shield():
                     if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
-                        self.snapshot = self._load()
-                        break
-                    _, self.snapshot = followup.apply(self._runtime, lambda: instance_of(root, self._load()), happening)
-                break
-            except StaleClaim:
-                raise self._cancelled() from None
+                        return self._load()
+                    return followup.apply(self._runtime, lambda: instance_of(root, self._load()), happening)[1]
             except DatabaseUnavailable as error:
                 doubted = error.token or doubted
-                log.settle_waits(self.snapshot.address, error, wait_s)
-                clock.pause(wait_s)
-                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+                raise
+
+        try:
+            self.snapshot = outlast(self.snapshot.address, save)
+        except StaleClaim:
+            raise self._cancelled() from None
         # Not a deep copy: what can be stored need not be copyable.
         self._base = codec.decode(codec.encode(self.data, limit=2**31))
         self.sent = []

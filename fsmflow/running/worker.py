@@ -17,11 +17,13 @@ from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import DatabaseUnavailable, FsmflowError
+from fsmflow.patience import Patience
 from fsmflow.running.executor import Executor
 from fsmflow.running.slot import IDLE, Doing, Slot
 
 GO: Final = b"g"
-_MAX_WAIT_S: Final = 2.0
+#: The first pause before Redis or the database is asked again.
+_FIRST_S: Final = 0.1
 
 
 class _StopWaiting(BaseException):
@@ -61,7 +63,7 @@ class WorkerProcess:
 
     def _runtime(self) -> Runtime:
         """The runtime, however long the database is away. Raises ConfigurationError for what waiting cannot mend."""
-        wait_s = 0.1
+        patience = Patience(_FIRST_S)
         while True:
             try:
                 return current()
@@ -69,28 +71,27 @@ class WorkerProcess:
                 if self._stopping:
                     raise
                 log.sweep_failed("connecting to the database", error)
-                clock.pause(wait_s)
-                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+                patience.pause()
 
     def _work(self, runtime: Runtime) -> None:
         executor = Executor(runtime, self._slot)
-        wait_s = 0.1
+        patience = Patience(_FIRST_S)
         while not self._stopping:
             try:
                 if self._worker is None:
                     self._worker = StepWorker(self._queues, runtime.doorbell, executor.execute, self._is_stopping)
                     log.worker_started(os.getpid(), ", ".join(self._queues))
                 self._worker.work_once(block=not self._stopping)
-                wait_s = 0.1
+                patience.begin_anew()
             except DatabaseUnavailable as error:
+                # Redis answers: this pause does not grow, and the next job finds out whether the database is back.
                 log.sweep_failed("taking a job", error)
-                clock.pause(wait_s)
+                clock.pause(patience.next_s)
             except REDIS_ERRORS as error:
-                log.redis_lost(error, wait_s)
+                log.redis_lost(error, patience.next_s)
                 self._worker = None
                 runtime.doorbell.forget()
-                clock.pause(wait_s)
-                wait_s = min(wait_s * 2, _MAX_WAIT_S)
+                patience.pause()
 
     def _is_stopping(self) -> bool:
         return self._stopping
