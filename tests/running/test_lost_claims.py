@@ -16,7 +16,7 @@ from fsmflow.engine import requests
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.executor import Executor
 from fsmflow.running.jobview import LEASE_MS
-from fsmflow.running.maintenance import sweep
+from fsmflow.running.maintenance import parents
 from fsmflow.running.slot import IDLE, Slot
 from fsmflow.store.tables import WORK
 from tests.support.bench import Bench, bench_on
@@ -290,7 +290,7 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
     assert parent is not None
     assert parent.work is not None
     bench.clock.ms = parent.work.wake_at - 1
-    entities, look = bench.runtime.store.entities, sweep.look
+    entities, look = bench.runtime.store.entities, parents.look
     commit = entities.commit
 
     def decided_before(decided: Any, on_commit: Any) -> Any:
@@ -303,9 +303,9 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
 
         bench.clock.ms += 2
         monkeypatch.setattr(entities, "commit", commit)
-        monkeypatch.setattr(sweep, "look", look_first)
+        monkeypatch.setattr(parents, "look", look_first)
         bench.sweep()
-        monkeypatch.setattr(sweep, "look", look)
+        monkeypatch.setattr(parents, "look", look)
         raise KeyboardInterrupt
 
     ticket = bench.take()

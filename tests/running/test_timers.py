@@ -124,7 +124,7 @@ def test_a_timer_that_somebody_moves_on_from_at_the_last_moment_is_dropped(bench
 def test_a_timer_whose_guards_raise_keeps_no_other_from_firing(bench: Bench) -> None:
     broken, fine = started("cool", cooling=1), Order.start("2")
     fine.cool()
-    with patch("fsmflow.running.maintenance.sweep.TimerFired", side_effect=[RuntimeError("broken"), None]):
+    with patch("fsmflow.running.maintenance.timers.TimerFired", side_effect=[RuntimeError("broken"), None]):
         bench.advance(1)
     assert broken.refresh().state == "cooling"
     bench.advance(60)

@@ -74,7 +74,7 @@ class Bench:
     def sweep(self) -> int:
         """Look after what is due, as a sweeper that has seen the database answer for long."""
         maintenance = Maintenance(self.runtime, ("default", "slow"))
-        maintenance._answers_since = float("-inf")
+        maintenance._losses.answers_since = float("-inf")
         return maintenance.sweep()
 
     def run(self, *queues: str) -> None:

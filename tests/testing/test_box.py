@@ -100,7 +100,7 @@ class TestRunning:
 
     def test_a_job_that_takes_days_by_this_clock_is_not_taken_for_dead(self) -> None:
         with sandbox([Parcel], start=START) as box:
-            box._maintenance._answers_since = float("-inf")
+            box._maintenance._losses.answers_since = float("-inf")
             other = Parcel.start("2")
             other.submit()
             box.run()

@@ -125,7 +125,7 @@ class Life:
         self.runtime = Runtime(settings, store)
         self._maintenance = Maintenance(self.runtime, QUEUES)
         # It stands for one that has seen the database answer for long.
-        self._maintenance._answers_since = float("-inf")
+        self._maintenance._losses.answers_since = float("-inf")
         self._effects = effects
         tell_to(effects)
 

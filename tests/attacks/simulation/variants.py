@@ -11,7 +11,8 @@ from unittest import mock
 from fsmflow.decision import settlement
 from fsmflow.decision.entity import Claim
 from fsmflow.running import executor
-from fsmflow.running.maintenance import sweep
+from fsmflow.running.maintenance.doorbells import Doorbells
+from fsmflow.running.maintenance.losses import Losses
 from fsmflow.store.entities import Entities
 from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store
@@ -32,11 +33,11 @@ def _statements(sql: Statements, **changes: tuple[str, str]) -> list[Any]:
 
 
 def _no_reconciler(sql: Statements) -> list[Any]:
-    return [mock.patch.object(sweep.Maintenance, "_ring", return_value=True)]
+    return [mock.patch.object(Doorbells, "ring", return_value=True)]
 
 
 def _no_lease(sql: Statements) -> list[Any]:
-    return [mock.patch.object(sweep.Maintenance, "_expire", return_value=None)]
+    return [mock.patch.object(Losses, "expire", return_value=None)]
 
 
 def _no_fence(sql: Statements) -> list[Any]:

@@ -1,0 +1,104 @@
+"""Doorbells in Redis, brought back in line with SQL: what Redis has lost is rung again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from fsmflow import log
+from fsmflow.decision.work import GRACE_MS
+from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.engine.runtime import Runtime
+from fsmflow.points import point
+from fsmflow.running.maintenance.row import LOCKED_MS
+from fsmflow.store.work import Due
+
+#: How far the clocks of hosts may be apart before a doorbell that is only queued is taken for lost.
+_SKEW_MS: Final = 1_000
+_MAX_PATIENCE_MS: Final = 120_000
+#: Rows that are rung in one transaction: few, as each is locked until it ends.
+_BATCH: Final = 20
+
+
+class Doorbells:
+    """The doorbells of some queues, as one sweeper sees them."""
+
+    def __init__(self, runtime: Runtime, queues: Iterable[str]) -> None:
+        self._runtime = runtime
+        self._queues = tuple(queues)
+        self._redis_was_there = True
+
+    def look_at_redis(self) -> bool:
+        """Whether Redis is there. Where it has lost what it had, all jobs that it should have become due."""
+        doorbell = self._runtime.doorbell
+        try:
+            if not doorbell.has_marker():
+                point("flush.before", 0)
+                count = self._runtime.store.work.wake_rung(self._runtime.now())
+                if count:
+                    log.redis_was_empty(count)
+                point("flush.after", 0)
+                doorbell.set_marker()
+            doorbell.announce(self._queues)
+        except REDIS_ERRORS as error:
+            if self._redis_was_there:
+                log.redis_lost(error, 1.0)
+            self._redis_was_there = False
+            doorbell.forget()
+            return False
+        self._redis_was_there = True
+        return True
+
+    def withdraw(self) -> None:
+        """Tell that nobody here listens any more; Redis may be gone itself."""
+        try:
+            self._runtime.doorbell.withdraw(self._queues)
+        except REDIS_ERRORS as error:
+            log.redis_lost(error, 0.0)
+
+    def ring(self, due: list[Due], now: int) -> bool:
+        """Ring for what is not queued any more. Whether Redis was there."""
+        if not due:
+            return True
+        try:
+            heads = self._runtime.doorbell.oldest({item.work.queue or "default" for item in due})
+        except REDIS_ERRORS as error:
+            log.redis_lost(error, 1.0)
+            return False
+        queued = [item for item in due if _is_queued(item, heads)]
+        if queued:
+            patience = min(_patience(item, now) for item in queued)
+            self._runtime.store.work.leave([item.row for item in queued], now=now, wake_at=now + patience)
+        waiting = {item.row for item in queued}
+        lost = [item for item in due if item.row not in waiting]
+        batches = [lost[start : start + _BATCH] for start in range(0, len(lost), _BATCH)]
+        rung = [self._ring_now(batch, now) for batch in batches]
+        return all(rung)
+
+    def ring_again(self, row: int) -> None:
+        """Ring anew for a job whose doorbell was taken by somebody who has not claimed it, and is gone."""
+        snapshot = self._runtime.store.entities.load_row(row)
+        work = snapshot.work if snapshot else None
+        if work is not None and work.runs and work.owner is None and work.rung_at is not None:
+            self._ring_now([Due(row=row, work=work)], self._runtime.now())
+
+    def _ring_now(self, due: list[Due], now: int) -> bool:
+        rings = self._runtime.store.work.ring(due, now)
+        point("ring.noted", due[0].row)
+        if self._runtime.doorbell.ring(rings, insist=True):
+            return True
+        rung = {ticket.row for ticket, _ in rings}
+        again = [item.after_ring(now) for item in due if item.row in rung]
+        self._runtime.store.work.postpone((item, now + LOCKED_MS) for item in again)
+        return False
+
+
+def _patience(item: Due, now: int) -> int:
+    """How long a doorbell that is still queued is left alone: the longer, the longer it has been."""
+    return min(max(now - (item.work.rung_at or now), GRACE_MS), _MAX_PATIENCE_MS)
+
+
+def _is_queued(item: Due, heads: dict[str, int | None]) -> bool:
+    """Whether the doorbell is still in its queue: first in, first out, so nothing younger stands at its head."""
+    rung_at, head = item.work.rung_at, heads.get(item.work.queue or "default")
+    return rung_at is not None and head is not None and head <= rung_at + _SKEW_MS
