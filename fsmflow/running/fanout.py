@@ -10,13 +10,13 @@ from typing import Any, Final, TypeVar
 from fsmflow import codec
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.context import being_undone
-from fsmflow.decision.entity import FAILED_ONES, Claim, ClaimLost, Place, Snapshot, Standing
+from fsmflow.decision.entity import FAILED_ONES, ClaimLost, Place, Snapshot, Standing
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.versions import retraced
 from fsmflow.decision.work import WorkKind
-from fsmflow.definition.model import Definition, Fan, StateSpec
+from fsmflow.definition.model import Fan
 from fsmflow.engine.alignment import align, revive
 from fsmflow.engine.branches import branch_of
 from fsmflow.engine.fanout import admit
@@ -25,6 +25,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DataError, FsmflowError, shown
 from fsmflow.points import point
+from fsmflow.running.attempt import Attempt
 from fsmflow.running.outage import outlast
 from fsmflow.store.work import ticket_of
 
@@ -43,21 +44,13 @@ class Spreader:
     is read again from its beginning, and what has a branch already is passed over.
     """
 
-    def __init__(
-        self,
-        runtime: Runtime,
-        definition: Definition,
-        spec: StateSpec,
-        parent: Snapshot,
-        claim: Claim,
-        shield: Callable[[], AbstractContextManager[None]],
-    ) -> None:
+    def __init__(self, runtime: Runtime, attempt: Attempt, shield: Callable[[], AbstractContextManager[None]]) -> None:
         self._runtime = runtime
-        self._definition = definition
-        self._spec = spec
-        self._fan = spec.fan or Fan()
-        self._parent = parent
-        self._claim = claim
+        self._definition = attempt.definition
+        self._spec = attempt.spec
+        self._fan = attempt.spec.fan or Fan()
+        self._parent = attempt.snapshot
+        self._claim = attempt.claim
         self._shield = shield
         self._branches = runtime.store.branches
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fsmflow import codec, log
+from fsmflow import clock, codec, log
+from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Changes, Failed, Postponed, Returned, Settling
+from fsmflow.decision.happenings import Changes, Failed, Postponed, Returned, Spread
 from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.view import subject_of
-from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import DONE, FAIL, RETRY
+from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, told
+from fsmflow.running.attempt import Attempt, Ended
+from fsmflow.running.fanout import Spreader
 from fsmflow.running.jobview import JobView
 from fsmflow.running.limits import TimeLimit, TimeUp
 
@@ -24,74 +27,95 @@ from fsmflow.running.limits import TimeLimit, TimeUp
 _HERE = os.path.dirname(__file__)
 
 
-def run_job(
-    spec: StateSpec,
-    view: JobView,
-    limit: TimeLimit,
-    elapsed_ms: Callable[[], int],
-    work: Callable[[Any], Settling] | None = None,
-) -> Settling:
-    """Run the job of a state, or ``work`` in its place; how the attempt ended. Raises nothing."""
-    claim, result = view.claim, None
-    subject = subject_of(view.definition, view)
-    try:
-        with limit.running():
-            ended = work(subject) if work is not None else None
-            result = _call(spec, subject) if ended is None else None
-        return ended or _returned(spec, view, result, elapsed_ms())
-    except RetryAfter as error:
-        return Postponed(claim=claim, duration_ms=elapsed_ms(), seconds=max(0.0, float(error.seconds)))
-    except TimeUp as error:
-        limit.disarm()
-        limit_s = (spec.limit_ms or 0) / 1000
-        message = f"job {spec.job_name!r} ran longer than its limit of {limit_s:g} s"
-        return _failed(view, Facts(kind=StepTimeout, message=message, traceback=trace(error)), elapsed_ms())
-    except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
-        limit.disarm()
-        permanent = isinstance(error, (Fail, DataError))
-        facts = Facts(kind=type(error), message=told(error), traceback=trace(error), permanent=permanent)
-        return _failed(view, facts, elapsed_ms(), result.data if isinstance(result, Outcome) else result)
+class Job:
+    """The job of one attempt: what it sees, and until when it may run. Its time begins as this is made."""
 
+    def __init__(self, runtime: Runtime, attempt: Attempt, undoing: Undoing | None) -> None:
+        self._runtime = runtime
+        self._attempt = attempt
+        self._spec = attempt.spec
+        self._limit = TimeLimit(attempt.limit_s)
+        self.began = clock.monotonic()
+        #: On the clock of ``monotonic``.
+        self.deadline = float("inf") if attempt.limit_s is None else self.began + attempt.limit_s
+        self.view = JobView(runtime, attempt, self._limit.shield, self.deadline, undoing)
 
-def _call(spec: StateSpec, subject: Any) -> Any:
-    if spec.job is None:
-        raise AssertionError(f"state {spec.name!r} has no job")
-    result = spec.job(subject)
-    return asyncio.run(result) if asyncio.iscoroutine(result) else result
+    def run(self) -> Ended:
+        """Run it under its limit, or make branches in its place; how the attempt ended. Raises nothing."""
+        result: Any = None
+        try:
+            with self._limit.running():
+                if self._attempt.makes_branches:
+                    return self._make_branches()
+                result = self._call()
+            return self._returned(result)
+        except RetryAfter as error:
+            seconds = max(0.0, float(error.seconds))
+            return Postponed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), seconds=seconds)
+        except TimeUp as error:
+            self._limit.disarm()
+            message = f"job {self._spec.job_name!r} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
+            return self._failed(Facts(kind=StepTimeout, message=message, traceback=trace(error)))
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
+            self._limit.disarm()
+            permanent = isinstance(error, (Fail, DataError))
+            facts = Facts(kind=type(error), message=told(error), traceback=trace(error), permanent=permanent)
+            return self._failed(facts, result.data if isinstance(result, Outcome) else result)
+        finally:
+            self._limit.disarm()
 
+    def _elapsed_ms(self) -> int:
+        return round((clock.monotonic() - self.began) * 1000)
 
-def _returned(spec: StateSpec, view: JobView, result: Any, duration_ms: int) -> Returned:
-    """What a job returned, read. Raises DataError for what it cannot be."""
-    trigger, more = DONE, result
-    if isinstance(result, Outcome):
-        if not isinstance(result.trigger, str) or result.trigger in (FAIL, RETRY):
+    def _make_branches(self) -> Spread:
+        spreader = Spreader(self._runtime, self._attempt, self._limit.shield)
+        exhausted = spreader.spread(subject_of(self.view.definition, self.view))
+        return Spread(claim=self._attempt.claim, exhausted=exhausted)
+
+    def _call(self) -> Any:
+        if self._spec.job is None:
+            raise AssertionError(f"state {self._spec.name!r} has no job")
+        result = self._spec.job(subject_of(self.view.definition, self.view))
+        return asyncio.run(result) if asyncio.iscoroutine(result) else result
+
+    def _returned(self, result: Any) -> Returned:
+        """What the job returned, read. Raises DataError for what it cannot be."""
+        duration_ms = self._elapsed_ms()
+        trigger, more = DONE, result
+        if isinstance(result, Outcome):
+            if not isinstance(result.trigger, str) or result.trigger in (FAIL, RETRY):
+                how = "it fails by raising, for good with Fail(...)"
+                raise DataError(f"job {self._spec.job_name!r} returned {shown(result)}; {how}")
+            trigger, more = result.trigger, result.data
+        changes = Changes()
+        if self.view.snapshot.branch_of is not None:
+            codec.encode(more, what=f"what job {self._spec.job_name!r} returned", limit=2**31)
+        elif more is None or isinstance(more, Mapping):
+            changes = self.view.changes(dict(more or {}))
+        else:
             raise DataError(
-                f"job {spec.job_name!r} returned {shown(result)}; it fails by raising, for good with Fail(...)"
+                f"job {self._spec.job_name!r} returned {shown(result)} ({type(result).__name__}); a job returns None, "
+                f"a mapping to be merged into data, or Outcome(...)"
             )
-        trigger, more = result.trigger, result.data
-    changes = Changes()
-    if view.snapshot.branch_of is not None:
-        codec.encode(more, what=f"what job {spec.job_name!r} returned", limit=2**31)
-    elif more is None or isinstance(more, Mapping):
-        changes = view.changes(dict(more or {}))
-    else:
-        raise DataError(
-            f"job {spec.job_name!r} returned {shown(result)} ({type(result).__name__}); a job returns None, a mapping "
-            f"to be merged into data, or Outcome(...)"
+        return Returned(
+            claim=self._attempt.claim,
+            duration_ms=duration_ms,
+            trigger=trigger,
+            changes=changes,
+            result=more,
+            sent=tuple(self.view.sent),
         )
-    return Returned(
-        claim=view.claim, duration_ms=duration_ms, trigger=trigger, changes=changes, result=more, sent=tuple(view.sent)
-    )
 
-
-def _failed(view: JobView, facts: Facts, duration_ms: int, result: Any = None) -> Failed:
-    """What only the job knows, its result and what it made of the data, is taken out here; the rest with the commit."""
-    message, text = (view.masked(found, result) for found in (facts.message, facts.traceback))
-    facts = replace(facts, message=message, traceback=text)
-    log.attempt_failed(
-        view.snapshot.address, view.snapshot.state, view.claim.attempt, f"{facts.error_type}: {facts.message}"
-    )
-    return Failed(claim=view.claim, duration_ms=duration_ms, facts=facts)
+    def _failed(self, facts: Facts, result: Any = None) -> Failed:
+        """What only the job knows, its result and what it made of the data, is taken out here; the rest with the
+        commit."""
+        view, claim, duration_ms = self.view, self._attempt.claim, self._elapsed_ms()
+        message, text = (view.masked(found, result) for found in (facts.message, facts.traceback))
+        facts = replace(facts, message=message, traceback=text)
+        log.attempt_failed(
+            view.snapshot.address, view.snapshot.state, claim.attempt, f"{facts.error_type}: {facts.message}"
+        )
+        return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
 
 
 def trace(error: BaseException) -> str:

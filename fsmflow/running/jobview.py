@@ -9,20 +9,20 @@ from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
 from fsmflow.decision.context import Branch, Undoing
-from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, StaleClaim
+from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.messages import Message
 from fsmflow.decision.redaction import masked
-from fsmflow.definition.model import Definition
 from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.points import point
+from fsmflow.running.attempt import Attempt
+from fsmflow.running.lease import hold, is_live
 from fsmflow.running.outage import outlast
 
-LEASE_MS = 15_000
 _BEAT_S = 1.0
 #: Well inside of what every database keeps in a column of floats.
 _MAX_PROGRESS = 1e9
@@ -37,18 +37,15 @@ class JobView:
     def __init__(
         self,
         runtime: Runtime,
-        definition: Definition,
-        snapshot: Snapshot,
-        claim: Claim,
+        attempt: Attempt,
         shield: Callable[[], AbstractContextManager[None]],
         deadline: float,
-        *,
-        parent: Snapshot | None = None,
-        undoing: Undoing | None = None,
+        undoing: Undoing | None,
     ) -> None:
-        self.definition = definition
-        self.snapshot = snapshot
-        self.claim = claim
+        self.definition = definition = attempt.definition
+        self.snapshot = snapshot = attempt.snapshot
+        self.claim = claim = attempt.claim
+        parent = attempt.parent
         self.sent: list[Message] = []
         self._spreads = definition.states[snapshot.state].fan is not None
         self._parent = snapshot if self._spreads else parent
@@ -150,21 +147,14 @@ class JobView:
         point("heartbeat.before", self.snapshot.address)
         try:
             with self._shield():
-                held = self._is_held(told, renew=now < self._deadline)
+                late = now >= self._deadline
+                held = is_live(self._runtime, self.claim) if late else hold(self._runtime, self.claim, progress=told)
         except DatabaseUnavailable as error:
             log.sweep_failed(f"{self.snapshot.address}: a heartbeat", error)
             return
         if not held:
             raise self._cancelled()
         self._last_beat, self._progress = now, told
-
-    def _is_held(self, progress: float | None, *, renew: bool) -> bool:
-        work = self._runtime.store.work
-        until = self._runtime.now() + LEASE_MS
-        # Asked once more where no row changed: a MySQL driver may count the rows that changed, not those found.
-        return (renew and work.heartbeat(self.claim, lease_until=until, progress=progress)) or (
-            work.owned_by(self.claim.row, self.claim.owner) is not None
-        )
 
     def save(self) -> None:
         """Commit what was changed so far, waiting for a database that is away. One transaction.

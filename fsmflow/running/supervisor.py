@@ -18,13 +18,12 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import hook_caller
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
-from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
 from fsmflow.running.worker_handle import Child
 
 _TICK_S: Final = 0.25
-_RENEW_S: Final = 5.0
 _SWEEP_S: Final = 1.0
 _MAX_RESPAWN_S: Final = 10.0
 _MAX_FAILED_STARTS: Final = 5
@@ -193,7 +192,7 @@ class Supervisor:
             try:
                 point("renew.before", 0)
                 self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
-                wait_s = _RENEW_S
+                wait_s = RENEW_S
             except Exception as error:  # noqa: BLE001 - it is tried again, and soon
                 self._maintenance.no_renewals()
                 log.sweep_failed("renewing leases", error)

@@ -17,7 +17,7 @@ from fsmflow.clock import HandClock
 from fsmflow.engine.runtime import Runtime, installed, stand_in
 from fsmflow.errors import did_you_mean, shown
 from fsmflow.running.executor import Executor
-from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.lease import LEASE_MS
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
 from fsmflow.settings import MachineSource, Settings

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 from fsmflow import Machine, State, TransitionConflict, TransitionNotAllowed
 from fsmflow.engine import alignment, followup
+from fsmflow.running import claim as claim_of
 from fsmflow.running import executor as executor_of
 from fsmflow.testing import sandbox
 from tests.support.families import Batch, Booking, Child, Family
@@ -41,7 +42,7 @@ def test_a_branch_is_not_left_paused_when_its_parent_is_resumed_while_a_worker_l
         with patch.object(followup, "align", lambda *_, **__: False):  # he who pauses dies before he passes it down
             batch.pause()
         # The worker that has claimed the branch has read its parent, as that is resumed.
-        with after_nth(executor_of.Executor, "_parent_of", 1, lambda: Batch.get("1").resume()):
+        with after_nth(claim_of, "_parent_of", 1, lambda: Batch.get("1").resume()):
             execute_next(box)
         box.advance(hours=1)
         assert not Batch.get("1/packing/0").paused

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow.decision.work import GRACE_MS
-from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.lease import LEASE_MS
 from tests.support.bench import Bench
 from tests.support.machines import Counter, Order, play
 

@@ -15,7 +15,7 @@ from fsmflow.decision.work import Work
 from fsmflow.engine import requests
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.executor import Executor
-from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.lease import LEASE_MS
 from fsmflow.running.maintenance import parents
 from fsmflow.running.slot import IDLE, Slot
 from fsmflow.store.tables import WORK
@@ -223,7 +223,7 @@ def test_a_worker_that_loses_the_database_holds_no_attempt_any_more(
     def lose(self: Executor, step: Any) -> None:
         raise DatabaseUnavailable("the connection is lost")
 
-    monkeypatch.setattr(Executor, "_run", lose)
+    monkeypatch.setattr(Executor, "_prepare", lose)
     try:
         with pytest.raises(DatabaseUnavailable):
             Executor(bench.runtime, slot).execute(bench.take())

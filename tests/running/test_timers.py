@@ -10,7 +10,7 @@ import pytest
 
 from fsmflow import Actor, DataError, TransitionNotAllowed
 from fsmflow.decision.work import GRACE_MS
-from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.lease import LEASE_MS
 from fsmflow.store.tables import WORK
 from tests.support.bench import Bench
 from tests.support.concurrency import meanwhile

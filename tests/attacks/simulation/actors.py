@@ -12,7 +12,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable, FsmflowError
 from fsmflow.points import point
 from fsmflow.running.executor import Executor
-from fsmflow.running.jobview import LEASE_MS
+from fsmflow.running.lease import LEASE_MS
 from fsmflow.running.limits import TimeLimit, TimeUp
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import RUNNING, SETTLING, Doing, Slot

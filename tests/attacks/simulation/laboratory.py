@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from fsmflow import clock, points
-from fsmflow.running import executor
+from fsmflow.running import job
 from fsmflow.store.store import Store
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 from tests.attacks.simulation.actors import SimulatedLimit
@@ -49,9 +49,9 @@ class Laboratory:
     @contextmanager
     def taking_place_in(self, world: World, player: Player) -> Iterator[None]:
         """Inside, time, points, limits and jobs are those of a world."""
-        before = (clock.monotonic, clock.pause, clock.local_now, executor.TimeLimit, logging.root.manager.disable)
+        before = (clock.monotonic, clock.pause, clock.local_now, job.TimeLimit, logging.root.manager.disable)
         clock.monotonic, clock.pause, clock.local_now = world.monotonic, world.sleep, world.now
-        executor.TimeLimit = SimulatedLimit  # type: ignore[misc]
+        job.TimeLimit = SimulatedLimit  # type: ignore[misc]
         logging.disable(logging.CRITICAL)
         self._clock.world = world
         points.listen(world.pass_point)
@@ -61,7 +61,7 @@ class Laboratory:
         finally:
             stage.player = None
             points.listen(None)
-            clock.monotonic, clock.pause, clock.local_now, executor.TimeLimit, level = before  # type: ignore[misc]
+            clock.monotonic, clock.pause, clock.local_now, job.TimeLimit, level = before  # type: ignore[misc]
             logging.disable(level)
 
 

@@ -116,7 +116,7 @@ def _not_durable(sql: Statements) -> list[Any]:
 
 def _not_transactional(sql: Statements) -> list[Any]:
     """A transactional job commits what it wrote before its transition."""
-    return [mock.patch.object(executor, "in_transaction", lambda runtime, step, run, settling: run())]
+    return [mock.patch.object(executor, "in_transaction", lambda runtime, attempt, run, settling: run())]
 
 
 VARIANTS: Final[dict[str, Patches]] = {

@@ -1,0 +1,83 @@
+"""An attempt that has been claimed, and what it is about."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fsmflow.decision.context import Undoing, being_undone
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.happenings import Failed, Postponed, Returned, Spread, Unacceptable
+from fsmflow.decision.versions import retraced
+from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.engine.branches import stored_item
+from fsmflow.engine.lookup import Instance
+from fsmflow.engine.runtime import Runtime
+
+#: How an attempt may end.
+Ended = Returned | Failed | Postponed | Spread | Unacceptable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An attempt that has been claimed: of which entity, by which code, in which state (``spec``). ``parent``: that of
+    a branch."""
+
+    instance: Instance
+    claim: Claim
+    spec: StateSpec
+    parent: Snapshot | None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """The entity as it was claimed, brought up to the code of today."""
+        return self.instance.snapshot
+
+    @property
+    def root(self) -> Definition:
+        """The definition of the machine."""
+        return self.instance.root
+
+    @property
+    def definition(self) -> Definition:
+        """That of the entity, which is another for a branch."""
+        return self.instance.own
+
+    def seen_as(self, snapshot: Snapshot) -> Attempt:
+        """The same attempt, with the entity as it was seen last: a job may have saved meanwhile."""
+        return replace(self, instance=replace(self.instance, snapshot=snapshot))
+
+    @property
+    def address(self) -> str:
+        """Of the entity."""
+        return self.snapshot.address
+
+    @property
+    def limit_s(self) -> float | None:
+        """How long its job may run; None for as long as it likes."""
+        return None if self.spec.limit_ms is None else self.spec.limit_ms / 1000
+
+    @property
+    def makes_branches(self) -> bool:
+        """Whether no job is called: what runs makes branches, and these have the jobs."""
+        return self.spec.fan is not None
+
+    @property
+    def is_in_transaction(self) -> bool:
+        """Whether the job runs inside the transaction that commits its transition."""
+        return self.spec.transactional and not self.makes_branches
+
+
+def undoing_of(runtime: Runtime, attempt: Attempt) -> Undoing | None:
+    """What an undo job undoes: the latest step that has not been undone, or one branch of it. One query at most."""
+    snapshot = attempt.snapshot
+    spec = attempt.root.states.get(snapshot.branch_of or snapshot.state)
+    if spec is None or spec.undoes is None:
+        return None
+    if snapshot.branch_of is not None:
+        found: dict[str, Any] = stored_item(snapshot) or {}
+        return Undoing(**found)
+    entered = being_undone(retraced(attempt.root, runtime.store.events.trail(snapshot.row)), spec.undoes)
+    if entered is None:
+        return Undoing(state=spec.undoes, completed=False, result=None)
+    return Undoing(state=entered.state, completed=entered.completed, result=entered.result)

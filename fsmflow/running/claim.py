@@ -1,0 +1,62 @@
+"""Claims an attempt, and finds the code that it is to be run by."""
+
+from __future__ import annotations
+
+from fsmflow import log
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.engine import followup
+from fsmflow.engine.alignment import pass_down
+from fsmflow.engine.lookup import Instance, instance_for, instance_of
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import UnknownMachine, UnknownState, UpgradeError
+from fsmflow.running.attempt import Attempt
+from fsmflow.running.lease import release, take
+from fsmflow.running.settlement import cannot_upgrade, settle
+from fsmflow.store.work import Ticket
+
+
+def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | None:
+    """The attempt that a ticket is for, claimed by ``owner``; None where it is not to be run here.
+
+    Code that lacks the machine, the state or its job gives the claim back to others, and counts no attempt. An entity
+    that cannot be brought up to the version of the code rests in ``failed_from_X``. Raises DatabaseUnavailable.
+    """
+    snapshot = take(runtime, ticket, owner)
+    if snapshot is None or snapshot.work is None:
+        log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
+        return None
+    claim = Claim(row=ticket.row, epoch=ticket.epoch, attempt=ticket.attempt, fence=snapshot.work.fence, owner=owner)
+    try:
+        instance = instance_for(runtime, snapshot).checked()
+        parent = _parent_of(runtime, instance)
+    except (UnknownMachine, UnknownState) as error:
+        release(runtime, snapshot, claim, str(error))
+        return None
+    except UpgradeError as error:
+        settle(runtime, runtime.machines.get(snapshot.machine), snapshot, cannot_upgrade(claim, error))
+        return None
+    snapshot, spec = instance.snapshot, instance.spec
+    if spec is None or (spec.job is None and spec.fan is None):
+        release(runtime, snapshot, claim, f"this code has no job for state {snapshot.state!r}")
+        return None
+    if snapshot.branch_of is not None and (parent is None or _is_unwanted(runtime, parent, snapshot, claim)):
+        return None
+    return Attempt(instance=instance, claim=claim, spec=spec, parent=parent)
+
+
+def _parent_of(runtime: Runtime, instance: Instance) -> Snapshot | None:
+    """The parent of a branch, brought up to the code of today."""
+    if instance.snapshot.branch_of is None:
+        return None
+    parent = runtime.store.entities.load_row(instance.snapshot.parent or 0)
+    return None if parent is None else instance_of(instance.root, parent).checked().snapshot
+
+
+def _is_unwanted(runtime: Runtime, parent: Snapshot, branch: Snapshot, claim: Claim) -> bool:
+    """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
+    if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
+        return False
+    with followup.following(runtime):
+        pass_down(runtime, parent.row, [branch])
+    release(runtime, branch, claim, f"{parent.address} is in {parent.state!r}{', paused' if parent.paused else ''}")
+    return True

@@ -1,0 +1,87 @@
+"""The lease of a claim: for how long it holds, and who renews it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from fsmflow import clock, log
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import DatabaseUnavailable
+from fsmflow.running.attempt import Attempt
+from fsmflow.store.work import Ticket, grace
+
+LEASE_MS: Final = 15_000
+#: How often a lease is renewed while its attempt runs.
+RENEW_S: Final = 5.0
+
+
+def take(runtime: Runtime, ticket: Ticket, owner: str) -> Snapshot | None:
+    """Claim what a ticket is for; None where it is not to be run. Tried a second time where the database is away."""
+    work = runtime.store.work
+    try:
+        return work.claim(ticket, owner, lease_until=runtime.now() + LEASE_MS)
+    except DatabaseUnavailable:
+        return work.claim(ticket, owner, lease_until=runtime.now() + LEASE_MS)
+
+
+def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str) -> None:
+    """Give an attempt back, for others to run after a while that grows. It counts as none."""
+    dispatch = snapshot.work.dispatch if snapshot.work else 0
+    now = runtime.now()
+    wake_at = now + grace(dispatch)
+    runtime.store.work.let_go(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
+    log.claim_released(snapshot.address, why)
+
+
+def is_live(runtime: Runtime, claim: Claim) -> bool:
+    """Whether a claim has not been taken away. One query."""
+    return runtime.store.work.owned_by(claim.row, claim.owner) is not None
+
+
+def hold(
+    runtime: Runtime, claim: Claim, *, for_ms: int = LEASE_MS, progress: float | None = None, durable: bool = False
+) -> bool:
+    """Renew a lease, and note the progress; whether the claim is still live. ``durable``: whatever becomes of the
+    database server."""
+    until = runtime.now() + for_ms
+    # Asked once more where no row changed: a MySQL driver may count the rows that changed, not those found.
+    return runtime.store.work.heartbeat(claim, lease_until=until, progress=progress, durable=durable) or (
+        is_live(runtime, claim)
+    )
+
+
+def secure(runtime: Runtime, attempt: Attempt) -> bool:
+    """Before the job begins: a transactional one holds its lease for its whole limit, as nobody may renew it; one
+    that runs at most once has a claim that outlives the database server. False where the claim is gone."""
+    spec = attempt.spec
+    if not spec.transactional and not spec.at_most_once:
+        return True
+    limit_ms = round((attempt.limit_s or 0) * 1000) if spec.transactional else 0
+    return hold(runtime, attempt.claim, for_ms=LEASE_MS + limit_ms, durable=spec.at_most_once)
+
+
+@contextmanager
+def renewed(runtime: Runtime, claim: Claim, deadline: float) -> Iterator[None]:
+    """Inside, a thread renews the lease, up to the deadline: under a stock RQ worker nobody does so from outside."""
+    over = threading.Event()
+    thread = threading.Thread(target=_renew, args=(runtime, claim, deadline, over), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+
+
+def _renew(runtime: Runtime, claim: Claim, deadline: float, over: threading.Event) -> None:
+    while not over.wait(RENEW_S) and clock.monotonic() < deadline:
+        try:
+            if not runtime.store.work.heartbeat(claim, lease_until=runtime.now() + LEASE_MS, progress=None):
+                return
+        except DatabaseUnavailable as error:
+            log.sweep_failed("renewing a lease", error)
+    runtime.store.link.forget_connection()

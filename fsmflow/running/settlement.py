@@ -1,0 +1,88 @@
+"""Commits how an attempt ended. The fence decides whether it still counts."""
+
+from __future__ import annotations
+
+from fsmflow import log
+from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Failed, Returned, Unacceptable
+from fsmflow.definition.model import Definition
+from fsmflow.engine import followup
+from fsmflow.engine.lookup import instance_of, under_todays_names
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import (
+    DatabaseUnavailable,
+    DataError,
+    EntityNotFound,
+    TransitionConflict,
+    UnknownState,
+    UpgradeError,
+)
+from fsmflow.patience import Patience
+from fsmflow.running.attempt import Ended
+from fsmflow.running.job import trace
+from fsmflow.running.lease import is_live, release
+
+
+def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended) -> None:
+    """Commit, however long the database is away: the result is in hand. ``snapshot`` is the entity as it was last seen.
+
+    A result that comes too late, or for which newer code is wanted, changes nothing. One that cannot be stored is a
+    failure for good.
+    """
+    claim, known = ended.claim, [snapshot]
+
+    def latest() -> Snapshot:
+        return known.pop() if known and claim.holds(known[0]) else loaded(runtime, claim)
+
+    patience = Patience()
+    while True:
+        try:
+            followup.apply(runtime, lambda: instance_of(root, latest()), ended)
+            return
+        except UnknownState as error:
+            _hand_over(runtime, root, snapshot, claim, error)
+            return
+        except UpgradeError as error:
+            ended = cannot_upgrade(claim, error, ended)
+        except DataError as error:
+            if not isinstance(ended, Returned):
+                raise
+            ended = Unacceptable(claim=claim, duration_ms=ended.duration_ms, returned=ended, error=error)
+        except (StaleClaim, EntityNotFound):
+            log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
+            return
+        except (DatabaseUnavailable, TransitionConflict) as error:
+            log.settle_waits(snapshot.address, error, patience.next_s)
+            patience.pause()
+
+
+def loaded(runtime: Runtime, claim: Claim) -> Snapshot:
+    """The entity of a claim as it is now. Raises EntityNotFound."""
+    snapshot = runtime.store.entities.load_row(claim.row)
+    if snapshot is None:
+        raise EntityNotFound(f"entity row {claim.row}")
+    return snapshot
+
+
+def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Ended | None = None) -> Ended:
+    """How an attempt ends whose entity cannot be brought up to the version of the code: it rests in ``failed_from_X``,
+    whatever the retry policy says, with its data as it was; what the job returned is kept."""
+    duration_ms = None if ended is None else ended.duration_ms
+    if isinstance(ended, Returned):
+        return Unacceptable(claim=claim, duration_ms=duration_ms, returned=ended, error=error)
+    text = trace(error.__cause__) if error.__cause__ is not None else ""
+    facts = Facts(kind=UpgradeError, message=str(error), traceback=text, permanent=True)
+    return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
+
+
+def _hand_over(runtime: Runtime, root: Definition, snapshot: Snapshot, claim: Claim, error: UnknownState) -> None:
+    """Newer code has been at the entity meanwhile: leave it the step. What may run once only is left to its lease,
+    whose end counts as the loss of this worker."""
+    spec = under_todays_names(root, snapshot).spec
+    if not is_live(runtime, claim):
+        log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
+    elif spec is not None and spec.at_most_once:
+        log.claim_abandoned(snapshot.address, str(error))
+    else:
+        release(runtime, snapshot, claim, str(error))

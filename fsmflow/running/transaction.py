@@ -1,0 +1,123 @@
+"""Runs a job inside the transaction that commits its transition."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from fsmflow import log
+from fsmflow.decision.entity import StaleClaim
+from fsmflow.decision.failure import Facts
+from fsmflow.decision.happenings import Failed, Postponed, Returned
+from fsmflow.definition.names import FAIL
+from fsmflow.engine import followup
+from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import (
+    DatabaseUnavailable,
+    DataError,
+    EntityNotFound,
+    FsmflowError,
+    TransitionConflict,
+    TransitionNotAllowed,
+    UnknownState,
+    UpgradeError,
+)
+from fsmflow.points import point
+from fsmflow.redaction import hide_in_text
+from fsmflow.running.attempt import Attempt, Ended
+from fsmflow.running.settlement import loaded
+
+#: After how long a transaction that others got in the way of is run again.
+_AGAIN_S: Final = 0.2
+
+
+class BrokenTransaction(FsmflowError):
+    """Recorded where a transactional job left its transaction."""
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a job whose attempt ended otherwise than by a result that was accepted."""
+
+    def __init__(self, ended: Ended | None) -> None:
+        self.ended = ended
+
+
+def in_transaction(
+    runtime: Runtime, attempt: Attempt, run: Callable[[], Ended], settling: Callable[[], None]
+) -> Ended | None:
+    """Run a job and commit its transition in one transaction; None where that is done, or no longer wanted.
+
+    Where the job fails, or nothing accepts its result, all that it wrote is rolled back, and how it ended is returned,
+    to be committed by itself. After a crash, or a COMMIT that got no answer, either everything is there or the
+    lease runs out and the job runs again.
+    """
+    link, rolled_back = runtime.store.link, _RolledBack(None)
+    try:
+        with link.transaction():
+            try:
+                _run_and_settle(runtime, attempt, run, settling)
+            except _RolledBack as ending:
+                rolled_back = ending
+                raise
+    except _RolledBack as ending:
+        return ending.ended
+    except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken
+        link.roll_back_open_transaction()
+        link.forget_connection()
+        if rolled_back.ended is None:
+            log.transaction_in_doubt(attempt.address, error)
+        # Where it was to be rolled back, COMMIT was never asked for, whatever became of ROLLBACK.
+        return rolled_back.ended
+    return None
+
+
+def _run_and_settle(runtime: Runtime, attempt: Attempt, run: Callable[[], Ended], settling: Callable[[], None]) -> None:
+    link = runtime.store.link
+    link.set_mark()
+    ended = run()
+    if not isinstance(ended, Returned):
+        raise _RolledBack(ended)
+    settling()
+    if not link.reach_mark():
+        raise _RolledBack(_broke_transaction(attempt, ended))
+    _raise_if_refused(runtime, attempt, ended)
+    point("transaction.before", attempt.address)
+
+
+def _broke_transaction(attempt: Attempt, ended: Returned) -> Ended:
+    message = (
+        f"job {attempt.spec.job_name!r} ended or broke the transaction that it runs in: by a COMMIT, ROLLBACK or DDL "
+        f"of its own, or by going on after an error of SQL that it swallowed. Wrap what may fail in database.atomic() "
+        f"and let deadlocks pass. What it wrote is rolled back as far as the database still can"
+    )
+    return _failed(ended, Facts(kind=BrokenTransaction, message=message))
+
+
+def _raise_if_refused(runtime: Runtime, attempt: Attempt, ended: Returned) -> None:
+    """Commit the transition inside the transaction that is open. Raises _RolledBack where it did not come about."""
+    try:
+        commit, after = followup.apply(
+            runtime, lambda: instance_of(attempt.root, loaded(runtime, attempt.claim)), ended
+        )
+    except (StaleClaim, EntityNotFound):
+        log.result_discarded(attempt.address, attempt.snapshot.state, attempt.claim.attempt, "came to its end")
+        raise _RolledBack(None) from None
+    except (DatabaseUnavailable, TransitionConflict) as error:
+        # Of the database or of others, not of the job: once more, without counting a failure.
+        log.settle_waits(attempt.address, error, _AGAIN_S)
+        raise _RolledBack(Postponed(claim=attempt.claim, duration_ms=ended.duration_ms, seconds=_AGAIN_S)) from error
+    except (UnknownState, UpgradeError):
+        raise _RolledBack(ended) from None  # newer code has been there: it is settled, or handed over, as any other
+    except DataError as error:
+        message = hide_in_text(str(error), attempt.root.wide.redact, ended.changes.changed, ended.result)
+        raise _RolledBack(_failed(ended, Facts(kind=type(error), message=message, permanent=True))) from error
+    failure = after.failure
+    if failure is not None and commit.entries and commit.entries[0].trigger == FAIL:
+        facts = Facts(kind=TransitionNotAllowed, message=failure.message, permanent=True)
+        raise _RolledBack(_failed(ended, facts))
+
+
+def _failed(ended: Returned, facts: Facts) -> Failed:
+    """How an attempt ended whose job has returned, and which failed all the same."""
+    return Failed(claim=ended.claim, duration_ms=ended.duration_ms, facts=facts)
