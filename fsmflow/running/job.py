@@ -20,7 +20,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, told
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import Spreader
-from fsmflow.running.jobview import JobView
+from fsmflow.running.jobview import role_of
 from fsmflow.running.limits import TimeLimit, TimeUp
 
 #: The folder of the modules that stand between a worker and a job.
@@ -38,7 +38,7 @@ class Job:
         self.began = clock.monotonic()
         #: On the clock of ``monotonic``.
         self.deadline = float("inf") if attempt.limit_s is None else self.began + attempt.limit_s
-        self.view = JobView(runtime, attempt, self._limit.shield, self.deadline, undoing)
+        self.view = role_of(attempt)(runtime, attempt, self._limit.shield, self.deadline, undoing)
 
     def run(self) -> Ended:
         """Run it under its limit, or make branches in its place; how the attempt ended. Raises nothing."""

@@ -1,4 +1,5 @@
-"""What a job sees and does: data, event, heartbeat, save."""
+"""What a job sees and does: data, event, heartbeat, save. Three roles: the job of an entity, that of a branch, and
+``each=``, which gives the items that branches are made for."""
 
 from __future__ import annotations
 
@@ -30,7 +31,10 @@ _PROGRESS_DIGITS = 6
 
 
 class JobView:
-    """Backs the machine object of a running job. ``shield`` defers the time limit around writes to the database."""
+    """Backs the machine object of a running job. ``shield`` defers the time limit around writes to the database.
+
+    It sees the data, the event and the row of the entity that it works for: its own, or that of its parent.
+    """
 
     may_act = True
 
@@ -42,23 +46,22 @@ class JobView:
         deadline: float,
         undoing: Undoing | None,
     ) -> None:
-        self.definition = definition = attempt.definition
-        self.snapshot = snapshot = attempt.snapshot
-        self.claim = claim = attempt.claim
-        parent = attempt.parent
+        self.definition = attempt.definition
+        self.snapshot = attempt.snapshot
+        self.claim = attempt.claim
         self.sent: list[Message] = []
-        self._spreads = definition.states[snapshot.state].fan is not None
-        self._parent = snapshot if self._spreads else parent
-        self.data = snapshot.data if self._parent is None else ParentData(self._parent.data)
-        self._undoing = undoing
-        # A branch has the event of its parent, as it has its data.
-        self.event: Event = (parent or snapshot).event
-        self.failure: Failure | None = snapshot.failure
+        self._works_for = attempt.parent or attempt.snapshot
+        self.data = self._shown(self._works_for.data)
+        self.event: Event = self._works_for.event
+        self.failure: Failure | None = self.snapshot.failure
         self.log = log.step_log(
-            snapshot.address, snapshot.state, claim.attempt, self.masked if definition.wide.redact else None
+            self.snapshot.address, self.state, self.attempt, self.masked if self.definition.wide.redact else None
         )
         self._runtime = runtime
-        self._base = snapshot.data if self._parent is None else self._parent.data
+        self._root = attempt.root
+        self._undoing = undoing
+        #: The data as they were loaded or last saved.
+        self._base = self._works_for.data
         self._shield = shield
         self._deadline = deadline
         self._last_beat = float("-inf")
@@ -75,7 +78,7 @@ class JobView:
     @property
     def entity_id(self) -> str:
         """In a branch's job the parent's."""
-        return (self._parent or self.snapshot).entity_id
+        return self._works_for.entity_id
 
     @property
     def index(self) -> int:
@@ -90,13 +93,10 @@ class JobView:
     @property
     def record(self) -> Any:
         """The user's own row; for a branch that of its parent."""
-        field = self.definition.wide.status_field
-        of = self._parent or self.snapshot
-        if of.branch_of is None and self._parent is not None:
-            field = self._runtime.machines.get(of.machine).wide.status_field
+        field = self._root.wide.status_field
         if field is None:
-            raise FsmflowError(f"machine {of.machine!r} has no status_field, so there is no record")
-        return self._runtime.store.records.row_of(field, of)
+            raise FsmflowError(f"machine {self._works_for.machine!r} has no status_field, so there is no record")
+        return self._runtime.store.records.row_of(field, self._works_for)
 
     @property
     def undoing(self) -> Undoing:
@@ -105,33 +105,17 @@ class JobView:
         return self._undoing
 
     def send(self, message: Message) -> None:
-        """Commit a message with what the attempt commits next. A branch speaks for its parent."""
-        if self._spreads:
-            raise FsmflowError(f"{self.snapshot.address}: each= only gives items; send in a job or a callback")
-        if message.to is None and self._parent is not None:
-            message = replace(message, to=self._parent.address)
+        """Commit a message with what the attempt commits next."""
         self.sent.append(message)
 
     def changes(self, more: dict[str, Any] | None = None) -> Changes:
-        """The top-level keys that differ from what was loaded or last saved, with ``more`` on top.
-
-        Raises DataError for what cannot be stored.
-        """
-        if self._parent is not None:
-            return Changes()
-        now = {**self.data, **(more or {})}
-        changed = {
-            key: value for key, value in now.items() if key not in self._base or _differs(value, self._base[key])
-        }
-        removed = tuple(key for key in self._base if key not in now)
-        codec.encode(changed, what="data", limit=2**31)
-        return Changes(changed=changed, removed=removed)
+        """What the job has made of the data, with ``more`` on top."""
+        return Changes()
 
     def masked(self, text: str, *more: Any) -> str:
         """A text without the values that the machine redacts: of the entity, of the parent of a branch, of what the job
         has made of the data, and of ``more``."""
-        own = masked(self.definition, text, self.snapshot, self.data, self._base, *more)
-        return own if self._parent is None else masked(self.definition, own, self._parent)
+        return masked(self.definition, text, self.snapshot, self.data, self._base, *more)
 
     def heartbeat(self, progress: float | None = None) -> None:
         """Renew the lease, note the progress, and find out whether the step is still wanted; at most once a second
@@ -166,7 +150,6 @@ class JobView:
                 f"{self.snapshot.address}: save() was called inside a transaction of the job's own, which may still be "
                 f"rolled back; call it after that transaction"
             )
-        root = self._runtime.machines.get(self.snapshot.machine)
         happening = Saved(claim=self.claim, changes=self.changes(), sent=tuple(self.sent))
         doubted: str | None = None
 
@@ -176,7 +159,7 @@ class JobView:
                 with self._shield():
                     if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
                         return self._load()
-                    return followup.apply(self._runtime, lambda: instance_of(root, self._load()), happening)[1]
+                    return followup.apply(self._runtime, lambda: instance_of(self._root, self._load()), happening)[1]
             except DatabaseUnavailable as error:
                 doubted = error.token or doubted
                 raise
@@ -193,6 +176,9 @@ class JobView:
         """The error for an action that a job cannot take."""
         return FsmflowError(f"{self.snapshot.address}: {action} does not work inside a job")
 
+    def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
+        return data
+
     def _load(self) -> Snapshot:
         snapshot = self._runtime.store.entities.load_row(self.claim.row)
         if snapshot is None:
@@ -204,6 +190,57 @@ class JobView:
             f"{self.snapshot.address}: attempt {self.claim.attempt} of {self.snapshot.state!r} is no longer wanted: "
             f"the step was taken over, left or cancelled"
         )
+
+
+class EntityJobView(JobView):
+    """The job of an entity: what it makes of the data is committed with its end, or by ``save``."""
+
+    def changes(self, more: dict[str, Any] | None = None) -> Changes:
+        """The top-level keys that differ from what was loaded or last saved, with ``more`` on top.
+
+        Raises DataError for what cannot be stored.
+        """
+        now = {**self.data, **(more or {})}
+        changed = {
+            key: value for key, value in now.items() if key not in self._base or _differs(value, self._base[key])
+        }
+        removed = tuple(key for key in self._base if key not in now)
+        codec.encode(changed, what="data", limit=2**31)
+        return Changes(changed=changed, removed=removed)
+
+
+class _ReadingView(JobView):
+    """Sees the data of a parent, and cannot change them."""
+
+    def masked(self, text: str, *more: Any) -> str:
+        """A text without what is redacted of the parent, too."""
+        return masked(self.definition, super().masked(text, *more), self._works_for)
+
+    def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
+        return ParentData(data)
+
+
+class BranchJobView(_ReadingView):
+    """The job of a branch: it sees its parent, and speaks for it; what it returns is its own."""
+
+    def send(self, message: Message) -> None:
+        """Commit a message with what the branch commits next; one to oneself goes to the parent."""
+        super().send(message if message.to is not None else replace(message, to=self._works_for.address))
+
+
+class ItemsView(_ReadingView):
+    """``each=``, which gives the items that branches are made for, and does nothing else."""
+
+    def send(self, message: Message) -> NoReturn:
+        """Raises FsmflowError: the items are read again after a crash, and what is sent would be sent again."""
+        raise FsmflowError(f"{self.snapshot.address}: each= only gives items; send in a job or a callback")
+
+
+def role_of(attempt: Attempt) -> type[JobView]:
+    """Which of the roles an attempt has."""
+    if attempt.makes_branches:
+        return ItemsView
+    return EntityJobView if attempt.parent is None else BranchJobView
 
 
 class ParentData(dict[str, Any]):
