@@ -37,7 +37,7 @@ _ALL_PAGES: Final = 10_000
 _AHEAD: Final = 100
 
 
-class Spreader:
+class BranchMaker:
     """Makes the branches of one step, under the claim of the parent's attempt.
 
     One transaction a page. After a crash the next attempt goes on where the last page ended: a source that comes lazily
@@ -54,7 +54,7 @@ class Spreader:
         self._shield = shield
         self._branches = runtime.store.branches
 
-    def spread(self, subject: Any) -> bool:
+    def make(self, subject: Any) -> bool:
         """Make them all, or so many that others have to end first. Whether there are no more to come.
 
         Raises what the user's method raises, DataError for what is no list of items, and Cancelled once the step is no

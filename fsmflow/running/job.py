@@ -19,7 +19,7 @@ from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, told
 from fsmflow.running.attempt import Attempt, Ended
-from fsmflow.running.fanout import Spreader
+from fsmflow.running.fanout import BranchMaker
 from fsmflow.running.jobview import role_of
 from fsmflow.running.limits import TimeLimit, TimeUp
 
@@ -68,8 +68,8 @@ class Job:
         return round((clock.monotonic() - self.began) * 1000)
 
     def _make_branches(self) -> Spread:
-        spreader = Spreader(self._runtime, self._attempt, self._limit.shield)
-        exhausted = spreader.spread(subject_of(self.view.definition, self.view))
+        maker = BranchMaker(self._runtime, self._attempt, self._limit.shield)
+        exhausted = maker.make(subject_of(self.view.definition, self.view))
         return Spread(claim=self._attempt.claim, exhausted=exhausted)
 
     def _call(self) -> Any:
