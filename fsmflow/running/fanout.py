@@ -1,24 +1,21 @@
-"""Makes the branches of a step: reads the items, lazily where they come lazily, and writes branches page by page."""
+"""Makes the branches of a step, page by page: as many as its items, which come lazily where their source does."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Final, TypeVar
 
 from fsmflow import codec
 from fsmflow.decision.commit import Commit, CommitLost
-from fsmflow.decision.context import being_undone
 from fsmflow.decision.entity import FAILED_ONES, ClaimLost, Place, Snapshot, Standing
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
 from fsmflow.decision.start import begin, begin_and_fire
-from fsmflow.decision.versions import retraced
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Fan
 from fsmflow.engine.alignment import align, revive
-from fsmflow.engine.branches import branch_of
 from fsmflow.engine.fanout import admit
 from fsmflow.engine.lookup import instance_for
 from fsmflow.engine.runtime import Runtime
@@ -26,6 +23,7 @@ from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DataError, FsmflowError, shown
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
+from fsmflow.running.items import Items
 from fsmflow.running.outage import outlast
 from fsmflow.store.work import ticket_of
 
@@ -52,6 +50,7 @@ class BranchMaker:
         self._parent = attempt.snapshot
         self._claim = attempt.claim
         self._shield = shield
+        self._items = Items(runtime, attempt)
         self._branches = runtime.store.branches
 
     def make(self, subject: Any) -> bool:
@@ -68,7 +67,7 @@ class BranchMaker:
             self._steadily(self._revive)
         made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
         prefix = self._steadily(self._prefix)
-        items, lazily = self._items(subject)
+        items, lazily = self._items.read(subject)
         lazily = lazily and fan.limit is not None
         size = min(PAGE, _AHEAD) if lazily else PAGE
         source = enumerate(self._after(iter(items), made), made)
@@ -89,7 +88,7 @@ class BranchMaker:
 
     def _after(self, items: Iterator[Any], made: int) -> Iterator[Any]:
         """The items after those that have branches already. Raises DataError for a source that has changed since."""
-        if not made or not self._has_items:
+        if not made or not self._items.are_stored:
             return islice(items, made, None)
         parent = self._parent
         (last,) = self._steadily(lambda: self._branches.page(parent.row, parent.step, after=made - 2, limit=1))
@@ -165,7 +164,7 @@ class BranchMaker:
             parent_step=parent.step,
             parent_index=index,
             branch_of=self._spec.name if fan.machine is None else None,
-            item_text=codec.encode(item, what=f"item {index}") if self._has_items else None,
+            item_text=codec.encode(item, what=f"item {index}") if self._items.are_stored else None,
             standing=Standing.ACTIVE if fan.limit is None else Standing.QUEUED,
         )
         if fan.machine is None:
@@ -176,10 +175,6 @@ class BranchMaker:
         if len(entity_id) > MAX_GENERATED:
             raise DataError(f"{parent.address}: the ids of its branches get too long ({entity_id[:80]}...)")
         return begin(own, entity_id, data, None, None, self._runtime.now(), place=place)
-
-    @property
-    def _has_items(self) -> bool:
-        return self._fan.each is not None or self._fan.undoes
 
     def _data_of(self, item: Any) -> dict[str, Any]:
         if self._fan.each is None:
@@ -199,40 +194,3 @@ class BranchMaker:
         if parent.step in visits:
             return visits[parent.step]
         return start if not visits else f"{start}.{len(visits) + 1}"
-
-    def _items(self, subject: Any) -> tuple[Iterable[Any], bool]:
-        """The items, and whether they come lazily."""
-        fan, name = self._fan, self._spec.name
-        if fan.undoes:
-            return self._undone(), False
-        if fan.each is None:
-            return range(len(fan.jobs) or 1), False
-        if isinstance(fan.each, str):
-            data = self._parent.data
-            if fan.each not in data:
-                raise DataError(
-                    f"each={fan.each!r} of {name!r}: data has no {fan.each!r}; it has {', '.join(data) or 'nothing'}"
-                )
-            found = data[fan.each]
-        else:
-            found = fan.each(subject)
-        if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
-            raise DataError(f"each= of {name!r} gave {shown(found)}; it gives a list of items, or yields them")
-        return found, isinstance(found, Iterator)
-
-    def _undone(self) -> Iterator[Any]:
-        """The branches of the step that is being undone, the last first."""
-        trail = retraced(self._definition, self._runtime.store.events.trail(self._parent.row))
-        entered = being_undone(trail, self._spec.undoes or "")
-        if entered is None:
-            return
-        step = entered.step
-        for start in range(self._branches.made(self._parent.row, step) // PAGE * PAGE, -1, -PAGE):
-            for snapshot in reversed(self._branches.page(self._parent.row, step, after=start - 1, limit=PAGE)):
-                branch = branch_of(snapshot)
-                yield {
-                    "state": entered.state,
-                    "completed": branch.is_done,
-                    "result": branch.result,
-                    "item": branch.item,
-                }

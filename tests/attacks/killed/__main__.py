@@ -32,7 +32,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from fsmflow import log
-from fsmflow.running import fanout
+from fsmflow.running import fanout, items
 from tests.attacks.killed.kinds import KINDS, Kind
 from tests.attacks.killed.life import Death, Outcome, Plan, counted
 from tests.attacks.killed.place import Place
@@ -164,7 +164,7 @@ def run_part(options: argparse.Namespace) -> Figures:
     """A part of the plans, in this process and those that it forks, on a database and a Valkey server of its own."""
     log.configure("CRITICAL")
     # Small pages, so that there are several of them.
-    fanout.PAGE, fanout._AHEAD = 2, 2  # type: ignore[misc]
+    fanout.PAGE, fanout._AHEAD, items.PAGE = 2, 2, 2  # type: ignore[misc]
     gc.freeze()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
