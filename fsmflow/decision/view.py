@@ -1,22 +1,112 @@
-"""What guards and callbacks see of the entity that is being decided about."""
+"""What the methods of a machine's object stand on, and what guards and callbacks see of the entity that is decided."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn, Protocol
 
-from fsmflow.decision.context import NOTHING, Around, Branch, next_undo
+from fsmflow.decision.context import NOTHING, Around, Branch, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.messages import Message
 from fsmflow.definition.firing import Firing
 from fsmflow.definition.model import Definition
-from fsmflow.errors import TransitionNotAllowed
+from fsmflow.definition.subject import GuardView
+from fsmflow.errors import FsmflowError, TransitionNotAllowed
+from fsmflow.log import StepLog
 
 
-class DecisionView:
+class View(Protocol):
+    """Backs an object of a machine's class: a handle, a decision, or a running job.
+
+    Each has all of this. What does not work there raises the error that says where it does.
+    """
+
+    @property
+    def definition(self) -> Definition:
+        """That of the entity: for a branch another one than that of the class."""
+        ...
+
+    @property
+    def snapshot(self) -> Snapshot: ...
+
+    @property
+    def entity_id(self) -> str:
+        """In a branch's job the parent's."""
+        ...
+
+    @property
+    def state(self) -> str: ...
+
+    @property
+    def data(self) -> dict[str, Any]: ...
+
+    @property
+    def event(self) -> Event: ...
+
+    @property
+    def failure(self) -> Failure | None: ...
+
+    @property
+    def attempt(self) -> int | None: ...
+
+    @property
+    def branches(self) -> Sequence[Branch]: ...
+
+    @property
+    def record(self) -> Any: ...
+
+    @property
+    def undoing(self) -> Undoing: ...
+
+    @property
+    def log(self) -> StepLog: ...
+
+    def permit(self, action: str) -> None:
+        """Raises TransitionNotAllowed where an action cannot be taken from here."""
+        ...
+
+    def show(self, snapshot: Snapshot) -> None:
+        """The entity as it is now: a handle shows it; all else goes on with what it began with."""
+        ...
+
+    def replace_data(self, data: Mapping[str, Any]) -> None: ...
+
+    def send(self, message: Message) -> None:
+        """Commit a message with the transition."""
+        ...
+
+    def heartbeat(self, progress: float | None) -> None: ...
+
+    def save(self) -> None: ...
+
+
+class NoJob:
+    """The part of a view behind which no job runs: it refuses what a job alone can do."""
+
+    snapshot: Snapshot
+
+    @property
+    def undoing(self) -> Undoing:
+        raise self._job_only("undoing")
+
+    @property
+    def log(self) -> StepLog:
+        raise self._job_only("log")
+
+    def heartbeat(self, progress: float | None) -> NoReturn:
+        """Raises FsmflowError."""
+        raise self._job_only("heartbeat")
+
+    def save(self) -> NoReturn:
+        """Raises FsmflowError."""
+        raise self._job_only("save")
+
+    def _job_only(self, what: str) -> FsmflowError:
+        return FsmflowError(f"{self.snapshot.address}: {what} works inside a job only")
+
+
+class DecisionView(NoJob, GuardView):
     """Backs a machine object during one decision: ``data`` may be changed, nothing can be fired."""
-
-    may_act = False
 
     def __init__(
         self,
@@ -65,6 +155,17 @@ class DecisionView:
         """The state in which the next step is undone, None where nothing is left to undo."""
         return next_undo(self.definition, self.snapshot, self._around)
 
+    def permit(self, action: str) -> NoReturn:
+        """Raises TransitionNotAllowed."""
+        raise self.refuse(action)
+
+    def show(self, snapshot: Snapshot) -> None:
+        """What is decided about is the entity as it was read."""
+
+    def replace_data(self, data: Mapping[str, Any]) -> None:
+        """Commit other data with the transition."""
+        self.data = dict(data)
+
     def send(self, message: Message) -> None:
         """Commit a message with the transition."""
         self.sent.append(message)
@@ -79,41 +180,7 @@ class DecisionView:
         )
 
 
-class HandleView:
-    """Backs a handle: the entity as it was when it was last looked at."""
-
-    may_act = True
-
-    def __init__(self, definition: Definition, snapshot: Snapshot) -> None:
-        self.definition = definition
-        self.snapshot = snapshot
-
-    @property
-    def entity_id(self) -> str:
-        return self.snapshot.entity_id
-
-    @property
-    def state(self) -> str:
-        return self.snapshot.state
-
-    @property
-    def data(self) -> dict[str, Any]:
-        return self.snapshot.data
-
-    @property
-    def event(self) -> Event:
-        return self.snapshot.event
-
-    @property
-    def failure(self) -> Failure | None:
-        return self.snapshot.failure
-
-    @property
-    def attempt(self) -> int | None:
-        return self.snapshot.work.attempt if self.snapshot.work else None
-
-
-def subject_of(definition: Definition, view: Any) -> Any:
+def subject_of(definition: Definition, view: View) -> Any:
     """An object of the user's class backed by ``view``; its ``__init__`` is not called."""
     subject: Any = object.__new__(definition.owner)
     object.__setattr__(subject, "_view", view)

@@ -23,6 +23,7 @@ from fsmflow.definition.names import (
 )
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.state import State
+from fsmflow.definition.subject import BranchView, Subject
 from fsmflow.errors import shown
 
 BRANCH_FAILURES = ("wait", "stop")
@@ -190,7 +191,15 @@ def _branch_states(parent: StateSpec) -> tuple[StateSpec, ...]:
 
 def _branch_job(fan: Fan, job: Bound | None) -> Bound | None:
     if fan.jobs:
-        return lambda machine: fan.jobs[machine._view.index][1](machine)
+        return _side_by_side(fan.jobs)
     if job is None or fan.undoes:
         return job
     return lambda machine: job(machine, machine.item)  # type: ignore[call-arg]
+
+
+def _side_by_side(jobs: tuple[tuple[str, Bound], ...]) -> Bound:
+    def run(machine: Subject[BranchView]) -> Any:
+        _, job = jobs[machine._view.index]
+        return job(machine)
+
+    return run

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from fsmflow.clock import to_ms
 from fsmflow.definition.model import Bound, Fan, StateSpec, TransitionSpec
@@ -22,6 +21,7 @@ from fsmflow.definition.names import (
     undoing,
 )
 from fsmflow.definition.state import DEFAULT_LIMIT
+from fsmflow.definition.subject import GuardView, Subject
 
 States = Mapping[str, StateSpec]
 
@@ -119,8 +119,8 @@ def _to_undo(trigger: str, source: str, steps: list[str]) -> Iterator[Transition
 
 
 def _is_next(dest: str) -> Bound:
-    def is_next(machine: Any) -> bool:
-        return bool(machine._view.next_undo == dest)
+    def is_next(machine: Subject[GuardView]) -> bool:
+        return machine._view.next_undo == dest
 
     return is_next
 

@@ -16,8 +16,9 @@ from fsmflow.decision.commit import Commit, EventKind
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.view import HandleView, subject_of
+from fsmflow.decision.view import subject_of
 from fsmflow.definition.model import Definition
+from fsmflow.engine.handle import HandleView
 from fsmflow.errors import tell, told
 
 
@@ -70,7 +71,7 @@ def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
 
 
 def _call_hooks(definition: Definition, entries: tuple[HistoryEntry, ...], after: Snapshot) -> None:
-    wide, view = definition.wide, HandleView(definition, after)
+    wide, view = definition.wide, HandleView(definition, definition, after)
     moved = [entry for entry in entries if entry.kind.is_hooked]
     for entry in moved if wide.on_transition is not None else ():
         _call(after, "on_transition", wide.on_transition, view, entry)

@@ -11,12 +11,12 @@ from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.triggers import allowed_triggers
-from fsmflow.decision.view import HandleView
 from fsmflow.engine import lookup
 from fsmflow.engine.branches import BranchList, around_of, item_of
 from fsmflow.engine.explain import Explanation, explain
+from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
-from fsmflow.errors import FsmflowError, TransitionNotAllowed
+from fsmflow.errors import TransitionNotAllowed
 from fsmflow.machine.base import Base
 from fsmflow.redaction import hide
 from fsmflow.store.entities import PAGE
@@ -33,12 +33,12 @@ class Attributes(Base):
     @property
     def address(self) -> str:
         """``machine:id``."""
-        return str(self._view.snapshot.address)
+        return self._view.snapshot.address
 
     @property
     def state(self) -> str:
         """The state. It changes by transitions only: assigning it raises TransitionNotAllowed."""
-        return str(self._view.state)
+        return self._view.state
 
     @state.setter
     def state(self, value: str) -> NoReturn:
@@ -55,48 +55,41 @@ class Attributes(Base):
         """``waiting``, ``working``, ``failed`` or ``finished``."""
         snapshot = self._view.snapshot
         spec = self._view.definition.states.get(self.state)
-        return str(snapshot.phase) if spec is None or self.state == snapshot.state else spec.phase
+        return snapshot.phase if spec is None or self.state == snapshot.state else spec.phase
 
     @property
     def epoch(self) -> int:
         """Grows whenever a state is entered, retries included."""
-        return int(self._view.snapshot.epoch)
+        return self._view.snapshot.epoch
 
     @property
     def paused(self) -> bool:
         """Whether what comes next is held, until ``resume``."""
-        return bool(self._view.snapshot.paused)
+        return self._view.snapshot.paused
 
     @property
     def data(self) -> dict[str, Any]:
         """The data. On a handle a copy; in a job and in callbacks changes to it are committed with the transition."""
-        return cast(dict[str, Any], self._view.data)
+        return self._view.data
 
     @data.setter
     def data(self, value: Mapping[str, Any]) -> None:
-        if isinstance(self._view, HandleView):
-            raise TransitionNotAllowed(
-                self.address,
-                self.state,
-                "data = ...",
-                why="a handle only shows data; a job, a callback or retry(data=...) changes it",
-            )
-        self._view.data = dict(value)
+        self._view.replace_data(value)
 
     @property
     def event(self) -> Event:
         """In guards and callbacks the event that is being decided; else the one that first entered this step."""
-        return cast(Event, self._view.event)
+        return self._view.event
 
     @property
     def failure(self) -> Failure | None:
         """The last failure of this state, or None."""
-        return cast("Failure | None", self._view.failure)
+        return self._view.failure
 
     @property
     def attempt(self) -> int | None:
         """Which run of the step this is, from 1; goes on over retries. None where nothing is to be run."""
-        return cast("int | None", self._view.attempt)
+        return self._view.attempt
 
     @property
     def progress(self) -> Progress | float | None:
@@ -114,10 +107,7 @@ class Attributes(Base):
     def branches(self) -> Sequence[Branch]:
         """The branches of the step that the entity is in, or rests in after its failure; elsewhere those of the last
         step that fanned out. In the order of their items, read in pages as they are looked at."""
-        if isinstance(self._view, HandleView):
-            snapshot = self._view.snapshot
-            return BranchList(current().store, self._root, snapshot)
-        return cast("Sequence[Branch]", self._view.branches)
+        return self._view.branches
 
     @property
     def parent(self) -> Any:
@@ -137,12 +127,7 @@ class Attributes(Base):
     @property
     def record(self) -> Any:
         """The user's own row: that of ``status_field`` whose primary key is the entity's id. One query."""
-        if hasattr(self._view, "record"):
-            return self._view.record
-        field = self._root.wide.status_field
-        if field is None:
-            raise FsmflowError(f"machine {self._root.name!r} has no status_field, so there is no record")
-        return current().store.records.row_of(field, self._view.snapshot)
+        return self._view.record
 
     @property
     def history(self) -> list[HistoryEntry]:

@@ -6,19 +6,20 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Self, cast
 
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.view import HandleView, subject_of
+from fsmflow.decision.view import View, subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.state import State
+from fsmflow.engine.handle import HandleView
 from fsmflow.engine.lookup import Instance, instance_of
-from fsmflow.errors import DataError, DefinitionError, FsmflowError, shown
+from fsmflow.errors import DataError, DefinitionError, shown
 
 
 class Base:
     """Every object of a machine's class is backed by a view: of a handle, of a decision, or of a running job."""
 
     _definition: ClassVar[Definition]
-    _view: Any
+    _view: View
 
     @classmethod
     def _compiled(cls) -> Definition:
@@ -33,7 +34,7 @@ class Base:
 
     @classmethod
     def _handle_of(cls, instance: Instance) -> Self:
-        return cast(Self, subject_of(instance.own, HandleView(instance.own, instance.snapshot)))
+        return cast(Self, subject_of(instance.own, HandleView(instance.root, instance.own, instance.snapshot)))
 
     @property
     def _root(self) -> Definition:
@@ -42,21 +43,14 @@ class Base:
 
     @property
     def _id(self) -> str:
-        return str(self._view.entity_id)
+        return self._view.entity_id
 
     def _acts(self, action: str) -> None:
-        if not self._view.may_act:
-            raise self._view.refuse(action)
+        self._view.permit(action)
 
     def _shows(self, snapshot: Snapshot) -> Self:
-        if isinstance(self._view, HandleView):
-            self._view.snapshot = snapshot
+        self._view.show(snapshot)
         return self
-
-    def _in_job(self, what: str) -> Any:
-        if not hasattr(self._view, "heartbeat"):
-            raise FsmflowError(f"{self._view.snapshot.address}: {what} works inside a job only")
-        return self._view
 
 
 def as_dict(data: Mapping[str, Any] | None) -> dict[str, Any]:

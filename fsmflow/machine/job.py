@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.messages import message
 from fsmflow.engine.runtime import current
-from fsmflow.errors import FsmflowError
 from fsmflow.log import StepLog
 from fsmflow.machine.base import Base
 
@@ -26,15 +25,15 @@ class JobMethods(Base):
     @property
     def log(self) -> StepLog:
         """In a job: a logger whose lines begin with the entity, its state and the attempt."""
-        return cast(StepLog, self._in_job("log").log)
+        return self._view.log
 
     def heartbeat(self, progress: float | None = None) -> None:
         """In a job: tell that it is alive, and how far. Raises Cancelled once its step is no longer wanted."""
-        self._in_job("heartbeat").heartbeat(progress)
+        self._view.heartbeat(progress)
 
     def save(self) -> None:
         """In a job: commit what it changed in ``data`` so far. Raises Cancelled once its step is no longer wanted."""
-        self._in_job("save").save()
+        self._view.save()
 
     def send(
         self,
@@ -54,17 +53,12 @@ class JobMethods(Base):
         is sent. What cannot be delivered is recorded here as ``discarded`` and shown by ``explain``; what the addressee
         refuses is recorded there. Raises DataError.
         """
-        if not hasattr(self._view, "send"):
-            raise FsmflowError(
-                f"{self._view.snapshot.address}: send works inside a job or a callback, with whose transition it is "
-                f"committed; outside, call trigger()"
-            )
         self._view.send(message(trigger, to, after, key, start, payload))
 
     @property
     def undoing(self) -> Undoing:
         """In an undo job: which step is being undone, what it returned, and whether it had come to its end."""
-        return cast(Undoing, self._in_job("undoing").undoing)
+        return self._view.undoing
 
     @property
     def database(self) -> Any:

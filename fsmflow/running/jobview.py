@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NoReturn
@@ -14,6 +14,7 @@ from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.messages import Message
 from fsmflow.decision.redaction import masked
+from fsmflow.definition.subject import BranchView
 from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.lookup import instance_of
@@ -35,8 +36,6 @@ class JobView:
 
     It sees the data, the event and the row of the entity that it works for: its own, or that of its parent.
     """
-
-    may_act = True
 
     def __init__(
         self,
@@ -79,11 +78,6 @@ class JobView:
     def entity_id(self) -> str:
         """In a branch's job the parent's."""
         return self._works_for.entity_id
-
-    @property
-    def index(self) -> int:
-        """Which branch of its step this is."""
-        return self.snapshot.parent_index or 0
 
     @property
     def branches(self) -> Sequence[Branch]:
@@ -172,9 +166,15 @@ class JobView:
         self._base = codec.decode(codec.encode(self.data, limit=2**31))
         self.sent = []
 
-    def refuse(self, action: str) -> FsmflowError:
-        """The error for an action that a job cannot take."""
-        return FsmflowError(f"{self.snapshot.address}: {action} does not work inside a job")
+    def permit(self, action: str) -> None:
+        """A job may act on any entity."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """A job goes on with the entity as it was claimed or saved, whatever it brings about."""
+
+    def replace_data(self, data: Mapping[str, Any]) -> None:
+        """Other data, to be committed as what was changed in them."""
+        self.data = dict(data)
 
     def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
         return data
@@ -220,8 +220,13 @@ class _ReadingView(JobView):
         return ParentData(data)
 
 
-class BranchJobView(_ReadingView):
+class BranchJobView(_ReadingView, BranchView):
     """The job of a branch: it sees its parent, and speaks for it; what it returns is its own."""
+
+    @property
+    def index(self) -> int:
+        """Which branch of its step this is, from 0."""
+        return self.snapshot.parent_index or 0
 
     def send(self, message: Message) -> None:
         """Commit a message with what the branch commits next; one to oneself goes to the parent."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fsmflow.definition.model import Bound, Definition, StateSpec
+from fsmflow.definition.subject import BranchView, Subject
 from fsmflow.engine.registry import Registry
 from fsmflow.errors import FsmflowError, UnknownMachine, did_you_mean, shown
+from fsmflow.running.jobview import JobView
 from fsmflow.settings import MachineSource
 
 
@@ -63,7 +65,7 @@ class Faults:
     def wrap(self, job: Bound, names_of: Callable[[Any], tuple[str, ...]]) -> Bound:
         """The job as it runs in the sandbox: it meets what is planned for one of its names."""
 
-        def run(machine: Any, *more: Any) -> Any:
+        def run(machine: Subject[JobView], *more: Any) -> Any:
             plan = self._take(names_of(machine))
             if plan is None:
                 return job(machine, *more)
@@ -141,8 +143,12 @@ def _wrapped_branch(parent: StateSpec, branch: Definition, faults: Faults) -> De
     fan, spec = parent.fan, branch.states[parent.name]
     if fan is None or not fan.jobs or spec.job is None:
         return replace(branch, states=_wrapped_states(branch, faults))
+
     # Side by side each branch runs another job, and only that is meant by its name.
-    job = faults.wrap(spec.job, lambda machine: (parent.name, fan.jobs[machine._view.index][0]))
+    def names_of(machine: Subject[BranchView]) -> tuple[str, str]:
+        return parent.name, fan.jobs[machine._view.index][0]
+
+    job = faults.wrap(spec.job, names_of)
     states: Mapping[str, StateSpec] = {**branch.states, parent.name: replace(spec, job=job)}
     return replace(branch, states=states)
 

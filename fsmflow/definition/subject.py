@@ -1,0 +1,33 @@
+"""What guards and jobs of fsmflow's own ask of the object that they are called with. The floors above make it."""
+
+from __future__ import annotations
+
+from typing import Protocol, TypeVar
+
+
+class GuardView(Protocol):
+    """What a generated guard asks."""
+
+    @property
+    def next_undo(self) -> str | None:
+        """The state in which the next step is undone, None where nothing is left to undo."""
+        ...
+
+
+class BranchView(Protocol):
+    """What a branch of jobs side by side asks."""
+
+    @property
+    def index(self) -> int:
+        """Which branch of its step this is, from 0."""
+        ...
+
+
+View = TypeVar("View", covariant=True)
+
+
+class Subject(Protocol[View]):
+    """An object of a machine's class, which stands on a view."""
+
+    @property
+    def _view(self) -> View: ...

@@ -1,0 +1,82 @@
+"""What a handle stands on: an entity as it was when it was last looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from fsmflow.decision.context import Branch
+from fsmflow.decision.entity import Event, Failure, Snapshot
+from fsmflow.decision.messages import Message
+from fsmflow.decision.view import NoJob
+from fsmflow.definition.model import Definition
+from fsmflow.engine.branches import BranchList
+from fsmflow.engine.runtime import current
+from fsmflow.errors import FsmflowError, TransitionNotAllowed
+
+
+class HandleView(NoJob):
+    """Backs a handle, and what a hook is called with. ``root`` is the definition of the machine, ``definition`` that of
+    the entity, which is another for a branch. Branches and the user's own row are read where they are asked for."""
+
+    def __init__(self, root: Definition, definition: Definition, snapshot: Snapshot) -> None:
+        self._root = root
+        self.definition = definition
+        self.snapshot = snapshot
+
+    @property
+    def entity_id(self) -> str:
+        return self.snapshot.entity_id
+
+    @property
+    def state(self) -> str:
+        return self.snapshot.state
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """A copy."""
+        return self.snapshot.data
+
+    @property
+    def event(self) -> Event:
+        return self.snapshot.event
+
+    @property
+    def failure(self) -> Failure | None:
+        return self.snapshot.failure
+
+    @property
+    def attempt(self) -> int | None:
+        return self.snapshot.work.attempt if self.snapshot.work else None
+
+    @property
+    def branches(self) -> Sequence[Branch]:
+        """Those of the last step that fanned out."""
+        return BranchList(current().store, self._root, self.snapshot)
+
+    @property
+    def record(self) -> Any:
+        """The user's own row. One query. Raises FsmflowError where the machine has none."""
+        field = self._root.wide.status_field
+        if field is None:
+            raise FsmflowError(f"machine {self._root.name!r} has no status_field, so there is no record")
+        return current().store.records.row_of(field, self.snapshot)
+
+    def permit(self, action: str) -> None:
+        """Everything can be done through a handle."""
+
+    def show(self, snapshot: Snapshot) -> None:
+        """Show the entity as it is now."""
+        self.snapshot = snapshot
+
+    def replace_data(self, data: Mapping[str, Any]) -> NoReturn:
+        """Raises TransitionNotAllowed."""
+        why = "a handle only shows data; a job, a callback or retry(data=...) changes it"
+        raise TransitionNotAllowed(self.snapshot.address, self.state, "data = ...", why=why)
+
+    def send(self, message: Message) -> NoReturn:
+        """Raises FsmflowError."""
+        raise FsmflowError(
+            f"{self.snapshot.address}: send works inside a job or a callback, with whose transition it is "
+            f"committed; outside, call trigger()"
+        )
