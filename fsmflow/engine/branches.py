@@ -28,7 +28,7 @@ def around_of(store: Store, definition: Definition, snapshot: Snapshot) -> Aroun
         kept=kept,
         retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
         branches=lambda of: BranchList(store, definition, of),
-        record=lambda of: store.records.row_of(field, of) if field is not None else None,
+        record=lambda of: store.own_rows.row_of(field, of) if field is not None else None,
     )
 
 

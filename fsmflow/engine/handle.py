@@ -60,7 +60,7 @@ class HandleView(NoJob):
         field = self._root.wide.status_field
         if field is None:
             raise FsmflowError(f"machine {self._root.name!r} has no status_field, so there is no record")
-        return current().store.records.row_of(field, self.snapshot)
+        return current().store.own_rows.row_of(field, self.snapshot)
 
     def permit(self, action: str) -> None:
         """Everything can be done through a handle."""

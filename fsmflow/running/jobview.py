@@ -90,7 +90,7 @@ class JobView:
         field = self._root.wide.status_field
         if field is None:
             raise FsmflowError(f"machine {self._works_for.machine!r} has no status_field, so there is no record")
-        return self._runtime.store.records.row_of(field, self._works_for)
+        return self._runtime.store.own_rows.row_of(field, self._works_for)
 
     @property
     def undoing(self) -> Undoing:

@@ -15,7 +15,7 @@ from fsmflow.decision.entity import Claim, ClaimLost, Snapshot, Standing
 from fsmflow.store.entities import entry_values, guard_values
 from fsmflow.store.events import post_values
 from fsmflow.store.link import Link, first_line
-from fsmflow.store.own_rows import Records
+from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.statements import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
@@ -35,10 +35,10 @@ _ROWS = 200
 class Branches:
     """Reads over the branches of a step, and the writing of many entities at once."""
 
-    def __init__(self, link: Link, statements: Statements, records: Records) -> None:
+    def __init__(self, link: Link, statements: Statements, own_rows: OwnRows) -> None:
         self._link = link
         self._sql = statements
-        self._records = records
+        self._own_rows = own_rows
 
     def lock(self, parent: int) -> Snapshot | None:
         """Inside a transaction: the parent as it is now, and stays until the end of that."""
@@ -180,7 +180,7 @@ class Branches:
         self._many(EVENT, EVENT_COLUMNS, events)
         for item, commit in both:
             if commit.status_field is not None:
-                self._records.write_status(commit.status_field, item, lenient=False)
+                self._own_rows.write_status(commit.status_field, item, lenient=False)
         return made
 
     def _with_rows(self, commits: Sequence[Commit]) -> list[Snapshot]:

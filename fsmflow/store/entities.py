@@ -18,7 +18,7 @@ from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.points import point
 from fsmflow.store.events import post_values
 from fsmflow.store.link import TRANSIENT, Link, first_line
-from fsmflow.store.own_rows import Records
+from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.statements import (
     HISTORY_COLUMNS,
     Statements,
@@ -40,10 +40,10 @@ _DOUBT_PAUSE_S = 0.1
 class Entities:
     """Reads and writes of entities. Every write is one transaction under the entity's revision."""
 
-    def __init__(self, link: Link, statements: Statements, records: Records) -> None:
+    def __init__(self, link: Link, statements: Statements, own_rows: OwnRows) -> None:
         self._link = link
         self._sql = statements
-        self._records = records
+        self._own_rows = own_rows
 
     def load(self, machine: str, entity_id: str) -> Snapshot | None:
         """The entity as it is now; inside a transaction of the caller's, locked, so that it is the latest."""
@@ -206,7 +206,7 @@ class Entities:
             if self._link.execute(self._sql.tell, (branch,)).rowcount != 1:
                 raise CommitLost(f"{after.address} has been told of this branch")
         if commit.status_field is not None:
-            self._records.write_status(commit.status_field, after, lenient=commit.lenient)
+            self._own_rows.write_status(commit.status_field, after, lenient=commit.lenient)
         settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
         if settles and after.parent is not None:
             soon = after.updated_at + NUDGE_MS

@@ -14,7 +14,7 @@ class _There(Exception):
     """The fact is there already; ends the transaction that was to write it."""
 
 
-class Facts:
+class Meta:
     """Reads and writes by name."""
 
     def __init__(self, link: Link) -> None:

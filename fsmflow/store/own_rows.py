@@ -11,7 +11,7 @@ from fsmflow.errors import ConfigurationError, DataError
 from fsmflow.store.link import Link
 
 
-class Records:
+class OwnRows:
     """Reads and writes rows of the user's models by the entity's id."""
 
     def __init__(self, link: Link) -> None:

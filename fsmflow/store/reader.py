@@ -10,7 +10,7 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.store.link import Link
 
 
-class Reading:
+class Reader:
     """Reads of one database, with no statement of the store's own and no decoding."""
 
     def __init__(self, link: Link) -> None:

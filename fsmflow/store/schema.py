@@ -125,7 +125,7 @@ def _models(db: Database) -> list[type[Model]]:
             database = db
             table_settings = settings
 
-    return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _facts(Base, text)]
+    return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _meta_table(Base, text)]
 
 
 def _exact_collation(db: Database) -> str:
@@ -248,7 +248,7 @@ def _event(base: Any, text: Any) -> type[Model]:
     return Event
 
 
-def _facts(base: Any, text: Any) -> type[Model]:
+def _meta_table(base: Any, text: Any) -> type[Model]:
     class Fact(base):  # type: ignore[misc]
         name = CharField(64, primary_key=True)
         value = text()

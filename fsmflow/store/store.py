@@ -12,8 +12,8 @@ from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
 from fsmflow.store.link import Link, open_database, open_sqlite
 from fsmflow.store.listing import Listing
-from fsmflow.store.meta import Facts
-from fsmflow.store.own_rows import Records
+from fsmflow.store.meta import Meta
+from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.statements import Statements
 from fsmflow.store.work import WorkRows
 
@@ -25,14 +25,14 @@ class Store:
         statements = Statements(link)
         self.link = link
         self.clock = Clock(link.now)
-        self.records = Records(link)
-        self.entities = Entities(link, statements, self.records)
-        self.branches = Branches(link, statements, self.records)
+        self.own_rows = OwnRows(link)
+        self.entities = Entities(link, statements, self.own_rows)
+        self.branches = Branches(link, statements, self.own_rows)
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)
         self.census = Census(link)
-        self.facts = Facts(link)
+        self.meta = Meta(link)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from fsmflow.clock import Clock
 from fsmflow.definition.model import Definition
 from fsmflow.store.link import Link
-from fsmflow.store.reader import Reading
+from fsmflow.store.reader import Reader
 from fsmflow.verify.branches import check_branch, check_parent, check_tallies
 from fsmflow.verify.entity import Found, Moment, check_standing
 from fsmflow.verify.events import SENT, check_due, check_events
@@ -53,10 +53,10 @@ def verify(
     Raises ConfigurationError inside an open transaction, and DatabaseUnavailable.
     """
     link = store_or_link if isinstance(store_or_link, Link) else store_or_link.link
-    reading = Reading(link)
+    reader = Reader(link)
     if now is None:
-        now = reading.now() if isinstance(store_or_link, Link) else store_or_link.clock.now()
-    checker = _Checker(reading, Laws(definitions or {}), Moment(now, now - round(patience_s * 1000)), strict)
+        now = reader.now() if isinstance(store_or_link, Link) else store_or_link.clock.now()
+    checker = _Checker(reader, Laws(definitions or {}), Moment(now, now - round(patience_s * 1000)), strict)
     for machine in [None] if machines is None else list(machines):
         checker.check(machine)
     return checker.findings.report()
@@ -65,8 +65,8 @@ def verify(
 class _Checker:
     """One run."""
 
-    def __init__(self, reading: Reading, laws: Laws, at: Moment, strict: bool) -> None:
-        self._reading = reading
+    def __init__(self, reader: Reader, laws: Laws, at: Moment, strict: bool) -> None:
+        self._reader = reader
         self._laws = laws
         self._at = at
         self.findings = Findings(strict=strict)
@@ -75,10 +75,10 @@ class _Checker:
 
     def check(self, machine: str | None) -> None:
         """Check a machine, or all."""
-        rows = Rows(self._reading, machine)
+        rows = Rows(self._reader, machine)
         span: Span | None = None
         while span is None or not span.is_last:
-            with self._reading.moment():
+            with self._reader.moment():
                 span = rows.page(span)
                 self._check_page(rows, span)
 

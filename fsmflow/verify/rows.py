@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
-from fsmflow.store.reader import Reading
+from fsmflow.store.reader import Reader
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 
 #: Entities of one page, with their data; rows of history that are held at once.
@@ -136,10 +136,10 @@ class Span:
 
 
 class Rows:
-    """Reads of one database. Inside ``Reading.moment`` alone do they belong together."""
+    """Reads of one database. Inside ``Reader.moment`` alone do they belong together."""
 
-    def __init__(self, reading: Reading, machine: str | None) -> None:
-        self._reading = reading
+    def __init__(self, reader: Reader, machine: str | None) -> None:
+        self._reader = reader
         self._machine = machine
 
     def page(self, before: Span | None) -> Span:
@@ -157,7 +157,7 @@ class Rows:
         return Span(found, 0, _BEYOND, tuple(sorted(entity.id for entity in found)))
 
     def _entities(self, sql: str, params: Sequence[Any]) -> tuple[Entity, ...]:
-        return tuple(map(Entity._make, self._reading.rows(f"{sql} LIMIT {PAGE}", params)))
+        return tuple(map(Entity._make, self._reader.rows(f"{sql} LIMIT {PAGE}", params)))
 
     def work(self, span: Span) -> list[Work]:
         """The work rows of a page."""
@@ -176,7 +176,7 @@ class Rows:
             else:
                 where, params = "x.entity = ? AND x.seq > ?", [after, seq]
             sql = f"SELECT {self._columns('x', Entry)} FROM {HISTORY} x WHERE {where}"
-            rows = self._reading.rows(f"{sql} ORDER BY x.entity, x.seq LIMIT {CHUNK}", params)
+            rows = self._reader.rows(f"{sql} ORDER BY x.entity, x.seq LIMIT {CHUNK}", params)
             yield from map(Entry._make, rows)
             if len(rows) == CHUNK:
                 after, seq = rows[-1][0], rows[-1][1]
@@ -191,7 +191,7 @@ class Rows:
         if not wanted:
             return {}
         sql = f"SELECT {self._columns('e', Above)} FROM {ENTITY} e WHERE e.id IN ({_marks(wanted)})"
-        return {found[0]: Above._make(found) for found in self._reading.rows(sql, wanted)}
+        return {found[0]: Above._make(found) for found in self._reader.rows(sql, wanted)}
 
     def tallies(self, span: Span) -> list[Tally]:
         """The branches of the entities of a page, counted by step; from the index alone."""
@@ -202,24 +202,24 @@ class Rows:
             f"SELECT parent, parent_step, COUNT(*), MIN(parent_index), MAX(parent_index) FROM {ENTITY} "
             f"WHERE parent IN ({_marks(ids)}) GROUP BY parent, parent_step"
         )
-        return [Tally(*map(int, found)) for found in self._reading.rows(sql, ids)]
+        return [Tally(*map(int, found)) for found in self._reader.rows(sql, ids)]
 
     def standings(self, parent: int, step: int) -> dict[int, int]:
         """How many branches of a step stand how; from the index alone."""
         sql = f"SELECT standing, COUNT(*) FROM {ENTITY} WHERE parent = ? AND parent_step = ? GROUP BY standing"
-        return {standing: int(count) for standing, count in self._reading.rows(sql, (parent, step))}
+        return {standing: int(count) for standing, count in self._reader.rows(sql, (parent, step))}
 
     def last_change(self, parent: int, step: int) -> int:
         """When a branch of a step was last written; 0 where it has none."""
         sql = f"SELECT MAX(updated_at) FROM {ENTITY} WHERE parent = ? AND parent_step = ?"
-        ((last,),) = self._reading.rows(sql, (parent, step))
+        ((last,),) = self._reader.rows(sql, (parent, step))
         return int(last or 0)
 
     def _of(self, span: Span, table: str, kind: Any, order: str) -> list[Any]:
         where, params = self._where(span, span.after)
         sql = f"SELECT {self._columns('x', kind)} FROM {table} x WHERE {where} ORDER BY {order}"
         make: Callable[[Sequence[Any]], Any] = kind._make
-        return list(map(make, self._reading.rows(sql, params)))
+        return list(map(make, self._reader.rows(sql, params)))
 
     def _where(self, span: Span, after: int) -> tuple[str, list[Any]]:
         if span.only is None:
@@ -227,7 +227,7 @@ class Rows:
         return f"x.entity > ? AND x.entity IN ({_marks(span.only)})", [after, *span.only]
 
     def _columns(self, alias: str, kind: Any) -> str:
-        return ", ".join(f"{alias}.{self._reading.quoted(name)}" for name in kind._fields)
+        return ", ".join(f"{alias}.{self._reader.quoted(name)}" for name in kind._fields)
 
 
 def _marks(values: Sequence[Any]) -> str:

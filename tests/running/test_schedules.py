@@ -147,7 +147,7 @@ def test_who_was_slower_starts_nothing_even_where_the_entity_is_gone_again(bench
             for table in ("fsmflow_entity", "fsmflow_work", "fsmflow_history"):
                 bench.runtime.store.link.execute(f"DELETE FROM {table}")
 
-    with meanwhile(bench.runtime.store.facts, "get", other):
+    with meanwhile(bench.runtime.store.meta, "get", other):
         assert slow.start_due() == 0
     assert ids() == (["2026-11-22T03:00:00Z"] if what == "starting" else [])
 

@@ -71,18 +71,18 @@ class Schedules:
 
     def _reached(self, definition: Definition, now: int) -> int:
         """The moment up to which the ticks of a schedule are dealt with; it is noted where it is new or has changed."""
-        facts, key, cron = self._runtime.store.facts, _key(definition.name), _cron(definition)
+        meta, key, cron = self._runtime.store.meta, _key(definition.name), _cron(definition)
         for _ in range(_TRIES):
-            noted = facts.get([key]).get(key)
+            noted = meta.get([key]).get(key)
             if noted is None:
-                if facts.add(key, _fact(cron, now)):
+                if meta.add(key, _fact(cron, now)):
                     return now
                 continue
             before, reached = _read(noted)
             if before == cron:
                 return reached
             changed = _fact(cron, max(reached, now))
-            if self._runtime.store.link.write(lambda old=noted, new=changed: facts.swap(key, old, new)):  # type: ignore[misc]
+            if self._runtime.store.link.write(lambda old=noted, new=changed: meta.swap(key, old, new)):  # type: ignore[misc]
                 return max(reached, now)
         return now
 
@@ -102,8 +102,8 @@ class Schedules:
             return False
 
     def _start(self, definition: Definition, tick: int, now: int) -> bool:
-        facts, key = self._runtime.store.facts, _key(definition.name)
-        noted = facts.get([key]).get(key)
+        meta, key = self._runtime.store.meta, _key(definition.name)
+        noted = meta.get([key]).get(key)
         if noted is None:
             self._reached(definition, now)
             return False
@@ -115,7 +115,7 @@ class Schedules:
         moved = _fact(before, tick)
 
         def start_once() -> bool:
-            if not facts.swap(key, noted, moved):
+            if not meta.swap(key, noted, moved):
                 return False
             if not skipped:
                 start(self._runtime, definition, _birth(tick), if_exists="return")
