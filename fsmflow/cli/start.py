@@ -176,7 +176,7 @@ class _Load:
         """All that starting them checks, but for what others do meanwhile."""
         source = iter(lines)
         while page := dict(islice(source, _PAGE)):
-            there = self._runtime.store.branches.there(self._definition.name, list(page))
+            there = self._runtime.store.entities.there(self._definition.name, list(page))
             for entity_id, data in page.items():
                 if entity_id in there and not self._skips:
                     raise EntityExists(f"{self._definition.name}:{entity_id}", there[entity_id])

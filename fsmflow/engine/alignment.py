@@ -65,7 +65,7 @@ def pass_down(runtime: Runtime, row: int, branches: Sequence[Snapshot]) -> bool:
 
     def pass_down_now() -> bool:
         all_done = True
-        parent = store.branches.lock(row)
+        parent = store.entities.lock(row)
         for branch in branches if parent is not None else ():
             happening = _wanted(runtime, parent, branch) if parent is not None else None
             if happening is not None:
@@ -141,8 +141,8 @@ def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool, ne
 
 def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued: bool, new_key: bool) -> None:
     def revive_now() -> None:
-        parent = runtime.store.branches.lock(claim.row)
-        runtime.store.branches.hold(claim)
+        parent = runtime.store.entities.lock(claim.row)
+        runtime.store.commits.hold(claim)
         for branch in found:
             point("revive.before", branch.address)
             try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued, new_key=new_key))

@@ -100,7 +100,7 @@ def write(runtime: Runtime, definition: Definition, commit: Commit) -> Snapshot:
             runtime.dispatch(after)
         note_tasks(definition, commit, after)
 
-    return runtime.store.entities.commit(commit, follow)
+    return runtime.store.commits.commit(commit, follow)
 
 
 def conflict(address: str) -> TransitionConflict:

@@ -111,7 +111,7 @@ def admit(runtime: Runtime, parent: Snapshot, limit: int) -> None:
     store = runtime.store
 
     def admit_some() -> None:
-        now = store.branches.lock(parent.row)
+        now = store.entities.lock(parent.row)
         if now is None or now.paused or (now.state, now.step) != (parent.state, parent.step):
             return
         free = limit - store.branches.count(parent.row, parent.step, Standing.ACTIVE, most=limit)

@@ -82,7 +82,7 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     births = _each_once(births, skip=skip)
 
     def start_once(turn: int) -> int | None:
-        there = runtime.store.branches.there(definition.name, [birth.entity_id for birth in births])
+        there = runtime.store.entities.there(definition.name, [birth.entity_id for birth in births])
         if there and not skip:
             entity_id, state = min(there.items())
             raise EntityExists(f"{definition.name}:{entity_id}", definition.wide.renamed.get(state, state))
@@ -102,9 +102,9 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
 def _insert(runtime: Runtime, commits: Sequence[Commit]) -> list[Snapshot] | None:
     token = os.urandom(8).hex()
     try:
-        return runtime.store.branches.insert(commits, token=token)
+        return runtime.store.commits.insert(commits, token=token)
     except CommitLost:
-        return runtime.store.branches.landed(commits, token)
+        return runtime.store.doubt.all_landed(commits, token)
 
 
 def _each_once(births: Sequence[Birth], *, skip: bool) -> list[Birth]:

@@ -144,7 +144,7 @@ class BranchMaker:
 
     def _insert_once(self, commits: list[Commit]) -> Sequence[Snapshot]:
         try:
-            return self._branches.insert(commits, self._claim, if_paused=self._paused)
+            return self._runtime.store.commits.insert(commits, self._claim, if_paused=self._paused)
         except CommitLost:
             # A COMMIT that got no answer was tried again, and had taken effect: nobody else makes these.
             first, count = commits[0].after.parent_index or 0, len(commits)

@@ -151,7 +151,7 @@ class JobView:
             nonlocal doubted
             try:
                 with self._shield():
-                    if doubted is not None and self._runtime.store.entities.has_written(self.claim.row, doubted):
+                    if doubted is not None and self._runtime.store.doubt.has_written(self.claim.row, doubted):
                         return self._load()
                     return followup.apply(self._runtime, lambda: instance_of(self._root, self._load()), happening)[1]
             except DatabaseUnavailable as error:

@@ -8,6 +8,8 @@ from fsmflow.settings import Settings
 from fsmflow.store import schema, tables
 from fsmflow.store.branches import Branches
 from fsmflow.store.census import Census
+from fsmflow.store.commits import Commits
+from fsmflow.store.doubt import Doubt
 from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
 from fsmflow.store.link import Link, open_database, open_sqlite
@@ -26,8 +28,10 @@ class Store:
         self.link = link
         self.clock = Clock(link.now)
         self.own_rows = OwnRows(link)
-        self.entities = Entities(link, statements, self.own_rows)
-        self.branches = Branches(link, statements, self.own_rows)
+        self.entities = Entities(link, statements)
+        self.branches = Branches(link, statements)
+        self.doubt = Doubt(link, statements, self.entities)
+        self.commits = Commits(link, statements, self.entities, self.doubt, self.own_rows)
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)

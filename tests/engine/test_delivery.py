@@ -74,8 +74,8 @@ def test_a_message_that_is_saved_is_sent_once_where_the_commit_got_no_answer() -
         target = Box.start("1")
         target.unlock()
         Saving.start("1")
-        entities = type(box._runtime.store.entities)
-        original, calls = entities.commit, []
+        commits = type(box._runtime.store.commits)
+        original, calls = commits.commit, []
 
         def commit(self: Any, what: Any, on_commit: Any) -> Any:
             after = original(self, what, on_commit)
@@ -87,7 +87,7 @@ def test_a_message_that_is_saved_is_sent_once_where_the_commit_got_no_answer() -
                 raise DatabaseUnavailable(what_happened, in_doubt=True, token=token)
             return after
 
-        with patch.object(entities, "commit", commit):
+        with patch.object(commits, "commit", commit):
             box.run()
         assert calls
         assert [entry.trigger for entry in target.refresh().history].count("put") == 1

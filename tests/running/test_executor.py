@@ -63,8 +63,8 @@ def test_a_deadlock_on_the_way_to_the_commit_is_no_failure_of_a_transactional_jo
 
     with sandbox(machines=[Safe]) as box:
         safe = Safe.start("1")
-        records = type(box._runtime.store.entities)
-        original, calls = records._write_entity, []
+        commits = type(box._runtime.store.commits)
+        original, calls = commits._write_entity, []
 
         def write(self: Any, commit: Any) -> Any:
             if commit.after.state == "charged" and not calls:
@@ -72,7 +72,7 @@ def test_a_deadlock_on_the_way_to_the_commit_is_no_failure_of_a_transactional_jo
                 raise peewee.OperationalError("deadlock detected")
             return original(self, commit)
 
-        with patch.object(records, "_write_entity", write):
+        with patch.object(commits, "_write_entity", write):
             box.advance(hours=1)
         assert safe.refresh().state == "charged"
 

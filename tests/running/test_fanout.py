@@ -59,7 +59,7 @@ def test_a_page_of_branches_whose_commit_got_no_answer_does_not_fail_the_step() 
     with sandbox(machines=[Batch]) as box:
         batch = Batch.start("1", lines=[0, 1])
         batch.go()
-        branches = type(box._runtime.store.branches)
+        commits = type(box._runtime.store.commits)
         link = type(box._runtime.store.link)
         original, calls = link.transaction, []
 
@@ -72,7 +72,7 @@ def test_a_page_of_branches_whose_commit_got_no_answer_does_not_fail_the_step() 
                 raise peewee.OperationalError("server closed the connection unexpectedly")
 
         inserting: list[None] = []
-        insert = branches.insert
+        insert = commits.insert
 
         def noted(self: Any, *args: Any, **more: Any) -> Any:
             inserting.append(None)
@@ -83,7 +83,7 @@ def test_a_page_of_branches_whose_commit_got_no_answer_does_not_fail_the_step() 
 
         with (
             patch.object(link, "transaction", transaction),
-            patch.object(branches, "insert", noted),
+            patch.object(commits, "insert", noted),
             patch.object(link, "forget_connection", lambda self: None),
         ):
             box.advance(minutes=1)

@@ -290,8 +290,8 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
     assert parent is not None
     assert parent.work is not None
     bench.clock.ms = parent.work.wake_at - 1
-    entities, look = bench.runtime.store.entities, parents.look
-    commit = entities.commit
+    commits, look = bench.runtime.store.commits, parents.look
+    commit = commits.commit
 
     def decided_before(decided: Any, on_commit: Any) -> Any:
         """The branch has decided; then the parent is looked at; then the branch commits, and its worker dies."""
@@ -302,14 +302,14 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
             return more
 
         bench.clock.ms += 2
-        monkeypatch.setattr(entities, "commit", commit)
+        monkeypatch.setattr(commits, "commit", commit)
         monkeypatch.setattr(parents, "look", look_first)
         bench.sweep()
         monkeypatch.setattr(parents, "look", look)
         raise KeyboardInterrupt
 
     ticket = bench.take()
-    monkeypatch.setattr(entities, "commit", decided_before)
+    monkeypatch.setattr(commits, "commit", decided_before)
     with pytest.raises(KeyboardInterrupt):
         Executor(bench.runtime).execute(ticket)
     for _ in range(4):

@@ -42,7 +42,7 @@ def nothing(snapshot: Snapshot) -> None:
 
 
 def start(store: Store, entity_id: str = "1", *, key: str | None = None, **data: object) -> Snapshot:
-    return store.entities.commit(begin(ORDER, entity_id, data, None, key, NOW), nothing)
+    return store.commits.commit(begin(ORDER, entity_id, data, None, key, NOW), nothing)
 
 
 def decided(snapshot: Snapshot, trigger: str, **asked: object) -> Commit:
@@ -50,7 +50,7 @@ def decided(snapshot: Snapshot, trigger: str, **asked: object) -> Commit:
 
 
 def charging(store: Store, entity_id: str = "1") -> Snapshot:
-    return store.entities.commit(decided(start(store, entity_id), "submit"), nothing)
+    return store.commits.commit(decided(start(store, entity_id), "submit"), nothing)
 
 
 def claimed(store: Store, snapshot: Snapshot, owner: str = "worker") -> tuple[Snapshot, Claim]:
@@ -77,10 +77,10 @@ def rows(store: Store) -> list[list[object]]:
 def test_what_was_committed_is_what_is_loaded(store: Store) -> None:
     first = start(store, amount=3)
     assert loaded(store) == first
-    second = store.entities.commit(decided(first, "submit", actor=Actor("alice"), reason="she said so"), nothing)
+    second = store.commits.commit(decided(first, "submit", actor=Actor("alice"), reason="she said so"), nothing)
     assert loaded(store) == second == store.entities.load_row(first.row)
     assert second.work is not None
-    third = store.entities.commit(decided(second, "cancel"), nothing)
+    third = store.commits.commit(decided(second, "cancel"), nothing)
     assert loaded(store) == third
     assert third.work is None
 
@@ -92,16 +92,16 @@ def test_what_follows_a_commit_is_done_once_when_others_can_see_it(store: Store)
         seen.append(snapshot)
         assert in_threads(1, store.link, lambda number: store.entities.load("order", "1")) == [snapshot]
 
-    store.entities.commit(begin(ORDER, "1", {}, None, None, NOW), look)
+    store.commits.commit(begin(ORDER, "1", {}, None, None, NOW), look)
     assert len(seen) == 1
 
 
 def test_of_two_commits_on_one_revision_the_second_changes_nothing(store: Store) -> None:
     before = start(store)
-    store.entities.commit(decided(before, "submit"), nothing)
+    store.commits.commit(decided(before, "submit"), nothing)
     there = rows(store)
     with pytest.raises(CommitLost):
-        store.entities.commit(decided(before, "cool", key="k"), nothing)
+        store.commits.commit(decided(before, "cool", key="k"), nothing)
     assert rows(store) == there
 
 
@@ -118,7 +118,7 @@ def test_of_eight_commits_on_one_revision_at_once_one_wins(store: Store) -> None
 
     def commit(number: int) -> bool:
         try:
-            store.entities.commit(decided(before, "note", payload={"text": str(number)}), nothing)
+            store.commits.commit(decided(before, "note", payload={"text": str(number)}), nothing)
         except CommitLost:
             return False
         return True
@@ -147,7 +147,7 @@ def test_history_is_numbered_without_gaps_and_comes_in_pages(store: Store) -> No
     written = []
     for number in range(11):
         commit = decided(now, "note", payload={"text": f"note {number}"}, actor=Actor("bob"), key=f"k{number}")
-        now = store.entities.commit(commit, nothing)
+        now = store.commits.commit(commit, nothing)
         written += commit.entries
     found = store.entities.history(now.row)
     assert [entry.seq for entry in found] == list(range(1, 13))
@@ -158,13 +158,13 @@ def test_history_is_numbered_without_gaps_and_comes_in_pages(store: Store) -> No
 
 def test_a_key_is_used_up_once_per_entity(store: Store) -> None:
     one, other = start(store, "1"), start(store, "2")
-    after = store.entities.commit(decided(one, "note", key="event-7"), nothing)
-    store.entities.commit(decided(other, "note", key="event-7"), nothing)
+    after = store.commits.commit(decided(one, "note", key="event-7"), nothing)
+    store.commits.commit(decided(other, "note", key="event-7"), nothing)
     assert store.entities.seq_of_key(one.row, "event-7") == 2
     assert store.entities.seq_of_key(one.row, "event-8") is None
     there = rows(store)
     with pytest.raises(CommitLost):
-        store.entities.commit(decided(after, "submit", key="event-7"), nothing)
+        store.commits.commit(decided(after, "submit", key="event-7"), nothing)
     assert rows(store) == there
 
 
@@ -180,7 +180,7 @@ def test_ids_that_only_look_alike_are_different_entities(store: Store) -> None:
 def test_keys_that_only_look_alike_are_different_keys(store: Store) -> None:
     now = start(store)
     for seq, key in enumerate(LIKE_ONE_ANOTHER, 2):
-        now = store.entities.commit(decided(now, "note", key=key), nothing)
+        now = store.commits.commit(decided(now, "note", key=key), nothing)
         assert store.entities.seq_of_key(now.row, key) == seq
 
 
@@ -206,7 +206,7 @@ def test_data_of_250_kilobytes_is_kept_and_more_than_256_is_refused(store: Store
     now = loaded(store)
     there = rows(store)
     with pytest.raises(DataError, match="262,144 are allowed"):
-        store.entities.commit(replace(decided(now, "note"), entries=_with_payload(now, "x" * 270_000)), nothing)
+        store.commits.commit(replace(decided(now, "note"), entries=_with_payload(now, "x" * 270_000)), nothing)
     assert rows(store) == there
 
 
@@ -222,7 +222,7 @@ def test_a_failure_is_kept_with_the_nul_characters_in_its_texts(store: Store) ->
     assert entry.failure is not None
     failure = replace(entry.failure, message="a \x00 b", traceback="\x00")
     after = replace(commit.after, failure_text=failure.to_text())
-    store.entities.commit(replace(commit, after=after, entries=(replace(entry, failure=failure),)), nothing)
+    store.commits.commit(replace(commit, after=after, entries=(replace(entry, failure=failure),)), nothing)
     assert loaded(store).failure == failure
     assert store.entities.entry(snapshot.row, entry.seq).failure == failure
 
@@ -231,9 +231,9 @@ def test_texts_of_people_and_of_errors_are_kept_whatever_they_hold(store: Store)
     commit = decided(
         start(store), "submit", actor=Actor("Zoë 🙂" * 20), reason="first line\n\tsecond 🙂", key="k🙂" * 100
     )
-    snapshot, claim = claimed(store, store.entities.commit(commit, nothing))
+    snapshot, claim = claimed(store, store.commits.commit(commit, nothing))
     facts = Facts(kind=LookupError, message="NUL \x00, half \ud83d, bell \x07, 🙂", traceback="\x00\udfff" * 5_000)
-    after = store.entities.commit(decide(ORDER, snapshot, Failed(claim=claim, facts=facts), NOW), nothing)
+    after = store.commits.commit(decide(ORDER, snapshot, Failed(claim=claim, facts=facts), NOW), nothing)
     assert loaded(store) == after
     assert after.failure is not None
     assert after.failure.message.endswith("🙂")
@@ -265,7 +265,7 @@ def test_an_attempt_whose_claim_was_taken_over_commits_nothing(store: Store, end
     store.link.execute(f"UPDATE {WORK} SET {name} = {value}")
     there = rows(store)
     with pytest.raises(ClaimLost):
-        store.entities.commit(decide(ORDER, snapshot, SETTLINGS[ending](claim), NOW), nothing)
+        store.commits.commit(decide(ORDER, snapshot, SETTLINGS[ending](claim), NOW), nothing)
     assert rows(store) == there
 
 
@@ -275,17 +275,17 @@ def test_an_attempt_whose_work_is_gone_commits_nothing(store: Store, ending: str
     store.link.execute(f"DELETE FROM {WORK}")
     there = rows(store)
     with pytest.raises(ClaimLost):
-        store.entities.commit(decide(ORDER, snapshot, SETTLINGS[ending](claim), NOW), nothing)
+        store.commits.commit(decide(ORDER, snapshot, SETTLINGS[ending](claim), NOW), nothing)
     assert rows(store) == there
 
 
 @pytest.mark.parametrize("ending", SETTLINGS)
 def test_an_attempt_whose_entity_has_moved_on_commits_nothing(store: Store, ending: str) -> None:
     snapshot, claim = claimed(store, charging(store))
-    store.entities.commit(decided(loaded(store), "reject"), nothing)
+    store.commits.commit(decided(loaded(store), "reject"), nothing)
     there = rows(store)
     with pytest.raises(CommitLost):
-        store.entities.commit(decide(ORDER, snapshot, SETTLINGS[ending](claim), NOW), nothing)
+        store.commits.commit(decide(ORDER, snapshot, SETTLINGS[ending](claim), NOW), nothing)
     assert rows(store) == there
 
 
@@ -293,7 +293,7 @@ def test_internal_transitions_leave_the_work_row_alone(store: Store) -> None:
     before = charging(store)
     claimed(store, before)
     there = store.link.rows(f"SELECT * FROM {WORK}")
-    store.entities.commit(decided(before, "note", payload={"text": "decided before it was claimed"}), nothing)
+    store.commits.commit(decided(before, "note", payload={"text": "decided before it was claimed"}), nothing)
     assert store.link.rows(f"SELECT * FROM {WORK}") == there
 
 
@@ -301,8 +301,8 @@ def test_a_pause_that_was_decided_before_a_claim_does_not_take_the_claim_away(st
     before = charging(store)
     _, claim = claimed(store, before)
     with pytest.raises(CommitLost):
-        store.entities.commit(decide(ORDER, before, Paused(), NOW), nothing)
+        store.commits.commit(decide(ORDER, before, Paused(), NOW), nothing)
     assert claim.holds(loaded(store))
-    paused = store.entities.commit(decide(ORDER, loaded(store), Paused(), NOW), nothing)
+    paused = store.commits.commit(decide(ORDER, loaded(store), Paused(), NOW), nothing)
     assert paused.paused
     assert claim.holds(loaded(store))

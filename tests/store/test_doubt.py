@@ -19,7 +19,7 @@ from fsmflow.decision.happenings import Changes, Failed, Paused, Postponed, Retu
 from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
-from fsmflow.store import entities
+from fsmflow.store import commits, doubt
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.work import Ticket
@@ -35,8 +35,8 @@ ORDER = Order._definition
 
 @pytest.fixture
 def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
-    monkeypatch.setattr(entities, "_PAUSE_S", 0.001)
-    monkeypatch.setattr(entities, "_DOUBT_PAUSE_S", 0.001)
+    monkeypatch.setattr(commits, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(doubt, "_PAUSE_S", 0.001)
     store = create_store(Settings(database_url=database_url))
     yield store
     store.link.forget_connection()
@@ -56,8 +56,8 @@ def nothing(snapshot: Snapshot) -> None:
 
 def commit(store: Store, snapshot: Snapshot | None, happening: object = None) -> Snapshot:
     if snapshot is None:
-        return store.entities.commit(begin(ORDER, "1", {}, None, "k", NOW), nothing)
-    return store.entities.commit(decide(ORDER, snapshot, happening, NOW), nothing)  # type: ignore[arg-type]
+        return store.commits.commit(begin(ORDER, "1", {}, None, "k", NOW), nothing)
+    return store.commits.commit(decide(ORDER, snapshot, happening, NOW), nothing)  # type: ignore[arg-type]
 
 
 def claimed(store: Store) -> Snapshot:
@@ -119,7 +119,7 @@ def test_what_a_doubtful_commit_wrote_is_there_once_and_is_reported_as_done(
     told: list[Snapshot] = []
     with patch.object(store.link.db, "commit", Commits(store, fault)) as commits:
         written = before and decide(ORDER, before, happens(before), NOW)  # type: ignore[arg-type]
-        after = store.entities.commit(written or begin(ORDER, "1", {}, None, "k", NOW), told.append)
+        after = store.commits.commit(written or begin(ORDER, "1", {}, None, "k", NOW), told.append)
     assert commits.tried == {"before": 2, "after": 1}[fault]
     assert told == [after] == [store.entities.load("order", "1")]
     assert [entry.seq for entry in store.entities.history(after.row)] == list(range(1, after.seq + 1))
@@ -197,7 +197,7 @@ def test_what_somebody_else_wrote_after_a_doubtful_commit_that_failed_is_no_succ
         raise peewee.OperationalError("the connection was lost")
 
     with patch.object(db, "commit", others_come_first), pytest.raises(CommitLost):
-        store.entities.commit(doubtful, nothing)
+        store.commits.commit(doubtful, nothing)
     assert [entry.trigger for entry in store.entities.history(before.row)] == [None, "cool"]
 
 

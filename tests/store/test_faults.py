@@ -18,7 +18,7 @@ from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
-from fsmflow.store import entities, link
+from fsmflow.store import commits, link
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store
@@ -47,7 +47,7 @@ sys.stdin.readline()
 def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store that waits for no lock longer than it must."""
     monkeypatch.setattr(link, "_LOCK_WAIT_S", 0.3)
-    monkeypatch.setattr(entities, "_PAUSE_S", 0.001)
+    monkeypatch.setattr(commits, "_PAUSE_S", 0.001)
     store = create_store(Settings(database_url=database_url))
     yield store
     store.link.forget_connection()
@@ -66,7 +66,7 @@ def nothing(snapshot: Snapshot) -> None:
 
 
 def start(store: Store) -> Snapshot:
-    return store.entities.commit(begin(ORDER, "1", {}, None, None, NOW), nothing)
+    return store.commits.commit(begin(ORDER, "1", {}, None, None, NOW), nothing)
 
 
 def decided(snapshot: Snapshot, trigger: str, **asked: Any) -> Commit:
@@ -74,7 +74,7 @@ def decided(snapshot: Snapshot, trigger: str, **asked: Any) -> Commit:
 
 
 def charging(store: Store) -> Snapshot:
-    return store.entities.commit(decided(start(store), "submit"), nothing)
+    return store.commits.commit(decided(start(store), "submit"), nothing)
 
 
 def ticket_of(snapshot: Snapshot) -> Ticket:
@@ -101,7 +101,7 @@ READS: dict[str, Callable[[Store, Snapshot], object]] = {
     "now": lambda store, order: store.link.now(),
 }
 WRITES: dict[str, Callable[[Store, Snapshot], object]] = {
-    "commit": lambda store, order: store.entities.commit(decided(order, "note"), nothing),
+    "commit": lambda store, order: store.commits.commit(decided(order, "note"), nothing),
     "claim": lambda store, order: store.work.claim(ticket_of(order), "worker", lease_until=LEASE),
     "ring": lambda store, order: store.work.ring(store.work.due(LATER, 10), NOW),
     "postpone": lambda store, order: store.work.postpone((due, NOW) for due in store.work.due(LATER, 10)),
@@ -149,7 +149,7 @@ def test_a_connection_that_is_lost_in_a_commit_costs_nothing(store: Store, other
         return original(sql, params)
 
     with patch.object(store.link, "execute", execute):
-        after = store.entities.commit(decided(before, "submit", key="k"), nothing)
+        after = store.commits.commit(decided(before, "submit", key="k"), nothing)
     assert calls == statement + 1 + 4
     assert store.entities.load("order", "1") == after
     assert [entry.seq for entry in store.entities.history(before.row)] == [1, 2]
@@ -183,9 +183,9 @@ def test_a_lock_of_another_process_is_waited_for_as_long_as_it_takes_to_let_it_g
         assert holder.stdout.readline() == "locked\n"
         assert store.entities.load("order", "1") == before, "a reader does not wait for a writer"
         with pytest.raises(DatabaseUnavailable, match="nothing was changed: database is locked"):
-            store.entities.commit(decided(before, "note"), nothing)
-        monkeypatch.setattr(entities.clock, "pause", lambda seconds: holder.stdin.close())
-        after = store.entities.commit(decided(before, "submit"), nothing)
+            store.commits.commit(decided(before, "note"), nothing)
+        monkeypatch.setattr(commits.clock, "pause", lambda seconds: holder.stdin.close())
+        after = store.commits.commit(decided(before, "submit"), nothing)
     assert store.entities.load("order", "1") == after
 
 
@@ -215,7 +215,7 @@ def test_a_deadlock_is_tried_again_without_anybody_noticing(
 
 def commit_counting(store: Store, commit: Commit) -> tuple[Snapshot, int]:
     with patch.object(store.link, "transaction", wraps=store.link.transaction) as transaction:
-        return store.entities.commit(commit, nothing), transaction.call_count
+        return store.commits.commit(commit, nothing), transaction.call_count
 
 
 def on_its_own_connection(store: Store, action: Callable[[], Any]) -> Any:
@@ -248,7 +248,7 @@ def test_what_the_server_does_by_default_changes_nothing(store: Store, other: Li
 
 def won(store: Store, before: Snapshot) -> bool:
     try:
-        store.entities.commit(decided(before, "note"), nothing)
+        store.commits.commit(decided(before, "note"), nothing)
     except CommitLost:
         return False
     return True

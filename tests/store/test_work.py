@@ -39,11 +39,11 @@ def nothing(snapshot: Snapshot) -> None:
 
 
 def start(store: Store, entity_id: str = "1", **data: object) -> Snapshot:
-    return store.entities.commit(begin(ORDER, entity_id, data, None, None, NOW), nothing)
+    return store.commits.commit(begin(ORDER, entity_id, data, None, None, NOW), nothing)
 
 
 def apply(store: Store, snapshot: Snapshot, happening: object, now: int = NOW) -> Snapshot:
-    return store.entities.commit(decide(ORDER, snapshot, happening, now), nothing)  # type: ignore[arg-type]
+    return store.commits.commit(decide(ORDER, snapshot, happening, now), nothing)  # type: ignore[arg-type]
 
 
 def charging(store: Store, entity_id: str = "1", now: int = NOW) -> Snapshot:
@@ -135,7 +135,7 @@ def test_a_claim_that_was_taken_over_can_do_nothing_more(store: Store) -> None:
     late = decide(ORDER, snapshot, Returned(claim=old, trigger="declined", changes=Changes()), NOW)
     late = replace(late, before=store.entities.load_row(before.row))
     with pytest.raises(ClaimLost):
-        store.entities.commit(late, nothing)
+        store.commits.commit(late, nothing)
     assert now_of(store, before) == there
     assert new.holds(store.entities.load_row(before.row) or before)
 
@@ -188,7 +188,7 @@ def test_a_pause_that_was_decided_before_an_attempt_is_given_back_is_decided_aga
     pause = decide(ORDER, running, Paused(), NOW)
     store.work.let_go(claim, attempt=2, dispatch=0, wake_at=NOW, now=NOW)
     with pytest.raises(Exception, match="has moved on"):
-        store.entities.commit(pause, nothing)
+        store.commits.commit(pause, nothing)
     apply(store, store.entities.load_row(before.row) or before, Paused())
     assert due(store, NOW + 10 * GRACE_MS) == []
 

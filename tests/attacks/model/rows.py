@@ -1,6 +1,6 @@
 """An entity and its work row: what is decided about them, and how a decision is written.
 
-As ``fsmflow.decision`` and ``fsmflow.store.entities`` do it. What the protocol relies on has a name in ``Rules``, and
+As ``fsmflow.decision`` and ``fsmflow.store.commits`` do it. What the protocol relies on has a name in ``Rules``, and
 can be left out, to see what it is for.
 """
 

@@ -13,7 +13,7 @@ from fsmflow.decision.entity import Claim
 from fsmflow.running import executor
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
-from fsmflow.store.entities import Entities
+from fsmflow.store.doubt import Doubt
 from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store
 from fsmflow.store.work import WorkRows
@@ -86,7 +86,7 @@ def _one_id(sql: Statements) -> list[Any]:
 
 
 def _doubt_is_failure(sql: Statements) -> list[Any]:
-    return [mock.patch.object(Entities, "_landed", return_value=False)]
+    return [mock.patch.object(Doubt, "landed", return_value=False)]
 
 
 def _crashes_for_ever(sql: Statements) -> list[Any]:

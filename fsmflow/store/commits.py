@@ -1,0 +1,297 @@
+"""The writing of decisions, one or a page of them: the only place where one is committed."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from peewee import DatabaseError, IntegrityError
+
+from fsmflow import clock, codec, log
+from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
+from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
+from fsmflow.decision.history import HistoryEntry
+from fsmflow.decision.work import NUDGE_MS, Work
+from fsmflow.errors import ConfigurationError
+from fsmflow.points import point
+from fsmflow.store.doubt import Doubt, Interrupted, unavailable
+from fsmflow.store.entities import Entities, guard_of, guard_values, pages
+from fsmflow.store.events import post_values
+from fsmflow.store.link import TRANSIENT, Link, first_line
+from fsmflow.store.own_rows import OwnRows
+from fsmflow.store.statements import (
+    EVENT_COLUMNS,
+    HISTORY_COLUMNS,
+    NEW_ENTITY_COLUMNS,
+    WORK_COLUMNS,
+    Statements,
+    entity_values,
+    new_entity_values,
+    work_values,
+)
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+
+_TRIES: Final = 5
+_PAUSE_S = 0.05
+#: A slow lock is waited for once, not as often as there are tries.
+_PATIENCE_S: Final = 5.0
+
+
+class Commits:
+    """Every write is one transaction under the revision of each entity that it changes."""
+
+    def __init__(self, link: Link, statements: Statements, entities: Entities, doubt: Doubt, own_rows: OwnRows) -> None:
+        self._link = link
+        self._sql = statements
+        self._entities = entities
+        self._doubt = doubt
+        self._own_rows = own_rows
+
+    def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
+        """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
+
+        Raises CommitLost where the entity has moved on, has been started or the key been used meanwhile, ClaimLost
+        where the claim is gone, and DatabaseUnavailable. A deadlock, a slow lock or a lost connection is tried again,
+        as the revision still guards the write, unless it took a transaction of the caller's with it. An error from
+        COMMIT is looked into: what landed counts as written. Statements: entity, work, one per history entry, key.
+        """
+        token = os.urandom(8).hex()
+        if not self._link.in_transaction:
+            after = self._insist(commit, token)
+            point("commit.after", after.address)
+            on_commit(after)
+            return after
+        after = self._try(commit, token)
+        self._link.after_commit(lambda: self._tell(after, token if commit.entries else None, on_commit))
+        return after
+
+    def _insist(self, commit: Commit, token: str) -> Snapshot:
+        started, doubtful = clock.monotonic(), None
+        for turn in range(_TRIES):
+            try:
+                return self._try(commit, token)
+            except (CommitLost, ClaimLost):
+                # It may be an earlier try of this that was first: a COMMIT can take effect after it was looked for.
+                if doubtful is not None and self._doubt.landed(doubtful, commit, token):
+                    return doubtful
+                raise
+            except Interrupted as error:
+                if error.after is not None:
+                    doubtful = error.after
+                    if self._doubt.landed(doubtful, commit, token):
+                        return doubtful
+                if turn == _TRIES - 1 or clock.monotonic() - started > _PATIENCE_S:
+                    doubted = token if doubtful is not None else None
+                    raise unavailable(commit, error.what, token=doubted) from error
+                clock.pause(_PAUSE_S * 2**turn)
+        raise AssertionError("unreachable")
+
+    def _try(self, commit: Commit, token: str) -> Snapshot:
+        after = None
+        try:
+            with self._link.transaction():
+                after = self._write(commit, token)
+                point("commit.before", commit.after.address)
+        except IntegrityError as error:
+            raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
+        except TRANSIENT as error:
+            self._link.forget_connection()
+            raise Interrupted(commit, first_line(error), after) from error
+        except DatabaseError as error:
+            raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+        return after
+
+    def _tell(self, after: Snapshot, token: str | None, on_commit: Callable[[Snapshot], None]) -> None:
+        """After the caller's commit, which may have left out what we wrote: a savepoint of it may be rolled back."""
+        try:
+            now = self._entities.load_row(after.row)
+            there = now is not None and now.address == after.address
+            if there and token is not None:
+                there = self._doubt.has_written(after.row, token)
+        except ConfigurationError as error:
+            log.dispatch_failed(1, error)
+            return
+        if there and now is not None:
+            # Work that has been overtaken by a later call of the same transaction is not rung for.
+            on_commit(after if now.work == after.work else replace(after, work=None))
+
+    def _write(self, commit: Commit, token: str) -> Snapshot:
+        """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""
+        for other in commit.also:
+            self._write(other, token)
+        after = self._write_entity(commit)
+        self._write_work(commit, after)
+        for entry in commit.entries:
+            self._link.execute(self._sql.insert_history, (after.row, *entry_values(entry, token)))
+        if commit.key is not None:
+            entry = commit.entries[commit.key_entry]
+            key = Post(
+                kind=EventKind.KEY,
+                key=commit.key,
+                trigger=entry.trigger or entry.kind.value,
+                actor=entry.actor,
+                at=after.updated_at,
+                seq=entry.seq,
+            )
+            self._link.execute(self._sql.insert_event, (after.row, *post_values(key)))
+        self._write_around(commit, after)
+        return after
+
+    def _write_around(self, commit: Commit, after: Snapshot) -> None:
+        """What a decision writes besides the entity: events, branches that were told of, the user's own row."""
+        for taken in commit.takes:
+            if self._link.execute(self._sql.take_event, (taken,)).rowcount != 1:
+                raise CommitLost(f"{after.address}: an event has been used by somebody else")
+        for post in commit.posts:
+            self._link.execute(self._sql.insert_event, (after.row, *post_values(post)))
+        for branch in commit.told:
+            if self._link.execute(self._sql.tell, (branch,)).rowcount != 1:
+                raise CommitLost(f"{after.address} has been told of this branch")
+        if commit.status_field is not None:
+            self._own_rows.write_status(commit.status_field, after, lenient=commit.lenient)
+        settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
+        if settles and after.parent is not None:
+            soon = after.updated_at + NUDGE_MS
+            self._link.execute(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
+
+    def _write_entity(self, commit: Commit) -> Snapshot:
+        after = commit.after
+        if commit.before is not None:
+            params = (*entity_values(after), after.row, commit.before.revision)
+            if self._link.execute(self._sql.update_entity, params).rowcount != 1:
+                raise CommitLost(f"{after.address} has moved on")
+            return after
+        cursor = self._link.execute(self._sql.insert_entity, new_entity_values(after))
+        row = cursor.fetchone()[0] if self._link.is_postgres else cursor.lastrowid
+        return Snapshot(**{**after.__dict__, "row": int(row)})
+
+    def _write_work(self, commit: Commit, after: Snapshot) -> None:
+        before = commit.before.work if commit.before else None
+        guard = guard_values(commit.claim) if commit.claim else None
+        if after.work is before:
+            if guard and not self._link.rows(self._sql.lock_work_guarded, guard):
+                raise ClaimLost(f"{after.address}: the claim is gone")
+            if guard is None and before is not None and after.paused and not (commit.before and commit.before.paused):
+                self._check_claimed(after, before)
+            return
+        if after.work is None:
+            sql, params = self._sql.delete_work, [after.row]
+            guarded = self._sql.delete_work_guarded
+        elif before is None:
+            self._link.execute(self._sql.insert_work, (after.row, *work_values(after.work)))
+            return
+        elif guard is None and (before.epoch, before.attempt) == (after.work.epoch, after.work.attempt):
+            self._write_going_on(after, before, after.work)
+            return
+        else:
+            sql, params = self._sql.update_work, [*work_values(after.work), after.row]
+            guarded = self._sql.update_work_guarded
+        if guard is None:
+            self._link.execute(sql, params)
+        elif self._link.execute(guarded, [*params[:-1], *guard]).rowcount != 1:
+            raise ClaimLost(f"{after.address}: the claim is gone")
+
+    def _write_going_on(self, after: Snapshot, before: Work, work: Work) -> None:
+        """Change work that goes on, as a pause or a deadline does. A claim leaves the revision alone, and one may have
+        come, or gone, since it was read."""
+        guard = guard_of(after, before)
+        if before.owner is not None:
+            done = self._link.execute(self._sql.update_work_guarded, (*work_values(work), *guard)).rowcount
+        else:
+            params = (*work_values(work), after.row, before.epoch, before.attempt, before.fence, before.dispatch)
+            done = self._link.execute(self._sql.update_work_unclaimed, params).rowcount
+        if done != 1:
+            raise CommitLost(f"{after.address}: its attempt {before.attempt} has been claimed or given back")
+
+    def _check_claimed(self, after: Snapshot, before: Work) -> None:
+        """What is claimed is left alone by a pause, and held once it ends; a claim that the database server lost in a
+        crash was taken for a live one. Raises CommitLost."""
+        if before.owner is not None and not self._link.rows(self._sql.lock_work_guarded, guard_of(after, before)):
+            raise CommitLost(f"{after.address}: the claim of its attempt {before.attempt} is gone")
+
+    def insert(
+        self,
+        commits: Sequence[Commit],
+        claim: Claim | None = None,
+        *,
+        token: str | None = None,
+        if_paused: Callable[[Commit], Commit] = lambda commit: commit,
+    ) -> list[Snapshot]:
+        """Write many new entities in one durable transaction of 4 or 5 statements for each 200 of them.
+
+        ``claim`` is that of the parent, and ``if_paused`` makes of a commit what it is under a parent that is paused.
+        Raises ClaimLost where it is gone, and CommitLost where one is there already: nothing is written then,
+        unless it was written by a first try whose COMMIT got no answer. By ``token``, ``Doubt.all_landed`` can tell.
+        """
+        token = token or os.urandom(8).hex()
+
+        def insert() -> list[Snapshot]:
+            wanted = commits
+            if claim is not None:
+                parent = self._entities.lock(claim.row)
+                self.hold(claim)
+                wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
+            try:
+                return [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
+            except IntegrityError as error:
+                raise CommitLost(first_line(error)) from error
+
+        return self._link.write(insert)
+
+    def _insert(self, commits: Sequence[Commit], token: str) -> list[Snapshot]:
+        self._many(ENTITY, NEW_ENTITY_COLUMNS, [new_entity_values(commit.after) for commit in commits])
+        made = self._entities.with_rows([commit.after for commit in commits])
+        work = [(item.row, *work_values(item.work)) for item in made if item.work is not None]
+        self._many(WORK, ("entity", *WORK_COLUMNS), work)
+        both = list(zip(made, commits, strict=True))
+        history = [(item.row, *entry_values(entry, token)) for item, commit in both for entry in commit.entries]
+        self._many(HISTORY, HISTORY_COLUMNS, history)
+        events = [(item.row, *post_values(post)) for item, commit in both for post in commit.posts]
+        self._many(EVENT, EVENT_COLUMNS, events)
+        for item, commit in both:
+            if commit.status_field is not None:
+                self._own_rows.write_status(commit.status_field, item, lenient=False)
+        return made
+
+    def _many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        if not rows:
+            return
+        names = ", ".join(map(self._link.quoted, columns))
+        if self._link.is_postgres:
+            # Thousands of parameters take its driver longer than the database: one text, read there by the table's own
+            # types, takes a third of the time.
+            text = json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False)
+            source = f"json_populate_recordset(NULL::{table}, {self._link.mark}::json)"
+            self._link.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}", (text,))
+            return
+        marks = f"({', '.join([self._link.mark] * len(columns))})"
+        sql = f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(rows))}"
+        self._link.execute(sql, [value for row in rows for value in row])
+
+    def hold(self, claim: Claim) -> None:
+        """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
+        if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
+            raise ClaimLost(f"entity row {claim.row}: the claim is gone")
+
+
+def entry_values(entry: HistoryEntry, token: str) -> tuple[Any, ...]:
+    return (
+        entry.seq,
+        entry.kind.value,
+        clock.from_datetime(entry.at),
+        entry.trigger,
+        entry.source,
+        entry.dest,
+        entry.epoch,
+        entry.attempt,
+        entry.actor,
+        entry.reason,
+        codec.encode(entry.payload, what="payload") if entry.payload else None,
+        entry.key,
+        entry.failure.to_text() if entry.failure else None,
+        None if entry.duration is None else round(entry.duration * 1000),
+        token,
+    )

@@ -1,0 +1,79 @@
+"""What became of a COMMIT that raised: it may have taken effect, or not, or not yet. What is stored tells."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from fsmflow import clock, log
+from fsmflow.decision.commit import Commit
+from fsmflow.decision.entity import Snapshot
+from fsmflow.errors import DatabaseUnavailable
+from fsmflow.store.entities import Entities, pages
+from fsmflow.store.link import Link
+from fsmflow.store.statements import Statements
+
+_TRIES: Final = 6
+_PAUSE_S = 0.1
+
+
+class Interrupted(DatabaseUnavailable):
+    """A transaction that did not end as it should; ``after`` is what it wrote where only its COMMIT is in doubt."""
+
+    def __init__(self, commit: Commit, what: str, after: Snapshot | None) -> None:
+        self.what = what
+        self.after = after
+        super().__init__(str(unavailable(commit, what, token=None)))
+
+
+def unavailable(commit: Commit, what: str, *, token: str | None) -> DatabaseUnavailable:
+    """``token``: that of a commit that is in doubt."""
+    known = "it is not known whether it was committed" if token else "nothing was changed"
+    message = f"the database did not take the change of {commit.after.address}, and {known}: {what}"
+    return DatabaseUnavailable(message, in_doubt=token is not None, token=token)
+
+
+class Doubt:
+    """Looks for what a commit would have written, by the token that each history row of it has."""
+
+    def __init__(self, link: Link, statements: Statements, entities: Entities) -> None:
+        self._link = link
+        self._sql = statements
+        self._entities = entities
+
+    def has_written(self, row: int, token: str) -> bool:
+        """Whether a commit that was in doubt is in the history of an entity, among the latest of it."""
+        return any(found == token for (found,) in self._link.query(self._sql.last_tokens, (row,)))
+
+    def landed(self, after: Snapshot, commit: Commit, token: str) -> bool:
+        """Whether a COMMIT that raised took effect. Raises DatabaseUnavailable where nobody is there to tell."""
+        for turn in range(_TRIES):
+            try:
+                landed = self._is_there(after, commit, token)
+            except DatabaseUnavailable as error:
+                if turn == _TRIES - 1:
+                    raise unavailable(commit, str(error), token=token) from error
+                clock.pause(_PAUSE_S * 2**turn)
+                continue
+            log.commit_in_doubt(after.address, landed)
+            return landed
+        raise AssertionError("unreachable")
+
+    def _is_there(self, after: Snapshot, commit: Commit, token: str) -> bool:
+        if commit.entries:
+            rows = self._link.query(self._sql.token, (after.row, commit.entries[-1].seq))
+            return bool(rows) and rows[0][0] == token
+        now = self._entities.load_row(after.row)
+        return now is not None and now.revision == after.revision and now.work == after.work
+
+    def all_landed(self, commits: Sequence[Commit], token: str) -> list[Snapshot] | None:
+        """What a transaction that starts many entities has written under ``token``; None where it has not. Four queries
+        for 200, only after an error."""
+        made: list[Snapshot] = []
+        for page in pages(commits):
+            there = self._entities.there(page[0].after.machine, [commit.after.entity_id for commit in page])
+            if len(there) < len(page):
+                return None
+            made += self._entities.with_rows([commit.after for commit in page])
+        found = self._link.query(self._sql.token, (made[0].row, commits[0].entries[-1].seq)) if made else []
+        return made if found and found[0][0] == token else None
