@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -165,8 +164,7 @@ class Commits:
                 raise CommitLost(f"{after.address} has moved on")
             return after
         cursor = self._link.execute(self._sql.insert_entity, new_entity_values(after))
-        row = cursor.fetchone()[0] if self._link.is_postgres else cursor.lastrowid
-        return Snapshot(**{**after.__dict__, "row": int(row)})
+        return Snapshot(**{**after.__dict__, "row": self._link.dialect.new_row(cursor)})
 
     def _write_work(self, commit: Commit, after: Snapshot) -> None:
         before = commit.before.work if commit.before else None
@@ -257,19 +255,8 @@ class Commits:
         return made
 
     def _many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        if not rows:
-            return
-        names = ", ".join(map(self._link.quoted, columns))
-        if self._link.is_postgres:
-            # Thousands of parameters take its driver longer than the database: one text, read there by the table's own
-            # types, takes a third of the time.
-            text = json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False)
-            source = f"json_populate_recordset(NULL::{table}, {self._link.mark}::json)"
-            self._link.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}", (text,))
-            return
-        marks = f"({', '.join([self._link.mark] * len(columns))})"
-        sql = f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(rows))}"
-        self._link.execute(sql, [value for row in rows for value in row])
+        if rows:
+            self._link.execute(*self._link.dialect.insert_many(table, columns, rows))
 
     def hold(self, claim: Claim) -> None:
         """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""

@@ -52,7 +52,7 @@ class Entities:
         if not rows:
             return None
         found = snapshot_of(rows[0])
-        if self._link.in_transaction and not self._link.is_sqlite:
+        if self._link.in_transaction and self._link.dialect.locking:
             locked = self._link.query(self._sql.lock_entity, (found.row,))
             if not locked or locked[0][0] != found.revision:
                 rows = self._link.query(self._sql.load_row_locked, (found.row,))
@@ -93,7 +93,7 @@ class Entities:
         """Which of these ids a machine has, and in which state."""
         found: dict[str, str] = {}
         for page in pages(ids):
-            among, values = self._among(page)
+            among, values = self._link.dialect.among(page)
             sql = f"SELECT entity_id, state FROM {ENTITY} WHERE machine = {self._link.mark} AND entity_id {among}"
             found |= dict(self._link.query(sql, (machine, *values)))
         return found
@@ -107,16 +107,10 @@ class Entities:
         found: dict[tuple[str, str], int] = {}
         for machine in {snapshot.machine for snapshot in snapshots}:
             ids = [snapshot.entity_id for snapshot in snapshots if snapshot.machine == machine]
-            among, values = self._among(ids)
+            among, values = self._link.dialect.among(ids)
             sql = f"SELECT entity_id, id FROM {ENTITY} WHERE machine = {self._link.mark} AND entity_id {among}"
             found |= {(machine, id_): int(row) for id_, row in self._link.rows(sql, (machine, *values))}
         return [found[snapshot.machine, snapshot.entity_id] for snapshot in snapshots]
-
-    def _among(self, values: Sequence[str]) -> tuple[str, Sequence[Any]]:
-        """What follows a column that has one of these values, and the parameters of that."""
-        if self._link.is_postgres:
-            return f"= ANY({self._link.mark})", (list(values),)
-        return f"IN ({', '.join([self._link.mark] * len(values))})", values
 
 
 def pages(items: Sequence[Item]) -> Iterator[Sequence[Item]]:

@@ -1,32 +1,24 @@
-"""One database, as the store uses it: opening it, transactions, dialects, and errors that can be understood."""
+"""One database, as the store uses it: opening it, transactions, and errors that can be understood."""
 
 from __future__ import annotations
 
-import fcntl
-import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any, Final, TypeVar
 
 import peewee
-from peewee import Database, MySQLDatabase, PostgresqlDatabase, SqliteDatabase
+from peewee import Database
 from playhouse.db_url import parse
 
 from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.redaction import hide_password, unreadable
+from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
 
-#: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
-_FOUND_ROWS: Final = 2
-_SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
-_LOCK_WAIT_S: float = 10
-_CONNECT_S: Final = 5
 _MARK: Final = "fsmflow_step"
 
 #: Errors after which the same transaction may succeed.
 TRANSIENT: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
-
 
 Result = TypeVar("Result")
 
@@ -37,13 +29,12 @@ def open_database(url: str) -> Database:
     Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
     """
     scheme = url.partition("://")[0].lower()
-    if scheme not in ("sqlite", "postgres", "postgresql", "mysql"):
-        raise ConfigurationError(
-            f"the database URL {hide_password(url)!r} is of no known kind; use sqlite, postgresql or mysql"
-        )
+    dialect = next((known for known in DIALECTS if scheme in known.schemes), None)
+    if dialect is None:
+        raise ConfigurationError(f"the database URL {hide_password(url)!r} is of no known kind; use {known_names()}")
     try:
         options = parse(url, unquote_password=True, unquote_user=True)
-        if scheme != "sqlite" and "@" in options["database"]:
+        if dialect.is_server and "@" in options["database"]:
             raise ValueError("a password with a '/' in it was taken for a host and a port")
     except ValueError as error:
         raise ConfigurationError(
@@ -51,55 +42,11 @@ def open_database(url: str) -> Database:
         ) from None
     name = options.pop("database", "")
     if not name or name == ":memory:":
+        *examples, last = (known.example for known in DIALECTS)
         raise ConfigurationError(
-            f"the database URL {hide_password(url)!r} names no database; write sqlite:///path, "
-            f"postgresql://user@host/name or mysql://user@host/name"
+            f"the database URL {hide_password(url)!r} names no database; write {', '.join(examples)} or {last}"
         )
-    if scheme == "sqlite":
-        return open_sqlite(Path(name))
-    if scheme in ("postgres", "postgresql"):
-        _need("psycopg", vars(peewee)["psycopg"], "postgres", url)
-        defaults = {
-            "connect_timeout": _CONNECT_S,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        }
-        return _Postgres(name, prefer_psycopg3=True, **{**defaults, **options})
-    _need("pymysql", vars(peewee)["mysql"], "mysql", url)
-    if "passwd" in options:
-        options["password"] = options.pop("passwd")
-    patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
-    own = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
-    return MySQLDatabase(name, **{**own, **options})
-
-
-class _Postgres(PostgresqlDatabase):
-    """Says with BEGIN, in the same round trip, what the protocol relies on."""
-
-    def begin(self, *settings: str) -> None:  # type: ignore[override]
-        """Begin a transaction that sees what others commit, and does not wait for a lock for ever."""
-        patience = f"SET LOCAL lock_timeout = {_lock_wait_ms()}"
-        statements = "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", patience, *settings))
-        self.execute_sql(statements)  # type: ignore[no-untyped-call]
-
-
-def _lock_wait_ms() -> int:
-    return round(_LOCK_WAIT_S * 1000)
-
-
-def open_sqlite(path: Path) -> SqliteDatabase:
-    """The SQLite database in a file, durable, and shared well by several processes. Creates nothing yet."""
-    if not path.parent.is_dir():
-        raise ConfigurationError(f"the database {path} cannot be opened: there is no folder {path.parent}")
-    return SqliteDatabase(str(path), pragmas=_SQLITE_PRAGMAS, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S)
-
-
-def _need(module: str, found: Any, extra: str, url: str) -> None:
-    if found is None:
-        raise ConfigurationError(
-            f"the database {hide_password(url)!r} needs the package {module}; install fsmflow[{extra}]"
-        )
+    return dialect.open(name, options, url)
 
 
 class Link:
@@ -108,34 +55,16 @@ class Link:
     def __init__(self, db: Database, *, own: bool) -> None:
         self.db = db
         self.own = own
-        self.is_sqlite = isinstance(db, SqliteDatabase)
-        self.is_postgres = isinstance(db, PostgresqlDatabase)
-        self.is_mysql = isinstance(db, MySQLDatabase)
-        self.mark = db.param
-        self._begin = ("IMMEDIATE",) if self.is_sqlite else ()
+        self.dialect = dialect_of(db)
+        self.mark = self.dialect.mark
 
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        """One process at a time on a SQLite file of ours: switching it to WAL waits for no lock, it just fails."""
-        if not (self.is_sqlite and self.own):
-            yield
-            return
-        try:
-            file = open(f"{self.db.database}.lock", "a")  # noqa: SIM115 - closed below, and by any death
-        except OSError as error:
-            raise ConfigurationError(f"the database {self.db.database} cannot be opened: {error.strerror}") from error
-        with file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield
-
-    @property
-    def lock_wait_ms(self) -> int:
-        """How long a lock is waited for."""
-        return _lock_wait_ms()
+    def alone(self) -> AbstractContextManager[None]:
+        """One process at a time makes tables in a database of ours, where nothing else sees to that."""
+        return self.dialect.alone(self.db) if self.own else nullcontext()
 
     def quoted(self, name: str) -> str:
-        quotes = str(self.db.quote)
-        return f"{quotes[0]}{name}{quotes[1]}"
+        """A name that may be a keyword."""
+        return self.dialect.quoted(name)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement; the cursor."""
@@ -170,7 +99,7 @@ class Link:
             with self.understandable():
                 return action()
         except DatabaseUnavailable:
-            if self.in_transaction or clock.monotonic() - started > _LOCK_WAIT_S / 2:
+            if self.in_transaction or clock.monotonic() - started > lock_wait_s() / 2:
                 raise
         with self.understandable():
             return action()
@@ -185,28 +114,11 @@ class Link:
         """One durable transaction; inside a transaction of the caller's, a savepoint of it."""
         if isinstance(self.db.top_transaction(), vars(peewee)["_manual"]):
             raise ConfigurationError("fsmflow cannot join peewee's manual_commit(); call it inside atomic()")
-        with self.db.atomic(*self._begin):
+        with self.db.atomic(*self.dialect.begin):
             yield
 
-    @contextmanager
-    def _hasty_transaction(self) -> Iterator[None]:
-        if self.is_sqlite and self.own:
-            self.db.execute_sql("PRAGMA synchronous = NORMAL")
-            try:
-                with self.db.atomic(*self._begin):
-                    yield
-            finally:
-                self.db.execute_sql("PRAGMA synchronous = FULL")
-        elif self.is_postgres and self.own:
-            with self.db.atomic("SET LOCAL synchronous_commit = off"):
-                yield
-        else:
-            # In a transaction of the caller's it would make the caller's own commit a hasty one.
-            hurries = self.is_postgres and not self.in_transaction
-            with self.db.atomic(*self._begin):
-                if hurries:
-                    self.db.execute_sql("SET LOCAL synchronous_commit = off")
-                yield
+    def _hasty_transaction(self) -> AbstractContextManager[None]:
+        return self.dialect.hasty(self.db, own=self.own)
 
     def set_mark(self) -> None:
         """In a transaction that has begun: from now on ``reach_mark`` tells whether it is still the same one."""
@@ -247,7 +159,7 @@ class Link:
 
     def roll_back_open_transaction(self) -> bool:
         """End a transaction that a job left open on this thread's connection. Whether there was one."""
-        if self.db.is_closed() or not (self.in_transaction or self._driver_in_transaction()):
+        if self.db.is_closed() or not (self.in_transaction or self.dialect.is_in_transaction(self.db.connection())):
             return False
         connection = self.db.connection()
         self.db.dispose()
@@ -257,23 +169,9 @@ class Link:
             log.connection_dropped(first_line(error))
         return True
 
-    def _driver_in_transaction(self) -> bool:
-        connection = self.db.connection()
-        if self.is_sqlite:
-            return bool(connection.in_transaction)
-        if self.is_postgres:
-            return bool(connection.info.transaction_status)
-        return bool(connection.server_status & 1)
-
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
-        if self.is_postgres:
-            ((now,),) = self.query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")
-        elif self.is_mysql:
-            ((now,),) = self.query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")
-        else:
-            now = clock.local_now()
-        return int(now)
+        return self.dialect.now(self.query)
 
 
 def first_line(error: BaseException) -> str:

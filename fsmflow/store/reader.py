@@ -34,10 +34,7 @@ class Reader:
         link = self._link
         if link.in_transaction:
             raise ConfigurationError("a transaction is open on this thread; verify what is committed, outside of it")
-        begin = ("DEFERRED",) if link.is_sqlite else ("REPEATABLE READ",) if link.is_mysql else ()
-        with link.understandable(), link.db.atomic(*begin):
-            if link.is_postgres:
-                link.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+        with link.understandable(), link.dialect.moment(link.db):
             yield
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:

@@ -3,140 +3,80 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import nullcontext
 from typing import Any
 
 from peewee import (
-    AutoField,
-    BigAutoField,
     BigIntegerField,
     CharField,
     CompositeKey,
-    Database,
     FloatField,
     IntegerField,
     Model,
-    MySQLDatabase,
-    PostgresqlDatabase,
     SmallIntegerField,
-    SqliteDatabase,
-    TextField,
 )
 
+from fsmflow.store.dialects import Dialect
+from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 from fsmflow.store.upgrades import upgrade
 
 SCHEMA_VERSION = 2
 
-#: Collations that tell all texts apart; the last, of old servers, takes texts that differ in trailing spaces for one.
-_EXACT = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
-_UPGRADE_LOCK = 0x66736D66
 
-
-class _LongTextField(TextField):
-    field_type = "LONGTEXT"
-
-
-def create(db: Database) -> None:
+def create(link: Link) -> None:
     """Create what is missing of the tables. Safe to be run by several processes at once, and again."""
-    with db.connection_context() if db.is_closed() else _Nothing():
-        models = _models(db)
-        _lock(db)
-        try:
-            if isinstance(db, MySQLDatabase):
-                _bring_up(db, models)
-            else:
-                with db.atomic(*(("IMMEDIATE",) if isinstance(db, SqliteDatabase) else ())):
-                    _lock_in_transaction(db)
-                    _bring_up(db, models)
-        finally:
-            _unlock(db)
+    db = link.db
+    with db.connection_context() if db.is_closed() else nullcontext(), link.dialect.upgrading(db):
+        _bring_up(link)
 
 
-class _Nothing:
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
-
-def _lock(db: Database) -> None:
-    if isinstance(db, MySQLDatabase):
-        db.execute_sql("SELECT GET_LOCK(%s, 60)", (f"fsmflow-{_UPGRADE_LOCK}",)).fetchall()
-
-
-def _unlock(db: Database) -> None:
-    if isinstance(db, MySQLDatabase):
-        db.execute_sql("SELECT RELEASE_LOCK(%s)", (f"fsmflow-{_UPGRADE_LOCK}",)).fetchall()
-
-
-def _lock_in_transaction(db: Database) -> None:
-    if isinstance(db, PostgresqlDatabase):
-        db.execute_sql("SET LOCAL lock_timeout = '60s'")
-        db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,)).fetchall()
-
-
-def _bring_up(db: Database, models: list[type[Model]]) -> None:
+def _bring_up(link: Link) -> None:
     """Upgrade the tables that are there, and create those that are not."""
-    there = db.table_exists(META)
-    version = _meta(db).get("schema") if there else None
+    db, models = link.db, _models(link)
+    version = _meta(link).get("schema") if db.table_exists(META) else None
     if version is not None and int(version) < SCHEMA_VERSION:
         upgrade(db, int(version))
-        mark, quote = db.param, db.quote[0]
-        sql = f"UPDATE {META} SET {quote}value{quote} = {mark} WHERE {quote}name{quote} = {mark}"
-        db.execute_sql(sql, (str(SCHEMA_VERSION), "schema"))
-    db.create_tables(models, safe=True)
-    if isinstance(db, MySQLDatabase):
-        _create_missing_indexes(db, models)
-    _write_meta(db)
+        sql = f"UPDATE {META} SET {link.quoted('value')} = {link.mark} WHERE {link.quoted('name')} = {link.mark}"
+        link.execute(sql, (str(SCHEMA_VERSION), "schema"))
+    link.dialect.create_tables(db, models)
+    _write_meta(link)
 
 
-def _create_missing_indexes(db: Database, models: list[type[Model]]) -> None:
-    """MySQL has no CREATE INDEX IF NOT EXISTS, so peewee leaves tables alone that are there."""
-    for model in models:
-        there = {index.name for index in db.get_indexes(model._meta.table_name)}
-        for index in model._meta.fields_to_index():
-            if index._name not in there:
-                db.execute(index)
+def _meta(link: Link) -> dict[str, str]:
+    return dict(link.rows(f"SELECT {link.quoted('name')}, {link.quoted('value')} FROM {META}"))
 
 
-def _meta(db: Database) -> dict[str, str]:
-    quote = db.quote[0]
-    rows = db.execute_sql(f"SELECT {quote}name{quote}, {quote}value{quote} FROM {META}").fetchall()
-    return dict(rows)
-
-
-def _write_meta(db: Database) -> None:
-    mark, quote = db.param, db.quote[0]
-    known = _meta(db)
+def _write_meta(link: Link) -> None:
+    known = _meta(link)
     for name, value in (("schema", str(SCHEMA_VERSION)), ("installation", secrets.token_hex(4))):
         if name not in known:
-            columns = f"{quote}name{quote}, {quote}value{quote}"
-            db.execute_sql(f"INSERT INTO {META} ({columns}) VALUES ({mark}, {mark})", (name, value))
+            columns = f"{link.quoted('name')}, {link.quoted('value')}"
+            link.execute(f"INSERT INTO {META} ({columns}) VALUES ({link.mark}, {link.mark})", (name, value))
 
 
-def _models(db: Database) -> list[type[Model]]:
-    mysql = isinstance(db, MySQLDatabase)
-    text = _LongTextField if mysql else TextField
-    settings = ["ENGINE=InnoDB", "CHARACTER SET utf8mb4", f"COLLATE {_exact_collation(db)}"] if mysql else None
+def _models(link: Link) -> list[type[Model]]:
+    dialect = link.dialect
 
     class Base(Model):
         class Meta:
-            database = db
-            table_settings = settings
+            database = link.db
+            table_settings = dialect.table_settings(link.db)
 
-    return [_entity(Base, text), _work(Base), _history(Base, text), _event(Base, text), _meta_table(Base, text)]
+    return [
+        _entity(Base, dialect),
+        _work(Base),
+        _history(Base, dialect),
+        _event(Base, dialect),
+        _meta_table(Base, dialect),
+    ]
 
 
-def _exact_collation(db: Database) -> str:
-    found = db.execute_sql("SELECT collation_name FROM information_schema.collations").fetchall()
-    names = {name for (name,) in found}
-    return next(name for name in _EXACT if name in names)
+def _entity(base: Any, dialect: Dialect) -> type[Model]:
+    text = dialect.text_field
 
-
-def _entity(base: Any, text: Any) -> type[Model]:
     class Entity(base):  # type: ignore[misc]
-        id = BigAutoField() if not isinstance(base._meta.database, SqliteDatabase) else AutoField()
+        id = dialect.row_field()
         machine = CharField(64)
         entity_id = CharField(512)
         state = CharField(100)
@@ -201,7 +141,9 @@ def _work(base: Any) -> type[Model]:
     return Work
 
 
-def _history(base: Any, text: Any) -> type[Model]:
+def _history(base: Any, dialect: Dialect) -> type[Model]:
+    text = dialect.text_field
+
     class History(base):  # type: ignore[misc]
         entity = BigIntegerField()
         seq = IntegerField()
@@ -223,14 +165,16 @@ def _history(base: Any, text: Any) -> type[Model]:
         class Meta:
             table_name = HISTORY
             primary_key = CompositeKey("entity", "seq")
-            without_rowid = isinstance(base._meta.database, SqliteDatabase)
+            without_rowid = dialect.without_rowid
 
     return History
 
 
-def _event(base: Any, text: Any) -> type[Model]:
+def _event(base: Any, dialect: Dialect) -> type[Model]:
+    text = dialect.text_field
+
     class Event(base):  # type: ignore[misc]
-        id = BigAutoField() if not isinstance(base._meta.database, SqliteDatabase) else AutoField()
+        id = dialect.row_field()
         entity = BigIntegerField()
         kind = CharField(10)
         key = CharField(200, null=True)
@@ -248,7 +192,9 @@ def _event(base: Any, text: Any) -> type[Model]:
     return Event
 
 
-def _meta_table(base: Any, text: Any) -> type[Model]:
+def _meta_table(base: Any, dialect: Dialect) -> type[Model]:
+    text = dialect.text_field
+
     class Fact(base):  # type: ignore[misc]
         name = CharField(64, primary_key=True)
         value = text()

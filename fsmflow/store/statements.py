@@ -9,6 +9,7 @@ from typing import Any
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import FAILED_ONES, UNSETTLED, UNTOLD, Snapshot, Standing
 from fsmflow.decision.work import RUNS, WATCHES, Work, WorkKind
+from fsmflow.store.dialects import Dialect
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 
@@ -97,30 +98,25 @@ class Statements:
 
     def __init__(self, link: Link) -> None:
         self._link = link
-        locking = "" if link.is_sqlite else " FOR UPDATE"
+        dialect = link.dialect
         joined = f"{self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)}"
         both = f"SELECT {joined} FROM {ENTITY} e LEFT JOIN {WORK} w ON w.{self._q('entity')} = e.id"
         self.load = self._sql(f"{both} WHERE e.machine = ? AND e.entity_id = ?")
         self.load_row = self._sql(f"{both} WHERE e.id = ?")
-        self.lock_entity = self._sql(f"SELECT revision, paused FROM {ENTITY} WHERE id = ?{locking}")
-        # A plain SELECT in a transaction of MySQL shows what was there when that began; a locking one what is there.
-        latest = " FOR UPDATE" if link.is_mysql else ""
-        self.load_locked = self.load + latest
-        self.load_row_locked = self.load_row + latest
+        self.lock_entity = self._sql(f"SELECT revision, paused FROM {ENTITY} WHERE id = ?{dialect.locking}")
+        self.load_locked = self.load + dialect.latest
+        self.load_row_locked = self.load_row + dialect.latest
         self.joined = both
-        self._for_entities(link)
-        # What is only read is locked for reading, which needs no right to change it.
-        shared = " LOCK IN SHARE MODE" if link.is_mysql else ""
-        self._for_history(shared)
-        self._for_events(latest)
+        self._for_entities(dialect)
+        self._for_history(dialect)
+        self._for_events(dialect)
         self._for_branches()
         self._for_work()
         self._for_sweeps()
         self.meta = self._sql(f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = ?")
 
-    def _for_entities(self, link: Link) -> None:
-        locking = "" if link.is_sqlite else " FOR UPDATE"
-        self.insert_entity = self._insert(ENTITY, NEW_ENTITY_COLUMNS) + (" RETURNING id" if link.is_postgres else "")
+    def _for_entities(self, dialect: Dialect) -> None:
+        self.insert_entity = self._insert(ENTITY, NEW_ENTITY_COLUMNS) + dialect.returning
         self.update_entity = self._update(ENTITY, ENTITY_COLUMNS, ("id", "revision"))
         self.insert_work = self._insert(WORK, ("entity", *WORK_COLUMNS))
         self.update_work = self._update(WORK, WORK_COLUMNS, ("entity",))
@@ -131,32 +127,31 @@ class Statements:
         )
         self.delete_work = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(('entity',))}")
         self.delete_work_guarded = self._sql(f"DELETE FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}")
-        self.lock_work_guarded = self._sql(f"SELECT 1 FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}{locking}")
+        self.lock_work_guarded = self._sql(f"SELECT 1 FROM {WORK} WHERE {self._equal(GUARD_COLUMNS)}{dialect.locking}")
 
-    def _for_history(self, shared: str) -> None:
+    def _for_history(self, dialect: Dialect) -> None:
         self.insert_history = self._insert(HISTORY, HISTORY_COLUMNS)
         self.history = self._sql(
             f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
         )
-        self.entry = self._sql(
-            f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?{shared}"
-        )
+        one = f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?"
+        self.entry = self._sql(one) + dialect.latest_shared
         self.last_source = self._sql(
             f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"
         )
         self.last_tokens = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? ORDER BY seq DESC LIMIT 100")
         self.token = self._sql(f"SELECT token FROM {HISTORY} WHERE entity = ? AND seq = ?")
 
-    def _for_events(self, latest: str) -> None:
+    def _for_events(self, dialect: Dialect) -> None:
         self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
         found = f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))} AND kind = '{EventKind.KEY.value}'"
         self.event_by_key = self._sql(found)
-        self.event_by_key_locked = self.event_by_key + latest
+        self.event_by_key_locked = self.event_by_key + dialect.latest
         self.take_event = self._sql(f"DELETE FROM {EVENT} WHERE id = ?")
         columns = self._columns("v", READ_EVENT_COLUMNS)
         self.events = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.entity = ? AND v.kind = ? ORDER BY v.id")
-        self.events_latest = self.events + (" LOCK IN SHARE MODE" if latest else "")
+        self.events_latest = self.events + dialect.latest_shared
         self.event = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.id = ?")
         self.due_events = self._sql(
             f"SELECT {columns} FROM {EVENT} v WHERE v.due_at <= ? ORDER BY v.due_at, v.id LIMIT ?"
@@ -221,15 +216,11 @@ class Statements:
             f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
             f"AND kind {among(RUNS)}"
         )
-        #: PostgreSQL only: a claim in one round trip, with a commit that waits for no disk. The settings are made
-        #: before the row is locked, as the condition asks for them.
-        self.claim_at_once = self._sql(
-            f"WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), "
-            f"set_config('lock_timeout', '{self._link.lock_wait_ms}', true)), "
-            f"w AS ({self.claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) "
+        found = (
             f"SELECT {self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)} "
             f"FROM {ENTITY} e JOIN w ON w.entity = e.id"
         )
+        self.claim_at_once = self._link.dialect.claim_at_once(self.claim, found)
         self.heartbeat = self._sql(
             f"UPDATE {WORK} SET lease_until = ?, {WAKE}, progress = COALESCE(?, progress) "
             f"WHERE {self._equal(GUARD_COLUMNS)}"

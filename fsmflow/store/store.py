@@ -9,10 +9,11 @@ from fsmflow.store import schema, tables
 from fsmflow.store.branches import Branches
 from fsmflow.store.census import Census
 from fsmflow.store.commits import Commits
+from fsmflow.store.dialects import open_sqlite
 from fsmflow.store.doubt import Doubt
 from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
-from fsmflow.store.link import Link, open_database, open_sqlite
+from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Listing
 from fsmflow.store.meta import Meta
 from fsmflow.store.own_rows import OwnRows
@@ -59,7 +60,7 @@ class Store:
     def create(self) -> None:
         """Create or upgrade the tables. Safe to be run by several processes at once."""
         with self.link.alone(), self.link.understandable():
-            schema.create(self.link.db)
+            schema.create(self.link)
 
 
 def open_store(settings: Settings) -> Store:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, CharField, Database, IntegerField, MySQLDatabase, SmallIntegerField, TextField
+from peewee import BigIntegerField, CharField, Database, IntegerField, SmallIntegerField
 from playhouse.migrate import SchemaMigrator, migrate
 
+from fsmflow.store.dialects import dialect_of
 from fsmflow.store.tables import ENTITY, EVENT, WORK
 
 
@@ -18,19 +19,11 @@ def upgrade(db: Database, version: int) -> None:
         _to_2(db)
 
 
-class _LongTextField(TextField):
-    field_type = "LONGTEXT"
-
-
-def _text(db: Database) -> TextField:
-    return (_LongTextField if isinstance(db, MySQLDatabase) else TextField)(null=True)
-
-
 def _to_2(db: Database) -> None:
     migrator = SchemaMigrator.from_database(db)
     wanted = [
         (ENTITY, "branch_of", CharField(64, null=True)),
-        (ENTITY, "item", _text(db)),
+        (ENTITY, "item", dialect_of(db).text_field(null=True)),
         (ENTITY, "standing", SmallIntegerField(null=True)),
         (ENTITY, "kept", IntegerField(default=0)),
         (WORK, "deadline", BigIntegerField(null=True)),

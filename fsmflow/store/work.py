@@ -75,8 +75,8 @@ class WorkRows:
     def claim(self, ticket: Ticket, owner: str, *, lease_until: int) -> Snapshot | None:
         """Claim an attempt for ``owner``, a token used for this claim alone; the entity as it is then.
 
-        None where the attempt is done, taken, held or left. One update and one select, on PostgreSQL in one round trip;
-        the commit need not be durable.
+        None where the attempt is done, taken, held or left. One update and one select, in one round trip where the
+        database can; the commit need not be durable.
         Repeating it with the same token after an error finds out whether it had been claimed.
         """
 
@@ -86,7 +86,8 @@ class WorkRows:
             self._link.execute(self._sql.claim, claimed)
             return self._link.rows(self._sql.load_row, (ticket.row,))
 
-        rows = self._link.query(self._sql.claim_at_once, claimed) if self._link.is_postgres else []
+        at_once = self._sql.claim_at_once
+        rows = self._link.query(at_once, claimed) if at_once is not None else []
         rows = rows or self._link.write(claim, hasty=True)
         snapshot = snapshot_of(rows[0]) if rows else None
         mine = snapshot is not None and snapshot.work is not None and snapshot.work.owner == owner

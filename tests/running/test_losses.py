@@ -77,8 +77,8 @@ def test_a_limit_that_ends_while_the_job_uses_the_database_leaves_a_connection_t
     order = charging()
     bench.step()
     link = bench.runtime.store.link
-    slow = {"postgres": "SELECT pg_sleep(0.05)", "mysql": "SELECT SLEEP(0.05)"}
-    statement = slow["postgres" if link.is_postgres else "mysql"] if not link.is_sqlite else "SELECT 5"
+    slow = {"postgresql": "SELECT pg_sleep(0.05)", "mysql": "SELECT SLEEP(0.05)", "sqlite": "SELECT 5"}
+    statement = slow[link.dialect.name]
 
     def act(machine: Any) -> None:
         while True:

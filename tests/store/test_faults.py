@@ -18,7 +18,7 @@ from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
-from fsmflow.store import commits, link
+from fsmflow.store import commits, dialects
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store
@@ -46,7 +46,7 @@ sys.stdin.readline()
 @pytest.fixture
 def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]:
     """A store that waits for no lock longer than it must."""
-    monkeypatch.setattr(link, "_LOCK_WAIT_S", 0.3)
+    monkeypatch.setattr(dialects, "_LOCK_WAIT_S", 0.3)
     monkeypatch.setattr(commits, "_PAUSE_S", 0.001)
     store = create_store(Settings(database_url=database_url))
     yield store
@@ -161,7 +161,7 @@ def test_a_lock_that_is_held_too_long_is_reported_and_the_next_use_works(
 ) -> None:
     before = charging(store)
     with other.db.atomic():
-        if not other.is_sqlite:
+        if other.dialect.locking:
             other.rows(f"SELECT * FROM {ENTITY} FOR UPDATE")
             other.rows(f"SELECT * FROM {WORK} FOR UPDATE")
         with pytest.raises(DatabaseUnavailable) as refused:
@@ -194,10 +194,11 @@ def test_a_lock_of_another_process_is_waited_for_as_long_as_it_takes_to_let_it_g
 def test_a_deadlock_is_tried_again_without_anybody_noticing(
     store: Store, other: Link, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(link, "_LOCK_WAIT_S", 30)
+    monkeypatch.setattr(dialects, "_LOCK_WAIT_S", 30)
     before = charging(store)
     watcher = Link(open_database(database_url), own=False)
-    if other.is_postgres:  # It ends who has waited so long and finds a deadlock then: that is to be us.
+    if other.dialect.name == "postgresql":
+        # It ends who has waited so long and finds a deadlock then: that is to be us.
         other.execute("ALTER DATABASE " + other.quoted(other.db.database) + " SET deadlock_timeout = '2s'")
         other.execute("SET deadlock_timeout = '60s'")
     with ThreadPoolExecutor(1) as pool, other.db.atomic():
@@ -234,16 +235,16 @@ def test_threads_do_not_share_connections(store: Store) -> None:
 
 @on_servers
 def test_what_the_server_does_by_default_changes_nothing(store: Store, other: Link) -> None:
-    if other.is_postgres:
+    if other.dialect.name == "postgresql":
         name = other.quoted(other.db.database)
         other.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
     store.link.forget_connection()
-    store.link.execute("SET time_zone = '+05:30'" if other.is_mysql else "SET timezone = 'Asia/Kolkata'")
+    store.link.execute("SET time_zone = '+05:30'" if other.dialect.name == "mysql" else "SET timezone = 'Asia/Kolkata'")
     before = charging(store)
     with ThreadPoolExecutor(4) as pool:
         notes = [pool.submit(on_its_own_connection, store, lambda: won(store, before)) for _ in range(4)]
     assert sorted(note.result(30) for note in notes) == [False, False, False, True]
-    assert abs(store.link.now() - link.clock.local_now()) < 60_000
+    assert abs(store.link.now() - dialects.clock.local_now()) < 60_000
 
 
 def won(store: Store, before: Snapshot) -> bool:

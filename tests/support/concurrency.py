@@ -72,7 +72,7 @@ def in_threads(count: int, link: Link, act: Callable[[int], Any]) -> list[Any]:
 
 def kill_others(link: Link) -> None:
     """End every other connection to this database, as a server that restarts does."""
-    if link.is_postgres:
+    if link.dialect.name == "postgresql":
         link.rows(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
@@ -86,7 +86,7 @@ def kill_others(link: Link) -> None:
 
 def waits_for_a_lock(link: Link) -> bool:
     """Whether anybody waits for a lock in this database; ``link`` must not be in a transaction."""
-    if link.is_postgres:
+    if link.dialect.name == "postgresql":
         waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     else:
         waiting = (

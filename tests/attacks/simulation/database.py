@@ -248,7 +248,7 @@ class SimulatedLink(Link):
 
     @contextmanager
     def _hasty_transaction(self) -> Iterator[None]:
-        with self.db.atomic(*self._begin):
+        with self.db.atomic(*self.dialect.begin):
             if self.db.transaction_depth() == 1:
                 self.db.note_hasty()
             yield

@@ -1,0 +1,384 @@
+"""The databases, and all that differs between them: one object for each, ``dialect_of`` a database.
+
+To add a database, write one more class here and name it in ``DIALECTS``; nothing else asks which one it is. What a
+class has to say is what ``Dialect`` declares without a value.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import peewee
+from peewee import (
+    AutoField,
+    BigAutoField,
+    Database,
+    Field,
+    Model,
+    MySQLDatabase,
+    PostgresqlDatabase,
+    SqliteDatabase,
+    TextField,
+)
+
+from fsmflow import clock
+from fsmflow.errors import ConfigurationError
+from fsmflow.redaction import hide_password
+
+#: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
+_FOUND_ROWS: Final = 2
+_SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
+_LOCK_WAIT_S: float = 10
+_CONNECT_S: Final = 5
+_UPGRADE_LOCK: Final = 0x66736D66
+#: Collations that tell all texts apart; the last, of old servers, takes texts that differ in trailing spaces for one.
+_EXACT: Final = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
+
+
+def lock_wait_s() -> float:
+    """How long a lock is waited for."""
+    return _LOCK_WAIT_S
+
+
+def _lock_wait_ms() -> int:
+    return round(_LOCK_WAIT_S * 1000)
+
+
+class Dialect(ABC):
+    """One kind of database, from its URL to its locks. It has no state."""
+
+    name: ClassVar[str]
+    #: How its URLs begin, and one of them.
+    schemes: ClassVar[tuple[str, ...]]
+    example: ClassVar[str]
+    #: Whether its URLs name a host.
+    is_server: ClassVar[bool] = True
+    #: peewee's class for it.
+    kind: ClassVar[type[Database]]
+    #: What BEGIN is told in a transaction that writes.
+    begin: ClassVar[tuple[str, ...]] = ()
+    #: What a SELECT ends with that locks its rows; nothing where a transaction has the whole database to itself.
+    locking: ClassVar[str]
+    #: What a SELECT ends with that shows what is there now in a transaction that may show what was there when it began,
+    #: and the same where it only reads, which needs no right to change the rows.
+    latest: ClassVar[str] = ""
+    latest_shared: ClassVar[str] = ""
+    #: What an INSERT ends with so that ``new_row`` can tell the number of the row.
+    returning: ClassVar[str] = ""
+    #: The fields that number rows, and that hold texts of any length.
+    row_field: ClassVar[type[Field]] = BigAutoField
+    text_field: ClassVar[type[Field]] = TextField
+    #: Whether a table is stored by its primary key only when it is told to.
+    without_rowid: ClassVar[bool] = False
+
+    @abstractmethod
+    def open(self, name: str, options: dict[str, Any], url: str) -> Database:
+        """peewee's Database by what a URL says. Connects to nothing; raises ConfigurationError, without a password."""
+
+    @property
+    def mark(self) -> str:
+        """What stands for a parameter."""
+        return str(self.kind.param)
+
+    def quoted(self, name: str) -> str:
+        """A name that may be a keyword."""
+        quotes = str(self.kind.quote)
+        return f"{quotes[0]}{name}{quotes[1]}"
+
+    @contextmanager
+    def alone(self, db: Database) -> Iterator[None]:
+        """One process at a time makes tables, where nothing else sees to that."""
+        yield
+
+    @contextmanager
+    def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
+        """A transaction whose commit may be lost with the server, never torn, where the database has such a thing.
+
+        ``own``: nobody else works on the connections of ``db``.
+        """
+        with db.atomic(*self.begin):
+            yield
+
+    @abstractmethod
+    def moment(self, db: Database) -> AbstractContextManager[Any]:
+        """A transaction that only reads, and sees the database as it was at its first read."""
+
+    @abstractmethod
+    def is_in_transaction(self, connection: Any) -> bool:
+        """Whether a transaction is open on a connection of the driver's, whoever began it."""
+
+    @abstractmethod
+    def now(self, query: Callable[[str], list[Any]]) -> int:
+        """UTC now by the database's clock, in milliseconds."""
+
+    def new_row(self, cursor: Any) -> int:
+        """The number of the row that an INSERT has made."""
+        return int(cursor.lastrowid)
+
+    def among(self, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+        """What follows a column that has one of these values, and the parameters of that."""
+        return f"IN ({', '.join([self.mark] * len(values))})", values
+
+    def insert_many(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> tuple[str, Sequence[Any]]:
+        """One statement that inserts all these rows, and its parameters."""
+        names = ", ".join(map(self.quoted, columns))
+        marks = f"({', '.join([self.mark] * len(columns))})"
+        sql = f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(rows))}"
+        return sql, [value for row in rows for value in row]
+
+    def claim_at_once(self, claim: str, found: str) -> str | None:
+        """A hasty transaction in one round trip, that runs the UPDATE ``claim``, and ``found``, which selects from the
+        row that it changed, ``w``. None where there is no such thing."""
+        return None
+
+    @abstractmethod
+    def upgrading(self, db: Database) -> AbstractContextManager[Any]:
+        """In it one process at a time changes tables; one transaction, where tables can be changed in one."""
+
+    def table_settings(self, db: Database) -> list[str] | None:
+        """What CREATE TABLE ends with. Asks the server what it has."""
+        return None
+
+    def create_tables(self, db: Database, models: Sequence[type[Model]]) -> None:
+        """Create what is missing of these tables and of their indexes."""
+        db.create_tables(models, safe=True)
+
+
+class Sqlite(Dialect):
+    """A file on the local disk. One transaction writes at a time."""
+
+    name = "sqlite"
+    schemes = ("sqlite",)
+    example = "sqlite:///path"
+    is_server = False
+    kind = SqliteDatabase
+    begin = ("IMMEDIATE",)
+    locking = ""
+    row_field = AutoField
+    without_rowid = True
+
+    def open(self, name: str, options: dict[str, Any], url: str) -> Database:
+        return open_sqlite(Path(name))
+
+    @contextmanager
+    def alone(self, db: Database) -> Iterator[None]:
+        """Switching a file to WAL waits for no lock, it just fails."""
+        try:
+            file = open(f"{db.database}.lock", "a")  # noqa: SIM115 - closed below, and by any death
+        except OSError as error:
+            raise ConfigurationError(f"the database {db.database} cannot be opened: {error.strerror}") from error
+        with file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+    @contextmanager
+    def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
+        if not own:
+            with super().hasty(db, own=own):
+                yield
+            return
+        db.execute_sql("PRAGMA synchronous = NORMAL")
+        try:
+            with db.atomic(*self.begin):
+                yield
+        finally:
+            db.execute_sql("PRAGMA synchronous = FULL")
+
+    def moment(self, db: Database) -> AbstractContextManager[Any]:
+        return db.atomic("DEFERRED")
+
+    def is_in_transaction(self, connection: Any) -> bool:
+        return bool(connection.in_transaction)
+
+    def now(self, query: Callable[[str], list[Any]]) -> int:
+        return clock.local_now()
+
+    def upgrading(self, db: Database) -> AbstractContextManager[Any]:
+        return db.atomic(*self.begin)
+
+
+def open_sqlite(path: Path) -> SqliteDatabase:
+    """The SQLite database in a file, durable, and shared well by several processes. Creates nothing yet."""
+    if not path.parent.is_dir():
+        raise ConfigurationError(f"the database {path} cannot be opened: there is no folder {path.parent}")
+    return SqliteDatabase(str(path), pragmas=_SQLITE_PRAGMAS, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S)
+
+
+class Postgres(Dialect):
+    """A PostgreSQL server."""
+
+    name = "postgresql"
+    schemes = ("postgresql", "postgres")
+    example = "postgresql://user@host/name"
+    kind = PostgresqlDatabase
+    locking = " FOR UPDATE"
+    returning = " RETURNING id"
+
+    def open(self, name: str, options: dict[str, Any], url: str) -> Database:
+        _need("psycopg", vars(peewee)["psycopg"], "postgres", url)
+        defaults = {
+            "connect_timeout": _CONNECT_S,
+            "keepalives_idle": 10,
+            "keepalives_interval": 5,
+            "keepalives_count": 3,
+        }
+        return _PostgresDatabase(name, prefer_psycopg3=True, **{**defaults, **options})
+
+    @contextmanager
+    def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
+        setting = "SET LOCAL synchronous_commit = off"
+        if own:
+            with db.atomic(setting):
+                yield
+            return
+        # In a transaction of the caller's it would make the caller's own commit a hasty one.
+        hurries = not db.in_transaction()
+        with db.atomic():
+            if hurries:
+                db.execute_sql(setting)
+            yield
+
+    @contextmanager
+    def moment(self, db: Database) -> Iterator[None]:
+        with db.atomic():
+            db.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield
+
+    def is_in_transaction(self, connection: Any) -> bool:
+        return bool(connection.info.transaction_status)
+
+    def now(self, query: Callable[[str], list[Any]]) -> int:
+        return int(query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0][0])
+
+    def new_row(self, cursor: Any) -> int:
+        return int(cursor.fetchone()[0])
+
+    def among(self, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+        return f"= ANY({self.mark})", (list(values),)
+
+    def insert_many(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> tuple[str, Sequence[Any]]:
+        # Thousands of parameters take its driver longer than the database: one text, read there by the table's own
+        # types, takes a third of the time.
+        names = ", ".join(map(self.quoted, columns))
+        text = json.dumps([dict(zip(columns, row, strict=True)) for row in rows], ensure_ascii=False)
+        source = f"json_populate_recordset(NULL::{table}, {self.mark}::json)"
+        return f"INSERT INTO {table} ({names}) SELECT {names} FROM {source}", (text,)
+
+    def claim_at_once(self, claim: str, found: str) -> str | None:
+        # The settings are made before the row is locked, as the condition asks for them.
+        return (
+            f"WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), "
+            f"set_config('lock_timeout', '{_lock_wait_ms()}', true)), "
+            f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
+        )
+
+    @contextmanager
+    def upgrading(self, db: Database) -> Iterator[None]:
+        with db.atomic():
+            db.execute_sql("SET LOCAL lock_timeout = '60s'")
+            db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,)).fetchall()
+            yield
+
+
+class _PostgresDatabase(PostgresqlDatabase):
+    """Says with BEGIN, in the same round trip, what the protocol relies on."""
+
+    def begin(self, *settings: str) -> None:  # type: ignore[override]
+        """Begin a transaction that sees what others commit, and does not wait for a lock for ever."""
+        patience = f"SET LOCAL lock_timeout = {_lock_wait_ms()}"
+        statements = "; ".join(("BEGIN ISOLATION LEVEL READ COMMITTED", patience, *settings))
+        self.execute_sql(statements)  # type: ignore[no-untyped-call]
+
+
+class _LongTextField(TextField):
+    field_type = "LONGTEXT"
+
+
+class Mysql(Dialect):
+    """A MySQL or MariaDB server. A plain SELECT in a transaction shows what was there when that began."""
+
+    name = "mysql"
+    schemes = ("mysql",)
+    example = "mysql://user@host/name"
+    kind = MySQLDatabase
+    locking = " FOR UPDATE"
+    latest = " FOR UPDATE"
+    latest_shared = " LOCK IN SHARE MODE"
+    text_field = _LongTextField
+
+    def open(self, name: str, options: dict[str, Any], url: str) -> Database:
+        _need("pymysql", vars(peewee)["mysql"], "mysql", url)
+        if "passwd" in options:
+            options["password"] = options.pop("passwd")
+        patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
+        own = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
+        return MySQLDatabase(name, **{**own, **options})
+
+    def moment(self, db: Database) -> AbstractContextManager[Any]:
+        return db.atomic("REPEATABLE READ")
+
+    def is_in_transaction(self, connection: Any) -> bool:
+        return bool(connection.server_status & 1)
+
+    def now(self, query: Callable[[str], list[Any]]) -> int:
+        return int(query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")[0][0])
+
+    @contextmanager
+    def upgrading(self, db: Database) -> Iterator[None]:
+        """It commits each change of a table by itself."""
+        lock = (f"fsmflow-{_UPGRADE_LOCK}",)
+        db.execute_sql("SELECT GET_LOCK(%s, 60)", lock).fetchall()
+        try:
+            yield
+        finally:
+            db.execute_sql("SELECT RELEASE_LOCK(%s)", lock).fetchall()
+
+    def table_settings(self, db: Database) -> list[str] | None:
+        found = db.execute_sql("SELECT collation_name FROM information_schema.collations").fetchall()
+        names = {name for (name,) in found}
+        exact = next(name for name in _EXACT if name in names)
+        return ["ENGINE=InnoDB", "CHARACTER SET utf8mb4", f"COLLATE {exact}"]
+
+    def create_tables(self, db: Database, models: Sequence[type[Model]]) -> None:
+        super().create_tables(db, models)
+        # It has no CREATE INDEX IF NOT EXISTS, so peewee leaves tables alone that are there.
+        for model in models:
+            there = {index.name for index in db.get_indexes(model._meta.table_name)}
+            for index in model._meta.fields_to_index():
+                if index._name not in there:
+                    db.execute(index)
+
+
+DIALECTS: Final[tuple[Dialect, ...]] = (Sqlite(), Postgres(), Mysql())
+
+
+def dialect_of(db: Database) -> Dialect:
+    """What a database speaks. Raises ConfigurationError for one that is in no list of ours."""
+    for dialect in DIALECTS:
+        if isinstance(db, dialect.kind):
+            return dialect
+    raise ConfigurationError(f"fsmflow cannot work on a {type(db).__name__}; use {known_names()}")
+
+
+def known_names() -> str:
+    """The databases that there are, for an error."""
+    *names, last = (dialect.name for dialect in DIALECTS)
+    return f"{', '.join(names)} or {last}"
+
+
+def _need(module: str, found: Any, extra: str, url: str) -> None:
+    if found is None:
+        raise ConfigurationError(
+            f"the database {hide_password(url)!r} needs the package {module}; install fsmflow[{extra}]"
+        )
