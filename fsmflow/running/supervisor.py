@@ -21,7 +21,7 @@ from fsmflow.points import point
 from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
-from fsmflow.running.worker_handle import Child
+from fsmflow.running.worker_handle import WorkerHandle
 
 _TICK_S: Final = 0.25
 _SWEEP_S: Final = 1.0
@@ -53,7 +53,7 @@ class Supervisor:
         self._burst = burst
         self._log_level = log_level
         self._environment = _environment(runtime)
-        self._children: list[Child] = []
+        self._workers: list[WorkerHandle] = []
         self._maintenance = Maintenance(runtime, self._queues)
         self._lost: queue.SimpleQueue[_Lost] = queue.SimpleQueue()
         self._wake = threading.Event()
@@ -87,8 +87,8 @@ class Supervisor:
                 if select.select([reading], [], [], _TICK_S)[0]:
                     os.read(reading, 4096)
         finally:
-            for child in self._children:
-                child.kill()
+            for worker in self._workers:
+                worker.kill()
             self._ended.set()
             self._wake.set()
             for thread in threads:
@@ -116,7 +116,7 @@ class Supervisor:
             return False
         if not self._signals:
             self._fill_up()
-        elif not self._children:
+        elif not self._workers:
             return False
         self._kill_overruns()
         if self._burst and not self._signals and self._quiet_sweeps >= 2:
@@ -124,25 +124,25 @@ class Supervisor:
         return True
 
     def _reap(self) -> None:
-        for child in [child for child in self._children if child.poll()]:
-            self._children.remove(child)
-            doing = child.doing()
-            if doing is not None or (child.exit_status != 0 and not self._signals):
-                ready = "waiting" if child.is_ready else "starting"
+        for worker in [worker for worker in self._workers if worker.poll()]:
+            self._workers.remove(worker)
+            doing = worker.doing()
+            if doing is not None or (worker.exit_status != 0 and not self._signals):
+                ready = "waiting" if worker.is_ready else "starting"
                 log.worker_lost(
-                    child.pid, str(child.exit), f"running a step of entity row {doing.row}" if doing else ready
+                    worker.pid, str(worker.exit), f"running a step of entity row {doing.row}" if doing else ready
                 )
             if doing is not None:
-                self._note_lost(child, doing)
-            if not child.is_ready and not self._signals:
+                self._note_lost(worker, doing)
+            if not worker.is_ready and not self._signals:
                 # One that was killed says nothing about the settings, as one that ended by itself does.
-                self._failed_starts += child.exit_status != -signal.SIGKILL
+                self._failed_starts += worker.exit_status != -signal.SIGKILL
                 self._respawn_at = clock.monotonic() + min(0.5 * 2 ** min(self._failed_starts, 10), _MAX_RESPAWN_S)
-            child.close()
+            worker.close()
 
-    def _note_lost(self, child: Child, doing: Doing) -> None:
-        timed_out = child.overrun is not None and child.overrun.owner == doing.owner
-        how = f"worker process {child.pid} {child.exit}"
+    def _note_lost(self, worker: WorkerHandle, doing: Doing) -> None:
+        timed_out = worker.overrun is not None and worker.overrun.owner == doing.owner
+        how = f"worker process {worker.pid} {worker.exit}"
         self._lost.put(
             _Lost(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out, released=self._signals > 1)
         )
@@ -150,45 +150,45 @@ class Supervisor:
 
     def _obey(self) -> None:
         if self._signals > self._told:
-            for child in self._children:
+            for worker in self._workers:
                 if self._signals == 1:
-                    child.terminate()
+                    worker.terminate()
                 else:
-                    child.kill()
+                    worker.kill()
             log.stopping("finishing the running steps" if self._signals == 1 else "now")
             self._told = self._signals
 
     def _fill_up(self) -> None:
-        working = [child for child in self._children if child.is_working]
-        standing_by = [child for child in self._children if not child.is_working]
+        working = [worker for worker in self._workers if worker.is_working]
+        standing_by = [worker for worker in self._workers if not worker.is_working]
         while len(working) < self._count and standing_by:
-            child = standing_by.pop(0)
-            child.let_go()
-            working.append(child)
-        if any(child.is_ready for child in self._children):
+            worker = standing_by.pop(0)
+            worker.put_to_work()
+            working.append(worker)
+        if any(worker.is_ready for worker in self._workers):
             self._ever_ready, self._failed_starts = True, 0
         if clock.monotonic() < self._respawn_at:
             return
         try:
-            while len(self._children) < self._count + 1:
-                self._children.append(Child(self._queues, self._environment, self._log_level))
+            while len(self._workers) < self._count + 1:
+                self._workers.append(WorkerHandle(self._queues, self._environment, self._log_level))
         except OSError as error:
             log.sweep_failed("starting a worker process", error)
             self._respawn_at = clock.monotonic() + _MAX_RESPAWN_S
 
     def _kill_overruns(self) -> None:
-        for child in self._children:
-            doing = child.overruns()
-            if doing is not None and child.overrun is None:
-                log.worker_overrun(child.pid, doing.row)
-                child.overrun = doing
-                child.kill()
+        for worker in self._workers:
+            doing = worker.overruns()
+            if doing is not None and worker.overrun is None:
+                log.worker_overrun(worker.pid, doing.row)
+                worker.overrun = doing
+                worker.kill()
 
     def _renew(self) -> None:
         """Renew the leases of all that is being run, in one statement every few seconds."""
         wait_s = 0.0
         while not self._ended.wait(wait_s):
-            owners = [claim for claim in (child.renewable() for child in list(self._children)) if claim]
+            owners = [claim for claim in (worker.renewable() for worker in list(self._workers)) if claim]
             try:
                 point("renew.before", 0)
                 self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)

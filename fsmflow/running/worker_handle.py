@@ -20,7 +20,7 @@ _UNKNOWN_STATUS = int(signal.SIGKILL)
 OVERRUN_S = 3.0
 
 
-class Child:
+class WorkerHandle:
     """One worker process. Its group ends when the pipe closes, so it cannot outlive its supervisor."""
 
     def __init__(self, queues: Sequence[str], environment: Mapping[str, str], log_level: str) -> None:
@@ -56,7 +56,7 @@ class Child:
         doing = self.slot.read()
         return doing is not None and doing.state != STARTING
 
-    def let_go(self) -> None:
+    def put_to_work(self) -> None:
         """From standing by to working."""
         self.is_working = True
         with suppress(BrokenPipeError):  # it has just died; the next look at it finds that out
