@@ -10,7 +10,7 @@ from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.work import Work
-from fsmflow.engine.branches import around_of, branch_of, item_of
+from fsmflow.engine.branches import branch_of, context_of, item_of
 from fsmflow.engine.details import Details, details_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.queries import definition_for, redacted
@@ -82,7 +82,7 @@ def allowed(runtime: Runtime, snapshot: Snapshot) -> list[str]:
     definition = definition_for(runtime, snapshot)
     if definition is None:
         return []
-    return allowed_triggers(definition, snapshot, None, around_of(runtime.store, definition, snapshot))
+    return allowed_triggers(definition, snapshot, None, context_of(runtime.store, definition, snapshot))
 
 
 def failure_brief(failure: Failure) -> dict[str, Any]:

@@ -105,29 +105,29 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     yield "paused", "yes" if snapshot.paused else "no"
     yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
     yield "created", f"{output.moment(snapshot.created_at)} UTC"
-    around = details_of(runtime, definition_for(runtime, snapshot), snapshot)
-    if around.parent is not None:
-        yield "parent", f"{around.parent.address}  {around.parent.state}"
+    context = details_of(runtime, definition_for(runtime, snapshot), snapshot)
+    if context.parent is not None:
+        yield "parent", f"{context.parent.address}  {context.parent.state}"
         yield "item", output.to_json(hide(item_of(snapshot), keys))
     yield "data", output.to_json(hide(snapshot.data, keys), indent=2)
     if (result := objects.result_of(snapshot)) is not None:
         yield "result", output.to_json(hide(result, keys))
     if snapshot.failure:
         yield "failure", _failure(snapshot.failure, traceback)
-    yield from _branches(around)
+    yield from _branches(context)
     if snapshot.work:
         yield "work", _work(snapshot, now)
-    yield from _events(around, now)
+    yield from _events(context, now)
     yield "allowed", ", ".join(objects.allowed(runtime, snapshot)) or "nothing"
 
 
-def _branches(around: Details) -> Iterator[tuple[str, str]]:
-    progress = around.progress
+def _branches(context: Details) -> Iterator[tuple[str, str]]:
+    progress = context.progress
     if progress is None:
         return
     yield "branches", str(progress)
     lines = []
-    for branch in around.failed:
+    for branch in context.failed:
         failure = branch.failure
         why = f": {failure.error_type}: {failure.message}" if failure else ""
         lines.append(output.one_line(f"{branch.address} in {branch.state}{why}")[:_WIDTH])
@@ -137,15 +137,15 @@ def _branches(around: Details) -> Iterator[tuple[str, str]]:
         yield "failed", "\n".join(lines)
 
 
-def _events(around: Details, now: int) -> Iterator[tuple[str, str]]:
-    if around.kept:
-        yield "kept", _first(f"{kept.trigger}, since {output.moment(kept.at)} UTC" for kept in around.kept)
-    if around.sent:
-        yield "sent", _first(f"{message}, {_due(message.due_at, now)}" for message in around.sent)
-    if around.lost:
-        yield "lost", _first(map(str, around.lost))
-    if around.undoable:
-        yield "undoable", ", ".join(around.undoable)
+def _events(context: Details, now: int) -> Iterator[tuple[str, str]]:
+    if context.kept:
+        yield "kept", _first(f"{kept.trigger}, since {output.moment(kept.at)} UTC" for kept in context.kept)
+    if context.sent:
+        yield "sent", _first(f"{message}, {_due(message.due_at, now)}" for message in context.sent)
+    if context.lost:
+        yield "lost", _first(map(str, context.lost))
+    if context.undoable:
+        yield "undoable", ", ".join(context.undoable)
 
 
 def _first(lines: Iterable[str]) -> str:

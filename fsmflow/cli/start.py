@@ -77,19 +77,22 @@ def start(
     """
     runtime = current()
     definition = runtime.machines.get(machine)
-    if source is not None:
-        if key is not None:
-            raise click.UsageError(
-                "--key is for one entity; with --from, --if-exists return makes it safe to run again"
-            )
-        common = merged(data, (*([as_field(entity_id)] if entity_id is not None else []), *fields))
-        skips = if_exists == "return"
-        load = _Load(runtime, definition, source, common, state=state, actor=actor, skips=skips, dry_run=dry_run)
-        return load.run(as_json=as_json)
-    if entity_id is None or dry_run:
-        raise click.UsageError("--dry-run goes with --from" if dry_run else "which entity? Give an ID, or --from FILE")
-    kind = cast(type[Machine], definition.owner)
-    started = kind.start(entity_id, merged(data, fields), state=state, if_exists=if_exists, actor=actor, key=key)
+    if source is None:
+        if entity_id is None or dry_run:
+            missing = "--dry-run goes with --from" if dry_run else "which entity? Give an ID, or --from FILE"
+            raise click.UsageError(missing)
+        kind, given = cast(type[Machine], definition.owner), merged(data, fields)
+        one = kind.start(entity_id, given, state=state, if_exists=if_exists, actor=actor, key=key)
+        return _tell(runtime, one, as_json=as_json)
+    if key is not None:
+        raise click.UsageError("--key is for one entity; with --from, --if-exists return makes it safe to run again")
+    common = merged(data, (*([as_field(entity_id)] if entity_id is not None else []), *fields))
+    skips = if_exists == "return"
+    load = _Load(runtime, definition, source, common, state=state, actor=actor, skips=skips, dry_run=dry_run)
+    return load.run(as_json=as_json)
+
+
+def _tell(runtime: Runtime, started: Machine, *, as_json: bool) -> int:
     if as_json:
         output.print_json(objects.entity(runtime, resolve(runtime, started.address)))
     else:

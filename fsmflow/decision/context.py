@@ -88,7 +88,7 @@ def _no_record(snapshot: Snapshot) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Around:
+class Context:
     """``kept``: the events that wait for a state that accepts them, in order. The rest is read where it is asked for:
     ``branches`` those of the step, ``record`` the user's own row."""
 
@@ -103,14 +103,14 @@ class Around:
         return self.retrace()
 
 
-NOTHING = Around()
+NOTHING = Context()
 
 
-def next_undo(definition: Definition, snapshot: Snapshot, around: Around) -> str | None:
+def next_undo(definition: Definition, snapshot: Snapshot, context: Context) -> str | None:
     """Where an undo goes on from here: the state that undoes the latest step that is still to be undone."""
     spec = definition.states.get(snapshot.state)
-    now = being_undone(around.trail, spec.undoes) if spec is not None and spec.undoes else None
-    names = (undoing(entered.state) for entered in around.trail if entered is not now)
+    now = being_undone(context.trail, spec.undoes) if spec is not None and spec.undoes else None
+    names = (undoing(entered.state) for entered in context.trail if entered is not now)
     return next((name for name in names if name in definition.states), None)
 
 

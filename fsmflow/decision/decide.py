@@ -7,7 +7,7 @@ from typing import Any
 
 from fsmflow.decision import actions, fanout, pause, settlement
 from fsmflow.decision.commit import Commit
-from fsmflow.decision.context import NOTHING, Around
+from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.deferral import fire_kept, undeliverable
 from fsmflow.decision.entity import Snapshot, StaleClaim
 from fsmflow.decision.happenings import (
@@ -48,9 +48,9 @@ from fsmflow.errors import (
 
 
 def decide(
-    definition: Definition, snapshot: Snapshot, happening: Happening, now: int, around: Around = NOTHING
+    definition: Definition, snapshot: Snapshot, happening: Happening, now: int, context: Context = NOTHING
 ) -> Commit:
-    """What ``happening`` leads to for an entity that is as ``snapshot`` shows. ``around``: what else it may look at.
+    """What ``happening`` leads to for an entity that is as ``snapshot`` shows. ``context``: what else it may look at.
 
     Raises the named errors for what is refused, and StaleClaim for an attempt that no longer counts. What guards
     and callbacks raise passes through for a trigger from outside and for timers; at the end of an attempt it
@@ -61,14 +61,14 @@ def decide(
     claim = happening.claim if isinstance(happening, Settling) else None
     if claim is not None and not claim.holds(snapshot):
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
-    mover = Mover(definition, snapshot, now, around)
+    mover = Mover(definition, snapshot, now, context)
     try:
         _DECIDERS[type(happening)](mover, happening)
     except TransitionNotAllowed as error:
         raise _with_allowed(mover, happening, error) from error.__cause__
     except DataError as error:
         raise without_values(definition, error, snapshot, *carried(happening)) from error.__cause__
-    if around.kept and mover.after.epoch != snapshot.epoch:
+    if context.kept and mover.after.epoch != snapshot.epoch:
         fire_kept(mover)
     return commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
 
@@ -84,7 +84,7 @@ def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowe
     """The refusal, with what could be asked instead."""
     if error.allowed or not isinstance(happening, Asked) or mover.before.address != error.address:
         return error
-    allowed = allowed_triggers(mover.definition, mover.before, happening.actor, mover.around)
+    allowed = allowed_triggers(mover.definition, mover.before, happening.actor, mover.context)
     return TransitionNotAllowed(
         error.address, error.state, error.trigger, allowed=allowed, refusals=error.refusals, why=error.why
     )

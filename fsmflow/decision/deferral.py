@@ -62,7 +62,7 @@ def undeliverable(mover: Mover, happening: Discarded) -> None:
 
 def fire_kept(mover: Mover) -> None:
     """Fire what was kept and the state that has been entered accepts, in order of arrival, as long as there is any."""
-    waiting = list(mover.around.kept)
+    waiting = list(mover.context.kept)
     while waiting:
         state = mover.definition.states[mover.after.state]
         if state.is_final:

@@ -8,7 +8,7 @@ from typing import Any
 
 from fsmflow import clock, codec
 from fsmflow.decision.commit import Commit, EventKind, Post
-from fsmflow.decision.context import NOTHING, Around, being_undone
+from fsmflow.decision.context import NOTHING, Context, being_undone
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
 from fsmflow.decision.failure import Facts, describe
 from fsmflow.decision.history import HistoryEntry, HistoryKind
@@ -34,12 +34,12 @@ class Mover:
     Firing may raise what the user's guards and callbacks raise; the mover is then to be thrown away.
     """
 
-    def __init__(self, definition: Definition, snapshot: Snapshot, now: int, around: Around = NOTHING) -> None:
+    def __init__(self, definition: Definition, snapshot: Snapshot, now: int, context: Context = NOTHING) -> None:
         self.definition = definition
         self.before = snapshot
         self.after = snapshot
         self.now = now
-        self.around = around
+        self.context = context
         self.entries: list[HistoryEntry] = []
         self.posts: list[Post] = []
         self.takes: list[int] = []
@@ -47,7 +47,7 @@ class Mover:
 
     def trial(self) -> Mover:
         """A mover that goes on from here, and may be thrown away."""
-        return Mover(self.definition, self.after, self.now, self.around)
+        return Mover(self.definition, self.after, self.now, self.context)
 
     def adopt(self, trial: Mover) -> None:
         """Take over what a trial came to."""
@@ -75,7 +75,7 @@ class Mover:
         source = self.after
         roles = None if by_engine else actor.roles if actor else frozenset()
         firing = Firing(source.address, source.state, roles, actor.name if actor else None)
-        view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.around)
+        view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.context)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
             raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
@@ -94,7 +94,7 @@ class Mover:
         self.posts += [post_of(message, source, self.now) for message in view.sent]
         undoes = self.definition.states[source.state].undoes
         if undoes and trigger in (DONE, UNDONE):
-            undone = being_undone(self.around.trail, undoes)
+            undone = being_undone(self.context.trail, undoes)
             self.takes += undone.rows if undone is not None else ()
 
     def enter(
@@ -249,7 +249,7 @@ def subject_at(mover: Mover, event: Any) -> Any:
     """The machine as a queue or a timer is asked about it, where no transition is fired."""
     snapshot = mover.after
     firing = Firing(snapshot.address, snapshot.state, None, None)
-    view = DecisionView(mover.definition, snapshot, firing, event, snapshot.data, None, mover.around)
+    view = DecisionView(mover.definition, snapshot, firing, event, snapshot.data, None, mover.context)
     return subject_of(mover.definition, view)
 
 

@@ -28,8 +28,8 @@ def skipped(mover: Mover, happening: Skipped) -> None:
         why = "only a step that has failed can be skipped; 'force' enters any state"
         raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)
     step = mover.definition.states[spec.failed_from]
-    trial = Mover(mover.definition, replace(snapshot, state=step.name), mover.now, mover.around)
-    last = step.undoes is not None and next_undo(mover.definition, trial.before, mover.around) is None
+    trial = Mover(mover.definition, replace(snapshot, state=step.name), mover.now, mover.context)
+    last = step.undoes is not None and next_undo(mover.definition, trial.before, mover.context) is None
     event = trial.event(UNDONE if last else DONE, None, happening.actor)
     try:
         trial.fire(

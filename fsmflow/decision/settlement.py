@@ -96,7 +96,7 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
     if spec.waits and trigger == DONE:
         _stay(mover, data, attempt=attempt, duration=duration)
         return
-    if spec.undoes and trigger == DONE and next_undo(mover.definition, before, mover.around) is None:
+    if spec.undoes and trigger == DONE and next_undo(mover.definition, before, mover.context) is None:
         trigger = UNDONE
     event = mover.event(trigger)
     mover.fire(trigger, data=data, event=event, by_engine=True, attempt=attempt, duration=duration)

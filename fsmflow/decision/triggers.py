@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from fsmflow import codec
 from fsmflow.decision import settlement
-from fsmflow.decision.context import NOTHING, Around
+from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.deferral import discard, ignore, keep
 from fsmflow.decision.entity import Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
@@ -21,7 +21,7 @@ from fsmflow.errors import DataError, NotPermitted, TransitionConflict, Transiti
 
 
 def allowed_triggers(
-    definition: Definition, snapshot: Snapshot, actor: Actor | None, around: Around = NOTHING
+    definition: Definition, snapshot: Snapshot, actor: Actor | None, context: Context = NOTHING
 ) -> list[str]:
     """The triggers that ``actor`` could fire now, as far as can be told without their payloads."""
     if snapshot.state not in definition.states or snapshot.version != definition.version:
@@ -32,7 +32,7 @@ def allowed_triggers(
             continue
         roles = actor.roles if actor else frozenset()
         firing = Firing(snapshot.address, snapshot.state, roles, actor.name if actor else None)
-        view = DecisionView(definition, snapshot, firing, snapshot.event, snapshot.data, snapshot.failure, around)
+        view = DecisionView(definition, snapshot, firing, snapshot.event, snapshot.data, snapshot.failure, context)
         if would_fire(definition, trigger, firing, subject_of(definition, view)):
             allowed.append(trigger)
     return allowed
@@ -98,7 +98,7 @@ def _refused(
     mover: Mover, happening: Triggered, *, why: str | None, refusals: tuple[str, ...] = ()
 ) -> TransitionNotAllowed:
     snapshot = mover.before
-    allowed = allowed_triggers(mover.definition, snapshot, happening.actor, mover.around)
+    allowed = allowed_triggers(mover.definition, snapshot, happening.actor, mover.context)
     return TransitionNotAllowed(
         snapshot.address, snapshot.state, happening.trigger, allowed=allowed, refusals=refusals, why=why
     )

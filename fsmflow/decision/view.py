@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
-from fsmflow.decision.context import NOTHING, Around, Branch, Undoing, next_undo
+from fsmflow.decision.context import NOTHING, Branch, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.messages import Message
 from fsmflow.definition.firing import Firing
@@ -116,11 +116,11 @@ class DecisionView(NoJob, GuardView):
         event: Event,
         data: dict[str, Any],
         failure: Failure | None,
-        around: Around = NOTHING,
+        context: Context = NOTHING,
     ) -> None:
         self.definition = definition
         self.snapshot = snapshot
-        self._around = around
+        self._context = context
         self.sent: list[Message] = []
         self.firing = firing
         self.event = event
@@ -143,17 +143,17 @@ class DecisionView(NoJob, GuardView):
     @property
     def branches(self) -> Sequence[Branch]:
         """The branches of the step that is being left."""
-        return self._around.branches(self.snapshot)
+        return self._context.branches(self.snapshot)
 
     @property
     def record(self) -> Any:
         """The user's own row."""
-        return self._around.record(self.snapshot)
+        return self._context.record(self.snapshot)
 
     @property
     def next_undo(self) -> str | None:
         """The state in which the next step is undone, None where nothing is left to undo."""
-        return next_undo(self.definition, self.snapshot, self._around)
+        return next_undo(self.definition, self.snapshot, self._context)
 
     def permit(self, action: str) -> NoReturn:
         """Raises TransitionNotAllowed."""

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any, overload
 
 from fsmflow import codec
-from fsmflow.decision.context import NOTHING, Around, Branch, Progress
+from fsmflow.decision.context import NOTHING, Branch, Context, Progress
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
@@ -18,13 +18,13 @@ _PAGE = 200
 _SHOWN = 3
 
 
-def around_of(store: Store, definition: Definition, snapshot: Snapshot) -> Around:
-    """What is around an entity. No query for one that keeps nothing, until the decision asks for more."""
+def context_of(store: Store, definition: Definition, snapshot: Snapshot) -> Context:
+    """The context of an entity. No query for one that keeps nothing, until the decision asks for more."""
     kept = store.events.kept(snapshot.row) if snapshot.kept else ()
     field = definition.wide.status_field
     if not kept and field is None and not definition.undoes and not definition.fans:
         return NOTHING
-    return Around(
+    return Context(
         kept=kept,
         retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
         branches=lambda of: BranchList(store, definition, of),

@@ -1,4 +1,4 @@
-"""One decision, committed: with what is around the entity, and the parent that a branch brings back to life."""
+"""One decision, committed: with the context of the entity, and the parent that a branch brings back to life."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.redaction import carried, masked
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
-from fsmflow.engine.branches import around_of
+from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
@@ -83,7 +83,7 @@ def _check_fault(instance: Instance, happening: Happening) -> None:
 def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commit:
     """The decision, with what it brings back to life above it, as it would be committed. Nothing is written."""
     own, snapshot = instance.own, instance.snapshot
-    commit = decide(own, snapshot, happening, runtime.now(), around_of(runtime.store, own, snapshot))
+    commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot))
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:
         # The way out for an entity whose row is gone.
         commit = replace(commit, lenient=True)
@@ -132,8 +132,8 @@ def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[
         raise TransitionNotAllowed(branch.address, commit.before.state if commit.before else "", trigger, why=why)
     asked = happening if isinstance(happening, Asked) else Asked()
     reopened = Reopened(actor=asked.actor, reason=asked.reason)
-    around = around_of(runtime.store, above.own, parent)
-    back = decide(above.own, parent, reopened, runtime.now(), around)
+    context = context_of(runtime.store, above.own, parent)
+    back = decide(above.own, parent, reopened, runtime.now(), context)
     if _goes_on(back):
         return (*_reopening(runtime, back, happening), back)
     return (back,)

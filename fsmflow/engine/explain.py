@@ -13,7 +13,7 @@ from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
-from fsmflow.engine.branches import around_of
+from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import Details, details_of
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
@@ -60,7 +60,7 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
     """Explain one entity. One look at Redis where a job waits for a worker; Redis may be down."""
     own, snapshot, spec = instance.own, instance.snapshot, instance.spec
     work = snapshot.work
-    allowed = tuple(allowed_triggers(own, snapshot, None, around_of(runtime.store, own, snapshot)))
+    allowed = tuple(allowed_triggers(own, snapshot, None, context_of(runtime.store, own, snapshot)))
     details = details_of(runtime, own, snapshot)
     return Explanation(
         address=snapshot.address,

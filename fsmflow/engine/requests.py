@@ -16,7 +16,7 @@ from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.versions import names_of, unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
-from fsmflow.engine.branches import around_of
+from fsmflow.engine.branches import context_of
 from fsmflow.engine.commits import conflict, decided, until_first
 from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
@@ -112,7 +112,7 @@ def _check_rewind(runtime: Runtime, instance: Instance, asked: Rewound) -> None:
     names = names_of(instance.root, asked.state)
     if all(runtime.store.entities.last_source(snapshot.row, name) is None for name in names):
         why = f"it has not been in {asked.state!r}; 'force' enters any state"
-        allowed = allowed_triggers(own, snapshot, asked.actor, around_of(runtime.store, own, snapshot))
+        allowed = allowed_triggers(own, snapshot, asked.actor, context_of(runtime.store, own, snapshot))
         raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, allowed=allowed, why=why)
 
 

@@ -12,7 +12,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.engine import lookup
-from fsmflow.engine.branches import BranchList, around_of, item_of
+from fsmflow.engine.branches import BranchList, context_of, item_of
 from fsmflow.engine.explain import Explanation, explain
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
@@ -144,8 +144,8 @@ class Attributes(Base):
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
         """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
         instance = lookup.load(current(), self._root, self._id)
-        around = around_of(current().store, instance.own, instance.snapshot)
-        return allowed_triggers(instance.own, instance.snapshot, as_actor(actor), around)
+        context = context_of(current().store, instance.own, instance.snapshot)
+        return allowed_triggers(instance.own, instance.snapshot, as_actor(actor), context)
 
     def explain(self) -> Explanation:
         """What the entity is doing, what it waits for, and what stands in its way. Its ``str()`` is for people."""
