@@ -17,7 +17,7 @@ from fsmflow.engine.delivery import deliver_all
 from fsmflow.engine.fanout import look
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.tasks import Task, tasks
+from fsmflow.engine.tasks import Task, TaskKind, tasks
 
 #: How many tasks one call does before it leaves the rest to maintenance.
 _BUDGET: Final = 200
@@ -47,12 +47,12 @@ def _do(runtime: Runtime, task: Task) -> None:
     try:
         if task.call is not None:
             task.call()
-        elif task.kind == "look":
+        elif task.kind is TaskKind.LOOK:
             if look(runtime, task.row):
                 waiting = tasks.get()
                 if waiting is not None:
                     waiting.append(task)
-        elif task.kind == "align":
+        elif task.kind is TaskKind.ALIGN:
             align(runtime, task.row, pages=1)
         else:
             deliver_all(runtime, task.row)

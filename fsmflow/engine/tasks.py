@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 
 from fsmflow import log
@@ -22,12 +23,21 @@ from fsmflow.engine.handle import HandleView
 from fsmflow.errors import tell, told
 
 
+class TaskKind(StrEnum):
+    """What is to be done for an entity soon: look at its branches, align them with it, deliver what it sent, or call
+    its hooks. Told in the log."""
+
+    LOOK = "look"
+    ALIGN = "align"
+    DELIVER = "deliver"
+    HOOKS = "hooks"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Something to be done for an entity soon: ``look`` at its branches, ``align`` them with it, ``deliver`` what it
-    sent, or call its hooks."""
+    """Something to be done for the entity of ``row``; ``call`` calls its hooks."""
 
-    kind: str
+    kind: TaskKind
     row: int
     call: Callable[[], None] | None = None
 
@@ -51,7 +61,7 @@ def note_tasks(definition: Definition, commit: Commit, after: Snapshot) -> None:
         if waiting is None:
             call()
         else:
-            waiting.append(Task(kind="hooks", row=after.row, call=call))
+            waiting.append(Task(kind=TaskKind.HOOKS, row=after.row, call=call))
 
 
 def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
@@ -59,14 +69,14 @@ def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
     before = commit.before
     # A branch that had failed and is skipped has settled before; its parent waits for it again all the same.
     if after.parent is not None and after.has_settled and (before is None or before.standing != after.standing):
-        found.append(Task(kind="look", row=after.parent))
+        found.append(Task(kind=TaskKind.LOOK, row=after.parent))
     if after.work is not None and after.work.watches and (before is None or before.work != after.work):
-        found.append(Task(kind="look", row=after.row))
+        found.append(Task(kind=TaskKind.LOOK, row=after.row))
     kinds = {post.kind for post in commit.posts if post.due_at is not None and post.due_at <= after.updated_at}
     if EventKind.ALIGN in kinds:
-        found.append(Task(kind="align", row=after.row))
+        found.append(Task(kind=TaskKind.ALIGN, row=after.row))
     if EventKind.SENT in kinds:
-        found.append(Task(kind="deliver", row=after.row))
+        found.append(Task(kind=TaskKind.DELIVER, row=after.row))
     return found
 
 
