@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from fsmflow.decision.context import Progress
 from fsmflow.decision.entity import Snapshot, Standing
+from fsmflow.store.columns import snapshot_of
 from fsmflow.store.link import Link
-from fsmflow.store.statements import Statements, snapshot_of
+from fsmflow.store.statements import Statements
 
 
 class Branches:

@@ -9,28 +9,30 @@ from typing import Any, Final
 
 from peewee import DatabaseError, IntegrityError
 
-from fsmflow import clock, codec, log
+from fsmflow import clock, log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError
 from fsmflow.points import point
-from fsmflow.store.doubt import Doubt, Interrupted, unavailable
-from fsmflow.store.entities import Entities, guard_of, guard_values, pages
-from fsmflow.store.events import post_values
-from fsmflow.store.link import TRANSIENT, Link, first_line
-from fsmflow.store.own_rows import OwnRows
-from fsmflow.store.statements import (
+from fsmflow.store.columns import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
     NEW_ENTITY_COLUMNS,
     WORK_COLUMNS,
-    Statements,
     entity_values,
+    entry_values,
+    guard_of,
+    guard_values,
     new_entity_values,
+    post_values,
     work_values,
 )
+from fsmflow.store.doubt import Doubt, Interrupted, unavailable
+from fsmflow.store.entities import Entities, pages
+from fsmflow.store.link import TRANSIENT, Link, first_line
+from fsmflow.store.own_rows import OwnRows
+from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 
 _TRIES: Final = 5
@@ -254,7 +256,7 @@ class Commits:
                 self._own_rows.write_status(commit.status_field, item, lenient=False)
         return made
 
-    def _many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def _many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         if rows:
             self._link.execute(*self._link.dialect.insert_many(table, columns, rows))
 
@@ -262,23 +264,3 @@ class Commits:
         """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
         if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
             raise ClaimLost(f"entity row {claim.row}: the claim is gone")
-
-
-def entry_values(entry: HistoryEntry, token: str) -> tuple[Any, ...]:
-    return (
-        entry.seq,
-        entry.kind.value,
-        clock.from_datetime(entry.at),
-        entry.trigger,
-        entry.source,
-        entry.dest,
-        entry.epoch,
-        entry.attempt,
-        entry.actor,
-        entry.reason,
-        codec.encode(entry.payload, what="payload") if entry.payload else None,
-        entry.key,
-        entry.failure.to_text() if entry.failure else None,
-        None if entry.duration is None else round(entry.duration * 1000),
-        token,
-    )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, TypeVar
 
-from fsmflow import clock, codec
-from fsmflow.decision.entity import Claim, Failure, Snapshot
-from fsmflow.decision.history import HistoryEntry, HistoryKind
-from fsmflow.decision.work import Work
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.history import HistoryEntry
+from fsmflow.store.columns import entry_of, snapshot_of
 from fsmflow.store.link import Link
-from fsmflow.store.statements import HISTORY_COLUMNS, Statements, snapshot_of
+from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY
 
 PAGE = 500
@@ -71,7 +70,7 @@ class Entities:
     def history(self, row: int, *, after: int = 0, limit: int = PAGE) -> list[HistoryEntry]:
         """Entries in order, from the one after ``after``."""
         rows = self._link.query(self._sql.history, (row, after, limit))
-        return [_entry_of(dict(zip(HISTORY_COLUMNS, values, strict=True))) for values in rows]
+        return [entry_of(values) for values in rows]
 
     def last_source(self, row: int, dest: str) -> str | None:
         """The state from which an entity last came to ``dest``; None where it has not been there."""
@@ -80,8 +79,8 @@ class Entities:
 
     def entry(self, row: int, seq: int) -> HistoryEntry:
         """One entry that is known to be there."""
-        ((*values,),) = self._link.query(self._sql.entry, (row, seq))
-        return _entry_of(dict(zip(HISTORY_COLUMNS, values, strict=True)))
+        (values,) = self._link.query(self._sql.entry, (row, seq))
+        return entry_of(values)
 
     def lock(self, parent: int) -> Snapshot | None:
         """Inside a transaction: the parent as it is now, and stays until the end of that."""
@@ -117,27 +116,3 @@ def pages(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
     """As many at a time as go into one statement."""
     for start in range(0, len(items), _ROWS):
         yield items[start : start + _ROWS]
-
-
-def guard_values(claim: Claim) -> tuple[Any, ...]:
-    """The values of GUARD_COLUMNS."""
-    return (claim.row, claim.epoch, claim.attempt, claim.fence, claim.owner)
-
-
-def guard_of(entity: Snapshot, work: Work) -> tuple[Any, ...]:
-    """The values of GUARD_COLUMNS for the claim that is on the work of an entity."""
-    return (entity.row, work.epoch, work.attempt, work.fence, work.owner)
-
-
-def _entry_of(values: dict[str, Any]) -> HistoryEntry:
-    del values["entity"], values["token"]
-    return HistoryEntry(
-        **{
-            **values,
-            "kind": HistoryKind(values["kind"]),
-            "at": clock.to_datetime(values["at"]),
-            "payload": codec.decode(values["payload"]) if values["payload"] else {},
-            "failure": Failure.from_text(values["failure"]) if values["failure"] else None,
-            "duration": None if values["duration"] is None else values["duration"] / 1000,
-        }
-    )

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from fsmflow import codec
-from fsmflow.decision.commit import EventKind, Post, Posted
+from fsmflow.decision.commit import EventKind, Posted
 from fsmflow.decision.context import Entered
+from fsmflow.store.columns import posted_of
 from fsmflow.store.link import Link
-from fsmflow.store.statements import READ_EVENT_COLUMNS, Statements
+from fsmflow.store.statements import Statements
 
 
 class Events:
@@ -85,14 +85,3 @@ def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:
         result=codec.decode(last.text) if last is not None and last.text else None,
         rows=(post.id, *(item.id for item in returned)),
     )
-
-
-def posted_of(values: Sequence[Any]) -> Posted:
-    """The event that a row of READ_EVENT_COLUMNS holds."""
-    found = dict(zip(READ_EVENT_COLUMNS, values, strict=True))
-    return Posted(kind=EventKind(found.pop("kind")), text=found.pop("payload"), **found)
-
-
-def post_values(post: Post) -> tuple[Any, ...]:
-    """The values of EVENT_COLUMNS, but for the entity."""
-    return (post.kind.value, post.key, post.trigger, post.text, post.actor, post.at, post.due_at, post.seq)

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmflow.decision.entity import Snapshot
+from fsmflow.store.columns import snapshot_of
 from fsmflow.store.link import Link
-from fsmflow.store.statements import Statements, snapshot_of
+from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY
 
 PAGE = 500

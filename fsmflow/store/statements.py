@@ -2,80 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum
-from typing import Any
 
 from fsmflow.decision.commit import EventKind
-from fsmflow.decision.entity import FAILED_ONES, UNSETTLED, UNTOLD, Snapshot, Standing
-from fsmflow.decision.work import RUNS, WATCHES, Work, WorkKind
+from fsmflow.decision.entity import FAILED_ONES, UNSETTLED, UNTOLD, Standing
+from fsmflow.decision.work import RUNS, WATCHES
+from fsmflow.store.columns import (
+    ENTITY_COLUMNS,
+    EVENT_COLUMNS,
+    GUARD_COLUMNS,
+    HISTORY_COLUMNS,
+    NEW_ENTITY_COLUMNS,
+    READ_ENTITY_COLUMNS,
+    READ_EVENT_COLUMNS,
+    READ_HISTORY_COLUMNS,
+    WORK_COLUMNS,
+)
 from fsmflow.store.dialects import Dialect
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
-
-#: Columns of ``entity`` in the order in which they are written.
-ENTITY_COLUMNS = (
-    "state",
-    "phase",
-    "epoch",
-    "revision",
-    "seq",
-    "data",
-    "step",
-    "event",
-    "result",
-    "failure",
-    "fingerprint",
-    "paused",
-    "standing",
-    "kept",
-    "version",
-    "entered_at",
-    "updated_at",
-)
-PLACE_COLUMNS = ("parent", "parent_step", "parent_index", "branch_of", "item")
-NEW_ENTITY_COLUMNS = (*ENTITY_COLUMNS, "machine", "entity_id", "created_at", *PLACE_COLUMNS)
-READ_ENTITY_COLUMNS = ("id", *NEW_ENTITY_COLUMNS)
-WORK_COLUMNS = (
-    "epoch",
-    "kind",
-    "attempt",
-    "dispatch",
-    "fence",
-    "owner",
-    "lease_until",
-    "wake_at",
-    "rung_at",
-    "held",
-    "queue",
-    "failures",
-    "crashes",
-    "postponed",
-    "progress",
-    "deadline",
-)
-HISTORY_COLUMNS = (
-    "entity",
-    "seq",
-    "kind",
-    "at",
-    "trigger",
-    "source",
-    "dest",
-    "epoch",
-    "attempt",
-    "actor",
-    "reason",
-    "payload",
-    "key",
-    "failure",
-    "duration",
-    "token",
-)
-EVENT_COLUMNS = ("entity", "kind", "key", "trigger", "payload", "actor", "at", "due_at", "seq")
-READ_EVENT_COLUMNS = ("id", *EVENT_COLUMNS)
-GUARD_COLUMNS = ("entity", "epoch", "attempt", "fence", "owner")
-
 
 #: Work is due no later than at its deadline. Takes the same moment twice.
 WAKE = "wake_at = CASE WHEN deadline < ? THEN deadline ELSE ? END"
@@ -83,8 +29,6 @@ WAKE = "wake_at = CASE WHEN deadline < ? THEN deadline ELSE ? END"
 
 #: What is added to the standing of a branch once its parent has been told of it.
 _TOLD = Standing.DONE_TOLD - Standing.DONE
-
-_STANDINGS: Mapping[int | None, Standing | None] = {None: None, **{standing.value: standing for standing in Standing}}
 
 
 def among(kinds: Iterable[Enum]) -> str:
@@ -132,10 +76,10 @@ class Statements:
     def _for_history(self, dialect: Dialect) -> None:
         self.insert_history = self._insert(HISTORY, HISTORY_COLUMNS)
         self.history = self._sql(
-            f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h "
+            f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
         )
-        one = f"SELECT {self._columns('h', HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?"
+        one = f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?"
         self.entry = self._sql(one) + dialect.latest_shared
         self.last_source = self._sql(
             f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"
@@ -273,68 +217,3 @@ class Statements:
 
     def _sql(self, text: str) -> str:
         return text.replace("?", self._link.mark)
-
-
-def entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
-    """The values of ENTITY_COLUMNS."""
-    return (
-        snapshot.state,
-        snapshot.phase,
-        snapshot.epoch,
-        snapshot.revision,
-        snapshot.seq,
-        snapshot.data_text,
-        snapshot.step,
-        snapshot.event_text,
-        snapshot.result_text,
-        snapshot.failure_text,
-        snapshot.fingerprint,
-        int(snapshot.paused),
-        None if snapshot.standing is None else snapshot.standing.value,
-        snapshot.kept,
-        snapshot.version,
-        snapshot.entered_at,
-        snapshot.updated_at,
-    )
-
-
-def new_entity_values(snapshot: Snapshot) -> tuple[Any, ...]:
-    """The values of NEW_ENTITY_COLUMNS."""
-    own = (snapshot.machine, snapshot.entity_id, snapshot.created_at)
-    return (
-        *entity_values(snapshot),
-        *own,
-        *(getattr(snapshot, name) for name in PLACE_COLUMNS[:-1]),
-        snapshot.item_text,
-    )
-
-
-def work_values(work: Work) -> tuple[Any, ...]:
-    """The values of WORK_COLUMNS."""
-    found = work.__dict__
-    return (work.epoch, work.kind.value, *(found[name] for name in WORK_COLUMNS[2:]))
-
-
-def snapshot_of(row: Sequence[Any]) -> Snapshot:
-    """The snapshot that a row of READ_ENTITY_COLUMNS and WORK_COLUMNS holds."""
-    found = dict(zip(READ_ENTITY_COLUMNS, row, strict=False))
-    return Snapshot(
-        row=found.pop("id"),
-        data_text=found.pop("data"),
-        event_text=found.pop("event"),
-        result_text=found.pop("result"),
-        failure_text=found.pop("failure"),
-        item_text=found.pop("item"),
-        paused=bool(found.pop("paused")),
-        standing=_STANDINGS[found.pop("standing")],
-        work=work_of(row[len(READ_ENTITY_COLUMNS) :]),
-        **found,
-    )
-
-
-def work_of(values: Sequence[Any]) -> Work | None:
-    """The work that values of WORK_COLUMNS hold; None where an entity has none."""
-    if values[0] is None:
-        return None
-    found = dict(zip(WORK_COLUMNS, values, strict=True))
-    return Work(kind=WorkKind(found.pop("kind")), **found)

@@ -8,9 +8,9 @@ from typing import Any
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
-from fsmflow.store.entities import guard_values
+from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
-from fsmflow.store.statements import WAKE, Statements, among, snapshot_of, work_of
+from fsmflow.store.statements import WAKE, Statements, among
 from fsmflow.store.tables import WORK
 
 MAX_GRACE_MS = 60_000

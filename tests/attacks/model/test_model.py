@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 import pytest
 from peewee import SqliteDatabase
 
+from fsmflow.store.columns import GUARD_COLUMNS
 from fsmflow.store.link import Link
-from fsmflow.store.statements import GUARD_COLUMNS, Statements
+from fsmflow.store.statements import Statements
 from tests.attacks.model.catalogue import RIGHT, WRONG, Case
 from tests.attacks.model.exploration import STUCK, Step, explore
 from tests.attacks.model.rows import RIGHT as RIGHT_RULES

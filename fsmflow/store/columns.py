@@ -1,0 +1,306 @@
+"""The tables, and each column in one line: what it is in the table, of which value it is a part, and how it is stored.
+
+The schema, the lists of columns in statements, what is written to a row and what is read from one all follow from this.
+To add a column, write its line, and the field of the value that it stores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Final
+
+from peewee import BigIntegerField, CharField, Field, FloatField, IntegerField, SmallIntegerField
+
+from fsmflow import clock, codec
+from fsmflow.decision.commit import EventKind, Post, Posted
+from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
+from fsmflow.decision.history import HistoryEntry, HistoryKind
+from fsmflow.decision.work import Work, WorkKind
+from fsmflow.store import tables
+from fsmflow.store.dialects import Dialect
+
+Make = Callable[[Dialect], Field]
+
+
+def _chars(most: int, **options: Any) -> Make:
+    return lambda dialect: CharField(most, **options)
+
+
+def _long_text(**options: Any) -> Make:
+    return lambda dialect: dialect.text_field(**options)
+
+
+def _whole(**options: Any) -> Make:
+    return lambda dialect: IntegerField(**options)
+
+
+def _small(**options: Any) -> Make:
+    return lambda dialect: SmallIntegerField(**options)
+
+
+def _big(**options: Any) -> Make:
+    """Numbers of rows, and times: UTC in milliseconds."""
+    return lambda dialect: BigIntegerField(**options)
+
+
+def _real(**options: Any) -> Make:
+    return lambda dialect: FloatField(**options)
+
+
+def _row(dialect: Dialect) -> Field:
+    return dialect.row_field()
+
+
+class Column:
+    """``attribute``: what it is called in the value, where not as in the table. ``store`` makes of that what a driver
+    takes, ``load`` makes of what a driver gives the attribute."""
+
+    def __init__(
+        self,
+        name: str,
+        make: Make,
+        attribute: str | None = None,
+        *,
+        store: Callable[[Any], Any] | None = None,
+        load: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.make = make
+        self.attribute = attribute or name
+        self.store = store
+        self.load = load
+
+
+class Columns:
+    """Some columns in an order. All that can be is worked out beforehand: each step writes and reads several rows."""
+
+    def __init__(self, *columns: Column) -> None:
+        self.all = columns
+        self.names = tuple(column.name for column in columns)
+        self._attributes = tuple(column.attribute for column in columns)
+        self._get = attrgetter(*self._attributes)
+        self._stores = [(index, column.store) for index, column in enumerate(columns) if column.store is not None]
+        self._loads = [(column.attribute, column.load) for column in columns if column.load is not None]
+
+    def values(self, value: Any) -> list[Any]:
+        """What is written of a value, in order."""
+        found = list(self._get(value))
+        for index, store in self._stores:
+            found[index] = store(found[index])
+        return found
+
+    def attributes(self, row: Sequence[Any]) -> dict[str, Any]:
+        """What a row holds of a value, by attribute; the row may go on with other columns."""
+        found = dict(zip(self._attributes, row, strict=False))
+        for attribute, load in self._loads:
+            found[attribute] = load(found[attribute])
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """``key``: the primary key, where that is of several columns. ``indexes``: columns, and whether they are unique."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
+
+
+_value = attrgetter("value")
+
+
+def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else convert(value)
+
+
+#: What each write of an entity changes, or may change.
+_CHANGING = (
+    Column("state", _chars(100)),
+    Column("phase", _chars(10)),
+    Column("epoch", _whole()),
+    Column("revision", _big()),
+    Column("seq", _whole()),
+    Column("data", _long_text(), "data_text"),
+    Column("step", _whole()),
+    Column("event", _long_text(), "event_text"),
+    Column("result", _long_text(null=True), "result_text"),
+    Column("failure", _long_text(null=True), "failure_text"),
+    Column("fingerprint", _chars(12, null=True)),
+    Column("paused", _small(), store=int, load=bool),
+    Column("standing", _small(null=True), store=_optional(int), load=_optional(Standing)),
+    Column("kept", _whole()),
+    Column("version", _whole()),
+    Column("entered_at", _big()),
+    Column("updated_at", _big()),
+)
+#: What an entity is born with.
+_LASTING = (
+    Column("machine", _chars(64)),
+    Column("entity_id", _chars(512)),
+    Column("created_at", _big()),
+    Column("parent", _big(null=True)),
+    Column("parent_step", _whole(null=True)),
+    Column("parent_index", _whole(null=True)),
+    Column("branch_of", _chars(64, null=True)),
+    Column("item", _long_text(null=True), "item_text"),
+)
+_WORK = (
+    Column("epoch", _whole()),
+    Column("kind", _chars(10), store=_value, load=WorkKind),
+    Column("attempt", _whole()),
+    Column("dispatch", _whole()),
+    Column("fence", _whole()),
+    Column("owner", _chars(40, null=True)),
+    Column("lease_until", _big(null=True)),
+    Column("wake_at", _big()),
+    Column("rung_at", _big(null=True)),
+    Column("held", _big(null=True)),
+    Column("queue", _chars(100, null=True)),
+    Column("failures", _whole()),
+    Column("crashes", _whole()),
+    Column("postponed", _whole()),
+    Column("progress", _real(null=True)),
+    Column("deadline", _big(null=True)),
+)
+_HISTORY = (
+    Column("seq", _whole()),
+    Column("kind", _chars(20), store=_value, load=HistoryKind),
+    Column("at", _big(), store=clock.from_datetime, load=clock.to_datetime),
+    Column("trigger", _chars(100, null=True)),
+    Column("source", _chars(100, null=True)),
+    Column("dest", _chars(100)),
+    Column("epoch", _whole()),
+    Column("attempt", _whole(null=True)),
+    Column("actor", _chars(200, null=True)),
+    Column("reason", _long_text(null=True)),
+    Column(
+        "payload",
+        _long_text(null=True),
+        store=lambda payload: codec.encode(payload, what="payload") if payload else None,
+        load=lambda text: codec.decode(text) if text else {},
+    ),
+    Column("key", _chars(200, null=True)),
+    Column("failure", _long_text(null=True), store=_optional(Failure.to_text), load=_optional(Failure.from_text)),
+    Column(
+        "duration",
+        _big(null=True),
+        store=_optional(lambda seconds: round(seconds * 1000)),
+        load=_optional(lambda milliseconds: milliseconds / 1000),
+    ),
+)
+_EVENT = (
+    Column("kind", _chars(10), store=_value, load=EventKind),
+    Column("key", _chars(200, null=True)),
+    Column("trigger", _chars(100)),
+    Column("payload", _long_text(null=True), "text"),
+    Column("actor", _chars(200, null=True)),
+    Column("at", _big()),
+    Column("due_at", _big(null=True)),
+    Column("seq", _whole(null=True)),
+)
+_ENTITY_ROW = Column("id", _row, "row")
+_EVENT_ROW = Column("id", _row)
+_ITS_ENTITY = Column("entity", _big())
+
+TABLES: Final = (
+    Table(
+        name=tables.ENTITY,
+        columns=(_ENTITY_ROW, *_CHANGING, *_LASTING),
+        indexes=(
+            (("machine", "entity_id"), True),
+            (("machine", "state", "id"), False),
+            (("fingerprint",), False),
+            (("parent", "parent_step", "parent_index"), True),
+            (("parent", "standing", "parent_step", "parent_index"), False),
+        ),
+    ),
+    Table(
+        name=tables.WORK, columns=(Column("entity", _big(primary_key=True)), *_WORK), indexes=((("wake_at",), False),)
+    ),
+    Table(name=tables.HISTORY, columns=(_ITS_ENTITY, *_HISTORY, Column("token", _chars(16))), key=("entity", "seq")),
+    Table(
+        name=tables.EVENT,
+        columns=(_EVENT_ROW, _ITS_ENTITY, *_EVENT),
+        indexes=((("entity", "kind", "key"), True), (("due_at",), False)),
+    ),
+    Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
+)
+
+_changing, _new, _entity = (
+    Columns(*_CHANGING),
+    Columns(*_CHANGING, *_LASTING),
+    Columns(_ENTITY_ROW, *_CHANGING, *_LASTING),
+)
+_work, _history = Columns(*_WORK), Columns(*_HISTORY)
+_event, _posted = Columns(*_EVENT), Columns(_EVENT_ROW, _ITS_ENTITY, *_EVENT)
+
+ENTITY_COLUMNS: Final = _changing.names
+NEW_ENTITY_COLUMNS: Final = _new.names
+READ_ENTITY_COLUMNS: Final = _entity.names
+WORK_COLUMNS: Final = _work.names
+HISTORY_COLUMNS: Final = ("entity", *_history.names, "token")
+READ_HISTORY_COLUMNS: Final = _history.names
+EVENT_COLUMNS: Final = ("entity", *_event.names)
+READ_EVENT_COLUMNS: Final = _posted.names
+#: What a claim is known by.
+GUARD_COLUMNS: Final = ("entity", "epoch", "attempt", "fence", "owner")
+
+_ENTITY_WIDTH: Final = len(READ_ENTITY_COLUMNS)
+
+
+def entity_values(snapshot: Snapshot) -> list[Any]:
+    """The values of ENTITY_COLUMNS."""
+    return _changing.values(snapshot)
+
+
+def new_entity_values(snapshot: Snapshot) -> list[Any]:
+    """The values of NEW_ENTITY_COLUMNS."""
+    return _new.values(snapshot)
+
+
+def work_values(work: Work) -> list[Any]:
+    """The values of WORK_COLUMNS."""
+    return _work.values(work)
+
+
+def entry_values(entry: HistoryEntry, token: str) -> list[Any]:
+    """The values of HISTORY_COLUMNS, but for the entity; ``token`` is that of the commit."""
+    return [*_history.values(entry), token]
+
+
+def post_values(post: Post) -> list[Any]:
+    """The values of EVENT_COLUMNS, but for the entity."""
+    return _event.values(post)
+
+
+def guard_values(claim: Claim) -> tuple[Any, ...]:
+    """The values of GUARD_COLUMNS."""
+    return (claim.row, claim.epoch, claim.attempt, claim.fence, claim.owner)
+
+
+def guard_of(entity: Snapshot, work: Work) -> tuple[Any, ...]:
+    """The values of GUARD_COLUMNS for the claim that is on the work of an entity."""
+    return (entity.row, work.epoch, work.attempt, work.fence, work.owner)
+
+
+def snapshot_of(row: Sequence[Any]) -> Snapshot:
+    """The snapshot that a row of READ_ENTITY_COLUMNS and WORK_COLUMNS holds."""
+    return Snapshot(**_entity.attributes(row), work=work_of(row[_ENTITY_WIDTH:]))
+
+
+def work_of(values: Sequence[Any]) -> Work | None:
+    """The work that values of WORK_COLUMNS hold; None where an entity has none."""
+    return None if values[0] is None else Work(**_work.attributes(values))
+
+
+def entry_of(row: Sequence[Any]) -> HistoryEntry:
+    """The history entry that a row of READ_HISTORY_COLUMNS holds."""
+    return HistoryEntry(**_history.attributes(row))
+
+
+def posted_of(row: Sequence[Any]) -> Posted:
+    """The event that a row of READ_EVENT_COLUMNS holds."""
+    return Posted(**_posted.attributes(row))
