@@ -17,7 +17,7 @@ from fsmflow.store.link import Link
 from fsmflow.store.tables import META
 from fsmflow.store.upgrades import upgrade
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 1
 
 
 def create(link: Link) -> None:
@@ -32,9 +32,7 @@ def _bring_up(link: Link) -> None:
     db, models = link.db, _models(link)
     version = _meta(link).get("schema") if db.table_exists(META) else None
     if version is not None and int(version) < SCHEMA_VERSION:
-        upgrade(db, int(version))
-        sql = f"UPDATE {META} SET {link.quoted('value')} = {link.mark} WHERE {link.quoted('name')} = {link.mark}"
-        link.execute(sql, (str(SCHEMA_VERSION), "schema"))
+        upgrade(link, int(version), SCHEMA_VERSION)
     link.dialect.create_tables(db, models)
     _write_meta(link)
 

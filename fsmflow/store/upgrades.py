@@ -1,37 +1,41 @@
-"""Brings the tables of an earlier release up to those of this one."""
+"""Brings the tables of an earlier release up to those of this one, step by step."""
 
 from __future__ import annotations
 
-from peewee import BigIntegerField, CharField, Database, IntegerField, SmallIntegerField
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from peewee import Field
 from playhouse.migrate import SchemaMigrator, migrate
 
-from fsmflow.store.dialects import dialect_of
-from fsmflow.store.tables import ENTITY, EVENT, WORK
+from fsmflow.store.link import Link
+from fsmflow.store.tables import META
+
+Step = Callable[[Link], None]
+
+#: By the schema that each leads to; the first release made schema 1.
+STEPS: Final[Mapping[int, Step]] = {}
 
 
-def upgrade(db: Database, version: int) -> None:
-    """Change tables of schema ``version`` so that the statements of this release work on them.
+def upgrade(link: Link, version: int, wanted: int) -> None:
+    """Change tables of schema ``version`` so that they are those of ``wanted``. Runs under the lock of ``create``.
 
-    Runs under the lock of ``create``. Where a database commits each change by itself (MySQL), one that was interrupted
-    goes on where it stopped.
+    Each step is noted once it is done. Where a database commits each change of a table by itself (MySQL), one that was
+    interrupted is taken again from its beginning: a step looks at what is there before it changes anything.
     """
-    if version < 2:
-        _to_2(db)
+    for number in range(version + 1, wanted + 1):
+        STEPS[number](link)
+        sql = f"UPDATE {META} SET {link.quoted('value')} = {link.mark} WHERE {link.quoted('name')} = {link.mark}"
+        link.execute(sql, (str(number), "schema"))
 
 
-def _to_2(db: Database) -> None:
-    migrator = SchemaMigrator.from_database(db)
-    wanted = [
-        (ENTITY, "branch_of", CharField(64, null=True)),
-        (ENTITY, "item", dialect_of(db).text_field(null=True)),
-        (ENTITY, "standing", SmallIntegerField(null=True)),
-        (ENTITY, "kept", IntegerField(default=0)),
-        (WORK, "deadline", BigIntegerField(null=True)),
-        (EVENT, "due_at", BigIntegerField(null=True)),
-    ]
-    for table, name, field in wanted:
-        if name not in {column.name for column in db.get_columns(table)}:
-            migrate(migrator.add_column(table, name, field))
-    indexes = {index.name for index in db.get_indexes(EVENT)}
-    if "fsmflow_event_entity_key" in indexes:
-        migrate(migrator.drop_index(EVENT, "fsmflow_event_entity_key"))
+def add_column(link: Link, table: str, name: str, field: Field) -> None:
+    """Part of a step: the column, where it is not there yet."""
+    if name not in {column.name for column in link.db.get_columns(table)}:
+        migrate(SchemaMigrator.from_database(link.db).add_column(table, name, field))
+
+
+def drop_index(link: Link, table: str, name: str) -> None:
+    """Part of a step: no such index any more."""
+    if name in {index.name for index in link.db.get_indexes(table)}:
+        migrate(SchemaMigrator.from_database(link.db).drop_index(table, name))

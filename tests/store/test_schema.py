@@ -54,8 +54,8 @@ def create_and_tell(number: int, database_url: str) -> str:
 @pytest.mark.parametrize(
     ("version", "sentence"),
     [
-        (schema.SCHEMA_VERSION - 1, "version 1, older than the 2 of this release; run fsmflow init"),
-        (schema.SCHEMA_VERSION + 1, "version 3, newer than the 2 of this release; upgrade fsmflow"),
+        (schema.SCHEMA_VERSION - 1, "version 0, older than the 1 of this release; run fsmflow init"),
+        (schema.SCHEMA_VERSION + 1, "version 2, newer than the 1 of this release; upgrade fsmflow"),
     ],
 )
 def test_tables_of_another_release_are_refused_with_what_to_do(store: Store, version: int, sentence: str) -> None:
