@@ -1,0 +1,123 @@
+"""The worker processes of a supervisor: kept at their number, replaced when they die, ended when they overrun."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from fsmflow import clock, log, settings
+from fsmflow.engine.runtime import Runtime
+from fsmflow.running.slot import Doing
+from fsmflow.running.worker_handle import WorkerHandle
+
+_MAX_RESPAWN_S: Final = 10.0
+_MAX_FAILED_STARTS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class LostAttempt:
+    """What a worker process held when it died: the entity row, the owner of the claim, and how it died."""
+
+    row: int
+    owner: str
+    how: str
+    timed_out: bool
+
+
+class Workers:
+    """So many at work, and one more that stands by, so that a dead one is replaced at once.
+
+    Talks to processes only, and waits for none of them.
+    """
+
+    def __init__(self, runtime: Runtime, *, count: int, queues: Sequence[str], log_level: str) -> None:
+        self._count = count
+        self._queues = tuple(queues)
+        self._log_level = log_level
+        self._environment = _environment(runtime)
+        self._handles: list[WorkerHandle] = []
+        self.ever_ready = False
+        self._respawn_at = float("-inf")
+        self._failed_starts = 0
+
+    @property
+    def are_gone(self) -> bool:
+        return not self._handles
+
+    @property
+    def fail_to_start(self) -> int:
+        """How many have ended before any of them was ready; 0 while that may still be chance."""
+        return self._failed_starts if not self.ever_ready and self._failed_starts >= _MAX_FAILED_STARTS else 0
+
+    def renewable(self) -> list[tuple[int, str]]:
+        """The claims whose leases are to be renewed. May be asked by another thread."""
+        return [claim for claim in (handle.renewable() for handle in list(self._handles)) if claim]
+
+    def reap(self, *, stopping: bool) -> list[LostAttempt]:
+        """Take out those that have died; the attempts that they held."""
+        lost = []
+        for handle in [handle for handle in self._handles if handle.poll()]:
+            self._handles.remove(handle)
+            doing = handle.doing()
+            if doing is not None or (handle.exit_status != 0 and not stopping):
+                _tell_death(handle, doing)
+            if doing is not None:
+                timed_out = handle.overrun is not None and handle.overrun.owner == doing.owner
+                how = f"worker process {handle.pid} {handle.exit}"
+                lost.append(LostAttempt(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out))
+            if not handle.is_ready and not stopping:
+                # One that was killed says nothing about the settings, as one that ended by itself does.
+                self._failed_starts += handle.exit_status != -signal.SIGKILL
+                self._respawn_at = clock.monotonic() + min(0.5 * 2 ** min(self._failed_starts, 10), _MAX_RESPAWN_S)
+            handle.close()
+        return lost
+
+    def fill_up(self) -> None:
+        """Put who stands by in the place of the dead, and start others to stand by."""
+        working = sum(handle.is_working for handle in self._handles)
+        standing_by = [handle for handle in self._handles if not handle.is_working]
+        for handle in standing_by[: max(self._count - working, 0)]:
+            handle.put_to_work()
+        if any(handle.is_ready for handle in self._handles):
+            self.ever_ready, self._failed_starts = True, 0
+        if clock.monotonic() < self._respawn_at:
+            return
+        try:
+            while len(self._handles) < self._count + 1:
+                self._handles.append(WorkerHandle(self._queues, self._environment, self._log_level))
+        except OSError as error:
+            log.sweep_failed("starting a worker process", error)
+            self._respawn_at = clock.monotonic() + _MAX_RESPAWN_S
+
+    def kill_overruns(self) -> None:
+        """End those whose job has not stopped at its limit."""
+        for handle in self._handles:
+            doing = handle.overruns()
+            if doing is not None and handle.overrun is None:
+                log.worker_overrun(handle.pid, doing.row)
+                handle.overrun = doing
+                handle.kill()
+
+    def terminate(self) -> None:
+        """Ask all to end after the running step."""
+        for handle in self._handles:
+            handle.terminate()
+
+    def kill(self) -> None:
+        """End all now, with all that they started."""
+        for handle in self._handles:
+            handle.kill()
+
+
+def _tell_death(handle: WorkerHandle, doing: Doing | None) -> None:
+    ready = "waiting" if handle.is_ready else "starting"
+    log.worker_lost(handle.pid, str(handle.exit), f"running a step of entity row {doing.row}" if doing else ready)
+
+
+def _environment(runtime: Runtime) -> dict[str, str]:
+    path = os.pathsep.join([entry or os.getcwd() for entry in sys.path])
+    return {**os.environ, **settings.to_environment(runtime.settings), "PYTHONPATH": path}
