@@ -142,7 +142,8 @@ def _write_stamp(extras: Set[str]) -> None:
 
 def _fingerprint() -> str:
     digest = hashlib.sha256()
-    for name in ("setup.cfg", "pyproject.toml"):
+    # The version is in the last of these.
+    for name in ("setup.cfg", "pyproject.toml", os.path.join("fsmflow", "__init__.py")):
         with open(os.path.join(ROOT, name), "rb") as file:
             digest.update(file.read() + b"\0")
     return digest.hexdigest()
