@@ -91,7 +91,7 @@ def build_machine(
     machine = Machine(model=None, states=built, initial=initial, auto_transitions=False, name=name)
     for spec in transitions:
         if spec.trigger not in machine.events:
-            machine.events[spec.trigger] = machine._create_event(spec.trigger, machine)
+            machine.events[spec.trigger] = machine._create_event(spec.trigger, machine)  # noqa: SLF001 - as add_transition does
         machine.events[spec.trigger].add_transition(_Rule(spec))
     return machine
 
@@ -113,7 +113,7 @@ def would_fire(definition: Definition, trigger: str, firing: Firing, subject: An
         try:
             for prepare in rule.prepare:
                 prepare(subject)
-            if rule._eval_conditions(_Asked(firing, subject)):
+            if rule._eval_conditions(_Asked(firing, subject)):  # noqa: SLF001 - nothing public asks without moving
                 return True
         except NotPermitted:
             return False

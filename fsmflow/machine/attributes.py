@@ -117,7 +117,7 @@ class Attributes(Base):
         if found is None:
             return None
         definition = current().machines.get(found.machine)
-        return cast("type[Attributes]", definition.owner)._handle(found)
+        return cast("type[Attributes]", definition.owner)._handle(found)  # noqa: SLF001 - a machine too
 
     @property
     def item(self) -> Any:

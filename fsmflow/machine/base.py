@@ -39,7 +39,7 @@ class Base:
     @property
     def _root(self) -> Definition:
         """The definition of the class; that of the view is another one for a branch."""
-        return type(self)._compiled()
+        return type(self)._compiled()  # noqa: SLF001 - of its own class
 
     @property
     def _id(self) -> str:

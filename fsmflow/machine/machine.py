@@ -51,5 +51,5 @@ def _sugar(trigger: str) -> Callable[..., HistoryEntry]:
     fire.__name__ = trigger
     fire.__qualname__ = f"Machine.{trigger}"
     fire.__doc__ = f"Fire {trigger!r}; see ``Machine.trigger``."
-    fire._fires_trigger = True  # type: ignore[attr-defined]
+    fire._fires_trigger = True  # type: ignore[attr-defined]  # noqa: SLF001 - compile looks for this mark
     return fire

@@ -356,7 +356,7 @@ class Mysql(Dialect):
         for model in models:
             there = {index.name for index in db.get_indexes(model._meta.table_name)}
             for index in model._meta.fields_to_index():
-                if index._name not in there:
+                if index._name not in there:  # noqa: SLF001 - peewee has no public name of it
                     db.execute(index)
 
 

@@ -54,11 +54,11 @@ def sandbox(
     try:
         settings = Settings(database=memory or database, machines=_sources(machines))
         box = Sandbox(settings, HandClock(_beginning(start)), limit)
-        with installed(box._runtime):
+        with installed(box._runtime):  # noqa: SLF001 - the box is made here
             yield box
     finally:
         if box is not None:
-            box._is_closed = True
+            box._is_closed = True  # noqa: SLF001 - the box is made here
         if memory is not None:
             memory.dismiss()
 
@@ -294,4 +294,4 @@ class _SandboxRuntime(Runtime):
 
     def idle(self, seconds: float) -> None:
         """Run what is due now. Raises TimeoutError where nothing is: nothing else will ever bring it about."""
-        self._box._idle()
+        self._box._idle()  # noqa: SLF001 - a part of the box

