@@ -5,7 +5,7 @@ In memory alone: it is written with the next commit of the entity, and its histo
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, NoReturn
 
@@ -64,11 +64,6 @@ def retraced(definition: Definition, trail: tuple[Entered, ...]) -> tuple[Entere
 def names_of(definition: Definition, state: str) -> tuple[str, ...]:
     """All names under which a state may be stored; that of today comes first."""
     return (state, *(old for old, new in definition.wide.renamed.items() if new == state))
-
-
-def stored_names(definition: Definition, states: Iterable[str]) -> list[str]:
-    """``names_of`` several."""
-    return [name for state in states for name in names_of(definition, state)]
 
 
 def merged(definition: Definition, counts: Mapping[str, int]) -> dict[str, int]:

@@ -78,9 +78,6 @@ class Laws:
             self._made[key] = self._make(*key)
         return self._made[key]
 
-    def knows(self, machine: str) -> bool:
-        return machine in self._definitions
-
     def _make(self, machine: str, branch_of: str | None) -> Law | None:
         own = self._definitions.get(machine)
         if own is None:
