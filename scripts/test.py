@@ -38,6 +38,7 @@ CHECKS = {
     "types": [sys.executable, "-m", "mypy"],
     "imports": [str(BIN / "lint-imports"), "--no-logo"],
     "floors": [sys.executable, "scripts/floors.py"],
+    "dead code": [sys.executable, "-m", "vulture"],
 }
 
 
