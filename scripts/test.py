@@ -39,6 +39,7 @@ CHECKS = {
     "imports": [str(BIN / "lint-imports"), "--no-logo"],
     "floors": [sys.executable, "scripts/floors.py"],
     "dead code": [sys.executable, "-m", "vulture"],
+    "spelling": [str(BIN / "typos")],
 }
 
 
