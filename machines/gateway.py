@@ -9,6 +9,7 @@ import json
 import os
 import time
 from pathlib import Path
+from typing import Any
 
 
 class GatewayDown(ConnectionError):
@@ -29,7 +30,7 @@ def charge(order: str, amount: float, *, key: str) -> str:
     return f"charge-{key}"
 
 
-def charges() -> list[dict]:
+def charges() -> list[dict[str, Any]]:
     """All charges there are, the oldest first."""
     ledger = home() / "gateway.jsonl"
     return [json.loads(line) for line in ledger.read_text(encoding="utf-8").splitlines()] if ledger.exists() else []

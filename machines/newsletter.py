@@ -11,6 +11,8 @@ Try it:
     fsmflow retry newsletter:may  # only bob's is sent; ``skip`` would go on without him
 """
 
+from typing import Any
+
 from fsmflow import Machine, Retry, State
 from machines import mail
 
@@ -30,7 +32,7 @@ class Newsletter(Machine):
         {"trigger": "done", "source": "sending", "dest": "sent", "before": "sum_up"},
     ]
 
-    def deliver(self, reader: str) -> dict:
+    def deliver(self, reader: str) -> dict[str, Any]:
         # In a branch the key is that of the branch: each reader has one of their own, the same over all retries.
         mail.send(reader, self.data["text"], key=self.idempotency_key)
         return {"characters": len(self.data["text"])}

@@ -11,6 +11,7 @@ Try it:
 
 from collections.abc import Iterator
 from datetime import timedelta
+from typing import Any
 
 from fsmflow import Machine, Retry, State
 from machines import mail
@@ -59,7 +60,7 @@ class Onboarding(Machine):
         ["done", "welcoming", "welcomed"],
     ]
 
-    def invitations(self) -> Iterator[dict]:
+    def invitations(self) -> Iterator[dict[str, Any]]:
         for colleague in self.data["colleagues"]:
             yield {"colleague": colleague, "newcomer": self.entity_id}
 

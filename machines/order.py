@@ -1,6 +1,7 @@
 """An order from its payment to its parcel."""
 
 from datetime import timedelta
+from typing import Any
 
 from fsmflow import Machine, Retry, State
 from machines import gateway
@@ -36,18 +37,18 @@ class Order(Machine):
     def is_large(self) -> bool:
         return self.data["amount"] > 1000
 
-    def charge(self) -> dict:
+    def charge(self) -> dict[str, Any]:
         # The key is the same however often the step runs, so the gateway takes the money once.
         return {"charge_id": gateway.charge(self.entity_id, self.data["amount"], key=self.idempotency_key)}
 
-    def reserve(self) -> dict:
+    def reserve(self) -> dict[str, Any]:
         return {"reserved": len(self.data.get("lines", []))}
 
-    def pack(self) -> dict:
+    def pack(self) -> dict[str, Any]:
         self.log.info("packing %d item(s)", self.data["reserved"])
         return {"parcels": 1 + self.data["reserved"] // 4}
 
-    def ship(self) -> dict:
+    def ship(self) -> dict[str, Any]:
         label = gateway.home() / "labels" / f"order-{self.entity_id}.txt"
         label.parent.mkdir(parents=True, exist_ok=True)
         label.write_text(f"order {self.entity_id}, {self.data['parcels']} parcel(s)\n", encoding="utf-8")

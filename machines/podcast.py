@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from fsmflow import Fail, Machine, Retry, State
 from machines import ffmpeg
@@ -30,7 +31,7 @@ class Podcast(Machine):
         ["done", "releasing", "released"],
     ]
 
-    def process(self) -> dict:
+    def process(self) -> dict[str, Any]:
         recording = Path(self.data["recording"])
         if not recording.is_file():
             raise Fail(f"there is no recording {recording}")
@@ -38,13 +39,13 @@ class Podcast(Machine):
             ffmpeg.convert(self, recording, draft, "-af", "loudnorm=I=-16:TP=-1.5", "-ar", "48000")
         return {"master": str(self.path("work", "master.wav"))}
 
-    def optimise(self) -> dict:
+    def optimise(self) -> dict[str, Any]:
         tags = ["-metadata", f"title={self.data['title']}"]
         with self.whole("work", "episode.mp3") as draft:
             ffmpeg.convert(self, Path(self.data["master"]), draft, "-b:a", self.data.get("bitrate", "96k"), *tags)
         return {"encoded": str(self.path("work", "episode.mp3"))}
 
-    def release(self) -> dict:
+    def release(self) -> dict[str, Any]:
         audio = Path(self.data["encoded"]).read_bytes()
         with self.whole("releases", "episode.mp3") as draft:
             draft.write_bytes(audio)

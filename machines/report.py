@@ -10,6 +10,7 @@ Try it:
 """
 
 import json
+from typing import Any
 
 from fsmflow import Machine, Retry, State
 from machines.gateway import home
@@ -33,11 +34,11 @@ class Report(Machine):
         ["done", "writing", "written"],
     ]
 
-    def count(self) -> dict:
+    def count(self) -> dict[str, Any]:
         # A step of its own: where the writing fails and is retried, the figures stay those of the night.
         return {"orders": Order.counts()}
 
-    def write(self) -> dict:
+    def write(self) -> dict[str, Any]:
         # The night it is for, not the moment at which it runs: a rerun, even days later, writes the same file.
         night = self.data.get("scheduled_at", self.history[0].at)
         report = home() / "reports" / f"{night:%Y-%m-%d}.json"

@@ -12,6 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from redis import Redis
 from redis.exceptions import RedisError
@@ -122,7 +123,8 @@ def _left(redis: Redis) -> dict[int, str]:
     """The chains of which a job is left somewhere in Redis, and where."""
     queue = Queue(plain.QUEUE, connection=redis)
     ids = dict.fromkeys(queue.get_job_ids(), "queue")
-    ids |= {id_.decode(): "intermediate" for id_ in redis.lrange(queue.intermediate_queue_key, 0, -1)}
+    taken: Any = redis.lrange(queue.intermediate_queue_key, 0, -1)
+    ids |= {id_.decode(): "intermediate" for id_ in taken}
     for kind in (StartedJobRegistry, FailedJobRegistry, ScheduledJobRegistry):
         registry = kind(plain.QUEUE, connection=redis)
         ids |= dict.fromkeys(registry.get_job_ids(cleanup=False), kind.__name__)

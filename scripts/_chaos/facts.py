@@ -95,10 +95,10 @@ def read(source: Source, folder: Path) -> Facts:
     trigger, key = (f"`{name}`" if source.kind == "mysql" else f'"{name}"' for name in ("trigger", "key"))
     columns = f"entity, seq, kind, at, {trigger}, source, dest, epoch, attempt, {key}, payload"
     for row, *values, payload in source.rows(f"SELECT {columns} FROM fsmflow_history ORDER BY entity, seq"):
-        histories[row].append(Entry(*values, payload=json.loads(payload or "{}")))
+        histories[row].append(Entry(*[*values, json.loads(payload or "{}")]))
     columns = "id, machine, entity_id, state, phase, epoch, seq, data, parent, branch_of"
     entities = [
-        Entity(*values[:7], json.loads(values[7] or "{}"), *values[8:])
+        Entity(*(*values[:7], json.loads(values[7] or "{}"), *values[8:]))
         for values in source.rows(f"SELECT {columns} FROM fsmflow_entity ORDER BY id")
     ]
     ledger = [int(number) for (number,) in source.rows("SELECT voyage FROM chaos_ledger")]

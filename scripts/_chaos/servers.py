@@ -161,7 +161,7 @@ class MariaDatabase(_Served):
     crash_signal = signal.SIGKILL
 
     def connect(self) -> Any:
-        return pymysql.connect(**self._account, database=NAME, autocommit=True, connect_timeout=5)  # type: ignore[arg-type]
+        return pymysql.connect(**self._account, database=NAME, autocommit=True, connect_timeout=5)
 
 
 class _SmallPostgres(Postgres):
