@@ -9,11 +9,12 @@ from typing import Any, Final
 
 from peewee import DatabaseError, IntegrityError
 
-from fsmflow import clock, log
+from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError
+from fsmflow.patience import Patience
 from fsmflow.points import point
 from fsmflow.store.columns import (
     EVENT_COLUMNS,
@@ -70,8 +71,9 @@ class Commits:
         return after
 
     def _insist(self, commit: Commit, token: str) -> Snapshot:
-        started, doubtful = clock.monotonic(), None
-        for turn in range(_TRIES):
+        doubtful: Snapshot | None = None
+        patience = Patience(_PAUSE_S, tries=_TRIES, total_s=_PATIENCE_S)
+        while True:
             try:
                 return self._try(commit, token)
             except (CommitLost, ClaimLost):
@@ -84,11 +86,10 @@ class Commits:
                     doubtful = error.after
                     if self._doubt.landed(doubtful, commit, token):
                         return doubtful
-                if turn == _TRIES - 1 or clock.monotonic() - started > _PATIENCE_S:
+                if patience.is_over:
                     doubted = token if doubtful is not None else None
                     raise unavailable(commit, error.what, token=doubted) from error
-                clock.pause(_PAUSE_S * 2**turn)
-        raise AssertionError("unreachable")
+                patience.pause()
 
     def _try(self, commit: Commit, token: str) -> Snapshot:
         after = None

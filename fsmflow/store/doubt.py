@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fsmflow import clock, log
+from fsmflow import log
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.errors import DatabaseUnavailable
+from fsmflow.patience import Patience
 from fsmflow.store.entities import Entities, pages
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
@@ -47,17 +48,17 @@ class Doubt:
 
     def landed(self, after: Snapshot, commit: Commit, token: str) -> bool:
         """Whether a COMMIT that raised took effect. Raises DatabaseUnavailable where nobody is there to tell."""
-        for turn in range(_TRIES):
+        patience = Patience(_PAUSE_S, tries=_TRIES)
+        while True:
             try:
                 landed = self._is_there(after, commit, token)
             except DatabaseUnavailable as error:
-                if turn == _TRIES - 1:
+                if patience.is_over:
                     raise unavailable(commit, str(error), token=token) from error
-                clock.pause(_PAUSE_S * 2**turn)
+                patience.pause()
                 continue
             log.commit_in_doubt(after.address, landed)
             return landed
-        raise AssertionError("unreachable")
 
     def _is_there(self, after: Snapshot, commit: Commit, token: str) -> bool:
         if commit.entries:

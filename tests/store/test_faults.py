@@ -11,6 +11,7 @@ from unittest.mock import patch
 
 import pytest
 
+from fsmflow import clock
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Claim, Snapshot
@@ -184,7 +185,7 @@ def test_a_lock_of_another_process_is_waited_for_as_long_as_it_takes_to_let_it_g
         assert store.entities.load("order", "1") == before, "a reader does not wait for a writer"
         with pytest.raises(DatabaseUnavailable, match="nothing was changed: database is locked"):
             store.commits.commit(decided(before, "note"), nothing)
-        monkeypatch.setattr(commits.clock, "pause", lambda seconds: holder.stdin.close())
+        monkeypatch.setattr(clock, "pause", lambda seconds: holder.stdin.close())
         after = store.commits.commit(decided(before, "submit"), nothing)
     assert store.entities.load("order", "1") == after
 
