@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsmflow import Machine, Retry, State
+from tests.support.machines import Trigger
 from tests.support.traces import failing
 
 
@@ -28,6 +29,8 @@ class Order(Machine):
         ["timeout", "asking", "shipped"],
         ["done", "shipping", "shipped"],
     ]
+    approve: Trigger
+    go: Trigger
 
     def charge(self) -> dict[str, Any]:
         if self.data.get("card") == "bad":

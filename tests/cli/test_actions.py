@@ -103,7 +103,7 @@ def test_the_script_does_what_the_command_does(busy: Shop) -> None:
 
 def test_the_script_without_packages_says_what_to_do(shop: Shop) -> None:
     (shop.folder / "scripts").mkdir()
-    script = shutil.copy(RETRY[0], shop.folder / "scripts")
+    script = str(shutil.copy(RETRY[0], shop.folder / "scripts"))
     (shop.folder / "fsmflow").mkdir()
     (shop.folder / "fsmflow" / "__init__.py").write_text("import a_package_that_is_missing")
     done = shop.run("order:1", program=(script,))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fsmflow import DataError, Machine, Retry, State, TransitionNotAllowed
-from fsmflow.decision.decide import StaleClaim, decide
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import StaleClaim
 from fsmflow.decision.happenings import TimerFired
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS
 from fsmflow.errors import MAX_DURATION_S

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
 from fsmflow import Machine, Retry, State, TransitionNotAllowed
-from fsmflow.decision.decide import StaleClaim, decide
-from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved
 from fsmflow.decision.work import MAX_CRASHES

@@ -19,8 +19,8 @@ from fsmflow import (
     StepTimeout,
     TransitionNotAllowed,
 )
-from fsmflow.decision.decide import StaleClaim, decide
-from fsmflow.decision.entity import Claim
+from fsmflow.decision.decide import decide
+from fsmflow.decision.entity import Claim, StaleClaim
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Settling
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS
@@ -137,7 +137,7 @@ def test_the_end_of_an_attempt_that_no_longer_counts_changes_nothing(what: str, 
         walk.crashes()
         walk.claim()
     with pytest.raises(StaleClaim):
-        decide(walk.definition, walk.snapshot, every_settling(claim)[which], walk.now)  # type: ignore[arg-type]
+        decide(walk.definition, walk.snapshot, every_settling(claim)[which], walk.now)
 
 
 def test_a_failure_is_retried_as_often_as_the_policy_says_with_growing_intervals() -> None:

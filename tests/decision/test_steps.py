@@ -288,7 +288,8 @@ def test_a_retry_of_the_users_that_leads_elsewhere_decides_nothing_of_what_was_k
     walk.returns()
     act["packed"] = lambda machine: False
     walk.returns(label=7)
-    assert walk.snapshot.result_text is not None
+    kept = walk.snapshot.result_text
+    assert kept is not None
     act.clear()
     walk.retry()
     assert (walk.state, walk.snapshot.result_text, walk.data) == ("review", None, {})

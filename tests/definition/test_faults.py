@@ -21,7 +21,7 @@ def passes(machine: Machine) -> bool:
     return True
 
 
-def faults_of(name: str = "Door", base: type = Machine, **body: Any) -> tuple[str, ...]:
+def faults_of(name: Any = "Door", base: Any = Machine, **body: Any) -> tuple[str, ...]:
     """The faults of a class with this body: a door that may be shut, unless it says otherwise."""
     two = {"initial": "open", "states": ["open", FINAL], "transitions": [["close", "open", "shut"]]}
     with pytest.raises(DefinitionError) as caught:
@@ -185,7 +185,8 @@ def test_a_misspelt_guard_or_callback(part: str, role: str) -> None:
 
 @pytest.mark.parametrize("moment", ["on_enter", "on_exit"])
 def test_a_misspelt_callback_of_a_state(moment: str) -> None:
-    (fault,) = faults_of(states=[State("open", **{moment: "is_redy"}), FINAL], is_ready=passes)
+    callback: dict[str, Any] = {moment: "is_redy"}
+    (fault,) = faults_of(states=[State("open", **callback), FINAL], is_ready=passes)
     assert fault == f"state 'open': there is no method 'is_redy' for {moment}; did you mean 'is_ready'?"
     (fault,) = faults_of(**{f"{moment}_opem": passes})
     assert fault == f"method '{moment}_opem': there is no state 'opem'; did you mean 'open'?"
@@ -241,7 +242,7 @@ class Odd:
     def with_more(self, event: object) -> bool:
         return True
 
-    def without(*, key: object) -> bool:  # type: ignore[misc]
+    def without(*, key: object) -> bool:
         return True
 
     async def asks(self) -> bool:

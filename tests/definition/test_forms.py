@@ -19,6 +19,9 @@ class Place(Enum):
     SHUT = "shut"
 
 
+Trigger = Enum("Trigger", {"CLOSE": "close"})
+
+
 class Numbered(Enum):
     OPEN = auto()
     SHUT = auto()
@@ -102,7 +105,7 @@ def test_initial_may_be_written_like_any_reference_to_a_state(state: Any) -> Non
         ["close", Place.OPEN, Textual.SHUT],
         ["close", Numbered.OPEN, Stringly.SHUT],
         ["close", State("open"), State(Place.SHUT)],
-        [Enum("Trigger", {"CLOSE": "close"})["CLOSE"], {"open"}, "shut"],
+        [Trigger["CLOSE"], {"open"}, "shut"],
     ],
 )
 def test_transitions_may_be_lists_tuples_dicts_and_name_enums(transition: Any) -> None:

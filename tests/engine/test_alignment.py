@@ -53,6 +53,7 @@ def test_a_pass_down_that_was_overtaken_by_a_resume_leaves_no_branch_paused() ->
     with sandbox(machines=[Family, Child]) as box:
         family = Family.start("1", children=[0])
         ticket = box._doorbell.take()
+        assert ticket is not None
         elsewhere(lambda: executor_of.Executor(box._runtime).execute(ticket))
         # One process passes a pause down; it has read the parent and the branch, as another resumes the parent.
         with after_nth(alignment, "_out_of_line", 1, lambda: Family.get("1").resume()):
@@ -74,6 +75,7 @@ def test_a_child_that_is_being_undone_is_cancelled_once_however_often_it_is_pass
         executor = executor_of.Executor
         for _ in range(2):
             ticket = box._doorbell.take()
+            assert ticket is not None
             elsewhere(lambda ticket=ticket: box._runtime.ring_for(executor(box._runtime).execute(ticket)))
         assert ran == ["book 1"]
         # Both he who cancels and a sweeper pass it down, as the task is due at once.

@@ -38,7 +38,7 @@ def test_a_trigger_decides_on_what_others_committed_since_the_transaction_began(
     bench: Bench, db: peewee.Database
 ) -> None:
     if isinstance(db, peewee.SqliteDatabase):
-        db._lock_type = "IMMEDIATE"
+        db._lock_type = "IMMEDIATE"  # type: ignore[attr-defined]  # which the stubs leave out
     order = Order.start("1")
     with db.atomic():
         others_write(bench, db, lambda: Order.get("1").trigger("note", key="theirs", text="theirs"))
@@ -65,7 +65,7 @@ def test_an_entity_that_others_started_since_the_transaction_began_exists(bench:
 
 def test_two_callers_that_lock_one_entity_take_turns(bench: Bench, db: peewee.Database) -> None:
     if isinstance(db, peewee.SqliteDatabase):
-        db._lock_type = "IMMEDIATE"
+        db._lock_type = "IMMEDIATE"  # type: ignore[attr-defined]  # which the stubs leave out
     Order.start("1")
     start = threading.Barrier(4)
 

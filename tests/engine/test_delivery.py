@@ -75,7 +75,8 @@ def test_a_message_that_is_saved_is_sent_once_where_the_commit_got_no_answer() -
         target.unlock()
         Saving.start("1")
         commits = type(box._runtime.store.commits)
-        original, calls = commits.commit, []
+        original = commits.commit
+        calls: list[None] = []
 
         def commit(self: Any, what: Any, on_commit: Any) -> Any:
             after = original(self, what, on_commit)

@@ -210,7 +210,9 @@ def test_a_retry_by_hand_goes_on_with_the_same_step_and_fresh_budgets(bench: Ben
     for wait in (10, 30, 0):
         bench.step()
         bench.advance(wait)
-    assert (order.refresh().state, order.failure.attempts, order.failure.message) == (
+    failure = order.refresh().failure
+    assert failure is not None
+    assert (order.state, failure.attempts, failure.message) == (
         "failed_from_charging",
         6,
         "tok_2",
@@ -244,7 +246,7 @@ def test_only_what_failed_can_be_retried(bench: Bench, state: str) -> None:
         order.retry(data={"x": 1})
     for wrong in ([1], "text", {"x": object()}):
         with pytest.raises((DataError, TransitionNotAllowed)):
-            order.retry(data=wrong)
+            order.retry(data=wrong)  # type: ignore[arg-type]  # what is no data
     assert order.refresh().data == {}
 
 

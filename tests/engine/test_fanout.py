@@ -6,12 +6,13 @@ import contextlib
 from typing import Any
 from unittest.mock import patch
 
-from fsmflow import Machine, State, TransitionNotAllowed
+from fsmflow import Machine, Progress, State, TransitionNotAllowed
 from fsmflow.engine import followup
 from fsmflow.running import executor as executor_of
 from fsmflow.testing import sandbox
 from tests.support.families import Batch, Child
 from tests.support.interruptions import after_nth, elsewhere, execute_next
+from tests.support.machines import Trigger
 from tests.support.traces import ran
 
 
@@ -27,6 +28,7 @@ def test_branches_that_wait_for_their_turn_get_it_where_the_limit_has_gone() -> 
         batch = Limited.start("1", lines=[0, 1, 2])
         batch.go()
         ticket = box._doorbell.take()
+        assert ticket is not None
         elsewhere(lambda: box._runtime.ring_for(executor_of.Executor(box._runtime).execute(ticket)))
         box._machines._sources = (Unlimited,)
         with patch.object(box._machines, "get", lambda name, _d=Unlimited: definition_of_class(_d)):
@@ -93,6 +95,7 @@ def test_a_child_that_waits_for_its_turn_and_is_triggered_keeps_the_limit() -> N
         initial = "new"
         states = ["new", State("working", job="act"), State("over", final=True)]
         transitions = [["go", "new", "working"], ["done", "working", "over"]]
+        go: Trigger
 
         def act(self) -> None:
             ran.append(str(self.parent.progress))
@@ -109,7 +112,9 @@ def test_a_child_that_waits_for_its_turn_and_is_triggered_keeps_the_limit() -> N
         for index in range(3):
             with contextlib.suppress(TransitionNotAllowed):
                 Slow.get(f"many:1/raising/{index}").go()
-        assert Many.get("1").progress.running <= 1
+        progress = Many.get("1").progress
+        assert isinstance(progress, Progress)
+        assert progress.running <= 1
 
 
 def test_a_parent_whose_timeout_is_refused_is_joined_all_the_same() -> None:
@@ -130,6 +135,7 @@ def test_a_parent_whose_timeout_is_refused_is_joined_all_the_same() -> None:
         name = "child"
         states = [State("working", job="act"), "waiting", State("over", final=True)]
         transitions = [["done", "working", "waiting"], ["end", "waiting", "over"]]
+        end: Trigger
 
     with sandbox(machines=[Patient, Calm]) as box:
         patient = Patient.start("1", children=[0])

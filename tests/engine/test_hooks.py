@@ -9,6 +9,7 @@ import pytest
 
 from fsmflow import Fail, Failure, HistoryEntry, Machine, State
 from fsmflow.testing import sandbox
+from tests.support.machines import Trigger
 
 heard: list[Any] = []
 
@@ -26,6 +27,8 @@ class Watched(Machine):
         ["done", "working", "over"],
         {"trigger": "note", "source": "*", "dest": None},
     ]
+    go: Trigger
+    note: Trigger
 
     def work(self) -> None:
         if self.data.get("breaks"):

@@ -12,7 +12,7 @@ from fsmflow.errors import DataError, TransitionNotAllowed
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.bench import Bench
 from tests.support.concurrency import in_threads, meanwhile
-from tests.support.machines import Order, play
+from tests.support.machines import Order, Trigger, play
 from tests.support.terminal import Terminal
 
 
@@ -22,6 +22,7 @@ class Parcel(Machine):
     initial = "new"
     states = [State("new"), State("packing", job="pack"), State("open"), State("gone", final=True)]
     transitions = [["go", "new", "packing"], ["done", "packing", "open"], ["leave", "open", "gone"]]
+    go: Trigger
 
     def pack(self) -> None:
         if self.data.get("heavy"):

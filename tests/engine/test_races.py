@@ -7,6 +7,7 @@ import os
 import random
 import signal
 from collections import Counter as Tally
+from functools import partial
 from typing import Any
 
 import pytest
@@ -236,8 +237,8 @@ def test_processes_that_are_killed_at_any_moment_leave_whole_commits_behind(benc
         for process in killed:
             process.start()
         for process in killed:
-            seen, more = len(counter.history), chance.randrange(3, 12)
-            eventually(lambda seen=seen, more=more: len(counter.history) >= seen + more, what="some counting")
+            wanted = len(counter.history) + chance.randrange(3, 12)
+            eventually(partial(has_counted_to, counter, wanted), what="some counting")
             assert process.pid is not None
             os.kill(process.pid, signal.SIGKILL)
         for process in killed:
@@ -245,6 +246,10 @@ def test_processes_that_are_killed_at_any_moment_leave_whole_commits_behind(benc
     check_history(counter)
     assert counter.data == {"n": len(counter.history) - 1}
     insisting(counter, "add")
+
+
+def has_counted_to(counter: Counter, number: int) -> bool:
+    return len(counter.history) >= number
 
 
 def count_until_killed(*urls: str) -> None:

@@ -153,6 +153,7 @@ def test_a_rename_reaches_the_users_own_row() -> None:
     """With the next commit, whatever that does."""
 
     class Row(peewee.Model):
+        id: Any  # peewee makes it
         state = peewee.CharField(max_length=100, null=True)
 
     old = type("Old", (Parcel,), {"name": "parcel", "status_field": Row.state, "__module__": __name__})

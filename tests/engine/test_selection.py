@@ -14,6 +14,7 @@ from fsmflow import DataError, Fail, Machine, State, UnknownState
 from fsmflow.engine.selection import Selection, filter_of, same, select
 from fsmflow.store import listing
 from tests.support.bench import Bench
+from tests.support.machines import Trigger
 from tests.support.terminal import Terminal
 
 HOUR = 3_600
@@ -35,6 +36,8 @@ class Case(Machine):
         ["done", "checking", "closed"],
         ["done", "packing", "closed"],
     ]
+    go: Trigger
+    spread: Trigger
 
     def check(self) -> None:
         raise Fail(self.data["error"]) if self.data["error"] != "slow" else TimeoutError("slow")

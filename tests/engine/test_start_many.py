@@ -157,9 +157,10 @@ def test_many_are_adopted_in_mid_life(bench: Bench) -> None:
 
 def test_the_users_own_rows_get_the_state(bench: Bench) -> None:
     class Row(peewee.Model):
+        id: Any  # peewee makes it
         state = peewee.CharField(max_length=100, null=True)
 
-    own = type("Own", (Item,), {"name": "own", "status_field": Row.state})
+    own: Any = type("Own", (Item,), {"name": "own", "status_field": Row.state})
     with bench.runtime.store.link.db.bind_ctx([Row]):
         Row.create_table()
         rows = [Row.create().id for _ in range(3)]

@@ -16,6 +16,7 @@ from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on
 from tests.support.families import Booking
 from tests.support.interruptions import elsewhere, execute_next
+from tests.support.machines import Trigger
 from tests.support.servers import on_servers
 from tests.support.traces import failing, ran
 from tests.support.users import elsewhere as elsewhere_of
@@ -229,6 +230,7 @@ class Stay(Machine):
         State("over", final=True),
     ]
     transitions = [["go", "new", "booking"], ["done", "booking", "waiting"], ["end", "waiting", "over"]]
+    go: Trigger
 
     def book(self) -> dict[str, Any]:
         return {"id": 1}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -116,7 +117,7 @@ def test_a_misspelt_redact_would_hide_nothing_and_is_told(name: str) -> None:
 
 
 class Base(Machine):
-    redact = ["card"]
+    redact: Sequence[str] = ["card"]
 
 
 class Door(Base):

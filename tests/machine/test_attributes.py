@@ -63,7 +63,7 @@ def test_history_is_read_in_pages_and_in_order(bench: Bench, monkeypatch: pytest
 def test_history_entries_cannot_be_changed(bench: Bench) -> None:
     entry = Order.start("1").history[0]
     with pytest.raises(FrozenInstanceError):
-        entry.kind = "forced"  # type: ignore[misc]
+        entry.kind = "forced"  # type: ignore[misc, assignment]
 
 
 def test_listings_find_by_state_and_phase_the_oldest_first(bench: Bench) -> None:

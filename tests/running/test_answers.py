@@ -7,6 +7,7 @@ from unittest.mock import patch
 
 from fsmflow import Machine, Retry, State, clock
 from fsmflow.testing import sandbox
+from tests.support.machines import Trigger
 from tests.support.traces import ran
 
 
@@ -24,6 +25,7 @@ class Asking(Machine):
         ["timeout", "asking", "late", "is_patient"],
         ["timeout", "asking", "failed_from_asking"],
     ]
+    go: Trigger
 
     def is_patient(self) -> bool:
         return not self.data.get("strict")
@@ -41,6 +43,7 @@ def test_a_deadline_outlives_a_pause_and_a_worker_that_is_stopped_at_once() -> N
         asking = Asking.start("1")
         asking.go()
         ticket = box._doorbell.take()
+        assert ticket is not None
         work = box._runtime.store.work
         assert work.claim(ticket, "owner", lease_until=box._clock.now() + 15_000)
         asking.pause()

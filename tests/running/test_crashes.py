@@ -132,7 +132,8 @@ def test_what_a_job_started_ends_with_its_worker(place: World) -> None:
     supervisor = place.supervisor(processes=1)
     Chain.start("1", child=True).trigger("go")
     place.effect("1", "two")
-    child = int(eventually(lambda: (place.folder / "child").exists() and (place.folder / "child").read_text()))
+    noted = place.folder / "child"
+    child = int(eventually(lambda: noted.read_text() if noted.exists() else None))
     supervisor.kill()
     eventually(lambda: not is_alive(child), what="the end of the job's own process")
 

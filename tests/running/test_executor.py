@@ -32,6 +32,7 @@ def test_a_job_that_may_run_once_is_not_run_again_after_a_second_sigterm() -> No
     with sandbox(machines=[Once]) as box:
         once = Once.start("1")
         ticket = box._doorbell.take()
+        assert ticket is not None
 
         class Killed(BaseException):
             pass
@@ -64,7 +65,8 @@ def test_a_deadlock_on_the_way_to_the_commit_is_no_failure_of_a_transactional_jo
     with sandbox(machines=[Safe]) as box:
         safe = Safe.start("1")
         commits = type(box._runtime.store.commits)
-        original, calls = commits._write_entity, []
+        original = commits._write_entity
+        calls: list[None] = []
 
         def write(self: Any, commit: Any) -> Any:
             if commit.after.state == "charged" and not calls:

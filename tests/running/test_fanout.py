@@ -61,7 +61,8 @@ def test_a_page_of_branches_whose_commit_got_no_answer_does_not_fail_the_step() 
         batch.go()
         commits = type(box._runtime.store.commits)
         link = type(box._runtime.store.link)
-        original, calls = link.transaction, []
+        original = link.transaction
+        calls: list[None] = []
 
         @contextlib.contextmanager
         def transaction(self: Any) -> Iterator[None]:

@@ -171,7 +171,7 @@ def test_a_human_transition_beats_a_running_step(bench: Bench, caplog: pytest.Lo
     order = charging()
     seen: list[Any] = []
 
-    def act(machine: Any) -> dict[str, int]:
+    def act(machine: Any) -> dict[str, str]:
         Order.get("1").reject(actor="alice")
         seen.append(rows(bench))
         return {"too": "late"}

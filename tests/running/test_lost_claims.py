@@ -12,7 +12,7 @@ import pytest
 
 from fsmflow import Machine, State
 from fsmflow.decision.work import Work
-from fsmflow.engine import requests
+from fsmflow.engine import fanout, requests
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.executor import Executor
 from fsmflow.running.lease import LEASE_MS
@@ -290,7 +290,7 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
     assert parent is not None
     assert parent.work is not None
     bench.clock.ms = parent.work.wake_at - 1
-    commits, look = bench.runtime.store.commits, parents.look
+    commits, look = bench.runtime.store.commits, fanout.look
     commit = commits.commit
 
     def decided_before(decided: Any, on_commit: Any) -> Any:

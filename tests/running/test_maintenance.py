@@ -91,7 +91,7 @@ def test_rows_that_nobody_can_handle_do_not_keep_others_from_being_handled(
     for number in range(4):
         Order.start(f"stale-{number}", cooling=1).trigger("cool")
     cooling = Order._definition.states["cooling"]
-    monkeypatch.setitem(Order._definition.states, "cooling", dataclasses.replace(cooling, timer=None))  # type: ignore[arg-type]
+    monkeypatch.setitem(Order._definition.states, "cooling", dataclasses.replace(cooling, timer=None))
     order = Order.start("1", amount=5_000)
     order.submit()
     bench.step()

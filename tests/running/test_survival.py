@@ -13,8 +13,9 @@ import pytest
 
 import fsmflow
 from tests.support.eventually import eventually
+from tests.support.paths import ROOT
 from tests.support.process_flows import Chain, Flaky
-from tests.support.processes import ROOT, World
+from tests.support.processes import World
 from tests.support.servers import Valkey
 
 pytestmark = pytest.mark.alone

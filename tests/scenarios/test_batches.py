@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from fsmflow import DataError, Machine, Outcome, State, TransitionNotAllowed
+from fsmflow import DataError, Machine, Outcome, Progress, State, TransitionNotAllowed
+from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 from tests.support.traces import failing, ran
 
@@ -22,6 +23,7 @@ class Batch(Machine):
         ["go", "new", "packing"],
         {"trigger": "done", "source": "packing", "dest": "shipped", "before": "sum_up"},
     ]
+    go: Trigger
 
     def pack(self, item: Any) -> Any:
         ran.append(item)
@@ -146,7 +148,7 @@ def test_items_are_written_as_they_come_and_never_held_all_at_once() -> None:
         def many(self) -> Iterator[int]:
             for number in range(1_001):
                 progress = self.progress
-                held.append(number - (progress.total if progress else 0))
+                held.append(number - (progress.total if isinstance(progress, Progress) else 0))
                 yield number
 
     with sandbox(machines=[Long]) as box:
@@ -154,6 +156,7 @@ def test_items_are_written_as_they_come_and_never_held_all_at_once() -> None:
         long.go()
         box.run()
         assert long.refresh().state == "shipped"
+        assert isinstance(long.progress, Progress)
         assert long.progress.total == len(ran) == 1_001
         assert max(held) <= 200
 
@@ -193,6 +196,7 @@ def test_results_and_the_event_are_there_for_what_comes_after_the_join_and_for_t
             State("over", final=True),
         ]
         transitions = [["go", "new", "doubling"], ["done", "doubling", "adding"], ["done", "adding", "over"]]
+        go: Trigger
 
         def double(self, number: int) -> int:
             ran.append((self.event.trigger, self.event.payload, self.event.actor))
@@ -247,9 +251,11 @@ def test_a_second_visit_has_branches_of_its_own() -> None:
 
 def test_what_each_gives_must_be_items() -> None:
     with sandbox(machines=[Batch]) as box:
-        for number, (data, words) in enumerate(
-            [({"lines": 5}, "gave 5; it gives a list of items"), ({"rows": []}, "data has no 'lines'; it has rows")]
-        ):
+        wrong: list[tuple[dict[str, Any], str]] = [
+            ({"lines": 5}, "gave 5; it gives a list of items"),
+            ({"rows": []}, "data has no 'lines'; it has rows"),
+        ]
+        for number, (data, words) in enumerate(wrong):
             batch = Batch.start(str(number), data)
             batch.go()
             box.run()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, Retry, State, TransitionNotAllowed
+from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 from tests.support.traces import failing, ran
 
@@ -41,6 +42,8 @@ class Parcel(Machine):
         State("lost", final=True),
     ]
     transitions = [["done", "labelling", "waiting"], ["pick_up", "waiting", "sent"], ["lose", "waiting", "lost"]]
+    pick_up: Trigger
+    lose: Trigger
 
     def label(self) -> dict[str, Any]:
         ran.append(self.address)
@@ -58,6 +61,7 @@ class Shop(Machine):
         State("late", final=True),
     ]
     transitions = [["go", "new", "sending"], ["done", "sending", "closed"], ["timeout", "sending", "late"]]
+    go: Trigger
 
 
 def test_children_are_entities_of_their_own_machine() -> None:

@@ -15,7 +15,7 @@ COUNT = 100
 
 
 def test_a_hundred_children_of_ten_steps_arrive_within_thirty_seconds(any_place: World) -> None:
-    any_place.environment["FSMFLOW_MACHINES"] = "tests.support.hundred"  # type: ignore[index]
+    any_place.environment["FSMFLOW_MACHINES"] = "tests.support.hundred"
     fsmflow.configure(
         database_url=any_place.environment["FSMFLOW_DATABASE_URL"],
         redis_url=any_place.environment["FSMFLOW_REDIS_URL"],

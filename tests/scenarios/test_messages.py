@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fsmflow import EntityNotFound, FsmflowError, Machine, Outcome, State, TransitionNotAllowed
+from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 
 __all__ = ["every_database"]  # a fixture
@@ -30,6 +31,7 @@ class Basket(Machine):
     initial = "open"
     states = ["open", State("sold", final=True)]
     transitions = [{"trigger": "add", "source": "open", "dest": None, "before": "put"}, ["sell", "open", "sold"]]
+    sell: Trigger
 
     def put(self) -> None:
         self.data["items"] = [*self.data.get("items", []), self.event.payload["sku"]]
@@ -128,6 +130,7 @@ def test_a_message_to_oneself_that_never_ends_does_not_hold_up_others() -> None:
             {"trigger": "again", "source": "open", "dest": None, "before": "go_on"},
             ["close", "open", "closed"],
         ]
+        again: Trigger
 
         def go_on(self) -> None:
             self.data["n"] = self.data.get("n", 0) + 1

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Fail, Machine, Retry, State, TransitionNotAllowed, UnknownState
+from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 
 done: list[Any] = []
@@ -44,6 +45,8 @@ class Trip(Machine):
         ["done", "checking", "booking_flight"],
         ["done", "booking_flight", "booked"],
     ]
+    go: Trigger
+    look: Trigger
 
     def book(self) -> dict[str, Any]:
         what = self.state.removeprefix("booking_")

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Actor, Fail, Machine, NotPermitted, Retry, State
+from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 
 __all__ = ["every_database"]  # a fixture
@@ -42,6 +43,7 @@ class Subscription(Machine):
         ["pay", "dunning", "active"],
         ["pay", "failed_from_reminding", "active"],
     ]
+    pay: Trigger
     days = (1, 3, 7)
 
     def charge(self) -> None:
@@ -124,6 +126,10 @@ class Payment(Machine):
         {"trigger": "void", "source": "awaiting", "dest": "voided", "roles": ["clerk"]},
         ["viewed", "awaiting", None],
     ]
+    paid: Trigger
+    void: Trigger
+    viewed: Trigger
+    submit: Trigger
 
     def open_page(self) -> None:
         if self.data.get("breaks"):
@@ -199,6 +205,7 @@ class Invoice(Machine):
         ["timeout", "asking", "given_up"],
         {"trigger": "remind", "source": "asking", "dest": None, "before": "send_reminder"},
     ]
+    confirm: Trigger
 
     def ask(self) -> dict[str, Any]:
         done.append("asked")
@@ -286,6 +293,7 @@ class Upload(Machine):
             "before": "take",
         },
     ]
+    upload: Trigger
 
     def take(self) -> None:
         self.data["file"] = self.event.payload["file"]

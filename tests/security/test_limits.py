@@ -14,8 +14,8 @@ from tests.support.sandbox import every_database, sandbox
 
 __all__ = ["every_database"]
 
-FULL = {"text": "x" * (MAX_PAYLOAD_BYTES - len('{"text":""}'))}
-LARGE = {"text": FULL["text"] + "x"}
+FULL: dict[str, Any] = {"text": "x" * (MAX_PAYLOAD_BYTES - len('{"text":""}'))}
+LARGE: dict[str, Any] = {"text": FULL["text"] + "x"}
 
 
 class Desk(Machine):
@@ -91,13 +91,14 @@ def test_a_payload_that_cannot_be_stored_changes_nothing(trigger: str, payload: 
 def test_texts_of_a_request_are_limited() -> None:
     with sandbox(machines=[Desk]):
         desk = Desk.start("1")
-        for options, why in (
+        refused: list[tuple[dict[str, Any], str]] = [
             ({"key": "x" * 201}, "key has 201 characters; 200 are allowed"),
             ({"key": "a\x00"}, "key 'a.x00' has control characters"),
             ({"actor": Actor("x" * 200).name + "x"}, "actor has 201 characters"),
             ({"reason": "x" * 8_193}, "reason has 8193 characters; 8192 are allowed"),
             ({"reason": "a\x1b[2J"}, "has control characters"),
-        ):
+        ]
+        for options, why in refused:
             with pytest.raises(DataError, match=why):
                 desk.trigger("note", **options)
         desk.trigger("note", key="x" * 200, actor="y" * 200, reason="z\n" * 4_096)
@@ -109,7 +110,9 @@ def test_a_job_that_sends_too_much_fails_with_the_reason() -> None:
         desk = Desk.start("1", kind="send")
         desk.trigger("go")
         box.run()
-        assert desk.refresh().failure.message.startswith("send: the payload has 65,537 bytes; 65,536 are allowed")
+        failure = desk.refresh().failure
+        assert failure is not None
+        assert failure.message.startswith("send: the payload has 65,537 bytes; 65,536 are allowed")
 
 
 @pytest.mark.usefixtures("every_database")
@@ -121,6 +124,8 @@ def test_any_text_of_an_error_is_recorded_shortened_and_masked(text: str) -> Non
         desk.trigger("go")
         box.run()
         failure = desk.refresh().failure
+        assert failure is not None
+        assert failure.traceback is not None
         assert (desk.state, len(failure.message), len(failure.traceback)) == ("failed_from_working", 2_003, 8_003)
         assert MASK in failure.message
         assert not any(part in failure.message + failure.traceback for part in ("sesame", "\x00", "\x1b"))

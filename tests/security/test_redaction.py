@@ -36,7 +36,7 @@ class Payment(Machine):
 
     initial = "new"
     redact = ["card", "pin"]
-    on_failure = "undo"
+    on_failure: str | None = "undo"
     states = [
         State("new", defer=["change_card"]),
         State("charging", job="charge", retry=Retry(max=1, interval=1, jitter=0), undo="refund"),
@@ -206,6 +206,8 @@ def test_branches_hide_what_their_machine_hides(capsys: pytest.CaptureFixture[st
         parcels.refresh()
         good, bad = parcels.branches
         assert (good.item["pin"], good.result["pin"]) == (PIN, PIN)
+        assert bad.failure is not None
+        assert parcels.failure is not None
         assert bad.failure.message == f"eve has a wrong pin {MASK}, {MASK}"
         assert parcels.failure.message.endswith(f"Fail: eve has a wrong pin {MASK}, {MASK}")
         check_nothing_is_stored(box, ("fsmflow_entity", "item"), ("fsmflow_entity", "result"))

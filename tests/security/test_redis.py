@@ -17,8 +17,9 @@ import redis
 
 import fsmflow
 from fsmflow.engine.runtime import current
+from tests.support.paths import ROOT
 from tests.support.process_flows import Chain
-from tests.support.processes import ROOT, World, installation
+from tests.support.processes import World, installation
 from tests.support.servers import Valkey
 
 pytestmark = pytest.mark.alone

@@ -21,8 +21,9 @@ from fsmflow.settings import Settings
 from fsmflow.store.link import open_database
 from fsmflow.store.store import create_store, open_store
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from tests.support.paths import ROOT
 from tests.support.process_flows import Chain
-from tests.support.processes import ROOT, world
+from tests.support.processes import world
 from tests.support.servers import connect_mysql, fresh_mysql, fresh_postgres, on_postgres, server_url
 
 PAGE = (ROOT / "docs" / "how-to" / "secure.md").read_text(encoding="utf-8")

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from typing import Any
 from uuid import UUID
 
 import pytest
 
+from fsmflow import HistoryEntry
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Changes, Crashed, Failed, Paused, Postponed, Returned, Saved, Triggered
+from fsmflow.decision.happenings import (
+    Changes,
+    Crashed,
+    Failed,
+    Happening,
+    Paused,
+    Postponed,
+    Returned,
+    Saved,
+    Triggered,
+)
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.start import begin
 from fsmflow.errors import DataError
@@ -69,7 +81,7 @@ def loaded(store: Store, entity_id: str = "1") -> Snapshot:
     return snapshot
 
 
-def rows(store: Store) -> list[list[object]]:
+def rows(store: Store) -> list[list[str]]:
     """All that the store holds."""
     return [sorted(map(str, store.link.rows(f"SELECT * FROM {table}"))) for table in (ENTITY, WORK, HISTORY, EVENT)]
 
@@ -144,7 +156,7 @@ def test_of_eight_starts_of_one_id_at_once_one_wins(store: Store) -> None:
 
 def test_history_is_numbered_without_gaps_and_comes_in_pages(store: Store) -> None:
     now = start(store)
-    written = []
+    written: list[HistoryEntry] = []
     for number in range(11):
         commit = decided(now, "note", payload={"text": f"note {number}"}, actor=Actor("bob"), key=f"k{number}")
         now = store.commits.commit(commit, nothing)
@@ -185,7 +197,7 @@ def test_keys_that_only_look_alike_are_different_keys(store: Store) -> None:
 
 
 def test_data_comes_back_as_it_was(store: Store) -> None:
-    data = {
+    data: dict[str, Any] = {
         "text": "Grüße, 你好, 🙂, \x00, \u2028, 'quoted', \"twice\", %s ? {} \\",
         "🔑": {"$date": ["looks like a tag"], "": None},
         "numbers": [0, -1, 2**80, 1.5e300, True],
@@ -210,7 +222,7 @@ def test_data_of_250_kilobytes_is_kept_and_more_than_256_is_refused(store: Store
     assert rows(store) == there
 
 
-def _with_payload(snapshot: Snapshot, text: str) -> tuple[object, ...]:
+def _with_payload(snapshot: Snapshot, text: str) -> tuple[HistoryEntry, ...]:
     return tuple(replace(entry, payload={"text": text}) for entry in decided(snapshot, "note").entries)
 
 
@@ -246,7 +258,7 @@ def test_texts_of_people_and_of_errors_are_kept_whatever_they_hold(store: Store)
     assert failed.failure == after.failure
 
 
-SETTLINGS = {
+SETTLINGS: dict[str, Callable[[Claim], Happening]] = {
     "returned": lambda claim: Returned(claim=claim, trigger="done", changes=Changes(changed={"x": 1})),
     "failed": lambda claim: Failed(claim=claim, facts=Facts(kind=OSError, message="gone")),
     "failed for good": lambda claim: Failed(claim=claim, facts=Facts(kind=OSError, message="gone", permanent=True)),

@@ -155,7 +155,7 @@ def test_no_other_module_asks_which_database_it_is() -> None:
             else:
                 asks = isinstance(node, ast.alias) and node.name in KINDS | names
             if asks:
-                asking.append(f"{module}:{node.lineno}")
+                asking.append(f"{module}:{getattr(node, 'lineno', 0)}")
     assert asking == []
 
 

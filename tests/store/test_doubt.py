@@ -238,6 +238,7 @@ def test_a_claim_whose_commit_is_in_doubt_is_made_once(store: Store, fault: str)
         found = store.work.claim(ticket, "worker", lease_until=LEASE)
     assert found == store.entities.load("order", "1")
     assert found is not None
+    assert charging.work is not None
     assert found.work == replace(charging.work, owner="worker", fence=1, lease_until=LEASE, wake_at=LEASE)
 
 

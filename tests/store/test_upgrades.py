@@ -21,7 +21,8 @@ from fsmflow.store.store import create_store, open_store
 from fsmflow.store.tables import ENTITY, EVENT, META, WORK
 from fsmflow.store.upgrades import add_column, drop_index
 from fsmflow.testing import sandbox
-from tests.support.bench import in_processes
+from tests.support.concurrency import in_processes
+from tests.support.machines import Trigger
 
 LACKING = {
     ENTITY: ("standing", "branch_of", "item", "kept"),
@@ -36,6 +37,7 @@ class Order(Machine):
     initial = "new"
     states = ["new", State("packing", job="pack", each="lines"), State("packed", final=True)]
     transitions = [["go", "new", "packing"], ["done", "packing", "packed"]]
+    go: Trigger
 
     def pack(self, item: int) -> int:
         return item
@@ -147,10 +149,7 @@ def test_an_upgrade_that_was_interrupted_goes_on(db: peewee.Database) -> None:
 def test_steps_that_were_taken_are_not_taken_again(db: peewee.Database, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of several steps, those before the one that was interrupted are done, where each is committed by itself."""
     taken: list[int] = []
-    steps = {
-        number: lambda link, number=number: taken.append(number)  # type: ignore[misc]
-        for number in range(OLDER + 1, OLDER + 4)
-    }
+    steps = {number: lambda link, number=number: taken.append(number) for number in range(OLDER + 1, OLDER + 4)}
     monkeypatch.setattr(upgrades, "STEPS", steps)
     monkeypatch.setattr(schema, "SCHEMA_VERSION", OLDER + 1)
     settings = Settings(database=db)

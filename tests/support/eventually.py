@@ -12,7 +12,7 @@ _FIRST_PAUSE_S = 0.005
 _LONGEST_PAUSE_S = 0.1
 
 
-def eventually(check: Callable[[], Value], *, within: float = 30.0, what: str = "the condition") -> Value:
+def eventually(check: Callable[[], Value | None], *, within: float = 30.0, what: str = "the condition") -> Value:
     """Wait for another process: call ``check`` until it gives something true, and return that.
 
     An AssertionError that ``check`` raises counts as "not yet". After ``within`` seconds an AssertionError says what

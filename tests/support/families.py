@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fsmflow import Fail, Machine, State
+from tests.support.machines import Trigger
 from tests.support.traces import failing, ran
 
 
@@ -12,6 +13,7 @@ class Batch(Machine):
     initial = "new"
     states = ["new", State("packing", job="pack", each="lines"), State("shipped", final=True)]
     transitions = [["go", "new", "packing"], ["done", "packing", "shipped"]]
+    go: Trigger
 
     def pack(self, item: Any) -> Any:
         ran.append(item)
@@ -63,3 +65,4 @@ class Box(Machine):
     initial = "closed"
     states = ["closed", "open", State("gone", final=True)]
     transitions = [["unlock", "closed", "open"], ["put", "open", "="], ["burn", ["open", "closed"], "gone"]]
+    unlock: Trigger

@@ -18,7 +18,8 @@ def elsewhere(action: Any) -> Any:
 
 @contextlib.contextmanager
 def after_nth(owner: Any, name: str, nth: int, action: Any) -> Iterator[None]:
-    original, calls = getattr(owner, name), []
+    original = getattr(owner, name)
+    calls: list[None] = []
 
     def interrupted(*args: Any, **kwargs: Any) -> Any:
         result = original(*args, **kwargs)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
-from fsmflow import Machine, Retry, State
+from fsmflow import HistoryEntry, Machine, Retry, State
+
+#: A trigger as a method. It appears at run time, so a machine declares it for the type checker.
+Trigger: TypeAlias = Callable[..., HistoryEntry]
 
 #: What the jobs of these machines do in this process, by state: a test fills it in. Without a word a job returns None.
 play: dict[str, Callable[[Any], Any]] = {}
@@ -43,6 +46,13 @@ class Order(Machine):
         {"trigger": "note", "source": "*", "dest": None, "before": "take_note"},
         ["stop_if", ["pending", "charging"], "rejected", "payload_says_so"],
     ]
+    submit: Trigger
+    approve: Trigger
+    reject: Trigger
+    cool: Trigger
+    check: Trigger
+    note: Trigger
+    stop_if: Trigger
 
     def is_large(self) -> bool:
         return bool(self.data.get("amount", 0) > 1000)
@@ -82,6 +92,7 @@ class Counter(Machine):
         ["work", "open", "working"],
         ["done", "working", "over"],
     ]
+    work: Trigger
 
     def count(self) -> None:
         self.data["n"] = self.data.get("n", 0) + 1

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 from fsmflow import Machine, Retry, State
 
@@ -21,7 +22,7 @@ def folder() -> Path:
 
 def leave_effect(machine: Machine) -> None:
     """One line a run, whole also when several processes write."""
-    line = {"entity_id": machine.entity_id, "state": machine.state, "attempt": machine.attempt}
+    line: dict[str, Any] = {"entity_id": machine.entity_id, "state": machine.state, "attempt": machine.attempt}
     line |= {"key": machine.idempotency_key, "pid": os.getpid(), "at": time.time()}
     with (folder() / "effects").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

@@ -16,6 +16,7 @@ from tests.support.concurrency import in_threads
 class Row(peewee.Model):
     """A table of the user's own."""
 
+    id: Any  # peewee makes it
     text = peewee.CharField()
 
 

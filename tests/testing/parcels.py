@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from fsmflow import Machine, Retry, State
+from tests.support.machines import Trigger
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 #: What jobs did, in order; what a test has them do, by state.
@@ -35,6 +36,7 @@ class Parcel(Machine):
         ["timeout", "waiting", "lost"],
         ["arrive", "waiting", "arrived"],
     ]
+    submit: Trigger
 
     def charge(self) -> Any:
         done.append(("charge", self.entity_id, self.attempt))
@@ -56,6 +58,8 @@ class Ring(Machine):
         ["done", "three", "two"],
         ["stop", "*", "over"],
     ]
+    go: Trigger
+    stop: Trigger
 
     def turn(self) -> Any:
         return play["turn"](self) if "turn" in play else None
@@ -67,6 +71,7 @@ class Once(Machine):
     initial = "new"
     states = [State("new"), State("acting", job="act", at_most_once=True), State("over", final=True)]
     transitions = [["go", "new", "acting"], ["done", "acting", "over"]]
+    go: Trigger
 
     def act(self) -> None:
         pass

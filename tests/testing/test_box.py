@@ -14,6 +14,7 @@ import fsmflow
 from fsmflow import Machine, Outcome, RetryAfter, State, settings
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.testing import SandboxError, sandbox
+from tests.support.machines import Trigger
 from tests.testing.parcels import START, Parcel, Ring, done, play, when
 
 
@@ -137,7 +138,8 @@ class TestRunning:
             with sandbox([Parcel]) as box:
                 Parcel.start("1").submit()
                 assert box.advance(hours=1) == 2
-                assert len(box._runtime.store.link.db._opened) <= 3
+                opened: Any = box._runtime.store.link.db
+                assert len(opened._opened) <= 3
                 return Parcel.get("1").state
 
         assert asyncio.run(test()) == "waiting"
@@ -221,6 +223,7 @@ class Mirrored(Machine):
     status_field = Row.status
     states = [State("new"), State("over", final=True)]
     transitions = [["go", "new", "over"]]
+    go: Trigger
 
 
 class TestDatabase:

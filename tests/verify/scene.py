@@ -145,7 +145,7 @@ class Scene:
         seq, epoch = self.last(row), int(self.one(ENTITY, row, "epoch")) - 1
         self.delete(HISTORY, row, f" AND seq = {seq}")
         self.set(ENTITY, row, state=state, phase="working", seq=seq - 1, epoch=epoch, **changes)
-        work = {"kind": "job", "epoch": epoch, "wake_at": FAR, "entity": self.rows[row]}
+        work: dict[str, Any] = {"kind": "job", "epoch": epoch, "wake_at": FAR, "entity": self.rows[row]}
         self.copy(WORK, "charging", **work)
 
     def _of(self, table: str, row: str) -> str:

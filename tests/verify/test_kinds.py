@@ -30,10 +30,10 @@ def test_each_kind_of_work_belongs_to_one_phase() -> None:
 
 
 def test_each_standing_is_unsettled_done_or_failed() -> None:
-    assert (branches.QUEUED, branches.ACTIVE) == (Standing.QUEUED, Standing.ACTIVE)
+    assert (entity.QUEUED, branches.ACTIVE) == (Standing.QUEUED, Standing.ACTIVE)
     assert set(branches.DONE) == {standing.value for standing in Standing if standing.is_done}
     assert set(branches.FAILED) == {standing.value for standing in FAILED_ONES}
-    assert {branches.QUEUED, branches.ACTIVE, *branches.DONE, *branches.FAILED} == {item.value for item in Standing}
+    assert {entity.QUEUED, branches.ACTIVE, *branches.DONE, *branches.FAILED} == {item.value for item in Standing}
 
 
 def test_the_bounds_are_those_that_are_decided_by() -> None:

@@ -17,7 +17,7 @@ CHILDREN = 4
 
 
 def test_there_is_no_false_alarm_while_workers_are_at_it(any_place: World) -> None:
-    any_place.environment["FSMFLOW_MACHINES"] = "tests.support.hundred"  # type: ignore[index]
+    any_place.environment["FSMFLOW_MACHINES"] = "tests.support.hundred"
     fsmflow.configure(
         database_url=any_place.environment["FSMFLOW_DATABASE_URL"],
         redis_url=any_place.environment["FSMFLOW_REDIS_URL"],

@@ -14,6 +14,8 @@ from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from enum import Enum, IntEnum
 from fractions import Fraction
+from functools import partial
+from operator import mul
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -287,7 +289,7 @@ _ENTRY = "fsmflow.running.executor.run"
 _FUNCTIONS = st.sampled_from(
     [_ENTRY, "os.system", "builtins.eval", "fsmflow.running.executor.Executor", "subprocess.call", "", _ENTRY + "\n", 5]
 )
-_NUMBERS = st.one_of(
+_NUMBERS: st.SearchStrategy[Any] = st.one_of(
     st.integers(0, 6),
     st.integers(),
     st.sampled_from([-1, 2**31, 2**63 - 1, 2**63, 2**64, 10**400, True, 1.0, float("nan"), "1", None, [1], {}]),
@@ -362,9 +364,7 @@ def _joined(parts: st.SearchStrategy[str], by: str = "") -> st.SearchStrategy[st
 
 
 #: Longer than anything that people write.
-LONG_TEXTS = st.sampled_from(
-    [Made(f"{count:,} times {char!r}", lambda c=char, n=count: c * n) for char, count in _LONG]
-)
+LONG_TEXTS = st.sampled_from([Made(f"{count:,} times {char!r}", partial(mul, char, count)) for char, count in _LONG])
 ADDRESSES = _joined(_ADDRESS_PARTS)
 CRONS = st.one_of(_joined(_CRON_PARTS, " "), st.lists(_CRON_PARTS, min_size=5, max_size=5).map(" ".join))
 DURATIONS = _joined(_DURATION_PARTS)

@@ -35,7 +35,19 @@ class Parcel(Machine):
 _job: list[Callable[[Any], Any]] = [lambda machine: None]
 #: Named too, and yet no answer to a value: the database has met what should have been refused before.
 _OF_THE_DATABASE = ("ConfigurationError", "DatabaseUnavailable")
-WAYS = ("start", "payload", "retry", "outcome", "result", "sent", "saved", "progress", "returned", "reason", "key")
+WAYS: tuple[str, ...] = (
+    "start",
+    "payload",
+    "retry",
+    "outcome",
+    "result",
+    "sent",
+    "saved",
+    "progress",
+    "returned",
+    "reason",
+    "key",
+)
 WAYS += ("actor", "id", "trigger", "state", "whole")
 
 

@@ -41,7 +41,7 @@ def _listening() -> Iterator[list[logging.LogRecord]]:
     """What is logged meanwhile, all of it: also what is only worth a line while one debugs."""
     records: list[logging.LogRecord] = []
     logger, handler = logging.getLogger("fsmflow"), logging.Handler()
-    handler.emit = records.append  # type: ignore[method-assign]
+    handler.emit = records.append  # type: ignore[method-assign, assignment]
     level, passes_on = logger.level, logger.propagate
     logger.addHandler(handler)
     logger.setLevel(logging.DEBUG)
@@ -138,7 +138,8 @@ def plant(client: redis.Redis, planted: Planted, ours: str, canary: Path) -> Non
     key = b"rq:job:" + id_
     client.delete(key)
     if planted.kind == "hash":
-        client.hset(key, mapping={**planted.fields, b"data": packed(planted, ours, str(canary))})
+        fields: dict[Any, Any] = {**planted.fields, b"data": packed(planted, ours, str(canary))}
+        client.hset(key, mapping=fields)
     elif planted.kind == "string":
         client.set(key, b"text")
     elif planted.kind == "list":

@@ -122,7 +122,8 @@ def test_a_running_worker_drops_planted_jobs_and_goes_on_with_its_own(place: Wor
     workers = supervisor.workers()
     canary, ours = place.folder / "canary", current().store.installation
     hostile = [planted(data, id_=f"theirs-{number}") for number, data in enumerate(CALLS)]
-    hostile += [replace(one, id=f"{one.id}-bare", is_packed=False) for one in hostile]
+    bare = [planted(data, id_=f"theirs-{number}-bare") for number, data in enumerate(CALLS)]
+    hostile += [replace(one, is_packed=False) for one in bare]
     broken = [
         planted(b"", id_="text", kind="string"),
         planted(b"", id_="gone", kind="nothing"),

@@ -22,7 +22,7 @@ def _folder() -> Path:
 
 
 def _effect(machine: Machine) -> None:
-    line = {"entity_id": machine.address, "state": machine.state, "attempt": machine.attempt}
+    line: dict[str, Any] = {"entity_id": machine.address, "state": machine.state, "attempt": machine.attempt}
     line |= {"key": machine.idempotency_key, "pid": os.getpid(), "at": time.time()}
     with (_folder() / "effects").open("a") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

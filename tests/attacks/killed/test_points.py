@@ -32,7 +32,7 @@ PLANS = {
 
 @pytest.fixture
 def mountains(any_place: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    any_place.environment["FSMFLOW_MACHINES"] = "tests.attacks.killed.expedition"  # type: ignore[index]
+    any_place.environment["FSMFLOW_MACHINES"] = "tests.attacks.killed.expedition"
     fsmflow.configure(
         database_url=any_place.environment["FSMFLOW_DATABASE_URL"],
         redis_url=any_place.environment["FSMFLOW_REDIS_URL"],

@@ -18,7 +18,7 @@ LOCK_WAIT_MS: Final = 10_000
 _LOST: Final = "server closed the connection unexpectedly"
 
 
-class Connection(_ConnectionState):  # type: ignore[misc]
+class Connection(_ConnectionState):
     """What peewee keeps for each thread, here for each actor."""
 
     is_broken = False
@@ -26,7 +26,7 @@ class Connection(_ConnectionState):  # type: ignore[misc]
     is_hasty = False
 
 
-class SimulatedDatabase(SqliteDatabase):  # type: ignore[misc]
+class SimulatedDatabase(SqliteDatabase):
     """In a file, so that what is being written keeps nobody from reading. ``committed`` is called after each COMMIT
     that took effect, before anybody else goes on."""
 
@@ -75,7 +75,7 @@ class SimulatedDatabase(SqliteDatabase):  # type: ignore[misc]
             raise sqlite3.OperationalError("connection refused")
         state = self._state
         state.is_broken = False
-        connection = self._pool.pop() if self._pool else super()._connect()
+        connection = self._pool.pop() if self._pool else super()._connect()  # type: ignore[misc]  # which the stubs leave out
         self._open[id(connection)] = state
         return connection
 
@@ -248,6 +248,7 @@ class SimulatedLink(Link):
 
     @contextmanager
     def _hasty_transaction(self) -> Iterator[None]:
+        assert isinstance(self.db, SimulatedDatabase)
         with self.db.atomic(*self.dialect.begin):
             if self.db.transaction_depth() == 1:
                 self.db.note_hasty()

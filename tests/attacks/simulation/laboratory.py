@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
+from unittest.mock import patch
 
 from fsmflow import clock, points
 from fsmflow.running import job
@@ -49,19 +50,19 @@ class Laboratory:
     @contextmanager
     def taking_place_in(self, world: World, player: Player) -> Iterator[None]:
         """Inside, time, points, limits and jobs are those of a world."""
-        before = (clock.monotonic, clock.pause, clock.local_now, job.TimeLimit, logging.root.manager.disable)
+        before = (clock.monotonic, clock.pause, clock.local_now, logging.root.manager.disable)
         clock.monotonic, clock.pause, clock.local_now = world.monotonic, world.sleep, world.now
-        job.TimeLimit = SimulatedLimit  # type: ignore[misc]
         logging.disable(logging.CRITICAL)
         self._clock.world = world
         points.listen(world.pass_point)
         stage.player = player
         try:
-            yield
+            with patch.object(job, "TimeLimit", SimulatedLimit):
+                yield
         finally:
             stage.player = None
             points.listen(None)
-            clock.monotonic, clock.pause, clock.local_now, job.TimeLimit, level = before  # type: ignore[misc]
+            clock.monotonic, clock.pause, clock.local_now, level = before
             logging.disable(level)
 
 

@@ -36,7 +36,8 @@ class Play:
 
     def play(self, machine: Machine, item: Any) -> Any:
         """A job."""
-        view, world, dice = machine._view, self._world, self._world.dice
+        view: Any = machine._view
+        world, dice = self._world, self._world.dice
         self._begins(view)
         world.pass_point("job.begin")
         mood = dice.choice(self._moods) if self._moods and not world.is_calm and dice.random() < 0.4 else None

@@ -32,7 +32,7 @@ class Host:
     actors: list[Actor] = field(default_factory=list)
 
 
-class Actor(greenlet):
+class Actor(greenlet):  # type: ignore[misc]  # it comes without types
     """One simulated process, or a thread of one. ``killed`` is called once it has been."""
 
     def __init__(
