@@ -1,0 +1,152 @@
+"""What users write, as a type checker is to understand it. Never run: mypy checks each line (test_typing.py)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from enum import Enum
+from pathlib import Path
+from typing import Any, assert_type
+from uuid import UUID
+
+import fsmflow
+from fsmflow import (
+    Actor,
+    Branch,
+    Event,
+    Explanation,
+    Fail,
+    Failure,
+    HistoryEntry,
+    Machine,
+    Outcome,
+    Progress,
+    Retry,
+    RetryAfter,
+    State,
+    TransitionNotAllowed,
+    Undoing,
+)
+from fsmflow.testing import Sandbox, SandboxError, sandbox
+
+
+class Stage(Enum):
+    OPEN = "open"
+
+
+class Order(Machine):
+    initial = Stage.OPEN
+    states = [
+        State(Stage.OPEN, timeout=timedelta(hours=2), on_enter=["note", print]),
+        State("paying", job="pay", retry=Retry(max=3, interval=[1, timedelta(minutes=1)], on=OSError), undo="refund"),
+        State("packing", each="parcels", job=lambda order, parcel: parcel, limit=3, branch_failure="stop"),
+        State("cooling", delay="until", defer="shipped", ignore=["hurry"]),
+        State("shipped", final=True),
+    ]
+    transitions = [
+        ["submit", "open", "paying"],
+        {"trigger": "done", "source": "paying", "dest": "packing", "conditions": "is_paid"},
+    ]
+
+    def pay(self) -> Outcome | dict[str, Any]:
+        assert_type(self.attempt, int | None)
+        assert_type(self.idempotency_key, str)
+        assert_type(self.undoing, Undoing)
+        self.heartbeat(progress=0.5)
+        self.data["paid"] = True
+        self.save()
+        self.log.info("paid")
+        self.send("reserve", "stock:1", after=5, key="k", start={"kind": "shelf"}, amount=2)
+        if self.event.payload:
+            raise RetryAfter(timedelta(minutes=5), "the bank is closed")
+        if self.failure is not None:
+            raise Fail("refused")
+        return Outcome("done", receipt=1)
+
+    def is_paid(self) -> bool:
+        assert_type(self.event, Event)
+        return bool(self.data["paid"])
+
+    def on_transition(self, entry: HistoryEntry) -> None:
+        assert_type(entry.trigger, str | None)
+
+    def on_failed(self, failure: Failure) -> None:
+        assert_type(failure.message, str)
+
+
+def configuring() -> None:
+    assert_type(fsmflow.configure(), None)
+    fsmflow.configure(database_url="sqlite:///x.db", redis_url=None, home=Path("x"), machines=["machines", Order])
+    fsmflow.configure(database=object(), home="x")
+
+
+def starting() -> None:
+    assert_type(Order.start("1"), Order)
+    assert_type(Order.start(1, {"a": 1}, actor=Actor("ann", roles=["clerk"]), key="k", total=3), Order)
+    assert_type(Order.start(UUID(int=1), state="paying", if_exists="return", actor="ann"), Order)
+    assert_type(Order.start_or_trigger("1", "submit", data={"a": 1}, reason="asked", amount=5), Order)
+    assert_type(Order.start_many([("1", None), (2, {"a": 1})], page=10, progress=print), int)
+
+
+def finding() -> None:
+    assert_type(Order.get("1"), Order)
+    assert_type(Order.find(), Iterator[Order])
+    assert_type(Order.find(state=["open", "failed_*"], phase="failed", older=timedelta(days=1)), Iterator[Order])
+    assert_type(next(Order.find(data={"customer.city": "Graz"}, newest=True, limit=5)), Order)
+    assert_type(Order.counts(branches=True), dict[str, int])
+
+
+def looking(order: Order) -> None:
+    assert_type(order.state, str)
+    assert_type(order.phase, str)
+    assert_type(order.address, str)
+    assert_type(order.entity_id, str)
+    assert_type(order.epoch, int)
+    assert_type(order.paused, bool)
+    assert_type(order.data, dict[str, Any])
+    assert_type(order.failure, Failure | None)
+    assert_type(order.progress, Progress | float | None)
+    assert_type(order.branches, Sequence[Branch])
+    assert_type(order.history, list[HistoryEntry])
+    assert_type(order.history[0].at, datetime)
+    assert_type(order.history[-1].dest, str)
+    assert_type(order.allowed_triggers(actor="ann"), list[str])
+    explanation = order.explain()
+    assert_type(explanation, Explanation)
+    assert_type(explanation.next_at, datetime | None)
+    assert_type(explanation.allowed, tuple[str, ...])
+
+
+def acting(order: Order) -> None:
+    ann = Actor("ann", roles={"clerk"})
+    assert_type(ann.roles, frozenset[str])
+    assert_type(order.trigger("submit", actor=ann, reason="r", key="k", epoch=1, amount=5), HistoryEntry)
+    assert_type(order.retry(data={"a": 1}, new_key=True, actor="ann"), Order)
+    assert_type(order.cancel(), Order)
+    assert_type(order.undo(), Order)
+    assert_type(order.skip(reason="by hand"), Order)
+    assert_type(order.rewind("paying"), Order)
+    assert_type(order.force("shipped", key="k"), Order)
+    assert_type(order.pause(), Order)
+    assert_type(order.resume(), Order)
+    assert_type(order.refresh(), Order)
+    assert_type(order.wait("shipped", timeout=5), Order)
+    assert_type(order.wait(lambda seen: bool(seen.paused)), Order)
+    try:
+        order.retry()
+    except TransitionNotAllowed as refused:
+        assert_type(refused.allowed, tuple[str, ...])
+
+
+def testing() -> None:
+    with sandbox([Order], start=datetime(2030, 1, 1, tzinfo=UTC), limit=100) as box:
+        assert_type(box, Sandbox)
+        assert_type(box.run(), int)
+        assert_type(box.advance(days=3), int)
+        assert_type(box.advance(timedelta(hours=1)), int)
+        assert_type(box.now, datetime)
+        assert_type(box.next_due, datetime | None)
+        box.fail("pay", OSError, times=2)
+        box.crash("pay", after_job=True)
+    with sandbox(Order), sandbox("machines"):
+        raise SandboxError("there is no end")
