@@ -12,7 +12,7 @@ from datetime import timedelta
 #: as the timers of the system want it.
 MAX_DURATION_S = 9 * 10**9
 _MAX_SHOWN = 80
-_TOLD = "_fsmflow_told"
+_REWORDED = "_fsmflow_reworded"
 
 
 class FsmflowError(Exception):
@@ -242,18 +242,18 @@ def shown(value: object) -> str:
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
 
 
-def told(error: BaseException) -> str:
-    """The message of an error, whatever its class made of ``__str__``; that of ``tell`` where there is one."""
+def text_of(error: BaseException) -> str:
+    """The message of an error, whatever its class made of ``__str__``; that of ``reword`` where there is one."""
     try:
-        return str(getattr(error, _TOLD, error))
+        return str(getattr(error, _REWORDED, error))
     except Exception:  # noqa: BLE001 - it is the user's class, and the error itself must not get lost
         return "(its message cannot be shown)"
 
 
-def tell(error: BaseException, text: str) -> None:
-    """Have ``told``, and so every log line, say ``text`` of an error that its caller gets as it is."""
+def reword(error: BaseException, text: str) -> None:
+    """Have ``text_of``, and so every log line, say ``text`` of an error that its caller gets as it is."""
     with suppress(AttributeError):  # a class of the user's may have slots
-        setattr(error, _TOLD, text)
+        setattr(error, _REWORDED, text)
 
 
 def _is_moderate(seconds: float) -> bool:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fsmflow.errors import told
+from fsmflow.errors import text_of
 
 logger = logging.getLogger("fsmflow")
 
@@ -130,13 +130,13 @@ def connection_dropped(error: str) -> None:
 
 def sweep_failed(what: str, error: BaseException) -> None:
     logger.error(
-        "maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, _one_line(told(error))
+        "maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, _one_line(text_of(error))
     )
 
 
 def schedule_failed(machine: str, error: BaseException) -> None:
     logger.error(
-        "schedule.failed: %s: %s: %s; it is tried again", machine, type(error).__name__, _one_line(told(error))
+        "schedule.failed: %s: %s: %s; it is tried again", machine, type(error).__name__, _one_line(text_of(error))
     )
 
 
@@ -155,7 +155,7 @@ def hook_failed(address: str, name: str, error: BaseException) -> None:
         address,
         name,
         type(error).__name__,
-        _one_line(told(error)),
+        _one_line(text_of(error)),
     )
 
 
@@ -169,7 +169,7 @@ def task_failed(what: str, row: int, error: BaseException) -> None:
         what,
         row,
         type(error).__name__,
-        _one_line(told(error)),
+        _one_line(text_of(error)),
     )
 
 
@@ -184,7 +184,7 @@ def branch_failed(address: str, what: str, error: str) -> None:
 
 
 def branch_refused(address: str, what: str, error: BaseException) -> None:
-    logger.info("branch.refused: %s: %s: %s", address, what, _one_line(told(error)))
+    logger.info("branch.refused: %s: %s: %s", address, what, _one_line(text_of(error)))
 
 
 def transaction_in_doubt(address: str, error: BaseException) -> None:
@@ -192,7 +192,7 @@ def transaction_in_doubt(address: str, error: BaseException) -> None:
         "transaction.in_doubt: %s: %s: %s; it was committed whole, or runs again",
         address,
         type(error).__name__,
-        _one_line(told(error)),
+        _one_line(text_of(error)),
     )
 
 

@@ -26,7 +26,7 @@ from fsmflow.errors import (
     TransitionNotAllowed,
     UpgradeError,
     WorkerLost,
-    told,
+    text_of,
 )
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
@@ -202,7 +202,7 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: 
             duration=duration,
         )
     except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
-        reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {told(error)[:MAX_NOTE]}"
+        reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {text_of(error)[:MAX_NOTE]}"
         _rest(mover, failure, duration=duration, attempt=attempt, reason=clip(reason, MAX_NOTE))
         return
     mover.adopt(trial)
@@ -210,7 +210,7 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: 
 
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
-    message = f"{what} raised {type(error).__name__}: {told(error)}"
+    message = f"{what} raised {type(error).__name__}: {text_of(error)}"
     failure = mover.describe(Facts(kind=type(error), message=message, permanent=True))
     _rest(mover, failure)
 
@@ -255,9 +255,9 @@ def _rejection(trigger: str, error: BaseException, *, kept: bool) -> str:
     if isinstance(error, Refused):
         reason = f"nothing accepts it: {'; '.join(error.refusals) or 'no transition takes it'}"
     elif isinstance(error, LeadsNowhere):
-        reason = told(error)
+        reason = text_of(error)
     else:
-        reason = f"deciding it raised {type(error).__name__}: {told(error)}"
+        reason = f"deciding it raised {type(error).__name__}: {text_of(error)}"
     what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"
     then = "The result is kept; retry decides again from it" if kept else "It cannot be kept; retry runs the job again"
     return f"{what}, but {reason}. {then}"

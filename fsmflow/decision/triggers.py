@@ -17,7 +17,7 @@ from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.firing import Firing, would_fire
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
-from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, told
+from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, text_of
 
 
 def allowed_triggers(
@@ -143,5 +143,5 @@ def delivered(mover: Mover, happening: Delivered) -> None:
         triggered(trial, happening.event)
         mover.adopt(trial)
     except (TransitionNotAllowed, NotPermitted, DataError) as error:
-        discard(mover, happening, told(error))
+        discard(mover, happening, text_of(error))
     mover.takes.append(happening.post.id)

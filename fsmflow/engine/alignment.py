@@ -17,7 +17,7 @@ from fsmflow.definition.names import CANCEL, FAILED, FINISHED
 from fsmflow.engine.commits import attempt
 from fsmflow.engine.lookup import instance_for, load_row, under_todays_names
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DatabaseUnavailable, FsmflowError, TransitionConflict, UnknownState, told
+from fsmflow.errors import DatabaseUnavailable, FsmflowError, TransitionConflict, UnknownState, text_of
 from fsmflow.points import point
 
 PAGE = 200
@@ -177,7 +177,7 @@ def try_on(runtime: Runtime, branch: Snapshot, happening: Happening) -> bool | N
         log.branch_refused(branch.address, type(happening).__name__, error)
         return None if isinstance(error, TransitionConflict) else False
     except Exception as error:  # noqa: BLE001 - of a guard or callback of the user's
-        log.branch_failed(branch.address, type(happening).__name__, told(error))
+        log.branch_failed(branch.address, type(happening).__name__, text_of(error))
         return None
 
 

@@ -27,7 +27,7 @@ from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
-from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, tell, told
+from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, reword, text_of
 
 TRIES: Final = 5
 
@@ -69,7 +69,7 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
     except Exception as error:
         # Of a guard or callback of the user's: the caller gets it as it is, the log without what is redacted.
         if own.wide.redact:
-            tell(error, masked(own, told(error), instance.snapshot, *carried(happening)))
+            reword(error, masked(own, text_of(error), instance.snapshot, *carried(happening)))
         raise
 
 

@@ -20,7 +20,7 @@ from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.engine.handle import HandleView
-from fsmflow.errors import tell, told
+from fsmflow.errors import reword, text_of
 
 
 class TaskKind(StrEnum):
@@ -96,5 +96,5 @@ def _call(after: Snapshot, name: str, hook: Callable[..., object] | None, view: 
         if hook is not None:
             hook(subject_of(view.definition, view), argument)
     except Exception as error:  # noqa: BLE001 - it is the user's, and the commit stands
-        tell(error, masked(view.definition, told(error), after))
+        reword(error, masked(view.definition, text_of(error), after))
         log.hook_failed(after.address, name, error)

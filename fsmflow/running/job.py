@@ -17,7 +17,7 @@ from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, told
+from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, text_of
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import BranchMaker
 from fsmflow.running.jobview import role_of
@@ -59,7 +59,7 @@ class Job:
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
             self._limit.disarm()
             permanent = isinstance(error, (Fail, DataError))
-            facts = Facts(kind=type(error), message=told(error), traceback=trace(error), permanent=permanent)
+            facts = Facts(kind=type(error), message=text_of(error), traceback=trace(error), permanent=permanent)
             return self._failed(facts, result.data if isinstance(result, Outcome) else result)
         finally:
             self._limit.disarm()
