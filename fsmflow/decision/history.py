@@ -59,7 +59,10 @@ _RUN_AGAIN: Final = frozenset({HistoryKind.ATTEMPT_FAILED, HistoryKind.CRASHED})
 
 @dataclass(frozen=True, kw_only=True)
 class HistoryEntry:
-    """One line of an entity's history. ``dest`` is the state after it, ``actor`` a name, ``duration`` seconds."""
+    """One line of an entity's history. ``dest`` is the state after it, ``actor`` a name, ``duration`` seconds.
+
+    ``version`` is that of the machine which wrote it: what it says is legal by that, whatever the machine is by now.
+    """
 
     seq: int
     kind: HistoryKind
@@ -75,3 +78,4 @@ class HistoryEntry:
     key: str | None = None
     failure: Failure | None = None
     duration: float | None = None
+    version: int = 1

@@ -225,6 +225,7 @@ class Mover:
                 epoch=self.after.epoch,
                 actor=actor.name if actor else None,
                 payload=hide(payload, self.definition.wide.redact),
+                version=self.after.version,
                 **entry,
             )
         )

@@ -190,6 +190,7 @@ _HISTORY = (
         store=_optional(lambda seconds: round(seconds * 1000)),
         load=_optional(lambda milliseconds: milliseconds / 1000),
     ),
+    Column("version", _whole()),
 )
 _EVENT = (
     Column("kind", _chars(10), store=_value, load=EventKind),
@@ -218,13 +219,18 @@ TABLES: Final = (
         ),
     ),
     Table(
-        name=tables.WORK, columns=(Column("entity", _big(primary_key=True)), *_WORK), indexes=((("wake_at",), False),)
+        name=tables.WORK,
+        columns=(Column("entity", _big(primary_key=True)), *_WORK),
+        indexes=((("wake_at",), False),),
     ),
     Table(name=tables.HISTORY, columns=(_ITS_ENTITY, *_HISTORY, Column("token", _chars(16))), key=("entity", "seq")),
     Table(
         name=tables.EVENT,
         columns=(_EVENT_ROW, _ITS_ENTITY, *_EVENT),
-        indexes=((("entity", "kind", "key"), True), (("due_at",), False)),
+        indexes=(
+            (("entity", "kind", "key"), True),
+            (("due_at",), False),
+        ),
     ),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )

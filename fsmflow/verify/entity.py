@@ -145,7 +145,9 @@ def _check_due(found: Found, work: Work, at: Moment, findings: Findings) -> None
 
 def _check_budget(found: Found, work: Work, findings: Findings) -> None:
     entity, law = found.entity, found.law
-    spec = law.spec(entity.state) if law is not None and law.tells_all(entity) else None
+    # What failed before the machine was changed counts too, and was allowed then.
+    is_of_today = law is not None and found.fold.entered_in_version == law.version
+    spec = law.spec(entity.state) if law is not None and is_of_today else None
     most = None if spec is None else spec.retry.max if spec.retry is not None else 0
     for name, count, limit in (
         ("crashes", work.crashes, MAX_CRASHES),

@@ -1,7 +1,8 @@
 """One entity's history, folded row by row: no gaps, each row goes on from the one before, and all of it is the entity.
 
 What a kind means: ``start``, ``transition``, ``forced``, ``skipped`` and ``rewound`` enter a state, and the epoch grows
-by one; ``paused`` and ``resumed`` set whether it is paused; all others leave state, epoch and pause as they are.
+by one; ``paused`` and ``resumed`` set whether it is paused; all others leave state, epoch and pause as they are. The
+version of the machine that wrote a row only grows.
 """
 
 from __future__ import annotations
@@ -32,16 +33,20 @@ class Fold:
         self._law = law
         self._findings = findings
         self._is_broken = False
-        #: Whether the rows so far tell of a machine that has changed since.
+        #: Whether a row so far tells of a machine that was another under the same version.
         self._was_another = False
         self._token: str | None = None
         self._commits = 0
         self._attempt = 0
         self._ended: dict[str, int] = {}
+        self._exceeded: set[str] = set()
         self.rows = 0
         self.state = ""
         self.epoch = 0
         self.paused = False
+        #: Of the last row, and of the one that entered the state.
+        self.version = 0
+        self.entered_in_version = 0
         #: Entries by key; the numbers of those that were kept for later; how many were discarded.
         self.keys: dict[str, int] = {}
         self.deferred: set[int] = set()
@@ -57,7 +62,7 @@ class Fold:
         if self._is_broken:
             return
         self._check_account(entry)
-        fault = self._gap(entry) or self._wrong_epoch(entry) or self._wrong_place(entry)
+        fault = self._gap(entry) or self._wrong_epoch(entry) or self._wrong_place(entry) or self._wrong_version(entry)
         if fault is not None:
             self._is_broken = True
             self._add(fault[0], f"history row {entry.seq} ({entry.kind}): {fault[1]}")
@@ -80,6 +85,9 @@ class Fold:
         for name, folded, stored in zip(names, found, is_now, strict=True):
             if folded != stored:
                 self._add("history-fold", f"its history comes to {name} {folded!r}, and the entity says {stored!r}")
+        if entity.version < self.version:
+            what = f"its history comes to version {self.version}, and the entity says {entity.version}"
+            self._add("history-fold", what)
         if entity.revision < self._commits:
             what = f"its history was written by {self._commits} commits, and the entity says revision {entity.revision}"
             self._add("history-fold", what)
@@ -135,25 +143,39 @@ class Fold:
             return "history-fold", f"it ends in {entry.dest!r}, and its kind does not leave {self.state!r}"
         return None
 
+    def _wrong_version(self, entry: Entry) -> tuple[str, str] | None:
+        if entry.version < max(self.version, 1):
+            return "history-fold", f"its version is {entry.version}, and that of the row before it {self.version}"
+        return None
+
     def _check_law(self, entry: Entry) -> None:
-        law, entity = self._law, self._entity
-        self._was_another = self._was_another or law is None or law.is_before(entry)
-        if law is None or law.is_before(entry):
-            self._findings.checked["history_rows_not_compared"] += 1
-            return
-        why = law.objection(entity, entry)
-        if why is not None and (self._was_another or not law.tells_all(entity)):
-            self._findings.checked["history_rows_not_compared"] += 1
-        elif why is not None:
+        why = self._objection(entry)
+        if why is not None:
             self._add("transition-legal", f"history row {entry.seq} ({entry.kind}): {why}")
+
+    def _objection(self, entry: Entry) -> str | None:
+        """What the machine of today says against a row that is of its version; it is silent on all others."""
+        law = self._law
+        if law is None or not law.wrote(entry):
+            self._findings.checked["history_rows_not_compared"] += 1
+            return None
+        # A state that is gone, under the same version: the machine was changed without raising that.
+        self._was_another = self._was_another or not law.knows(entry.dest)
+        known = law.knows(entry.dest) and (entry.source is None or law.knows(entry.source))
+        why = law.objection(self._entity, entry) if known else None
+        if not known or (why is not None and self._was_another):
+            self._findings.checked["history_rows_not_compared"] += 1
+            return None
+        return why
 
     def _go_on(self, entry: Entry) -> None:
         if entry.token != self._token:
             self._token = entry.token
             self._commits += 1
+        self.version = entry.version
         if entry.kind in ENTERS:
-            self.state, self.epoch = entry.dest, entry.epoch
-            self._attempt, self._ended = 0, {}
+            self.state, self.epoch, self.entered_in_version = entry.dest, entry.epoch, entry.version
+            self._attempt, self._ended, self._exceeded = 0, {}, set()
             self.internal.clear()
             self.was_placed = self.was_placed or entry.kind in ("forced", "rewound")
         elif entry.kind == "internal":
@@ -169,19 +191,20 @@ class Fold:
             self._add("attempts-grow", f"{where}: attempt {entry.attempt} of {self.state!r} had ended before")
         self._attempt = max(self._attempt, entry.attempt)
         self._ended[entry.kind] = self._ended.get(entry.kind, 0) + 1
-        most = self._most(entry.kind)
-        if most is not None and self._ended[entry.kind] == most + 1:
+        most = self._most(entry)
+        if most is not None and self._ended[entry.kind] > most and entry.kind not in self._exceeded:
+            self._exceeded.add(entry.kind)
             what = "was run again after a failure" if entry.kind == "attempt_failed" else "was run again after a crash"
             self._add("attempts-bounded", f"{where}: {self.state!r} {what} more than {most} times in one visit")
 
-    def _most(self, kind: str) -> int | None:
-        """How often the state may be run again; None where nobody can tell, as for a step that made branches, which has
-        a new budget each time that it goes on."""
+    def _most(self, entry: Entry) -> int | None:
+        """How often the state may have been run again, up to an entry that says it is; None where nobody can tell, as
+        for a step that made branches, which has a new budget each time that it goes on."""
         law = self._law
-        spec = law.spec(self.state) if law is not None and law.tells_all(self._entity) else None
+        spec = law.spec(self.state) if law is not None and law.wrote(entry) else None
         if spec is None or spec.fan is not None or self._was_another:
             return None
-        if kind == "attempt_failed":
+        if entry.kind == "attempt_failed":
             return spec.retry.max if spec.retry is not None else 0
         return 0 if spec.at_most_once else MAX_CRASHES
 

@@ -34,14 +34,13 @@ class Law:
         """Whether the entity was last written by code of this version."""
         return entity.version == self.version
 
-    def tells_all(self, entity: Entity) -> bool:
-        """Whether it held for the whole history of an entity: rows do not say of which version they are."""
-        return self.version == 1 and entity.version == 1
+    def wrote(self, entry: Entry) -> bool:
+        """Whether an entry was written by a machine of this version."""
+        return entry.version == self.version
 
-    def is_before(self, entry: Entry) -> bool:
-        """Whether an entry is of a machine that was another then, as it names a state that is gone."""
-        names = [entry.dest] if entry.source is None else [entry.source, entry.dest]
-        return any(self.today(name) not in self.states for name in names)
+    def knows(self, state: str) -> bool:
+        """Whether the machine has a stored state, under any name."""
+        return self.today(state) in self.states
 
     def objection(self, entity: Entity, entry: Entry) -> str | None:
         """Why an entry of this kind cannot have led from its source to its dest, or None. Both states are known."""

@@ -29,7 +29,7 @@ class Report:
     """What was checked and what was found.
 
     ``checked`` counts what was read (``entities``, ``history_rows``, ``work_rows``, ``event_rows``,
-    ``steps_with_branches``), and what of it was not compared with a machine, as that is not known or has changed
+    ``steps_with_branches``), and what of it was not compared with a machine, as that is not known or of another version
     (``entities_not_compared``, ``history_rows_not_compared``). ``unlisted`` violations were found after the first
     10,000, and are only counted. ``notes`` is what the machine of today would not do, and one that has changed since
     may have done: of the invariants in ``OF_TODAY``, unless ``strict`` was asked for.

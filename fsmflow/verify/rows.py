@@ -82,6 +82,7 @@ class Entry(NamedTuple):
     payload: str | None
     key: str | None
     failure: str | None
+    version: int
     token: str
 
 

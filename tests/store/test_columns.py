@@ -92,6 +92,7 @@ ENTRY = HistoryEntry(
     key="k",
     failure=FAILURE,
     duration=1.25,
+    version=7,
 )
 SENT = Posted(
     id=1,
