@@ -211,16 +211,22 @@ TABLES: Final = (
         name=tables.ENTITY,
         columns=(_ENTITY_ROW, *_CHANGING, *_LASTING),
         indexes=(
+            # An entity by its address, once.
             (("machine", "entity_id"), True),
+            # Listings of what stands in a state, in pages, and how many do.
             (("machine", "state", "id"), False),
+            # What rests in a failure, among millions that do not.
             (("fingerprint",), False),
+            # The branches of a step in order, each once, and the last of them.
             (("parent", "parent_step", "parent_index"), True),
+            # What a parent waits for, and which of its branches have failed.
             (("parent", "standing", "parent_step", "parent_index"), False),
         ),
     ),
     Table(
         name=tables.WORK,
         columns=(Column("entity", _big(primary_key=True)), *_WORK),
+        # What is due, and when the next is.
         indexes=((("wake_at",), False),),
     ),
     Table(name=tables.HISTORY, columns=(_ITS_ENTITY, *_HISTORY, Column("token", _chars(16))), key=("entity", "seq")),
@@ -228,7 +234,9 @@ TABLES: Final = (
         name=tables.EVENT,
         columns=(_EVENT_ROW, _ITS_ENTITY, *_EVENT),
         indexes=(
+            # Whether a key was used, once; what an entity keeps, has sent, can undo.
             (("entity", "kind", "key"), True),
+            # What is to be delivered or passed down by now.
             (("due_at",), False),
         ),
     ),
