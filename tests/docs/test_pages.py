@@ -47,7 +47,7 @@ FENCE = re.compile(
 #: 2030-01-01 09:00:00, and how long something took.
 MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b|\b\d+\.\d\d ?s\b")
 #: A cell of a table that may be anything, and so may be the width of its column.
-ANY_CELL = re.compile(r"\S {2,}\.\.\. {2,}\S")
+ANY_CELL = re.compile(r"\S {2,}\.\.\.( {2,}\S|$)", re.MULTILINE)
 GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 LIMIT_S = 60.0
 
@@ -282,6 +282,10 @@ class TestReading:
     @pytest.mark.parametrize("table", ["ID  FOR  WHY\nx   1 s  a b\n", "ID  FOR   WHY\nx   10 s  a b\n"])
     def test_a_cell_that_may_be_anything_may_be_of_any_width(self, reader: Reader, table: str) -> None:
         page = f"```python\nprint({table!r}, end='')\n```\n\n```text\nID  FOR  WHY\nx   ...  a b\n```\n"
+        reader.read(blocks_of(page, "page"))
+
+    def test_so_may_one_after_which_the_row_is_empty(self, reader: Reader) -> None:
+        page = "```python\nprint('ID  FOR   WHY\\nx   10 s')\n```\n\n```text\nID  FOR  WHY\nx   ...\n```\n"
         reader.read(blocks_of(page, "page"))
 
     @pytest.mark.parametrize(
