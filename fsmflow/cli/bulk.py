@@ -1,8 +1,8 @@
 """Does one thing to several entities: those that were named, or those of a selection; says what came of each.
 
 Each entity is one commit of its own, and what has been dealt with no longer fits the request: whoever interrupts it can
-run the same command again. A selection is read in pages, and of what is refused only kinds are kept, so that the number
-of entities does not matter.
+run the same command again. A selection is read in pages, and of what is refused only the kinds are noted, so that the
+number of entities does not matter.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fsmflow.engine.selection import Selection, filter_of, select
 from fsmflow.machine import Machine
 from fsmflow.queries import definition_for, resolve
 
-#: How many kinds of refusals are kept to be told at the end.
+#: How many kinds of refusals are remembered, to be shown at the end.
 _KINDS = 50
 
 
@@ -42,7 +42,7 @@ class Result:
     state: str | None = None
     epoch: int | None = None
     paused: bool | None = None
-    told: str = ""
+    change: str = ""
     error: str | None = None
 
 
@@ -94,7 +94,7 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
                 for result in results:
                     if result.error is None:
                         would = f"would {action.name} " if wanted.dry_run else ""
-                        bar.say(f"{would}{result.address}  {result.told}")
+                        bar.say(f"{would}{result.address}  {result.change}")
     except BaseException:  # Ctrl-C included: what was done until then is told, and it goes on its way
         if tally.done or tally.refused:
             _report(action, wanted, tally)
@@ -163,10 +163,10 @@ def _attempt(
             _do(action, asked, after)
     except Exception as error:
         # One entity's guard must not keep the others from being dealt with.
-        told = sentence(error)
-        if told is None or stops_everything(error):
+        words = sentence(error)
+        if words is None or stops_everything(error):
             raise
-        return Result(address=text, done=False, dry_run=dry_run, error=told if text in told else f"{text}: {told}")
+        return Result(address=text, done=False, dry_run=dry_run, error=words if text in words else f"{text}: {words}")
     return Result(
         address=before.address,
         done=not dry_run,
@@ -175,7 +175,7 @@ def _attempt(
         state=after.state,
         epoch=after.epoch,
         paused=after.paused,
-        told=_change(before, after),
+        change=_change(before, after),
     )
 
 
@@ -200,15 +200,15 @@ def _change(before: Snapshot, after: Snapshot | Machine) -> str:
 
 
 def _object(result: Result) -> dict[str, object]:
-    return {name: value for name, value in vars(result).items() if name != "told"}
+    return {name: value for name, value in vars(result).items() if name != "change"}
 
 
 def _report(action: Action, wanted: Wanted, tally: _Tally) -> None:
     for reason in sorted(tally.reasons.values(), key=lambda reason: -reason.count):
         output.error(str(reason))
-    told = sum(reason.count for reason in tally.reasons.values())
-    if tally.refused > told:
-        output.note(f"... and {tally.refused - told:,} more were refused, for other reasons")
+    shown = sum(reason.count for reason in tally.reasons.values())
+    if tally.refused > shown:
+        output.note(f"... and {tally.refused - shown:,} more were refused, for other reasons")
     if tally.moved_on:
         output.note(f"{tally.moved_on:,} had moved on since they were selected, and were left alone")
     if wanted.dry_run:

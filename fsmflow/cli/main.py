@@ -90,10 +90,10 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except Exception as error:
-        told = sentence(error)
-        if told is None:
+        text = sentence(error)
+        if text is None:
             raise
-        output.error(told)
+        output.error(text)
         return REFUSED
     return status if isinstance(status, int) else 0
 

@@ -155,12 +155,12 @@ def check(deployed: bool, as_json: bool) -> int:
     findings = survey(current().store.census, machines().all()) if deployed else None
     strands = any(finding.strands for finding in findings or ())
     if as_json:
-        found = [{"machine": machine, "notes": told} for machine, told in notes.items()]
+        found = [{"machine": machine, "notes": lines} for machine, lines in notes.items()]
         more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
         output.print_json({"machines": found, "skipped": skipped, **more})
         return int(strands)
-    for machine, told in notes.items():
-        for line in told or ["nothing to note"]:
+    for machine, lines in notes.items():
+        for line in lines or ["nothing to note"]:
             click.echo(f"machine {machine}: {output.one_line(line)}")
     if findings is not None:
         _print_findings(findings)

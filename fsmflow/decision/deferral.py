@@ -68,7 +68,7 @@ def fire_kept(mover: Mover) -> None:
         if state.is_final:
             for post in waiting:
                 _take(mover, post)
-                _told(mover, HistoryKind.DISCARDED, post, reason="it has finished")
+                _note_post(mover, HistoryKind.DISCARDED, post, reason="it has finished")
             return
         fired = next((post for post in waiting if _fires(mover, post)), None)
         if fired is None:
@@ -80,7 +80,7 @@ def _fires(mover: Mover, post: Posted) -> bool:
     state = mover.definition.states[mover.after.state]
     if post.trigger in state.ignore:
         _take(mover, post)
-        _told(mover, HistoryKind.IGNORED, post)
+        _note_post(mover, HistoryKind.IGNORED, post)
         return True
     if not mover.definition.offers(post.trigger, state.name):
         return False
@@ -111,7 +111,7 @@ def _take(mover: Mover, post: Posted) -> None:
     mover.after = replace(mover.after, kept=max(0, mover.after.kept - 1))
 
 
-def _told(mover: Mover, kind: HistoryKind, post: Posted, reason: str | None = None) -> None:
+def _note_post(mover: Mover, kind: HistoryKind, post: Posted, reason: str | None = None) -> None:
     mover.note(kind, trigger=post.trigger, source=mover.after.state, event=_event(post), reason=reason)
 
 

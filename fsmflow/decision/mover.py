@@ -114,7 +114,7 @@ class Mover:
         rests = spec.is_failed and spec.failed_from == source.state
         last = source.failure if continues else None
         if spec.is_failed and failure is None:
-            failure = self._told_to_fail(event, spec)
+            failure = self._led_to_fail(event, spec)
         elif not spec.is_failed:
             failure = self._remembered(dest, failure)
         # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
@@ -170,7 +170,7 @@ class Mover:
         self.after = replace(self.after, phase=spec.phase, failure_text=None)
         self.after = replace(self.after, work=self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1))
 
-    def _told_to_fail(self, event: Event, spec: StateSpec) -> Failure:
+    def _led_to_fail(self, event: Event, spec: StateSpec) -> Failure:
         """Why an entity rests in ``failed_from_X`` that a transition of the user's own led there: what counts the
         attempts so far, and shows it among the failures."""
         source = self.after

@@ -49,7 +49,7 @@ class Explanation:
             ("next at:", self.next_at and _moment(self.next_at)),
             ("blocked by:", self.blocked_by),
             ("kept:", ", ".join(self.deferred)),
-            *(("undelivered:", told) for told in self.undelivered),
+            *(("undelivered:", message) for message in self.undelivered),
             ("allowed now:", ", ".join(self.allowed) or "nothing"),
         ]
         lines = [f"{self.address} is in {self.state} ({self.phase}) since {_moment(self.since)}"]
@@ -68,7 +68,7 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         phase=snapshot.phase,
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work),
-        waiting_for=None if spec is None else _Waiting(instance, spec, details, allowed).told(),
+        waiting_for=None if spec is None else _Waiting(instance, spec, details, allowed).text(),
         next_at=_next_at(work),
         blocked_by=_fault(instance) or _blocked_by(runtime, spec, snapshot, details),
         deferred=tuple(kept.trigger for kept in details.kept),
@@ -110,13 +110,13 @@ class _Waiting:
         self._details = details
         self._triggers = ", ".join(allowed)
 
-    def told(self) -> str | None:
+    def text(self) -> str | None:
         """What it waits for, and the deadline that runs beside that."""
-        told, work, spec = self._told(), self._snapshot.work, self._spec
+        text, work, spec = self._what(), self._snapshot.work, self._spec
         beside = work is not None and work.held is None and work.deadline is not None and spec.timer is not None
-        return f"{told}; or {spec.timer.trigger!r} by itself" if told and beside and spec.timer else told
+        return f"{text}; or {spec.timer.trigger!r} by itself" if text and beside and spec.timer else text
 
-    def _told(self) -> str | None:
+    def _what(self) -> str | None:
         spec, work = self._spec, self._snapshot.work
         if spec.is_final or (work is not None and work.owner is not None):
             return None

@@ -118,21 +118,21 @@ class JobView:
         if progress is not None and not (isinstance(progress, (int, float)) and abs(progress) <= _MAX_PROGRESS):
             raise DataError(f"progress is {shown(progress)}; it is a number, from 0 to 1")
         # Rounded, as not every database takes a number that is all but nothing.
-        told = self._progress if progress is None else round(float(progress), _PROGRESS_DIGITS)
+        latest = self._progress if progress is None else round(float(progress), _PROGRESS_DIGITS)
         now = clock.monotonic()
-        if (now - self._last_beat < _BEAT_S and told == self._progress) or self._runtime.store.link.in_transaction:
+        if (now - self._last_beat < _BEAT_S and latest == self._progress) or self._runtime.store.link.in_transaction:
             return
         point("heartbeat.before", self.snapshot.address)
         try:
             with self._shield():
                 late = now >= self._deadline
-                held = is_live(self._runtime, self.claim) if late else hold(self._runtime, self.claim, progress=told)
+                held = is_live(self._runtime, self.claim) if late else hold(self._runtime, self.claim, progress=latest)
         except DatabaseUnavailable as error:
             log.sweep_failed(f"{self.snapshot.address}: a heartbeat", error)
             return
         if not held:
             raise self._cancelled()
-        self._last_beat, self._progress = now, told
+        self._last_beat, self._progress = now, latest
 
     def save(self) -> None:
         """Commit what was changed so far, waiting for a database that is away. One transaction.

@@ -1,4 +1,4 @@
-"""A worker process: stands by until the supervisor lets it go, then takes and runs steps until told to stop."""
+"""A worker process: stands by until the supervisor puts it to work, then takes and runs steps until told to stop."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class WorkerProcess:
         self._worker: StepWorker | None = None
 
     def main(self) -> int:
-        """Get ready, wait to be let go, work until SIGTERM. The exit status."""
+        """Get ready, wait to be put to work, work until SIGTERM. The exit status."""
         signal.signal(signal.SIGTERM, self._on_term)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         os.register_at_fork(after_in_child=_as_usual)
@@ -105,10 +105,10 @@ class WorkerProcess:
     def _watch(self) -> None:
         """End the whole process group once the supervisor is gone: its end of the pipe closes then."""
         while True:
-            told = os.read(self._control, 1)
-            if told == GO:
+            sent = os.read(self._control, 1)
+            if sent == GO:
                 os.write(self._go_writing, GO)
-            elif not told:
+            elif not sent:
                 os.killpg(0, signal.SIGKILL)
 
 

@@ -77,9 +77,9 @@ class MemoryDoorbell(Doorbell):
 class Watch(Slot):
     """One attempt, as a supervisor sees it: what it holds, and that its worker dies where that is planned."""
 
-    def __init__(self, faults: Faults, told: Callable[[Doing], None]) -> None:
+    def __init__(self, faults: Faults, note: Callable[[Doing], None]) -> None:
         self._faults = faults
-        self._told = told
+        self._note = note
         self.doing = Doing(state=RUNNING)
         self.has_run = False
 
@@ -87,7 +87,7 @@ class Watch(Slot):
         """Note what the executor does now. Raises Killed in place of the settlement of a lost attempt."""
         if doing.state in (RUNNING, SETTLING):
             self.doing = doing
-            self._told(doing)
+            self._note(doing)
         if doing.state == SETTLING:
             self.has_run = True
             if self._faults.is_killed(doing.owner):
