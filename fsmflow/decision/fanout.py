@@ -63,7 +63,7 @@ def joined(mover: Mover, happening: Joined) -> None:
         settlement.rest_after(mover, "committing the join", happening.error)
         return
     if not happening.failed:
-        claim = settlement.KEPT_CLAIM
+        claim = settlement.ENDED_CLAIM
         settlement.returned(mover, Returned(claim=claim, trigger=DONE, changes=Changes()))
         return
     count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
@@ -126,7 +126,9 @@ def revived(mover: Mover, happening: Revived) -> None:
         mover.enter(state, event=event, subject=subject_at(mover, event), continues=goes_on, new_key=happening.new_key)
         mover.note(HistoryKind.TRANSITION, trigger=RETRY, source=before.state)
     if spec.failed_from and before.result_text and not happening.new_key:
-        settlement.accept_kept(mover, before.result_text, set(), before.failure.attempts if before.failure else None)
+        settlement.accept_withheld(
+            mover, before.result_text, set(), before.failure.attempts if before.failure else None
+        )
     # What takes back what it did does not wait for a turn: nobody cancels it, and nobody else ends it.
     undoes = mover.definition.states[mover.after.state].undoes is not None
     if happening.queued and mover.after.standing == Standing.ACTIVE and not undoes:

@@ -92,7 +92,7 @@ class Returned(Settling):
 
 @dataclass(frozen=True, kw_only=True)
 class Unacceptable(Settling):
-    """The result could be decided, and not committed: keep it, and rest."""
+    """The result could be decided, and not committed: withhold it, and rest."""
 
     returned: Returned
     error: BaseException

@@ -32,7 +32,7 @@ from fsmflow.errors import (
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 MAX_NOTE = 1_000
 #: Stands for the claim of an attempt that ended long ago.
-KEPT_CLAIM = Claim(row=0, epoch=0, attempt=0, fence=0, owner="")
+ENDED_CLAIM = Claim(row=0, epoch=0, attempt=0, fence=0, owner="")
 
 
 class LeadsNowhere(FsmflowError):
@@ -40,7 +40,7 @@ class LeadsNowhere(FsmflowError):
 
 
 def returned(mover: Mover, happening: Returned) -> None:
-    """The result is merged and its trigger decided; what nothing accepts is kept, in ``failed_from_X``."""
+    """The result is merged and its trigger decided; what nothing accepts is withheld, in ``failed_from_X``."""
     duration = _seconds(happening.duration_ms)
     trial = mover.trial()
     try:
@@ -52,24 +52,24 @@ def returned(mover: Mover, happening: Returned) -> None:
 
 
 def rejected(mover: Mover, happening: Returned, error: BaseException) -> None:
-    """Keep a result that nothing accepts, and rest in ``failed_from_X``."""
-    kept = _kept(happening)
-    message = _rejection(happening.trigger, error, kept=kept is not None)
+    """Withhold a result that nothing accepts, and rest in ``failed_from_X``."""
+    withheld = _withheld(happening)
+    message = _rejection(happening.trigger, error, withheld=withheld is not None)
     kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
     failure = mover.describe(Facts(kind=kind, message=message, permanent=True), *carried(happening))
     _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
-    mover.after = replace(mover.after, result_text=kept)
+    mover.after = replace(mover.after, result_text=withheld)
 
 
-def accept_kept(mover: Mover, result_text: str, patch_keys: set[str], attempts: int | None) -> None:
-    """After a retry: decide again from the result that was kept. Nothing is done where it is still refused: the job,
+def accept_withheld(mover: Mover, result_text: str, patch_keys: set[str], attempts: int | None) -> None:
+    """After a retry: decide again from a result that was withheld. Nothing is done where it is still refused: the job,
     which the retry has planned, runs again."""
-    kept = codec.decode(result_text)
-    changed = {key: value for key, value in kept["changed"].items() if key not in patch_keys}
-    changes = Changes(changed=changed, removed=tuple(key for key in kept["removed"] if key not in patch_keys))
-    sent = tuple(Message(**item) for item in kept.get("sent", ()))
+    withheld = codec.decode(result_text)
+    changed = {key: value for key, value in withheld["changed"].items() if key not in patch_keys}
+    changes = Changes(changed=changed, removed=tuple(key for key in withheld["removed"] if key not in patch_keys))
+    sent = tuple(Message(**item) for item in withheld.get("sent", ()))
     happening = Returned(
-        claim=KEPT_CLAIM, trigger=kept["trigger"], changes=changes, result=kept.get("result"), sent=sent
+        claim=ENDED_CLAIM, trigger=withheld["trigger"], changes=changes, result=withheld.get("result"), sent=sent
     )
     trial = mover.trial()
     try:
@@ -237,21 +237,22 @@ def _run_again(mover: Mover, work: Work, *, after_ms: int) -> None:
     mover.after = replace(mover.after, work=hold(again, now) if mover.after.paused else again)
 
 
-def _kept(happening: Returned) -> str | None:
+def _withheld(happening: Returned) -> str | None:
+    """A result as it is stored until somebody retries; None where it cannot be."""
     try:
-        kept = {
+        found = {
             "trigger": happening.trigger,
             "changed": dict(happening.changes.changed),
             "removed": list(happening.changes.removed),
             "result": happening.result,
             "sent": [vars(message) for message in happening.sent],
         }
-        return codec.encode(kept, what="result", limit=MAX_RESULT_BYTES)
+        return codec.encode(found, what="result", limit=MAX_RESULT_BYTES)
     except DataError:
         return None
 
 
-def _rejection(trigger: str, error: BaseException, *, kept: bool) -> str:
+def _rejection(trigger: str, error: BaseException, *, withheld: bool) -> str:
     if isinstance(error, Refused):
         reason = f"nothing accepts it: {'; '.join(error.refusals) or 'no transition takes it'}"
     elif isinstance(error, LeadsNowhere):
@@ -259,7 +260,9 @@ def _rejection(trigger: str, error: BaseException, *, kept: bool) -> str:
     else:
         reason = f"deciding it raised {type(error).__name__}: {text_of(error)}"
     what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"
-    then = "The result is kept; retry decides again from it" if kept else "It cannot be kept; retry runs the job again"
+    then = (
+        "The result is kept; retry decides again from it" if withheld else "It cannot be kept; retry runs the job again"
+    )
     return f"{what}, but {reason}. {then}"
 
 

@@ -91,7 +91,7 @@ def triggered(mover: Mover, happening: Triggered) -> None:
     )
     if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
         last = snapshot.failure
-        settlement.accept_kept(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
+        settlement.accept_withheld(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
 
 
 def _refused(

@@ -89,7 +89,7 @@ def hurried(work: Work) -> Work:
 
 
 def hold(work: Work, now: int) -> Work:
-    """Unclaimed work of a paused entity: not due, and its remaining time kept."""
+    """Unclaimed work of a paused entity: not due, and the time that it has left noted."""
     if work.owner is not None or work.held is not None:
         return work
     remaining = 0 if work.rung_at is not None or work.watches else max(0, work.wake_at - now)

@@ -192,7 +192,7 @@ def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, de
     if snapshot.paused:
         return "a pause; resume lets it go on"
     failure = snapshot.failure
-    # In undoing_X the failure that led there is kept; what stands in the way is one of the undoing itself.
+    # In undoing_X the failure that led there is still shown; what stands in the way is one of the undoing itself.
     if failure is not None and not spec.is_final and (spec.undoes is None or failure.state == spec.name):
         return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
     work = snapshot.work

@@ -28,7 +28,7 @@ class Items:
 
     @property
     def are_stored(self) -> bool:
-        """Whether a branch keeps its item; of jobs side by side its number tells which one it runs."""
+        """Whether an item is stored with its branch; of jobs side by side its number tells which one it runs."""
         return self._fan.each is not None or self._fan.undoes
 
     def read(self, subject: Any) -> tuple[Iterable[Any], bool]:

@@ -67,7 +67,7 @@ def loaded(runtime: Runtime, claim: Claim) -> Snapshot:
 
 def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Ended | None = None) -> Ended:
     """How an attempt ends whose entity cannot be brought up to the version of the code: it rests in ``failed_from_X``,
-    whatever the retry policy says, with its data as it was; what the job returned is kept."""
+    whatever the retry policy says, with its data as it was; what the job returned is withheld."""
     duration_ms = None if ended is None else ended.duration_ms
     if isinstance(ended, Returned):
         return Unacceptable(claim=claim, duration_ms=duration_ms, returned=ended, error=error)
