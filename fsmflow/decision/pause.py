@@ -8,7 +8,7 @@ from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.happenings import Paused, Replanned, Resumed
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, subject_at
-from fsmflow.decision.work import hold, release
+from fsmflow.decision.work import hold, let_go
 from fsmflow.errors import TransitionNotAllowed
 
 
@@ -28,7 +28,7 @@ def paused(mover: Mover, happening: Paused) -> None:
 def resumed(mover: Mover, happening: Resumed) -> None:
     """Let go of what a pause held; a job that was due is dispatched at once."""
     snapshot = mover.before
-    work = release(snapshot.work, mover.now) if snapshot.work else None
+    work = let_go(snapshot.work, mover.now) if snapshot.work else None
     mover.after = replace(snapshot, paused=False, work=work)
     mover.note(HistoryKind.RESUMED, actor=happening.actor, reason=happening.reason, key=happening.key)
     _pass_down(mover)

@@ -97,7 +97,7 @@ def hold(work: Work, now: int) -> Work:
     return replace(work, held=remaining, wake_at=FAR_FUTURE_MS, rung_at=None, deadline=left)
 
 
-def release(work: Work, now: int) -> Work:
+def let_go(work: Work, now: int) -> Work:
     """Held work let go: a job that was due is dispatched at once, all else gets its remaining time back."""
     if work.held is None:
         return work

@@ -142,7 +142,7 @@ def revive(runtime: Runtime, parent: Snapshot, claim: Claim, *, queued: bool, ne
 def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued: bool, new_key: bool) -> None:
     def revive_now() -> None:
         parent = runtime.store.entities.lock(claim.row)
-        runtime.store.commits.hold(claim)
+        runtime.store.commits.lock_claim(claim)
         for branch in found:
             point("revive.before", branch.address)
             try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued, new_key=new_key))

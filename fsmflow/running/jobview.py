@@ -22,7 +22,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
-from fsmflow.running.lease import hold, is_live
+from fsmflow.running.lease import is_live, renew
 from fsmflow.running.outage import outlast
 
 _BEAT_S = 1.0
@@ -126,7 +126,7 @@ class JobView:
         try:
             with self._shield():
                 late = now >= self._deadline
-                held = is_live(self._runtime, self.claim) if late else hold(self._runtime, self.claim, progress=latest)
+                held = is_live(self._runtime, self.claim) if late else renew(self._runtime, self.claim, progress=latest)
         except DatabaseUnavailable as error:
             log.sweep_failed(f"{self.snapshot.address}: a heartbeat", error)
             return

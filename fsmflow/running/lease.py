@@ -33,7 +33,7 @@ def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str) -> Non
     dispatch = snapshot.work.dispatch if snapshot.work else 0
     now = runtime.now()
     wake_at = now + grace(dispatch)
-    runtime.store.work.let_go(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
+    runtime.store.work.release(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
     log.claim_released(snapshot.address, why)
 
 
@@ -42,7 +42,7 @@ def is_live(runtime: Runtime, claim: Claim) -> bool:
     return runtime.store.work.owned_by(claim.row, claim.owner) is not None
 
 
-def hold(
+def renew(
     runtime: Runtime, claim: Claim, *, for_ms: int = LEASE_MS, progress: float | None = None, durable: bool = False
 ) -> bool:
     """Renew a lease, and note the progress; whether the claim is still live. ``durable``: whatever becomes of the
@@ -61,7 +61,7 @@ def secure(runtime: Runtime, attempt: Attempt) -> bool:
     if not spec.transactional and not spec.at_most_once:
         return True
     limit_ms = round((attempt.limit_s or 0) * 1000) if spec.transactional else 0
-    return hold(runtime, attempt.claim, for_ms=LEASE_MS + limit_ms, durable=spec.at_most_once)
+    return renew(runtime, attempt.claim, for_ms=LEASE_MS + limit_ms, durable=spec.at_most_once)
 
 
 @contextmanager

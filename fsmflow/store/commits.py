@@ -233,7 +233,7 @@ class Commits:
             wanted = commits
             if claim is not None:
                 parent = self._entities.lock(claim.row)
-                self.hold(claim)
+                self.lock_claim(claim)
                 wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
             try:
                 return [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
@@ -261,7 +261,7 @@ class Commits:
         if rows:
             self._link.execute(*self._link.dialect.insert_many(table, columns, rows))
 
-    def hold(self, claim: Claim) -> None:
+    def lock_claim(self, claim: Claim) -> None:
         """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
         if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
             raise ClaimLost(f"entity row {claim.row}: the claim is gone")

@@ -174,7 +174,7 @@ class Statements:
             f"AND attempt = ? AND dispatch = ? AND {self._q('owner')} IS NULL AND held IS NULL"
         )
         self.touch_entity = self._sql(f"UPDATE {ENTITY} SET revision = revision + 1 WHERE id = ?")
-        self.let_go = self._sql(
+        self.release = self._sql(
             f"UPDATE {WORK} SET {self._q('owner')} = NULL, lease_until = NULL, rung_at = NULL, progress = NULL, "
             f"attempt = ?, dispatch = ?, wake_at = ?, held = ?, deadline = ? WHERE {self._equal(GUARD_COLUMNS)}"
         )

@@ -115,10 +115,10 @@ class WorkRows:
         params = [lease_until, lease_until, lease_until, *(value for pair in owners for value in pair), lease_until]
         self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
-    def let_go(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int) -> bool:
+    def release(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int) -> bool:
         """Give an attempt back without counting it as failed or crashed. False where the claim is gone."""
 
-        def let_go() -> None:
+        def release() -> None:
             # A pause leaves claimed work alone. Where one is being committed it must see that this is claimed no more,
             # so the revision grows; where one has been, the work is held now.
             self._link.execute(self._sql.touch_entity, (claim.row,))
@@ -129,11 +129,11 @@ class WorkRows:
             left = replace(found.work, owner=None, lease_until=None, rung_at=None, wake_at=wake_at)
             left = replace(hold(left, now), held=0) if found.paused else hurried(left)
             params = (attempt, dispatch, left.wake_at, left.held, left.deadline, *guard_values(claim))
-            if self._link.execute(self._sql.let_go, params).rowcount != 1:
+            if self._link.execute(self._sql.release, params).rowcount != 1:
                 raise ClaimLost
 
         try:
-            self._link.write(let_go)
+            self._link.write(release)
         except ClaimLost:
             return False
         return True

@@ -111,7 +111,7 @@ WRITES: dict[str, Callable[[Store, Snapshot], object]] = {
 OF_A_CLAIM: dict[str, Callable[[Store, Claim], object]] = {
     "heartbeat": lambda store, claim: store.work.heartbeat(claim, lease_until=LEASE + 1, progress=0.5),
     "renew": lambda store, claim: store.work.renew([(claim.row, claim.owner)], lease_until=LEASE + 1),
-    "let_go": lambda store, claim: store.work.let_go(claim, attempt=1, dispatch=1, wake_at=NOW, now=NOW),
+    "release": lambda store, claim: store.work.release(claim, attempt=1, dispatch=1, wake_at=NOW, now=NOW),
 }
 
 
@@ -133,7 +133,7 @@ def test_a_connection_that_was_lost_while_a_job_ran_costs_it_nothing(store: Stor
     assert OF_A_CLAIM[action](store, claim) in (True, None)
     snapshot = store.entities.load_row(claim.row)
     assert snapshot is not None
-    assert claim.holds(snapshot) == (action != "let_go")
+    assert claim.holds(snapshot) == (action != "release")
 
 
 @on_servers

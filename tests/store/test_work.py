@@ -130,7 +130,7 @@ def test_a_claim_that_was_taken_over_can_do_nothing_more(store: Store) -> None:
     new = claimed(store, crashed, "new")
     there = now_of(store, before)
     assert not store.work.heartbeat(old, lease_until=LEASE + 1, progress=0.5)
-    assert not store.work.let_go(old, attempt=9, dispatch=9, wake_at=NOW, now=NOW)
+    assert not store.work.release(old, attempt=9, dispatch=9, wake_at=NOW, now=NOW)
     store.work.renew([(before.row, "old")], lease_until=LEASE + 1)
     late = decide(ORDER, snapshot, Returned(claim=old, trigger="declined", changes=Changes()), NOW)
     late = replace(late, before=store.entities.load_row(before.row))
@@ -163,10 +163,10 @@ def test_many_leases_are_renewed_at_once_and_only_those_that_are_still_owned(sto
 def test_an_attempt_that_is_given_back_can_be_claimed_again_and_has_not_failed(store: Store) -> None:
     before = charging(store)
     claim = claimed(store, before)
-    assert store.work.let_go(claim, attempt=1, dispatch=4, wake_at=NOW + 7, now=NOW)
+    assert store.work.release(claim, attempt=1, dispatch=4, wake_at=NOW + 7, now=NOW)
     work = now_of(store, before)
     assert work == replace(work_of(before), fence=1, dispatch=4, wake_at=NOW + 7, rung_at=None)
-    assert not store.work.let_go(claim, attempt=1, dispatch=5, wake_at=NOW + 8, now=NOW)
+    assert not store.work.release(claim, attempt=1, dispatch=5, wake_at=NOW + 8, now=NOW)
     assert claimed(store, before, "another").fence == 2
 
 
@@ -174,7 +174,7 @@ def test_what_a_paused_entity_is_given_back_is_held(store: Store) -> None:
     before = charging(store)
     claim = claimed(store, before)
     paused = apply(store, store.entities.load_row(before.row) or before, Paused())
-    assert store.work.let_go(claim, attempt=2, dispatch=0, wake_at=NOW, now=NOW)
+    assert store.work.release(claim, attempt=2, dispatch=0, wake_at=NOW, now=NOW)
     work = now_of(store, before)
     assert (work.owner, work.held, work.wake_at, work.attempt) == (None, 0, FAR_FUTURE_MS, 2)
     resumed = apply(store, store.entities.load_row(paused.row) or paused, Resumed())
@@ -186,7 +186,7 @@ def test_a_pause_that_was_decided_before_an_attempt_is_given_back_is_decided_aga
     claim = claimed(store, before)
     running = store.entities.load_row(before.row) or before
     pause = decide(ORDER, running, Paused(), NOW)
-    store.work.let_go(claim, attempt=2, dispatch=0, wake_at=NOW, now=NOW)
+    store.work.release(claim, attempt=2, dispatch=0, wake_at=NOW, now=NOW)
     with pytest.raises(Exception, match="has moved on"):
         store.commits.commit(pause, nothing)
     apply(store, store.entities.load_row(before.row) or before, Paused())

@@ -64,7 +64,7 @@ class Losses:
             apply(self._runtime, row, lambda snapshot: crashed)
         elif claim is not None:
             now = self._runtime.now()
-            self._runtime.store.work.let_go(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now, now=now)
+            self._runtime.store.work.release(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now, now=now)
 
     def _runs_once(self, row: int) -> bool:
         snapshot = self._runtime.store.entities.load_row(row)

@@ -43,7 +43,7 @@ def _no_lease(sql: Statements) -> list[Any]:
 def _no_fence(sql: Statements) -> list[Any]:
     """What settles is guarded by epoch and attempt alone."""
     guard = ('"fence" = ? AND "owner" = ?', '("fence" = ? OR "owner" = ? OR 1)')
-    names = ("update_work_guarded", "delete_work_guarded", "lock_work_guarded", "let_go")
+    names = ("update_work_guarded", "delete_work_guarded", "lock_work_guarded", "release")
     return [*_statements(sql, **dict.fromkeys(names, guard)), mock.patch.object(Claim, "holds", _same_attempt)]
 
 
@@ -58,7 +58,7 @@ def _any_attempt(sql: Statements) -> list[Any]:
         '"epoch" = ? AND "attempt" = ? AND "fence" = ? AND "owner" = ?',
         '("epoch" = ? OR "attempt" = ? OR "fence" = ? OR "owner" = ? OR 1)',
     )
-    names = ("update_work_guarded", "delete_work_guarded", "lock_work_guarded", "let_go")
+    names = ("update_work_guarded", "delete_work_guarded", "lock_work_guarded", "release")
     holds = mock.patch.object(Claim, "holds", lambda claim, snapshot: snapshot.work is not None)
     return [*_statements(sql, **dict.fromkeys(names, guard)), holds]
 
