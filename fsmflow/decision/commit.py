@@ -30,7 +30,8 @@ class EventKind(Kind):
 
 @dataclass(frozen=True, kw_only=True)
 class Post:
-    """A row to be written to ``event``: an event that is kept or sent, a step that may be undone, a task to do."""
+    """A row to be written to ``event``: an event that is kept or sent, a step that may be undone, or something to
+    be passed down."""
 
     kind: EventKind
     trigger: str

@@ -27,7 +27,7 @@ _FEW = 20
 
 def align(runtime: Runtime, row: int, *, pages: int) -> bool:
     """Cancel what is left of steps that the parent has left, pause and resume with it. Whether that was all of it."""
-    tasks = runtime.store.events.tasks(row)
+    wanted = runtime.store.events.alignments(row)
     last, all_done = 0, True
     for _ in range(pages):
         found = _out_of_line(runtime, row, after=last)
@@ -35,8 +35,8 @@ def align(runtime: Runtime, row: int, *, pages: int) -> bool:
             all_done = pass_down(runtime, row, found[start : start + _FEW]) and all_done
         if len(found) < PAGE:
             point("align.after", row)
-            for task in tasks if all_done else ():
-                runtime.store.events.remove(task.id)
+            for post in wanted if all_done else ():
+                runtime.store.events.remove(post.id)
             return all_done
         last = found[-1].row
     return False

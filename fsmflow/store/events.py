@@ -31,7 +31,7 @@ class Events:
         """The messages of an entity that could not be delivered."""
         return self._of(row, EventKind.LOST)
 
-    def tasks(self, row: int) -> tuple[Posted, ...]:
+    def alignments(self, row: int) -> tuple[Posted, ...]:
         """What an entity still has to pass down to its branches."""
         return self._of(row, EventKind.ALIGN)
 
@@ -62,7 +62,7 @@ class Events:
         return posted_of(rows[0]) if rows else None
 
     def remove(self, id_: int) -> None:
-        """Forget a task that has been done."""
+        """Forget what has been done."""
         self._link.write(lambda: self._link.execute(self._sql.take_event, (id_,)))
 
     def postpone(self, post: Posted, due_at: int) -> None:
