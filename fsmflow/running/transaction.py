@@ -74,12 +74,12 @@ def in_transaction(
 
 def _run_and_settle(runtime: Runtime, attempt: Attempt, run: Callable[[], Ended], settling: Callable[[], None]) -> None:
     link = runtime.store.link
-    link.set_mark()
+    link.set_savepoint()
     ended = run()
     if not isinstance(ended, Returned):
         raise _RolledBack(ended)
     settling()
-    if not link.reach_mark():
+    if not link.reach_savepoint():
         raise _RolledBack(_broke_transaction(attempt, ended))
     _raise_if_refused(runtime, attempt, ended)
     point("transaction.before", attempt.address)

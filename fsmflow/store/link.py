@@ -15,7 +15,7 @@ from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
 
-_MARK: Final = "fsmflow_step"
+_SAVEPOINT: Final = "fsmflow_step"
 
 #: Errors after which the same transaction may succeed.
 TRANSIENT: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
@@ -120,14 +120,14 @@ class Link:
     def _hasty_transaction(self) -> AbstractContextManager[None]:
         return self.dialect.hasty(self.db, own=self.own)
 
-    def set_mark(self) -> None:
-        """In a transaction that has begun: from now on ``reach_mark`` tells whether it is still the same one."""
-        self.execute(f"SAVEPOINT {_MARK}")
+    def set_savepoint(self) -> None:
+        """In a transaction that has begun: from now on ``reach_savepoint`` tells whether it is still the same one."""
+        self.execute(f"SAVEPOINT {_SAVEPOINT}")
 
-    def reach_mark(self) -> bool:
-        """Whether the transaction in which ``set_mark`` was called goes on unbroken. What asks it is its owner."""
+    def reach_savepoint(self) -> bool:
+        """Whether the transaction in which ``set_savepoint`` was called goes on unbroken. What asks it is its owner."""
         try:
-            self.execute(f"RELEASE SAVEPOINT {_MARK}")
+            self.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
         except peewee.DatabaseError:
             return False
         return True
