@@ -79,14 +79,14 @@ class Server:
         self._path = order.socket
         self._inode_fd: int | None = None
         self._inode: os.stat_result | None = None
-        self.child = _spawn(order)
+        self.process = _spawn(order)
 
     def await_answer(self, signals: Signals, users_fd: int) -> None:
         """Return once the server answers. Raises Failure where it ended, or took too long."""
         deadline = time.monotonic() + _START_LIMIT_S
         while not _answers(self._path):
-            if self.child.poll() is not None:
-                raise Failure(f"the server ended at once, with status {self.child.returncode}")
+            if self.process.poll() is not None:
+                raise Failure(f"the server ended at once, with status {self.process.returncode}")
             deleted = not _is_at(users_fd, self._home / "users.lock")
             if deleted or signals.terminated or time.monotonic() > deadline:
                 raise Failure(f"the server was given up: it has not answered at {str(self._path)!r}")
@@ -110,8 +110,8 @@ class Server:
                 os.unlink(self._path)
                 if self._path.parent != self._home:
                     os.rmdir(self._path.parent)
-        self.child.kill()
-        self.child.wait()
+        self.process.kill()
+        self.process.wait()
 
 
 def main() -> int:
@@ -176,8 +176,8 @@ def _watch(order: Order, server: Server, signals: Signals, users_fd: int, start_
     unused_since: float | None = None
     while True:
         signals.wait(_POLL_S)
-        if server.child.poll() is not None:
-            return f"it ended by itself, with status {server.child.returncode}"
+        if server.process.poll() is not None:
+            return f"it ended by itself, with status {server.process.returncode}"
         if signals.terminated:
             return "the reaper got SIGTERM"
         if not (server.is_at_its_path() and _is_at(users_fd, order.home / "users.lock")):
@@ -210,7 +210,7 @@ def _shut_the_door(users_fd: int, start_fd: int) -> bool:
 
 
 def _spawn(order: Order) -> subprocess.Popen[bytes]:
-    """The server as a child that is killed when this process ends, on Linux whatever way it ends."""
+    """The server as a process that is killed when this one ends, on Linux whatever way it ends."""
     options = {
         "--port": "0",
         "--unixsocket": str(order.socket),
