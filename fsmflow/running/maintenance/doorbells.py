@@ -15,7 +15,7 @@ from fsmflow.store.work import Due
 
 #: How far the clocks of hosts may be apart before a doorbell that is only queued is taken for lost.
 _SKEW_MS: Final = 1_000
-_MAX_PATIENCE_MS: Final = 120_000
+_MAX_LEFT_ALONE_MS: Final = 120_000
 #: Rows that are rung in one transaction: few, as each is locked until it ends.
 _BATCH: Final = 20
 
@@ -67,8 +67,8 @@ class Doorbells:
             return False
         queued = [item for item in due if _is_queued(item, heads)]
         if queued:
-            patience = min(_patience(item, now) for item in queued)
-            self._runtime.store.work.leave([item.row for item in queued], now=now, wake_at=now + patience)
+            left_alone_ms = min(_left_alone_ms(item, now) for item in queued)
+            self._runtime.store.work.leave([item.row for item in queued], now=now, wake_at=now + left_alone_ms)
         waiting = {item.row for item in queued}
         lost = [item for item in due if item.row not in waiting]
         batches = [lost[start : start + _BATCH] for start in range(0, len(lost), _BATCH)]
@@ -93,9 +93,9 @@ class Doorbells:
         return False
 
 
-def _patience(item: Due, now: int) -> int:
+def _left_alone_ms(item: Due, now: int) -> int:
     """How long a doorbell that is still queued is left alone: the longer, the longer it has been."""
-    return min(max(now - (item.work.rung_at or now), GRACE_MS), _MAX_PATIENCE_MS)
+    return min(max(now - (item.work.rung_at or now), GRACE_MS), _MAX_LEFT_ALONE_MS)
 
 
 def _is_queued(item: Due, heads: dict[str, int | None]) -> bool:
