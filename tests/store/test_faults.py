@@ -227,13 +227,6 @@ def on_its_own_connection(store: Store, action: Callable[[], Any]) -> Any:
         store.link.forget_connection()
 
 
-def test_threads_do_not_share_connections(store: Store) -> None:
-    with store.link.transaction(), ThreadPoolExecutor(1) as pool:
-        seen = pool.submit(on_its_own_connection, store, lambda: store.link.in_transaction)
-        assert seen.result(30) is False
-        assert store.link.in_transaction
-
-
 @on_servers
 def test_what_the_server_does_by_default_changes_nothing(store: Store, other: Link) -> None:
     if other.dialect.name == "postgresql":

@@ -80,21 +80,6 @@ def test_a_table_that_is_gone_is_named_in_an_error_of_ours(store: Store) -> None
         store.entities.load("order", "1")
 
 
-@pytest.mark.parametrize(
-    ("url", "sentence"),
-    [
-        ("sqlite:////no/such/folder/fsmflow.db", "there is no folder /no/such/folder"),
-        ("sqlite://", "names no database"),
-        ("sqlite:///:memory:", "names no database"),
-        ("oracle://scott:tiger@host/name", r"'oracle://scott:\*\*\*@host/name' is of no known kind"),
-        ("postgresql://user:secret@host", r"'postgresql://user:\*\*\*@host' names no database"),
-    ],
-)
-def test_a_url_that_cannot_be_used_is_refused_without_telling_its_password(url: str, sentence: str) -> None:
-    with pytest.raises(ConfigurationError, match=sentence):
-        open_database(url)
-
-
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql"])
 def test_a_server_that_is_not_there_is_unavailable_and_no_driver_error_leaks(scheme: str) -> None:
     with pytest.raises(DatabaseUnavailable):

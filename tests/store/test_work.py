@@ -14,10 +14,7 @@ from fsmflow.decision.happenings import Changes, Crashed, Paused, Resumed, Retur
 from fsmflow.decision.start import begin
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, Work
 from fsmflow.settings import Settings
-from fsmflow.store import listing
-from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store, create_store
-from fsmflow.store.tables import WORK
 from fsmflow.store.work import MAX_GRACE_MS, Due, Ticket, grace
 from tests.support.concurrency import in_threads
 from tests.support.machines import Order
@@ -282,32 +279,3 @@ def test_the_live_claim_of_a_token_is_found_and_no_other(store: Store) -> None:
     assert store.work.owned_by(before.row, "worker") == claim
     assert store.work.owned_by(before.row, "another") is None
     assert store.work.owned_by(77, "worker") is None
-
-
-def test_finding_reads_in_pages_in_the_order_of_starting(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "PAGE", 3)
-    for number in range(7):
-        start(store, str(number))
-    found = [snapshot.entity_id for snapshot in store.listing.find(Filter(machine="order"))]
-    assert found == [str(number) for number in range(7)]
-    for limit in (0, 1, 3, 4, 6, 7):
-        assert len(list(store.listing.find(Filter(machine="order"), limit=limit))) == limit
-
-
-def test_finding_and_counting_go_by_machine_state_and_phase(store: Store) -> None:
-    charging(store, "a")
-    start(store, "b")
-    apply(store, charging(store, "c"), Triggered(trigger="reject"))
-
-    def ids(**wanted: object) -> list[str]:
-        return [snapshot.entity_id for snapshot in store.listing.find(Filter(**wanted))]  # type: ignore[arg-type]
-
-    assert ids(states=["charging", "rejected"]) == ["a", "c"]
-    assert ids(states=[]) == []
-    assert ids(phase="waiting") == ["b"]
-    assert ids(phase="working", states=["pending"]) == []
-    assert ids(entity_id="c") == ["c"]
-    assert ids(machine="counter") == []
-    assert store.listing.counts() == {("order", "charging"): 1, ("order", "pending"): 1, ("order", "rejected"): 1}
-    assert store.listing.counts("counter") == {}
-    assert store.link.rows(f"SELECT COUNT(*) FROM {WORK}") == [(1,)]
