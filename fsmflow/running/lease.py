@@ -1,4 +1,4 @@
-"""The lease of a claim: for how long it holds, and who renews it."""
+"""The lease of a claim: for how long it holds, and who renews it. What follows its end is in ``maintenance/losses``."""
 
 from __future__ import annotations
 
