@@ -1,4 +1,4 @@
-"""Brings the tables of an earlier release up to those of this one, step by step."""
+"""Brings the tables of an earlier release up to those of this one, one migration after the other."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from playhouse.migrate import SchemaMigrator, migrate
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META
 
-Step = Callable[[Link], None]
+Migration = Callable[[Link], None]
 
 #: By the schema that each leads to; the first release made schema 1.
-STEPS: Final[Mapping[int, Step]] = {}
+MIGRATIONS: Final[Mapping[int, Migration]] = {}
 
 
 def upgrade(link: Link, version: int, wanted: int) -> None:
     """Change tables of schema ``version`` so that they are those of ``wanted``. Runs under the lock of ``create``.
 
-    Each step is noted once it is done. Where a database commits each change of a table by itself (MySQL), one that was
-    interrupted is taken again from its beginning: a step looks at what is there before it changes anything.
+    Each migration is noted once it is done. Where a database commits each change of a table by itself (MySQL), one that
+    was interrupted is taken again from its beginning: it looks at what is there before it changes anything.
     """
     for number in range(version + 1, wanted + 1):
-        STEPS[number](link)
+        MIGRATIONS[number](link)
         sql = f"UPDATE {META} SET {link.quoted('value')} = {link.mark} WHERE {link.quoted('name')} = {link.mark}"
         link.execute(sql, (str(number), "schema"))
 
 
 def add_column(link: Link, table: str, name: str, field: Field) -> None:
-    """Part of a step: the column, where it is not there yet."""
+    """Part of a migration: the column, where it is not there yet."""
     if name not in {column.name for column in link.db.get_columns(table)}:
         migrate(SchemaMigrator.from_database(link.db).add_column(table, name, field))
 
 
 def drop_index(link: Link, table: str, name: str) -> None:
-    """Part of a step: no such index any more."""
+    """Part of a migration: no such index any more."""
     if name in {index.name for index in link.db.get_indexes(table)}:
         migrate(SchemaMigrator.from_database(link.db).drop_index(table, name))

@@ -56,7 +56,7 @@ def step(link: Link) -> None:
 
 @pytest.fixture(autouse=True)
 def made_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(upgrades, "STEPS", {schema.SCHEMA_VERSION: step})
+    monkeypatch.setattr(upgrades, "MIGRATIONS", {schema.SCHEMA_VERSION: step})
 
 
 @pytest.fixture
@@ -150,7 +150,7 @@ def test_steps_that_were_taken_are_not_taken_again(db: peewee.Database, monkeypa
     """Of several steps, those before the one that was interrupted are done, where each is committed by itself."""
     taken: list[int] = []
     steps = {number: lambda link, number=number: taken.append(number) for number in range(OLDER + 1, OLDER + 4)}
-    monkeypatch.setattr(upgrades, "STEPS", steps)
+    monkeypatch.setattr(upgrades, "MIGRATIONS", steps)
     monkeypatch.setattr(schema, "SCHEMA_VERSION", OLDER + 1)
     settings = Settings(database=db)
     create_store(settings)
@@ -184,10 +184,10 @@ def upgrade_and_tell(number: int, database_url: str) -> tuple[str, int]:
         taken.append(link)
         step(link)
 
-    with patch.object(upgrades, "STEPS", {schema.SCHEMA_VERSION: counted}):
+    with patch.object(upgrades, "MIGRATIONS", {schema.SCHEMA_VERSION: counted}):
         return create_store(Settings(database_url=database_url)).installation, len(taken)
 
 
 def test_there_is_a_step_to_each_schema_after_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    assert list(upgrades.STEPS) == list(range(2, schema.SCHEMA_VERSION + 1))
+    assert list(upgrades.MIGRATIONS) == list(range(2, schema.SCHEMA_VERSION + 1))
