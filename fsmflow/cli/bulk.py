@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, cast
+from typing import cast
 
 from fsmflow.cli import output
 from fsmflow.cli.bar import Bar, can_show
@@ -18,7 +18,7 @@ from fsmflow.cli.errors import sentence, stops_everything
 from fsmflow.cli.options import Wanted
 from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.happenings import Asked, Forced, Rewound, Triggered
+from fsmflow.decision.happenings import Asked
 from fsmflow.definition.model import Definition
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.requests import plan
@@ -181,12 +181,8 @@ def _attempt(
 
 def _do(action: Action, asked: Asked, entity: Machine) -> None:
     """Call the method of the handle, as a program would: a machine may have one of its own."""
-    given: dict[str, Any] = {"actor": asked.actor, "reason": asked.reason, "key": asked.key}
-    if isinstance(asked, Triggered):
-        every = {"epoch": asked.epoch, "data": asked.patch, "new_key": asked.new_key}
-        given |= {name: every[name] for name in action.options}
-    places = [asked.state] if isinstance(asked, Rewound | Forced) else []
-    getattr(entity, action.name)(*places, **given)
+    places, options = action.given(asked)
+    getattr(entity, action.name)(*places, actor=asked.actor, reason=asked.reason, key=asked.key, **options)
 
 
 def _change(before: Snapshot, after: Snapshot | Machine) -> str:

@@ -67,6 +67,14 @@ class Action:
         """The request that is decided: with actor, reason, key and the options that the action takes."""
         return self.happening(**given) if self.decided is not None else Triggered(trigger=self.name, **given)
 
+    def given(self, asked: Asked) -> tuple[list[Any], dict[str, Any]]:
+        """The options of a request as the method of a handle takes them: a state by its place, all else by name. The
+        edits of ``data`` are the ``patch`` of the request."""
+        names = {option: "patch" if option == "data" else option for option in self.options}
+        found = {option: getattr(asked, name) for option, name in names.items()}
+        places = [found.pop("state")] if "state" in found else []
+        return places, found
+
 
 def _has_failed(own: Definition | None, snapshot: Snapshot, asked: Asked) -> bool:
     return snapshot.phase == FAILED
