@@ -17,7 +17,7 @@ from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
-from fsmflow.definition.firing import Firing, fire
+from fsmflow.definition.guards import Firing, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
 from fsmflow.errors import Fail, TransitionNotAllowed

@@ -1,4 +1,7 @@
-"""Decides what triggers lead to: from outside, of a timer, of a message; and which are allowed now."""
+"""Decides what triggers lead to: from outside, of a timer, of a message; and which are allowed now.
+
+Guards are evaluated where a trigger is fired: in ``definition.guards``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind
-from fsmflow.definition.firing import Firing, would_fire
+from fsmflow.definition.guards import Firing, would_fire
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
 from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, text_of

@@ -14,7 +14,7 @@ from fsmflow.decision.context import Entered
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
-from fsmflow.definition.firing import Firing
+from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DataError, UnknownState, UnknownVersion, UpgradeError, shown, text_of
 

@@ -8,7 +8,7 @@ from typing import Any, NoReturn, Protocol
 from fsmflow.decision.context import NOTHING, Branch, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.messages import Message
-from fsmflow.definition.firing import Firing
+from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.subject import GuardView
 from fsmflow.errors import FsmflowError, TransitionNotAllowed

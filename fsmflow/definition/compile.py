@@ -9,9 +9,9 @@ from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.fanout import branch_definitions
-from fsmflow.definition.firing import build_machine
 from fsmflow.definition.generate import generated_states, generated_transitions
 from fsmflow.definition.graph import graph_faults
+from fsmflow.definition.guards import build_machine
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
-from fsmflow.definition.firing import build_machine
+from fsmflow.definition.guards import build_machine
 from fsmflow.definition.model import Bound, Definition, Fan, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import (
     CANCEL,

@@ -70,7 +70,7 @@ class Thing(peewee.Model):
         table_name = "thing"
 
 
-# -- transitions: definition/firing.py
+# -- transitions: definition/guards.py
 
 
 @part("transitions.core.Machine._create_event")

@@ -1,4 +1,4 @@
-"""Fires triggers on ``transitions``: one shared Machine per definition, no model registered."""
+"""Evaluates guards, as triggers are fired on ``transitions``: one shared Machine a definition, no model registered."""
 
 from __future__ import annotations
 
