@@ -12,10 +12,10 @@ from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
-from fsmflow.engine.lookup import instance_if_known
+from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine, error_text
-from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine
+from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
 
@@ -65,8 +65,11 @@ def _with_known_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:
 
 def definition_for(runtime: Runtime, snapshot: Snapshot) -> Definition | None:
     """The definition that an entity goes by; None where the code knows no such machine, or no such branches."""
-    instance = instance_if_known(runtime, snapshot)
-    return None if instance is None else instance.own
+    root = runtime.machines.all().get(snapshot.machine)
+    try:
+        return None if root is None else under_todays_names(root, snapshot).own
+    except UnknownState:
+        return None
 
 
 def redacted(runtime: Runtime, snapshot: Snapshot) -> frozenset[str]:

@@ -88,7 +88,7 @@ def _can_be_resumed(own: Definition | None, snapshot: Snapshot, asked: Asked) ->
     if snapshot.phase == FAILED or (snapshot.paused and snapshot.phase != FINISHED):
         return True
     work = snapshot.work
-    if own is None:
+    if own is None or snapshot.state not in own.states:
         return snapshot.phase != FINISHED and work is not None and work.owner is None and work.rung_at is not None
     return resumption(own, snapshot) in (Resumption.LET_GO, Resumption.RETRY, Resumption.START, Resumption.RING)
 

@@ -66,15 +66,6 @@ def instance_for(runtime: Runtime, snapshot: Snapshot) -> Instance:
     return instance_of(runtime.machines.get(snapshot.machine), snapshot)
 
 
-def instance_if_known(runtime: Runtime, snapshot: Snapshot) -> Instance | None:
-    """``instance_for``; None where the code knows no such machine, or no such branches."""
-    root = runtime.machines.all().get(snapshot.machine)
-    try:
-        return None if root is None else instance_of(root, snapshot)
-    except UnknownState:
-        return None
-
-
 def load(runtime: Runtime, root: Definition, entity_id: str) -> Instance:
     """The entity as it is now, to be shown or decided on. One query. Raises EntityNotFound, UnknownState."""
     snapshot = runtime.store.entities.load(root.name, entity_id)

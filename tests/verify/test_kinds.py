@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+from types import ModuleType
+
+import pytest
+
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import FAILED_ONES, Standing
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.work import FAR_FUTURE_MS, MAX_CRASHES, MAX_POSTPONED, RUNS, WATCHES, WorkKind
-from fsmflow.verify import branches, entity, events, history
+from fsmflow.verify import branches, entity, events, history, law
 from tests.support.paths import ROOT
 
 
@@ -45,3 +51,18 @@ def test_each_kind_of_event_is_checked_and_documented() -> None:
     page = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
     table = page.partition("| kind | what |")[2].partition("\n\n")[0]
     assert [kind.value for kind in EventKind if f"`{kind.value}`" not in table] == []
+
+
+@pytest.mark.parametrize("module", [history, law], ids=["history", "law"])
+def test_each_kind_of_history_that_is_asked_for_is_one(module: ModuleType) -> None:
+    asked = {name for node in ast.walk(ast.parse(inspect.getsource(module))) for name in _kinds_asked(node)}
+    assert asked
+    assert asked <= {kind.value for kind in HistoryKind}
+
+
+def _kinds_asked(node: ast.AST) -> set[str]:
+    """The texts that a comparison compares a ``kind`` with."""
+    if not isinstance(node, ast.Compare) or not ast.unparse(node.left).endswith("kind"):
+        return set()
+    texts = {item.value for side in node.comparators for item in ast.walk(side) if isinstance(item, ast.Constant)}
+    return {text for text in texts if isinstance(text, str)}
