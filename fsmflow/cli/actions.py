@@ -29,9 +29,6 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import current
 from fsmflow.queries import redacted, resolve
 
-#: What Machine.trigger() takes itself, and an event's payload therefore cannot have.
-_TAKEN = frozenset({"actor", "reason", "key", "epoch"})
-
 
 @click.command()
 @click.argument("address")
@@ -62,13 +59,10 @@ def trigger(
       fsmflow trigger order:1042 approve --actor alice --role manager
       fsmflow trigger order:1042 paid amount:=1500 --key stripe-evt-77
     """
-    payload = merged(data, fields)
-    for taken in sorted(_TAKEN & payload.keys()):
-        raise click.UsageError(f"a payload cannot have a field {taken!r}, as trigger() takes {taken}= itself")
     runtime = current()
     found = resolve(runtime, address)
     entity = handle(runtime.machines.get(found.machine), found)
-    entry = entity.trigger(name, actor=actor, reason=reason, key=key, epoch=epoch, **payload)
+    entry = entity.trigger(name, merged(data, fields), actor=actor, reason=reason, key=key, epoch=epoch)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch}
         output.print_json({"address": entity.address, **state, "entry": objects.entry(entry, redacted(runtime, found))})

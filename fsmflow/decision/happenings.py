@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.context import Branch
 from fsmflow.decision.entity import Claim, Failure
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.inputs import Actor
+from fsmflow.decision.inputs import Actor, checked_epoch, checked_reason, checked_text
 from fsmflow.decision.messages import Message
+from fsmflow.errors import DataError, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,12 @@ class Asked:
     actor: Actor | None = None
     reason: str | None = None
     key: str | None = None
+
+    def checked(self) -> Self:
+        """The same, where all that was handed in with it can be. Raises DataError."""
+        if self.key is not None:
+            checked_text(self.key, "key")
+        return replace(self, reason=checked_reason(self.reason))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,15 @@ class Triggered(Asked):
     epoch: int | None = None
     patch: Mapping[str, Any] = field(default_factory=dict)
     new_key: bool = False
+
+    def checked(self) -> Self:
+        """The same, where all that was handed in with it can be. Raises DataError."""
+        if not isinstance(self.trigger, str):
+            raise DataError(f"a trigger is named by text, not by {shown(self.trigger)}")
+        if not isinstance(self.new_key, bool):
+            raise DataError(f"new_key is {shown(self.new_key)}; it is True or False")
+        checked_epoch(self.epoch)
+        return super().checked()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,6 +86,12 @@ def checked_text(text: object, what: str, *, limit: int = MAX_TEXT) -> str:
     return text
 
 
+def checked_epoch(epoch: object) -> None:
+    """Raises DataError for what is no epoch: the text of a form would never be the same as one."""
+    if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0):
+        raise DataError(f"epoch is {shown(epoch)}; it is a whole number from 0, as the entity's epoch is")
+
+
 def checked_reason(reason: str | None) -> str | None:
     """A reason as it may be stored: text of at most 8 KB, line breaks allowed. Raises DataError."""
     if reason is None or reason == "":

@@ -9,7 +9,6 @@ from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
-from fsmflow.decision.inputs import checked_reason, checked_text
 from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.triggers import allowed_triggers
@@ -71,9 +70,7 @@ def _ask(
 ) -> _Outcome:
     """Decide and commit, anew as long as others write first; nothing where the key has been used, which is told by the
     commit too, or ``applies`` finds nothing to do. Raises what the decision refuses, TransitionConflict."""
-    if asked.key is not None:
-        checked_text(asked.key, "key")
-    asked = replace(asked, reason=checked_reason(asked.reason))
+    asked = asked.checked()
 
     def ask_once(turn: int) -> _Outcome | None:
         instance = load(runtime, root, entity_id)
@@ -160,7 +157,7 @@ def _start(asked: Resumed) -> Replanned:
 def plan(runtime: Runtime, instance: Instance, action: Action, asked: Asked) -> Snapshot:
     """The entity as it would be after an action: decided, and not committed. Raises what the action would raise; others
     may move it meanwhile."""
-    asked = replace(asked, reason=checked_reason(asked.reason))
+    asked = asked.checked()
     snapshot = instance.snapshot
     if action.is_idle(snapshot) or _is_used(runtime, snapshot, asked.key):
         return snapshot
@@ -190,4 +187,4 @@ def _planned(runtime: Runtime, instance: Instance, asked: Asked) -> Instance:
 def _is_used(runtime: Runtime, snapshot: Snapshot, key: str | None) -> bool:
     if key is None:
         return False
-    return runtime.store.entities.seq_of_key(snapshot.row, checked_text(key, "key")) is not None
+    return runtime.store.entities.seq_of_key(snapshot.row, key) is not None

@@ -42,7 +42,7 @@ def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
     """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
     now = runtime.now()
     commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
-    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first, now)
+    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first.checked(), now)
 
 
 def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:

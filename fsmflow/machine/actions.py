@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from datetime import timedelta
+from math import isnan
 from typing import Any, Self
 
 from fsmflow import clock
@@ -31,24 +33,26 @@ class Actions(Attributes):
     def trigger(
         self,
         name: str,
+        payload: Mapping[str, Any] | None = None,
         /,
         *,
         actor: Actor | str | None = None,
         reason: str | None = None,
         key: str | None = None,
         epoch: int | None = None,
-        **payload: Any,
+        **fields: Any,
     ) -> HistoryEntry:
         """Fire a trigger on the entity as it is now; the history entry that was written.
 
-        Once this returns, the transition is durable, and what it leads to will run even if Redis is down now. With
-        ``key``, a repeated delivery of the same outside event changes nothing and returns the first entry. With
-        ``epoch``, an entity that has moved since raises TransitionConflict. Raises TransitionNotAllowed,
+        Once this returns, the transition is durable, and what it leads to will run even if Redis is down now.
+        ``payload`` and ``fields`` together come with the event; fields win. Give what an outsider wrote, such as the
+        body of a webhook, as ``payload``: its names could be those of options. With ``key``, a repeated delivery of
+        the same outside event changes nothing and returns the first entry. With ``epoch``, an entity that has moved
+        since raises TransitionConflict. Raises TransitionNotAllowed,
         NotPermitted, TransitionConflict, DataError, UnknownState.
         """
-        if not isinstance(name, str):
-            raise DataError(f"a trigger is named by text, not by {shown(name)}")
-        happening = Triggered(trigger=name, payload=payload, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
+        given = {**as_dict(payload, "payload"), **fields}
+        happening = Triggered(trigger=name, payload=given, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
         return self._fire(happening)
 
     def retry(
@@ -138,16 +142,16 @@ class Actions(Attributes):
         """Look at the entity again. Raises EntityNotFound."""
         return self._shows(lookup.load(current(), self._root, self._id).snapshot)
 
-    def wait(self, until: Until = None, timeout: float | None = None) -> Self:
+    def wait(self, until: Until = None, timeout: float | timedelta | None = None) -> Self:
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
-        the handle says so. Raises TimeoutError, with where it stands, after ``timeout`` seconds."""
+        the handle says so. Raises TimeoutError, with where it stands, after ``timeout`` seconds or a timedelta."""
         self._acts("wait")
-        reached = self._until(until)
+        reached, limit_s = self._until(until), _seconds(timeout)
         started, pause_s = clock.monotonic(), 0.005
         while not reached(self.refresh()):
-            left = None if timeout is None else timeout - (clock.monotonic() - started)
+            left = None if limit_s is None else limit_s - (clock.monotonic() - started)
             if left is not None and left <= 0:
-                raise TimeoutError(f"{self.address} is still in {self.state!r} after {timeout:g} s")
+                raise TimeoutError(f"{self.address} is still in {self.state!r} after {limit_s:g} s")
             current().idle(pause_s if left is None else min(pause_s, left))
             pause_s = min(pause_s * 1.3, 0.25)
         return self
@@ -170,9 +174,20 @@ class Actions(Attributes):
             return until
         if until is None:
             return lambda machine: machine.phase in (FAILED, FINISHED)
+        if not isinstance(until, Collection):
+            raise DataError(f"until is {shown(until)}; it is a state, several, a phase, or a function of the handle")
         names = {until} if isinstance(until, str) else set(until)
         states = self._view.definition.states
         for name in names - set(PHASES):
             if name not in states:
                 raise unknown_state(self._view.definition, name)
         return lambda machine: machine.state in names or machine.phase in names
+
+
+def _seconds(timeout: float | timedelta | None) -> float | None:
+    """How long to wait at most. Raises DataError."""
+    if isinstance(timeout, timedelta):
+        return timeout.total_seconds()
+    if timeout is not None and (isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or isnan(timeout)):
+        raise DataError(f"timeout is {shown(timeout)}; it is seconds or a timedelta")
+    return timeout

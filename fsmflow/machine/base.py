@@ -53,10 +53,10 @@ class Base:
         return self
 
 
-def as_dict(data: Mapping[str, Any] | None) -> dict[str, Any]:
+def as_dict(data: Mapping[str, Any] | None, what: str = "data") -> dict[str, Any]:
     """Data as given, as a dict of its own. Raises DataError."""
     if data is not None and not isinstance(data, Mapping):
-        raise DataError(f"data is {shown(data)}; it is a mapping of names to values")
+        raise DataError(f"{what} is {shown(data)}; it is a mapping of names to values")
     return dict(data or {})
 
 

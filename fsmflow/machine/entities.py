@@ -55,20 +55,23 @@ class Entities(Base):
         cls,
         entity_id: str | int | UUID,
         trigger: str,
+        payload: Mapping[str, Any] | None = None,
         /,
         *,
         data: Mapping[str, Any] | None = None,
         actor: Actor | str | None = None,
         reason: str | None = None,
         key: str | None = None,
-        **payload: Any,
+        **fields: Any,
     ) -> Self:
         """Fire a trigger on an entity; where it is not there yet, start it with ``data``, in the same commit.
 
-        Of two that do so at once, one starts it and both fire. Raises what ``start`` and ``trigger`` raise.
+        ``payload`` and ``fields`` are as for ``trigger``. Of two that do so at once, one starts it and both fire.
+        Raises what ``start`` and ``trigger`` raise.
         """
         checked = checked_id(entity_id)
-        first = Triggered(trigger=trigger, payload=payload, actor=as_actor(actor), reason=reason, key=key)
+        given = {**as_dict(payload, "payload"), **fields}
+        first = Triggered(trigger=trigger, payload=given, actor=as_actor(actor), reason=reason, key=key)
         definition, runtime = cls._compiled(), current()
         if runtime.store.entities.load_existing(definition.name, checked) is None:
             birth = Birth(entity_id=checked, data=as_dict(data), actor=first.actor, first=first)
@@ -138,6 +141,7 @@ class Entities(Base):
         several = isinstance(state, Collection) and not isinstance(state, str | Enum)
         states: Any = state if several or state is None else [state]
         _check_search(phase=phase, older=older, limit=limit, error=error)
+        _check_flags(branches=branches, newest=newest)
         selection = Selection(
             machine=definition.name,
             states=None if states is None else tuple(map(state_name, states)),
@@ -154,6 +158,7 @@ class Entities(Base):
     def counts(cls, *, branches: bool = False) -> dict[str, int]:
         """How many entities stand in each state; states without any are left out, and so are branches and children,
         unless asked for."""
+        _check_flags(branches=branches)
         found = current().store.listing.counts(cls._compiled().name, branches=branches)
         return merged(cls._compiled(), {state: count for (_, state), count in found.items()})
 
@@ -173,6 +178,12 @@ def _check_search(*, phase: object, older: object, limit: object, error: object)
         raise DataError(f"limit is {shown(limit)}; it is a whole number from 0")
     if error is not None and not isinstance(error, str):
         raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
+
+
+def _check_flags(**flags: object) -> None:
+    for name, flag in flags.items():
+        if not isinstance(flag, bool):
+            raise DataError(f"{name} is {shown(flag)}; it is True or False")
 
 
 def _pair(entity: Any) -> tuple[Any, Any]:

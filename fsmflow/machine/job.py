@@ -10,7 +10,7 @@ from fsmflow.decision.context import Undoing
 from fsmflow.decision.messages import message
 from fsmflow.engine.runtime import current
 from fsmflow.log import StepLog
-from fsmflow.machine.base import Base
+from fsmflow.machine.base import Base, as_dict
 
 
 class JobMethods(Base):
@@ -38,22 +38,25 @@ class JobMethods(Base):
     def send(
         self,
         trigger: str,
+        payload: Mapping[str, Any] | None = None,
         /,
-        to: Any = None,
         *,
+        to: Any = None,
         after: float | timedelta | None = None,
         key: str | None = None,
         start: Mapping[str, Any] | bool | None = None,
-        **payload: Any,
+        **fields: Any,
     ) -> None:
         """In a job or callback: send an event, to this entity or to another address, now or later.
 
-        It is committed with the transition, and delivered once, in the commit that it leads to. ``start`` starts the
-        addressee, with that data, where it is not there yet; with ``key`` the addressee takes it once, however often it
-        is sent. What cannot be delivered is recorded here as ``discarded`` and shown by ``explain``; what the addressee
-        refuses is recorded there. Raises DataError.
+        ``payload`` and ``fields`` together come with it; fields win, and what an outsider wrote is given as
+        ``payload``. It is committed with the transition, and delivered once, in the commit that it leads to. ``start``
+        starts the addressee, with that data, where it is not there yet; with ``key`` the addressee takes it once,
+        however often it is sent. What cannot be delivered is recorded here as ``discarded`` and shown by ``explain``;
+        what the addressee refuses is recorded there. Raises DataError.
         """
-        self._view.send(message(trigger, to, after, key, start, payload))
+        given = {**as_dict(payload, "send: the payload (an address is given as to=)"), **fields}
+        self._view.send(message(trigger, to, after, key, start, given))
 
     @property
     def undoing(self) -> Undoing:

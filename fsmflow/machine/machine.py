@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 from fsmflow.decision.history import HistoryEntry
@@ -45,8 +45,8 @@ class Machine(Entities, Actions, JobMethods):
 
 
 def _sugar(trigger: str) -> Callable[..., HistoryEntry]:
-    def fire(self: Machine, /, **options: Any) -> HistoryEntry:
-        return self.trigger(trigger, **options)
+    def fire(self: Machine, payload: Mapping[str, Any] | None = None, /, **options: Any) -> HistoryEntry:
+        return self.trigger(trigger, payload, **options)
 
     fire.__name__ = trigger
     fire.__qualname__ = f"Machine.{trigger}"

@@ -50,8 +50,10 @@ def test_a_guard_that_raises_is_told_in_one_line_with_its_place(shop: Shop) -> N
     assert "KeyError: 'price' (raised in is_cheap, " in told
 
 
-def test_a_payload_cannot_have_the_names_that_trigger_takes(shop: Shop) -> None:
-    assert "a field 'reason'" in shop.misused("trigger", "order:7", "submit", "reason=x")
+def test_a_payload_may_have_the_names_of_options(shop: Shop) -> None:
+    shop.ok("start", "order", "7")
+    entry = shop.json("trigger", "order:7", "rate", "reason=x", "epoch:=9", "--reason", "called")["entry"]
+    assert (entry["payload"], entry["reason"]) == ({"reason": "x", "epoch": 9}, "called")
 
 
 def test_roles_are_given_with_actor_and_role(busy: Shop) -> None:

@@ -56,7 +56,8 @@ class Order(Machine):
         self.data["paid"] = True
         self.save()
         self.log.info("paid")
-        self.send("reserve", "stock:1", after=5, key="k", start={"kind": "shelf"}, amount=2)
+        self.send("reserve", to="stock:1", after=5, key="k", start={"kind": "shelf"}, amount=2)
+        self.send("reserve", {"amount": 2})
         if self.event.payload:
             raise RetryAfter(timedelta(minutes=5), "the bank is closed")
         if self.failure is not None:
@@ -84,6 +85,7 @@ def starting() -> None:
     assert_type(Order.start("1"), Order)
     assert_type(Order.start(1, {"a": 1}, actor=Actor("ann", roles=["clerk"]), key="k", total=3), Order)
     assert_type(Order.start(UUID(int=1), state="paying", if_exists="return", actor="ann"), Order)
+    assert_type(Order.start_or_trigger("1", "submit", {"amount": 5}, key="k"), Order)
     assert_type(Order.start_or_trigger("1", "submit", data={"a": 1}, reason="asked", amount=5), Order)
     assert_type(Order.start_many([("1", None), (2, {"a": 1})], page=10, progress=print), int)
 
@@ -120,6 +122,7 @@ def looking(order: Order) -> None:
 def acting(order: Order) -> None:
     ann = Actor("ann", roles={"clerk"})
     assert_type(ann.roles, frozenset[str])
+    assert_type(order.trigger("submit", {"amount": 5}, key="k"), HistoryEntry)
     assert_type(order.trigger("submit", actor=ann, reason="r", key="k", epoch=1, amount=5), HistoryEntry)
     assert_type(order.retry(data={"a": 1}, new_key=True, actor="ann"), Order)
     assert_type(order.cancel(), Order)
@@ -131,6 +134,7 @@ def acting(order: Order) -> None:
     assert_type(order.resume(), Order)
     assert_type(order.refresh(), Order)
     assert_type(order.wait("shipped", timeout=5), Order)
+    assert_type(order.wait("shipped", timeout=timedelta(seconds=5)), Order)
     assert_type(order.wait(lambda seen: bool(seen.paused)), Order)
     try:
         order.retry()

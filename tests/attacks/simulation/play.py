@@ -90,4 +90,4 @@ class Play:
             options["key"] = f"m{number}"
         if to is not None and dice.random() < 0.5:
             options["start"] = {"size": 1, "items": [0]}
-        machine.send("poke", to, **options, op=number)
+        machine.send("poke", {"op": number}, to=to, **options)
