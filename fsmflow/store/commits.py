@@ -7,8 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from peewee import DatabaseError, IntegrityError
-
 from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
@@ -31,10 +29,11 @@ from fsmflow.store.columns import (
 )
 from fsmflow.store.doubt import Doubt, Interrupted, unavailable
 from fsmflow.store.entities import Entities, pages
-from fsmflow.store.link import TRANSIENT, Link, first_line
+from fsmflow.store.link import Link, first_line
 from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
 
 _TRIES: Final = 5
 _PAUSE_S = 0.05
@@ -97,13 +96,15 @@ class Commits:
             with self._link.transaction():
                 after = self._write(commit, token)
                 point("commit.before", commit.after.address)
-        except IntegrityError as error:
-            raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
-        except TRANSIENT as error:
-            self._link.forget_connection()
-            raise Interrupted(commit, first_line(error), after) from error
-        except DatabaseError as error:
-            raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+        except ERRORS as error:
+            verdict = self._link.verdict(error)
+            if verdict is Verdict.LASTING and not is_duplicate(error):
+                raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+            if verdict is Verdict.LASTING:
+                raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
+            # A race is lost before anything is committed: there is no doubt.
+            doubtful = after if verdict is Verdict.PASSING else None
+            raise Interrupted(commit, first_line(error), doubtful) from error
         return after
 
     def _tell(self, after: Snapshot, token: str | None, on_commit: Callable[[Snapshot], None]) -> None:
@@ -237,7 +238,9 @@ class Commits:
                 wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
             try:
                 return [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
-            except IntegrityError as error:
+            except ERRORS as error:
+                if not is_duplicate(error):
+                    raise
                 raise CommitLost(first_line(error)) from error
 
         return self._link.write(insert)

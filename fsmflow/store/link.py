@@ -14,11 +14,9 @@ from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
+from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
-
-#: Errors after which the same transaction may succeed.
-TRANSIENT: Final = (peewee.OperationalError, peewee.InterfaceError, peewee.InternalError)
 
 Result = TypeVar("Result")
 
@@ -138,14 +136,23 @@ class Link:
 
     @contextmanager
     def understandable(self) -> Iterator[None]:
-        """Turns errors of the connection into DatabaseUnavailable, and makes the next use connect anew."""
+        """Turns what may yet succeed into DatabaseUnavailable, and what will not into ConfigurationError.
+
+        After an error of the connection the next use connects anew.
+        """
         try:
             yield
-        except TRANSIENT as error:
-            self.forget_connection()
+        except ERRORS as error:
+            if self.verdict(error) is Verdict.LASTING:
+                raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
             raise DatabaseUnavailable(f"the database did not do as asked: {first_line(error)}") from error
-        except peewee.DatabaseError as error:
-            raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+
+    def verdict(self, error: BaseException) -> Verdict:
+        """How an error of the database is to be taken. A connection that may be to blame for it is thrown away."""
+        found = verdict_of(error)
+        if found is Verdict.PASSING:
+            self.forget_connection()
+        return found
 
     def forget_connection(self) -> None:
         """Close this thread's connection, unless the caller has a transaction open on it."""

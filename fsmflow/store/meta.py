@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from peewee import IntegrityError
-
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META
+from fsmflow.store.verdicts import ERRORS, is_duplicate
 
 
 class _There(Exception):
@@ -37,7 +36,9 @@ class Meta:
         def add() -> None:
             try:
                 self._link.execute(sql, (name, value))
-            except IntegrityError as error:
+            except ERRORS as error:
+                if not is_duplicate(error):
+                    raise
                 raise _There from error
 
         try:
