@@ -129,6 +129,9 @@ class Snapshot:
     seq: int
     data_text: str
     step: int
+    #: How the step is called in its idempotency key, and how often each state has been visited.
+    step_name: str = ""
+    visits_text: str = "{}"
     event_text: str
     result_text: str | None = None
     failure_text: str | None = None

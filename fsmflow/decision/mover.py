@@ -12,6 +12,7 @@ from fsmflow.decision.context import NOTHING, Context, being_undone
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
 from fsmflow.decision.failure import Facts, describe
 from fsmflow.decision.history import HistoryEntry, HistoryKind
+from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor, checked_text
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
@@ -117,16 +118,12 @@ class Mover:
             failure = self._led_to_fail(event, spec)
         elif not spec.is_failed:
             failure = self._remembered(dest, failure)
-        # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
-        stopped = dest == CANCELLED and source.parent is not None
-        renews = new_key and spec.fan is None
-        step = source.step if rests or stopped or (continues and not renews) else epoch
         self.after = replace(
             source,
             state=dest,
             phase=spec.phase,
             epoch=epoch,
-            step=step,
+            **self._step_in(spec, same=rests or continues, new_key=continues and new_key),
             event_text=source.event_text if rests or continues else event.to_text(),
             result_text=None,
             failure_text=failure.to_text() if failure else None,
@@ -137,6 +134,18 @@ class Mover:
         self._post_beside(source, renews=continues and new_key)
         work = self._work_for(spec, subject, attempt=last.attempts + 1 if last else 1)
         self.after = replace(self.after, work=work)
+
+    def _step_in(self, spec: StateSpec, *, same: bool, new_key: bool) -> dict[str, Any]:
+        """Which step a state that is entered belongs to, and how that is called."""
+        source = self.after
+        epoch = source.epoch + 1
+        if new_key and spec.fan is None:
+            return {"step": epoch, "step_name": renewed(source.step_name)}
+        # A branch or child that is stopped may be told to go on: with the same key, and the branches that it has.
+        if same or (spec.name == CANCELLED and source.parent is not None):
+            return {}
+        step_name, visits = begun(source, spec.failed_from or spec.name)
+        return {"step": epoch, "step_name": step_name, "visits_text": visits}
 
     def _post_beside(self, source: Snapshot, *, renews: bool) -> None:
         """What entering a state leads to besides its work: for branches, and for an undo."""

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from fsmflow.decision.context import Undoing
+from fsmflow.decision.idempotency import key_of
 from fsmflow.decision.messages import message
 from fsmflow.engine.runtime import current
 from fsmflow.log import StepLog
@@ -18,9 +19,9 @@ class JobMethods(Base):
 
     @property
     def idempotency_key(self) -> str:
-        """One per step: the same over attempts, crashes and retries; new in a new visit of the state."""
-        snapshot = self._view.snapshot
-        return f"{current().store.installation}-{snapshot.row}-{snapshot.step}"
+        """One per step: the same over attempts, crashes and retries, and where the database has lost the step and it is
+        begun again; new in a new visit of the state. ASCII, at most 64 characters."""
+        return key_of(current().store.installation, self._view.snapshot)
 
     @property
     def log(self) -> StepLog:

@@ -125,6 +125,8 @@ _CHANGING = (
     Column("seq", _whole()),
     Column("data", _long_text(), "data_text"),
     Column("step", _whole()),
+    Column("step_name", _chars(100)),
+    Column("visits", _long_text(), "visits_text"),
     Column("event", _long_text(), "event_text"),
     Column("result", _long_text(null=True), "result_text"),
     Column("failure", _long_text(null=True), "failure_text"),

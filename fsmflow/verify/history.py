@@ -7,6 +7,8 @@ version of the machine that wrote a row only grows.
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from typing import Final
 
 from fsmflow.verify.law import Law
@@ -54,6 +56,8 @@ class Fold:
         #: Internal triggers since the state was entered, and whether an operator ever placed the entity.
         self.internal: set[str] = set()
         self.was_placed = False
+        #: How often each state was entered, those in which its step rests counted with it.
+        self.visits: Counter[str] = Counter()
 
     def feed(self, entry: Entry) -> None:
         """The next row."""
@@ -88,9 +92,28 @@ class Fold:
         if entity.version < self.version:
             what = f"its history comes to version {self.version}, and the entity says {entity.version}"
             self._add("history-fold", what)
+        self._check_step()
         if entity.revision < self._commits:
             what = f"its history was written by {self._commits} commits, and the entity says revision {entity.revision}"
             self._add("history-fold", what)
+
+    def _check_step(self) -> None:
+        """Keys are made of the visits of states: one that is not counted is given twice."""
+        entity = self._entity
+        if unreadable(entity.visits, kind=dict):
+            return
+        visits = json.loads(entity.visits)
+        state, _, rest = entity.step_name.partition(".")
+        visit = rest.partition(".")[0]
+        if not visit.isdigit() or int(visit) != visits.get(state):
+            what = (
+                f"its step is called {entity.step_name!r}, and {visits.get(state, 0)} visits of {state!r} are counted"
+            )
+            self._add("step-named", what)
+        for name, count in visits.items():
+            if not 1 <= count <= self.visits[name]:
+                what = f"{count} visits of {name!r} are counted, and its history has {self.visits[name]}"
+                self._add("step-named", what)
 
     def _remember(self, entry: Entry) -> None:
         if entry.kind == "discarded":
@@ -178,6 +201,7 @@ class Fold:
             self._attempt, self._ended, self._exceeded = 0, {}, set()
             self.internal.clear()
             self.was_placed = self.was_placed or entry.kind in ("forced", "rewound")
+            self.visits[entry.dest.removeprefix("failed_from_")] += 1
         elif entry.kind == "internal":
             self.internal.add(entry.trigger or "")
         elif entry.kind in ("paused", "resumed"):

@@ -29,6 +29,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "history-account": Remedy("each history row says what happened, when and why", _RESTORE),
     "one-entry-per-epoch": Remedy("an epoch is entered once; so a step is left once", _RESTORE),
+    "step-named": Remedy("a step is called by its state and its visit, as its idempotency key says", _RESTORE),
     "transition-legal": Remedy("each transition in history is one of the machine's", _MACHINE),
     "attempts-grow": Remedy("an attempt ends once", _RESTORE),
     "attempts-bounded": Remedy("a step is run again no more often than its retry allows", _MACHINE),

@@ -46,6 +46,8 @@ class Entity(NamedTuple):
     seq: int
     data: str
     step: int
+    step_name: str
+    visits: str
     event: str
     result: str | None
     failure: str | None

@@ -24,7 +24,8 @@ def unreadable(text: str | None, *, kind: type | None = None) -> str | None:
 def check_texts(entity: Entity, findings: Findings) -> None:
     """The texts of an entity's row are JSON; its data and its event are objects."""
     texts = (("data", entity.data, dict), ("event", entity.event, dict), ("failure", entity.failure, dict))
-    for name, text, kind in (*texts, ("result", entity.result, None), ("item", entity.item, None)):
+    more = (("visits", entity.visits, dict), ("result", entity.result, None), ("item", entity.item, None))
+    for name, text, kind in (*texts, *more):
         why = unreadable(text, kind=kind)
         if why:
             findings.add("readable", entity.address, f"{name} is no JSON: {why}")

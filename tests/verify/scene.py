@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -143,6 +144,9 @@ class Scene:
     def take_back(self, row: str, state: str, **changes: Any) -> None:
         """Make as if the last history row of an entity had never been, so that it is working in a state again."""
         seq, epoch = self.last(row), int(self.one(ENTITY, row, "epoch")) - 1
+        visits = json.loads(self.one(ENTITY, row, "visits"))
+        del visits[self.one(ENTITY, row, "state")]
+        changes |= {"visits": json.dumps(visits), "step_name": f"{state}.{visits[state]}"}
         self.delete(HISTORY, row, f" AND seq = {seq}")
         self.set(ENTITY, row, state=state, phase="working", seq=seq - 1, epoch=epoch, **changes)
         work: dict[str, Any] = {"kind": "job", "epoch": epoch, "wake_at": FAR, "entity": self.rows[row]}

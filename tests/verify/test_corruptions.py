@@ -47,7 +47,8 @@ def _waits_for_ever(found: Scene) -> None:
     """A branch waits for its turn, all others have settled."""
     _is_left_joining(found)
     found.delete(HISTORY, "done.2", " AND seq > 1")
-    found.set(ENTITY, "done.2", state="packing", phase="waiting", standing=0, seq=1, epoch=1)
+    found.set(ENTITY, "done.2", state="packing", phase="waiting", standing=0, seq=1, epoch=1, visits='{"packing":1}')
+    found.set(ENTITY, "done.2", step_name="packing.1")
 
 
 CORRUPTIONS: list[tuple[str, str, Corruption]] = [
@@ -71,6 +72,11 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("history-account", "loser", lambda s: s.set(HISTORY, "loser", " AND seq = 2", kind="moved")),
     ("history-account", "retried", lambda s: s.set(HISTORY, "retried", " AND seq = 3", attempt=None)),
     ("history-account", "retried", lambda s: s.set(HISTORY, "retried", " AND seq = 3", failure=None)),
+    ("step-named", "resting", lambda s: s.set(ENTITY, "resting", step_name="resting.2")),
+    ("step-named", "resting", lambda s: s.set(ENTITY, "resting", step_name="new.1", visits='{"resting":1}')),
+    ("step-named", "resting", lambda s: s.set(ENTITY, "resting", step_name="resting.2", visits='{"resting":2}')),
+    ("step-named", "failed", lambda s: s.set(ENTITY, "failed", step_name="charging")),
+    ("step-named", "retried", lambda s: s.set(ENTITY, "retried", visits='{"charging":1,"gone":1}')),
     ("transition-legal", "done", lambda s: s.set(HISTORY, "done", " AND seq = 2", trigger="approve")),
     ("transition-legal", "keyed", lambda s: s.set(HISTORY, "keyed", " AND seq = 2", trigger="submit")),
     ("transition-legal", "done.0", lambda s: s.set(HISTORY, "done.0", " AND seq = 2", trigger="fail")),
@@ -134,6 +140,7 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("readable", "done", lambda s: s.set(ENTITY, "done", data="[]")),
     ("readable", "done", lambda s: s.set(ENTITY, "done", event="submit")),
     ("readable", "done.0", lambda s: s.set(ENTITY, "done.0", result="'a'")),
+    ("readable", "done", lambda s: s.set(ENTITY, "done", visits="[1]")),
     ("readable", "sender", lambda s: s.set(HISTORY, "sender", " AND seq = 2", payload="{")),
     ("readable", "sender", lambda s: s.set(EVENT, "sender", " AND kind = 'sent'", payload="to")),
     ("ownerless-rows", "", lambda s: s.copy(WORK, "charging", entity=NOBODY)),
@@ -150,6 +157,7 @@ def _spends(found: Scene, attempt: int) -> None:
 
 def _ends(found: Scene, row: str, state: str) -> None:
     """Have the history of an entity end in a state."""
+    found.set(ENTITY, row, step_name=f"{state}.1", visits=f'{{"{state}":1}}')
     found.set(HISTORY, row, f" AND seq = {found.last(row)}", dest=state)
 
 

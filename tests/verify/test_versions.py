@@ -160,6 +160,7 @@ def test_what_another_version_wrote_is_not_judged_by_that_of_today(found: Claims
     found.set(HISTORY, "1", " AND seq = 2", trigger="settle")
     found.set(HISTORY, "4", " AND seq = 1", dest="waiting")
     found.set(HISTORY, "4", " AND seq = 2", source="waiting")
+    found.set(ENTITY, "4", visits='{"waiting":1,"handing":1,"paid":1}')
     assert found.told() == []
 
 
