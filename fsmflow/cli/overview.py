@@ -81,7 +81,7 @@ def stats(as_json: bool) -> int:
     due, active = len(runtime.store.work.due(now, _MANY)), runtime.store.work.active(now)
     if as_json:
         output.print_json(
-            {**_counts(counts), "queues": _queues(queues, heard), "redis": _redis(heard), **_work(due, active)}
+            {**_counts(counts), "queues": _queues(runtime, queues, heard), "redis": _redis(heard), **_work(due, active)}
         )
         return 0
     output.print_table(
@@ -89,7 +89,8 @@ def stats(as_json: bool) -> int:
     )
     for queue in queues:
         if not heard.error:
-            click.echo(f"queue {queue}: {'workers listen' if queue in heard.queues else 'no worker listens'}")
+            listens = "workers listen" if queue in heard.queues else "no worker listens"
+            click.echo(f"queue {queue}: {listens} (in RQ: {runtime.doorbell.rq_queue(queue)})")
     if heard.error:
         output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
     click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
@@ -116,8 +117,15 @@ def _counts(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
     return {"entities": sum(counts.values()), "counts": by_machine}
 
 
-def _queues(queues: list[str], heard: Listening) -> list[dict[str, Any]]:
-    return [{"name": queue, "listening": None if heard.error else queue in heard.queues} for queue in queues]
+def _queues(runtime: Runtime, queues: list[str], heard: Listening) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": queue,
+            "in_rq": runtime.doorbell.rq_queue(queue),
+            "listening": None if heard.error else queue in heard.queues,
+        }
+        for queue in queues
+    ]
 
 
 def _redis(heard: Listening) -> dict[str, Any]:

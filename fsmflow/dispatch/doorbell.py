@@ -19,7 +19,7 @@ from rq.utils import utcparse
 
 from fsmflow import clock, log
 from fsmflow.dispatch.embedded import EmbeddedServer
-from fsmflow.dispatch.tickets import JobTemplate, job_id
+from fsmflow.dispatch.tickets import JobTemplate, job_id, rq_queue
 from fsmflow.errors import ConfigurationError, RedisUnavailable
 from fsmflow.redaction import unreadable
 from fsmflow.settings import Settings
@@ -65,6 +65,10 @@ class Doorbell:
             if self._client is None:
                 self._client = connect(self.url(), timeout_s=_TIMEOUT_S)
             return self._client
+
+    def rq_queue(self, queue: str) -> str:
+        """What one of our queues is called in RQ, for those who look with its tools or run a worker of its own."""
+        return rq_queue(self.installation, queue)
 
     def ring(self, rings: Sequence[Ring], *, insist: bool = False) -> bool:
         """Enqueue a job for each ticket, in one round trip. False, and logged, where Redis did not take them.
@@ -154,7 +158,7 @@ class Doorbell:
     def _template(self, queue: str) -> JobTemplate:
         template = self._templates.get(queue)
         if template is None:
-            template = self._templates[queue] = JobTemplate(queue, self.client())
+            template = self._templates[queue] = JobTemplate(self.rq_queue(queue), self.client())
         return template
 
     def _failed(self, count: int, error: BaseException) -> None:

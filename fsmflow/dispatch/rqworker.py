@@ -15,6 +15,7 @@ from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
 from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
+from fsmflow.dispatch.refusal import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
 from fsmflow.errors import shown
 from fsmflow.store.work import Ticket
@@ -26,8 +27,9 @@ _STARTED_TTL_S: Final = 86_400
 _MAX_ID_SHOWN: Final = 200
 
 #: Pops the first job of the first queue that has one (or takes the one that a blocking pop returned), marks it
-#: as started, for those who look with RQ's tools, and returns its data. Entries without a job are passed over, whatever
-#: somebody put under their key, and data larger than a job of ours can have stay where they are.
+#: as started, for those who look with RQ's tools, and returns its id, its data and the key of its queue. Entries
+#: without a job are passed over, whatever somebody put under their key, and data larger than a job of ours can have
+#: stay where they are.
 _TAKE: Final = """
 for i = 1, #KEYS do
   while true do
@@ -42,7 +44,7 @@ for i = 1, #KEYS do
       if size <= tonumber(ARGV[6]) then data = redis.call('HGET', key, 'data') end
       redis.call('HSET', key, 'status', 'started', 'started_at', ARGV[2], 'worker_name', ARGV[3])
       redis.call('EXPIRE', key, ARGV[5])
-      return {id, data}
+      return {id, data, KEYS[i]}
     end
     if ARGV[4] ~= '' then return false end
   end
@@ -55,14 +57,17 @@ Perform = Callable[[Ticket], Sequence[Ring]]
 
 
 class StepWorker(SimpleWorker):
-    """Takes doorbells from RQ queues, refuses any job that fsmflow did not put there, and runs the rest."""
+    """Takes doorbells from our queues in RQ, and runs them.
+
+    A job there that fsmflow did not put there is not run: it goes to RQ's registry of failed jobs.
+    """
 
     def __init__(
         self, queues: Sequence[str], doorbell: Doorbell, perform: Perform, stopping: Callable[[], bool]
     ) -> None:
         self.client = connect(doorbell.url(), timeout_s=_TIMEOUT_S)
         super().__init__(
-            [Queue(name, connection=self.client, serializer=JSONSerializer) for name in queues],
+            [Queue(doorbell.rq_queue(name), connection=self.client, serializer=JSONSerializer) for name in queues],
             connection=self.client,
             serializer=JSONSerializer,
         )
@@ -84,17 +89,17 @@ class StepWorker(SimpleWorker):
         Raises RedisError and OSError where Redis is not there; a job that was taken then is rung again from SQL.
         """
         self._tell_alive()
-        taken = self._take(b"")
+        taken = self._take([queue.key for queue in self.queues])
         if taken is None and block:
             taken = self._wait()
         if taken is None:
             return False
-        id_, data = taken
+        id_, data, queue_key = taken
         try:
             ticket = read_ticket(data, self._doorbell.installation)
         except HostileJob as error:
             log.job_refused(_readable(id_), str(error))
-            self._finish(id_, ())
+            refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
             return True
         self._finish(id_, self._perform(ticket))
         return True
@@ -106,14 +111,13 @@ class StepWorker(SimpleWorker):
         except (RedisError, OSError) as error:
             log.redis_lost(error, 0.0)
 
-    def _take(self, id_: bytes) -> tuple[bytes, bytes] | None:
-        keys = [queue.key for queue in self.queues] if not id_ else [self.queues[0].key]
+    def _take(self, keys: list[Any], id_: bytes = b"") -> tuple[bytes, bytes, bytes] | None:
         at = utcformat(clock.to_datetime(clock.local_now()))
         args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES]
         found: Any = self._take_script(keys=keys, args=args)
-        return None if not found else (found[0], found[1])
+        return None if not found else (found[0], found[1], found[2])
 
-    def _wait(self) -> tuple[bytes, bytes] | None:
+    def _wait(self) -> tuple[bytes, bytes, bytes] | None:
         self.waiting = True
         try:
             if self._stopping():
@@ -121,7 +125,7 @@ class StepWorker(SimpleWorker):
             popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
         finally:
             self.waiting = False
-        return None if popped is None else self._take(popped[1])
+        return None if popped is None else self._take([popped[0]], popped[1])
 
     def _finish(self, id_: bytes, rings: Sequence[Ring]) -> None:
         pipe = self.client.pipeline(transaction=False)

@@ -1,4 +1,4 @@
-"""Tickets as RQ jobs: a fresh id per dispatch, ids as the only arguments, JSON, one entry point."""
+"""Tickets as RQ jobs: a queue of our own, a fresh id per dispatch, ids as the only arguments, JSON, one entry point."""
 
 from __future__ import annotations
 
@@ -27,13 +27,22 @@ class HostileJob(Exception):
     """A job in Redis that fsmflow did not put there."""
 
 
+def rq_queue(installation: str, queue: str) -> str:
+    """What a queue is called in RQ. Neither an RQ application nor another installation has one of that name, so whoever
+    shares this Redis with them takes nothing of theirs, and they nothing of ours."""
+    return f"fsmflow:{installation}:{queue}"
+
+
 def job_id(installation: str, ticket: Ticket) -> str:
     """Never used twice: RQ remembers ids, and re-using one is dangerous."""
     return f"{installation}-{ticket.row}-{ticket.epoch}-{ticket.attempt}-{ticket.dispatch}"
 
 
 class JobTemplate:
-    """The hash that RQ stores for a job of one queue, made by RQ once; only what differs is filled in."""
+    """The hash that RQ stores for a job of one queue, made by RQ once; only what differs is filled in.
+
+    ``queue``: as RQ calls it.
+    """
 
     def __init__(self, queue: str, connection: Redis) -> None:
         self.queue = Queue(queue, connection=connection, serializer=JSONSerializer)
@@ -84,9 +93,6 @@ def read_arguments(arguments: Any, installation: str) -> Ticket:
     if any(type(number) is not int or not 0 <= number < 2**63 for number in numbers):
         raise HostileJob(f"its arguments are {shown(arguments)}")
     if theirs != installation:
-        raise HostileJob(
-            f"it belongs to installation {shown(theirs)}, not to {installation!r}; give each application a "
-            f"Redis database of its own"
-        )
+        raise HostileJob(f"it belongs to installation {shown(theirs)}, not to {installation!r}")
     row, epoch, attempt, dispatch = numbers
     return Ticket(row=row, epoch=epoch, attempt=attempt, dispatch=dispatch)

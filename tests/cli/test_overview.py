@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from fsmflow.engine.registry import Registry
@@ -23,9 +25,11 @@ def test_stats_counts_entities_and_work(busy: Shop) -> None:
     found = busy.json("stats")
     assert found["counts"] == {"order": {"failed_from_charging": 3, "pending": 1, "review": 1}}
     assert found["entities"] == 5
-    assert found["queues"] == [{"name": "default", "listening": False}]
+    (queue,) = found["queues"]
+    assert (queue["name"], queue["listening"]) == ("default", False)
+    assert re.fullmatch("fsmflow:[0-9a-f]{8}:default", queue["in_rq"])
     assert (found["redis"]["answers"], found["due"], found["active"]) == (True, 0, 0)
-    assert "queue default: no worker listens" in busy.ok("stats")
+    assert f"queue default: no worker listens (in RQ: {queue['in_rq']})" in busy.ok("stats").splitlines()
 
 
 def test_stats_names_the_queues_of_all_machines_in_their_order(shop: Shop) -> None:

@@ -218,7 +218,7 @@ def weather(number: int, *urls: str) -> int:
             except (TransitionNotAllowed, TransitionConflict):
                 continue
         elif number < 7:
-            popped: Any = runtime.doorbell.client().lpop("rq:queue:default")
+            popped: Any = runtime.doorbell.client().lpop(f"rq:queue:{runtime.doorbell.rq_queue('default')}")
             if popped:
                 _, row, epoch, attempt, dispatch = popped.decode().split("-")
                 ticket = Ticket(row=int(row), epoch=int(epoch), attempt=int(attempt), dispatch=int(dispatch))

@@ -28,6 +28,8 @@ from pymysql.constants import CLIENT, SERVER_STATUS
 from redis import Redis
 from rq.job import Job
 from rq.queue import Queue
+from rq.registry import FailedJobRegistry
+from rq.results import Result
 from rq.serializers import JSONSerializer
 from rq.worker import SimpleWorker
 
@@ -180,6 +182,21 @@ def the_key_of_a_job_is_a_prefix_and_its_id() -> None:
 def where_the_queues_are_listed_and_kept() -> None:
     assert Queue.redis_queues_keys == "rq:queues"
     assert Queue("q", connection=Redis()).key == "rq:queue:q"
+
+
+@part("rq.results.Result.serialize")
+def how_rq_keeps_the_result_of_a_job_that_failed() -> None:
+    client = Redis()
+    assert Result.get_key("id") == "rq:results:id"
+    told: Any = Result("", Result.Type.FAILED, client, exc_string="why", worker_name="w", serializer=JSONSerializer)
+    stored = {name.encode(): as_bytes(value) for name, value in told.serialize().items()}
+    found = Result.restore("id", "1-0", stored, client, JSONSerializer)
+    assert (found.type, found.exc_string, found.worker_name) == (Result.Type.FAILED, "why", "w")
+
+
+@part("rq.registry.FailedJobRegistry.key_template")
+def where_the_failed_jobs_of_a_queue_are_listed() -> None:
+    assert FailedJobRegistry("q", connection=Redis()).key == "rq:failed:q"
 
 
 # -- peewee and the drivers: store

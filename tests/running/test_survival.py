@@ -12,6 +12,7 @@ from collections import Counter
 import pytest
 
 import fsmflow
+from fsmflow.engine.runtime import current
 from tests.support.eventually import eventually
 from tests.support.paths import ROOT
 from tests.support.process_flows import Chain, Flaky
@@ -21,6 +22,10 @@ from tests.support.servers import Valkey
 pytestmark = pytest.mark.alone
 
 TRANSITIONS = ["go", "done", "done", "done"]
+
+
+def queue_in_rq() -> str:
+    return current().doorbell.rq_queue("default")
 
 
 def triggers(machine: fsmflow.Machine) -> list[str | None]:
@@ -137,7 +142,7 @@ def test_hostile_jobs_in_redis_run_nothing_and_do_no_harm(place: World, valkey: 
             fields = {"data": zlib.compress(data), "origin": "default", "status": "queued"}
             fields |= {"success_callback_name": "os.abort", "failure_callback_name": "os.abort"}
             client.hset("rq:job:evil", mapping=fields)
-        client.rpush("rq:queue:default", "evil")
+        client.rpush(f"rq:queue:{queue_in_rq()}", "evil")
     supervisor = place.supervisor(processes=1)
     chain = Chain.start("1")
     chain.trigger("go")
@@ -149,7 +154,7 @@ def test_hostile_jobs_in_redis_run_nothing_and_do_no_harm(place: World, valkey: 
 def test_a_stock_rq_worker_can_run_the_steps(place: World) -> None:
     chain = Chain.start("1")
     chain.trigger("go")
-    rq = [sys.executable, "-m", "rq.cli", "worker", "default", "--serializer", "json", "--url"]
+    rq = [sys.executable, "-m", "rq.cli", "worker", queue_in_rq(), "--serializer", "json", "--url"]
     stock = subprocess.Popen([*rq, place.environment["FSMFLOW_REDIS_URL"]], env=place.environment, cwd=ROOT)
     try:
         chain.wait("finished", timeout=30)

@@ -116,7 +116,7 @@ def test_a_stock_rq_worker_runs_the_steps_as_its_own_user(town: World, guarded: 
     chain = Chain.start("1")
     chain.trigger("go")
     town.environment["RQ_REDIS_URL"] = town.environment["FSMFLOW_REDIS_URL"] = guarded.url_of(RQ)
-    command = [sys.executable, "-m", "rq.cli", "worker", "default", "--serializer", "json"]
+    command = [sys.executable, "-m", "rq.cli", "worker", current().doorbell.rq_queue("default"), "--serializer", "json"]
     stock = subprocess.Popen(command, env=town.environment, cwd=ROOT)
     try:
         chain.wait("finished", timeout=30)
@@ -158,8 +158,9 @@ OF_THE_APP = [
     *OF_FSMFLOW,
     ("EVALSHA", "0" * 40, "0"),
     ("SCRIPT", "LOAD", "return 1"),
-    ("LPOP", "rq:queue:default"),
-    ("DEL", "rq:queue:default"),
+    ("LPOP", "rq:queue:fsmflow:0123abcd:default"),
+    ("DEL", "rq:queue:fsmflow:0123abcd:default"),
+    ("RPUSH", "rq:queue:default", "x"),
     ("HGET", "rq:worker:x", "queues"),
 ]
 

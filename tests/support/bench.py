@@ -46,14 +46,18 @@ class Bench:
         self.runtime.doorbell.set_marker()
         self.redis = redis.Redis.from_url(redis_url)
 
+    def queue_key(self, queue: str = "default") -> str:
+        """Where RQ keeps a queue."""
+        return f"rq:queue:{self.runtime.doorbell.rq_queue(queue)}"
+
     def queued(self, queue: str = "default") -> list[Ticket]:
         """The tickets whose doorbells wait in a queue."""
-        ids: Any = self.redis.lrange(f"rq:queue:{queue}", 0, -1)
+        ids: Any = self.redis.lrange(self.queue_key(queue), 0, -1)
         return [_ticket(id_.decode()) for id_ in ids]
 
     def take(self, queue: str = "default") -> Ticket:
         """Take the first doorbell of a queue, as a worker does."""
-        id_: Any = self.redis.lpop(f"rq:queue:{queue}")
+        id_: Any = self.redis.lpop(self.queue_key(queue))
         assert id_ is not None, f"no doorbell in queue {queue!r}"
         self.redis.delete(f"rq:job:{id_.decode()}")
         return _ticket(id_.decode())

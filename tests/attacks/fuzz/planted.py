@@ -14,7 +14,7 @@ from typing import Any
 import redis
 
 from fsmflow.dispatch.rqworker import StepWorker
-from fsmflow.dispatch.tickets import read_ticket
+from fsmflow.dispatch.tickets import read_ticket, rq_queue
 from fsmflow.running.executor import Executor
 from tests.attacks.fuzz.driver import Check, Servers
 from tests.attacks.fuzz.inputs import CANARY, OURS, Call, Pickled, Planted
@@ -144,7 +144,7 @@ def plant(client: redis.Redis, planted: Planted, ours: str, canary: Path) -> Non
         client.set(key, b"text")
     elif planted.kind == "list":
         client.rpush(key, b"item")
-    client.rpush(f"rq:queue:{planted.queue}", id_)
+    client.rpush(f"rq:queue:{rq_queue(ours, planted.queue)}", id_)
 
 
 def packed(planted: Planted, ours: str, canary: str) -> bytes:

@@ -16,6 +16,7 @@ import pytest
 import redis
 
 from fsmflow import State
+from fsmflow.dispatch.tickets import rq_queue
 from fsmflow.engine.runtime import current
 from tests.attacks.fuzz.cli import Line
 from tests.attacks.fuzz.definitions import good
@@ -94,15 +95,15 @@ def test_a_head_of_a_queue_that_cannot_be_read_keeps_nobody_from_being_rung_for(
             _lose_behind(bench, id_, at)
             bench.clock.ms += 60_000
             assert bench.sweep() == 1
-            assert len(bench.redis.lrange("rq:queue:default", 0, -1)) == 2
+            assert len(bench.redis.lrange(bench.queue_key(), 0, -1)) == 2
             assert bench.runtime.doorbell.oldest(["default"]) == {"default": None}
 
 
 def _lose_behind(bench: Bench, id_: bytes, enqueued_at: bytes) -> None:
     """All doorbells are lost, and somebody else's stands in the queue."""
-    bench.redis.delete("rq:queue:default")
+    bench.redis.delete(bench.queue_key())
     bench.redis.hset(b"rq:job:" + id_, mapping={b"data": b"x", b"enqueued_at": enqueued_at})
-    bench.redis.rpush("rq:queue:default", id_)
+    bench.redis.rpush(bench.queue_key(), id_)
 
 
 CALLS: list[Any] = [
@@ -133,7 +134,7 @@ def test_a_running_worker_drops_planted_jobs_and_goes_on_with_its_own(place: Wor
         for one in (*hostile, *broken):
             plant(client, one, ours, canary)
         _finish("after")
-        assert client.llen("rq:queue:default") == 0
+        assert client.llen(f"rq:queue:{rq_queue(ours, 'default')}") == 0
     assert not canary.exists()
     assert supervisor.workers() == workers
     assert supervisor.log.count("job.refused") == len(hostile) + 1

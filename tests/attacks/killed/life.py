@@ -237,7 +237,7 @@ class Life:
         """Answer the first doorbell."""
         client = self.runtime.doorbell.client()
         for queue in QUEUES:
-            id_: Any = client.lpop(f"rq:queue:{queue}")
+            id_: Any = client.lpop(f"rq:queue:{self.runtime.doorbell.rq_queue(queue)}")
             if id_ is not None:
                 client.delete(f"rq:job:{id_.decode()}")
                 rings = Executor(self.runtime, self._slot).execute(_ticket(id_.decode()))
