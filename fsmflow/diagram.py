@@ -34,7 +34,7 @@ def mermaid(definition: Definition, *, current: str | None = None, everything: b
     Which step is undone next is decided as the entity goes: all ways between the states that undo lead through one
     choice, instead of from each of them to each other.
     """
-    drawn = [spec for spec in definition.transitions if everything or not _is_left_out(definition, spec)]
+    drawn = [spec for spec in definition.transitions if not _is_left_out(definition, spec, everything)]
     states = _states(definition, drawn, current)
     ids = _ids(states)
     choice = _choice(ids)
@@ -49,8 +49,11 @@ def mermaid(definition: Definition, *, current: str | None = None, everything: b
     return "\n    ".join(lines) + "\n"
 
 
-def _is_left_out(definition: Definition, spec: TransitionSpec) -> bool:
-    if not spec.generated:
+def _is_left_out(definition: Definition, spec: TransitionSpec, everything: bool) -> bool:
+    if spec.undo:
+        # Of all that dest "undo" stands for the last says everything: what it is guarded by, and no step of its own.
+        return spec.generated
+    if everything or not spec.generated:
         return False
     return spec.trigger == CANCEL or (spec.trigger == UNDO and not definition.states[spec.source].is_failed)
 
@@ -125,7 +128,9 @@ def _ways(
     ends = Counter((spec.dest, _label(spec)) for spec in drawn if _ends_undoing(definition, spec))
     for spec in drawn:
         source, dest, label = ids[spec.source], ids[spec.dest or spec.source], _label(spec)
-        if spec.generated and spec.dest in steps and spec.trigger != RETRY:
+        if spec.undo:
+            yield source, choice, label
+        elif spec.generated and spec.dest in steps and spec.trigger != RETRY:
             yield source, choice, _escaped(spec.trigger)
         elif _ends_undoing(definition, spec) and ends[spec.dest, label] == len(steps):
             yield choice, dest, label

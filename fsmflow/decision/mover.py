@@ -18,7 +18,7 @@ from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
-from fsmflow.definition.guards import Firing, fire
+from fsmflow.definition.guards import Firing, call_on_enter, fire
 from fsmflow.definition.model import Definition, StateSpec, due_after
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
 from fsmflow.errors import Fail, TransitionNotAllowed
@@ -89,6 +89,19 @@ class Mover:
             self.enter(dest, event=event, subject=subject, failure=failure, continues=continues, new_key=new_key)
         self.note(kind, trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry)
 
+    def begin(self, event: Event, actor: Actor | None) -> None:
+        """Enter the state that the entity is to begin in, callbacks included.
+
+        Raises what those raise, DataError.
+        """
+        source = self.after
+        firing = Firing(source.address, source.state, None, actor.name if actor else None)
+        view = DecisionView(self.definition, source, firing, event, source.data, None, self.context)
+        subject = subject_of(self.definition, view)
+        if call_on_enter(self.definition, source.state, subject):
+            self._take_along(source, view, event.trigger)
+        self.enter(source.state, event=event, subject=subject)
+
     def _take_along(self, source: Snapshot, view: DecisionView, trigger: str) -> None:
         """What callbacks made of the data, what they sent, and that a step has been undone."""
         self.after = replace(source, data_text=codec.encode(view.data))
@@ -117,7 +130,7 @@ class Mover:
         if spec.is_failed and failure is None:
             failure = self._led_to_fail(event, spec)
         elif not spec.is_failed:
-            failure = self._remembered(dest, failure)
+            failure = self._remembered(dest, failure, event)
         self.after = replace(
             source,
             state=dest,
@@ -163,13 +176,14 @@ class Mover:
                 Post(kind=EventKind.ENTERED, trigger=spec.name, key=str(after.step), at=self.now, seq=after.step)
             )
 
-    def _remembered(self, dest: str, failure: Failure | None) -> Failure | None:
-        """The failure that is still shown in a state that is none: why a step is undone, or a branch was ended."""
+    def _remembered(self, dest: str, failure: Failure | None, event: Event) -> Failure | None:
+        """The failure that is still shown in a state that is none: why steps are or were undone, or a branch was
+        ended."""
         source = self.after
         last = failure or source.failure
         if last is None or last.state.startswith(UNDOING_PREFIX):
             return None
-        undone = dest == UNDONE or self.definition.states[dest].undoes is not None
+        undone = UNDONE in (dest, event.trigger) or self.definition.states[dest].undoes is not None
         return last if undone or (dest == CANCELLED and source.branch_of is not None) else None
 
     def plan_work(self, subject: Any) -> None:

@@ -31,14 +31,19 @@ def begin(
     state: str | None = None,
     place: Place | None = None,
 ) -> Commit:
-    """A new entity in the initial state; its job, if any, is to be dispatched. ``state`` adopts one in mid-life, and
-    runs no job: ``resume`` does. ``place`` makes it a branch or child. Raises DataError, UnknownState."""
+    """A new entity in the initial state, which it enters: ``on_enter`` is called, its job is to be dispatched.
+
+    ``state`` adopts one in mid-life, which has been entered before: no callback is called, and no job run until
+    ``resume``. ``place`` makes it a branch or child. Raises DataError, UnknownState, and what callbacks raise."""
     entered = state or definition.initial
     if entered not in definition.states:
         raise unknown_state(definition, entered)
     mover = Mover(definition, _blank(definition, entity_id, entered, data, place or Place(), now), now)
     event = mover.event("start", None, actor)
-    mover.enter(entered, event=event, subject=subject_at(mover, event))
+    if state is None:
+        mover.begin(event, actor)
+    else:
+        mover.enter(entered, event=event, subject=subject_at(mover, event))
     if state is not None and mover.after.work is not None and mover.after.work.runs:
         mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
     elif place is not None and place.standing == Standing.QUEUED and not mover.after.has_settled:

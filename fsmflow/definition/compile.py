@@ -9,11 +9,11 @@ from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.fanout import branch_definitions
-from fsmflow.definition.generate import generated_states, generated_transitions
+from fsmflow.definition.generate import generated_states, generated_transitions, to_undo
 from fsmflow.definition.graph import graph_faults
 from fsmflow.definition.guards import build_machine
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
-from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDONE, name_fault, snake_case
+from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDO, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
 from fsmflow.definition.state import State
 from fsmflow.definition.statespec import StateCompiler, method_callbacks
@@ -200,20 +200,45 @@ class _Compiler:
             **bound,
         )
         sources = everywhere(item.trigger, states) if item.sources is None else item.sources
-        return [
-            replace(template, source=source, dest=source if item.dest == "=" else item.dest)
-            for source in sources
-            if source in states and not states[source].is_final
-        ]
+        found = [source for source in sources if source in states and not states[source].is_final]
+        if item.dest == UNDO:
+            return [spec for source in found for spec in _undoing_all(replace(template, source=source), states)]
+        return [replace(template, source=source, dest=source if item.dest == "=" else item.dest) for source in found]
 
     def _check_states(self, item: Written, states: dict[str, StateSpec]) -> None:
         named = [(source, "source") for source in item.sources or ()]
-        if item.dest not in (None, "="):
+        if item.dest == UNDO:
+            self._check_undo(item, states)
+        elif item.dest not in (None, "="):
             named.append((item.dest, "dest"))
+            self._check_skips_no_undo(item, states)
         for name, part in named:
             if name not in states:
                 hint = did_you_mean(name, states)
                 self.faults.append(f"{item.where}: unknown state {shown(name)}{hint} ({part} of {shown(item.trigger)})")
+
+    def _check_undo(self, item: Written, states: dict[str, StateSpec]) -> None:
+        """Faults of dest ``"undo"``."""
+        if not any(spec.undoes for spec in states.values()):
+            self.faults.append(f"{item.where}: dest 'undo' undoes nothing, as no state has undo=")
+        for source in item.sources or ():
+            step = states.get(source)
+            step = states.get(step.failed_from) if step is not None and step.failed_from else step
+            if step is not None and step.undoes:
+                self.faults.append(
+                    f"{item.where}: dest 'undo' does not belong at {source!r}, where a step is undone already; 'done' "
+                    f"and 'retry' go on with it"
+                )
+
+    def _check_skips_no_undo(self, item: Written, states: dict[str, StateSpec]) -> None:
+        """A fault for a dest that says that steps are undone, and would not run their undo jobs."""
+        spec = states.get(item.dest or "")
+        skips = item.dest == UNDONE and item.trigger != UNDONE and any(other.undoes for other in states.values())
+        if skips or (spec is not None and spec.undoes is not None):
+            self.faults.append(
+                f"{item.where}: {shown(item.trigger)} to {item.dest!r} would pass by the undo jobs; dest 'undo' undoes "
+                f"all that was done"
+            )
 
     def _roles(self, item: Written) -> frozenset[str]:
         roles = item.parts.get("roles")
@@ -225,6 +250,15 @@ class _Compiler:
             self.faults.append(f"{item.where}: roles={shown(roles)}; it takes one or several names of roles")
             return frozenset()
         return frozenset(names)
+
+
+def _undoing_all(way: TransitionSpec, states: Mapping[str, StateSpec]) -> list[TransitionSpec]:
+    """What dest ``"undo"`` stands for: whichever step is the next to be undone, or ``undone`` where there is none."""
+    steps = [name for name, spec in states.items() if spec.undoes]
+    if not steps or states[way.source].undoes:
+        return []
+    way = replace(way, dest=UNDONE, undo=True)
+    return [*to_undo(way, steps), way]
 
 
 def everywhere(trigger: str, states: Mapping[str, StateSpec]) -> tuple[str, ...]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 
 from fsmflow.clock import to_ms
 from fsmflow.definition.model import Bound, Fan, StateSpec, TransitionSpec
@@ -82,7 +83,7 @@ def _failing(states: States, steps: list[str]) -> Iterator[TransitionSpec]:
         if not spec.is_working:
             continue
         if spec.undo_on_failure:
-            yield from _to_undo(FAIL, name, steps)
+            yield from to_undo(_way(FAIL, name, name), steps)
         yield _way(FAIL, name, failed_from(name))
         yield _way(RETRY, failed_from(name), name)
 
@@ -92,30 +93,28 @@ def _cancelling(states: States, steps: list[str]) -> Iterator[TransitionSpec]:
         if spec.is_final:
             continue
         if spec.undo_on_cancel:
-            yield from _to_undo(CANCEL, name, steps)
+            yield from to_undo(_way(CANCEL, name, name), steps)
         yield _way(CANCEL, name, CANCELLED)
 
 
 def _undoing_ways(states: States, steps: list[str]) -> Iterator[TransitionSpec]:
     for step in steps:
-        yield from _to_undo(DONE, step, steps)
+        yield from to_undo(_way(DONE, step, step), steps)
         yield _way(UNDONE, step, UNDONE)
     busy = {*steps, *map(failed_from, steps)}
     for name in states:
         if steps and name not in busy and name != UNDONE:
-            yield from _to_undo(UNDO, name, steps)
+            yield from to_undo(_way(UNDO, name, name), steps)
 
 
-def _to_undo(trigger: str, source: str, steps: list[str]) -> Iterator[TransitionSpec]:
+def to_undo(way: TransitionSpec, steps: Iterable[str]) -> Iterator[TransitionSpec]:
+    """A transition to each of the states that undo a step, which is taken where that step is the next to be undone:
+    after the guards that ``way`` has already."""
     for dest in steps:
-        yield TransitionSpec(
-            trigger=trigger,
-            source=source,
-            dest=dest,
-            conditions=(_is_next(dest),),
-            guards=(f"{dest} is next",),
-            generated=True,
-        )
+        # The names of the guards are those of the conditions, then those of ``unless``.
+        asked = len(way.conditions)
+        guards = (*way.guards[:asked], f"{dest} is next", *way.guards[asked:])
+        yield replace(way, dest=dest, conditions=(*way.conditions, _is_next(dest)), guards=guards, generated=True)
 
 
 def _is_next(dest: str) -> Bound:

@@ -50,7 +50,8 @@ def _engine_trigger_faults(states: Graph, transitions: Sequence[TransitionSpec])
             kind = "its job returns" if state.is_working else "its delay is over"
             hint = _near(DONE, state, offered)
             faults.append(f"state {state.name!r} has no 'done' transition: where does it go when {kind}?{hint}")
-        if timer == TIMEOUT and (TIMEOUT, state.name) not in offered:
+        bounds = state.timer is not None and state.timer.bounds
+        if timer == TIMEOUT and not bounds and (TIMEOUT, state.name) not in offered:
             hint = _near(TIMEOUT, state, offered)
             faults.append(
                 f"state {state.name!r} has a timeout, but no 'timeout' transition says where it then goes{hint}"
@@ -74,6 +75,9 @@ def _idle_faults(states: Graph, written: Sequence[Written]) -> Iterator[str]:
             state = states.get(source)
             if state is None or state.is_final or _fires(item.trigger, state):
                 continue
+            if item.trigger == TIMEOUT:
+                yield f"{item.where}: 'timeout' from {source!r} is never fired: {_ATTEMPTS}"
+                continue
             yield (
                 f"{item.where}: {shown(item.trigger)} from {source!r} can never be reached, as only fsmflow fires it, "
                 f"and not there: {_LACKS[item.trigger]}"
@@ -89,14 +93,22 @@ _LACKS = {
 }
 
 
+_ATTEMPTS = (
+    "timeout= of a job limits each attempt, which then fails and is retried like any other. within= limits the whole "
+    "step and fires 'timeout'; to leave after a failure, name 'fail'"
+)
+
+
 def _fires(trigger: str, state: StateSpec) -> bool:
-    """False for the engine's own triggers in states where it does not fire them."""
+    """False for the engine's own triggers in states where it does not fire them, though they look as if it did."""
     if trigger == DONE:
         return (state.is_working and not state.waits) or (state.timer is not None and state.timer.trigger == DONE)
     if trigger in (BRANCH_DONE, BRANCH_FAILED):
         return state.fan is not None
     if trigger == UNDONE:
         return state.undoes is not None
+    if trigger == TIMEOUT:
+        return not state.limits_attempts
     return trigger != FAIL or state.is_working
 
 
@@ -161,7 +173,8 @@ def _dead_end_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> li
     leaving = {
         spec.source
         for spec in transitions
-        if not spec.generated and spec.trigger != CANCEL and spec.dest not in (None, spec.source)
+        if (not spec.generated or spec.trigger == UNDO or spec.undo)
+        if spec.trigger != CANCEL and spec.dest not in (None, spec.source)
         # Written for a source by name, it is a fault of its own; by "*" it is none, and no way out either.
         if not spec.wildcard or _fires(spec.trigger, states[spec.source])
     }
@@ -177,7 +190,7 @@ def _unreachable_faults(initial: str, states: Graph, transitions: Sequence[Trans
         return []
     onward: dict[str, set[str]] = {}
     for spec in transitions:
-        if spec.dest and (not spec.generated or spec.trigger in (FAIL, UNDO)):
+        if spec.dest:
             onward.setdefault(spec.source, set()).add(spec.dest)
     reached, frontier = {initial}, [initial]
     while frontier:

@@ -106,6 +106,15 @@ def fire(definition: Definition, trigger: str, firing: Firing, subject: Any) -> 
     return bool(definition.machine.events[trigger].trigger(firing, subject))
 
 
+def call_on_enter(definition: Definition, state: str, subject: Any) -> bool:
+    """Call what is to be called on entering ``state``, where no transition leads there: at the start. Whether there was
+    anything. Raises what it raises."""
+    callbacks = definition.machine.get_state(state).on_enter
+    for callback in callbacks:
+        callback(subject)
+    return bool(callbacks)
+
+
 def would_fire(definition: Definition, trigger: str, firing: Firing, subject: Any) -> bool:
     """Whether ``trigger`` would be accepted, as far as can be told without its payload: a guard that raises counts
     as a yes, since it may be the payload that it misses."""

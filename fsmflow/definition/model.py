@@ -20,10 +20,12 @@ Hook = Callable[..., Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Timer:
-    """What fires by itself while an entity stands in a state, and after how long."""
+    """What fires by itself while an entity stands in a state, and after how long. ``bounds``: it limits a step, which
+    fails where no transition takes the trigger."""
 
     trigger: str
     after: float | int | timedelta | Bound
+    bounds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +51,10 @@ class StateSpec:
     job_name: str = ""
     retry: Retry | None = None
     limit_ms: int | None = None
+    #: The class gave a limit for each attempt, and nothing limits the whole step.
+    limits_attempts: bool = False
+    #: For how long a job may be silent.
+    heartbeat_ms: int | None = None
     timer: Timer | None = None
     queue: str | Bound = "default"
     generated: bool = False
@@ -99,6 +105,8 @@ class TransitionSpec:
     generated: bool = False
     position: int = 0
     wildcard: bool = False
+    #: Written with dest ``"undo"``: one for each step that can be undone, and one for where there is nothing to undo.
+    undo: bool = False
 
     @property
     def is_guarded(self) -> bool:

@@ -36,8 +36,11 @@ class State:
     Plain states wait for a trigger; with ``timeout`` no longer than that, after which ``timeout`` fires; with
     ``delay`` they fire ``done`` after that long. A state with ``job`` is a working state: entering it queues the
     job, whose return fires ``done`` and whose failure for good fires ``fail``; its ``timeout`` limits each attempt
-    (1 hour if not given, None for none). Durations are seconds or a timedelta; ``timeout`` and ``delay`` of states
-    without a job may also be a method that returns either, or an aware datetime.
+    (1 hour if not given, None for none). ``within`` limits the whole step, with all attempts, waits and crashes, since
+    the state was entered or retried by hand; once it is over, ``timeout`` fires where a transition takes it, else the
+    step fails. ``heartbeat``: a job that does not call ``machine.heartbeat()`` for so long counts as lost. Durations
+    are seconds or a timedelta; ``within``, and ``timeout`` and ``delay`` of states without a job, may also be a method
+    that returns either, or an aware datetime.
 
     ``wait=True``: the job asks, its return fires nothing, and the entity waits for a trigger; ``timeout`` is then how
     long the state may last. ``jobs=[...]`` runs several jobs side by side, ``each=`` the job once per item (a key of
@@ -48,7 +51,7 @@ class State:
     ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
     ``transactional=True``: the job runs inside the transaction that commits its transition, for at most 60 s.
     ``at_most_once=True``: a crash is not run again, it leads to ``failed_from_<name>``. ``defer``: triggers that are
-    kept when they come too early; ``ignore``: triggers that do nothing here.
+    kept when they come too early; ``ignore``: triggers that do nothing here, in a final state too.
 
     Everything is checked when the machine's class is created.
     """
@@ -57,6 +60,8 @@ class State:
     job: Ref | None = field(default=None, kw_only=True)
     retry: Retry | None = field(default=None, kw_only=True)
     timeout: Duration | Ref | Unset | None = field(default=UNSET, kw_only=True)
+    within: Duration | Ref | None = field(default=None, kw_only=True)
+    heartbeat: Duration | None = field(default=None, kw_only=True)
     delay: Duration | Ref | None = field(default=None, kw_only=True)
     queue: str | Callable[..., str] | None = field(default=None, kw_only=True)
     final: bool = field(default=False, kw_only=True)

@@ -27,8 +27,15 @@ from fsmflow.definition.state import DEFAULT_LIMIT, UNSET, State
 from fsmflow.errors import did_you_mean, shown
 
 MIN_LIMIT_S = 0.001
+MIN_SILENCE_S = 1.0
 MAX_TRANSACTION_S = 60
 _FLAGS = ("wait", "transactional", "at_most_once", "final")
+#: What a state may have beside its timeout and its flags; a final one has none of it.
+_OPTIONAL = ("job", "retry", "within", "heartbeat", "delay", "queue", "undo", "on_failure", "on_cancel", "defer")
+#: What only a state with a job may have.
+_OF_JOBS = frozenset(
+    {"retry", "within", "heartbeat", "queue", "undo", "on_failure", "wait", "transactional", "at_most_once"}
+)
 
 
 class StateCompiler:
@@ -60,7 +67,9 @@ class StateCompiler:
             job_name=_job_name(state, fan),
             retry=self._retry(state),
             limit_ms=self._limit(state, rests=rests) if phase == WORKING else None,
-            timer=self._timer(state) if phase == WAITING or rests else None,
+            limits_attempts=phase == WORKING and not rests and state.within is None and _is_given(state.timeout),
+            heartbeat_ms=self._heartbeat(state),
+            timer=self._timer(state) if phase == WAITING or rests or state.within is not None else None,
             queue=self._queue(state),
             waits=state.wait is True,
             fan=fan,
@@ -107,6 +116,11 @@ class StateCompiler:
                 self._fault(str(state.name), f"{parameter}= {fault}")
         return frozenset(name for name in names if isinstance(name, str))
 
+    @staticmethod
+    def _is_job(state: State, ref: Any) -> bool:
+        """Whether a name is that of a job of this state. To ask it for a queue would run it."""
+        return any(plain_name(ref) == plain_name(job) for job in (state.job, state.undo, *as_list(state.jobs)))
+
     def callbacks(self, state: State, moment: str) -> tuple[Any, ...]:
         """The bound callbacks ``on_enter`` or ``on_exit``, without the methods named after the state."""
         return self._binder.callbacks(getattr(state, moment), moment, f"state {state.name!r}")
@@ -118,6 +132,8 @@ class StateCompiler:
         fault = name_fault(name)
         if fault is None and str(name).startswith((FAILED_PREFIX, UNDOING_PREFIX)):
             fault = f"{name!r} begins like the states that fsmflow makes itself; choose another name"
+        if fault is None and name == UNDO:
+            fault = f"{name!r} as a dest means that all is undone; choose another name for the state"
         if fault is None and name in self._seen:
             fault = f"state {name!r} is declared twice"
         if fault is not None:
@@ -127,24 +143,48 @@ class StateCompiler:
         return True
 
     def _check_belongs(self, state: State, phase: str, fan: Fan | None) -> None:
-        parameters = ("job", "retry", "delay", "queue", "undo", "on_failure", "on_cancel", "defer", "ignore")
-        given = {name for name in parameters if getattr(state, name) is not None}
+        given = {name for name in _OPTIONAL if getattr(state, name) is not None}
         given |= {flag for flag in ("wait", "transactional", "at_most_once") if getattr(state, flag) is True}
         if state.timeout is not UNSET:
             given.add("timeout")
-        of_jobs = {"retry", "queue", "undo", "on_failure", "wait", "transactional", "at_most_once"}
-        wrong = {FINISHED: {*parameters, *of_jobs, "timeout"}, WORKING: {"delay"}, WAITING: of_jobs}
+        wrong = {FINISHED: {*_OPTIONAL, *_OF_JOBS, "timeout"}, WORKING: {"delay"}, WAITING: _OF_JOBS}
         reasons = {FINISHED: "a final state does nothing", WORKING: "it has a job", WAITING: "it has no job"}
         for parameter in sorted(given & wrong[phase]):
             self._fault(str(state.name), f"{parameter}= does not belong here: {reasons[phase]}")
         if fan is not None and fan.machine is not None:
-            for parameter in sorted(given & {"transactional", "at_most_once"}):
+            for parameter in sorted(given & {"transactional", "at_most_once", "heartbeat"}):
                 self._fault(str(state.name), f"{parameter}= does not belong here: the children have jobs of their own")
         if phase == WAITING and state.delay is not None and state.timeout not in (UNSET, None):
             self._fault(str(state.name), "has both timeout= and delay=; which of them should fire?")
+        if phase == WORKING:
+            self._check_limits(state, rests=state.wait is True or (fan is not None and fan.machine is not None))
         both = self._triggers_of(state.defer) & self._triggers_of(state.ignore)
         for trigger in sorted(both):
             self._fault(str(state.name), f"{shown(trigger)} is in defer= and in ignore=; which of them is meant?")
+
+    def _check_limits(self, state: State, *, rests: bool) -> None:
+        if rests and state.within is not None and _is_given(state.timeout):
+            self._fault(
+                str(state.name), "has both within= and timeout=, which here both say how long it may last; give one"
+            )
+        if state.heartbeat is not None and state.transactional is True:
+            self._fault(
+                str(state.name),
+                "heartbeat= does not belong here: a transactional job gives no sign before its commit",
+            )
+
+    def _heartbeat(self, state: State) -> int | None:
+        silence = state.heartbeat
+        if silence is None:
+            return None
+        if not is_duration(silence, least=MIN_SILENCE_S):
+            self._fault(
+                str(state.name),
+                f"heartbeat={shown(silence)}; it is seconds or a timedelta of at least {MIN_SILENCE_S:g} s: for so "
+                f"long the job may be silent",
+            )
+            return None
+        return round(as_seconds(silence) * 1000)
 
     @staticmethod
     def _triggers_of(value: Any) -> set[str]:
@@ -175,30 +215,42 @@ class StateCompiler:
         return max(1, round(as_seconds(limit) * 1000))  # type: ignore[arg-type]
 
     def _timer(self, state: State) -> Timer | None:
-        trigger, parameter = (DONE, "delay") if state.delay is not None else (TIMEOUT, "timeout")
-        after = state.delay if state.delay is not None else None if state.timeout is UNSET else state.timeout
-        if after is None:
+        parameter = "delay" if state.delay is not None else "within" if state.within is not None else "timeout"
+        trigger, bounds = DONE if parameter == "delay" else TIMEOUT, parameter == "within"
+        after = getattr(state, parameter)
+        if after is None or after is UNSET:
             return None
         if isinstance(after, str) or callable(after):
             bound = self._binder.callable(after, parameter, f"state {state.name!r}")
-            return Timer(trigger=trigger, after=0 if bound is None else bound)
+            return Timer(trigger=trigger, after=0 if bound is None else bound, bounds=bounds)
         if not is_duration(after):
             expected = "it is seconds or a timedelta from 0, or a method that returns one"
             self._fault(str(state.name), f"{parameter}={shown(after)}; {expected}")
             after = 0
         # A wrong one stands for a timer still: what it fires is wanted either way.
-        return Timer(trigger=trigger, after=after)
+        return Timer(trigger=trigger, after=after, bounds=bounds)
 
     def _queue(self, state: State) -> Any:
         queue = state.queue
         if queue is None:
             return "default"
-        if callable(queue):
+        if callable(queue) or (isinstance(queue, str) and self._binder.has_method(queue)):
+            if self._is_job(state, queue):
+                self._fault(
+                    str(state.name),
+                    f"queue={shown(ref_name(queue))} names its job; a queue and a method that is "
+                    f"asked for one need names of their own",
+                )
+                return "default"
             return self._binder.callable(queue, "queue", f"state {state.name!r}") or "default"
         if not isinstance(queue, str) or not queue or len(queue) > 100 or not queue.isprintable() or "," in queue:
             self._fault(str(state.name), f"queue={shown(queue)}; it is a name of 1 to 100 characters without a comma")
             return "default"
         return queue
+
+
+def _is_given(timeout: Any) -> bool:
+    return timeout is not UNSET and timeout is not None
 
 
 def _job_name(state: State, fan: Fan | None) -> str:

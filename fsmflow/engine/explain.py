@@ -11,7 +11,7 @@ from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
-from fsmflow.definition.names import WAITING
+from fsmflow.definition.names import UNDONE, WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import Details, details_of
@@ -139,7 +139,7 @@ class _Waiting:
         attempt = _attempt(self._spec, work)
         task = f"run {attempt}" if self._spec.fan is None else attempt.replace("making", "make")
         if work.rung_at is None:
-            return f"its time to {task}"
+            return f"its time to {task}; 'retry' runs it now"
         return f"a worker to {task} from queue {work.queue!r}"
 
     def _without_work(self) -> str | None:
@@ -192,8 +192,9 @@ def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, de
     if snapshot.paused:
         return "a pause; resume lets it go on"
     failure = snapshot.failure
-    # In undoing_X the failure that led there is still shown; what stands in the way is one of the undoing itself.
-    if failure is not None and not spec.is_final and (spec.undoes is None or failure.state == spec.name):
+    # In undoing_X, and after it, the failure that led there is still shown; what stands in the way is one of its own.
+    remembers = spec.undoes is not None or snapshot.event.trigger == UNDONE
+    if failure is not None and not spec.is_final and (not remembers or failure.state == spec.name):
         return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
     work = snapshot.work
     if work is not None and work.watches:
