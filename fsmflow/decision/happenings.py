@@ -116,9 +116,10 @@ class Unacceptable(Settling):
 
 @dataclass(frozen=True, kw_only=True)
 class Failed(Settling):
-    """The job raised, or ran out of time."""
+    """The job raised, or ran out of time. ``overdue``: that of the whole step is over."""
 
     facts: Facts
+    overdue: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

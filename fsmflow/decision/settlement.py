@@ -16,13 +16,13 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import Message, post_of
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.redaction import carried
-from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, MAX_POSTPONED, Work, WorkKind, hold, hurried
-from fsmflow.definition.names import DONE, FAIL, RETRY, UNDONE, WAITING, failed_from
+from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
+from fsmflow.definition.names import DONE, FAIL, RETRY, TIMEOUT, UNDONE, WAITING, failed_from
 from fsmflow.errors import (
     MAX_DURATION_S,
     DataError,
     FsmflowError,
-    RetryAfter,
+    StepTimeout,
     TransitionNotAllowed,
     UpgradeError,
     WorkerLost,
@@ -138,6 +138,9 @@ def failed(mover: Mover, happening: Failed) -> None:
         # No guard may see data that it does not expect, and nothing is to be undone for a fault of the deployment.
         _rest(mover, failure, duration=duration, attempt=work.attempt)
         return
+    if _is_overdue(mover, work, told=happening.overdue):
+        _out_of_time(mover, replace(failure, permanent=True), duration=duration, attempt=work.attempt)
+        return
     if policy is None or not retries:
         give_up(mover, failure, duration=duration)
         return
@@ -166,13 +169,8 @@ def crashed(mover: Mover, happening: Crashed) -> None:
 
 
 def postponed(mover: Mover, happening: Postponed) -> None:
-    """Run again later; no failure, and no history, until there were too many."""
+    """Run again later: no failure, and no history. ``within`` alone bounds how often."""
     work = _work(mover)
-    if work.postponed >= MAX_POSTPONED:
-        message = f"the job raised RetryAfter more than {MAX_POSTPONED:,} times in one step"
-        facts = Facts(kind=RetryAfter, message=message, permanent=True)
-        give_up(mover, mover.describe(facts), duration=_seconds(happening.duration_ms))
-        return
     wait = clock.to_ms(min(happening.seconds, MAX_DURATION_S))
     _run_again(mover, replace(work, postponed=work.postponed + 1), after_ms=wait)
     mover.after = replace(mover.after, updated_at=mover.now)
@@ -184,6 +182,46 @@ def saved(mover: Mover, happening: Saved) -> None:
     mover.after = replace(mover.after, data_text=codec.encode(data))
     mover.posts += [post_of(message, mover.after, mover.now) for message in happening.sent]
     mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt)
+
+
+def overdue(mover: Mover) -> None:
+    """The time of the whole step is over: ``timeout`` is fired where a transition takes it, else the step fails."""
+    work = _work(mover)
+    runs = work.kind == WorkKind.JOB and work.owner is not None
+    attempts = work.attempt if runs or work.kind != WorkKind.JOB else work.attempt - 1
+    last = mover.after.failure
+    seconds = (mover.now - mover.after.entered_at) / 1000
+    count = "1 attempt was" if attempts == 1 else f"{attempts} attempts were"
+    cause = f"; the last failure was {last.error_type}: {last.message}" if last is not None else ""
+    made = f", in which {count} begun{cause}" if work.runs else cause
+    message = f"the step was not done within the time that its state gives it, after {seconds:g} s{made}"
+    failure = mover.describe(Facts(kind=StepTimeout, message=message, permanent=True))
+    _out_of_time(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts or None)
+
+
+def _is_overdue(mover: Mover, work: Work, *, told: bool) -> bool:
+    """Whether the time of the step is over; ``told`` by its worker, whose clock may be a little ahead."""
+    timer = mover.definition.states[mover.after.state].timer
+    return timer is not None and timer.bounds and (told or work.is_over(mover.now))
+
+
+def _out_of_time(mover: Mover, failure: Failure, *, duration: float | None, attempt: int | None) -> None:
+    """Leave a step whose time is over, as ``timeout`` says; with the failure, where nothing takes that."""
+    trial = mover.trial()
+    try:
+        fire_timer(trial, TIMEOUT, failure=failure, attempt=attempt, duration=duration)
+    except Refused:
+        give_up(mover, failure, duration=duration, attempt=attempt)
+    except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
+        rest_after(mover, "deciding 'timeout'", error)
+    else:
+        mover.adopt(trial)
+
+
+def fire_timer(mover: Mover, trigger: str, **entry: Any) -> None:
+    """Fire what a timer fires, which then runs no more. Raises what firing does."""
+    mover.after = replace(mover.after, work=None)
+    mover.fire(trigger, data=mover.after.data, event=mover.event(trigger), by_engine=True, **entry)
 
 
 def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: int | None = None) -> None:

@@ -117,24 +117,22 @@ def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) 
 
 
 def timer_fired(mover: Mover, happening: TimerFired) -> None:
-    """The deadline or delay of the state is over. Raises StaleClaim where none is running, Refused by guards."""
+    """The deadline or delay of the state is over. Raises StaleClaim where none is running, Refused by guards; a step
+    that has used up its time fails instead."""
     snapshot = mover.before
     timer = mover.definition.states[snapshot.state].timer
     work = snapshot.work
-    runs = work is not None and work.held is None and (work.kind == WorkKind.TIMER or _is_over(work, mover.now))
+    runs = work is not None and work.held is None and (work.kind == WorkKind.TIMER or work.is_over(mover.now))
     if timer is None or not runs or snapshot.paused:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
-    mover.after = replace(snapshot, work=None)
-    event = mover.event(timer.trigger)
-    mover.fire(timer.trigger, data=snapshot.data, event=event, by_engine=True)
+    if timer.bounds:
+        settlement.overdue(mover)
+    else:
+        settlement.fire_timer(mover, timer.trigger)
     if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
         # Internal: the job, or the branches, go on; the deadline is over.
         wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
         mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at))
-
-
-def _is_over(work: Work, now: int) -> bool:
-    return work.deadline is not None and work.deadline <= now
 
 
 def delivered(mover: Mover, happening: Delivered) -> None:

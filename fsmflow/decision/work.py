@@ -14,7 +14,6 @@ GRACE_MS: Final = 5_000
 #: How long after a branch has settled somebody looks at its parent, where nobody did so at once.
 NUDGE_MS: Final = 5_000
 MAX_CRASHES: Final = 3
-MAX_POSTPONED: Final = 1_000
 
 
 class WorkKind(Kind):
@@ -74,6 +73,15 @@ class Work:
     def watches(self) -> bool:
         """Whether it waits for branches."""
         return self.kind in WATCHES
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is a job that waits out its interval, after a failure or as it was put off."""
+        return self.runs and self.owner is None and self.rung_at is None and self.held is None
+
+    def is_over(self, now: int) -> bool:
+        """Whether its deadline has come, over whatever else it is for."""
+        return self.deadline is not None and self.held is None and self.deadline <= now
 
 
 def dispatched(work: Work, now: int) -> Work:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 from fsmflow.decision.context import Undoing, being_undone
 from fsmflow.decision.entity import Claim, Snapshot
-from fsmflow.decision.happenings import Failed, Postponed, Returned, Spread, Unacceptable
+from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned, Spread, Unacceptable
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.branches import stored_item
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
 
+#: What is left of no time at all: a timer of 0 s would never ring.
+_LEAST_S: Final = 0.001
 #: How an attempt may end.
-Ended = Returned | Failed | Postponed | Spread | Unacceptable
+Ended = Returned | Failed | Postponed | Crashed | Spread | Unacceptable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,18 @@ class Attempt:
     def limit_s(self) -> float | None:
         """How long its job may run; None for as long as it likes."""
         return None if self.spec.limit_ms is None else self.spec.limit_ms / 1000
+
+    @property
+    def silence_s(self) -> float | None:
+        """How long its job may be silent; None for as long as it likes. What makes branches gives no signs."""
+        return None if self.spec.heartbeat_ms is None or self.makes_branches else self.spec.heartbeat_ms / 1000
+
+    def left_s(self, now: int) -> float | None:
+        """How long its step may still take, at ``now``; None where nothing bounds that."""
+        timer, work = self.spec.timer, self.snapshot.work
+        if timer is None or not timer.bounds or work is None or work.deadline is None:
+            return None
+        return max((work.deadline - now) / 1000, _LEAST_S)
 
     @property
     def makes_branches(self) -> bool:

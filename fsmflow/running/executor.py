@@ -89,9 +89,16 @@ class Executor:
         """The job, whose time begins now."""
         undoing = outlast(attempt.address, lambda: undoing_of(self._runtime, attempt))
         point("job.before", attempt.address)
-        job = Job(self._runtime, attempt, undoing)
         claim = attempt.claim
-        self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, deadline=job.deadline))
+
+        def told(job: Job) -> None:
+            running = Doing(
+                state=RUNNING, row=claim.row, owner=claim.owner, deadline=job.deadline, silent_at=job.silent_at
+            )
+            self._tell(running)
+
+        job = Job(self._runtime, attempt, undoing, told)
+        told(job)
         return job
 
     def _run(self, attempt: Attempt, job: Job) -> Ended | None:
@@ -125,7 +132,9 @@ class Executor:
         """With a slot the supervisor renews the lease. That of a transactional job holds for its whole limit."""
         if self._slot is not None:
             return nullcontext()
-        return renewed(self._runtime, attempt.claim, job.began if attempt.spec.transactional else job.deadline)
+        if attempt.spec.transactional:
+            return renewed(self._runtime, attempt.claim, lambda: job.began)
+        return renewed(self._runtime, attempt.claim, lambda: min(job.deadline, job.silent_at))
 
     def _settling(self, claim: Claim) -> None:
         self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec, log
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Changes, Failed, Postponed, Returned, Spread
+from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Spread
 from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.names import DONE, FAIL, RETRY
@@ -21,24 +21,49 @@ from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import BranchMaker
 from fsmflow.running.jobview import role_of
-from fsmflow.running.limits import TimeLimit, TimeUp
+from fsmflow.running.limits import Silent, TimeLimit, TimeUp
 
 #: The folder of the modules that stand between a worker and a job.
 _HERE = os.path.dirname(__file__)
 
 
 class Job:
-    """The job of one attempt: what it sees, and until when it may run. Its time begins as this is made."""
+    """The job of one attempt: what it sees, and until when it may run. Its time begins as this is made. ``told`` is
+    called as often as it gives a sign of life."""
 
-    def __init__(self, runtime: Runtime, attempt: Attempt, undoing: Undoing | None) -> None:
+    def __init__(
+        self, runtime: Runtime, attempt: Attempt, undoing: Undoing | None, told: Callable[[Job], None]
+    ) -> None:
         self._runtime = runtime
         self._attempt = attempt
         self._spec = attempt.spec
-        self._limit = TimeLimit(attempt.limit_s)
-        self.began = clock.monotonic()
-        #: On the clock of ``monotonic``.
-        self.deadline = float("inf") if attempt.limit_s is None else self.began + attempt.limit_s
-        self.view = role_of(attempt)(runtime, attempt, self._limit.shield, self.deadline, undoing)
+        left_s = attempt.left_s(runtime.now())
+        limits = [limit_s for limit_s in (attempt.limit_s, left_s) if limit_s is not None]
+        limit_s = min(limits, default=None)
+        #: Whether the time of the whole step is over before that of the attempt.
+        self._cut = limit_s is not None and limit_s == left_s
+        self._limit = TimeLimit(limit_s, attempt.silence_s)
+        self._told = told
+        self.view = role_of(attempt)(runtime, attempt, self._limit.shield, self.deadline, undoing, self._alive)
+
+    @property
+    def began(self) -> float:
+        """When its time began, on the clock of ``monotonic`` as all moments here."""
+        return self._limit.began
+
+    @property
+    def deadline(self) -> float:
+        """Until when it may run."""
+        return self._limit.deadline
+
+    @property
+    def silent_at(self) -> float:
+        """Until when it has to give a sign of life."""
+        return self._limit.silent_at
+
+    def _alive(self) -> None:
+        self._limit.alive()
+        self._told(self)
 
     def run(self) -> Ended:
         """Run it under its limit, or make branches in its place; how the attempt ended. Raises nothing."""
@@ -52,10 +77,12 @@ class Job:
         except RetryAfter as error:
             seconds = max(0.0, float(error.seconds))
             return Postponed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), seconds=seconds)
+        except Silent:
+            self._limit.disarm()
+            return self._fell_silent()
         except TimeUp as error:
             self._limit.disarm()
-            message = f"job {self._spec.job_name!r} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
-            return self._failed(Facts(kind=StepTimeout, message=message, traceback=trace(error)))
+            return self._overran(error)
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
             self._limit.disarm()
             permanent = isinstance(error, (Fail, DataError))
@@ -105,6 +132,20 @@ class Job:
             result=more,
             sent=tuple(self.view.sent),
         )
+
+    def _fell_silent(self) -> Crashed:
+        spec, seconds = self._spec, self._attempt.silence_s or 0
+        detail = f"job {spec.job_name!r} gave no sign of life for {seconds:g} s, as heartbeat= asks it to"
+        log.attempt_crashed(self.view.snapshot.address, detail)
+        return Crashed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), detail=detail)
+
+    def _overran(self, error: TimeUp) -> Failed:
+        if self._cut:
+            message = f"job {self._spec.job_name!r} still ran as the time that its state gives the step was over"
+        else:
+            message = f"job {self._spec.job_name!r} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
+        failed = self._failed(Facts(kind=StepTimeout, message=message, traceback=trace(error)))
+        return replace(failed, overdue=self._cut)
 
     def _failed(self, facts: Facts, result: Any = None) -> Failed:
         """What only the job knows, its result and what it made of the data, is taken out here; the rest with the

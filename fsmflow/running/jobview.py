@@ -32,7 +32,8 @@ _PROGRESS_DIGITS = 6
 
 
 class JobView:
-    """Backs the machine object of a running job. ``shield`` defers the time limit around writes to the database.
+    """Backs the machine object of a running job. ``shield`` defers the time limit around writes to the database;
+    ``alive`` is told of each sign of life.
 
     It sees the data, the event and the row of the entity that it works for: its own, or that of its parent.
     """
@@ -44,6 +45,7 @@ class JobView:
         shield: Callable[[], AbstractContextManager[None]],
         deadline: float,
         undoing: Undoing | None,
+        alive: Callable[[], None],
     ) -> None:
         self.definition = attempt.definition
         self.snapshot = attempt.snapshot
@@ -63,6 +65,7 @@ class JobView:
         self._base = self._works_for.data
         self._shield = shield
         self._deadline = deadline
+        self._alive = alive
         self._last_beat = float("-inf")
         self._progress: float | None = None
 
@@ -119,6 +122,7 @@ class JobView:
             raise DataError(f"progress is {shown(progress)}; it is a number, from 0 to 1")
         # Rounded, as not every database takes a number that is all but nothing.
         latest = self._progress if progress is None else round(float(progress), _PROGRESS_DIGITS)
+        self._alive()
         now = clock.monotonic()
         if (now - self._last_beat < _BEAT_S and latest == self._progress) or self._runtime.store.link.in_transaction:
             return
@@ -144,6 +148,7 @@ class JobView:
                 f"{self.snapshot.address}: save() was called inside a transaction of the job's own, which may still be "
                 f"rolled back; call it after that transaction"
             )
+        self._alive()
         happening = Saved(claim=self.claim, changes=self.changes(), sent=tuple(self.sent))
         doubted: str | None = None
 

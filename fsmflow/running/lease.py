@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -65,8 +65,9 @@ def secure(runtime: Runtime, attempt: Attempt) -> bool:
 
 
 @contextmanager
-def renewed(runtime: Runtime, claim: Claim, deadline: float) -> Iterator[None]:
-    """Inside, a thread renews the lease, up to the deadline: under a stock RQ worker nobody does so from outside."""
+def renewed(runtime: Runtime, claim: Claim, deadline: Callable[[], float]) -> Iterator[None]:
+    """Inside, a thread renews the lease, up to the deadline as it is by then: under a stock RQ worker nobody does so
+    from outside."""
     over = threading.Event()
     thread = threading.Thread(target=_renew, args=(runtime, claim, deadline, over), daemon=True)
     thread.start()
@@ -77,8 +78,8 @@ def renewed(runtime: Runtime, claim: Claim, deadline: float) -> Iterator[None]:
         thread.join()
 
 
-def _renew(runtime: Runtime, claim: Claim, deadline: float, over: threading.Event) -> None:
-    while not over.wait(RENEW_S) and clock.monotonic() < deadline:
+def _renew(runtime: Runtime, claim: Claim, deadline: Callable[[], float], over: threading.Event) -> None:
+    while not over.wait(RENEW_S) and clock.monotonic() < deadline():
         try:
             if not runtime.store.work.heartbeat(claim, lease_until=runtime.now() + LEASE_MS, progress=None):
                 return

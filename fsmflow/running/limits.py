@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,22 +10,35 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
+from fsmflow import clock
+
 #: A job that swallows the signal gets it again this often, until its process is killed.
 _AGAIN_S: Final = 1.0
+#: A timer of no time at all would never ring.
+_LEAST_S: Final = 0.001
 
 
 class TimeUp(BaseException):
     """Raised inside a job at its time limit. A BaseException, so that ``except Exception`` does not swallow it."""
 
 
+class Silent(TimeUp):
+    """Raised inside a job that has given no sign of life for too long."""
+
+
 class TimeLimit:
-    """Raises TimeUp in the main thread once the limit is over, while the job runs and nothing is being written.
+    """Raises TimeUp in the main thread once the limit is over, or Silent once it was not told for ``silence_s`` that
+    the job lives: while that runs, and nothing is being written.
 
     A process whose job keeps the interpreter busy in C never gets there; its supervisor kills it.
     """
 
-    def __init__(self, limit_s: float | None) -> None:
-        self._limit_s = limit_s
+    def __init__(self, limit_s: float | None, silence_s: float | None = None) -> None:
+        #: All on the clock of ``monotonic``.
+        self.began = clock.monotonic()
+        self.deadline = self.began + (math.inf if limit_s is None else limit_s)
+        self._silence_s = math.inf if silence_s is None else silence_s
+        self.silent_at = self.began + self._silence_s
         self._armed = False
         self._shielded = 0
         self._due = False
@@ -33,16 +47,27 @@ class TimeLimit:
     @contextmanager
     def running(self) -> Iterator[None]:
         """The limit counts inside; leaving disarms it."""
-        if self._limit_s is None or threading.current_thread() is not threading.main_thread():
+        if self._next_at == math.inf or threading.current_thread() is not threading.main_thread():
             yield
             return
         self._before = signal.signal(signal.SIGALRM, self._on_alarm)
         self._armed = True
-        signal.setitimer(signal.ITIMER_REAL, self._limit_s, _AGAIN_S)
+        self._arm()
         try:
             yield
         finally:
             self.disarm()
+
+    def alive(self) -> None:
+        """The job has given a sign of life."""
+        self.silent_at = clock.monotonic() + self._silence_s
+
+    @property
+    def _next_at(self) -> float:
+        return min(self.deadline, self.silent_at)
+
+    def _arm(self) -> None:
+        signal.setitimer(signal.ITIMER_REAL, max(self._next_at - clock.monotonic(), _LEAST_S), _AGAIN_S)
 
     def disarm(self) -> None:
         """End the limit. Safe to repeat: the signal may come in the very middle of this."""
@@ -64,7 +89,7 @@ class TimeLimit:
             self._shielded -= 1
         if self._due and self._armed and not self._shielded:
             self._due = False
-            raise TimeUp
+            self._end()
 
     def _on_alarm(self, signum: int, frame: FrameType | None) -> None:
         if not self._armed:
@@ -72,4 +97,13 @@ class TimeLimit:
         if self._shielded:
             self._due = True
             return
-        raise TimeUp
+        self._end()
+
+    def _end(self) -> None:
+        """End the job, if its time is over; a sign of life may have come since the alarm was set."""
+        now = clock.monotonic()
+        if now >= self.deadline:
+            raise TimeUp
+        if now >= self.silent_at:
+            raise Silent
+        self._arm()

@@ -15,8 +15,8 @@ from typing import Final
 
 #: Odd while the body is being written. Apart from the body, as packing clears what it packs into first.
 _SEQUENCE: Final = struct.Struct("<Q")
-#: state, entity row, deadline (monotonic seconds), owner
-_BODY: Final = struct.Struct("<B q d 32s")
+#: state, entity row, deadline and silent_at (monotonic seconds), owner
+_BODY: Final = struct.Struct("<B q d d 32s")
 _SIZE: Final = _SEQUENCE.size + _BODY.size
 
 STARTING: Final = 0
@@ -27,12 +27,19 @@ SETTLING: Final = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Doing:
-    """What a worker process does. ``owner`` is the token of its claim, empty while it has none."""
+    """What a worker process does. ``owner`` is the token of its claim, empty while it has none. Until ``deadline`` its
+    job may run; until ``silent_at`` that has to give a sign of life."""
 
     state: int
     row: int = 0
     owner: str = ""
     deadline: float = float("inf")
+    silent_at: float = float("inf")
+
+    @property
+    def ends_at(self) -> float:
+        """When the job should have ended, or given a sign of life."""
+        return min(self.deadline, self.silent_at)
 
 
 class Slot:
@@ -56,17 +63,19 @@ class Slot:
         self._sequence += 2
         _SEQUENCE.pack_into(self._memory, 0, self._sequence - 1)
         owner = doing.owner.encode("ascii")
-        _BODY.pack_into(self._memory, _SEQUENCE.size, doing.state, doing.row, doing.deadline, owner)
+        body = (doing.state, doing.row, doing.deadline, doing.silent_at, owner)
+        _BODY.pack_into(self._memory, _SEQUENCE.size, *body)
         _SEQUENCE.pack_into(self._memory, 0, self._sequence)
 
     def read(self) -> Doing | None:
         """What was told last; None while it is being written."""
         (sequence,) = _SEQUENCE.unpack_from(self._memory, 0)
-        state, row, deadline, owner = _BODY.unpack_from(self._memory, _SEQUENCE.size)
+        state, row, deadline, silent_at, owner = _BODY.unpack_from(self._memory, _SEQUENCE.size)
         (after,) = _SEQUENCE.unpack_from(self._memory, 0)
         if sequence % 2 or sequence != after:
             return None
-        return Doing(state=state, row=row, owner=owner.rstrip(b"\0").decode("ascii"), deadline=deadline)
+        name = owner.rstrip(b"\0").decode("ascii")
+        return Doing(state=state, row=row, owner=name, deadline=deadline, silent_at=silent_at)
 
     def close(self) -> None:
         """Close the descriptor. The memory goes with the last reader: another thread may be looking at it."""

@@ -94,14 +94,14 @@ class WorkerHandle:
     def renewable(self) -> tuple[int, str] | None:
         """The claim whose lease is to be renewed: of a live process, not stopped, before its deadline."""
         doing = self.doing()
-        if doing is None or doing.state != RUNNING or self.is_stopped or clock.monotonic() >= doing.deadline:
+        if doing is None or doing.state != RUNNING or self.is_stopped or clock.monotonic() >= doing.ends_at:
             return None
         return doing.row, doing.owner
 
     def overruns(self) -> Doing | None:
-        """The attempt that should have stopped at its limit and did not."""
+        """The attempt that should have stopped at its limit, or given a sign of life, and did not."""
         doing = self.doing()
-        late = doing is not None and doing.state == RUNNING and clock.monotonic() > doing.deadline + OVERRUN_S
+        late = doing is not None and doing.state == RUNNING and clock.monotonic() > doing.ends_at + OVERRUN_S
         return doing if late else None
 
     def terminate(self) -> None:

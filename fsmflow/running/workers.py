@@ -66,9 +66,7 @@ class Workers:
             if doing is not None or (handle.exit_status != 0 and not stopping):
                 _tell_death(handle, doing)
             if doing is not None:
-                timed_out = handle.overrun is not None and handle.overrun.owner == doing.owner
-                how = f"worker process {handle.pid} {handle.exit}"
-                lost.append(LostAttempt(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out))
+                lost.append(_lost(handle, doing))
             if not handle.is_ready and not stopping:
                 # One that was killed says nothing about the settings, as one that ended by itself does.
                 self._failed_starts += handle.exit_status != -signal.SIGKILL
@@ -111,6 +109,15 @@ class Workers:
         """End all now, with all that they started."""
         for handle in self._handles:
             handle.kill()
+
+
+def _lost(handle: WorkerHandle, doing: Doing) -> LostAttempt:
+    """What a dead process held. It was ended for an attempt that overran its limit, or that gave no sign of life."""
+    overrun = handle.overrun if handle.overrun is not None and handle.overrun.owner == doing.owner else None
+    silent = overrun is not None and overrun.silent_at < overrun.deadline
+    how = f"worker process {handle.pid} {handle.exit}{', as its job gave no sign of life' if silent else ''}"
+    timed_out = overrun is not None and not silent
+    return LostAttempt(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out)
 
 
 def _tell_death(handle: WorkerHandle, doing: Doing | None) -> None:

@@ -10,7 +10,6 @@ from fsmflow.verify.law import Law
 from fsmflow.verify.report import Findings
 from fsmflow.verify.rows import Entity, Work
 
-MAX_POSTPONED: Final = 1_000
 HELD_UNTIL: Final = 2**52
 QUEUED: Final = 0
 KINDS: Final = {"working": ("job", "more", "join", "window"), "waiting": ("timer",)}
@@ -151,7 +150,6 @@ def _check_budget(found: Found, work: Work, findings: Findings) -> None:
     most = None if spec is None else spec.retry.max if spec.retry is not None else 0
     for name, count, limit in (
         ("crashes", work.crashes, MAX_CRASHES),
-        ("postponed", work.postponed, MAX_POSTPONED),
         ("failures", work.failures, most),
     ):
         if limit is not None and count > limit:

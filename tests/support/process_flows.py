@@ -106,6 +106,41 @@ class Slow(Machine):
             sum(itertools.repeat(1, 10**12))
 
 
+class Watched(Machine):
+    """Jobs that have to give a sign of life each second, and fall silent as their data says."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("digging", job="dig", heartbeat=1, timeout=60),
+        State("bounded", job="dig", within=2, retry=Retry(max=99, interval=0.01, jitter=0)),
+        State("over", final=True),
+    ]
+    transitions = [
+        ["go", "new", "digging"],
+        ["go_bounded", "new", "bounded"],
+        ["done", ["digging", "bounded"], "over"],
+    ]
+
+    def dig(self) -> None:
+        leave_effect(self)
+        how = self.data.get("how")
+        if how == "signs":
+            ends = time.monotonic() + 2.5
+            while time.monotonic() < ends:
+                self.heartbeat()
+                time.sleep(0.05)
+        elif how == "fails":
+            raise ConnectionError("no ground")
+        elif self.attempt == 1 and how == "silent":
+            time.sleep(600)
+        elif self.attempt == 1 and how == "deaf":
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGALRM})
+            time.sleep(600)
+        elif how == "long":
+            time.sleep(600)
+
+
 class Flaky(Machine):
     """Fails as often as its data says, then works."""
 

@@ -86,7 +86,6 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("attempts-bounded", "crashed", _append("crashed", "crashed", 3)),
     ("attempts-bounded", "charging", lambda s: s.set(WORK, "charging", crashes=4)),
     ("attempts-bounded", "charging", lambda s: s.set(WORK, "charging", failures=2)),
-    ("attempts-bounded", "charging", lambda s: s.set(WORK, "charging", postponed=1_001)),
     ("key-once", "keyed", lambda s: s.set(HISTORY, "keyed", " AND seq = 3", key="again")),
     ("key-recorded", "keyed", lambda s: s.delete(EVENT, "keyed", " AND kind = 'key'")),
     ("key-recorded", "keyed", lambda s: s.set(EVENT, "keyed", " AND kind = 'key'", seq=1)),

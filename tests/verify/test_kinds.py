@@ -11,7 +11,7 @@ import pytest
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import FAILED_ONES, Standing
 from fsmflow.decision.history import HistoryKind
-from fsmflow.decision.work import FAR_FUTURE_MS, MAX_CRASHES, MAX_POSTPONED, RUNS, WATCHES, WorkKind
+from fsmflow.decision.work import FAR_FUTURE_MS, MAX_CRASHES, RUNS, WATCHES, WorkKind
 from fsmflow.verify import branches, entity, events, history, law
 from tests.support.paths import ROOT
 
@@ -43,7 +43,7 @@ def test_each_standing_is_unsettled_done_or_failed() -> None:
 
 
 def test_the_bounds_are_those_that_are_decided_by() -> None:
-    assert (history.MAX_CRASHES, entity.MAX_POSTPONED, entity.HELD_UNTIL) == (MAX_CRASHES, MAX_POSTPONED, FAR_FUTURE_MS)
+    assert (history.MAX_CRASHES, entity.HELD_UNTIL) == (MAX_CRASHES, FAR_FUTURE_MS)
 
 
 def test_each_kind_of_event_is_checked_and_documented() -> None:

@@ -21,7 +21,7 @@ from fsmflow.running.maintenance.messages import deliver_due
 from fsmflow.running.maintenance.parents import look_at
 from fsmflow.running.maintenance.row import LOCKED_MS, POISON_MS, REFUSED_MS, STRANGE_MS
 from fsmflow.running.maintenance.schedules import Schedules
-from fsmflow.running.maintenance.timers import fire, is_over
+from fsmflow.running.maintenance.timers import fire
 from fsmflow.store.work import Due
 
 PAGE: Final = 200
@@ -80,9 +80,9 @@ class Maintenance:
             now = self._runtime.now()
             due = self._runtime.store.work.due(now, PAGE, doorbells=rings)
             self._losses.database_answers()
-            doorbells = [item for item in due if item.is_doorbell and not is_over(item, now)]
+            doorbells = [item for item in due if item.is_doorbell and not item.work.is_over(now)]
             for item in due:
-                if not item.is_doorbell or is_over(item, now):
+                if not item.is_doorbell or item.work.is_over(now):
                     self._handle(item, now)
             rings = self._doorbells.ring(doorbells, now) and rings
             seen += len(due)
@@ -122,7 +122,7 @@ class Maintenance:
         if claim is not None and (item.work.lease_until or 0) <= now:
             # Before its deadline, which comes again: nothing else would ever end the attempt of a dead worker.
             self._losses.expire(item, claim, now)
-        elif is_over(item, now) and item.work.held is None:
+        elif item.work.is_over(now):
             fire(self._runtime, item)
         elif item.work.watches:
             look_at(self._runtime, item, now)

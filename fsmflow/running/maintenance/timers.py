@@ -11,12 +11,6 @@ from fsmflow.running.maintenance.row import apply
 from fsmflow.store.work import Due
 
 
-def is_over(item: Due, now: int) -> bool:
-    """Whether a deadline has come, over whatever else the row is for."""
-    deadline = item.work.deadline
-    return deadline is not None and item.work.held is None and deadline <= now
-
-
 def fire(runtime: Runtime, item: Due) -> None:
     """Fire what is due, if it still is. Raises StaleClaim if not, TransitionNotAllowed where nothing takes it."""
 

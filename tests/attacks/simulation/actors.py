@@ -50,11 +50,12 @@ class SimulatedLimit(TimeLimit):
     def running(self) -> Iterator[None]:
         """The limit counts inside."""
         actor = current_actor()
-        if self._limit_s is None or actor is None:
+        limit_s = self.deadline - self.began
+        if limit_s == float("inf") or actor is None:
             yield
             return
         self._armed = True
-        deadline = actor.world.now_ms + self._limit_s * 1000
+        deadline = actor.world.now_ms + limit_s * 1000
         actor.alarm = lambda now: self._strike(now, deadline)
         try:
             yield
