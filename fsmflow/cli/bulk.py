@@ -118,7 +118,13 @@ def _bar(runtime: Runtime, action: Action, wanted: Wanted, *, as_json: bool) -> 
 
 
 def _selection(action: Action, wanted: Wanted) -> Selection:
-    return replace(wanted.selection, phase=wanted.selection.phase or action.phase)
+    asked = wanted.selection
+    return asked if asked.waiting else replace(asked, phase=asked.phase or action.phase)
+
+
+def _is_meant(runtime: Runtime, action: Action, asked: Asked, wanted: Wanted, snapshot: Snapshot) -> bool:
+    """Whether one of a selection is to be dealt with: it asks for those that wait, or the action tells."""
+    return wanted.selection.waiting or action.fits(definition_for(runtime, snapshot), snapshot, asked)
 
 
 def _results(
@@ -134,7 +140,7 @@ def _results(
     left = wanted.limit
     for snapshot in select(runtime, _selection(action, wanted)):
         bar.advance()
-        if not action.fits(definition_for(runtime, snapshot), snapshot, asked):
+        if not _is_meant(runtime, action, asked, wanted, snapshot):
             continue
         result = _attempt(runtime, action, asked, snapshot.address, snapshot, dry_run=wanted.dry_run)
         if result is None:
@@ -192,6 +198,8 @@ def _change(before: Snapshot, after: Snapshot | Machine) -> str:
         return f"{after.state}, {'paused' if after.paused else 'no longer paused'}"
     if before.phase != after.phase:
         return f"{after.state}, {after.phase}"
+    if before.work is not None and before.work.waits:
+        return f"{after.state}, run now"
     return f"{after.state}, as it was"
 
 

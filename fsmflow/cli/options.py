@@ -22,6 +22,8 @@ Command = TypeVar("Command", bound=Callable[..., int])
 
 #: More than anybody has, and no more than every database takes.
 MANY = 10**9
+#: Options of a selection that are handed on as they are.
+_HANDED_ON = ("machine", "phase", "error", "older_ms", "waiting", "branches")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -207,7 +209,7 @@ def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
         def wrapped(*args: Any, where: tuple[tuple[str, Any], ...], states: tuple[str, ...], **given: Any) -> int:
-            own = {name: given.pop(name) for name in ("machine", "phase", "error", "older_ms", "branches")}
+            own = {name: given.pop(name) for name in _HANDED_ON}
             selection = Selection(states=states or None, data=dict(where), **own)
             return command(*args, selection=selection, **given)
 
@@ -249,5 +251,6 @@ def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any]
             metavar="NAME=TEXT | NAME:=JSON",
             help="Those whose data has this value; may be repeated; a.b is field b of field a.",
         ),
+        click.option("--waiting", is_flag=True, help="Those whose job waits out an interval before it is run again."),
         click.option("--branches", is_flag=True, help="Branches and children too, which are else left out."),
     )

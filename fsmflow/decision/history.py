@@ -28,6 +28,7 @@ class HistoryKind(Kind):
     FORCED = "forced"
     SKIPPED = "skipped"
     REWOUND = "rewound"
+    HURRIED = "hurried"
 
     @property
     def enters(self) -> bool:

@@ -24,6 +24,8 @@ class Resumption(Enum):
     LOOK = auto()
     #: Its job is dispatched, and nobody runs it: dispatch it again.
     RING = auto()
+    #: Its job waits out an interval: run it now, as a retry would.
+    HURRY = auto()
     NOTHING = auto()
 
 
@@ -42,8 +44,10 @@ def resumption(own: Definition, snapshot: Snapshot) -> Resumption:
         return Resumption.START if _was_never_started(spec, snapshot) else Resumption.NOTHING
     if work.watches:
         return Resumption.LOOK
-    waits = work.owner is None and work.rung_at is not None and work.held is None
-    return Resumption.RING if waits else Resumption.NOTHING
+    if work.waits:
+        return Resumption.HURRY
+    is_dispatched = work.owner is None and work.rung_at is not None and work.held is None
+    return Resumption.RING if is_dispatched else Resumption.NOTHING
 
 
 def _was_never_started(spec: StateSpec, snapshot: Snapshot) -> bool:

@@ -13,10 +13,11 @@ from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.deferral import discard, ignore, keep
 from fsmflow.decision.entity import Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.view import DecisionView, subject_of
-from fsmflow.decision.work import Work, WorkKind
+from fsmflow.decision.work import WorkKind, dispatched, hurried
 from fsmflow.definition.guards import Firing, would_fire
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
@@ -66,6 +67,9 @@ def triggered(mover: Mover, happening: Triggered) -> None:
     """A trigger from outside: fired, kept for later, ignored, or refused with the reason."""
     _check_trigger(mover, happening)
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
+    if trigger == RETRY and not definition.offers(RETRY, snapshot.state) and waits(snapshot):
+        hurry(mover, happening)
+        return
     event = mover.event(trigger, happening.payload, happening.actor)
     spec = definition.states[snapshot.state]
     try:
@@ -95,6 +99,23 @@ def triggered(mover: Mover, happening: Triggered) -> None:
     if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
         last = snapshot.failure
         settlement.accept_withheld(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
+
+
+def waits(snapshot: Snapshot) -> bool:
+    """Whether the job of an entity waits out its interval."""
+    return snapshot.work is not None and snapshot.work.waits
+
+
+def hurry(mover: Mover, happening: Triggered) -> None:
+    """A retry of what waits out its interval: its next attempt runs now, and counts as what it would have been."""
+    snapshot, work = mover.before, mover.before.work
+    if happening.new_key:
+        raise _refused(mover, happening, why="its step goes on with the key that it has, as it has not failed for good")
+    if work is not None:
+        work = hurried(replace(dispatched(work, mover.now), dispatch=work.dispatch + 1))
+    data_text = codec.encode({**snapshot.data, **happening.patch}, what="data")
+    mover.after = replace(snapshot, work=work, data_text=data_text)
+    mover.note(HistoryKind.HURRIED, trigger=RETRY, actor=happening.actor, reason=happening.reason, key=happening.key)
 
 
 def _refused(

@@ -121,7 +121,7 @@ def _resume(runtime: Runtime, root: Definition, entity_id: str, asked: Resumed) 
     if outcome.repeated:
         return snapshot
     then, later = _next(instance), _after_pause(asked) if was_paused else asked
-    if then in (Resumption.RETRY, Resumption.STRANDED):
+    if then in (Resumption.RETRY, Resumption.STRANDED) or (then is Resumption.HURRY and not was_paused):
         return trigger(runtime, root, entity_id, _retry(later))[0]
     if then is Resumption.START:
         # One that was paused meanwhile stays so.
@@ -170,10 +170,11 @@ def plan(runtime: Runtime, instance: Instance, action: Action, asked: Asked) -> 
 
 def _plan_resume(runtime: Runtime, instance: Instance, asked: Resumed) -> Snapshot:
     then = _next(instance)
-    if then is Resumption.LET_GO:
+    was_paused = then is Resumption.LET_GO
+    if was_paused:
         instance = _planned(runtime, instance, asked)
         then, asked = _next(instance), _after_pause(asked)
-    if then in (Resumption.RETRY, Resumption.STRANDED):
+    if then in (Resumption.RETRY, Resumption.STRANDED) or (then is Resumption.HURRY and not was_paused):
         instance = _planned(runtime, instance, _retry(asked))
     elif then is Resumption.START:
         instance = _planned(runtime, instance, _start(asked))

@@ -28,7 +28,8 @@ class Selection:
 
     ``error`` has to match the error type or ``error_type: message`` of the failure. ``older_ms``: in the state for
     at least that long. ``data``: fields and the values that they have to have; ``a.b`` is field ``b`` of field ``a``.
-    ``branches``: branches and children too.
+    ``waiting``: their job waits out an interval, after a failure or as it asked for more time. ``branches``: branches
+    and children too.
     """
 
     machine: str | None = None
@@ -37,6 +38,7 @@ class Selection:
     error: str | None = None
     older_ms: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    waiting: bool = False
     branches: bool = False
 
     def __post_init__(self) -> None:
@@ -49,7 +51,7 @@ class Selection:
     def narrows(self) -> bool:
         """Whether anything but ``branches`` is given."""
         given = (self.machine, self.states, self.phase, self.error, self.older_ms, self.data or None)
-        return any(value is not None for value in given)
+        return self.waiting or any(value is not None for value in given)
 
 
 def select(
@@ -85,6 +87,7 @@ def filter_of(runtime: Runtime, selection: Selection, definition: Definition | N
         phase=selection.phase,
         failing=selection.error is not None,
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
+        waiting=selection.waiting,
         branches=selection.branches,
     )
 

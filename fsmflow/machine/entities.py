@@ -126,6 +126,7 @@ class Entities(Base):
         error: str | None = None,
         older: float | timedelta | None = None,
         data: Mapping[str, Any] | None = None,
+        waiting: bool = False,
         branches: bool = False,
         newest: bool = False,
         limit: int | None = None,
@@ -134,8 +135,9 @@ class Entities(Base):
 
         ``state``: a state or several, or globs of them. ``error``: a glob for the type, or for ``type: message``, of
         their failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values that fields have
-        to have; ``"customer.city"`` is a field of a field. ``branches``: branches and children of this machine's name
-        too. ``newest``: the newest first. Raises UnknownState for a state that the machine does not have, DataError.
+        to have; ``"customer.city"`` is a field of a field. ``waiting``: their job waits out an interval. ``branches``:
+        branches and children of this machine's name too. ``newest``: the newest first. Raises UnknownState for a state
+        that the machine does not have, DataError.
         """
         definition = cls._compiled()
         several = isinstance(state, Collection) and not isinstance(state, str | Enum)
@@ -149,6 +151,7 @@ class Entities(Base):
             error=error,
             older_ms=None if older is None else clock.to_ms(older),
             data=as_dict(data),
+            waiting=waiting,
             branches=branches,
         )
         found = select(current(), selection, limit=limit, newest=newest, definition=definition)

@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.work import RUNS
 from fsmflow.store.columns import snapshot_of
 from fsmflow.store.link import Link
-from fsmflow.store.statements import Statements
-from fsmflow.store.tables import ENTITY
+from fsmflow.store.statements import Statements, among
+from fsmflow.store.tables import ENTITY, WORK
 
 PAGE = 500
 #: Above every row number.
@@ -22,8 +23,8 @@ class Filter:
     """Which entities are meant; None means all.
 
     ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
-    ``entered_by``: in their state since this moment at the latest. ``branches``: branches and children too, or
-    (``only_branches``) these alone.
+    ``waiting``: their job waits out an interval. ``entered_by``: in their state since this moment at the latest.
+    ``branches``: branches and children too, or (``only_branches``) these alone.
     """
 
     machine: str | None = None
@@ -32,6 +33,7 @@ class Filter:
     entity_id: str | None = None
     failed: bool = False
     failing: bool = False
+    waiting: bool = False
     entered_by: int | None = None
     branches: bool = False
     only_branches: bool = False
@@ -96,8 +98,15 @@ class Listing:
         if wanted.entered_by is not None:
             terms.append(f"e.entered_at <= {mark}")
             params.append(wanted.entered_by)
-        if wanted.failed:
-            terms.append("e.fingerprint IS NOT NULL")
-        if wanted.failing:
-            terms.append("e.failure IS NOT NULL")
+        terms += self._flags(wanted)
         return " AND ".join(terms) or "1 = 1", params
+
+    def _flags(self, wanted: Filter) -> Iterator[str]:
+        """What is asked without a value."""
+        if wanted.failed:
+            yield "e.fingerprint IS NOT NULL"
+        if wanted.failing:
+            yield "e.failure IS NOT NULL"
+        if wanted.waiting:
+            waits = f"x.kind {among(RUNS)} AND x.{self._link.quoted('owner')} IS NULL AND x.rung_at IS NULL"
+            yield f"EXISTS (SELECT 1 FROM {WORK} x WHERE x.entity = e.id AND {waits} AND x.held IS NULL)"

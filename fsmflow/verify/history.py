@@ -19,10 +19,21 @@ from fsmflow.verify.texts import unreadable
 MAX_CRASHES: Final = 3
 ENTERS: Final = frozenset({"start", "transition", "forced", "skipped", "rewound"})
 STAYS: Final = frozenset(
-    {"internal", "attempt_failed", "crashed", "deferred", "ignored", "discarded", "saved", "paused", "resumed"}
+    {
+        "internal",
+        "attempt_failed",
+        "crashed",
+        "deferred",
+        "ignored",
+        "discarded",
+        "saved",
+        "paused",
+        "resumed",
+        "hurried",
+    }
 )
 _TRIGGERED: Final = frozenset(
-    {"transition", "internal", "deferred", "ignored", "discarded", "forced", "skipped", "rewound"}
+    {"transition", "internal", "deferred", "ignored", "discarded", "forced", "skipped", "rewound", "hurried"}
 )
 RUN_AGAIN: Final = frozenset({"attempt_failed", "crashed"})
 
