@@ -133,7 +133,7 @@ def reconcile(as_json: bool) -> int:
     if problem is not None:
         log.logger.setLevel(logging.ERROR)  # said below, and without the promise to try again
     # No queues: to name them would announce, for half a minute, workers that are not there.
-    count = Maintenance(runtime, ()).sweep()
+    count = Maintenance(runtime, ()).sweep(in_turn=False)
     if as_json:
         output.print_json({"rows": count, "redis": {"answers": problem is None, "error": problem}})
     else:

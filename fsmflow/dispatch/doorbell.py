@@ -31,6 +31,8 @@ _TIMEOUT_S: Final = 5.0
 _CONNECT_S: Final = 2.0
 _QUIET_S: Final = 1.0
 _LISTEN_MS: Final = 30_000
+#: How long whoever found Redis empty has to bring back what it had, before another one tries.
+_RECOVERY_MS: Final = 10_000
 
 #: What can go wrong between this process and Redis.
 REDIS_ERRORS: Final = (RedisError, OSError, RedisUnavailable)
@@ -97,18 +99,36 @@ class Doorbell:
             pipe.rpush(template.queue.key, id_)
 
     def has_marker(self) -> bool:
-        """Whether Redis still has what it was given since ``set_marker``. Raises REDIS_ERRORS."""
-        return bool(self._client_that_answers().exists(self._marker_key))
+        """Whether Redis still has what it was given since ``set_marker``. Raises REDIS_ERRORS.
+
+        Of all who ask, one is told that it has not: that one brings back what was lost, and sets the marker. If it does
+        not come to that, another one is told so some seconds later.
+        """
+        return not self.client().set(self._marker_key, "0", nx=True, px=_RECOVERY_MS)
 
     def set_marker(self) -> None:
         """From now on a Redis without the marker has lost what it had. Raises REDIS_ERRORS."""
         self.client().set(self._marker_key, "1")
 
+    def take_turn(self, for_ms: int) -> int:
+        """Ask for the turn of all sweepers of this installation. 0 where it is had, else the milliseconds that another
+        one has it for. One round trip. Raises REDIS_ERRORS."""
+        pipe = self.client().pipeline(transaction=False)
+        pipe.set(self._turn_key, "1", nx=True, px=for_ms)
+        pipe.pttl(self._turn_key)
+        had, left_ms = pipe.execute()
+        return 0 if had else max(int(left_ms), 1)
+
+    def keep_turn(self, for_ms: int) -> None:
+        """From now on the turn that is had lasts so long; with 0 it is over. Raises REDIS_ERRORS."""
+        self.client().pexpire(self._turn_key, for_ms)
+
     def announce(self, queues: Iterable[str]) -> None:
-        """Tell that workers listen on these queues. Raises REDIS_ERRORS."""
+        """Tell that workers listen on these queues, anew if the connection is broken. Raises REDIS_ERRORS."""
+        client = self._client_that_answers()
         mapping: dict[Any, Any] = {queue: self._now() + _LISTEN_MS for queue in queues}
         if mapping:
-            self.client().zadd(self._listening_key, mapping)
+            client.zadd(self._listening_key, mapping)
 
     def withdraw(self, queues: Iterable[str]) -> None:
         """Take an announcement back; other supervisors of the same queues repeat theirs soon. Raises REDIS_ERRORS."""
@@ -140,6 +160,10 @@ class Doorbell:
     @property
     def _marker_key(self) -> str:
         return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:marker"
+
+    @property
+    def _turn_key(self) -> str:
+        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:turn"
 
     @property
     def _listening_key(self) -> str:

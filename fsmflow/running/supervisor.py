@@ -21,7 +21,6 @@ from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.workers import LostAttempt, Workers
 
 _TICK_S: Final = 0.25
-_SWEEP_S: Final = 1.0
 _JOIN_S: Final = 10.0
 #: How long maintenance waits for a hook.
 _HOOK_S: Final = 5.0
@@ -143,7 +142,8 @@ class Supervisor:
         self._runtime.store.link.forget_connection()
 
     def _maintain(self) -> None:
-        """End lost attempts, and sweep once a second. While it ends, lost attempts alone, a limited number of times."""
+        """End lost attempts, and sweep once a second, or have another supervisor do so. While it ends, lost attempts
+        alone, a limited number of times."""
         hook_caller.set(self._call_hook)
         rounds_left = _LAST_ROUNDS
         while rounds_left and (not self._ended.is_set() or not self._lost.empty()):
@@ -152,7 +152,7 @@ class Supervisor:
             _safely("ending lost attempts", self._end_lost)
             if not self._signals:
                 _safely("sweeping", self._sweep)
-            self._wake.wait(_SWEEP_S if not self._ended.is_set() else _TICK_S)
+            self._wake.wait(self._maintenance.again_s if not self._ended.is_set() else _TICK_S)
         self._maintenance.withdraw()
         self._runtime.store.link.forget_connection()
 
@@ -169,7 +169,7 @@ class Supervisor:
                 raise
 
     def _sweep(self) -> None:
-        self._maintenance.sweep()
+        self._maintenance.sweep(paced=True)
         if self._burst:
             now = self._runtime.now()
             active = self._runtime.store.work.active(now, self._queues) or len(self._runtime.store.events.due(now, 1))

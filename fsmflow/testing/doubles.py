@@ -47,6 +47,13 @@ class MemoryDoorbell(Doorbell):
     def set_marker(self) -> None:
         """Nothing is ever lost, so there is nothing to tell it by."""
 
+    def take_turn(self, for_ms: int) -> int:
+        """0: a sandbox has one sweeper."""
+        return 0
+
+    def keep_turn(self, for_ms: int) -> None:
+        """Nobody else waits for it."""
+
     def announce(self, queues: Iterable[str]) -> None:
         """Tell that the sandbox runs the jobs of these queues."""
         self._queues.update(queues)

@@ -224,7 +224,7 @@ def weather(number: int, *urls: str) -> int:
                 ticket = Ticket(row=int(row), epoch=int(epoch), attempt=int(attempt), dispatch=int(dispatch))
                 runtime.doorbell.ring(executor.execute(ticket))
         else:
-            sweeper.sweep()
+            sweeper.sweep(in_turn=False)
     return len(runs)
 
 

@@ -76,10 +76,10 @@ class Bench:
         self.sweep()
 
     def sweep(self) -> int:
-        """Look after what is due, as a sweeper that has seen the database answer for long."""
+        """Look after what is due, as one that has seen the database answer for long, and takes it for its turn."""
         maintenance = Maintenance(self.runtime, ("default", "slow"))
         maintenance._losses.answers_since = float("-inf")
-        return maintenance.sweep()
+        return maintenance.sweep(in_turn=False)
 
     def run(self, *queues: str) -> None:
         """Answer doorbells, and do what is due, until nothing is left to do now."""

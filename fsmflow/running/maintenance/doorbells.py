@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from fsmflow import log
@@ -29,22 +29,32 @@ class Doorbells:
         self._redis_was_there = True
 
     def look_at_redis(self) -> bool:
-        """Whether Redis is there. Where it has lost what it had, all jobs that it should have become due."""
+        """Whether Redis is there; it is then told who listens."""
+        return self._answers(lambda: self._runtime.doorbell.announce(self._queues))
+
+    def bring_back(self) -> bool:
+        """Where Redis has lost what it had, make all jobs due that it should have. Whether it is there."""
+        return self._answers(self._bring_back)
+
+    def _bring_back(self) -> None:
         doorbell = self._runtime.doorbell
+        if doorbell.has_marker():
+            return
+        point("flush.before", 0)
+        count = self._runtime.store.work.wake_rung(self._runtime.now())
+        if count:
+            log.redis_was_empty(count)
+        point("flush.after", 0)
+        doorbell.set_marker()
+
+    def _answers(self, ask: Callable[[], None]) -> bool:
         try:
-            if not doorbell.has_marker():
-                point("flush.before", 0)
-                count = self._runtime.store.work.wake_rung(self._runtime.now())
-                if count:
-                    log.redis_was_empty(count)
-                point("flush.after", 0)
-                doorbell.set_marker()
-            doorbell.announce(self._queues)
+            ask()
         except REDIS_ERRORS as error:
             if self._redis_was_there:
                 log.redis_lost(error, 1.0)
             self._redis_was_there = False
-            doorbell.forget()
+            self._runtime.doorbell.forget()
             return False
         self._redis_was_there = True
         return True

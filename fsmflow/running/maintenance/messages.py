@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from fsmflow import log
@@ -19,13 +20,16 @@ PAGE: Final = 200
 _MAX_PAGES: Final = 50
 
 
-def deliver_due(runtime: Runtime) -> int:
+def deliver_due(runtime: Runtime, go_on: Callable[[], None]) -> int:
     """Deliver the messages that are due, and pass down what parents have to pass down. How many there were.
+
+    ``go_on`` is called before each.
 
     Raises DatabaseUnavailable; one that cannot be delivered is logged and put off, and keeps no other waiting.
     """
     due = runtime.store.events.due(runtime.now(), PAGE)
     for post in due:
+        go_on()
         try:
             with followup.following(runtime):
                 _deliver(runtime, post)

@@ -22,6 +22,7 @@ from fsmflow.running.maintenance.parents import look_at
 from fsmflow.running.maintenance.row import LOCKED_MS, POISON_MS, REFUSED_MS, STRANGE_MS
 from fsmflow.running.maintenance.schedules import Schedules
 from fsmflow.running.maintenance.timers import fire
+from fsmflow.running.maintenance.turn import Turn
 from fsmflow.store.work import Due
 
 PAGE: Final = 200
@@ -36,18 +37,35 @@ class Maintenance:
         self._doorbells = Doorbells(runtime, queues)
         self._losses = Losses(runtime, self._doorbells)
         self._schedules = Schedules(runtime)
+        self._turn = Turn(runtime)
 
-    def sweep(self) -> int:
-        """Look after all that is due now; how many rows. One query where nothing is.
+    @property
+    def again_s(self) -> float:
+        """When to sweep again, in seconds after a sweep."""
+        return self._turn.again_s
 
-        Raises DatabaseUnavailable. A row that cannot be handled is logged and looked at again later; it never keeps
-        others from being handled.
+    def sweep(self, *, paced: bool = False, in_turn: bool = True) -> int:
+        """Look after all that is due now; how many rows. Two queries where nothing is, none while another one sweeps.
+
+        ``paced``: of all who are, one a second sweeps. Not ``in_turn``: whatever others do. Raises DatabaseUnavailable.
+        A row that cannot be handled is logged and looked at again later; it never keeps others from being handled.
         """
         try:
-            return self._handle_due() + deliver_due(self._runtime) + self._schedules.start_due()
+            return self._sweep(paced=paced, in_turn=in_turn) + self._schedules.start_due()
         except DatabaseUnavailable:
             self._losses.no_renewals()
             raise
+
+    def _sweep(self, *, paced: bool, in_turn: bool) -> int:
+        rings = self._doorbells.look_at_redis()
+        # Without Redis, nobody is there to tell whose turn it is.
+        if rings and in_turn and not self._turn.take():
+            return 0
+        try:
+            rings = rings and self._doorbells.bring_back()
+            return self._handle_due(rings) + deliver_due(self._runtime, self._turn.keep)
+        finally:
+            self._turn.leave(paced=paced)
 
     def next_due(self) -> int | None:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
@@ -72,9 +90,9 @@ class Maintenance:
         """Tell that nobody here listens any more; Redis may be gone itself."""
         self._doorbells.withdraw()
 
-    def _handle_due(self) -> int:
-        """Handle what is due by itself, then ring for what waits for Redis, page by page; how many rows."""
-        rings = self._doorbells.look_at_redis()
+    def _handle_due(self, rings: bool) -> int:
+        """Handle what is due by itself, then ring for what waits for Redis, page by page; how many rows. ``rings``:
+        whether Redis is there."""
         seen = 0
         for _ in range(MAX_PAGES):
             now = self._runtime.now()
@@ -82,6 +100,7 @@ class Maintenance:
             self._losses.database_answers()
             doorbells = [item for item in due if item.is_doorbell and not item.work.is_over(now)]
             for item in due:
+                self._turn.keep()
                 if not item.is_doorbell or item.work.is_over(now):
                     self._handle(item, now)
             rings = self._doorbells.ring(doorbells, now) and rings

@@ -246,7 +246,7 @@ class Life:
         return False
 
     def _sweep(self) -> bool:
-        return self._maintenance.sweep() > 0
+        return self._maintenance.sweep(in_turn=False) > 0
 
     def _wait(self) -> bool:
         """Let time pass up to what is due next. False where nothing is left to be done."""

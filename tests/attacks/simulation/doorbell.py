@@ -104,6 +104,13 @@ class SimulatedDoorbell(Doorbell):
         self._ask("redis.mark")
         self._has_marker = True
 
+    def take_turn(self, for_ms: int) -> int:
+        """It is everybody's turn at any time: nothing may depend on it."""
+        return 0
+
+    def keep_turn(self, for_ms: int) -> None:
+        """Nobody waits for it."""
+
     def announce(self, queues: Iterable[str]) -> None:
         """Somebody listens."""
 
