@@ -58,8 +58,8 @@ class Commit:
 
     ``key`` belongs to the entry of that number. ``posts`` are written to ``event``, ``takes`` are the rows of it that
     are used up: one that is gone already makes the commit fail. ``told`` are branches that the parent has been told of.
-    ``also`` is committed with it. ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that
-    row is gone.
+    ``frees``: the failed children of this step go by themselves from now on. ``also`` is committed with it.
+    ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that row is gone.
     """
 
     before: Snapshot | None
@@ -71,6 +71,7 @@ class Commit:
     posts: tuple[Post, ...] = ()
     takes: tuple[int, ...] = ()
     told: tuple[int, ...] = ()
+    frees: int | None = None
     also: tuple[Commit, ...] = ()
     status_field: Any = None
     lenient: bool = False

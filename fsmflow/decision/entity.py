@@ -18,7 +18,8 @@ from fsmflow.errors import FsmflowError
 class Standing(IntEnum):
     """How a branch stands to its parent: waits for its turn, is on its way, or has settled.
 
-    The last two are those of a parent that asks for ``branch_done`` and ``branch_failed``, and has been told.
+    ``DONE_TOLD`` and ``FAILED_TOLD``: the parent asks for ``branch_done`` and ``branch_failed``, and has been told. The
+    last three are those of a child that goes by itself: its parent has gone on without it, or an operator placed it.
     """
 
     QUEUED = 0
@@ -27,6 +28,9 @@ class Standing(IntEnum):
     FAILED = 3
     DONE_TOLD = 4
     FAILED_TOLD = 5
+    FREE = 6
+    FREE_DONE = 7
+    FREE_FAILED = 8
 
     @property
     def is_settled(self) -> bool:
@@ -36,17 +40,28 @@ class Standing(IntEnum):
     @property
     def is_done(self) -> bool:
         """Whether it came to its end as it should."""
-        return self in (Standing.DONE, Standing.DONE_TOLD)
+        return self in (Standing.DONE, Standing.DONE_TOLD, Standing.FREE_DONE)
 
     @property
     def is_failed(self) -> bool:
         """Whether it has settled otherwise: failed, cancelled or undone."""
-        return self in (Standing.FAILED, Standing.FAILED_TOLD)
+        return self in (Standing.FAILED, Standing.FAILED_TOLD, Standing.FREE_FAILED)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether it goes by itself: what its parent does is passed down to it no more, but for a cancel."""
+        return self >= Standing.FREE
+
+    @property
+    def freed(self) -> Standing:
+        """The same of a child that goes by itself."""
+        return Standing.FREE_DONE if self.is_done else Standing.FREE_FAILED if self.is_failed else Standing.FREE
 
 
-#: What a parent still waits for, and what it need not wait for: as SQL asks.
+#: What a parent still waits for, what has failed in its step, and what goes by itself and may end yet: as SQL asks.
 UNSETTLED: Final = tuple(standing for standing in Standing if not standing.is_settled)
-FAILED_ONES: Final = tuple(standing for standing in Standing if standing.is_failed)
+FAILED_ONES: Final = (Standing.FAILED, Standing.FAILED_TOLD)
+FREE_ONES: Final = (Standing.FREE, Standing.FREE_FAILED)
 UNTOLD: Final = (Standing.DONE, Standing.FAILED)
 
 
@@ -197,8 +212,10 @@ def standing_in(snapshot: Snapshot, spec: StateSpec) -> Standing | None:
     if snapshot.parent is None:
         return None
     if spec.is_failed or spec.name in (CANCELLED, UNDONE):
-        return Standing.FAILED
-    return Standing.DONE if spec.is_final else Standing.ACTIVE
+        found = Standing.FAILED
+    else:
+        found = Standing.DONE if spec.is_final else Standing.ACTIVE
+    return found.freed if snapshot.standing is not None and snapshot.standing.is_free else found
 
 
 class StaleClaim(FsmflowError):

@@ -24,7 +24,7 @@ from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused, subject_at
 from fsmflow.decision.work import NUDGE_MS, Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, DONE, RETRY, WAITING
+from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCELLED, DONE, RETRY, UNDONE, WAITING
 from fsmflow.errors import DataError, FsmflowError
 
 
@@ -75,6 +75,17 @@ def joined(mover: Mover, happening: Joined) -> None:
     # The attempt that made the branches is over; the number is that of the next.
     attempts = max(1, failure.attempts - 1)
     settlement.give_up(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts)
+    if _goes_on_without(mover):
+        mover.frees = mover.before.step
+
+
+def _goes_on_without(mover: Mover) -> bool:
+    """Whether the machine of a parent has a way on from the failures of its children: these are their own affair then.
+    One that repeats the step, takes back what was done or is cancelled wants none of them to go on."""
+    source, dest = mover.definition.states[mover.before.state], mover.definition.states[mover.after.state]
+    if source.fan is None or source.fan.machine is None or dest.name in (source.name, CANCELLED, UNDONE):
+        return False
+    return not dest.is_failed and dest.undoes is None
 
 
 def branch_settled(mover: Mover, happening: BranchSettled) -> None:

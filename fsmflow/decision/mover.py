@@ -45,6 +45,7 @@ class Mover:
         self.posts: list[Post] = []
         self.takes: list[int] = []
         self.told: list[int] = []
+        self.frees: int | None = None
 
     def trial(self) -> Mover:
         """A mover that goes on from here, and may be thrown away."""
@@ -165,8 +166,9 @@ class Mover:
         after = self.after
         spec, step_left = self.definition.states[after.state], self.definition.step_of(source.state)
         goes_on = spec.fan is not None and after.step == source.step
-        # A state that the code lacks may have fanned out.
-        if source.epoch and not goes_on and (step_left is None or step_left.fan is not None):
+        # A state that the code lacks may have fanned out. A cancel also ends children that go by themselves.
+        left = not goes_on and (step_left is None or step_left.fan is not None)
+        if source.epoch and (left or (self.definition.has_children and spec.takes_back)):
             self.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN.value, at=self.now, due_at=self.now))
         if renews and goes_on:
             # The step goes on, with the branches that are done; those that are run again get keys of their own.
@@ -292,6 +294,7 @@ def commit_of(
         posts=tuple(mover.posts),
         takes=tuple(mover.takes),
         told=tuple(mover.told),
+        frees=mover.frees,
         status_field=mover.definition.wide.status_field if moved and after.parent is None else None,
         lenient=lenient,
     )

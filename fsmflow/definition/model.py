@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any
 
-from fsmflow.definition.names import FAILED, FINISHED, WAITING, WORKING
+from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, UNDONE, WAITING, WORKING
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.errors import MAX_DURATION_S, shown
 
@@ -86,6 +86,11 @@ class StateSpec:
     @property
     def is_failed(self) -> bool:
         return self.phase == FAILED
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether whoever stands here is not to go on as it was meant to: it was cancelled, or is or was undone."""
+        return self.undoes is not None or self.name in (CANCELLED, UNDONE)
 
 
 @dataclass(frozen=True, kw_only=True)

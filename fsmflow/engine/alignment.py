@@ -48,8 +48,10 @@ def _out_of_line(runtime: Runtime, row: int, *, after: int) -> list[Snapshot]:
     parent = runtime.store.entities.load_row(row)
     if parent is None:
         return []
-    if fan_out_of(runtime, parent) is None or parent.phase == FAILED:
-        return branches.left_over(row, after=after, limit=PAGE)
+    step = fan_out_of(runtime, parent)
+    if step is None or parent.phase == FAILED:
+        ends = _takes_back(runtime, parent)
+        return branches.left_over(row, but=parent.step if step else 0, free=ends, after=after, limit=PAGE)
     return branches.unlike(parent, after=after, limit=PAGE)
 
 
@@ -57,6 +59,12 @@ def fan_out_of(runtime: Runtime, parent: Snapshot) -> StateSpec | None:
     """The step that fans out in which a parent is, or rests after its failure; None where it has left it."""
     step = under_todays_names(runtime.machines.get(parent.machine), parent).step
     return step if step is not None and step.fan is not None else None
+
+
+def _takes_back(runtime: Runtime, parent: Snapshot) -> bool:
+    """Whether a parent was cancelled, or is or was undone: that reaches children that go by themselves too."""
+    step = under_todays_names(runtime.machines.get(parent.machine), parent).step
+    return step is not None and step.takes_back
 
 
 def pass_down(runtime: Runtime, row: int, branches: Sequence[Snapshot]) -> bool:
@@ -88,6 +96,8 @@ def _let_go(runtime: Runtime, parent: Snapshot, row: int) -> bool:
 
 
 def _wanted(runtime: Runtime, parent: Snapshot, branch: Snapshot) -> Happening | None:
+    if branch.standing is not None and branch.standing.is_free:
+        return _cancel(runtime, branch, f"{parent.address} is {parent.state}") if _takes_back(runtime, parent) else None
     if fan_out_of(runtime, parent) is None or parent.step != branch.parent_step:
         return _cancel(runtime, branch, f"{parent.address} has left the step") or _as_paused(parent, branch)
     if branch.has_settled:
@@ -118,10 +128,10 @@ def _cancel(runtime: Runtime, branch: Snapshot, reason: str) -> Happening | None
     """Nothing for a child that takes back what it did: it is on its way out, and must not be stopped half-way."""
     machine = runtime.machines.get(branch.machine)
     try:
-        spec = under_todays_names(machine, branch).spec
+        step = under_todays_names(machine, branch).step
     except UnknownState:
-        spec = None  # it must not keep the others from being told: it is refused by itself
-    if spec is not None and spec.undoes is not None:
+        step = None  # it must not keep the others from being told: it is refused by itself
+    if step is not None and step.undoes is not None:
         return None
     return Triggered(trigger=CANCEL, reason=reason)
 

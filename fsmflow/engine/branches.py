@@ -104,7 +104,7 @@ def branch_of(snapshot: Snapshot) -> Branch:
     if snapshot.has_settled and snapshot.branch_of is not None and snapshot.result_text and not snapshot.failure_text:
         result = codec.decode(snapshot.result_text)
     elif snapshot.branch_of is None:
-        result = snapshot.data if snapshot.has_settled else None
+        result = snapshot.data if snapshot.has_settled and snapshot.standing != Standing.FREE else None
     return Branch(
         index=snapshot.parent_index or 0,
         address=snapshot.address,

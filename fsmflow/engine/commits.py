@@ -18,16 +18,19 @@ from fsmflow.decision.happenings import (
     Reopened,
     Revived,
     Rewound,
+    Skipped,
+    Triggered,
     Unacceptable,
 )
+from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCELLED, UNDOING_PREFIX
+from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
-from fsmflow.errors import EntityNotFound, TransitionConflict, TransitionNotAllowed, UpgradeError, reword, text_of
+from fsmflow.errors import TransitionConflict, TransitionNotAllowed, UpgradeError, reword, text_of
 
 TRIES: Final = 5
 
@@ -83,12 +86,15 @@ def _check_fault(instance: Instance, happening: Happening) -> None:
 def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commit:
     """The decision, with what it brings back to life above it, as it would be committed. Nothing is written."""
     own, snapshot = instance.own, instance.snapshot
-    commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot))
+    try:
+        commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot))
+    except TransitionNotAllowed as error:
+        raise _about_parent(runtime, snapshot, happening, error) from error.__cause__
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:
         # The way out for an entity whose row is gone.
         commit = replace(commit, lenient=True)
     if _goes_on(commit) and not isinstance(happening, Revived):
-        commit = replace(commit, also=_reopening(runtime, commit, happening))
+        return _with_parent(runtime, instance, commit, happening)
     return commit
 
 
@@ -116,24 +122,72 @@ def _goes_on(commit: Commit) -> bool:
     return after.standing in (Standing.ACTIVE, Standing.DONE)
 
 
-def _reopening(runtime: Runtime, commit: Commit, happening: Happening) -> tuple[Commit, ...]:
-    """What brings the parent back into the step, all the way up. Raises TransitionNotAllowed where it has left it."""
-    branch = commit.after
-    above = load_row(runtime, branch.parent or 0)
-    if above is None:
-        raise EntityNotFound(f"entity row {branch.parent}")
-    parent, spec = above.checked().snapshot, above.spec
-    inside = spec is not None and (spec.fan is not None or spec.failed_from is not None)
-    if not inside or parent.step != branch.parent_step:
-        if isinstance(happening, (Forced, Rewound)) or commit.after.state.startswith(UNDOING_PREFIX):
-            return ()  # an operator's word, and what is taken back, are for the child alone
-        why = f"its parent {parent.address} has left that step and is in {parent.state!r}; nothing would come of it"
-        trigger = commit.entries[0].trigger or "retry" if commit.entries else "retry"
-        raise TransitionNotAllowed(branch.address, commit.before.state if commit.before else "", trigger, why=why)
+def _with_parent(runtime: Runtime, instance: Instance, commit: Commit, happening: Happening) -> Commit:
+    """Also commit what brings the parent back into the step, all the way up.
+
+    Where that has left the step, a child goes by itself from now on if an operator places it, or if nothing else can be
+    done with it. What takes back what it did does so. Raises TransitionNotAllowed for all else.
+    """
+    branch, above = commit.after, load_row(runtime, commit.after.parent or 0)
+    if above is not None and _is_in_step(above, branch):
+        return replace(commit, also=(_reopened(runtime, above, happening),))
+    placed = isinstance(happening, (Forced, Rewound))
+    if branch.state.startswith(UNDOING_PREFIX) or (placed and branch.branch_of is not None):
+        return commit
+    if branch.branch_of is None and (placed or above is None or not _can_be_cancelled(runtime, instance)):
+        freed = None if branch.standing is None else branch.standing.freed
+        return replace(commit, after=replace(branch, standing=freed))
+    raise _refused(instance.snapshot, happening, f"{_left(above)}; nothing would come of it, and 'cancel' ends it")
+
+
+def _reopened(runtime: Runtime, above: Instance, happening: Happening) -> Commit:
     asked = happening if isinstance(happening, Asked) else Asked()
-    reopened = Reopened(actor=asked.actor, reason=asked.reason)
+    parent = above.checked().snapshot
     context = context_of(runtime.store, above.own, parent)
-    back = decide(above.own, parent, reopened, runtime.now(), context)
-    if _goes_on(back):
-        return (*_reopening(runtime, back, happening), back)
-    return (back,)
+    back = decide(above.own, parent, Reopened(actor=asked.actor, reason=asked.reason), runtime.now(), context)
+    return _with_parent(runtime, above, back, happening) if _goes_on(back) else back
+
+
+def _is_in_step(above: Instance, branch: Snapshot) -> bool:
+    """Whether a parent is in the step of this branch, or rests in its failure."""
+    spec = above.spec
+    inside = spec is not None and (spec.fan is not None or spec.failed_from is not None)
+    return inside and above.snapshot.step == branch.parent_step
+
+
+def _can_be_cancelled(runtime: Runtime, instance: Instance) -> bool:
+    """Whether a cancel would lead anywhere, as its machine may keep it for later, or take it without leaving."""
+    own, snapshot = instance.own, instance.snapshot
+    try:
+        ended = decide(
+            own, snapshot, Triggered(trigger=CANCEL), runtime.now(), context_of(runtime.store, own, snapshot)
+        )
+    except Exception:  # noqa: BLE001 - it is only asked: what guards and callbacks raise is told to whoever cancels
+        return False
+    return ended.after.epoch != snapshot.epoch
+
+
+def _left(above: Instance | None) -> str:
+    """Of the parent of a branch: that it does not wait for it."""
+    if above is None:
+        return "its parent does not exist any more"
+    return f"its parent {above.snapshot.address} has left that step and is in {above.snapshot.state!r}"
+
+
+def _about_parent(
+    runtime: Runtime, snapshot: Snapshot, happening: Happening, error: TransitionNotAllowed
+) -> TransitionNotAllowed:
+    """What is refused of a branch that was ended with its parent, told by that; another refusal as it is."""
+    ended = snapshot.parent is not None and snapshot.state == CANCELLED
+    if not ended or not isinstance(happening, (Triggered, Skipped)) or error.refusals:
+        return error
+    above = load_row(runtime, snapshot.parent or 0)
+    if above is not None and _is_in_step(above, snapshot):
+        return error
+    then = "nothing would come of it" if snapshot.branch_of is not None else "'force' begins it anew, for its own sake"
+    return _refused(snapshot, happening, f"{_left(above)}, and it was cancelled; {then}")
+
+
+def _refused(snapshot: Snapshot, happening: Happening, why: str) -> TransitionNotAllowed:
+    asked = SKIP if isinstance(happening, Skipped) else happening.trigger if isinstance(happening, Triggered) else RETRY
+    return TransitionNotAllowed(snapshot.address, snapshot.state, asked, why=why)

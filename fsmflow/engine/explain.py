@@ -165,7 +165,8 @@ class _Waiting:
 
     def _somebody(self) -> str:
         progress = self._details.progress
-        above = self._details.parent
+        standing = self._snapshot.standing
+        above = None if standing is not None and standing.is_free else self._details.parent
         if progress is not None and progress.failed and self._instance.step is not None:
             which = f"the {progress.failed} of {progress.total} branches that failed"
             return f"somebody to retry it, once the cause is mended: that runs {which}"

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from fsmflow import log
 from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.happenings import Triggered
+from fsmflow.definition.names import CANCEL
 from fsmflow.engine import followup
-from fsmflow.engine.alignment import pass_down
+from fsmflow.engine.alignment import pass_down, try_on
 from fsmflow.engine.lookup import Instance, instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownMachine, UnknownState, UpgradeError
@@ -39,7 +41,7 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     if spec is None or (spec.job is None and spec.fan is None):
         release(runtime, snapshot, claim, f"this code has no job for state {snapshot.state!r}")
         return None
-    if snapshot.branch_of is not None and (parent is None or _is_unwanted(runtime, parent, snapshot, claim)):
+    if snapshot.branch_of is not None and _is_unwanted(runtime, parent, snapshot, claim):
         return None
     return Attempt(instance=instance, claim=claim, spec=spec, parent=parent)
 
@@ -52,8 +54,12 @@ def _parent_of(runtime: Runtime, instance: Instance) -> Snapshot | None:
     return None if parent is None else instance_of(instance.root, parent).checked().snapshot
 
 
-def _is_unwanted(runtime: Runtime, parent: Snapshot, branch: Snapshot, claim: Claim) -> bool:
-    """Whether a branch is not to be run, as its parent has left the step or is paused; it is then told so."""
+def _is_unwanted(runtime: Runtime, parent: Snapshot | None, branch: Snapshot, claim: Claim) -> bool:
+    """Whether a branch is not to be run, as its parent has left the step, is paused or gone; it is then told so."""
+    if parent is None:
+        with followup.following(runtime):
+            try_on(runtime, branch, Triggered(trigger=CANCEL, reason="its parent does not exist any more"))
+        return True
     if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
         return False
     with followup.following(runtime):

@@ -37,11 +37,12 @@ class Branches:
 
     def progress(self, parent: int, step: int) -> Progress:
         """How many there are of each kind."""
-        found = {standing: int(count) for standing, count in self._link.query(self._sql.tally, (parent, step))}
+        rows = self._link.query(self._sql.tally, (parent, step))
+        found = {Standing(standing): int(count) for standing, count in rows}
         return Progress(
-            done=found.get(Standing.DONE, 0) + found.get(Standing.DONE_TOLD, 0),
-            failed=found.get(Standing.FAILED, 0) + found.get(Standing.FAILED_TOLD, 0),
-            running=found.get(Standing.ACTIVE, 0),
+            done=sum(count for standing, count in found.items() if standing.is_done),
+            failed=sum(count for standing, count in found.items() if standing.is_failed),
+            running=found.get(Standing.ACTIVE, 0) + found.get(Standing.FREE, 0),
             total=sum(found.values()),
         )
 
@@ -58,9 +59,11 @@ class Branches:
         """What is not settled of any step of the parent, by row."""
         return [snapshot_of(row) for row in self._link.query(self._sql.unsettled, (parent, after, limit))]
 
-    def left_over(self, parent: int, *, after: int, limit: int) -> list[Snapshot]:
-        """What is not settled or rests in a failure, of any step of the parent, by row."""
-        return [snapshot_of(row) for row in self._link.query(self._sql.left_over, (parent, after, limit))]
+    def left_over(self, parent: int, *, but: int, free: bool, after: int, limit: int) -> list[Snapshot]:
+        """What is not settled of any step of the parent, what rests in a failure of any but one, and what goes by
+        itself and has not ended, where that is asked for; by row."""
+        params = (parent, after, but, int(free), limit)
+        return [snapshot_of(row) for row in self._link.query(self._sql.left_over, params)]
 
     def unlike(self, parent: Snapshot, *, after: int, limit: int) -> list[Snapshot]:
         """What is not settled and is of another step than the parent is in, or is paused where that is not, and what

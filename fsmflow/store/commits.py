@@ -153,6 +153,8 @@ class Commits:
         for branch in commit.told:
             if self._link.execute(self._sql.tell, (branch,)).rowcount != 1:
                 raise CommitLost(f"{after.address} has been told of this branch")
+        if commit.frees is not None:
+            self._link.execute(self._sql.free, (after.row, commit.frees))
         if commit.status_field is not None:
             self._own_rows.write_status(commit.status_field, after, lenient=commit.lenient)
         settles = after.has_settled and (commit.before is None or not commit.before.has_settled)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Sequence
 from enum import Enum
 
 from fsmflow.decision.commit import EventKind
-from fsmflow.decision.entity import FAILED_ONES, UNSETTLED, UNTOLD, Standing
+from fsmflow.decision.entity import FAILED_ONES, FREE_ONES, UNSETTLED, UNTOLD, Standing
 from fsmflow.decision.work import RUNS, WATCHES
+from fsmflow.definition.names import FINISHED
 from fsmflow.store.columns import (
     ENTITY_COLUMNS,
     EVENT_COLUMNS,
@@ -127,14 +128,15 @@ class Statements:
             f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
         self.unsettled = self._sql(f"{joined} AND e.standing {among(UNSETTLED)} AND e.id > ? ORDER BY e.id LIMIT ?")
-        # Job branches alone: a child that has failed may be mended for its own sake.
-        rests = f"e.standing {among(FAILED_ONES)} AND e.fingerprint IS NOT NULL AND e.branch_of IS NOT NULL"
+        rests = f"e.standing {among(FAILED_ONES)} AND e.fingerprint IS NOT NULL AND e.parent_step <> ?"
         self.unlike = self._sql(
             f"{joined} AND e.id > ? AND (e.standing {among(UNSETTLED)} AND (e.paused <> ? OR e.parent_step <> ?) "
-            f"OR {rests} AND e.parent_step <> ?) ORDER BY e.id LIMIT ?"
+            f"OR {rests}) ORDER BY e.id LIMIT ?"
         )
+        free = f"e.standing {among(FREE_ONES)} AND e.phase <> '{FINISHED}'"
         self.left_over = self._sql(
-            f"{joined} AND e.id > ? AND (e.standing {among(UNSETTLED)} OR {rests}) ORDER BY e.id LIMIT ?"
+            f"{joined} AND e.id > ? AND (e.standing {among(UNSETTLED)} OR {rests} OR {free} AND ? = 1) "
+            f"ORDER BY e.id LIMIT ?"
         )
         self._for_parents()
 
@@ -148,6 +150,10 @@ class Statements:
         self.tell = self._sql(
             f"UPDATE {ENTITY} SET standing = standing + {_TOLD}, revision = revision + 1 "
             f"WHERE id = ? AND standing {among(UNTOLD)}"
+        )
+        self.free = self._sql(
+            f"UPDATE {ENTITY} SET standing = {Standing.FREE_FAILED.value}, revision = revision + 1 "
+            f"WHERE parent = ? AND parent_step = ? AND standing {among(FAILED_ONES)} AND fingerprint IS NOT NULL"
         )
         self.nudge = self._sql(
             f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND kind {among(WATCHES)} AND held IS NULL "

@@ -9,12 +9,14 @@ from fsmflow.verify.report import Findings
 from fsmflow.verify.rows import Above, Entity, Rows, Tally
 
 ACTIVE: Final = 1
-DONE: Final = (2, 4)
-FAILED: Final = (3, 5)
+DONE: Final = (2, 4, 7)
+FAILED: Final = (3, 5, 8)
+#: Of children that go by themselves: on their way, done, failed.
+FREE: Final = (6, 7, 8)
 #: Kinds of work that wait for branches.
 WATCHES: Final = ("join", "window")
 _MISSED: Final = ("cancelled", "undone")
-_UNDOING: Final = "undoing_"
+_UNDOING: Final = ("undoing_", "failed_from_undoing_")
 
 
 def check_branch(found: Found, above: dict[int, Above], at: Moment, findings: Findings) -> None:
@@ -43,7 +45,7 @@ def _check_standing(found: Found, findings: Findings) -> bool:
     if entity.phase == "failed" or (entity.phase == "finished" and entity.state in _MISSED):
         expected = FAILED
     else:
-        expected = DONE if entity.phase == "finished" else (QUEUED, ACTIVE)
+        expected = DONE if entity.phase == "finished" else (QUEUED, ACTIVE, FREE[0])
     if entity.standing not in expected:
         what = f"it is in {entity.state!r} ({entity.phase}), and stands to its parent as {entity.standing}"
         findings.add("branch-standing", entity.address, f"{what}; {' or '.join(map(str, expected))} is right")
@@ -55,14 +57,23 @@ def _check_standing(found: Found, findings: Findings) -> bool:
 
 
 def _check_wanted(found: Found, parent: Above, at: Moment, findings: Findings) -> None:
-    """What has not settled belongs to a step that its parent is in."""
+    """What has not settled belongs to a step that its parent is in, and what has failed to one that it has not left;
+    a child that goes by itself to one that it has left."""
     entity = found.entity
-    is_settled = entity.standing not in (QUEUED, ACTIVE)
-    is_in = entity.parent_step == parent.step and parent.phase not in ("failed", "finished")
-    if is_settled or is_in or max(parent.updated_at, entity.updated_at) >= at.late or _may_live_on(found):
+    is_there = entity.parent_step == parent.step and parent.phase != "finished"
+    if entity.standing in FREE:
+        if entity.branch_of is not None or entity.parent_step == parent.step:
+            what = f"it stands to its parent as {entity.standing}, as what goes by itself, and that waits for it"
+            findings.add("branch-standing", entity.address, what)
+        return
+    if entity.standing in (QUEUED, ACTIVE):
+        is_well, how = is_there and parent.phase != "failed", "is still on its way"
+    else:
+        is_well, how = is_there or entity.phase != "failed", "rests in its failure"
+    if is_well or max(parent.updated_at, entity.updated_at) >= at.late or _may_live_on(found):
         return
     what = f"its parent left the step and is in {parent.state!r} since {at.ago(parent.updated_at)}"
-    findings.add("branch-orphaned", entity.address, f"{what}, and this is still on its way, in {entity.state!r}")
+    findings.add("branch-orphaned", entity.address, f"{what}, and this {how}, in {entity.state!r}")
 
 
 def _may_live_on(found: Found) -> bool:

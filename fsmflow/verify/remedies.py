@@ -57,7 +57,8 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "branch-standing": Remedy("a branch stands to its parent as its state says", _PLACE),
     "branch-indexes": Remedy("the branches of a step are numbered from 0 without gaps", _RESTORE),
     "branch-orphaned": Remedy(
-        "what its parent has left is cancelled", "is a worker running? Else 'fsmflow cancel ADDRESS' ends it"
+        "what its parent has left is cancelled, or goes by itself",
+        "is a worker running? Else 'fsmflow cancel ADDRESS' ends it",
     ),
     "kept-counted": Remedy("an entity keeps the events that its history says were deferred", _RESTORE),
     "lost-recorded": Remedy("a message that was given up is recorded in its sender's history", _RESTORE),

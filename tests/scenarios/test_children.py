@@ -15,7 +15,7 @@ __all__ = ["every_database"]  # a fixture
 pytestmark = pytest.mark.usefixtures("every_database")
 
 
-def test_a_child_that_failed_is_mended_for_its_own_sake_where_its_parent_has_gone_on() -> None:
+def test_a_child_that_was_cancelled_with_its_parent_is_begun_anew_for_its_own_sake() -> None:
     with sandbox(machines=[Shop, Parcel]) as box:
         failing.add("Rome")
         shop = Shop.start("1", boxes=["Rome"])
@@ -24,7 +24,7 @@ def test_a_child_that_failed_is_mended_for_its_own_sake_where_its_parent_has_gon
         assert shop.refresh().state == "failed_from_sending"
         shop.skip()
         child = Parcel.get("shop:1/sending/0")
-        assert (shop.state, child.state) == ("closed", "failed_from_labelling")
+        assert (shop.state, child.state) == ("closed", "cancelled")
         with pytest.raises(TransitionNotAllowed, match="its parent shop:1 has left that step"):
             child.retry()
         failing.clear()

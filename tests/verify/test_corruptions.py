@@ -129,6 +129,7 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("branch-standing", "done.0", lambda s: s.set(ENTITY, "done.0", standing=3)),
     ("branch-standing", "parent.0", lambda s: s.set(ENTITY, "parent.0", standing=0)),
     ("branch-standing", "parent.0", lambda s: s.set(ENTITY, "parent.0", standing=2)),
+    ("branch-standing", "single.0", lambda s: s.set(ENTITY, "single.0", standing=7)),
     ("branch-indexes", "done", lambda s: [s.delete(table, "done.1") for table in (HISTORY, ENTITY)]),
     ("branch-orphaned", "single.0", _is_left_behind),
     ("kept-counted", "keeper", lambda s: s.set(ENTITY, "keeper", kept=0)),

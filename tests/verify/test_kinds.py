@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from fsmflow.decision.commit import EventKind
-from fsmflow.decision.entity import FAILED_ONES, Standing
+from fsmflow.decision.entity import Standing
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.work import FAR_FUTURE_MS, MAX_CRASHES, RUNS, WATCHES, WorkKind
 from fsmflow.verify import branches, entity, events, history, law
@@ -38,8 +38,10 @@ def test_each_kind_of_work_belongs_to_one_phase() -> None:
 def test_each_standing_is_unsettled_done_or_failed() -> None:
     assert (entity.QUEUED, branches.ACTIVE) == (Standing.QUEUED, Standing.ACTIVE)
     assert set(branches.DONE) == {standing.value for standing in Standing if standing.is_done}
-    assert set(branches.FAILED) == {standing.value for standing in FAILED_ONES}
-    assert {entity.QUEUED, branches.ACTIVE, *branches.DONE, *branches.FAILED} == {item.value for item in Standing}
+    assert set(branches.FAILED) == {standing.value for standing in Standing if standing.is_failed}
+    assert set(branches.FREE) == {standing.value for standing in Standing if standing.is_free}
+    every = {entity.QUEUED, branches.ACTIVE, *branches.DONE, *branches.FAILED, *branches.FREE}
+    assert every == {item.value for item in Standing}
 
 
 def test_the_bounds_are_those_that_are_decided_by() -> None:

@@ -61,6 +61,7 @@ RIGHT: Final = (
     Case("a fan-out is cancelled while zombies make branches", _fan(crashes=1, expiries=1, cancels=1)),
     Case("a fan-out fails, and is retried", _fan(failures=1, retries=1)),
     Case("a branch fails, and is retried by itself", _fan(failures=1, branch_retries=1)),
+    Case("a fan-out fails, and is cancelled", _fan(failures=1, crashes=1, cancels=1)),
 )
 
 #: Protocols that lack one thing.
@@ -179,6 +180,16 @@ WRONG: Final = (
     ),
     Case(
         "a parent that leaves notes nothing", _fan(_fan_lacks(notes_tasks=False), cancels=1), family.ENDS_WHAT_IS_LEFT
+    ),
+    Case(
+        "a parent that leaves lets lie what has failed",
+        _fan(_fan_lacks(ends_failed=False), failures=1, cancels=1),
+        family.ENDS_WHAT_IS_LEFT,
+    ),
+    Case(
+        "what fails while a cancel is passed down is overlooked",
+        _fan(_fan_lacks(passes_down_again=False), failures=1, cancels=1),
+        family.ENDS_WHAT_IS_LEFT,
     ),
     Case(
         "a paused parent makes branches that run",

@@ -10,11 +10,12 @@ FAILED: Final = "failed_from_spreading"
 NEXT: Final = "next"
 CANCELLED: Final = "cancelled"
 
-#: How a branch stands to its parent.
+#: How a branch stands to its parent. What was ended with it, once it had left the step, is nobody's any more.
 ABSENT: Final = "absent"
 ACTIVE: Final = "active"
 DONE: Final = "done"
 BROKEN: Final = "failed"
+ENDED: Final = "ended"
 
 JOB: Final = "job"
 JOIN: Final = "join"
@@ -68,6 +69,10 @@ class Rules(NamedTuple):
     reviving_asks_pause: bool = True
     #: What is to be passed down is noted in the commit that causes it.
     notes_tasks: bool = True
+    #: That a parent has left the step ends what has failed too.
+    ends_failed: bool = True
+    #: Who finds at last that a branch has changed since it was listed, looks at it again.
+    passes_down_again: bool = True
 
 
 RIGHT: Final = Rules()
@@ -167,7 +172,10 @@ def back_in_step(parent: Parent, work: str) -> Parent:
 
 
 def is_in_line(parent: Parent, branch: Branch) -> bool:
-    """Whether a branch is as its parent wants it: ended where that has left the step, paused where it is."""
+    """Whether a branch is as its parent wants it: ended where that has left the step, paused where it is. What has
+    failed is, while the parent may yet be retried."""
+    if branch.standing == BROKEN:
+        return parent.state in (SPREADING, FAILED)
     return branch.standing != ACTIVE or (parent.state == SPREADING and branch.paused == parent.paused)
 
 

@@ -21,6 +21,7 @@ from tests.attacks.model.family import (
     COUNTED,
     DONE,
     DUE,
+    ENDED,
     ENDS_WHAT_IS_LEFT,
     FAILED,
     FAR,
@@ -180,7 +181,8 @@ class FanOut:
     def _settled(self, world: World, branch: Branch, ending: Ending) -> World:
         """The branch's commit, which makes the parent due soon. As the parent's row is not locked, it goes by when the
         parent was due at the moment of the decision."""
-        settled = with_branch(world, Branch(ending.verdict, branch.revived))
+        listed = branch.listed and self.rules.passes_down_again
+        settled = with_branch(world, Branch(ending.verdict, branch.revived, listed=listed))
         parent = world.parent
         changes = parent.due in (FAR, LATER) or ending.nudges
         if self.rules.nudges and parent.waits and changes:
@@ -264,19 +266,22 @@ class FanOut:
             off = woken(world, LATER) if self.rules.puts_off_first else world
             yield Step("the sweeper finds the parent due", with_actor(off, Actor(LOOKS, True, untouched=True)))
         if world.tasks and not any(actor.stage == ALIGNS for actor in world.actors):
-            branches = tuple(branch._replace(listed=not is_in_line(parent, branch)) for branch in world.branches)
+            branches = tuple(branch._replace(listed=self._is_listed(parent, branch)) for branch in world.branches)
             taken = world._replace(tasks=False, branches=branches)
             if any(branch.listed for branch in branches):
                 taken = with_actor(taken, Actor(ALIGNS))
             yield Step("it is read which branches are out of line", taken)
+
+    def _is_listed(self, parent: Parent, branch: Branch) -> bool:
+        return not is_in_line(parent, branch) and (self.rules.ends_failed or branch.standing == ACTIVE)
 
     def _passes_down(self, world: World) -> Step[World]:
         """To those that were found out of line, under a lock of the parent, as it is then."""
         parent, told = world.parent, world
         for branch in world.branches:
             if branch.listed:
-                kept = branch._replace(paused=parent.paused, listed=False)
-                cancelled = Branch(BROKEN, branch.revived)
+                kept = branch._replace(paused=parent.paused and branch.standing == ACTIVE, listed=False)
+                cancelled = Branch(BROKEN if parent.state == FAILED else ENDED, branch.revived)
                 right = kept if is_in_line(parent, kept) else cancelled
                 told = turned(told, branch, right)
         return Step("what the parent wants is passed down", told)

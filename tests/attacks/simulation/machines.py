@@ -158,6 +158,9 @@ class _Designer:
         if kind == "child":
             child = f"{name}_{state}"
             self._children.append(_Child(self, child).machine())
+            # By dice of its own: with those of all, each seed would be another schedule.
+            if Random(child).random() < 0.3:
+                ways.append(["fail", state, following])
             return State(state, machine=child, each=_items, **options), ways
         if self._chance(0.5):
             options["retry"] = Retry(self._dice.choice([0, 1]), self._dice.choice([0, 4]), jitter=0)

@@ -196,6 +196,16 @@ class Oracle:
         rows = self._connection.execute(f"SELECT payload FROM {EVENT} WHERE kind = 'lost'").fetchall()
         return {int(number) for (text,) in rows for number in re.findall(r'"op": ?(\d+)', text or "")}
 
+    def check_left(self) -> None:
+        """Nothing rests in a failure whose parent has left the step, but what goes by itself or takes back."""
+        rows = self._connection.execute(
+            f"SELECT c.machine, c.entity_id, c.state, p.state FROM {ENTITY} c JOIN {ENTITY} p ON p.id = c.parent "
+            f"WHERE c.phase = 'failed' AND c.standing IN (3, 5) AND c.state NOT LIKE 'failed_from_undoing%' "
+            f"AND (p.phase = 'finished' OR p.step <> c.parent_step)"
+        ).fetchall()
+        for machine, entity_id, state, above in rows:
+            raise Violation(f"6 {machine}:{entity_id}: rests in {state!r}, and its parent is in {above!r}")
+
     def check_received(self, number: int, what: str, *, least: int, most: int) -> None:
         """Whether a request was taken as often as it may have been."""
         kinds = self.received.get(number, Received()).kinds

@@ -265,6 +265,7 @@ class Schedule:
             surely = how.startswith("done ") and self._play.runs[row, epoch, attempt] == 1
             oracle.check_received(number, f"message of {oracle.known[row].address}", least=int(surely), most=1)
         self._check_effects()
+        oracle.check_left()
         if self._seed % _VERIFIED == 0:
             self._verify()
 
