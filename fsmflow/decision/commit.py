@@ -57,7 +57,8 @@ class Commit:
     with ``claim``, that the claim is still live. ``before`` None starts the entity.
 
     ``key`` belongs to the entry of that number. ``posts`` are written to ``event``, ``takes`` are the rows of it that
-    are used up: one that is gone already makes the commit fail. ``told`` are branches that the parent has been told of.
+    are used up: one that is gone already makes the commit fail. ``told`` are branches that the parent has been told of,
+    each with the revision that it was told of.
     ``frees``: the failed children of this step go by themselves from now on. ``also`` is committed with it.
     ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that row is gone.
     """
@@ -70,7 +71,7 @@ class Commit:
     claim: Claim | None = None
     posts: tuple[Post, ...] = ()
     takes: tuple[int, ...] = ()
-    told: tuple[int, ...] = ()
+    told: tuple[tuple[int, int], ...] = ()
     frees: int | None = None
     also: tuple[Commit, ...] = ()
     status_field: Any = None

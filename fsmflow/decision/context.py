@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -49,6 +49,16 @@ class Progress:
     failed: int
     running: int
     total: int
+
+    @classmethod
+    def of(cls, tally: Mapping[Standing, int]) -> Progress:
+        """That of so many branches of each standing."""
+        return cls(
+            done=sum(count for standing, count in tally.items() if standing.is_done),
+            failed=sum(count for standing, count in tally.items() if standing.is_failed),
+            running=tally.get(Standing.ACTIVE, 0) + tally.get(Standing.FREE, 0),
+            total=sum(tally.values()),
+        )
 
     def __str__(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""

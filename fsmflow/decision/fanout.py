@@ -89,7 +89,8 @@ def _goes_on_without(mover: Mover) -> bool:
 
 
 def branch_settled(mover: Mover, happening: BranchSettled) -> None:
-    """Offer ``branch_done`` or ``branch_failed``. The parent is told once, whether it accepts that or not.
+    """Offer ``branch_done`` or ``branch_failed``. The parent is told once, whether it accepts that or not. Its guards
+    and callbacks see this branch and those that it was told of before as settled, and no other.
 
     An item and a result that are too large for a payload are None there; ``machine.branches`` has them.
     """
@@ -113,7 +114,7 @@ def branch_settled(mover: Mover, happening: BranchSettled) -> None:
             pass
         except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
             settlement.rest_after(mover, f"deciding {trigger!r} of {branch.address}", error)
-    mover.told.append(happening.row)
+    mover.told.append((happening.row, happening.revision))
 
 
 def admitted(mover: Mover, happening: Admitted) -> None:

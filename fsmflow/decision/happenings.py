@@ -174,9 +174,11 @@ class Joined:
 
 @dataclass(frozen=True, kw_only=True)
 class BranchSettled:
-    """One branch has settled, and the parent asks to be told."""
+    """One branch has settled, and the parent asks to be told. ``revision`` is that of the branch: it is told as it
+    is."""
 
     row: int
+    revision: int
     branch: Branch
 
 

@@ -44,7 +44,7 @@ class Mover:
         self.entries: list[HistoryEntry] = []
         self.posts: list[Post] = []
         self.takes: list[int] = []
-        self.told: list[int] = []
+        self.told: list[tuple[int, int]] = []
         self.frees: int | None = None
 
     def trial(self) -> Mover:

@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, overload
 
 from fsmflow import codec
 from fsmflow.decision.context import NOTHING, Branch, Context, Progress
-from fsmflow.decision.entity import Snapshot, Standing
+from fsmflow.decision.entity import UNTOLD, Snapshot, Standing
+from fsmflow.decision.happenings import BranchSettled, Happening
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import UNDOING_PREFIX
+from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, UNDOING_PREFIX, WORKING
 from fsmflow.store.store import Store
 
 _PAGE = 200
 _SHOWN = 3
 
 
-def context_of(store: Store, definition: Definition, snapshot: Snapshot) -> Context:
-    """The context of an entity. No query for one that keeps nothing, until the decision asks for more."""
+def is_told(definition: Definition, state: str) -> bool:
+    """Whether the machine asks to be told of each branch that settles while it is in a state."""
+    return definition.offers(BRANCH_DONE, state) or definition.offers(BRANCH_FAILED, state)
+
+
+def context_of(store: Store, definition: Definition, snapshot: Snapshot, happening: Happening | None = None) -> Context:
+    """The context of an entity, to decide ``happening``. No query for one that keeps nothing, until the decision asks
+    for more.
+
+    What a machine that asks to be told of its branches sees of them depends on what it has been told, and on what it is
+    being told: that changes with the entity's own commits alone, so whatever is decided by it is still true as it is
+    committed.
+    """
+    as_told = is_told(definition, snapshot.state)
+    news = happening if isinstance(happening, BranchSettled) else None
     kept = store.events.kept(snapshot.row) if snapshot.kept else ()
     field = definition.wide.status_field
     if not kept and field is None and not definition.undoes and not definition.fans:
@@ -27,7 +42,7 @@ def context_of(store: Store, definition: Definition, snapshot: Snapshot) -> Cont
     return Context(
         kept=kept,
         retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
-        branches=lambda of: BranchList(store, definition, of),
+        branches=lambda of: BranchList(store, definition, of, as_told=as_told, news=news),
         record=lambda of: store.own_rows.row_of(field, of) if field is not None else None,
     )
 
@@ -37,9 +52,21 @@ class BranchList(Sequence[Branch]):
     order of their items, read in pages as they are looked at.
 
     Job branches are shown under the names that states have today, children under those that they are stored with.
+    ``as_told``: what has settled is shown so where the parent has been told of it, or is being told: ``news`` says
+    of which.
     """
 
-    def __init__(self, store: Store, definition: Definition, snapshot: Snapshot) -> None:
+    def __init__(
+        self,
+        store: Store,
+        definition: Definition,
+        snapshot: Snapshot,
+        *,
+        as_told: bool = False,
+        news: BranchSettled | None = None,
+    ) -> None:
+        self._as_told = as_told
+        self._news = news
         self._store = store
         self._definition = definition
         self._snapshot = snapshot
@@ -58,7 +85,15 @@ class BranchList(Sequence[Branch]):
     def progress(self) -> Progress | None:
         """How far they are; None where no step has fanned out yet."""
         row, step = self._key
-        return self._store.branches.progress(row, step) if step else None
+        if not step:
+            return None
+        tally = self._store.branches.tally(row, step)
+        for standing in UNTOLD if self._as_told else ():
+            count = tally.pop(standing, 0)
+            if self._news is not None and self._news.branch.standing == standing and count:
+                count, tally[standing] = count - 1, 1
+            tally[Standing.ACTIVE] = tally.get(Standing.ACTIVE, 0) + count
+        return Progress.of(tally)
 
     def __len__(self) -> int:
         if self._length is None:
@@ -79,8 +114,19 @@ class BranchList(Sequence[Branch]):
             raise IndexError(f"branch {index} of {len(self)}")
         if not self._first <= at < self._first + len(self._read):
             page = self._store.branches.page(*self._key, after=at - 1, limit=_PAGE)
-            self._first, self._read = at, [branch_of(self._today(snapshot)) for snapshot in page]
+            self._first, self._read = at, [branch_of(self._told(self._today(snapshot))) for snapshot in page]
         return self._read[at - self._first]
+
+    def _told(self, snapshot: Snapshot) -> Snapshot:
+        """A branch that has settled, and that its parent does not know of yet, as it was before."""
+        if not self._as_told or snapshot.standing not in UNTOLD:
+            return snapshot
+        if self._news is not None and self._news.row == snapshot.row:
+            return snapshot
+        unsettled = replace(snapshot, standing=Standing.ACTIVE, result_text=None, failure_text=None)
+        if snapshot.branch_of is None:
+            return unsettled
+        return replace(unsettled, state=snapshot.branch_of, phase=WORKING)
 
     def _today(self, snapshot: Snapshot) -> Snapshot:
         return snapshot if snapshot.branch_of is None else renamed(self._definition, snapshot)

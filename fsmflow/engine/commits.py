@@ -87,7 +87,7 @@ def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commi
     """The decision, with what it brings back to life above it, as it would be committed. Nothing is written."""
     own, snapshot = instance.own, instance.snapshot
     try:
-        commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot))
+        commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot, happening))
     except TransitionNotAllowed as error:
         raise _about_parent(runtime, snapshot, happening, error) from error.__cause__
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:

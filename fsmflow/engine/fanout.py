@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from fsmflow.decision.entity import FAILED_ONES, UNTOLD, Snapshot, StaleClaim, Standing
+from fsmflow.decision.entity import FAILED_ONES, Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import (
     Admitted,
     BranchSettled,
@@ -13,9 +13,8 @@ from fsmflow.decision.happenings import (
 )
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
-from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on
-from fsmflow.engine.branches import branch_of
+from fsmflow.engine.branches import branch_of, is_told
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
@@ -51,11 +50,8 @@ def _advance(runtime: Runtime, definition: Definition, spec: StateSpec, parent: 
     """One thing that can be done now; whether there may be more to do."""
     fan, work, branches = spec.fan or Fan(), parent.work, runtime.store.branches
     watches = work is not None and work.watches
-    if watches and (definition.offers(BRANCH_DONE, parent.state) or definition.offers(BRANCH_FAILED, parent.state)):
-        news = _news(runtime, parent)
-        if news is not None:
-            attempt_on(runtime, parent, BranchSettled(row=news.row, branch=branch_of(news)))
-            return True
+    if watches and _tell(runtime, definition, parent):
+        return True
     failed = fan.stops and branches.failed_since(parent)
     if failed and watches and stop_others(runtime, parent):
         return True
@@ -76,7 +72,8 @@ def _advance(runtime: Runtime, definition: Definition, spec: StateSpec, parent: 
         return (few or unsettled is None) and not attempt_on(runtime, parent, MoreWanted())
     if unsettled is not None or (work.kind != WorkKind.JOIN and not ends):
         return False
-    return not _join(runtime, parent)
+    # One may have settled since it was looked for what is to be told; from now on none does.
+    return _tell(runtime, definition, parent) or not _join(runtime, parent)
 
 
 def _join(runtime: Runtime, parent: Snapshot) -> bool:
@@ -97,12 +94,16 @@ def _join(runtime: Runtime, parent: Snapshot) -> bool:
         return attempt_on(runtime, parent, replace(happening, error=error))
 
 
-def _news(runtime: Runtime, parent: Snapshot) -> Snapshot | None:
-    for standing in UNTOLD:
-        found = runtime.store.branches.standing(parent.row, parent.step, standing, limit=1)
-        if found:
-            return found[0]
-    return None
+def _tell(runtime: Runtime, definition: Definition, parent: Snapshot) -> bool:
+    """Tell a parent that asks for it of the branch that settled first among those that it has not been told of;
+    whether there was one. One query where it asks."""
+    if not is_told(definition, parent.state):
+        return False
+    news = runtime.store.branches.untold(parent.row, parent.step, limit=1)
+    for branch in news:
+        settled = BranchSettled(row=branch.row, revision=branch.revision, branch=branch_of(branch))
+        attempt_on(runtime, parent, settled)
+    return bool(news)
 
 
 def admit(runtime: Runtime, parent: Snapshot, limit: int) -> None:

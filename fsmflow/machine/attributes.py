@@ -101,7 +101,8 @@ class Attributes(Base):
             return float(snapshot.work.progress)
         if snapshot.branch_of is not None or not self._root.fans:
             return None
-        return BranchList(current().store, self._root, snapshot).progress()
+        branches = self._view.branches
+        return branches.progress() if isinstance(branches, BranchList) else None
 
     @property
     def branches(self) -> Sequence[Branch]:

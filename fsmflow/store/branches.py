@@ -37,19 +37,21 @@ class Branches:
 
     def progress(self, parent: int, step: int) -> Progress:
         """How many there are of each kind."""
+        return Progress.of(self.tally(parent, step))
+
+    def tally(self, parent: int, step: int) -> dict[Standing, int]:
+        """How many there are of each standing."""
         rows = self._link.query(self._sql.tally, (parent, step))
-        found = {Standing(standing): int(count) for standing, count in rows}
-        return Progress(
-            done=sum(count for standing, count in found.items() if standing.is_done),
-            failed=sum(count for standing, count in found.items() if standing.is_failed),
-            running=found.get(Standing.ACTIVE, 0) + found.get(Standing.FREE, 0),
-            total=sum(found.values()),
-        )
+        return {Standing(standing): int(count) for standing, count in rows}
 
     def standing(self, parent: int, step: int, standing: Standing, *, after: int = -1, limit: int) -> list[Snapshot]:
         """Branches that stand so, by index."""
         rows = self._link.query(self._sql.by_standing, (parent, standing.value, step, after, limit))
         return [snapshot_of(row) for row in rows]
+
+    def untold(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:
+        """Branches that have settled and that their parent has not been told of, in the order in which they did."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.untold, (parent, step, limit))]
 
     def page(self, parent: int, step: int, *, after: int = -1, limit: int) -> list[Snapshot]:
         """Branches by index, from the one after ``after``."""

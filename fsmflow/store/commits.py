@@ -150,9 +150,9 @@ class Commits:
                 raise CommitLost(f"{after.address}: an event has been used by somebody else")
         for post in commit.posts:
             self._link.execute(self._sql.insert_event, (after.row, *post_values(post)))
-        for branch in commit.told:
-            if self._link.execute(self._sql.tell, (branch,)).rowcount != 1:
-                raise CommitLost(f"{after.address} has been told of this branch")
+        for told in commit.told:
+            if self._link.execute(self._sql.tell, told).rowcount != 1:
+                raise CommitLost(f"{after.address} has been told of this branch, or it has gone on")
         if commit.frees is not None:
             self._link.execute(self._sql.free, (after.row, commit.frees))
         if commit.status_field is not None:

@@ -124,6 +124,9 @@ class Statements:
         self.by_standing = self._sql(
             f"{joined} AND e.standing = ? AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
+        self.untold = self._sql(
+            f"{joined} AND e.standing {among(UNTOLD)} AND e.parent_step = ? ORDER BY e.entered_at, e.id LIMIT ?"
+        )
         self.branches = self._sql(
             f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
@@ -149,7 +152,7 @@ class Statements:
         )
         self.tell = self._sql(
             f"UPDATE {ENTITY} SET standing = standing + {_TOLD}, revision = revision + 1 "
-            f"WHERE id = ? AND standing {among(UNTOLD)}"
+            f"WHERE id = ? AND revision = ? AND standing {among(UNTOLD)}"
         )
         self.free = self._sql(
             f"UPDATE {ENTITY} SET standing = {Standing.FREE_FAILED.value}, revision = revision + 1 "

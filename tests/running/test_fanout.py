@@ -11,8 +11,11 @@ import peewee
 
 from fsmflow import Fail, Machine, Retry, State
 from fsmflow.testing import sandbox
+from tests.support.eventually import eventually
 from tests.support.families import Batch, Box
 from tests.support.interruptions import execute_next
+from tests.support.process_flows import Contest
+from tests.support.processes import World
 from tests.support.traces import ran
 
 
@@ -107,3 +110,16 @@ def test_what_a_source_of_items_sends_is_sent_or_refused() -> None:
         announcing.go()
         box.run()
         assert target.refresh().state == "open" or announcing.refresh().state == "failed_from_packing"
+
+
+def test_of_many_branches_that_settle_at_once_in_several_workers_exactly_one_is_the_first(any_place: World) -> None:
+    any_place.supervisor(processes=2)
+    any_place.supervisor(processes=2)
+    for number in range(30):
+        Contest.start(str(number))
+    eventually(lambda: Contest.counts() == {"over": 30}, within=60, what="the end of all contests")
+    for contest in Contest.find():
+        told = contest.data["told"]
+        assert contest.data["winners"] == [told[0][0]]
+        # Each telling shows those that had been told of before, and the one that it tells of.
+        assert [sorted(seen) for _, seen in told] == [sorted(index for index, _ in told[:n]) for n in (1, 2, 3)]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from fsmflow import Machine, State
+from fsmflow import Machine, Progress, State
+from fsmflow.engine import followup
+from fsmflow.store.branches import Branches
+from tests.support.interruptions import after_nth, execute_next
 from tests.support.sandbox import every_database, sandbox
 from tests.support.traces import failing, ran
 
@@ -148,3 +152,92 @@ def test_a_lazy_source_is_not_read_far_ahead() -> None:
         assert early.refresh().state == "crawled"
         assert Window.pulled <= 300
         assert [page for page, _ in ran] in (list(range(5)), list(range(6)), list(range(7)))
+
+
+class Contest(Machine):
+    """Notes of each runner that has arrived who is there by then."""
+
+    initial = "running"
+    states = [State("running", job="run", each="runners"), State("over", final=True)]
+    transitions = [
+        {"trigger": "branch_done", "source": "running", "dest": None, "before": "note"},
+        {"trigger": "branch_failed", "source": "running", "dest": None, "before": "note"},
+        {"trigger": "look", "source": "running", "dest": None, "before": "note"},
+        ["done", "running", "over"],
+    ]
+
+    def run(self, runner: str) -> str:
+        ran.append(runner)
+        if runner in failing:
+            raise LookupError(runner)
+        return runner.upper()
+
+    def note(self) -> None:
+        done = [branch.result for branch in self.branches if branch.is_done]
+        failed = [branch.item for branch in self.branches if branch.is_failed]
+        progress = self.progress
+        assert isinstance(progress, Progress)
+        assert (progress.done, progress.failed) == (len(done), len(failed))
+        assert [b.result for b in self.branches if not b.is_done] == [None] * (len(self.branches) - len(done))
+        self.data.setdefault("told", []).append([self.event.payload.get("item"), done, failed])
+
+
+def settled(box: Any, *order: int) -> Contest:
+    """A contest whose runners have arrived in this order, and that has not been told of any."""
+    contest = Contest.start("1", runners=["ann", "bob", "cyd"])
+    execute_next(box)
+    with patch.object(followup, "look", lambda *_: None):  # whoever should look dies before it does
+        tickets = sorted(box._doorbell._tickets, key=lambda ticket: ticket.row)
+        box._doorbell._tickets.clear()
+        for index in order:
+            box._doorbell._tickets.append(tickets[index])
+            box._clock.move_to(box._clock.now() + 1)
+            execute_next(box)
+    return contest
+
+
+def test_a_parent_is_told_of_each_arrival_in_order_and_sees_those_that_it_was_told_of() -> None:
+    with sandbox(machines=[Contest]) as box:
+        failing.add("ann")
+        contest = settled(box, 2, 0, 1)
+        contest.trigger("look")
+        box.advance(seconds=30)
+        assert contest.refresh().data["told"] == [
+            [None, [], []],
+            ["cyd", ["CYD"], []],
+            ["ann", ["CYD"], ["ann"]],
+            ["bob", ["BOB", "CYD"], ["ann"]],
+        ]
+        assert contest.state == "failed_from_running"
+
+
+def test_an_arrival_is_told_before_the_join_however_late_it_comes() -> None:
+    with sandbox(machines=[Contest]) as box:
+        contest = Contest.start("1", runners=["ann"])
+        execute_next(box)
+
+        def arrive() -> None:
+            with patch.object(followup, "look", lambda *_: None):
+                execute_next(box)
+
+        # It arrives as somebody has looked for what is to be told, and has not yet looked for who is under way.
+        with after_nth(Branches, "untold", 1, arrive):
+            box._clock.move_to(box._clock.now() + 9_000)
+            box._maintenance.sweep()
+        box.advance(seconds=30)
+        assert contest.refresh().state == "over"
+        assert contest.data["told"] == [["ann", ["ANN"], []]]
+
+
+def test_a_branch_that_goes_on_while_its_parent_is_told_of_its_end_is_told_of_its_next_end() -> None:
+    with sandbox(machines=[Contest]) as box:
+        failing.add("ann")
+        contest = settled(box, 0)
+        failing.clear()
+        with after_nth(Branches, "untold", 1, lambda: Contest.get("1/running/0").retry()):
+            box.advance(seconds=30)
+        assert contest.refresh().data["told"] == [
+            ["ann", ["ANN"], []],
+            ["bob", ["ANN", "BOB"], []],
+            ["cyd", ["ANN", "BOB", "CYD"], []],
+        ]

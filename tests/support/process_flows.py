@@ -156,3 +156,41 @@ class Flaky(Machine):
         leave_effect(self)
         if (self.attempt or 0) <= self.data["fails"]:
             raise ConnectionError("the gateway does not answer")
+
+
+class Contest(Machine):
+    """Three that run at once: the first of them that arrives has won, the others are noted in order."""
+
+    initial = "running"
+    states = [State("running", jobs=["run", "race", "rush"]), State("over", final=True)]
+    transitions = [
+        {
+            "trigger": "branch_done",
+            "source": "running",
+            "dest": None,
+            "conditions": "is_first",
+            "before": "note_winner",
+        },
+        {"trigger": "branch_done", "source": "running", "dest": None, "before": "note"},
+        ["done", "running", "over"],
+    ]
+
+    def run(self) -> str:
+        return "run"
+
+    def race(self) -> str:
+        return "race"
+
+    def rush(self) -> str:
+        return "rush"
+
+    def is_first(self) -> bool:
+        return sum(branch.is_done for branch in self.branches) == 1
+
+    def note_winner(self) -> None:
+        self.data.setdefault("winners", []).append(self.event.payload["index"])
+        self.note()
+
+    def note(self) -> None:
+        seen = [branch.index for branch in self.branches if branch.is_done]
+        self.data.setdefault("told", []).append([self.event.payload["index"], seen])

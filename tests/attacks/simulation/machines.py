@@ -43,7 +43,7 @@ def _note(machine: Machine) -> None:
 
 
 def _two_done(machine: Machine) -> bool:
-    return sum(1 for branch in machine.branches if branch.state == "done" or branch.phase == "finished") >= 2
+    return sum(branch.is_done for branch in machine.branches) >= 2
 
 
 @cache
