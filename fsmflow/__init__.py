@@ -10,6 +10,7 @@ from fsmflow.engine.explain import Explanation
 from fsmflow.errors import (
     Cancelled,
     ConfigurationError,
+    DatabaseRefused,
     DatabaseUnavailable,
     DataError,
     DefinitionError,
@@ -38,6 +39,7 @@ __all__ = [
     "Cancelled",
     "ConfigurationError",
     "DataError",
+    "DatabaseRefused",
     "DatabaseUnavailable",
     "DefinitionError",
     "EntityExists",

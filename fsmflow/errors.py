@@ -55,6 +55,25 @@ class DataError(FsmflowError):
     """Data, an id or a text that cannot be stored as it is."""
 
 
+class DatabaseRefused(DataError):
+    """The database refuses a change for good, by a rule of its own; nothing was changed.
+
+    ``why`` has the sentence of the database. ``field`` is what ``status_field`` names where it is the user's own row
+    that is refused, as it would have got ``state``; None where it is something else.
+    """
+
+    def __init__(self, address: str, sentence: str, *, state: str | None = None, field: str | None = None) -> None:
+        self.address = address
+        self.state = state
+        self.field = field
+        if field is None:
+            self.why = f"the database refuses the change: {sentence}"
+        else:
+            self.why = f"the database refuses {state!r} in {field}: {sentence}"
+        then = "what is refused has to be mended" if field is None else "let its rules allow every state of the machine"
+        super().__init__(f"{address}: {self.why}. Nothing was changed; {then} before it is tried again")
+
+
 class EntityNotFound(FsmflowError):
     """No entity has this address."""
 

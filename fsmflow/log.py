@@ -118,6 +118,10 @@ def settle_waits(address: str, error: BaseException, wait_s: float) -> None:
     )
 
 
+def commit_refused(address: str, why: str) -> None:
+    logger.error("commit.refused: %s: %s; what happened is recorded without that", address, _one_line(why))
+
+
 def commit_in_doubt(address: str, landed: bool) -> None:
     logger.warning(
         "commit.in_doubt: %s: COMMIT failed; read again: it %s", address, "had landed" if landed else "had not"

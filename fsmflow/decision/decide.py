@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from fsmflow.decision import actions, fanout, pause, settlement
@@ -10,6 +11,7 @@ from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.deferral import fire_kept, undeliverable
 from fsmflow.decision.entity import Snapshot, StaleClaim
+from fsmflow.decision.failure import clip
 from fsmflow.decision.happenings import (
     Admitted,
     Asked,
@@ -38,13 +40,11 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.redaction import carried, without_values
+from fsmflow.decision.refusal import row_refused
 from fsmflow.decision.triggers import allowed_triggers, delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.errors import (
-    DataError,
-    TransitionNotAllowed,
-)
+from fsmflow.errors import DatabaseRefused, DataError, TransitionNotAllowed
 
 
 def decide(
@@ -70,7 +70,17 @@ def decide(
         raise without_values(definition, error, snapshot, *carried(happening)) from error.__cause__
     if context.kept and mover.after.epoch != snapshot.epoch:
         fire_kept(mover)
-    return commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
+    commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
+    refused = row_refused(happening, commit.after.state)
+    return commit if refused is None else _past_its_row(mover, commit, refused)
+
+
+def _past_its_row(mover: Mover, commit: Commit, refused: DatabaseRefused) -> Commit:
+    """The commit that leaves the user's own row as it is, and says so in the history."""
+    last = commit.entries[-1]
+    said = mover.masked(f"its own row stays as it was, as {refused.why}")
+    reason = clip(f"{last.reason}; {said}" if last.reason else said, settlement.MAX_NOTE)
+    return replace(commit, entries=(*commit.entries[:-1], replace(last, reason=reason)), status_field=None)
 
 
 def _ends_badly(happening: Happening) -> bool:
@@ -103,7 +113,7 @@ _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Replanned: pause.replanned,
     TimerFired: timer_fired,
     Returned: settlement.returned,
-    Unacceptable: lambda mover, happening: settlement.rejected(mover, happening.returned, happening.error),
+    Unacceptable: settlement.unacceptable,
     Failed: settlement.failed,
     Crashed: settlement.crashed,
     Postponed: settlement.postponed,

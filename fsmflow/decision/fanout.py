@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from fsmflow import clock, codec
 from fsmflow.decision import settlement
+from fsmflow.decision.context import Branch
 from fsmflow.decision.entity import Event, StaleClaim, Standing
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import (
@@ -59,7 +61,7 @@ def more_wanted(mover: Mover, happening: MoreWanted) -> None:
 def joined(mover: Mover, happening: Joined) -> None:
     """Every branch has settled: ``done``, or ``fail`` where any failed."""
     _watching(mover)
-    if happening.error is not None:
+    if not happening.failed and happening.error is not None:
         settlement.rest_after(mover, "committing the join", happening.error)
         return
     if not happening.failed:
@@ -74,7 +76,8 @@ def joined(mover: Mover, happening: Joined) -> None:
     failure = mover.describe(facts)
     # The attempt that made the branches is over; the number is that of the next.
     attempts = max(1, failure.attempts - 1)
-    settlement.give_up(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts)
+    failure = replace(failure, attempts=attempts)
+    settlement.give_up(mover, failure, duration=None, attempt=attempts, past=happening.error)
     if _goes_on_without(mover):
         mover.frees = mover.before.step
 
@@ -97,16 +100,11 @@ def branch_settled(mover: Mover, happening: BranchSettled) -> None:
     _watching(mover)
     branch = happening.branch
     trigger = BRANCH_DONE if branch.is_done else BRANCH_FAILED
-    payload = {"index": branch.index, "address": branch.address, "item": branch.item, "result": branch.result}
-    if branch.failure is not None:
-        payload["failure"] = f"{branch.failure.error_type}: {branch.failure.message}"
-    try:
-        codec.encode(payload, limit=MAX_PAYLOAD_BYTES)
-    except DataError:
-        # They may be larger than an event may be; the parent must be told all the same.
-        payload |= {"item": None, "result": None}
+    payload = _payload_of(branch)
     trial = mover.trial()
-    if mover.definition.offers(trigger, mover.after.state):
+    if happening.refusals:
+        settlement.rest_after(mover, f"committing {trigger!r} of {branch.address}", happening.refusals[0])
+    elif mover.definition.offers(trigger, mover.after.state):
         try:
             trial.fire(trigger, data=trial.after.data, event=mover.event(trigger, payload), by_engine=True)
             mover.adopt(trial)
@@ -115,6 +113,18 @@ def branch_settled(mover: Mover, happening: BranchSettled) -> None:
         except Exception as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
             settlement.rest_after(mover, f"deciding {trigger!r} of {branch.address}", error)
     mover.told.append((happening.row, happening.revision))
+
+
+def _payload_of(branch: Branch) -> dict[str, Any]:
+    payload = {"index": branch.index, "address": branch.address, "item": branch.item, "result": branch.result}
+    if branch.failure is not None:
+        payload["failure"] = f"{branch.failure.error_type}: {branch.failure.message}"
+    try:
+        codec.encode(payload, limit=MAX_PAYLOAD_BYTES)
+    except DataError:
+        # They may be larger than an event may be; the parent must be told all the same.
+        payload |= {"item": None, "result": None}
+    return payload
 
 
 def admitted(mover: Mover, happening: Admitted) -> None:

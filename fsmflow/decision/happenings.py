@@ -12,7 +12,7 @@ from fsmflow.decision.entity import Claim, Failure
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.inputs import Actor, checked_epoch, checked_reason, checked_text
 from fsmflow.decision.messages import Message
-from fsmflow.errors import DataError, shown
+from fsmflow.errors import DatabaseRefused, DataError, shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +67,18 @@ class Replanned(Asked):
 
 @dataclass(frozen=True, kw_only=True)
 class TimerFired:
-    """The deadline or delay of the state is over."""
+    """The deadline or delay of the state is over. ``refusals``: what the database has refused of that."""
+
+    refusals: tuple[DatabaseRefused, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settling:
-    """What all ends of an attempt have in common."""
+    """What all ends of an attempt have in common. ``refusals``: what the database has refused of it so far."""
 
     claim: Claim
     duration_ms: int | None = None
+    refusals: tuple[DatabaseRefused, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,10 +167,11 @@ class Admitted:
 @dataclass(frozen=True, kw_only=True)
 class Joined:
     """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these. ``error``: why
-    that could be decided and not committed."""
+    that could be decided and not committed; ``refusals``: what the database has refused of that."""
 
     failed: int
-    error: BaseException | None = None
+    error: DataError | None = None
+    refusals: tuple[DatabaseRefused, ...] = ()
     failure: Failure | None = None
     examples: tuple[str, ...] = ()
 
@@ -175,11 +179,12 @@ class Joined:
 @dataclass(frozen=True, kw_only=True)
 class BranchSettled:
     """One branch has settled, and the parent asks to be told. ``revision`` is that of the branch: it is told as it
-    is."""
+    is. ``refusals``: what the database has refused of that."""
 
     row: int
     revision: int
     branch: Branch
+    refusals: tuple[DatabaseRefused, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,15 +11,17 @@ from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.entity import Claim, Event, Failure
 from fsmflow.decision.failure import Facts, clip
-from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved
+from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import Message, post_of
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.redaction import carried
+from fsmflow.decision.refusal import is_too_much
 from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, TIMEOUT, UNDONE, WAITING, failed_from
 from fsmflow.errors import (
     MAX_DURATION_S,
+    DatabaseRefused,
     DataError,
     FsmflowError,
     StepTimeout,
@@ -51,9 +53,14 @@ def returned(mover: Mover, happening: Returned) -> None:
     mover.adopt(trial)
 
 
-def rejected(mover: Mover, happening: Returned, error: BaseException) -> None:
+def unacceptable(mover: Mover, happening: Unacceptable) -> None:
+    """Withhold a result that could be decided and not committed; but not where it is itself too much."""
+    rejected(mover, happening.returned, happening.error, keeps=not is_too_much(happening))
+
+
+def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: bool = True) -> None:
     """Withhold a result that nothing accepts, and rest in ``failed_from_X``."""
-    withheld = _withheld(happening)
+    withheld = _withheld(happening) if keeps else None
     message = _rejection(happening.trigger, error, withheld=withheld is not None)
     kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
     failure = mover.describe(Facts(kind=kind, message=message, permanent=True), *carried(happening))
@@ -127,7 +134,7 @@ def _stay(mover: Mover, data: dict[str, Any], **entry: Any) -> None:
 def failed(mover: Mover, happening: Failed) -> None:
     """Retried by itself as long as the policy says so; else ``fail`` is fired."""
     work = _work(mover)
-    policy = mover.definition.states[mover.after.state].retry
+    policy = None if happening.refusals else mover.definition.states[mover.after.state].retry
     facts = happening.facts
     retries = (
         policy is not None and not facts.permanent and policy.applies_to(facts.kind) and work.failures < policy.max
@@ -138,11 +145,11 @@ def failed(mover: Mover, happening: Failed) -> None:
         # No guard may see data that it does not expect, and nothing is to be undone for a fault of the deployment.
         _rest(mover, failure, duration=duration, attempt=work.attempt)
         return
-    if _is_overdue(mover, work, told=happening.overdue):
+    if not happening.refusals and _is_overdue(mover, work, told=happening.overdue):
         _out_of_time(mover, replace(failure, permanent=True), duration=duration, attempt=work.attempt)
         return
     if policy is None or not retries:
-        give_up(mover, failure, duration=duration)
+        give_up(mover, failure, duration=duration, past=next(iter(happening.refusals), None))
         return
     spread = zlib.crc32(f"{mover.after.row}-{work.epoch}-{work.attempt}".encode()) / 2**32
     wait = policy.delay_ms(work.failures + 1, spread)
@@ -155,13 +162,13 @@ def crashed(mover: Mover, happening: Crashed) -> None:
     """Run again at once, up to three times since the state was entered; then ``fail`` with WorkerLost."""
     work = _work(mover)
     once = mover.definition.states[mover.after.state].at_most_once
-    exhausted = once or work.crashes >= MAX_CRASHES
+    exhausted = once or work.crashes >= MAX_CRASHES or bool(happening.refusals)
     lost = "its job runs at most once" if once else f"run {work.crashes + 1} of {MAX_CRASHES + 1} that was lost"
     message = f"{happening.detail} ({lost})"
     failure = mover.describe(Facts(kind=WorkerLost, message=message, permanent=exhausted))
     duration = _seconds(happening.duration_ms)
     if exhausted:
-        give_up(mover, failure, duration=duration)
+        give_up(mover, failure, duration=duration, past=next(iter(happening.refusals), None))
         return
     _run_again(mover, replace(work, crashes=work.crashes + 1), after_ms=0)
     mover.after = replace(mover.after, failure_text=failure.to_text())
@@ -184,8 +191,9 @@ def saved(mover: Mover, happening: Saved) -> None:
     mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt)
 
 
-def overdue(mover: Mover) -> None:
-    """The time of the whole step is over: ``timeout`` is fired where a transition takes it, else the step fails."""
+def overdue(mover: Mover, *, past: DataError | None = None) -> None:
+    """The time of the whole step is over: ``timeout`` is fired where a transition takes it, else the step fails; so it
+    does ``past`` what could not be committed."""
     work = _work(mover)
     runs = work.kind == WorkKind.JOB and work.owner is not None
     attempts = work.attempt if runs or work.kind != WorkKind.JOB else work.attempt - 1
@@ -195,8 +203,11 @@ def overdue(mover: Mover) -> None:
     cause = f"; the last failure was {last.error_type}: {last.message}" if last is not None else ""
     made = f", in which {count} begun{cause}" if work.runs else cause
     message = f"the step was not done within the time that its state gives it, after {seconds:g} s{made}"
-    failure = mover.describe(Facts(kind=StepTimeout, message=message, permanent=True))
-    _out_of_time(mover, replace(failure, attempts=attempts), duration=None, attempt=attempts or None)
+    failure = replace(mover.describe(Facts(kind=StepTimeout, message=message, permanent=True)), attempts=attempts)
+    if past is not None:
+        give_up(mover, failure, duration=None, attempt=attempts or None, past=past)
+    else:
+        _out_of_time(mover, failure, duration=None, attempt=attempts or None)
 
 
 def _is_overdue(mover: Mover, work: Work, *, told: bool) -> bool:
@@ -224,9 +235,20 @@ def fire_timer(mover: Mover, trigger: str, **entry: Any) -> None:
     mover.fire(trigger, data=mover.after.data, event=mover.event(trigger), by_engine=True, **entry)
 
 
-def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: int | None = None) -> None:
-    """Fire ``fail``. Where a guard or callback of it raises, go to ``failed_from_X`` past it."""
+def give_up(
+    mover: Mover,
+    failure: Failure,
+    *,
+    duration: float | None,
+    attempt: int | None = None,
+    past: DataError | None = None,
+) -> None:
+    """Fire ``fail``. Where a guard or callback of it raises, or what it leads to could not be committed, which ``past``
+    tells, go to ``failed_from_X`` past it."""
     attempt = attempt or (mover.after.work.attempt if mover.after.work else None)
+    if past is not None:
+        _rest(mover, failure, duration=duration, attempt=attempt, reason=_past(mover, past))
+        return
     trial = mover.trial()
     event = mover.event(FAIL)
     try:
@@ -246,11 +268,23 @@ def give_up(mover: Mover, failure: Failure, *, duration: float | None, attempt: 
     mover.adopt(trial)
 
 
+def _past(mover: Mover, error: DataError) -> str | None:
+    """Why no transition of the user's is taken; None where it is not one of these that was refused."""
+    if isinstance(error, DatabaseRefused) and error.state == failed_from(mover.after.state):
+        return None
+    return clip(f"past where it was to go, as {_why(error)}", MAX_NOTE)
+
+
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
-    message = f"{what} raised {type(error).__name__}: {text_of(error)}"
+    message = f"{what} raised {type(error).__name__}: {_why(error)}"
     failure = mover.describe(Facts(kind=type(error), message=message, permanent=True))
     _rest(mover, failure)
+
+
+def _why(error: BaseException) -> str:
+    """What a failure says of an error."""
+    return error.why if isinstance(error, DatabaseRefused) else text_of(error)
 
 
 def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
@@ -295,6 +329,8 @@ def _rejection(trigger: str, error: BaseException, *, withheld: bool) -> str:
         reason = f"nothing accepts it: {'; '.join(error.refusals) or 'no transition takes it'}"
     elif isinstance(error, LeadsNowhere):
         reason = text_of(error)
+    elif isinstance(error, DatabaseRefused):
+        reason = error.why
     else:
         reason = f"deciding it raised {type(error).__name__}: {text_of(error)}"
     what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"

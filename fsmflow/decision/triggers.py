@@ -146,8 +146,11 @@ def timer_fired(mover: Mover, happening: TimerFired) -> None:
     runs = work is not None and work.held is None and (work.kind == WorkKind.TIMER or work.is_over(mover.now))
     if timer is None or not runs or snapshot.paused:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
+    refused = next(iter(happening.refusals), None)
     if timer.bounds:
-        settlement.overdue(mover)
+        settlement.overdue(mover, past=refused)
+    elif refused is not None:
+        raise refused
     else:
         settlement.fire_timer(mover, timer.trigger)
     if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final, TypeVar
 
+from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import ClaimLost, Snapshot, StaleClaim, Standing
@@ -24,13 +25,21 @@ from fsmflow.decision.happenings import (
 )
 from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
+from fsmflow.decision.refusal import without
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
-from fsmflow.errors import TransitionConflict, TransitionNotAllowed, UpgradeError, reword, text_of
+from fsmflow.errors import (
+    DatabaseRefused,
+    TransitionConflict,
+    TransitionNotAllowed,
+    UpgradeError,
+    reword,
+    text_of,
+)
 
 TRIES: Final = 5
 
@@ -58,7 +67,8 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
     """Decide and commit once; None where somebody else wrote first.
 
     An entity of an earlier version is committed as one of the version of the code. Raises UnknownVersion and
-    UpgradeError where it could not be brought up to that.
+    UpgradeError where it could not be brought up to that, and DatabaseRefused. What has to be recorded whatever the
+    database refuses of it, as the failure of a job, is decided and committed without that.
     """
     _check_fault(instance, happening)
     own = instance.own
@@ -73,7 +83,10 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
         # Of a guard or callback of the user's: the caller gets it as it is, the log without what is redacted.
         if own.wide.redact:
             reword(error, masked(own, text_of(error), instance.snapshot, *carried(happening)))
-        raise
+        if not isinstance(error, DatabaseRefused) or (rest := without(happening, error)) is None:
+            raise
+        log.commit_refused(error.address, masked(own, error.why, instance.snapshot, *carried(happening)))
+    return attempt(runtime, instance, rest)
 
 
 def _check_fault(instance: Instance, happening: Happening) -> None:

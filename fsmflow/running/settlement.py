@@ -5,15 +5,16 @@ from __future__ import annotations
 from fsmflow import log
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Failed, Returned, Unacceptable
+from fsmflow.decision.happenings import Failed, Postponed, Returned, Spread, Unacceptable
 from fsmflow.definition.model import Definition
 from fsmflow.engine import followup
 from fsmflow.engine.lookup import instance_of, under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
-    DatabaseUnavailable,
+    ConfigurationError,
     DataError,
     EntityNotFound,
+    FsmflowError,
     TransitionConflict,
     UnknownState,
     UpgradeError,
@@ -27,8 +28,8 @@ from fsmflow.running.lease import is_live, release
 def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended) -> None:
     """Commit, however long the database is away: the result is in hand. ``snapshot`` is the entity as it was last seen.
 
-    A result that comes too late, or for which newer code is wanted, changes nothing. One that cannot be stored is a
-    failure for good.
+    A result that comes too late, or for which newer code is wanted, changes nothing. One that cannot be stored, or that
+    the database refuses for good, is a failure for good; it is waited for where that cannot be stored either.
     """
     claim, known = ended.claim, [snapshot]
 
@@ -46,15 +47,30 @@ def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended)
         except UpgradeError as error:
             ended = cannot_upgrade(claim, error, ended)
         except DataError as error:
-            if not isinstance(ended, Returned):
-                raise
-            ended = Unacceptable(claim=claim, duration_ms=ended.duration_ms, returned=ended, error=error)
+            instead = _instead(ended, error)
+            if instead is None:
+                _wait(snapshot, error, patience)
+            ended = instead or ended
         except (StaleClaim, EntityNotFound):
             log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
             return
-        except (DatabaseUnavailable, TransitionConflict) as error:
-            log.settle_waits(snapshot.address, error, patience.next_s)
-            patience.pause()
+        except (ConfigurationError, TransitionConflict) as error:
+            _wait(snapshot, error, patience)
+
+
+def _wait(snapshot: Snapshot, error: FsmflowError, patience: Patience) -> None:
+    log.settle_waits(snapshot.address, error, patience.next_s)
+    patience.pause()
+
+
+def _instead(ended: Ended, error: DataError) -> Ended | None:
+    """How an attempt ends where how it ended cannot be committed; None where there is nothing else left to be tried."""
+    if isinstance(ended, Returned):
+        return Unacceptable(claim=ended.claim, duration_ms=ended.duration_ms, returned=ended, error=error)
+    if isinstance(ended, (Spread, Postponed)):
+        facts = Facts(kind=type(error), message=str(error), permanent=True)
+        return Failed(claim=ended.claim, duration_ms=ended.duration_ms, facts=facts)
+    return None
 
 
 def loaded(runtime: Runtime, claim: Claim) -> Snapshot:

@@ -14,6 +14,7 @@ from fsmflow.engine import followup
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
+    DatabaseRefused,
     DatabaseUnavailable,
     DataError,
     EntityNotFound,
@@ -27,6 +28,8 @@ from fsmflow.points import point
 from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.settlement import loaded
+from fsmflow.store.link import first_line
+from fsmflow.store.verdicts import Verdict, verdict_of
 
 #: After how long a transaction that others got in the way of is run again.
 _AGAIN_S: Final = 0.2
@@ -49,30 +52,51 @@ def in_transaction(
     """Run a job and commit its transition in one transaction; None where that is done, or no longer wanted.
 
     Where the job fails, or nothing accepts its result, all that it wrote is rolled back, and how it ended is returned,
-    to be committed by itself. After a crash, or a COMMIT that got no answer, either everything is there or the
-    lease runs out and the job runs again.
+    to be committed by itself. So it is where the database refuses the COMMIT. After a crash, or a COMMIT that got no
+    answer, either everything is there or the lease runs out and the job runs again.
     """
-    link, rolled_back = runtime.store.link, _RolledBack(None)
+    link, rolled_back, returned = runtime.store.link, _RolledBack(None), list[Returned]()
     try:
         with link.transaction():
             try:
-                _run_and_settle(runtime, attempt, run, settling)
+                returned.append(_run_and_settle(runtime, attempt, run, settling))
             except _RolledBack as ending:
                 rolled_back = ending
                 raise
     except _RolledBack as ending:
         return ending.ended
     except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken
+        verdict = verdict_of(error)
         link.roll_back_open_transaction()
         link.forget_connection()
-        if rolled_back.ended is None:
-            log.transaction_in_doubt(attempt.address, error)
-        # Where it was to be rolled back, COMMIT was never asked for, whatever became of ROLLBACK.
-        return rolled_back.ended
+        if rolled_back.ended is not None:
+            # COMMIT was never asked for, whatever became of ROLLBACK.
+            return rolled_back.ended
+        if returned and verdict is not Verdict.PASSING:
+            return _refused_at_commit(attempt, returned[0], error, verdict)
+        log.transaction_in_doubt(attempt.address, error)
     return None
 
 
-def _run_and_settle(runtime: Runtime, attempt: Attempt, run: Callable[[], Ended], settling: Callable[[], None]) -> None:
+def _refused_at_commit(attempt: Attempt, ended: Returned, error: Exception, verdict: Verdict) -> Ended:
+    """The database has answered: nothing was committed."""
+    if verdict is Verdict.RACE:
+        return _again(attempt, ended, error)
+    refused = DatabaseRefused(attempt.address, first_line(error))
+    message = f"job {attempt.spec.job_name!r} returned, but at COMMIT {refused.why}. What it wrote is rolled back"
+    message = hide_in_text(message, attempt.root.wide.redact, ended.changes.changed, ended.result)
+    return _failed(ended, Facts(kind=DatabaseRefused, message=message, permanent=True))
+
+
+def _again(attempt: Attempt, ended: Returned, error: Exception) -> Postponed:
+    """Of the database or of others, not of the job: once more, without counting a failure."""
+    log.settle_waits(attempt.address, error, _AGAIN_S)
+    return Postponed(claim=attempt.claim, duration_ms=ended.duration_ms, seconds=_AGAIN_S)
+
+
+def _run_and_settle(
+    runtime: Runtime, attempt: Attempt, run: Callable[[], Ended], settling: Callable[[], None]
+) -> Returned:
     link = runtime.store.link
     link.set_savepoint()
     ended = run()
@@ -83,6 +107,7 @@ def _run_and_settle(runtime: Runtime, attempt: Attempt, run: Callable[[], Ended]
         raise _RolledBack(_broke_transaction(attempt, ended))
     _raise_if_refused(runtime, attempt, ended)
     point("transaction.before", attempt.address)
+    return ended
 
 
 def _broke_transaction(attempt: Attempt, ended: Returned) -> Ended:
@@ -104,9 +129,7 @@ def _raise_if_refused(runtime: Runtime, attempt: Attempt, ended: Returned) -> No
         log.result_discarded(attempt.address, attempt.snapshot.state, attempt.claim.attempt, "came to its end")
         raise _RolledBack(None) from None
     except (DatabaseUnavailable, TransitionConflict) as error:
-        # Of the database or of others, not of the job: once more, without counting a failure.
-        log.settle_waits(attempt.address, error, _AGAIN_S)
-        raise _RolledBack(Postponed(claim=attempt.claim, duration_ms=ended.duration_ms, seconds=_AGAIN_S)) from error
+        raise _RolledBack(_again(attempt, ended, error)) from error
     except (UnknownState, UpgradeError):
         raise _RolledBack(ended) from None  # newer code has been there: it is settled, or handed over, as any other
     except DataError as error:

@@ -11,7 +11,7 @@ from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import NUDGE_MS, Work
-from fsmflow.errors import ConfigurationError
+from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.points import point
 from fsmflow.store.columns import (
@@ -29,8 +29,9 @@ from fsmflow.store.columns import (
 )
 from fsmflow.store.doubt import Doubt, Interrupted, unavailable
 from fsmflow.store.entities import Entities, pages
-from fsmflow.store.link import Link, first_line
-from fsmflow.store.own_rows import OwnRows
+from fsmflow.store.link import Link, StatementRefused, first_line
+from fsmflow.store.own_rows import OwnRows, row_refused
+from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
@@ -55,9 +56,10 @@ class Commits:
         """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
 
         Raises CommitLost where the entity has moved on, has been started or the key been used meanwhile, ClaimLost
-        where the claim is gone, and DatabaseUnavailable. A deadlock, a slow lock or a lost connection is tried again,
-        as the revision still guards the write, unless it took a transaction of the caller's with it. An error from
-        COMMIT is looked into: what landed counts as written. Statements: entity, work, one per history entry, key.
+        where the claim is gone, DatabaseRefused where a rule of the database is broken, and DatabaseUnavailable. A
+        deadlock, a slow lock or a lost connection is tried again, as the revision still guards the write, unless it
+        took a transaction of the caller's with it. An error from COMMIT is looked into: what landed counts as written.
+        Statements: entity, work, one per history entry, key.
         """
         token = os.urandom(8).hex()
         if not self._link.in_transaction:
@@ -98,10 +100,8 @@ class Commits:
                 point("commit.before", commit.after.address)
         except ERRORS as error:
             verdict = self._link.verdict(error)
-            if verdict is Verdict.LASTING and not is_duplicate(error):
-                raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
             if verdict is Verdict.LASTING:
-                raise CommitLost(f"{commit.after.address}: {first_line(error)}") from error
+                raise _refusal(commit, error, at_commit=after is not None) from error
             # A race is lost before anything is committed: there is no doubt.
             doubtful = after if verdict is Verdict.PASSING else None
             raise Interrupted(commit, first_line(error), doubtful) from error
@@ -224,11 +224,13 @@ class Commits:
         token: str | None = None,
         if_paused: Callable[[Commit], Commit] = lambda commit: commit,
     ) -> list[Snapshot]:
-        """Write many new entities in one durable transaction of 4 or 5 statements for each 200 of them.
+        """Write many new entities in one durable transaction of 4 or 5 statements for each 200 of them; of more where
+        their data are large.
 
         ``claim`` is that of the parent, and ``if_paused`` makes of a commit what it is under a parent that is paused.
-        Raises ClaimLost where it is gone, and CommitLost where one is there already: nothing is written then,
-        unless it was written by a first try whose COMMIT got no answer. By ``token``, ``Doubt.all_landed`` can tell.
+        Raises ClaimLost where it is gone, CommitLost where one is there already, and DatabaseRefused: nothing is
+        written then, unless it was written by a first try whose COMMIT got no answer. By ``token``,
+        ``Doubt.all_landed`` can tell.
         """
         token = token or os.urandom(8).hex()
 
@@ -238,35 +240,63 @@ class Commits:
                 parent = self._entities.lock(claim.row)
                 self.lock_claim(claim)
                 wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
-            try:
-                return [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
-            except ERRORS as error:
-                if not is_duplicate(error):
-                    raise
-                raise CommitLost(first_line(error)) from error
+            return [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
 
-        return self._link.write(insert)
+        try:
+            return self._link.write(insert)
+        except StatementRefused as error:
+            raise DatabaseRefused(_named(commits), error.sentence) from error
 
     def _insert(self, commits: Sequence[Commit], token: str) -> list[Snapshot]:
-        self._many(ENTITY, NEW_ENTITY_COLUMNS, [new_entity_values(commit.after) for commit in commits])
+        new = [(commit, new_entity_values(commit.after)) for commit in commits]
+        self._many(ENTITY, NEW_ENTITY_COLUMNS, new)
         made = self._entities.with_rows([commit.after for commit in commits])
-        work = [(item.row, *work_values(item.work)) for item in made if item.work is not None]
-        self._many(WORK, ("entity", *WORK_COLUMNS), work)
         both = list(zip(made, commits, strict=True))
-        history = [(item.row, *entry_values(entry, token)) for item, commit in both for entry in commit.entries]
+        work = [(commit, (item.row, *work_values(item.work))) for item, commit in both if item.work is not None]
+        self._many(WORK, ("entity", *WORK_COLUMNS), work)
+        history = [(each, (item.row, *entry_values(line, token))) for item, each in both for line in each.entries]
         self._many(HISTORY, HISTORY_COLUMNS, history)
-        events = [(item.row, *post_values(post)) for item, commit in both for post in commit.posts]
+        events = [(commit, (item.row, *post_values(post))) for item, commit in both for post in commit.posts]
         self._many(EVENT, EVENT_COLUMNS, events)
         for item, commit in both:
             if commit.status_field is not None:
                 self._own_rows.write_status(commit.status_field, item, lenient=False)
         return made
 
-    def _many(self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-        if rows:
-            self._link.execute(*self._link.dialect.insert_many(table, columns, rows))
+    def _many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Commit, Sequence[Any]]]) -> None:
+        """Insert these, as many in a statement as its size allows. ``rows``: each with what it is a part of."""
+        for page in by_size(rows, lambda row: size_of(row[1])):
+            commits, values = zip(*page, strict=True)
+            try:
+                self._link.execute(*self._link.dialect.insert_many(table, columns, values))
+            except ERRORS as error:
+                if self._link.verdict(error) is not Verdict.LASTING:
+                    raise
+                if is_duplicate(error):
+                    raise CommitLost(first_line(error)) from error
+                raise DatabaseRefused(_named(commits), first_line(error)) from error
 
     def lock_claim(self, claim: Claim) -> None:
         """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
         if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
             raise ClaimLost(f"entity row {claim.row}: the claim is gone")
+
+
+def _refusal(commit: Commit, error: BaseException, *, at_commit: bool) -> FsmflowError:
+    """What a lasting error means: another row has the key of one of ours, as somebody else wrote first; or a rule is
+    broken. The user's own row names itself, but where its rule strikes at COMMIT: ours have none that do."""
+    address = commit.after.address
+    if not at_commit:
+        sentence = first_line(error)
+        return CommitLost(f"{address}: {sentence}") if is_duplicate(error) else DatabaseRefused(address, sentence)
+    written = next((each for each in (commit, *commit.also) if each.status_field is not None), None)
+    if written is None:
+        return DatabaseRefused(address, first_line(error))
+    return row_refused(written.status_field, written.after, error)
+
+
+def _named(commits: Sequence[Commit]) -> str:
+    """What a statement about several entities is about."""
+    first = commits[0].after.address
+    distinct = len({commit.after.address for commit in commits})
+    return first if distinct == 1 else f"{first} or another of {distinct} that are written together"

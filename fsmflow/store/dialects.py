@@ -70,6 +70,8 @@ class Dialect(ABC):
     #: and the same where it only reads, which needs no right to change the rows.
     latest: ClassVar[str] = ""
     latest_shared: ClassVar[str] = ""
+    #: The query that tells how many bytes a statement may have, where a server closes the connection over a larger one.
+    statement_limit: ClassVar[str] = ""
     #: What an INSERT ends with so that ``new_row`` can tell the number of the row.
     returning: ClassVar[str] = ""
     #: The fields that number rows, and that hold texts of any length.
@@ -316,6 +318,7 @@ class Mysql(Dialect):
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"
     text_field = _LongTextField
+    statement_limit = "SELECT @@max_allowed_packet"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         _need("pymysql", vars(peewee)["mysql"], "mysql", url)

@@ -14,9 +14,12 @@ from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
+from fsmflow.store.sizes import quoted_size, size_of
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
+#: Bytes of a statement that every server takes.
+_SMALL: Final = 100_000
 
 Result = TypeVar("Result")
 
@@ -47,6 +50,18 @@ def open_database(url: str) -> Database:
     return dialect.open(name, options, url)
 
 
+class TooLarge(peewee.DataError):
+    """What the server would say of a statement that is larger than it takes, if it did."""
+
+
+class StatementRefused(ConfigurationError):
+    """The database refuses a statement of fsmflow for good."""
+
+    def __init__(self, sentence: str) -> None:
+        self.sentence = sentence
+        super().__init__(f"the database refused a statement of fsmflow: {sentence}")
+
+
 class Link:
     """A database with what the store needs of it. Connections are per thread, opened at the first use of each."""
 
@@ -55,6 +70,8 @@ class Link:
         self.own = own
         self.dialect = dialect_of(db)
         self.mark = self.dialect.mark
+        #: Of a statement, as far as that is known.
+        self._most_bytes = 0
 
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time makes tables in a database of ours, where nothing else sees to that."""
@@ -66,7 +83,22 @@ class Link:
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement; the cursor."""
+        if self.dialect.statement_limit and size_of(params) > _SMALL:
+            self._check_size(sql, params)
         return self.db.execute_sql(sql, params)
+
+    def _check_size(self, sql: str, params: Sequence[Any]) -> None:
+        """Raises TooLarge, where sending the statement would look like a server that is gone. One query, where it is
+        larger than any before."""
+        size = len(sql) + quoted_size(params)
+        if size > self._most_bytes:
+            ((limit,),) = self.rows(self.dialect.statement_limit)
+            self._most_bytes = int(limit)
+        if size > self._most_bytes:
+            raise TooLarge(
+                f"a statement of {size:,} bytes is more than the {self._most_bytes:,} that the server takes "
+                f"(max_allowed_packet)"
+            )
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one query; all its rows."""
@@ -144,13 +176,14 @@ class Link:
             yield
         except ERRORS as error:
             if self.verdict(error) is Verdict.LASTING:
-                raise ConfigurationError(f"the database refused a statement of fsmflow: {first_line(error)}") from error
+                raise StatementRefused(first_line(error)) from error
             raise DatabaseUnavailable(f"the database did not do as asked: {first_line(error)}") from error
 
     def verdict(self, error: BaseException) -> Verdict:
         """How an error of the database is to be taken. A connection that may be to blame for it is thrown away."""
         found = verdict_of(error)
-        if found is Verdict.PASSING:
+        if found is Verdict.PASSING or isinstance(error, TooLarge):
+            # A new connection knows what the server takes by then.
             self.forget_connection()
         return found
 
@@ -182,5 +215,7 @@ class Link:
 
 
 def first_line(error: BaseException) -> str:
-    """An error of a driver in one line."""
+    """An error of a driver in one line: what the database says, with its number where MySQL gives one."""
+    if len(error.args) == 2 and isinstance(error.args[0], int) and error.args[1]:
+        return f"{' '.join(str(error.args[1]).split())} ({error.args[0]})"
     return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

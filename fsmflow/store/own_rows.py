@@ -7,8 +7,9 @@ from typing import Any
 import peewee
 
 from fsmflow.decision.entity import Snapshot
-from fsmflow.errors import ConfigurationError, DataError
-from fsmflow.store.link import Link
+from fsmflow.errors import ConfigurationError, DatabaseRefused, DataError, text_of
+from fsmflow.store.link import Link, first_line
+from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
 
 
 class OwnRows:
@@ -20,13 +21,18 @@ class OwnRows:
     def write_status(self, field: Any, snapshot: Snapshot, *, lenient: bool) -> None:
         """Write the state into the row of the entity, in the transaction that is open.
 
-        Raises DataError where there is no such row, unless ``lenient``; ConfigurationError for a model of another
-        database.
+        Raises DataError where there is no such row, unless ``lenient``; DatabaseRefused where the database, or the
+        field itself, will not take the state; ConfigurationError for a model of another database.
         """
         model = self._checked(field)
         key = _key(model, snapshot)
-        update = model.update({field: snapshot.state}).where(model._meta.primary_key == key)
-        if not update.execute() and not lenient and model.get_or_none(model._meta.primary_key == key) is None:
+        try:
+            written = _update(model, field, key, snapshot.state)
+        except Exception as error:  # what a field of the user's raises among it
+            if isinstance(error, ERRORS) and verdict_of(error) is not Verdict.LASTING:
+                raise
+            raise row_refused(field, snapshot, error) from error
+        if not written and not lenient:
             raise DataError(
                 f"{snapshot.address} has no row: {model.__name__} has none with {model._meta.primary_key.name} = "
                 f"{key!r}. Make the row first; it may be in the same transaction"
@@ -55,6 +61,19 @@ class OwnRows:
             f"status_field {model.__name__}.{field.name} is of another database than fsmflow works on, so it cannot be "
             f"changed in the same transaction; give fsmflow that database: configure(database=...)"
         )
+
+
+def row_refused(field: Any, snapshot: Snapshot, error: BaseException) -> DatabaseRefused:
+    """The error that says why a row cannot get the state of its entity."""
+    sentence = first_line(error) if isinstance(error, ERRORS) else f"{type(error).__name__}: {text_of(error)}"
+    name = f"{field.model.__name__}.{field.name}"
+    return DatabaseRefused(snapshot.address, sentence, state=snapshot.state, field=name)
+
+
+def _update(model: Any, field: Any, key: Any, state: str) -> bool:
+    """Whether there is such a row. A driver may count the rows that changed, not those that were found."""
+    mine = model._meta.primary_key == key
+    return bool(model.update({field: state}).where(mine).execute()) or bool(model.select().where(mine).exists())
 
 
 def _key(model: Any, snapshot: Snapshot) -> Any:

@@ -9,6 +9,7 @@ from fsmflow import log
 from fsmflow.decision.entity import StaleClaim
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
+    DatabaseRefused,
     DatabaseUnavailable,
     EntityNotFound,
     TransitionConflict,
@@ -119,7 +120,7 @@ class Maintenance:
             # Mostly it has moved on, and putting it off does nothing. A row that nobody handles must not come first
             # again and again.
             again_ms = REFUSED_MS
-        except TransitionNotAllowed as error:
+        except (TransitionNotAllowed, DatabaseRefused) as error:
             again_ms = REFUSED_MS
             log.timer_refused(f"entity row {item.row}", item.work.kind, str(error), again_ms / 1000)
             if item.work.deadline is not None:
