@@ -25,11 +25,13 @@ from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
 from fsmflow.running.items import Items
 from fsmflow.running.outage import outlast
+from fsmflow.store.sizes import size_of
 from fsmflow.store.work import ticket_of
 
 Result = TypeVar("Result")
 
 PAGE: Final = 200
+_PAGE_BYTES: Final = 4_000_000
 _ALL_PAGES: Final = 10_000
 #: How many branches may wait for their turn before more are made of a source that comes lazily.
 _AHEAD: Final = 100
@@ -74,12 +76,24 @@ class BranchMaker:
         while True:
             if made and self._steadily(lambda: self._has_failed() or (lazily and self._is_far_ahead())):
                 return False
-            page = list(islice(source, size))
+            page, is_last = self._next_page(source, prefix, size)
             self._check_transaction()
-            self._insert([self._begin(prefix, index, item) for index, item in page])
+            self._insert(page)
             made += len(page)
-            if len(page) < size:
+            if is_last:
                 return True
+
+    def _next_page(self, source: Iterator[tuple[int, Any]], prefix: str, size: int) -> tuple[list[Commit], bool]:
+        """As many branches as one transaction makes, fewer where their items are large; whether these are the last."""
+        page: list[Commit] = []
+        total = 0
+        for index, item in source:
+            begun = self._begin(prefix, index, item)
+            page.append(begun)
+            total += size_of((begun.after.data_text, begun.after.item_text))
+            if len(page) == size or total > _PAGE_BYTES:
+                return page, False
+        return page, True
 
     def _revive(self) -> None:
         parent = self._parent

@@ -1,0 +1,177 @@
+"""What the database refuses between a job's return and its commit: one run, one failure, and the worker is free."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import peewee
+import pytest
+
+from fsmflow import Machine, State
+from fsmflow.store.dialects import Mysql
+from fsmflow.store.link import open_database
+from tests.support import ruled_flows
+from tests.support.bench import Bench, bench_on
+from tests.support.eventually import eventually
+from tests.support.processes import World
+from tests.support.ruled_flows import Payment, PaymentRow
+from tests.support.servers import on_servers
+from tests.support.traces import ran
+
+proxy = peewee.DatabaseProxy()
+LARGE = "x" * 100_000
+
+
+class Booking(peewee.Model):
+    account = peewee.CharField(max_length=40)
+
+    class Meta:
+        database = proxy
+        table_name = "shop_booking"
+
+
+class Books(Machine):
+    initial = "open"
+    states = [
+        "open",
+        State("booking", job="book", transactional=True),
+        State("printing", each="pages", job="print_page"),
+        State("reading", job="read"),
+        State("booked", final=True),
+    ]
+    transitions = [
+        ["book_it", "open", "booking"],
+        ["print_it", "open", "printing"],
+        ["read_it", "open", "reading"],
+        ["done", "*", "booked"],
+    ]
+
+    def book(self) -> None:
+        ran.append(self.entity_id)
+        Booking.create(account=self.data["account"])
+
+    def pages(self) -> list[str]:
+        return [f"{number}{LARGE}" for number in range(self.data["count"])]
+
+    def print_page(self, page: str) -> None:
+        ran.append(page[:3])
+
+    def read(self) -> Any:
+        ran.append(self.entity_id)
+        return {"text": '"' * self.data["length"]}
+
+
+@pytest.fixture
+def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
+    db = open_database(database_url)
+    proxy.initialize(db)
+    ran.clear()
+    with bench_on(redis_url, database=db, machines=(Books,)) as bench:
+        late = "" if "mysql" in database_url else "DEFERRABLE INITIALLY DEFERRED"
+        key = "INTEGER PRIMARY KEY" if "sqlite" in database_url else "SERIAL PRIMARY KEY"
+        db.execute_sql("CREATE TABLE shop_account (name VARCHAR(40) PRIMARY KEY)")
+        db.execute_sql(
+            f"CREATE TABLE shop_booking (id {key}, account VARCHAR(40) NOT NULL, "
+            f"FOREIGN KEY (account) REFERENCES shop_account (name) {late})"
+        )
+        yield bench
+    db.close()
+
+
+def test_a_transaction_that_is_refused_at_its_commit_fails_the_job_once(bench: Bench) -> None:
+    books = Books.start(1, {"account": "no such account"})
+    books.trigger("book_it")
+    bench.run()
+    assert books.refresh().state == "failed_from_booking"
+    assert ran == ["1"]
+    assert books.failure is not None
+    assert "foreign key" in books.failure.message.lower()
+    if bench.runtime.store.link.dialect.name != "mysql":
+        assert books.failure.error_type == "DatabaseRefused"
+        assert books.failure.message.startswith("job 'book' returned, but at COMMIT the database refuses the change: ")
+    assert Booking.select().count() == 0
+    bench.runtime.store.link.execute("INSERT INTO shop_account VALUES ('no such account')")
+    books.retry()
+    bench.run()
+    assert (books.refresh().state, Booking.select().count(), ran) == ("booked", 1, ["1", "1"])
+
+
+@on_servers
+def test_a_fan_out_over_large_items_is_written_in_pages_that_the_server_takes(bench: Bench) -> None:
+    """200 of these are more than max_allowed_packet is by default."""
+    books = Books.start(1, {"count": 250})
+    books.trigger("print_it")
+    bench.run()
+    assert books.refresh().state == "booked"
+    assert len(ran) == 250
+    assert [len(branch.item) for branch in books.branches][249] == 100_003
+
+
+@on_servers
+def test_many_entities_with_large_data_are_started_in_pages_that_the_server_takes(bench: Bench) -> None:
+    assert Books.start_many((number, {"text": LARGE}) for number in range(250)) == 250
+
+
+@pytest.mark.parametrize("database_url", [pytest.param("mysql", marks=pytest.mark.mysql)], indirect=True)
+def test_what_is_larger_than_the_server_takes_is_a_failure_of_the_step(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server would close the connection over it, which looks like an outage that ends no sooner."""
+    monkeypatch.setattr(Mysql, "statement_limit", "SELECT 200000")
+    books = Books.start(1, {"length": 120_000})
+    books.trigger("read_it")
+    bench.run()
+    assert books.refresh().state == "failed_from_reading"
+    assert ran == ["1"]
+    assert books.failure is not None
+    assert "is more than the 200,000 that the server takes (max_allowed_packet)" in books.failure.message
+    assert books.failure.message.endswith("It cannot be kept; retry runs the job again")
+    monkeypatch.undo()
+    books.retry()
+    bench.run()
+    assert books.refresh().state == "booked"
+
+
+@pytest.fixture
+def shop(any_place: World, database_url: str, redis_url: str) -> Iterator[World]:
+    """An installation whose payments have rows with rules."""
+    db = ruled_flows.connect(database_url, redis_url)
+    ruled_flows.make_tables(db)
+    for number in range(1, 5):
+        PaymentRow.create(id=number, status="pending")
+    any_place.environment |= {
+        "FSMFLOW_MACHINES": ruled_flows.__name__,
+        "RULED_DATABASE_URL": database_url,
+        "RULED_REDIS_URL": redis_url,
+    }
+    yield any_place
+    db.close()
+
+
+def failed(payment: Payment) -> bool:
+    return payment.refresh().phase == "failed"
+
+
+@pytest.mark.alone
+def test_a_worker_is_free_at_once_and_ends_when_it_is_told_to(shop: World) -> None:
+    supervisor = shop.supervisor(processes=1)
+    blocked, refused, booked, fine = (
+        Payment.start(number, data) for number, data in enumerate(({"fails": True}, {}, {}, {"ends": True}), 1)
+    )
+    for payment in (blocked, refused, fine):
+        payment.trigger("submit")
+    booked.trigger("book_it")
+    assert fine.wait("over", timeout=20).state == "over"
+    eventually(lambda: all(map(failed, (blocked, refused, booked))), within=20, what="all of them to be recorded")
+    assert [len(shop.effects(str(number))) for number in range(1, 5)] == [1, 1, 1, 1]
+    assert [PaymentRow.get_by_id(number).status for number in range(1, 5)] == [
+        "charging",
+        "charging",
+        "booking",
+        "over",
+    ]
+    supervisor.terminate()
+    assert supervisor.ended(within=15) == 0
+    assert "worker.lost" not in supervisor.log
+    assert "settle.waits" not in supervisor.log
