@@ -10,13 +10,13 @@ from typing import Any
 import peewee
 import pytest
 
-from fsmflow import DatabaseRefused, Fail, Machine, State
+from fsmflow import DatabaseRefused, Fail, Machine, RetryAfter, State
 from fsmflow.store.link import open_database
 from tests.support.bench import Bench, bench_on
 from tests.support.traces import failing, ran
 
 proxy = peewee.DatabaseProxy()
-KNOWN = ("pending", "charging", "sorting", "parked", "over")
+KNOWN = ("pending", "charging", "sorting", "parked", "polling", "over")
 #: What rules there may be over the row, with the words in which each database says so.
 RULES = {
     "check": "CHECK|check|CONSTRAINT",
@@ -55,6 +55,7 @@ class Payment(Machine):
         State("charging", job="charge"),
         State("sorting", each="parts", job="sort"),
         State("parked", timeout=timedelta(hours=1)),
+        State("polling", job="poll", within=timedelta(hours=1)),
         "refunding",
         State("paid", final=True),
         State("over", final=True),
@@ -65,7 +66,9 @@ class Payment(Machine):
         ["park", "pending", "parked"],
         ["refund", ["pending", "charging"], "refunding"],
         ["refunded", "refunding", "over"],
-        ["timeout", "parked", "refunding"],
+        ["poll_it", "pending", "polling"],
+        ["timeout", ["parked", "polling"], "refunding"],
+        ["done", "polling", "paid"],
         ["done", "charging", "paid"],
         ["done", "sorting", "paid"],
         ["over", "charging", "over"],
@@ -76,6 +79,9 @@ class Payment(Machine):
         if self.entity_id in failing:
             raise Fail("the card is blocked")
         return {"receipt": "r-1"}
+
+    def poll(self) -> None:
+        raise RetryAfter(600, "not yet")
 
     def sort(self, part: str) -> None:
         ran.append(part)
@@ -268,6 +274,19 @@ def test_a_deadline_that_leads_where_the_row_cannot_follow_is_tried_again_after_
     caplog.clear()
     bench.advance(31)
     assert [record for record in caplog.records if "timer.refused" in record.message] != []
+
+
+def test_a_step_whose_time_is_over_ends_though_the_row_cannot_follow(bench: Bench) -> None:
+    payment = Payment.start(1)
+    payment.trigger("poll_it")
+    for _ in range(8):
+        bench.advance(601)
+        bench.run()
+    assert payment.refresh().state == "failed_from_polling"
+    assert payment.failure is not None
+    assert payment.failure.error_type == "StepTimeout"
+    assert str(told(payment)[-1][1]).startswith("past where it was to go, as the database refuses 'refunding' in Paym")
+    assert "; its own row stays as it was, as the database refuses 'failed_from_polling'" in str(told(payment)[-1][1])
 
 
 def test_a_join_that_the_row_cannot_follow_is_a_failure_of_the_step(bench: Bench) -> None:
