@@ -93,7 +93,7 @@ def _plain_scalar(value: Any, where: str) -> Any:
     if isinstance(value, datetime):
         return {"$datetime": _written(value, where)}
     if isinstance(value, date):
-        return {"$date": value.isoformat()}
+        return {"$date": _readable(value, date, where)}
     if isinstance(value, Decimal):
         return {"$decimal": str(_finite(value, where))}
     if isinstance(value, UUID):
@@ -110,12 +110,27 @@ def _plain_scalar(value: Any, where: str) -> Any:
     )
 
 
+def _readable(value: date, kind: type[date], where: str) -> str:
+    """The text of a moment or day, where it can be read again. What is one in name alone, as NaT of pandas, cannot."""
+    try:
+        text = value.isoformat()
+        if type(value) is not kind:
+            kind.fromisoformat(text)
+    except ValueError as error:
+        raise DataError(
+            f"{where} is {shown(value)} ({type(value).__name__}), which cannot be stored: it is no moment; leave it "
+            f"out, or give None"
+        ) from error
+    return text
+
+
 def _written(value: datetime, where: str) -> str:
+    text = _readable(value, datetime, where)
     offset = value.utcoffset()
     # Python itself would read such an offset as none at all.
     if offset and abs(offset) < _SECOND:
         raise DataError(f"{where} is {shown(value)}, which cannot be stored: its offset from UTC is less than a second")
-    return value.isoformat()
+    return text
 
 
 def _finite(value: Number, where: str) -> Number:

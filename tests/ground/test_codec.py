@@ -21,6 +21,29 @@ from fsmflow.codec import MAX_BYTES, MAX_DEPTH, decode, encode
 MOMENT = datetime(2026, 1, 2, 3, 4, 5, 678, tzinfo=UTC)
 
 
+class NotATime(datetime):
+    """Behaves like NaT of pandas, which is a datetime in name alone."""
+
+    def utcoffset(self) -> Any:
+        raise ValueError("NaTType does not support utcoffset")
+
+    def isoformat(self, *_: Any) -> str:
+        return "NaT"
+
+    def __repr__(self) -> str:
+        return "NaT"
+
+
+class NoDay(date):
+    """The same of a date."""
+
+    def isoformat(self) -> str:
+        return "NaT"
+
+    def __repr__(self) -> str:
+        return "NaT"
+
+
 @pytest.mark.parametrize(
     "value",
     [
@@ -133,6 +156,8 @@ CYCLE.append({"again": CYCLE})
         ({"a": [0, b"x"]}, "data['a'][1] is b'x' (bytes), which cannot be stored"),
         ({"a": {"b": object}}, "data['a']['b'] is <class 'object'> (type), which cannot be stored"),
         ([timedelta(1)], "data[0] is datetime.timedelta(days=1) (timedelta)"),
+        ({"at": NotATime(2026, 1, 1)}, "data['at'] is NaT (NotATime), which cannot be stored: it is no moment"),
+        ([NoDay(2026, 1, 1)], "data[0] is NaT (NoDay), which cannot be stored: it is no moment"),
         ([time(1)], "data[0] is datetime.time(1, 0) (time)"),
         ([1j], "data[0] is 1j (complex)"),
         ([lambda: 1], "data[0] is <function"),
