@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import peewee
 from peewee import Database
 from playhouse.db_url import parse
+from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
@@ -174,6 +175,11 @@ class Link:
         """
         try:
             yield
+        except MaxConnectionsExceeded as error:
+            raise DatabaseUnavailable(
+                "the database did not do as asked: all connections of its pool are in use; give the pool a larger "
+                "max_connections, or a timeout for which it waits"
+            ) from error
         except ERRORS as error:
             if self.verdict(error) is Verdict.LASTING:
                 raise StatementRefused(first_line(error)) from error
