@@ -74,6 +74,17 @@ class DatabaseRefused(DataError):
         super().__init__(f"{address}: {self.why}. Nothing was changed; {then} before it is tried again")
 
 
+class MethodError(DataError):
+    """A method that a state asks for a value (``timeout``, ``delay``, ``within``, ``queue``) raised, or returned what
+    is none. Nothing was changed by it. What it raised is the ``__cause__``."""
+
+    def __init__(self, address: str, state: str, parameter: str, method: str, what: str) -> None:
+        self.address = address
+        self.state = state
+        self.method = method
+        super().__init__(f"{address}: {parameter}= of {state!r} asked {method!r}, which {what}")
+
+
 class EntityNotFound(FsmflowError):
     """No entity has this address."""
 

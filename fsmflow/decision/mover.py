@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from fsmflow import clock, codec
 from fsmflow.decision.commit import Commit, EventKind, Post
@@ -13,16 +13,18 @@ from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
 from fsmflow.decision.failure import Facts, describe
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.idempotency import begun, renewed
-from fsmflow.decision.inputs import Actor, checked_text
+from fsmflow.decision.inputs import Actor
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.guards import Firing, call_on_enter, fire
-from fsmflow.definition.model import Definition, StateSpec, due_after
+from fsmflow.definition.model import Definition, StateSpec, WrongValue, due_after, queue_of
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
-from fsmflow.errors import Fail, TransitionNotAllowed
+from fsmflow.errors import Fail, MethodError, TransitionNotAllowed, text_of
 from fsmflow.redaction import hide
+
+Result = TypeVar("Result")
 
 
 class Refused(TransitionNotAllowed):
@@ -209,11 +211,12 @@ class Mover:
     def _work_for(self, spec: StateSpec, subject: Any, *, attempt: int) -> Work | None:
         fence = self.before.work.fence if self.before.work else 0
         ends_at = None
-        if spec.timer is not None:
-            ends_at = self.now + clock.to_ms(due_after(spec.timer, subject, clock.to_datetime(self.now)))
+        timer, moment = spec.timer, clock.to_datetime(self.now)
+        if timer is not None:
+            left = self._asked(spec, timer.parameter, timer.after, lambda: due_after(timer, subject, moment))
+            ends_at = self.now + clock.to_ms(left)
         if spec.is_working:
-            queue = spec.queue(subject) if callable(spec.queue) else spec.queue
-            checked_text(queue, f"the queue of {spec.name!r}", limit=100)
+            queue = self._asked(spec, "queue", spec.queue, lambda: queue_of(spec, subject))
             blank = Work(
                 epoch=self.after.epoch, kind=WorkKind.JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue
             )
@@ -223,6 +226,17 @@ class Mover:
         else:
             work = Work(epoch=self.after.epoch, kind=WorkKind.TIMER, fence=fence, wake_at=ends_at)
         return hold(work, self.now) if self.after.paused else work
+
+    def _asked(self, spec: StateSpec, parameter: str, method: object, ask: Callable[[], Result]) -> Result:
+        """What a method of the user's gives for a parameter of a state. Raises MethodError."""
+        try:
+            return ask()
+        except WrongValue as error:
+            what, cause = text_of(error), None
+        except Exception as error:  # noqa: BLE001 - whatever the user's method raises
+            what, cause = f"raised {type(error).__name__}: {text_of(error)}", error
+        name = getattr(method, "__name__", parameter)
+        raise MethodError(self.after.address, spec.name, parameter, name, self.masked(what)) from cause
 
     def note(
         self,

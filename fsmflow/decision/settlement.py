@@ -24,6 +24,7 @@ from fsmflow.errors import (
     DatabaseRefused,
     DataError,
     FsmflowError,
+    MethodError,
     StepTimeout,
     TransitionNotAllowed,
     UpgradeError,
@@ -62,7 +63,7 @@ def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: 
     """Withhold a result that nothing accepts, and rest in ``failed_from_X``."""
     withheld = _withheld(happening) if keeps else None
     message = _rejection(happening.trigger, error, withheld=withheld is not None)
-    kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else type(error)
+    kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else _kind_of(error)
     failure = mover.describe(Facts(kind=kind, message=message, permanent=True), *carried(happening))
     _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
     mover.after = replace(mover.after, result_text=withheld)
@@ -278,8 +279,13 @@ def _past(mover: Mover, error: DataError) -> str | None:
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
     message = f"{what} raised {type(error).__name__}: {_why(error)}"
-    failure = mover.describe(Facts(kind=type(error), message=message, permanent=True))
+    failure = mover.describe(Facts(kind=_kind_of(error), message=message, permanent=True))
     _rest(mover, failure)
+
+
+def _kind_of(error: BaseException) -> type[BaseException]:
+    """What an error is recorded as: what a method of the user's raised, rather than that it did."""
+    return type(error.__cause__ if isinstance(error, MethodError) and error.__cause__ is not None else error)
 
 
 def _why(error: BaseException) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
-from typing import Any
+from typing import Any, Final, TypeGuard
 
-from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, UNDONE, WAITING, WORKING
+from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.errors import MAX_DURATION_S, shown
 
@@ -16,6 +16,12 @@ from fsmflow.errors import MAX_DURATION_S, shown
 Bound = Callable[[Any], Any]
 #: A method of the machine with arguments of its own.
 Hook = Callable[..., Any]
+#: The most characters of the name of a queue.
+MAX_QUEUE: Final = 100
+
+
+class WrongValue(ValueError):
+    """A method of the user's gave what cannot be used. The text goes on after its name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +32,11 @@ class Timer:
     trigger: str
     after: float | int | timedelta | Bound
     bounds: bool = False
+
+    @property
+    def parameter(self) -> str:
+        """What a state calls it."""
+        return "within" if self.bounds else "timeout" if self.trigger == TIMEOUT else "delay"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,17 +198,43 @@ class Definition:
 def due_after(timer: Timer, subject: Any, now: datetime) -> timedelta:
     """How long after ``now`` a timer fires; asks the user's method where there is one.
 
-    What is past already is due at once. Raises ValueError for what is no duration and no aware datetime.
+    What is past already is due at once. Raises what the method raises, and WrongValue for what is no duration and no
+    aware datetime.
     """
-    after = timer.after(subject) if callable(timer.after) else timer.after
-    if isinstance(after, datetime):
-        if after.utcoffset() is None:
-            raise ValueError(f"{timer.trigger}: {after!r} has no time zone; give an aware datetime")
-        after = min(after - now, timedelta(seconds=MAX_DURATION_S))
-    if isinstance(after, timedelta):
-        after = max(after, timedelta())
-    elif isinstance(after, (int, float)) and not isinstance(after, bool):
-        after = max(after, 0)
-    if not is_duration(after):
-        raise ValueError(f"{timer.trigger}: {shown(after)} is not seconds, a timedelta or an aware datetime")
+    given = timer.after(subject) if callable(timer.after) else timer.after
+    try:
+        after = _left(given, now)
+    except (ValueError, TypeError, OverflowError):
+        after = None  # a moment in name alone, as NaT of pandas
+    if isinstance(given, datetime) and after is None:
+        raise WrongValue(f"returned {shown(given)}, a datetime without a time zone; it gives an aware one")
+    if after is None or not is_duration(after):
+        raise WrongValue(f"returned {shown(given)}; it gives seconds, a timedelta or an aware datetime")
     return after if isinstance(after, timedelta) else timedelta(seconds=after)
+
+
+def _left(given: Any, now: datetime) -> Any:
+    """A moment as the time until then, and a duration as one from 0. None for a moment without a time zone."""
+    if isinstance(given, datetime):
+        if given.utcoffset() is None:
+            return None
+        given = min(given - now, timedelta(seconds=MAX_DURATION_S))
+    if isinstance(given, timedelta):
+        return max(given, timedelta())
+    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
+    return max(given, 0) if is_number else given
+
+
+def queue_of(spec: StateSpec, subject: Any) -> str:
+    """The queue of a state's job; asks the user's method where there is one.
+
+    Raises what that raises, and WrongValue."""
+    queue = spec.queue(subject) if callable(spec.queue) else spec.queue
+    if not is_queue(queue):
+        raise WrongValue(f"returned {shown(queue)}; a queue has a name of 1 to {MAX_QUEUE} characters without a comma")
+    return queue
+
+
+def is_queue(name: object) -> TypeGuard[str]:
+    """Whether this can be the name of a queue."""
+    return isinstance(name, str) and 0 < len(name) <= MAX_QUEUE and name.isprintable() and "," not in name

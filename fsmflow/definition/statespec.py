@@ -6,7 +6,7 @@ from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.fanout import FanCompiler
-from fsmflow.definition.model import Bound, Fan, StateSpec, Timer
+from fsmflow.definition.model import MAX_QUEUE, Bound, Fan, StateSpec, Timer, is_queue
 from fsmflow.definition.names import (
     CANCELLED,
     DONE,
@@ -243,8 +243,9 @@ class StateCompiler:
                 )
                 return "default"
             return self._binder.callable(queue, "queue", f"state {state.name!r}") or "default"
-        if not isinstance(queue, str) or not queue or len(queue) > 100 or not queue.isprintable() or "," in queue:
-            self._fault(str(state.name), f"queue={shown(queue)}; it is a name of 1 to 100 characters without a comma")
+        if not is_queue(queue):
+            wanted = f"it is a name of 1 to {MAX_QUEUE} characters without a comma"
+            self._fault(str(state.name), f"queue={shown(queue)}; {wanted}")
             return "default"
         return queue
 

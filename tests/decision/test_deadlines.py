@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from fsmflow import DataError, Machine, Retry, State, TransitionNotAllowed
+from fsmflow import Machine, Retry, State, TransitionNotAllowed
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import StaleClaim
 from fsmflow.decision.happenings import TimerFired
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS
-from fsmflow.errors import MAX_DURATION_S
+from fsmflow.errors import MAX_DURATION_S, MethodError
 from tests.support.walk import NOW, Walk
 
 NOW_AS_DATETIME = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -58,6 +58,19 @@ class Approval(Machine):
     def act(self) -> None: ...
 
 
+class NotATime(datetime):
+    """Behaves like NaT of pandas."""
+
+    def utcoffset(self) -> Any:
+        raise ValueError("NaTType does not support utcoffset")
+
+    def isoformat(self, *_: Any) -> str:
+        return "NaT"
+
+    def __repr__(self) -> str:
+        return "NaT"
+
+
 def deadline(returned: Any) -> type[Machine]:
     """A machine whose first state has a deadline that a method returns."""
 
@@ -98,19 +111,44 @@ def test_a_method_returns_seconds_a_timedelta_or_an_aware_datetime(returned: Any
 @pytest.mark.parametrize(
     ("returned", "told"),
     [
-        (datetime(2026, 1, 2), "has no time zone; give an aware datetime"),
-        (None, "None is not seconds, a timedelta or an aware datetime"),
-        ("60", "'60' is not seconds, a timedelta or an aware datetime"),
-        (True, "True is not seconds, a timedelta or an aware datetime"),
-        (float("nan"), "nan is not seconds"),
-        (float("inf"), "inf is not seconds"),
-        pytest.param(10**400, "is not seconds", id="more than a float can hold"),
-        (timedelta.max, "is not seconds"),
+        (datetime(2026, 1, 2), r"datetime.datetime\(2026, 1, 2, 0, 0\), a datetime without a time zone; it gives an"),
+        (None, "None; it gives seconds, a timedelta or an aware datetime"),
+        ("60", "'60'; it gives seconds, a timedelta or an aware datetime"),
+        (True, "True; it gives seconds, a timedelta or an aware datetime"),
+        (float("nan"), "nan; it gives seconds"),
+        (float("inf"), "inf; it gives seconds"),
+        pytest.param(10**400, ".*; it gives seconds", id="more than a float can hold"),
+        (timedelta.max, ".*; it gives seconds"),
+        (NotATime(2026, 1, 1), "NaT, a datetime without a time zone"),
     ],
 )
 def test_a_method_that_returns_no_duration_is_refused(returned: Any, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(MethodError, match=f"waiting:1: timeout= of 'open' asked 'time_left', which returned {told}"):
         Walk(deadline(returned))
+
+
+def test_a_method_that_raises_is_named_with_the_entity_and_what_it_raised() -> None:
+    def raising(machine: Any) -> Any:
+        raise KeyError("due_at")
+
+    with pytest.raises(MethodError, match="timeout= of 'open' asked 'time_left', which raised KeyError: 'due_at'") as e:
+        Walk(deadline(raising))
+    assert isinstance(e.value.__cause__, KeyError)
+
+
+def test_what_a_machine_redacts_is_not_quoted() -> None:
+    class Secretive(Machine):
+        initial = "open"
+        redact = ["code"]
+        states = [State("open", timeout="time_left"), State("over", final=True)]
+        transitions = [["timeout", "open", "over"]]
+
+        def time_left(self) -> Any:
+            return self.data["code"]
+
+    with pytest.raises(MethodError) as caught:
+        Walk(Secretive, {"code": "tok-4711"})
+    assert "4711" not in str(caught.value)
 
 
 def test_a_deadline_that_raises_keeps_the_result_of_the_job_before_it() -> None:
@@ -126,7 +164,7 @@ def test_a_deadline_that_raises_keeps_the_result_of_the_job_before_it() -> None:
     assert walk.snapshot.result_text is not None
 
 
-@pytest.mark.parametrize("returned", [5, None, "", "x" * 101, "a\nb"])
+@pytest.mark.parametrize("returned", [5, None, "", "x" * 101, "a\nb", "a,b"])
 def test_a_function_that_returns_no_queue_is_refused(returned: Any) -> None:
     class Order(Machine):
         initial = "new"
@@ -134,7 +172,7 @@ def test_a_function_that_returns_no_queue_is_refused(returned: Any) -> None:
         states += [State("over", final=True)]
         transitions = [["work", "new", "working"], ["done", "working", "over"]]
 
-    with pytest.raises(DataError, match="the queue of 'working'"):
+    with pytest.raises(MethodError, match="order:1: queue= of 'working' asked '<lambda>', which returned"):
         Walk(Order).trigger("work")
 
 
