@@ -7,6 +7,8 @@ from typing import Final
 
 #: Every point, and where it stands.
 POINTS: Final = {
+    "pop.after": "a worker has taken a doorbell from its queue, and Redis is told next who it was",
+    "take.after": "a worker has taken a doorbell, and its supervisor is told next which one",
     "claim.before": "a worker has taken a doorbell from its queue, and claims the attempt next",
     "claim.after": "the attempt is claimed, its job has not begun",
     "job.before": "the job begins next, or the making of branches",

@@ -20,6 +20,7 @@ from rq.utils import utcparse
 from fsmflow import clock, log
 from fsmflow.dispatch.embedded import EmbeddedServer
 from fsmflow.dispatch.tickets import JobTemplate, job_id, rq_queue
+from fsmflow.dispatch.whereabouts import astray
 from fsmflow.errors import ConfigurationError, RedisUnavailable
 from fsmflow.redaction import unreadable
 from fsmflow.settings import Settings
@@ -31,6 +32,8 @@ _TIMEOUT_S: Final = 5.0
 _CONNECT_S: Final = 2.0
 _QUIET_S: Final = 1.0
 _LISTEN_MS: Final = 30_000
+#: A supervisor that lives says so every second.
+_ALIVE_MS: Final = 5_000
 #: How long whoever found Redis empty has to bring back what it had, before another one tries.
 _RECOVERY_MS: Final = 10_000
 
@@ -110,6 +113,26 @@ class Doorbell:
         """From now on a Redis without the marker has lost what it had. Raises REDIS_ERRORS."""
         self.client().set(self._marker_key, "1")
 
+    def appear(self, name: str) -> None:
+        """Tell that a supervisor lives, for some seconds. Raises REDIS_ERRORS."""
+        self.client().zadd(self._supervisors_key, {name: self._now() + _ALIVE_MS})
+
+    def disappear(self, name: str) -> None:
+        """Tell that a supervisor ends, and has left nothing behind. Raises REDIS_ERRORS."""
+        self.client().zrem(self._supervisors_key, name)
+
+    def gone(self) -> list[str]:
+        """The supervisors that have appeared, and have not been heard of since; each is told to one who asks. Raises
+        REDIS_ERRORS."""
+        client = self.client()
+        silent: Any = client.zrangebyscore(self._supervisors_key, "-inf", self._now())
+        return [name.decode("utf-8", "replace") for name in silent if client.zrem(self._supervisors_key, name)]
+
+    def astray(self, rings: Sequence[Ring], dead: Sequence[str]) -> set[int]:
+        """The rows of those tickets whose doorbell is in no queue, and with no worker but one whose name begins as
+        ``dead`` does. Raises REDIS_ERRORS."""
+        return astray(self.client(), self.installation, rings, dead)
+
     def take_turn(self, for_ms: int) -> int:
         """Ask for the turn of all sweepers of this installation. 0 where it is had, else the milliseconds that another
         one has it for. One round trip. Raises REDIS_ERRORS."""
@@ -164,6 +187,10 @@ class Doorbell:
     @property
     def _turn_key(self) -> str:
         return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:turn"
+
+    @property
+    def _supervisors_key(self) -> str:
+        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:supervisors"
 
     @property
     def _listening_key(self) -> str:

@@ -18,6 +18,7 @@ from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
 from fsmflow.dispatch.refusal import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
 from fsmflow.errors import shown
+from fsmflow.points import point
 from fsmflow.store.work import Ticket
 
 _BLOCK_S: Final = 5
@@ -63,11 +64,18 @@ class StepWorker(SimpleWorker):
     """
 
     def __init__(
-        self, queues: Sequence[str], doorbell: Doorbell, perform: Perform, stopping: Callable[[], bool]
+        self,
+        queues: Sequence[str],
+        doorbell: Doorbell,
+        perform: Perform,
+        stopping: Callable[[], bool],
+        *,
+        name: str | None = None,
     ) -> None:
         self.client = connect(doorbell.url(), timeout_s=_TIMEOUT_S)
         super().__init__(
             [Queue(doorbell.rq_queue(name), connection=self.client, serializer=JSONSerializer) for name in queues],
+            name=name,
             connection=self.client,
             serializer=JSONSerializer,
         )
@@ -101,6 +109,7 @@ class StepWorker(SimpleWorker):
             log.job_refused(_readable(id_), str(error))
             refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
             return True
+        point("take.after", ticket.row)
         self._finish(id_, self._perform(ticket))
         return True
 
@@ -125,6 +134,7 @@ class StepWorker(SimpleWorker):
             popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
         finally:
             self.waiting = False
+        point("pop.after", 0)
         return None if popped is None else self._take([popped[0]], popped[1])
 
     def _finish(self, id_: bytes, rings: Sequence[Ring]) -> None:

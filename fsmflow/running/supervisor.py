@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
 from typing import Final
+from uuid import uuid4
 
 from fsmflow import log
 from fsmflow.engine.runtime import Runtime
@@ -18,7 +19,7 @@ from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
 from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
-from fsmflow.running.workers import LostAttempt, Workers
+from fsmflow.running.workers import LostAttempt, LostWorker, Workers
 
 _TICK_S: Final = 0.25
 _JOIN_S: Final = 10.0
@@ -37,10 +38,11 @@ class Supervisor:
         self._runtime = runtime
         self._queues = tuple(queues)
         self._burst = burst
-        self._workers = Workers(runtime, count=processes, queues=queues, log_level=log_level)
-        self._maintenance = Maintenance(runtime, self._queues)
-        #: Attempts to be ended, and whether they are to be given back instead.
-        self._lost: queue.SimpleQueue[tuple[LostAttempt, bool]] = queue.SimpleQueue()
+        name = uuid4().hex
+        self._workers = Workers(runtime, count=processes, queues=queues, log_level=log_level, name=name)
+        self._maintenance = Maintenance(runtime, self._queues, name)
+        #: Workers that have ended, and whether what they held is to be given back instead of ended.
+        self._lost: queue.SimpleQueue[tuple[LostWorker, bool]] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._ended = threading.Event()
         self._signals = 0
@@ -157,16 +159,22 @@ class Supervisor:
         self._runtime.store.link.forget_connection()
 
     def _end_lost(self) -> None:
+        """End what dead workers held, and ring for what they left behind."""
         while not self._lost.empty():
             lost, given_back = self._lost.get()
             try:
-                if given_back:
-                    self._maintenance.released(lost.row, lost.owner)
-                else:
-                    self._maintenance.lost(lost.row, lost.owner, lost.how, timed_out=lost.timed_out)
+                if lost.attempt is not None:
+                    self._end(lost.attempt, given_back)
+                self._maintenance.left_behind(lost.name)
             except DatabaseUnavailable:
                 self._lost.put((lost, given_back))
                 raise
+
+    def _end(self, attempt: LostAttempt, given_back: bool) -> None:
+        if given_back:
+            self._maintenance.released(attempt.row, attempt.owner)
+        else:
+            self._maintenance.lost(attempt.row, attempt.owner, attempt.how, timed_out=attempt.timed_out)
 
     def _sweep(self) -> None:
         self._maintenance.sweep(paced=True)

@@ -33,7 +33,9 @@ class _StopWaiting(BaseException):
 class WorkerProcess:
     """The loop of one worker process."""
 
-    def __init__(self, slot: Slot, control: int, queues: Sequence[str]) -> None:
+    def __init__(self, slot: Slot, control: int, queues: Sequence[str], name: str) -> None:
+        self._name = name
+        self._connections = 0
         self._slot = slot
         self._control = control
         self._queues = queues
@@ -79,7 +81,7 @@ class WorkerProcess:
         while not self._stopping:
             try:
                 if self._worker is None:
-                    self._worker = StepWorker(self._queues, runtime.doorbell, executor.execute, self._is_stopping)
+                    self._worker = self._connect(runtime, executor)
                     log.worker_started(os.getpid(), ", ".join(self._queues))
                 self._worker.work_once(block=not self._stopping)
                 patience.begin_anew()
@@ -92,6 +94,12 @@ class WorkerProcess:
                 self._worker = None
                 runtime.doorbell.forget()
                 patience.pause()
+
+    def _connect(self, runtime: Runtime, executor: Executor) -> StepWorker:
+        # A name that RQ knows already is refused: each connection has one of its own.
+        self._connections += 1
+        name = f"{self._name}.{self._connections}"
+        return StepWorker(self._queues, runtime.doorbell, executor.execute, self._is_stopping, name=name)
 
     def _is_stopping(self) -> bool:
         return self._stopping
@@ -124,11 +132,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--slot", type=int, required=True)
     parser.add_argument("--control", type=int, required=True)
     parser.add_argument("--queues", required=True)
+    parser.add_argument("--name", required=True)
     parser.add_argument("--log-level", default="INFO")
     options = parser.parse_args(arguments)
     log.configure(options.log_level)
     try:
-        return WorkerProcess(Slot(options.slot), options.control, options.queues.split(",")).main()
+        slot, queues = Slot(options.slot), options.queues.split(",")
+        return WorkerProcess(slot, options.control, queues, options.name).main()
     except FsmflowError as error:
         sys.stderr.write(f"fsmflow worker: {error}\n")
         return 1

@@ -23,7 +23,9 @@ OVERRUN_S = 3.0
 class WorkerHandle:
     """One worker process. Its group ends when the pipe closes, so it cannot outlive its supervisor."""
 
-    def __init__(self, queues: Sequence[str], environment: Mapping[str, str], log_level: str) -> None:
+    def __init__(self, name: str, queues: Sequence[str], environment: Mapping[str, str], log_level: str) -> None:
+        #: How its names in RQ begin.
+        self.name = name
         self.slot = Slot.create()
         reading, self._control = os.pipe()
         command = [
@@ -32,6 +34,8 @@ class WorkerHandle:
             "fsmflow.running.worker",
             "--queues",
             ",".join(queues),
+            "--name",
+            name,
             "--log-level",
             log_level,
         ]

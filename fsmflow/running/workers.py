@@ -28,13 +28,23 @@ class LostAttempt:
     timed_out: bool
 
 
+@dataclass(frozen=True, kw_only=True)
+class LostWorker:
+    """A worker process that has ended: how its names in RQ begin, and what it held."""
+
+    name: str
+    attempt: LostAttempt | None
+
+
 class Workers:
     """So many at work, and one more that stands by, so that a dead one is replaced at once.
 
     Talks to processes only, and waits for none of them.
     """
 
-    def __init__(self, runtime: Runtime, *, count: int, queues: Sequence[str], log_level: str) -> None:
+    def __init__(self, runtime: Runtime, *, count: int, queues: Sequence[str], log_level: str, name: str) -> None:
+        self._name = name
+        self._started = 0
         self._count = count
         self._queues = tuple(queues)
         self._log_level = log_level
@@ -57,16 +67,16 @@ class Workers:
         """The claims whose leases are to be renewed. May be asked by another thread."""
         return [claim for claim in (handle.renewable() for handle in list(self._handles)) if claim]
 
-    def reap(self, *, stopping: bool) -> list[LostAttempt]:
-        """Take out those that have died; the attempts that they held."""
+    def reap(self, *, stopping: bool) -> list[LostWorker]:
+        """Take out those that have ended; those of them that had worked."""
         lost = []
         for handle in [handle for handle in self._handles if handle.poll()]:
             self._handles.remove(handle)
             doing = handle.doing()
             if doing is not None or (handle.exit_status != 0 and not stopping):
                 _tell_death(handle, doing)
-            if doing is not None:
-                lost.append(_lost(handle, doing))
+            if handle.is_working:
+                lost.append(LostWorker(name=f"{handle.name}.", attempt=None if doing is None else _lost(handle, doing)))
             if not handle.is_ready and not stopping:
                 # One that was killed says nothing about the settings, as one that ended by itself does.
                 self._failed_starts += handle.exit_status != -signal.SIGKILL
@@ -86,7 +96,9 @@ class Workers:
             return
         try:
             while len(self._handles) < self._count + 1:
-                self._handles.append(WorkerHandle(self._queues, self._environment, self._log_level))
+                self._started += 1
+                name = f"{self._name}.{self._started}"
+                self._handles.append(WorkerHandle(name, self._queues, self._environment, self._log_level))
         except OSError as error:
             log.sweep_failed("starting a worker process", error)
             self._respawn_at = clock.monotonic() + _MAX_RESPAWN_S

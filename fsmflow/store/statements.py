@@ -193,6 +193,12 @@ class Statements:
             f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
             f"WHERE w.wake_at <= ? ORDER BY w.wake_at LIMIT ?"
         )
+        unanswered = f"kind {among(RUNS)} AND rung_at IS NOT NULL AND held IS NULL AND {self._q('owner')} IS NULL"
+        self.unanswered_queues = f"SELECT DISTINCT queue FROM {WORK} WHERE {unanswered} AND queue IS NOT NULL"
+        self.unanswered = self._sql(
+            f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
+            f"WHERE {unanswered} AND queue = ? ORDER BY rung_at LIMIT ?"
+        )
         self.due_but_doorbells = self.due.replace(
             "ORDER BY",
             f"AND (w.kind NOT {among(RUNS)} OR w.deadline <= w.wake_at OR w.{self._q('owner')} IS NOT NULL) ORDER BY",

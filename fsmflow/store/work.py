@@ -34,6 +34,13 @@ class Due:
     work: Work
 
     @property
+    def last_ring(self) -> tuple[Ticket, str]:
+        """The ticket and the queue of the doorbell that was rung for it last."""
+        work = self.work
+        ticket = Ticket(row=self.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
+        return ticket, work.queue or "default"
+
+    @property
     def next_ring(self) -> tuple[Ticket, str]:
         """The ticket and the queue of its next doorbell."""
         work = self.work
@@ -141,8 +148,14 @@ class WorkRows:
     def due(self, now: int, limit: int, *, doorbells: bool = True) -> list[Due]:
         """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``."""
         rows = self._link.query(self._sql.due if doorbells else self._sql.due_but_doorbells, (now, limit))
-        found = ((row[0], work_of(row[1:])) for row in rows)
-        return [Due(row=row, work=work) for row, work in found if work is not None]
+        return _due(rows)
+
+    def unanswered(self, limit: int) -> list[Due]:
+        """The jobs that are dispatched and not claimed: of each queue the first ones, which should be claimed first. A
+        query for each queue, and one more, over all work rows."""
+        queues = [queue for (queue,) in self._link.query(self._sql.unanswered_queues)]
+        rows = [row for queue in queues for row in self._link.query(self._sql.unanswered, (queue, limit))]
+        return _due(rows)
 
     def next_due_at(self, now: int) -> int | None:
         """The first moment after ``now`` at which something becomes due; the ends of leases aside."""
@@ -221,6 +234,11 @@ class WorkRows:
         if work is None or work.owner != owner:
             return None
         return Claim(row=row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
+
+
+def _due(rows: Iterable[Any]) -> list[Due]:
+    found = ((row[0], work_of(row[1:])) for row in rows)
+    return [Due(row=row, work=work) for row, work in found if work is not None]
 
 
 def ticket_of(snapshot: Snapshot) -> tuple[Ticket, str] | None:

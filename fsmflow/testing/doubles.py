@@ -47,6 +47,20 @@ class MemoryDoorbell(Doorbell):
     def set_marker(self) -> None:
         """Nothing is ever lost, so there is nothing to tell it by."""
 
+    def appear(self, name: str) -> None:
+        """A sandbox has no supervisors."""
+
+    def disappear(self, name: str) -> None:
+        """A sandbox has no supervisors."""
+
+    def gone(self) -> list[str]:
+        """Nobody."""
+        return []
+
+    def astray(self, rings: Sequence[Ring], dead: Sequence[str]) -> set[int]:
+        """What waits is run first."""
+        return set()
+
     def take_turn(self, for_ms: int) -> int:
         """0: a sandbox has one sweeper."""
         return 0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from fsmflow import log
@@ -18,19 +18,27 @@ _SKEW_MS: Final = 1_000
 _MAX_LEFT_ALONE_MS: Final = 120_000
 #: Rows that are rung in one transaction: few, as each is locked until it ends.
 _BATCH: Final = 20
+#: So many of each queue are looked at for one that a dead worker has left behind: it is among the first ones.
+_SEARCHED: Final = 100
 
 
 class Doorbells:
-    """The doorbells of some queues, as one sweeper sees them."""
+    """The doorbells of some queues, as one sweeper sees them. ``name``: of the supervisor that it belongs to."""
 
-    def __init__(self, runtime: Runtime, queues: Iterable[str]) -> None:
+    def __init__(self, runtime: Runtime, queues: Iterable[str], name: str = "") -> None:
         self._runtime = runtime
+        self._name = name
         self._queues = tuple(queues)
         self._redis_was_there = True
 
     def look_at_redis(self) -> bool:
         """Whether Redis is there; it is then told who listens."""
-        return self._answers(lambda: self._runtime.doorbell.announce(self._queues))
+        return self._answers(self._announce)
+
+    def _announce(self) -> None:
+        self._runtime.doorbell.announce(self._queues)
+        if self._name:
+            self._runtime.doorbell.appear(self._name)
 
     def bring_back(self) -> bool:
         """Where Redis has lost what it had, make all jobs due that it should have. Whether it is there."""
@@ -63,6 +71,8 @@ class Doorbells:
         """Tell that nobody here listens any more; Redis may be gone itself."""
         try:
             self._runtime.doorbell.withdraw(self._queues)
+            if self._name:
+                self._runtime.doorbell.disappear(self._name)
         except REDIS_ERRORS as error:
             log.redis_lost(error, 0.0)
 
@@ -80,7 +90,30 @@ class Doorbells:
             left_alone_ms = min(_left_alone_ms(item, now) for item in queued)
             self._runtime.store.work.leave([item.row for item in queued], now=now, wake_at=now + left_alone_ms)
         waiting = {item.row for item in queued}
-        lost = [item for item in due if item.row not in waiting]
+        return self._ring_all([item for item in due if item.row not in waiting], now)
+
+    def ring_for_dead(self, dead: Sequence[str]) -> None:
+        """Ring anew for what workers have left behind that are gone: doorbells that they had taken and not answered,
+        and those that they had to ring. ``dead``: how their names begin.
+
+        What is not found here, as Redis is away or far too much waits, is rung once its grace is over.
+        """
+        unanswered = self._runtime.store.work.unanswered(_SEARCHED)
+        try:
+            rows = self._runtime.doorbell.astray([item.last_ring for item in unanswered], dead)
+        except REDIS_ERRORS as error:
+            log.redis_lost(error, 1.0)
+            return
+        self._ring_all([item for item in unanswered if item.row in rows], self._runtime.now())
+
+    def ring_for_gone(self) -> bool:
+        """The same for supervisors of which nothing was heard for some seconds. Whether Redis is there."""
+        gone: list[str] = []
+        if self._answers(lambda: gone.extend(self._runtime.doorbell.gone())) and gone:
+            self.ring_for_dead([f"{name}." for name in gone])
+        return self._redis_was_there
+
+    def _ring_all(self, lost: list[Due], now: int) -> bool:
         batches = [lost[start : start + _BATCH] for start in range(0, len(lost), _BATCH)]
         rung = [self._ring_now(batch, now) for batch in batches]
         return all(rung)

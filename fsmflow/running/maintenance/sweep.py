@@ -33,9 +33,9 @@ MAX_PAGES: Final = 50
 class Maintenance:
     """One sweeper. ``sweep`` may run anywhere, any number of times at once: each row is a compare-and-set."""
 
-    def __init__(self, runtime: Runtime, queues: Iterable[str]) -> None:
+    def __init__(self, runtime: Runtime, queues: Iterable[str], name: str = "") -> None:
         self._runtime = runtime
-        self._doorbells = Doorbells(runtime, queues)
+        self._doorbells = Doorbells(runtime, queues, name)
         self._losses = Losses(runtime, self._doorbells)
         self._schedules = Schedules(runtime)
         self._turn = Turn(runtime)
@@ -63,7 +63,7 @@ class Maintenance:
         if rings and in_turn and not self._turn.take():
             return 0
         try:
-            rings = rings and self._doorbells.bring_back()
+            rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
             return self._handle_due(rings) + deliver_due(self._runtime, self._turn.keep)
         finally:
             self._turn.leave(paced=paced)
@@ -81,6 +81,10 @@ class Maintenance:
         """A worker process was told to stop at once: give back the attempt that it held, and count no crash, unless the
         job may run only once and may have begun."""
         self._losses.released(row, owner)
+
+    def left_behind(self, worker: str) -> None:
+        """A worker process is gone whose names begin so: ring anew for what it had taken, or had to ring."""
+        self._doorbells.ring_for_dead([worker])
 
     def no_renewals(self) -> None:
         """Leases could not be renewed, as where a long transaction holds SQLite's lock: those that ran out meanwhile

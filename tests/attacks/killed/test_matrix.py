@@ -17,7 +17,7 @@ from tests.attacks.killed.kinds import KINDS
 from tests.support.paths import ROOT
 
 #: Passed by a supervisor alone, beside its worker processes: test_points.py.
-ELSEWHERE = {"renew.before"}
+ELSEWHERE = {"renew.before", "pop.after", "take.after"}
 MATRIX = ("-m", "tests.attacks.killed")
 
 

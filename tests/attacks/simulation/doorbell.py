@@ -104,6 +104,20 @@ class SimulatedDoorbell(Doorbell):
         self._ask("redis.mark")
         self._has_marker = True
 
+    def appear(self, name: str) -> None:
+        """Nobody asks."""
+
+    def disappear(self, name: str) -> None:
+        """Nobody asks."""
+
+    def gone(self) -> list[str]:
+        """Nobody."""
+        return []
+
+    def astray(self, rings: Sequence[Ring], dead: Sequence[str]) -> set[int]:
+        """Nothing depends on whether it is rung at once."""
+        return set()
+
     def take_turn(self, for_ms: int) -> int:
         """It is everybody's turn at any time: nothing may depend on it."""
         return 0
