@@ -1,6 +1,7 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
 from fsmflow.decision.context import Branch, Progress, Undoing
+from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, Outcome
@@ -18,6 +19,7 @@ from fsmflow.errors import (
     EntityNotFound,
     Fail,
     FsmflowError,
+    MergeError,
     MethodError,
     NotPermitted,
     RedisUnavailable,
@@ -43,6 +45,7 @@ __all__ = [
     "DatabaseRefused",
     "DatabaseUnavailable",
     "DefinitionError",
+    "Edit",
     "EntityExists",
     "EntityNotFound",
     "Event",
@@ -52,6 +55,7 @@ __all__ = [
     "FsmflowError",
     "HistoryEntry",
     "Machine",
+    "MergeError",
     "MethodError",
     "NotPermitted",
     "Outcome",

@@ -171,6 +171,15 @@ class UpgradeError(DataError):
         )
 
 
+class MergeError(FsmflowError):
+    """The ``merge`` of a machine could not say what becomes of data that a job and others have changed."""
+
+    def __init__(self, address: str, key: str, why: str) -> None:
+        self.address = address
+        self.key = key
+        super().__init__(f"{address}: merge(self, {key!r}, base, theirs, mine) raised {why}; mend merge, and try again")
+
+
 class TransitionNotAllowed(FsmflowError):
     """A trigger or an action that does not apply now.
 

@@ -177,6 +177,16 @@ def task_failed(what: str, row: int, error: BaseException) -> None:
     )
 
 
+def data_overwritten(address: str, state: str, paths: str) -> None:
+    logger.warning(
+        "data.overwritten: %s: the job of %r and others both changed %s; the job's values stand, and history tells "
+        "what they replace. Write merge(self, key, base, theirs, mine) to decide otherwise",
+        address,
+        state,
+        _one_line(paths),
+    )
+
+
 def message_lost(address: str, trigger: str, to: str, why: str) -> None:
     logger.warning(
         "message.lost: %s sent %r to %s, which cannot be delivered: %s", address, trigger, to, _one_line(why)

@@ -116,10 +116,11 @@ def next_at(found: Work) -> int | None:
 
 def entry(found: HistoryEntry, keys: Collection[str]) -> dict[str, Any]:
     """One line of a history. ``keys``: what is not shown, though it may have been written before it was redacted."""
+    found = found.hidden(keys)
     failure = found.failure
     return {
         **vars(found),
-        "payload": hide(found.payload, keys),
         "at": iso_of(found.at),
         "failure": failure and failure_brief(failure),
+        "edit": found.edit and vars(found.edit),
     }

@@ -223,13 +223,12 @@ def history(address: str, limit: int, as_json: bool) -> int:
     runtime = current()
     snapshot = resolve(runtime, address)
     before = max(0, snapshot.seq - limit) if limit else 0
-    entries = _entries(runtime, snapshot.row, before)
+    entries, keys = _entries(runtime, snapshot.row, before), redacted(runtime, snapshot)
     if as_json:
-        keys = redacted(runtime, snapshot)
         output.print_array(objects.entry(entry, keys) for entry in entries)
     else:
         columns = ("SEQ", "AT (UTC)", "WHAT", "STATE", "ACTOR", "DETAIL")
-        output.print_table(columns, (_entry_row(entry) for entry in entries))
+        output.print_table(columns, (_entry_row(entry.hidden(keys)) for entry in entries))
     if before:
         output.note(f"{before:,} earlier entries are not shown; --limit 0 shows all")
     return 0
@@ -247,6 +246,7 @@ def _entry_row(entry: HistoryEntry) -> tuple[str, ...]:
         "" if entry.duration is None else f"{entry.duration:.2f} s",
         f"{entry.failure.error_type}: {entry.failure.message}" if entry.failure else "",
         entry.reason or "",
+        str(entry.edit or ""),
         f"key {entry.key}" if entry.key else "",
     ]
     return (

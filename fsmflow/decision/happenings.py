@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
+from fsmflow import codec
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.context import Branch
 from fsmflow.decision.entity import Claim, Failure
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.inputs import Actor, checked_epoch, checked_reason, checked_text
+from fsmflow.decision.merge import Merged, Resolve, merge
 from fsmflow.decision.messages import Message
 from fsmflow.errors import DatabaseRefused, DataError, shown
 
@@ -83,17 +85,27 @@ class Settling:
 
 @dataclass(frozen=True, kw_only=True)
 class Changes:
-    """The top-level keys of data that a job set or removed."""
+    """The top-level keys of data that a job set or removed. ``base``: what was there under these as it began, where
+    anything was; ``began_with``: the stored form of all of the data then, empty where that is not known any more."""
 
     changed: Mapping[str, Any] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
+    base: Mapping[str, Any] = field(default_factory=dict)
+    began_with: str = ""
 
-    def applied_to(self, data: Mapping[str, Any]) -> dict[str, Any]:
-        """``data`` with the changes; they win."""
-        merged = {**data, **self.changed}
-        for key in self.removed:
-            merged.pop(key, None)
-        return merged
+    def applied_to(self, data: Mapping[str, Any], resolve: Resolve | None = None) -> Merged:
+        """``data``, as others may have changed them since, merged with the changes. Raises what ``resolve`` raises,
+        and DataError."""
+        keys = (*self.changed, *self.removed)
+        theirs = {key: data[key] for key in keys if key in data}
+        mine = codec.decode(codec.encode(dict(self.changed), limit=2**31))
+        merged = merge(self.base, theirs, mine, resolve)
+        kept = {key: value for key, value in data.items() if key not in self.removed}
+        return replace(merged, data={**kept, **merged.data})
+
+    def laid_over(self, data: Mapping[str, Any]) -> dict[str, Any]:
+        """``data``, which nobody else has changed, with the changes."""
+        return {**{key: value for key, value in data.items() if key not in self.removed}, **self.changed}
 
 
 @dataclass(frozen=True, kw_only=True)

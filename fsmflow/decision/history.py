@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
+from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Failure
 from fsmflow.decision.kind import Kind
+from fsmflow.redaction import hide
 
 
 class HistoryKind(Kind):
@@ -62,7 +64,9 @@ _RUN_AGAIN: Final = frozenset({HistoryKind.ATTEMPT_FAILED, HistoryKind.CRASHED})
 class HistoryEntry:
     """One line of an entity's history. ``dest`` is the state after it, ``actor`` a name, ``duration`` seconds.
 
-    ``version`` is that of the machine which wrote it: what it says is legal by that, whatever the machine is by now.
+    ``edit`` is what became of the data by hand, by a callback, or as a job's end met what others had written. What a
+    job made of its data is not among it. ``version`` is that of the machine which wrote it: what it says is legal by
+    that, whatever the machine is by now.
     """
 
     seq: int
@@ -80,3 +84,9 @@ class HistoryEntry:
     failure: Failure | None = None
     duration: float | None = None
     version: int = 1
+    edit: Edit | None = None
+
+    def hidden(self, keys: Collection[str]) -> HistoryEntry:
+        """The same with masks for ``keys``, which may be redacted only since it was written."""
+        edit = None if self.edit is None else self.edit.hidden(keys)
+        return replace(self, payload=hide(self.payload, keys), edit=edit)

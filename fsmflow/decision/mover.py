@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from fsmflow import clock, codec
 from fsmflow.decision.commit import Commit, EventKind, Post
 from fsmflow.decision.context import NOTHING, Context, being_undone
+from fsmflow.decision.edit import Edit, edit_of
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
 from fsmflow.decision.failure import Facts, describe
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
+from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import post_of
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
@@ -29,6 +31,22 @@ Result = TypeVar("Result")
 
 class Refused(TransitionNotAllowed):
     """No transition accepts the trigger. Told apart from what a callback raises that fires something itself."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """The data as the end of a job leaves them, before anything is called back; what is in them is no edit.
+
+    ``overwritten`` is what others had written. ``text`` is their stored form, None where nothing will change it.
+    """
+
+    data: dict[str, Any]
+    overwritten: Mapping[Path, Any] = field(default_factory=dict)
+    text: str | None = None
+
+    def noted(self, definition: Definition) -> Settled:
+        """The same, with their stored form where callbacks may go on from them. Raises DataError."""
+        return replace(self, text=codec.encode(self.data)) if definition.calls_back else self
 
 
 class Mover:
@@ -64,7 +82,7 @@ class Mover:
         self,
         trigger: str,
         *,
-        data: dict[str, Any],
+        data: dict[str, Any] | Settled,
         event: Event,
         actor: Actor | None = None,
         by_engine: bool = False,
@@ -79,12 +97,15 @@ class Mover:
         source = self.after
         roles = None if by_engine else actor.roles if actor else frozenset()
         firing = Firing(source.address, source.state, roles, actor.name if actor else None)
+        settled = data.noted(self.definition) if isinstance(data, Settled) else None
+        data = data.data if isinstance(data, Settled) else data
         view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.context)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
             raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
         trigger, dest = firing.fired.trigger, firing.fired.dest
         self._take_along(source, view, trigger)
+        entry["edit"] = self.edit(settled, source.data_text if settled is None else settled.text)
         kind = HistoryKind.INTERNAL
         if dest is not None:
             kind = HistoryKind.TRANSITION
@@ -104,6 +125,14 @@ class Mover:
         if call_on_enter(self.definition, source.state, subject):
             self._take_along(source, view, event.trigger)
         self.enter(source.state, event=event, subject=subject)
+
+    def edit(self, settled: Settled | None, text: str | None) -> Edit | None:
+        """What is told of the data: what became of ``text`` since, and what the end of a job has overwritten."""
+        overwritten = settled.overwritten if settled is not None else {}
+        after = self.after.data_text
+        if text is None or text == after:
+            return edit_of({}, {}, overwritten, self.definition.wide.redact) if overwritten else None
+        return edit_of(codec.decode(text), codec.decode(after), overwritten, self.definition.wide.redact)
 
     def _take_along(self, source: Snapshot, view: DecisionView, trigger: str) -> None:
         """What callbacks made of the data, what they sent, and that a step has been undone."""

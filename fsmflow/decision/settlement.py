@@ -14,7 +14,8 @@ from fsmflow.decision.failure import Facts, clip
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import Message, post_of
-from fsmflow.decision.mover import Mover, Refused
+from fsmflow.decision.mover import Mover, Refused, Settled
+from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
 from fsmflow.decision.refusal import is_too_much
 from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
@@ -74,7 +75,8 @@ def accept_withheld(mover: Mover, result_text: str, patch_keys: set[str], attemp
     which the retry has planned, runs again."""
     withheld = codec.decode(result_text)
     changed = {key: value for key, value in withheld["changed"].items() if key not in patch_keys}
-    changes = Changes(changed=changed, removed=tuple(key for key in withheld["removed"] if key not in patch_keys))
+    removed = tuple(key for key in withheld["removed"] if key not in patch_keys)
+    changes = Changes(changed=changed, removed=removed, base=withheld["base"])
     sent = tuple(Message(**item) for item in withheld.get("sent", ()))
     happening = Returned(
         claim=ENDED_CLAIM, trigger=withheld["trigger"], changes=changes, result=withheld.get("result"), sent=sent
@@ -100,14 +102,14 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
                 kind=EventKind.RETURNED, trigger=spec.name, key=f"{before.step}.{before.epoch}", text=text, at=mover.now
             )
         )
-    data = happening.changes.applied_to(before.data)
+    settled = settled_data(mover, happening.changes)
     if spec.waits and trigger == DONE:
-        _stay(mover, data, attempt=attempt, duration=duration)
+        _stay(mover, settled, attempt=attempt, duration=duration)
         return
     if spec.undoes and trigger == DONE and next_undo(mover.definition, before, mover.context) is None:
         trigger = UNDONE
     event = mover.event(trigger)
-    mover.fire(trigger, data=data, event=event, by_engine=True, attempt=attempt, duration=duration)
+    mover.fire(trigger, data=settled, event=event, by_engine=True, attempt=attempt, duration=duration)
     if mover.after.epoch == before.epoch:
         raise LeadsNowhere(
             f"{trigger!r} is internal from {before.state!r}, and a job that has returned must lead somewhere; name a "
@@ -118,7 +120,7 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
         mover.after = replace(mover.after, result_text=result)
 
 
-def _stay(mover: Mover, data: dict[str, Any], **entry: Any) -> None:
+def _stay(mover: Mover, settled: Settled, **entry: Any) -> None:
     """The job of a state with ``wait=True`` has asked: from now on the entity waits there, until its deadline."""
     work = mover.after.work
     ends_at = work.deadline if work is not None else None
@@ -127,9 +129,9 @@ def _stay(mover: Mover, data: dict[str, Any], **entry: Any) -> None:
         left = Work(epoch=mover.after.epoch, kind=WorkKind.TIMER, fence=work.fence, wake_at=ends_at)
         left = hold(left, mover.now) if mover.after.paused else left
     mover.after = replace(
-        mover.after, data_text=codec.encode(data), phase=WAITING, work=left, failure_text=None, fingerprint=None
+        mover.after, data_text=codec.encode(settled.data), phase=WAITING, work=left, failure_text=None, fingerprint=None
     )
-    mover.note(HistoryKind.SAVED, **entry)
+    mover.note(HistoryKind.SAVED, edit=mover.edit(settled, None), **entry)
 
 
 def failed(mover: Mover, happening: Failed) -> None:
@@ -186,10 +188,10 @@ def postponed(mover: Mover, happening: Postponed) -> None:
 
 def saved(mover: Mover, happening: Saved) -> None:
     """Commit what the job changed so far."""
-    data = happening.changes.applied_to(mover.after.data)
-    mover.after = replace(mover.after, data_text=codec.encode(data))
+    settled = settled_data(mover, happening.changes)
+    mover.after = replace(mover.after, data_text=codec.encode(settled.data))
     mover.posts += [post_of(message, mover.after, mover.now) for message in happening.sent]
-    mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt)
+    mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt, edit=mover.edit(settled, None))
 
 
 def overdue(mover: Mover, *, past: DataError | None = None) -> None:
@@ -322,6 +324,7 @@ def _withheld(happening: Returned) -> str | None:
             "trigger": happening.trigger,
             "changed": dict(happening.changes.changed),
             "removed": list(happening.changes.removed),
+            "base": dict(happening.changes.base),
             "result": happening.result,
             "sent": [vars(message) for message in happening.sent],
         }

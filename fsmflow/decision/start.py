@@ -48,7 +48,8 @@ def begin(
         mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
     elif place is not None and place.standing == Standing.QUEUED and not mover.after.has_settled:
         mover.after = replace(mover.after, standing=Standing.QUEUED, phase=WAITING, work=None)
-    mover.note(HistoryKind.START, actor=actor, event=event, key=key)
+    edit = mover.edit(None, mover.before.data_text)
+    mover.note(HistoryKind.START, actor=actor, event=event, key=key, edit=edit)
     mover.entries[0] = replace(mover.entries[0], source=None)
     return commit_of(mover, None, key=key)
 

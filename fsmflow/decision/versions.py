@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, NoReturn
 
 from fsmflow import codec
 from fsmflow.decision.context import Entered
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.view import DataView, subject_of
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DataError, UnknownState, UnknownVersion, UpgradeError, shown, text_of
@@ -81,14 +80,6 @@ def unknown_state(definition: Definition, state: str, *, address: str | None = N
     return UnknownState(definition.name, state, definition.states, address=address, now=now)
 
 
-class _UpgradeView(DecisionView):
-    """What ``upgrade`` sees of the entity."""
-
-    def send(self, message: Any) -> NoReturn:
-        """Raises TransitionNotAllowed: data is upgraded where it is only looked at, too, and more than once."""
-        raise self.refuse("send")
-
-
 def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
     upgrade = definition.wide.upgrade
     if upgrade is None or snapshot.branch_of is not None:
@@ -97,7 +88,7 @@ def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
     firing = Firing(snapshot.address, snapshot.state, None, None)
     data = snapshot.data
     try:
-        view = _UpgradeView(definition, snapshot, firing, snapshot.event, data, snapshot.failure)
+        view = DataView(definition, snapshot, firing, snapshot.event, data, snapshot.failure)
         new = upgrade(subject_of(definition, view), data, snapshot.version)
         if new is not None and not isinstance(new, Mapping):
             raise DataError(f"upgrade returned {shown(new)}; it returns the new data, or None if it changed data")

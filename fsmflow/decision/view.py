@@ -180,6 +180,14 @@ class DecisionView(NoJob, GuardView):
         )
 
 
+class DataView(DecisionView):
+    """What ``upgrade`` and ``merge`` see of the entity: they say what becomes of data, and nothing else."""
+
+    def send(self, message: Message) -> NoReturn:
+        """Raises TransitionNotAllowed: they are called where data are only looked at, too, and more than once."""
+        raise self.refuse("send")
+
+
 def subject_of(definition: Definition, view: View) -> Any:
     """An object of the user's class backed by ``view``; its ``__init__`` is not called."""
     subject: Any = object.__new__(definition.owner)

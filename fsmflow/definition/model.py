@@ -142,6 +142,7 @@ class Wide:
     catch_up: str = "once"
     on_transition: Hook | None = None
     on_failed: Hook | None = None
+    merge: Hook | None = None
     #: The keys of data and payloads whose values nobody is shown.
     redact: frozenset[str] = frozenset()
 
@@ -173,6 +174,13 @@ class Definition:
     def undoes(self) -> bool:
         """Whether any step can be undone."""
         return any(spec.undoes for spec in self.states.values())
+
+    @cached_property
+    def calls_back(self) -> bool:
+        """Whether any callback could change the data."""
+        if any(item.prepare or item.before or item.after for item in self.transitions):
+            return True
+        return any(state.on_enter or state.on_exit for state in self.machine.states.values())
 
     @cached_property
     def fans(self) -> bool:

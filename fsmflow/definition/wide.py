@@ -34,6 +34,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         catch_up=_catch_up(owner, faults),
         on_transition=_hook(owner, "on_transition", 1, "on_transition(self, entry)", faults),
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
+        merge=_merge(owner, faults),
         redact=_redact(owner, faults),
     )
 
@@ -89,6 +90,19 @@ def _hook(owner: type, name: str, arguments: int, wanted: str, faults: list[str]
         faults.append(f"{name} is async or a generator; it is a plain method: {wanted}")
         return None
     return hook
+
+
+def _merge(owner: type, faults: list[str]) -> Hook | None:
+    """``merge``, where it is no job or guard of that name: these take nothing but the machine."""
+    method = getattr(owner, "merge", None)
+    if inspect.isfunction(method):
+        try:
+            inspect.signature(method).bind(object())
+        except TypeError:
+            pass
+        else:
+            return None
+    return _hook(owner, "merge", 4, "merge(self, key, base, theirs, mine)", faults)
 
 
 def _renamed(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> dict[str, str]:

@@ -117,6 +117,9 @@ def write(runtime: Runtime, definition: Definition, commit: Commit) -> Snapshot:
     def follow(after: Snapshot) -> None:
         if commit.rings:
             runtime.dispatch(after)
+        for entry in commit.entries:
+            if entry.edit is not None and entry.edit.overwritten:
+                log.data_overwritten(after.address, entry.source or entry.dest, ", ".join(entry.edit.overwritten))
         note_tasks(definition, commit, after)
 
     return runtime.store.commits.commit(commit, follow)

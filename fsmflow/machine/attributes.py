@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, NoReturn, cast
 
 from fsmflow.decision.context import Branch, Progress
@@ -18,7 +17,6 @@ from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
 from fsmflow.machine.base import Base
-from fsmflow.redaction import hide
 from fsmflow.store.entities import PAGE
 
 
@@ -140,7 +138,7 @@ class Attributes(Base):
             found += (page := entities.history(row, after=page[-1].seq))
         keys = self._root.wide.redact
         # It may have been written before its machine began to redact.
-        return [replace(entry, payload=hide(entry.payload, keys)) for entry in found] if keys else found
+        return [entry.hidden(keys) for entry in found] if keys else found
 
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
         """The triggers that ``actor`` could fire now, as far as can be told without their payload."""

@@ -12,6 +12,7 @@ from fsmflow import clock, codec, log
 from fsmflow.decision.context import Branch, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Changes, Saved
+from fsmflow.decision.merge import same
 from fsmflow.decision.messages import Message
 from fsmflow.decision.redaction import masked
 from fsmflow.definition.subject import BranchView
@@ -61,8 +62,9 @@ class JobView:
         self._runtime = runtime
         self._root = attempt.root
         self._undoing = undoing
-        #: The data as they were loaded or last saved.
+        #: The data as they were loaded or last saved, and their stored form.
         self._base = self._works_for.data
+        self._base_text = self._works_for.data_text
         self._shield = shield
         self._deadline = deadline
         self._alive = alive
@@ -167,8 +169,7 @@ class JobView:
             self.snapshot = outlast(self.snapshot.address, save)
         except StaleClaim:
             raise self._cancelled() from None
-        # Not a deep copy: what can be stored need not be copyable.
-        self._base = codec.decode(codec.encode(self.data, limit=2**31))
+        self._go_on_from_here()
         self.sent = []
 
     def permit(self, action: str) -> None:
@@ -183,6 +184,9 @@ class JobView:
 
     def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
         return data
+
+    def _go_on_from_here(self) -> None:
+        """What was saved is what the job goes on with."""
 
     def _load(self) -> Snapshot:
         snapshot = self._runtime.store.entities.load_row(self.claim.row)
@@ -211,7 +215,15 @@ class EntityJobView(JobView):
         }
         removed = tuple(key for key in self._base if key not in now)
         codec.encode(changed, what="data", limit=2**31)
-        return Changes(changed=changed, removed=removed)
+        base = {key: self._base[key] for key in (*changed, *removed) if key in self._base}
+        return Changes(changed=changed, removed=removed, base=base, began_with=self._base_text)
+
+    def _go_on_from_here(self) -> None:
+        self._base_text, self._base = self.snapshot.data_text, self.snapshot.data
+        text = codec.encode(self.data, limit=2**31)
+        # Only where others wrote too does the job see something else than what it had.
+        if text != self._base_text and not same(codec.decode(text), self._base):
+            _become(self.data, self.snapshot.data)
 
 
 class _ReadingView(JobView):
@@ -263,6 +275,23 @@ class ParentData(dict[str, Any]):
         )
 
     __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
+
+
+def _become(held: dict[str, Any], now: Mapping[str, Any]) -> None:
+    """Make ``held`` like ``now`` in its place, as the job may hold parts of it."""
+    for key in [key for key in held if key not in now]:
+        del held[key]
+    held.update({key: _become_one(held.get(key), value) for key, value in now.items()})
+
+
+def _become_one(old: Any, value: Any) -> Any:
+    if type(old) is dict and isinstance(value, dict):
+        _become(old, value)
+        return old
+    if type(old) is list and isinstance(value, list):
+        old[:] = [*map(_become_one, old, value), *value[len(old) :]]
+        return old
+    return value
 
 
 def _differs(one: Any, other: Any) -> bool:

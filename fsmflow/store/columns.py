@@ -15,6 +15,7 @@ from peewee import BigIntegerField, CharField, Field, FloatField, IntegerField, 
 
 from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post, Posted
+from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.work import Work, WorkKind
@@ -193,6 +194,7 @@ _HISTORY = (
         load=_optional(lambda milliseconds: milliseconds / 1000),
     ),
     Column("version", _whole()),
+    Column("edit", _long_text(null=True), store=_optional(Edit.to_text), load=_optional(Edit.from_text)),
 )
 _EVENT = (
     Column("kind", _chars(10), store=_value, load=EventKind),

@@ -150,7 +150,7 @@ class Fold:
         for is_wrong, what in faults:
             if is_wrong:
                 self._add("history-account", f"history row {entry.seq} ({entry.kind}): {what}")
-        for name, text in (("payload", entry.payload), ("failure", entry.failure)):
+        for name, text in (("payload", entry.payload), ("failure", entry.failure), ("edit", entry.edit)):
             why = unreadable(text)
             if why:
                 self._add("readable", f"{name} of history row {entry.seq} is no JSON: {why}")

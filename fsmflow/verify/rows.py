@@ -84,6 +84,7 @@ class Entry(NamedTuple):
     payload: str | None
     key: str | None
     failure: str | None
+    edit: str | None
     version: int
     token: str
 

@@ -88,6 +88,8 @@ def test_what_belongs_to_jobs_alone(parameter: str) -> None:
         ({"on_cancel": "stop"}, "on_cancel='stop'; it is 'undo', or left out"),
         ({"on_failed": act}, "on_failed has the wrong signature"),
         ({"on_transition": 5}, "on_transition is 5; it is a method"),
+        ({"merge": lambda self, key, theirs, mine: mine}, "merge has the wrong signature"),
+        ({"merge": 5}, "merge is 5; it is a method: merge(self, key, base, theirs, mine)"),
         ({"schedule": "every day"}, "schedule='every day'; it is five fields as of cron"),
         ({"schedule": "* * * * * *"}, "schedule='* * * * * *'; it is five fields as of cron"),
         ({"catch_up": "once"}, "catch_up= belongs to schedule=, and there is none"),

@@ -10,6 +10,7 @@ import peewee
 import pytest
 
 from fsmflow.decision.commit import EventKind, Posted
+from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.work import Work, WorkKind
@@ -95,6 +96,7 @@ ENTRY = HistoryEntry(
     failure=FAILURE,
     duration=1.25,
     version=7,
+    edit=Edit(changed={"day": AT, "log[1]": "b"}, removed=("card",), overwritten={"n": 1}, more=2),
 )
 SENT = Posted(
     id=1,

@@ -107,8 +107,8 @@ class Walk:
 
     def returns(self, trigger: str = "done", removed: Sequence[str] = (), **changed: Any) -> Commit:
         """The job is run and returns."""
-        changes = Changes(changed=changed, removed=tuple(removed))
-        return self.happen(Returned(claim=self.live_claim(), trigger=trigger, changes=changes, duration_ms=1_500))
+        happening = Returned(claim=self.live_claim(), trigger=trigger, changes=self._changes(changed, removed))
+        return self.happen(replace(happening, duration_ms=1_500))
 
     def fails(self, error: BaseException | None = None, *, permanent: bool = False) -> Commit:
         """The job is run and raises."""
@@ -123,7 +123,13 @@ class Walk:
         return self.happen(Postponed(claim=self.live_claim(), seconds=seconds))
 
     def saves(self, removed: Sequence[str] = (), **changed: Any) -> Commit:
-        return self.happen(Saved(claim=self.live_claim(), changes=Changes(changed=changed, removed=tuple(removed))))
+        return self.happen(Saved(claim=self.live_claim(), changes=self._changes(changed, removed)))
+
+    def _changes(self, changed: dict[str, Any], removed: Sequence[str]) -> Changes:
+        """What a job made of the data as they are: nobody else has written meanwhile."""
+        data = self.snapshot.data
+        base = {key: data[key] for key in (*changed, *removed) if key in data}
+        return Changes(changed=changed, removed=tuple(removed), base=base, began_with=self.snapshot.data_text)
 
     def timer(self) -> Commit:
         """The timer is over, and somebody has seen it."""
