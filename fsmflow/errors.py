@@ -5,8 +5,8 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 #: The longest duration that is accepted anywhere, in seconds: 285 years. In nanoseconds it still fits into 64 bits,
 #: as the timers of the system want it.
@@ -275,24 +275,40 @@ def did_you_mean(wrong: object, known: Iterable[str]) -> str:
 def shown(value: object) -> str:
     """``value`` as a message shows it: its repr, clipped. Never raises: a number may be too long to be written out."""
     try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001 - a message about a wrong value must not fail on the value
-        text = f"<{type(value).__name__}>"
+        text = str.__str__(repr(value))
+    except BaseException:  # noqa: BLE001 - a message about a wrong value must not fail on the value
+        text = f"<{name_of(type(value))}>"
     return text if len(text) <= _MAX_SHOWN else f"{text[: _MAX_SHOWN - 3]}..."
+
+
+def name_of(kind: type, *, whole: bool = False) -> str:
+    """The name of a class, whatever its metaclass makes of it; ``whole``: with its module, as tracebacks have it."""
+    written = vars(type)
+    name: str = written["__qualname__" if whole else "__name__"].__get__(kind)
+    module = written["__dict__"].__get__(kind).get("__module__") if whole else None
+    return f"{module}.{name}" if isinstance(module, str) and module not in ("builtins", "__main__") else name
 
 
 def text_of(error: BaseException) -> str:
     """The message of an error, whatever its class made of ``__str__``; that of ``reword`` where there is one."""
+    reworded = _kept(error).get(_REWORDED)
+    if isinstance(reworded, str):
+        return reworded
     try:
-        return str(getattr(error, _REWORDED, error))
-    except Exception:  # noqa: BLE001 - it is the user's class, and the error itself must not get lost
+        return str.__str__(str(error))
+    except BaseException:  # noqa: BLE001 - it is the user's class, and the error itself must not get lost
         return "(its message cannot be shown)"
 
 
 def reword(error: BaseException, text: str) -> None:
     """Have ``text_of``, and so every log line, say ``text`` of an error that its caller gets as it is."""
-    with suppress(AttributeError):  # a class of the user's may have slots
-        setattr(error, _REWORDED, text)
+    _kept(error)[_REWORDED] = text
+
+
+def _kept(error: BaseException) -> dict[str, Any]:
+    """The attributes of an error as Python keeps them: its class may be frozen, or answer anything."""
+    kept: dict[str, Any] = vars(BaseException)["__dict__"].__get__(error)
+    return kept
 
 
 def _is_moderate(seconds: float) -> bool:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from fsmflow.errors import text_of
+from fsmflow.errors import name_of, text_of
 
 logger = logging.getLogger("fsmflow")
 
+#: So much of a text of somebody else's is logged.
+_LONGEST = 4_000
 _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 _WITH_TRACEBACK = logging.Formatter("%(message)s")
 
@@ -100,8 +102,9 @@ def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
 
 
 def _one_line(text: str) -> str:
-    """A text of somebody else's as it can be written: one line, in UTF-8."""
-    return " ".join(text.encode("utf-8", "replace").decode().split())
+    """A text of somebody else's as it can be written: one line, in UTF-8, of moderate length."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def attempt_crashed(address: str, detail: str) -> None:
@@ -134,13 +137,13 @@ def connection_dropped(error: str) -> None:
 
 def sweep_failed(what: str, error: BaseException) -> None:
     logger.error(
-        "maintenance.failed: %s: %s: %s; it is tried again", what, type(error).__name__, _one_line(text_of(error))
+        "maintenance.failed: %s: %s: %s; it is tried again", what, name_of(type(error)), _one_line(text_of(error))
     )
 
 
 def schedule_failed(machine: str, error: BaseException) -> None:
     logger.error(
-        "schedule.failed: %s: %s: %s; it is tried again", machine, type(error).__name__, _one_line(text_of(error))
+        "schedule.failed: %s: %s: %s; it is tried again", machine, name_of(type(error)), _one_line(text_of(error))
     )
 
 
@@ -158,7 +161,7 @@ def hook_failed(address: str, name: str, error: BaseException) -> None:
         "hook.failed: %s: %s raised %s: %s; the transition stands",
         address,
         name,
-        type(error).__name__,
+        name_of(type(error)),
         _one_line(text_of(error)),
     )
 
@@ -172,7 +175,7 @@ def task_failed(what: str, row: int, error: BaseException) -> None:
         "task.failed: %s of entity row %d: %s: %s; maintenance does it",
         what,
         row,
-        type(error).__name__,
+        name_of(type(error)),
         _one_line(text_of(error)),
     )
 
@@ -205,7 +208,7 @@ def transaction_in_doubt(address: str, error: BaseException) -> None:
     logger.error(
         "transaction.in_doubt: %s: %s: %s; it was committed whole, or runs again",
         address,
-        type(error).__name__,
+        name_of(type(error)),
         _one_line(text_of(error)),
     )
 

@@ -7,7 +7,7 @@ import traceback
 from typing import Final
 
 from fsmflow.cli.output import one_line
-from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, text_of
+from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, name_of, text_of
 
 _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "redis"})
 _NOT_THE_USERS: Final = frozenset({"fsmflow", "click", "rich", "transitions", "rq", *_SERVER_LIBRARIES})
@@ -19,7 +19,7 @@ def sentence(error: BaseException) -> str | None:
         return str(error)
     if isinstance(error, FsmflowError):
         return one_line(str(error))
-    kind = f"{type(error).__name__}: {one_line(text_of(error))}"
+    kind = f"{name_of(type(error))}: {one_line(text_of(error))}"
     if isinstance(error, OSError | UnicodeError) or _is_of_a_server(error):
         return kind
     place = _place_in_users_code(error)

@@ -6,7 +6,6 @@ import csv
 import os
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from itertools import islice
 from typing import Any, BinaryIO, Final, cast
 
@@ -22,6 +21,7 @@ from fsmflow.engine.start import Birth, begun
 from fsmflow.errors import DataError, EntityExists
 from fsmflow.machine import Machine
 from fsmflow.queries import resolve
+from fsmflow.scope import scope
 
 _PAGE: Final = 1_000
 _ID: Final = "id"
@@ -188,7 +188,7 @@ class _Load:
                 self._started += entity_id not in there
 
 
-@contextmanager
+@scope
 def _opened(source: str) -> Iterator[BinaryIO]:
     if source == "-":
         yield sys.stdin.buffer

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from fsmflow import clock
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.errors import name_of
 
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -22,7 +23,7 @@ def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], s
     return Failure(
         error_type=clip(facts.error_type, 200),
         message=clip(message, 2_000),
-        traceback=clip(mask(facts.traceback), 8_000),
+        traceback=fitted([mask(block) for block in facts.blocks], 8_000),
         state=snapshot.state,
         attempts=snapshot.work.attempt if snapshot.work else 1,
         at=clock.to_datetime(now),
@@ -33,19 +34,45 @@ def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], s
 
 def clip(text: str, limit: int) -> str:
     """The end of a text, where it is too long; without what a database or a terminal could not take."""
-    text = _UNPRINTABLE.sub(" ", text.encode("utf-8", "replace").decode())
+    text = _sound(text)
     return text if len(text) <= limit else "..." + text[-limit:]
+
+
+def _sound(text: str) -> str:
+    return _UNPRINTABLE.sub(" ", text.encode("utf-8", "replace").decode())
+
+
+def fitted(blocks: Sequence[str], limit: int) -> str:
+    """Texts one after the other. Where they are too long together, the long ones share what the short ones leave, and
+    of each its beginning and its end are kept."""
+    room, left = limit - 3 * (len(blocks) - 1), len(blocks)
+    shares: dict[int, int] = {}
+    for index in sorted(range(len(blocks)), key=lambda index: len(blocks[index])):
+        shares[index] = min(len(blocks[index]), room // left)
+        room, left = room - shares[index], left - 1
+    return "".join(_shortened(_sound(block), shares[index]) for index, block in enumerate(blocks))
+
+
+def _shortened(text: str, limit: int) -> str:
+    half = limit // 2
+    return text if len(text) <= limit else f"{text[:half]}...{text[half - limit :]}"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What is known of an error. ``kind`` is its class, which the retry policy is asked about."""
+    """What is known of an error. ``kind`` is its class, which the retry policy is asked about, as it is about those of
+    the groups that it was ``within``. ``traceback`` may be several texts, so that none of them crowds out the rest."""
 
     kind: type[BaseException]
     message: str
-    traceback: str = ""
+    traceback: str | tuple[str, ...] = ""
     permanent: bool = False
+    within: tuple[type[BaseException], ...] = ()
 
     @property
     def error_type(self) -> str:
-        return self.kind.__name__
+        return name_of(self.kind)
+
+    @property
+    def blocks(self) -> tuple[str, ...]:
+        return (self.traceback,) if isinstance(self.traceback, str) else self.traceback

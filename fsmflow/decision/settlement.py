@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 from fsmflow import clock, codec
+from fsmflow.causes import blocks, summary
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.entity import Claim, Event, Failure
@@ -30,6 +31,7 @@ from fsmflow.errors import (
     TransitionNotAllowed,
     UpgradeError,
     WorkerLost,
+    name_of,
     text_of,
 )
 
@@ -64,8 +66,9 @@ def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: 
     """Withhold a result that nothing accepts, and rest in ``failed_from_X``."""
     withheld = _withheld(happening) if keeps else None
     message = _rejection(happening.trigger, error, withheld=withheld is not None)
-    kind = TransitionNotAllowed if isinstance(error, (Refused, LeadsNowhere)) else _kind_of(error)
-    failure = mover.describe(Facts(kind=kind, message=message, permanent=True), *carried(happening))
+    refused = type(error) in (Refused, LeadsNowhere)
+    kind, text = (TransitionNotAllowed, ()) if refused else (_kind_of(error), blocks(error))
+    failure = mover.describe(Facts(kind=kind, message=message, traceback=text, permanent=True), *carried(happening))
     _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
     mover.after = replace(mover.after, result_text=withheld)
 
@@ -140,7 +143,10 @@ def failed(mover: Mover, happening: Failed) -> None:
     policy = None if happening.refusals else mover.definition.states[mover.after.state].retry
     facts = happening.facts
     retries = (
-        policy is not None and not facts.permanent and policy.applies_to(facts.kind) and work.failures < policy.max
+        policy is not None
+        and not facts.permanent
+        and policy.applies_to(facts.kind, *facts.within)
+        and work.failures < policy.max
     )
     failure = mover.describe(replace(facts, permanent=not retries))
     duration = _seconds(happening.duration_ms)
@@ -265,7 +271,7 @@ def give_up(
             duration=duration,
         )
     except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
-        reason = f"past its 'fail' transitions, as one raised {type(error).__name__}: {text_of(error)[:MAX_NOTE]}"
+        reason = f"past its 'fail' transitions, as one raised {summary(error)[:MAX_NOTE]}"
         _rest(mover, failure, duration=duration, attempt=attempt, reason=clip(reason, MAX_NOTE))
         return
     mover.adopt(trial)
@@ -280,19 +286,21 @@ def _past(mover: Mover, error: DataError) -> str | None:
 
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
-    message = f"{what} raised {type(error).__name__}: {_why(error)}"
-    failure = mover.describe(Facts(kind=_kind_of(error), message=message, permanent=True))
+    message = f"{what} raised {name_of(type(error))}: {_why(error)}"
+    failure = mover.describe(Facts(kind=_kind_of(error), message=message, traceback=blocks(error), permanent=True))
     _rest(mover, failure)
 
 
 def _kind_of(error: BaseException) -> type[BaseException]:
     """What an error is recorded as: what a method of the user's raised, rather than that it did."""
-    return type(error.__cause__ if isinstance(error, MethodError) and error.__cause__ is not None else error)
+    kind = type(error)
+    return type(error.__cause__) if issubclass(kind, MethodError) and error.__cause__ is not None else kind
 
 
 def _why(error: BaseException) -> str:
     """What a failure says of an error."""
-    return error.why if isinstance(error, DatabaseRefused) else text_of(error)
+    # Not isinstance, which asks the error itself what it is.
+    return cast(DatabaseRefused, error).why if issubclass(type(error), DatabaseRefused) else text_of(error)
 
 
 def _rest(mover: Mover, failure: Failure, **entry: Any) -> None:
@@ -334,14 +342,15 @@ def _withheld(happening: Returned) -> str | None:
 
 
 def _rejection(trigger: str, error: BaseException, *, withheld: bool) -> str:
-    if isinstance(error, Refused):
+    # Not isinstance, which asks the error itself what it is.
+    if type(error) is Refused:
         reason = f"nothing accepts it: {'; '.join(error.refusals) or 'no transition takes it'}"
-    elif isinstance(error, LeadsNowhere):
+    elif type(error) is LeadsNowhere:
         reason = text_of(error)
-    elif isinstance(error, DatabaseRefused):
-        reason = error.why
+    elif issubclass(type(error), DatabaseRefused):
+        reason = _why(error)
     else:
-        reason = f"deciding it raised {type(error).__name__}: {text_of(error)}"
+        reason = f"deciding it raised {name_of(type(error))}: {text_of(error)}"
     what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"
     then = (
         "The result is kept; retry decides again from it" if withheld else "It cannot be kept; retry runs the job again"

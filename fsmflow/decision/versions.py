@@ -15,7 +15,7 @@ from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DataView, subject_of
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
-from fsmflow.errors import DataError, UnknownState, UnknownVersion, UpgradeError, shown, text_of
+from fsmflow.errors import DataError, UnknownState, UnknownVersion, UpgradeError, name_of, shown, text_of
 
 
 def brought_up(definition: Definition, snapshot: Snapshot) -> Snapshot:
@@ -94,6 +94,6 @@ def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
             raise DataError(f"upgrade returned {shown(new)}; it returns the new data, or None if it changed data")
         text = codec.encode(dict(view.data if new is None else new))
     except Exception as error:
-        why = masked(definition, f"{type(error).__name__}: {text_of(error)}", snapshot, data)
+        why = masked(definition, f"{name_of(type(error))}: {text_of(error)}", snapshot, data)
         raise UpgradeError(snapshot.address, snapshot.version, definition.version, why) from error
     return replace(snapshot, data_text=text, version=definition.version)

@@ -9,7 +9,7 @@ from typing import Any
 
 from fsmflow.definition.model import Bound
 from fsmflow.definition.parse import plain_name
-from fsmflow.errors import did_you_mean, shown, text_of
+from fsmflow.errors import did_you_mean, name_of, shown, text_of
 
 #: So much of an error is told that somebody else's module raised.
 _REASON = 300
@@ -100,7 +100,7 @@ class Binder:
             module = importlib.import_module(module_name)
             function = getattr(module, name, None)
         except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise whatever it likes
-            reason = f"{type(error).__name__}: {text_of(error)[:_REASON]}"
+            reason = f"{name_of(type(error))}: {text_of(error)[:_REASON]}"
             self._faults.append(f"{where}: {role} {shown(path)} cannot be imported: {reason}")
             return None
         if function is None:

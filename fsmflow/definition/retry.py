@@ -31,9 +31,9 @@ class Retry:
     on: ExceptionClasses = (Exception,)
     never: ExceptionClasses = ()
 
-    def applies_to(self, error: type[BaseException]) -> bool:
-        """Whether this kind of failure is retried at all."""
-        return issubclass(error, _classes(self.on)) and not issubclass(error, _classes(self.never))
+    def applies_to(self, *kinds: type[BaseException]) -> bool:
+        """Whether this kind of failure is retried at all: the class of an error, and those of the groups around it."""
+        return _any_is(kinds, _classes(self.on)) and not _any_is(kinds, _classes(self.never))
 
     def delay_ms(self, failures: int, spread: float) -> int:
         """How long to wait after the ``failures``-th failed run; ``spread`` in [0, 1) places it within the jitter."""
@@ -93,6 +93,11 @@ def _is_number(value: object) -> TypeGuard[float]:
     if isinstance(value, bool):
         return False
     return isinstance(value, int) or (isinstance(value, float) and math.isfinite(value))
+
+
+def _any_is(kinds: Sequence[type[BaseException]], classes: tuple[type[BaseException], ...]) -> bool:
+    """As ``except`` sees it, which asks no metaclass."""
+    return any(type.__subclasscheck__(wanted, kind) for kind in kinds for wanted in classes)
 
 
 def _classes(classes: ExceptionClasses) -> tuple[type[BaseException], ...]:

@@ -27,12 +27,13 @@ import sys
 import tempfile
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
 from fsmflow import clock
 from fsmflow.errors import ConfigurationError
+from fsmflow.scope import scope
 
 _REAPER = Path(__file__).with_name("reaper.py")
 _SOCKET = "valkey.sock"
@@ -146,7 +147,7 @@ class EmbeddedServer:
                 )
             clock.pause(_POLL_S)
 
-    @contextmanager
+    @scope
     def _starting(self, deadline: float) -> Iterator[int]:
         """Hold ``start.lock``."""
         fd = self._lock("start.lock", fcntl.LOCK_EX, deadline)

@@ -49,7 +49,11 @@ Result = TypeVar("Result")
 def until_first(decide_once: Callable[[int], Result | None]) -> Result | None:
     """What ``decide_once(turn)`` comes to, anew as long as it gives None, as others wrote first; None where they did so
     five times."""
-    return next((result for result in map(decide_once, range(TRIES)) if result is not None), None)
+    for turn in range(TRIES):
+        result = decide_once(turn)
+        if result is not None:
+            return result
+    return None
 
 
 def apply(runtime: Runtime, read: Callable[[], Instance], happening: Happening) -> tuple[Commit, Snapshot]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from typing import Final
 
 from fsmflow import log
@@ -18,12 +17,13 @@ from fsmflow.engine.fanout import look
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import Task, TaskKind, tasks
+from fsmflow.scope import scope
 
 #: How many tasks one call does before it leaves the rest to maintenance.
 _BUDGET: Final = 200
 
 
-@contextmanager
+@scope
 def following(runtime: Runtime) -> Iterator[Sequence[Task]]:
     """Do, at the end, what the commits inside lead to; it is what is yielded. Inside a transaction of the caller's it
     is left to maintenance, as nothing is committed yet."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -15,6 +14,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.engine.registry import Registry
 from fsmflow.points import point
+from fsmflow.scope import scope
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, open_store
 from fsmflow.store.work import ticket_of
@@ -69,7 +69,7 @@ class Runtime:
         point("ring.after", rings[0][0].row)
 
 
-@contextmanager
+@scope
 def collecting() -> Iterator[list[Ring]]:
     """Inside, this thread's rings are collected instead of rung; the caller rings them together with something else."""
     rings: list[Ring] = []
@@ -101,7 +101,7 @@ class _Current:
 _current = _Current()
 
 
-@contextmanager
+@scope
 def installed(runtime: Runtime) -> Iterator[None]:
     """Inside, ``current()`` is this runtime, whatever is configured meanwhile; afterwards all is as it was before.
 

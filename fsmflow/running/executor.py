@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 
 from fsmflow import clock, log
 from fsmflow.decision.entity import Claim
@@ -22,6 +22,7 @@ from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import settle
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.transaction import in_transaction
+from fsmflow.scope import scope
 from fsmflow.store.work import Ticket
 
 #: How long what follows a commit may take.
@@ -62,7 +63,7 @@ class Executor:
         if ended is not None:
             self._settle(attempt.seen_as(job.view.snapshot), ended)
 
-    @contextmanager
+    @scope
     def _busy(self, row: int, owner: str) -> Iterator[None]:
         """Inside, the supervisor is told of the attempt."""
         self._tell(Doing(state=RUNNING, row=row, owner=owner))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec, log
+from fsmflow.causes import behind, blocks, summary
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Spread
@@ -17,14 +16,12 @@ from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, Fail, RetryAfter, StepTimeout, shown, text_of
+from fsmflow.errors import DataError, StepTimeout, shown, text_of
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import BranchMaker
 from fsmflow.running.jobview import role_of
 from fsmflow.running.limits import Silent, TimeLimit, TimeUp
-
-#: The folder of the modules that stand between a worker and a job.
-_HERE = os.path.dirname(__file__)
+from fsmflow.running.verdict import decisive_of
 
 
 class Job:
@@ -74,20 +71,9 @@ class Job:
                     return self._make_branches()
                 result = self._call()
             return self._returned(result)
-        except RetryAfter as error:
-            seconds = max(0.0, float(error.seconds))
-            return Postponed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), seconds=seconds)
-        except Silent:
-            self._limit.disarm()
-            return self._fell_silent()
-        except TimeUp as error:
-            self._limit.disarm()
-            return self._overran(error)
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
             self._limit.disarm()
-            permanent = isinstance(error, (Fail, DataError))
-            facts = Facts(kind=type(error), message=text_of(error), traceback=trace(error), permanent=permanent)
-            return self._failed(facts, result.data if isinstance(result, Outcome) else result)
+            return self._raised(error, getattr(result, "data", None) if isinstance(result, Outcome) else result)
         finally:
             self._limit.disarm()
 
@@ -133,35 +119,41 @@ class Job:
             sent=tuple(self.view.sent),
         )
 
+    def _raised(self, error: BaseException, result: Any) -> Ended:
+        """How an attempt ended whose job raised, or whose result cannot be read."""
+        decisive = decisive_of(error, self._spec.retry)
+        if decisive.wait_s is not None:
+            return Postponed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), seconds=decisive.wait_s)
+        if decisive.is_any(Silent):
+            return self._fell_silent()
+        overran = decisive.is_any(TimeUp)
+        facts = Facts(
+            kind=StepTimeout if overran else type(decisive.error),
+            message=self._overran() if overran else text_of(decisive.error),
+            traceback=blocks(error),
+            permanent=decisive.permanent,
+            within=decisive.within,
+        )
+        failed = self._failed(facts, f" in {summary(error)}" if decisive.within else behind(error), result)
+        return replace(failed, overdue=overran and self._cut)
+
     def _fell_silent(self) -> Crashed:
         spec, seconds = self._spec, self._attempt.silence_s or 0
         detail = f"job {spec.job_name!r} gave no sign of life for {seconds:g} s, as heartbeat= asks it to"
         log.attempt_crashed(self.view.snapshot.address, detail)
         return Crashed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), detail=detail)
 
-    def _overran(self, error: TimeUp) -> Failed:
+    def _overran(self) -> str:
         if self._cut:
-            message = f"job {self._spec.job_name!r} still ran as the time that its state gives the step was over"
-        else:
-            message = f"job {self._spec.job_name!r} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
-        failed = self._failed(Facts(kind=StepTimeout, message=message, traceback=trace(error)))
-        return replace(failed, overdue=self._cut)
+            return f"job {self._spec.job_name!r} still ran as the time that its state gives the step was over"
+        return f"job {self._spec.job_name!r} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
 
-    def _failed(self, facts: Facts, result: Any = None) -> Failed:
+    def _failed(self, facts: Facts, more: str, result: Any) -> Failed:
         """What only the job knows, its result and what it made of the data, is taken out here; the rest with the
-        commit."""
+        commit. ``more`` is told in the log."""
         view, claim, duration_ms = self.view, self._attempt.claim, self._elapsed_ms()
-        message, text = (view.masked(found, result) for found in (facts.message, facts.traceback))
-        facts = replace(facts, message=message, traceback=text)
-        log.attempt_failed(
-            view.snapshot.address, view.snapshot.state, claim.attempt, f"{facts.error_type}: {facts.message}"
-        )
+        texts = tuple(view.masked(block, result) for block in facts.blocks)
+        facts = replace(facts, message=view.masked(facts.message, result), traceback=texts)
+        told = f"{facts.error_type}: {facts.message}{view.masked(more, result)}"
+        log.attempt_failed(view.snapshot.address, view.snapshot.state, claim.attempt, told)
         return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
-
-
-def trace(error: BaseException) -> str:
-    """The traceback from the job on, without fsmflow's own frames and without locals."""
-    frames = traceback.extract_tb(error.__traceback__)
-    while len(frames) > 1 and frames[0].filename.startswith(_HERE):
-        frames = traceback.StackSummary.from_list(frames[1:])
-    return "".join(["Traceback (most recent call last):\n", *frames.format(), *traceback.format_exception_only(error)])

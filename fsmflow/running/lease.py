@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from fsmflow import clock, log
@@ -12,6 +11,7 @@ from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.attempt import Attempt
+from fsmflow.scope import scope
 from fsmflow.store.work import Ticket, grace
 
 LEASE_MS: Final = 15_000
@@ -64,7 +64,7 @@ def secure(runtime: Runtime, attempt: Attempt) -> bool:
     return renew(runtime, attempt.claim, for_ms=LEASE_MS + limit_ms, durable=spec.at_most_once)
 
 
-@contextmanager
+@scope
 def renewed(runtime: Runtime, claim: Claim, deadline: Callable[[], float]) -> Iterator[None]:
     """Inside, a thread renews the lease, up to the deadline as it is by then: under a stock RQ worker nobody does so
     from outside."""

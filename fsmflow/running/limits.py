@@ -6,11 +6,11 @@ import math
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from types import FrameType
 from typing import Any, Final
 
 from fsmflow import clock
+from fsmflow.scope import scope
 
 #: A job that swallows the signal gets it again this often, until its process is killed.
 _AGAIN_S: Final = 1.0
@@ -44,7 +44,7 @@ class TimeLimit:
         self._due = False
         self._before: Any = signal.SIG_DFL
 
-    @contextmanager
+    @scope
     def running(self) -> Iterator[None]:
         """The limit counts inside; leaving disarms it."""
         if self._next_at == math.inf or threading.current_thread() is not threading.main_thread():
@@ -79,7 +79,7 @@ class TimeLimit:
             except TimeUp:
                 self._armed = True
 
-    @contextmanager
+    @scope
     def shield(self) -> Iterator[None]:
         """Defer the signal: a commit must not be torn by it."""
         self._shielded += 1

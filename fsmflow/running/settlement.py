@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsmflow import log
+from fsmflow.causes import blocks
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Failed, Postponed, Returned, Spread, Unacceptable
@@ -21,7 +22,6 @@ from fsmflow.errors import (
 )
 from fsmflow.patience import Patience
 from fsmflow.running.attempt import Ended
-from fsmflow.running.job import trace
 from fsmflow.running.lease import is_live, release
 
 
@@ -87,7 +87,7 @@ def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Ended | None = None
     duration_ms = None if ended is None else ended.duration_ms
     if isinstance(ended, Returned):
         return Unacceptable(claim=claim, duration_ms=duration_ms, returned=ended, error=error)
-    text = trace(error.__cause__) if error.__cause__ is not None else ""
+    text = blocks(error.__cause__) if error.__cause__ is not None else ()
     facts = Facts(kind=UpgradeError, message=str(error), traceback=text, permanent=True)
     return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
 

@@ -11,7 +11,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Final
 
@@ -31,6 +31,7 @@ from peewee import (
 from fsmflow import clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
+from fsmflow.scope import scope
 
 #: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
 _FOUND_ROWS: Final = 2
@@ -94,12 +95,12 @@ class Dialect(ABC):
         quotes = str(self.kind.quote)
         return f"{quotes[0]}{name}{quotes[1]}"
 
-    @contextmanager
+    @scope
     def alone(self, db: Database) -> Iterator[None]:
         """One process at a time makes tables, where nothing else sees to that."""
         yield
 
-    @contextmanager
+    @scope
     def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
         """A transaction whose commit may be lost with the server, never torn, where the database has such a thing.
 
@@ -171,7 +172,7 @@ class Sqlite(Dialect):
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         return open_sqlite(Path(name))
 
-    @contextmanager
+    @scope
     def alone(self, db: Database) -> Iterator[None]:
         """Switching a file to WAL waits for no lock, it just fails."""
         try:
@@ -182,7 +183,7 @@ class Sqlite(Dialect):
             fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
-    @contextmanager
+    @scope
     def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
         if not own:
             with super().hasty(db, own=own):
@@ -235,7 +236,7 @@ class Postgres(Dialect):
         }
         return _PostgresDatabase(name, prefer_psycopg3=True, **{**defaults, **options})
 
-    @contextmanager
+    @scope
     def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
         setting = "SET LOCAL synchronous_commit = off"
         if own:
@@ -249,7 +250,7 @@ class Postgres(Dialect):
                 db.execute_sql(setting)
             yield
 
-    @contextmanager
+    @scope
     def moment(self, db: Database) -> Iterator[None]:
         with db.atomic():
             db.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -285,7 +286,7 @@ class Postgres(Dialect):
             f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
         )
 
-    @contextmanager
+    @scope
     def upgrading(self, db: Database) -> Iterator[None]:
         with db.atomic():
             db.execute_sql("SET LOCAL lock_timeout = '60s'")
@@ -337,7 +338,7 @@ class Mysql(Dialect):
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return int(query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")[0][0])
 
-    @contextmanager
+    @scope
     def upgrading(self, db: Database) -> Iterator[None]:
         """It commits each change of a table by itself."""
         lock = (f"fsmflow-{_UPGRADE_LOCK}",)

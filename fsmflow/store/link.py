@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
 
 import peewee
@@ -14,6 +14,7 @@ from playhouse.pool import MaxConnectionsExceeded
 from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.redaction import hide_password, unreadable
+from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
 from fsmflow.store.sizes import quoted_size, size_of
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
@@ -140,7 +141,7 @@ class Link:
         """Whether this thread is inside a transaction of the caller's."""
         return bool(self.db.in_transaction())
 
-    @contextmanager
+    @scope
     def transaction(self) -> Iterator[None]:
         """One durable transaction; inside a transaction of the caller's, a savepoint of it."""
         if isinstance(self.db.top_transaction(), vars(peewee)["_manual"]):
@@ -167,7 +168,7 @@ class Link:
         """Run ``action``, which must not raise, once what was written is durable: now, or after the caller's commit."""
         self.db.after_commit(action)
 
-    @contextmanager
+    @scope
     def understandable(self) -> Iterator[None]:
         """Turns what may yet succeed into DatabaseUnavailable, and what will not into ConfigurationError.
 

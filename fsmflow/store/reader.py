@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from typing import Any
 
 from fsmflow.errors import ConfigurationError
+from fsmflow.scope import scope
 from fsmflow.store.link import Link
 
 
@@ -24,7 +24,7 @@ class Reader:
         """A column that may have the name of a keyword."""
         return self._link.quoted(name)
 
-    @contextmanager
+    @scope
     def moment(self) -> Iterator[None]:
         """A transaction that only reads: all reads inside it see the database as it was at the first of them.
 

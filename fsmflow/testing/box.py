@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from contextvars import copy_context
 from datetime import datetime, timedelta
 from types import ModuleType
@@ -20,6 +19,7 @@ from fsmflow.running.executor import Executor
 from fsmflow.running.lease import LEASE_MS
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
+from fsmflow.scope import scope
 from fsmflow.settings import MachineSource, Settings
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.store import create_store
@@ -35,7 +35,7 @@ _UNITS: Final = ("weeks", "days", "hours", "minutes", "seconds", "milliseconds",
 Machines = MachineSource | Iterable[MachineSource] | None
 
 
-@contextmanager
+@scope
 def sandbox(
     machines: Machines = None, *, start: datetime | None = None, limit: int = LIMIT, database: Any = None
 ) -> Iterator[Sandbox]:

@@ -1,0 +1,128 @@
+"""An error as text, with what is behind it: its causes, what it was raised while handling, notes, members of a group.
+
+The class is the user's, and may have made anything of its attributes. So these are read as Python itself keeps them,
+and only the message is asked for. All of it is bounded, but no text is cut: a part of a secret would not be found.
+"""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Iterator
+from typing import Any, Final
+
+from fsmflow.errors import name_of, shown, text_of
+
+#: So many errors are told of one, so deep into groups; and so many frames of each.
+_MOST: Final = 24
+_DEEPEST: Final = 8
+_MOST_MEMBERS: Final = 8
+_MOST_FRAMES: Final = 60
+#: Where the frames between a worker and the code of the user come from.
+_BETWEEN: Final = (os.path.dirname(__file__) + os.sep, os.path.join(os.sep, "transitions", "core.py"))
+_LINKS: Final = {
+    "caused by": "The above exception was the direct cause of the following exception:",
+    "while handling": "During handling of the above exception, another exception occurred:",
+}
+
+
+def members(error: BaseException) -> tuple[BaseException, ...]:
+    """Those of an exception group; none where it is none."""
+    if not issubclass(type(error), BaseExceptionGroup):
+        return ()
+    found: tuple[BaseException, ...] = vars(BaseExceptionGroup)["exceptions"].__get__(error)
+    return found
+
+
+def summary(error: BaseException) -> str:
+    """An error in one line."""
+    return f"{name_of(type(error))}: {text_of(error)}{behind(error)}"
+
+
+def behind(error: BaseException) -> str:
+    """What is behind an error, to follow its message in one line; empty where nothing is."""
+    return "".join(_behind(error, {id(error)}, 0))
+
+
+def blocks(error: BaseException) -> tuple[str, ...]:
+    """The tracebacks of an error and of all that is behind it, as Python orders them: causes first, members last."""
+    return tuple(_blocks(error, set(), 0))
+
+
+def _behind(error: BaseException, met: set[int], depth: int) -> Iterator[str]:
+    found = members(error) if depth < _DEEPEST else ()
+    if found:
+        yield " ["
+        for index, member in enumerate(found[:_MOST_MEMBERS]):
+            yield f"{'; ' if index else ''}{name_of(type(member))}: {text_of(member)}"
+            met.add(id(member))
+            yield from _behind(member, met, depth + 1)
+        yield f"; and {len(found) - _MOST_MEMBERS} more]" if len(found) > _MOST_MEMBERS else "]"
+    how, before = _cause(error)
+    if before is not None and id(before) not in met and len(met) < _MOST and depth < _DEEPEST:
+        met.add(id(before))
+        yield f"; {how} {name_of(type(before))}: {text_of(before)}"
+        yield from _behind(before, met, depth + 1)
+
+
+def _blocks(error: BaseException, met: set[int], depth: int) -> Iterator[str]:
+    chain: list[tuple[str, BaseException]] = []
+    how, found = "", error
+    while found is not None and id(found) not in met and len(met) < _MOST:
+        met.add(id(found))
+        chain.append((how, found))
+        how, found = _cause(found)  # type: ignore[assignment]
+    for place, (how, one) in reversed(list(enumerate(chain))):
+        yield _own(one)
+        yield from _blocks_of_members(one, met, depth)
+        if place:
+            yield f"\n{_LINKS[how]}\n\n"
+
+
+def _blocks_of_members(error: BaseException, met: set[int], depth: int) -> Iterator[str]:
+    found = members(error) if depth < _DEEPEST else ()
+    for number, member in enumerate(found[:_MOST_MEMBERS], start=1):
+        if id(member) not in met and len(met) < _MOST:
+            yield f"\n{name_of(type(error))}, member {number} of {len(found)}:\n\n"
+            yield from _blocks(member, met, depth + 1)
+
+
+def _cause(error: BaseException) -> tuple[str, BaseException | None]:
+    cause: BaseException | None = vars(BaseException)["__cause__"].__get__(error)
+    if cause is not None:
+        return "caused by", cause
+    if vars(BaseException)["__suppress_context__"].__get__(error):
+        return "", None
+    return "while handling", vars(BaseException)["__context__"].__get__(error)
+
+
+def _own(error: BaseException) -> str:
+    """The traceback of one error alone, without fsmflow's own frames above those of the user, and without locals."""
+    lines = _frames(error)
+    title = ["Traceback (most recent call last):\n"] if lines else []
+    message = text_of(error)
+    kind = name_of(type(error), whole=True)
+    return "".join([*title, *lines, f"{kind}: {message}\n" if message else f"{kind}\n", *_notes(error)])
+
+
+def _frames(error: BaseException) -> list[str]:
+    try:
+        frames = list(traceback.extract_tb(vars(BaseException)["__traceback__"].__get__(error)))
+        while len(frames) > 1 and _is_between(frames[0].filename):
+            del frames[0]
+        left_out = max(0, len(frames) - _MOST_FRAMES)
+        kept = traceback.StackSummary.from_list(frames[left_out:]).format()
+    except BaseException:  # noqa: BLE001 - the source is looked for with loaders, which may be the user's
+        return ["  (its frames cannot be shown)\n"]
+    return [f"  ({left_out:,} outer frames are left out)\n", *kept] if left_out else kept
+
+
+def _is_between(filename: str) -> bool:
+    ours, theirs = _BETWEEN
+    return filename.startswith(ours) or filename.endswith(theirs)
+
+
+def _notes(error: BaseException) -> list[str]:
+    kept: Any = vars(BaseException)["__dict__"].__get__(error).get("__notes__")
+    notes = kept if type(kept) is list else []
+    return [f"{str.__str__(note) if isinstance(note, str) else shown(note)}\n" for note in notes[:_MOST]]
