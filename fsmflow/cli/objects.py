@@ -59,7 +59,10 @@ def _details(found: Details) -> dict[str, Any]:
         "failed_branches": [_branch(branch) for branch in found.failed],
         "deferred": [{**vars(kept), "at": iso(kept.at)} for kept in found.kept],
         "sent": [
-            {"trigger": post.trigger, "to": post.to, "due_at": None if post.due_at is None else iso(post.due_at)}
+            {
+                **{name: getattr(post, name) for name in ("id", "name", "trigger", "to", "until_left")},
+                "due_at": None if post.due_at is None else iso(post.due_at),
+            }
             for post in found.sent
         ],
         "undelivered": [{"trigger": post.trigger, "to": post.to, "why": post.why} for post in found.lost],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -100,12 +100,22 @@ def _no_record(snapshot: Snapshot) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """``kept``: the events that wait for a state that accepts them, in order. The rest is read where it is asked for:
-    ``branches`` those of the step, ``record`` the user's own row."""
+    ``on_their_way`` the messages that it has sent, ``branches`` those of the step, ``record`` the user's own row."""
 
     kept: tuple[Posted, ...] = ()
+    on_their_way: Callable[[], tuple[Posted, ...]] = tuple
     retrace: Callable[[], tuple[Entered, ...]] = tuple
     branches: Callable[[Snapshot], Sequence[Branch]] = _nothing
     record: Callable[[Snapshot], Any] = _no_record
+
+    @cached_property
+    def sent(self) -> tuple[Posted, ...]:
+        """The messages of the entity that are on their way."""
+        return self.on_their_way()
+
+    def without(self, post: Posted) -> Context:
+        """The same, where a message is being used up by this very decision."""
+        return replace(self, on_their_way=lambda: tuple(other for other in self.sent if other.id != post.id))
 
     @cached_property
     def trail(self) -> tuple[Entered, ...]:

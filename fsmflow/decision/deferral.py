@@ -54,6 +54,7 @@ def discard(mover: Mover, happening: Delivered, why: str) -> None:
 
 def undeliverable(mover: Mover, happening: Discarded) -> None:
     """Note, with the sender, that a message found nobody; it stays to be seen in ``explain``."""
+    mover.context = mover.context.without(happening.post)
     event = Event(trigger=happening.post.trigger, at=clock.to_datetime(mover.now))
     mover.note(HistoryKind.DISCARDED, trigger=event.trigger, event=event, reason=happening.why[:2_000])
     mover.takes.append(happening.post.id)

@@ -163,6 +163,8 @@ class Snapshot:
     item_text: str | None = None
     standing: Standing | None = None
     kept: int = 0
+    #: Whether messages may be on their way that end with this visit.
+    bound: bool = False
     work: Work | None = None
     #: What its state is called in the database, where that was renamed since. Not stored itself.
     stored_as: str | None = None

@@ -13,7 +13,7 @@ from fsmflow.decision.entity import Claim, Failure
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.inputs import Actor, checked_epoch, checked_reason, checked_text
 from fsmflow.decision.merge import Merged, Resolve, merge
-from fsmflow.decision.messages import Message
+from fsmflow.decision.messages import Message, Recall
 from fsmflow.errors import DatabaseRefused, DataError, shown
 
 
@@ -118,7 +118,7 @@ class Returned(Settling):
     trigger: str
     changes: Changes
     result: Any = None
-    sent: tuple[Message, ...] = ()
+    sent: tuple[Message | Recall, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,7 +156,7 @@ class Saved(Settling):
     """The job asked to commit its data now."""
 
     changes: Changes
-    sent: tuple[Message, ...] = ()
+    sent: tuple[Message | Recall, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ class HistoryKind(Kind):
     SKIPPED = "skipped"
     REWOUND = "rewound"
     HURRIED = "hurried"
+    UNSENT = "unsent"
 
     @property
     def enters(self) -> bool:

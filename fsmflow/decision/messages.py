@@ -20,11 +20,14 @@ MAX_ADDRESS = 600
 
 def message(
     trigger: str,
+    *,
     to: Any,
     after: float | timedelta | None,
     key: str | None,
     start: Mapping[str, Any] | bool | None,
     payload: Mapping[str, Any],
+    name: str | None,
+    until_left: bool,
 ) -> Message:
     """A message as asked for. ``to``: an address, or anything that has one. Raises DataError."""
     fault = name_fault(trigger)
@@ -37,23 +40,48 @@ def message(
             raise DataError(f"send: {to!r} is no address; write machine:id")
     if after is not None and not is_duration(after):
         raise DataError(f"send: after={shown(after)}; it is seconds or a timedelta")
-    if key is not None:
-        checked_text(key, "send: the key")
-    if start is not None and not isinstance(start, (bool, Mapping)):
-        raise DataError(f"send: start={shown(start)}; it is True, or the data to start it with")
-    if start and to is None:
-        raise DataError("send: start= goes with to=; the sender is there already")
+    _check_options(to, key, start, name, until_left)
     data = dict(start) if isinstance(start, Mapping) else {} if start else None
     found = Message(
-        trigger=trigger, to=to, after_ms=clock.to_ms(after or 0), key=key, start=data, payload=dict(payload)
+        trigger=trigger,
+        to=to,
+        after_ms=clock.to_ms(after or 0),
+        key=key,
+        start=data,
+        payload=dict(payload),
+        name=name,
+        until_left=until_left,
     )
     codec.encode(found.payload, what="send: the payload", limit=MAX_PAYLOAD_BYTES)
     codec.encode(data, what="send: the data to start it with")
     return found
 
 
+def _check_options(to: str | None, key: str | None, start: Any, name: str | None, until_left: bool) -> None:
+    if key is not None:
+        checked_text(key, "send: the key")
+    if start is not None and not isinstance(start, (bool, Mapping)):
+        raise DataError(f"send: start={shown(start)}; it is True, or the data to start it with")
+    if start and to is None:
+        raise DataError("send: start= goes with to=; the sender is there already")
+    if name is not None:
+        checked_text(name, "send: the name")
+    if not isinstance(until_left, bool):
+        raise DataError(f"send: until_left={shown(until_left)}; it is True or False")
+
+
+def recall(name: str) -> Recall:
+    """What takes back the message of a name. Raises DataError."""
+    return Recall(name=checked_text(name, "unsend: the name"))
+
+
+def mail_of(asked: Message | Recall, sender: Snapshot, now: int) -> Post | Recall:
+    """What a decision does about something that was sent or taken back by ``sender``, as that is by then."""
+    return asked if isinstance(asked, Recall) else post_of(asked, sender, now)
+
+
 def post_of(sent: Message, sender: Snapshot, now: int) -> Post:
-    """The row that holds a message until it is delivered."""
+    """The row that holds a message until it is delivered: by its name, and with the visit that it ends with."""
     envelope = {"to": sent.to or sender.address, "payload": sent.payload, "key": sent.key, "start": sent.start}
     return Post(
         kind=EventKind.SENT,
@@ -62,6 +90,8 @@ def post_of(sent: Message, sender: Snapshot, now: int) -> Post:
         actor=sender.address[:200],
         at=now,
         due_at=now + sent.after_ms,
+        key=sent.name,
+        seq=sender.epoch if sent.until_left else None,
     )
 
 
@@ -76,7 +106,7 @@ class Envelope:
     why: str | None = None
 
 
-def envelope_of(post: Posted) -> Envelope:
+def envelope_of(post: Post) -> Envelope:
     """What the row of a message holds."""
     return Envelope(**codec.decode(post.text or "{}"))
 
@@ -85,13 +115,13 @@ def lost(post: Posted, why: str) -> Post:
     """The row that tells of a message that could not be delivered."""
     text = codec.encode({**codec.decode(post.text or "{}"), "why": why[:2_000]}, what="message", limit=2**21)
     fields = {name: getattr(post, name) for name in Post.__dataclass_fields__}
-    return replace(Post(**fields), kind=EventKind.LOST, text=text, due_at=None)
+    return replace(Post(**fields), kind=EventKind.LOST, text=text, key=None, seq=None, due_at=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
     """An event that a job or callback sends. ``to`` None is the sender; ``start`` holds the data to start the addressee
-    with where it is not there yet."""
+    with where it is not there yet. ``name``: what it can be taken back by; ``until_left``: it ends with the visit."""
 
     trigger: str
     to: str | None
@@ -99,3 +129,22 @@ class Message:
     key: str | None
     start: Mapping[str, Any] | None
     payload: Mapping[str, Any]
+    name: str | None = None
+    until_left: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recall:
+    """A message of this sender that is to be taken back, if it is still on its way."""
+
+    name: str
+
+
+def as_kept(asked: Message | Recall) -> dict[str, Any]:
+    """What a withheld result keeps of something that was sent or taken back."""
+    return vars(asked)
+
+
+def from_kept(kept: Mapping[str, Any]) -> Message | Recall:
+    """What ``as_kept`` was made of."""
+    return Message(**kept) if "trigger" in kept else Recall(**kept)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -16,7 +16,8 @@ from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.merge import Path
-from fsmflow.decision.messages import post_of
+from fsmflow.decision.messages import Message, Recall, mail_of
+from fsmflow.decision.outbox import is_on_its_way, sorted_out
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
@@ -63,19 +64,24 @@ class Mover:
         self.context = context
         self.entries: list[HistoryEntry] = []
         self.posts: list[Post] = []
+        #: What is sent and taken back, in order.
+        self.mail: list[Post | Recall] = []
         self.takes: list[int] = []
         self.told: list[tuple[int, int]] = []
         self.frees: int | None = None
 
     def trial(self) -> Mover:
         """A mover that goes on from here, and may be thrown away."""
-        return Mover(self.definition, self.after, self.now, self.context)
+        trial = Mover(self.definition, self.after, self.now, self.context)
+        trial.mail = list(self.mail)
+        return trial
 
     def adopt(self, trial: Mover) -> None:
         """Take over what a trial came to."""
         self.after = trial.after
         self.entries += trial.entries
         self.posts += trial.posts
+        self.mail = trial.mail
         self.takes += trial.takes
 
     def fire(
@@ -100,11 +106,12 @@ class Mover:
         settled = data.noted(self.definition) if isinstance(data, Settled) else None
         data = data.data if isinstance(data, Settled) else data
         view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.context)
+        view.is_on_its_way = lambda name: is_on_its_way(name, self.mail, self.context)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
             raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
         trigger, dest = firing.fired.trigger, firing.fired.dest
-        self._take_along(source, view, trigger)
+        self._take_along(source, view, trigger, enters=dest is not None)
         entry["edit"] = self.edit(settled, source.data_text if settled is None else settled.text)
         kind = HistoryKind.INTERNAL
         if dest is not None:
@@ -123,7 +130,7 @@ class Mover:
         view = DecisionView(self.definition, source, firing, event, source.data, None, self.context)
         subject = subject_of(self.definition, view)
         if call_on_enter(self.definition, source.state, subject):
-            self._take_along(source, view, event.trigger)
+            self._take_along(source, view, event.trigger, enters=True)
         self.enter(source.state, event=event, subject=subject)
 
     def edit(self, settled: Settled | None, text: str | None) -> Edit | None:
@@ -134,14 +141,29 @@ class Mover:
             return edit_of({}, {}, overwritten, self.definition.wide.redact) if overwritten else None
         return edit_of(codec.decode(text), codec.decode(after), overwritten, self.definition.wide.redact)
 
-    def _take_along(self, source: Snapshot, view: DecisionView, trigger: str) -> None:
+    def _take_along(self, source: Snapshot, view: DecisionView, trigger: str, *, enters: bool) -> None:
         """What callbacks made of the data, what they sent, and that a step has been undone."""
         self.after = replace(source, data_text=codec.encode(view.data))
-        self.posts += [post_of(message, source, self.now) for message in view.sent]
+        # What a callback sends belongs to the visit that the transition leads to.
+        self.send(view.sent, replace(source, epoch=source.epoch + enters))
         undoes = self.definition.states[source.state].undoes
         if undoes and trigger in (DONE, UNDONE):
             undone = being_undone(self.context.trail, undoes)
             self.takes += undone.rows if undone is not None else ()
+
+    def send(self, sent: Sequence[Message | Recall], sender: Snapshot) -> None:
+        """Commit what was sent, and take back what was taken back, by ``sender``: the entity as it was then."""
+        self.mail += [mail_of(asked, sender, self.now) for asked in sent]
+
+    def close(self) -> None:
+        """All is decided: take back what has a name and was taken back or replaced, and what ends with a visit that is
+        over. No query where nothing of that can be on its way."""
+        found = sorted_out(self.mail, self.before, self.after, self.context)
+        self.posts += found.posts
+        self.takes += found.takes
+        self.after = replace(self.after, bound=found.bound)
+        for post, why in found.ended:
+            self.note(HistoryKind.UNSENT, trigger=post.trigger, source=self.after.state, reason=why)
 
     def enter(
         self,
@@ -326,6 +348,7 @@ def commit_of(
     mover: Mover, before: Snapshot | None, *, key: str | None, claim: Claim | None = None, lenient: bool = False
 ) -> Commit:
     """What a mover has come to, as the value that is committed."""
+    mover.close()
     after = mover.after
     moved = before is None or (before.state, before.epoch) != (after.state, after.epoch) or before.stored_as is not None
     return Commit(

@@ -14,7 +14,7 @@ from fsmflow.decision.entity import Claim, Event, Failure
 from fsmflow.decision.failure import Facts, clip
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
 from fsmflow.decision.history import HistoryKind
-from fsmflow.decision.messages import Message, post_of
+from fsmflow.decision.messages import as_kept, from_kept
 from fsmflow.decision.mover import Mover, Refused, Settled
 from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
@@ -80,7 +80,7 @@ def accept_withheld(mover: Mover, result_text: str, patch_keys: set[str], attemp
     changed = {key: value for key, value in withheld["changed"].items() if key not in patch_keys}
     removed = tuple(key for key in withheld["removed"] if key not in patch_keys)
     changes = Changes(changed=changed, removed=removed, base=withheld["base"])
-    sent = tuple(Message(**item) for item in withheld.get("sent", ()))
+    sent = tuple(from_kept(item) for item in withheld.get("sent", ()))
     happening = Returned(
         claim=ENDED_CLAIM, trigger=withheld["trigger"], changes=changes, result=withheld.get("result"), sent=sent
     )
@@ -97,7 +97,7 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
     spec = mover.definition.states[before.state]
     if trigger in (FAIL, RETRY):
         raise DataError(f"the job asked for {trigger!r}; a job fails by raising, for good with Fail(...)")
-    mover.posts += [post_of(message, before, mover.now) for message in happening.sent]
+    mover.send(happening.sent, before)
     if spec.undo is not None:
         text = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)
         mover.posts.append(
@@ -196,7 +196,7 @@ def saved(mover: Mover, happening: Saved) -> None:
     """Commit what the job changed so far."""
     settled = settled_data(mover, happening.changes)
     mover.after = replace(mover.after, data_text=codec.encode(settled.data))
-    mover.posts += [post_of(message, mover.after, mover.now) for message in happening.sent]
+    mover.send(happening.sent, mover.after)
     mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt, edit=mover.edit(settled, None))
 
 
@@ -334,7 +334,7 @@ def _withheld(happening: Returned) -> str | None:
             "removed": list(happening.changes.removed),
             "base": dict(happening.changes.base),
             "result": happening.result,
-            "sent": [vars(message) for message in happening.sent],
+            "sent": [as_kept(asked) for asked in happening.sent],
         }
         return codec.encode(found, what="result", limit=MAX_RESULT_BYTES)
     except DataError:

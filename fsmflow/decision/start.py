@@ -13,6 +13,7 @@ from fsmflow.decision.happenings import Delivered, Paused, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.mover import Mover, commit_of, subject_at
+from fsmflow.decision.outbox import still_sent
 from fsmflow.decision.redaction import encoded
 from fsmflow.decision.versions import unknown_state
 from fsmflow.decision.work import Work, WorkKind
@@ -96,7 +97,7 @@ def begin_and_fire(
         before=None,
         after=replace(fired.after, revision=begun.after.revision),
         entries=(*begun.entries, *fired.entries),
-        posts=(*begun.posts, *fired.posts),
+        posts=(*still_sent(begun.posts, fired), *fired.posts),
         key=fired.key or begun.key,
         key_entry=len(begun.entries) if fired.key else 0,
         status_field=begun.status_field,

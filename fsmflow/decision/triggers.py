@@ -161,6 +161,7 @@ def timer_fired(mover: Mover, happening: TimerFired) -> None:
 
 def delivered(mover: Mover, happening: Delivered) -> None:
     """A message that is refused is discarded, and that is all: nobody is there to be told."""
+    mover.context = mover.context.without(happening.post)
     trial = mover.trial()
     try:
         if happening.refused is not None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn, Protocol
 
 from fsmflow.decision.context import NOTHING, Branch, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
-from fsmflow.decision.messages import Message
+from fsmflow.decision.messages import Message, Recall
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.subject import GuardView
@@ -75,6 +75,10 @@ class View(Protocol):
         """Commit a message with the transition."""
         ...
 
+    def unsend(self, recall: Recall) -> bool | None:
+        """Take a message back with the transition. Whether it was on its way; None where only the commit tells."""
+        ...
+
     def heartbeat(self, progress: float | None) -> None: ...
 
     def save(self) -> None: ...
@@ -121,7 +125,9 @@ class DecisionView(NoJob, GuardView):
         self.definition = definition
         self.snapshot = snapshot
         self._context = context
-        self.sent: list[Message] = []
+        self.sent: list[Message | Recall] = []
+        #: Whether a message of a name was on its way before this transition.
+        self.is_on_its_way: Callable[[str], bool] = lambda name: False
         self.firing = firing
         self.event = event
         self.data = data
@@ -169,6 +175,14 @@ class DecisionView(NoJob, GuardView):
     def send(self, message: Message) -> None:
         """Commit a message with the transition."""
         self.sent.append(message)
+
+    def unsend(self, recall: Recall) -> bool:
+        """Take a message back with the transition; whether it was on its way. That holds: where it is delivered
+        meanwhile, all of this is decided anew."""
+        named = [asked for asked in self.sent if asked.name == recall.name]
+        there = isinstance(named[-1], Message) if named else self.is_on_its_way(recall.name)
+        self.sent.append(recall)
+        return there
 
     def refuse(self, action: str) -> TransitionNotAllowed:
         """The error for an action that a guard or callback must not take."""

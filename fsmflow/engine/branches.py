@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any, overload
 
 from fsmflow import codec
-from fsmflow.decision.context import NOTHING, Branch, Context, Progress
+from fsmflow.decision.context import Branch, Context, Progress
 from fsmflow.decision.entity import UNTOLD, Snapshot, Standing
 from fsmflow.decision.happenings import BranchSettled, Happening
 from fsmflow.decision.versions import renamed, retraced
@@ -35,12 +35,10 @@ def context_of(store: Store, definition: Definition, snapshot: Snapshot, happeni
     """
     as_told = is_told(definition, snapshot.state)
     news = happening if isinstance(happening, BranchSettled) else None
-    kept = store.events.kept(snapshot.row) if snapshot.kept else ()
     field = definition.wide.status_field
-    if not kept and field is None and not definition.undoes and not definition.fans:
-        return NOTHING
     return Context(
-        kept=kept,
+        kept=store.events.kept(snapshot.row) if snapshot.kept else (),
+        on_their_way=lambda: store.events.sent(snapshot.row),
         retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
         branches=lambda of: BranchList(store, definition, of, as_told=as_told, news=news),
         record=lambda of: store.own_rows.row_of(field, of) if field is not None else None,

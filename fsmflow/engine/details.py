@@ -20,15 +20,21 @@ SHOWN: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message that is on its way, or (``why``) could not be delivered. ``due_at`` in UTC milliseconds."""
+    """A message that is on its way, or (``why``) could not be delivered. ``due_at`` in UTC milliseconds;
+    ``until_left``: it ends with the visit of the state that the entity is in."""
 
+    id: int
+    name: str | None
     trigger: str
     to: str
     due_at: int | None
     why: str | None
+    until_left: bool
 
     def __str__(self) -> str:
-        return f"{self.trigger} to {self.to}" + (f": {self.why}" if self.why else "")
+        named = f"{self.name!r}: " if self.name is not None else ""
+        ends = ", until this state is left" if self.until_left else ""
+        return f"{named}{self.trigger} to {self.to}{ends}" + (f": {self.why}" if self.why else "")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,4 +100,12 @@ def _kept(post: Posted) -> Kept:
 
 def _message(post: Posted) -> Message:
     envelope = envelope_of(post)
-    return Message(trigger=post.trigger, to=envelope.to, due_at=post.due_at, why=envelope.why)
+    return Message(
+        id=post.id,
+        name=post.key,
+        trigger=post.trigger,
+        to=envelope.to,
+        due_at=post.due_at,
+        why=envelope.why,
+        until_left=post.seq is not None,
+    )

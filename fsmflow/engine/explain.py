@@ -14,7 +14,7 @@ from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import UNDONE, WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import context_of
-from fsmflow.engine.details import Details, details_of
+from fsmflow.engine.details import Details, Message, details_of
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
 
@@ -26,6 +26,7 @@ _NAMED = 3
 class Explanation:
     """Where an entity stands. Its ``str()`` is what the command line prints.
 
+    ``scheduled``: the messages that it sent and that are on their way: name, trigger, to whom and when.
     ``deferred``: the triggers that came too early and are kept. ``undelivered``: the messages that it sent and that
     could not be delivered, with the reason.
     """
@@ -41,6 +42,7 @@ class Explanation:
     deferred: tuple[str, ...]
     allowed: tuple[str, ...]
     undelivered: tuple[str, ...] = ()
+    scheduled: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         facts = [
@@ -48,6 +50,7 @@ class Explanation:
             ("waiting for:", self.waiting_for),
             ("next at:", self.next_at and _moment(self.next_at)),
             ("blocked by:", self.blocked_by),
+            *(("scheduled:", message) for message in self.scheduled),
             ("kept:", ", ".join(self.deferred)),
             *(("undelivered:", message) for message in self.undelivered),
             ("allowed now:", ", ".join(self.allowed) or "nothing"),
@@ -74,6 +77,7 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         deferred=tuple(kept.trigger for kept in details.kept),
         allowed=allowed,
         undelivered=tuple(map(str, details.lost)),
+        scheduled=tuple(map(_scheduled, details.sent)),
     )
 
 
@@ -84,6 +88,10 @@ def _next_at(work: Work | None) -> datetime | None:
     waits = work.owner is None and work.rung_at is None and not work.watches
     moment = work.wake_at if waits else work.deadline
     return None if moment is None else clock.to_datetime(moment)
+
+
+def _scheduled(message: Message) -> str:
+    return f"{message} at {_moment(clock.to_datetime(message.due_at or 0))}"
 
 
 def _doing(spec: StateSpec | None, work: Work | None) -> str | None:

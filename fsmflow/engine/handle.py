@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from fsmflow.decision.context import Branch
 from fsmflow.decision.entity import Event, Failure, Snapshot
-from fsmflow.decision.messages import Message
+from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.view import NoJob
 from fsmflow.definition.model import Definition
 from fsmflow.engine.branches import BranchList
@@ -79,4 +79,11 @@ class HandleView(NoJob):
         raise FsmflowError(
             f"{self.snapshot.address}: send works inside a job or a callback, with whose transition it is "
             f"committed; outside, call trigger()"
+        )
+
+    def unsend(self, recall: Recall) -> NoReturn:
+        """Raises FsmflowError."""
+        raise FsmflowError(
+            f"{self.snapshot.address}: unsend works inside a job or a callback, with whose transition it is "
+            f"committed; outside, 'fsmflow drop' takes back one message"
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.idempotency import key_of
-from fsmflow.decision.messages import message
+from fsmflow.decision.messages import message, recall
 from fsmflow.engine.runtime import current
 from fsmflow.log import StepLog
 from fsmflow.machine.base import Base, as_dict
@@ -46,6 +46,8 @@ class JobMethods(Base):
         after: float | timedelta | None = None,
         key: str | None = None,
         start: Mapping[str, Any] | bool | None = None,
+        name: str | None = None,
+        until_left: bool = False,
         **fields: Any,
     ) -> None:
         """In a job or callback: send an event, to this entity or to another address, now or later.
@@ -54,10 +56,24 @@ class JobMethods(Base):
         ``payload``. It is committed with the transition, and delivered once, in the commit that it leads to. ``start``
         starts the addressee, with that data, where it is not there yet; with ``key`` the addressee takes it once,
         however often it is sent. What cannot be delivered is recorded here as ``discarded`` and shown by ``explain``;
-        what the addressee refuses is recorded there. Raises DataError.
+        what the addressee refuses is recorded there.
+
+        ``name``: what ``unsend`` takes it back by; another one of that name replaces it, while it is on its way.
+        ``until_left``: it ends with the visit. That of a job is the visit of its state, that of a callback the one
+        that its transition leads to. Raises DataError.
         """
         given = {**as_dict(payload, "send: the payload (an address is given as to=)"), **fields}
-        self._view.send(message(trigger, to, after, key, start, given))
+        options = {"to": to, "after": after, "key": key, "start": start, "name": name, "until_left": until_left}
+        self._view.send(message(trigger, payload=given, **options))
+
+    def unsend(self, name: str, /) -> bool | None:
+        """In a job or callback: take back what this entity sent under a name, if it is still on its way.
+
+        It is committed with the transition: the message is either delivered or taken back, never both, and the history
+        has a line ``unsent`` where it was taken back. In a callback the result says whether it was; in a job that is
+        known only with its end, and the result is None. A branch takes back what it sent itself. Raises DataError.
+        """
+        return self._view.unsend(recall(name))
 
     @property
     def undoing(self) -> Undoing:

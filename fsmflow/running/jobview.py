@@ -13,7 +13,7 @@ from fsmflow.decision.context import Branch, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.merge import same
-from fsmflow.decision.messages import Message
+from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.redaction import masked
 from fsmflow.definition.subject import BranchView
 from fsmflow.engine import followup
@@ -51,7 +51,7 @@ class JobView:
         self.definition = attempt.definition
         self.snapshot = attempt.snapshot
         self.claim = attempt.claim
-        self.sent: list[Message] = []
+        self.sent: list[Message | Recall] = []
         self._works_for = attempt.parent or attempt.snapshot
         self.data = self._shown(self._works_for.data)
         self.event: Event = self._works_for.event
@@ -106,6 +106,10 @@ class JobView:
     def send(self, message: Message) -> None:
         """Commit a message with what the attempt commits next."""
         self.sent.append(message)
+
+    def unsend(self, recall: Recall) -> None:
+        """Take a message back with what the attempt commits next; whether it was on its way is known only then."""
+        self.sent.append(recall)
 
     def changes(self, more: dict[str, Any] | None = None) -> Changes:
         """What the job has made of the data, with ``more`` on top."""
@@ -256,6 +260,10 @@ class ItemsView(_ReadingView):
     def send(self, message: Message) -> NoReturn:
         """Raises FsmflowError: the items are read again after a crash, and what is sent would be sent again."""
         raise FsmflowError(f"{self.snapshot.address}: each= only gives items; send in a job or a callback")
+
+    def unsend(self, recall: Recall) -> NoReturn:
+        """Raises FsmflowError."""
+        raise FsmflowError(f"{self.snapshot.address}: each= only gives items; unsend in a job or a callback")
 
 
 def role_of(attempt: Attempt) -> type[JobView]:

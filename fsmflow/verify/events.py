@@ -28,6 +28,7 @@ def check_events(found: Found, events: Sequence[Event], at: Moment, findings: Fi
         check_due(event, address, at, findings)
     _check_keys(found, events, findings)
     _check_kept(found, events, findings)
+    _check_bound(found, events, findings)
     lost = sum(event.kind == LOST for event in events)
     if lost > found.fold.discarded:
         what = f"{lost} messages were given up, and {found.fold.discarded} history rows tell of what was discarded"
@@ -52,6 +53,19 @@ def _check_keys(found: Found, events: Sequence[Event], findings: Findings) -> No
         if key not in applied or applied[key] != seq:
             what = f"the key {key!r} is noted as used by history row {seq}, and that row does not have it"
             findings.add("key-recorded", found.entity.address, what)
+
+
+def _check_bound(found: Found, events: Sequence[Event], findings: Findings) -> None:
+    """A message that ends with the visit of a state is gone when that is, and until then the entity knows of it."""
+    entity = found.entity
+    for event in events:
+        if event.kind != SENT or event.seq is None:
+            continue
+        told = f"event row {event.id} ({event.trigger!r}) ends with the visit of epoch {event.seq}"
+        if event.seq != entity.epoch:
+            findings.add("visit-message", entity.address, f"{told}, and it is in epoch {entity.epoch}")
+        elif not entity.bound:
+            findings.add("visit-message", entity.address, f"{told}, and the entity does not know of any such")
 
 
 def _check_kept(found: Found, events: Sequence[Event], findings: Findings) -> None:

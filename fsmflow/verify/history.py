@@ -30,6 +30,7 @@ STAYS: Final = frozenset(
         "paused",
         "resumed",
         "hurried",
+        "unsent",
     }
 )
 _TRIGGERED: Final = frozenset(

@@ -61,6 +61,7 @@ class Entity(NamedTuple):
     item: str | None
     standing: int | None
     kept: int
+    bound: int
     entered_at: int
     updated_at: int
 

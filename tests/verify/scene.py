@@ -75,7 +75,12 @@ class Parcel(Machine):
         return None
 
     def send_out(self) -> None:
-        self.send("look", to=self.event.payload["to"], after=self.event.payload.get("after"))
+        self.send(
+            "look",
+            to=self.event.payload["to"],
+            after=self.event.payload.get("after"),
+            until_left=self.event.payload.get("bound", False),
+        )
 
 
 @dataclass
@@ -198,6 +203,7 @@ def _under_way(box: Sandbox) -> None:
     Parcel.get("keyed").trigger("look")
     Parcel.start("keeper").trigger("approve")
     Parcel.start("sender").trigger("tell", to="parcel:resting", after=3_600)
+    Parcel.start("bound").trigger("tell", to="parcel:resting", after=3_600, bound=True)
     Parcel.start("loser").trigger("tell", to="parcel:nobody")
     Parcel.start("paused").trigger("rest")
     Parcel.get("paused").pause()
