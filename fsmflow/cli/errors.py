@@ -9,7 +9,7 @@ from typing import Final
 from fsmflow.cli.output import one_line
 from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, name_of, text_of
 
-_SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "redis"})
+_SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "MySQLdb", "redis"})
 _NOT_THE_USERS: Final = frozenset({"fsmflow", "click", "rich", "transitions", "rq", *_SERVER_LIBRARIES})
 
 

@@ -30,8 +30,8 @@ from peewee import (
 
 from fsmflow import clock
 from fsmflow.errors import ConfigurationError
-from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
+from fsmflow.store.drivers import imported, mysql_in_transaction, mysqlclient_options
 
 #: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
 _FOUND_ROWS: Final = 2
@@ -63,6 +63,9 @@ class Dialect(ABC):
     is_server: ClassVar[bool] = True
     #: peewee's class for it.
     kind: ClassVar[type[Database]]
+    #: The modules of its drivers, and what to do where peewee has none of them.
+    drivers: ClassVar[tuple[str, ...]]
+    advice: ClassVar[str]
     #: What BEGIN is told in a transaction that writes.
     begin: ClassVar[tuple[str, ...]] = ()
     #: What a SELECT ends with that locks its rows; nothing where a transaction has the whole database to itself.
@@ -164,6 +167,8 @@ class Sqlite(Dialect):
     example = "sqlite:///path"
     is_server = False
     kind = SqliteDatabase
+    drivers = ("sqlite3", "pysqlite3", "sqlcipher3", "pysqlcipher3")
+    advice = "use peewee's SqliteDatabase"
     begin = ("IMMEDIATE",)
     locking = ""
     row_field = AutoField
@@ -223,11 +228,13 @@ class Postgres(Dialect):
     schemes = ("postgresql", "postgres")
     example = "postgresql://user@host/name"
     kind = PostgresqlDatabase
+    drivers = ("psycopg", "psycopg2")
+    advice = "install fsmflow[postgres], and use peewee's PostgresqlDatabase"
     locking = " FOR UPDATE"
     returning = " RETURNING id"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
-        _need("psycopg", vars(peewee)["psycopg"], "postgres", url)
+        imported(vars(peewee)["psycopg"], self.advice, url)
         defaults = {
             "connect_timeout": _CONNECT_S,
             "keepalives_idle": 10,
@@ -315,6 +322,8 @@ class Mysql(Dialect):
     schemes = ("mysql",)
     example = "mysql://user@host/name"
     kind = MySQLDatabase
+    drivers = ("pymysql", "MySQLdb")
+    advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient, and use peewee's MySQLDatabase"
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"
@@ -322,18 +331,19 @@ class Mysql(Dialect):
     statement_limit = "SELECT @@max_allowed_packet"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
-        _need("pymysql", vars(peewee)["mysql"], "mysql", url)
+        driver = imported(vars(peewee)["mysql"], self.advice, url)
         if "passwd" in options:
             options["password"] = options.pop("passwd")
         patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
         own = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
-        return MySQLDatabase(name, **{**own, **options})
+        theirs = mysqlclient_options(options) if driver.__name__ == "MySQLdb" else options
+        return MySQLDatabase(name, **{**own, **theirs})
 
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")
 
     def is_in_transaction(self, connection: Any) -> bool:
-        return bool(connection.server_status & 1)
+        return mysql_in_transaction(connection)
 
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return int(query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")[0][0])
@@ -379,10 +389,3 @@ def known_names() -> str:
     """The databases that there are, for an error."""
     *names, last = (dialect.name for dialect in DIALECTS)
     return f"{', '.join(names)} or {last}"
-
-
-def _need(module: str, found: Any, extra: str, url: str) -> None:
-    if found is None:
-        raise ConfigurationError(
-            f"the database {hide_password(url)!r} needs the package {module}; install fsmflow[{extra}]"
-        )

@@ -16,6 +16,7 @@ from fsmflow.errors import ConfigurationError, DatabaseUnavailable
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
+from fsmflow.store.drivers import check_driver
 from fsmflow.store.sizes import quoted_size, size_of
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
 
@@ -78,6 +79,12 @@ class Link:
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time makes tables in a database of ours, where nothing else sees to that."""
         return self.dialect.alone(self.db) if self.own else nullcontext()
+
+    def check_driver(self) -> None:
+        """Raises ConfigurationError where peewee uses a driver that fsmflow does not work with. Connects."""
+        with self.understandable():
+            connection = self.db.connection()
+        check_driver(connection, self.dialect.drivers, self.dialect.advice)
 
     def quoted(self, name: str) -> str:
         """A name that may be a keyword."""

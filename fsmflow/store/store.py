@@ -42,7 +42,9 @@ class Store:
         self.installation = ""
 
     def check(self) -> None:
-        """Make sure that the tables are there and are those of this release. Raises ConfigurationError."""
+        """Make sure that the driver is one that is known, and that the tables are there and are those of this release.
+        Raises ConfigurationError."""
+        self.link.check_driver()
         with self.link.understandable():
             there = self.link.db.table_exists(tables.META)
             found = {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
@@ -59,6 +61,7 @@ class Store:
 
     def create(self) -> None:
         """Create or upgrade the tables. Safe to be run by several processes at once."""
+        self.link.check_driver()
         with self.link.alone(), self.link.understandable():
             schema.create(self.link)
 

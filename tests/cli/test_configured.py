@@ -25,14 +25,34 @@ class Order(Machine):
 """
 
 
+FOREIGN = """
+class Connection:
+    __module__ = "mysql.connector.connection_cext"
+    server_version = (8, 0, 30)
+
+    def close(self):
+        pass
+
+
+class ConnectorDatabase(peewee.MySQLDatabase):
+    def _connect(self):
+        return Connection()
+
+
+db = ConnectorDatabase("shop")
+"""
+
+
 def fsmflow(folder: Path, *arguments: str) -> str:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
-    command = [sys.executable, "-m", "fsmflow.cli", *arguments]
-    ended = subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
+    ended = run(folder, *arguments)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "fsmflow.cli", *arguments]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
 def test_every_command_works_on_the_database_that_the_machines_configure(tmp_path: Path) -> None:
@@ -42,3 +62,14 @@ def test_every_command_works_on_the_database_that_the_machines_configure(tmp_pat
     assert "order:1" in fsmflow(tmp_path, "list")
     assert "order:1 is in new" in fsmflow(tmp_path, "explain", "order:1")
     assert not (tmp_path / ".fsmflow" / "fsmflow.db").exists()
+
+
+def test_a_driver_that_fsmflow_does_not_work_with_is_refused_in_one_line(tmp_path: Path) -> None:
+    ours = 'db = peewee.SqliteDatabase("shop.db")\n'
+    (tmp_path / "machines.py").write_text(MACHINES.replace(ours, FOREIGN))
+    for arguments in (["init"], ["check", "--database"], ["list"], ["worker", "--burst"]):
+        ended = run(tmp_path, *arguments)
+        assert ended.returncode != 0
+        assert "fsmflow does not work with the database driver mysql.connector.connection_cext; install" in ended.stderr
+        assert "Traceback" not in ended.stderr
+        assert ended.stderr.count("\n") == 1

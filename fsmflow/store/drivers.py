@@ -1,0 +1,56 @@
+"""The drivers below peewee that fsmflow works with: what it needs of one, and what each calls it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from fsmflow.errors import ConfigurationError
+from fsmflow.redaction import hide_password
+
+#: What a driver that cannot tell is asked by: outside of a transaction a savepoint is gone with its own statement.
+_SAVEPOINT: Final = "fsmflow_asks"
+_TLS: Final = {"ssl_ca": "ca", "ssl_cert": "cert", "ssl_key": "key", "ssl_capath": "capath", "ssl_cipher": "cipher"}
+
+
+def imported(module: Any, advice: str, url: str) -> Any:
+    """The module of a driver that peewee has found. Raises ConfigurationError where it has found none."""
+    if module is None:
+        raise ConfigurationError(f"the database {hide_password(url)!r} needs a driver; {advice}")
+    return module
+
+
+def check_driver(connection: Any, known: Sequence[str], advice: str) -> None:
+    """Raises ConfigurationError for a connection of none of these modules, which may do otherwise than fsmflow relies
+    on. A driver that only lets statements be counted or traced hands on what it stands before."""
+    modules = [base.__module__.partition(".")[0] for base in connection.__class__.__mro__]
+    if set(modules).isdisjoint(known):
+        module = connection.__class__.__module__
+        raise ConfigurationError(f"fsmflow does not work with the database driver {module}; {advice}")
+
+
+def mysql_in_transaction(connection: Any) -> bool:
+    """Whether a transaction is open on a connection of MySQL. PyMySQL knows; mysqlclient asks, twice."""
+    status = getattr(connection, "server_status", None)
+    if status is not None:
+        return bool(status & 1)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SAVEPOINT {_SAVEPOINT}")
+            cursor.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
+    except connection.Error:
+        return False  # there is none, or the connection is gone and took it along
+    return True
+
+
+def mysqlclient_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a URL, which are those of PyMySQL, as mysqlclient has them."""
+    found = {name: value for name, value in options.items() if not name.startswith("ssl_")}
+    tls = {mine: options[name] for name, mine in _TLS.items() if name in options}
+    if options.get("ssl_disabled"):
+        return {**found, "ssl_mode": "DISABLED"}
+    if not tls and not options.get("ssl_verify_cert") and not options.get("ssl_verify_identity"):
+        return found
+    verifies = "ssl_ca" in options or options.get("ssl_verify_cert")
+    mode = "VERIFY_IDENTITY" if options.get("ssl_verify_identity") else "VERIFY_CA" if verifies else "REQUIRED"
+    return {**found, "ssl": tls, "ssl_mode": mode}
