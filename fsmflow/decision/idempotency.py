@@ -19,9 +19,9 @@ MAX_KEY: Final = 64
 #: What stays readable of a key that would be longer: its beginning and its end, with a digest of the whole between.
 _HEAD: Final = 24
 _TAIL: Final = 14
-_DIGEST: Final = MAX_KEY - _HEAD - _TAIL - len("~~")
-#: What an id may have of its own in a key, besides letters, digits and ``_.-``. A ``~`` marks a digest.
-_PLAIN: Final = "/:@+=,"
+_DIGEST: Final = MAX_KEY - _HEAD - _TAIL - len("++")
+#: What an id may have of its own in a key, besides letters, digits and ``_.-``. A ``+`` marks a digest.
+_PLAIN: Final = "/:@=,"
 _RENEWED: Final = ".new"
 
 
@@ -46,12 +46,12 @@ def renewed(step_name: str) -> str:
 def key_of(installation: str, snapshot: Snapshot) -> str:
     """The key of the step that an entity is in: ``3f9a2c1b:order:1042:charging.1``, ASCII, at most 64 characters.
 
-    Never the same for two steps: neither machines and states nor the names of steps have a ``:``, and what is longer is
+    It can be the name of a file: that of a branch has ``~`` for ``/``. Never the same for two steps: neither machines and states nor the names of steps have a ``:``, and what is longer is
     told apart by a digest. A branch's id holds that of its parent, its step and its place in that.
     """
-    entity_id = quote(snapshot.entity_id, safe=_PLAIN).replace("~", "%7E")
+    entity_id = quote(snapshot.entity_id, safe=_PLAIN).replace("~", "%7E").replace("/", "~")
     key = f"{installation}:{snapshot.machine}:{entity_id}:{snapshot.step_name}"
     if len(key) <= MAX_KEY:
         return key
     digest = hashlib.sha256(key.encode()).hexdigest()[:_DIGEST]
-    return f"{key[:_HEAD]}~{digest}~{key[-_TAIL:]}"
+    return f"{key[:_HEAD]}+{digest}+{key[-_TAIL:]}"

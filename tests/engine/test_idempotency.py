@@ -64,9 +64,9 @@ def test_each_step_has_a_key_of_its_own_that_says_what_it_is() -> None:
     with sandbox(machines=[Sale]) as box:
         sale = Sale.start("1", lines=["a", "b"])
         sale.trigger("charge")
-        assert keys_of(box) == ["sale:1:charging.1", "sale:1/packing/0:packing.1", "sale:1/packing/1:packing.1"]
+        assert keys_of(box) == ["sale:1:charging.1", "sale:1~packing~0:packing.1", "sale:1~packing~1:packing.1"]
         sale.trigger("charge")
-        assert keys_of(box) == ["sale:1:charging.2", "sale:1/packing.2/0:packing.1", "sale:1/packing.2/1:packing.1"]
+        assert keys_of(box) == ["sale:1:charging.2", "sale:1~packing.2~0:packing.1", "sale:1~packing.2~1:packing.1"]
         sale.undo()
         assert keys_of(box) == ["sale:1:undoing_charging.1", "sale:1:undoing_charging.2"]
 
@@ -128,9 +128,9 @@ def test_of_a_fan_out_what_is_run_again_with_a_new_key_gets_one() -> None:
         sale.trigger("charge")
         box.run()
         sale.retry()
-        assert keys_of(box) == ["sale:1/packing/1:packing.1"]
+        assert keys_of(box) == ["sale:1~packing~1:packing.1"]
         sale.retry(new_key=True)
-        assert keys_of(box) == ["sale:1/packing/1:packing.1.new1"]
+        assert keys_of(box) == ["sale:1~packing~1:packing.1.new1"]
 
 
 def test_a_step_that_the_database_has_lost_has_its_key_again_and_no_other_entity_gets_it() -> None:
