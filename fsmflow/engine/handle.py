@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from fsmflow.decision.context import Branch
 from fsmflow.decision.entity import Event, Failure, Snapshot
+from fsmflow.decision.exhibit import exhibited
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.view import NoJob
 from fsmflow.definition.model import Definition
@@ -34,8 +35,12 @@ class HandleView(NoJob):
 
     @property
     def data(self) -> dict[str, Any]:
-        """A copy."""
-        return self.snapshot.data
+        """A copy, which cannot be changed: nothing would come of it."""
+        why = (
+            f"{self.snapshot.address}: data changes by a transition, or by retry(data=...); a handle shows a copy of "
+            f"it, and data.copy() is one that is yours to change"
+        )
+        return exhibited(self.snapshot.data, why)
 
     @property
     def event(self) -> Event:
@@ -71,7 +76,7 @@ class HandleView(NoJob):
 
     def replace_data(self, data: Mapping[str, Any]) -> NoReturn:
         """Raises TransitionNotAllowed."""
-        why = "a handle only shows data; a job, a callback or retry(data=...) changes it"
+        why = "a handle only shows data, which changes by a transition, or by retry(data=...)"
         raise TransitionNotAllowed(self.snapshot.address, self.state, "data = ...", why=why)
 
     def send(self, message: Message) -> NoReturn:

@@ -67,7 +67,8 @@ class Attributes(Base):
 
     @property
     def data(self) -> dict[str, Any]:
-        """The data. On a handle a copy; in a job and in callbacks changes to it are committed with the transition."""
+        """The data. In a job and in callbacks changes to it are committed with the transition. On a handle it is a copy
+        that raises DataError where it is changed, at any depth; ``data.copy()`` is a plain one."""
         return self._view.data
 
     @data.setter

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 from fsmflow import clock, codec, log
 from fsmflow.decision.context import Branch, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
+from fsmflow.decision.exhibit import exhibited
 from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.merge import same
 from fsmflow.decision.messages import Message, Recall
@@ -30,6 +31,10 @@ _BEAT_S = 1.0
 #: Well inside of what every database keeps in a column of floats.
 _MAX_PROGRESS = 1e9
 _PROGRESS_DIGITS = 6
+_PARENTS = (
+    "a branch, and each= that makes branches, see the data of the parent and cannot change it; a branch returns what "
+    "it found, and the parent reads machine.branches[i].result"
+)
 
 
 class JobView:
@@ -237,8 +242,12 @@ class _ReadingView(JobView):
         """A text without what is redacted of the parent, too."""
         return masked(self.definition, super().masked(text, *more), self._works_for)
 
+    def replace_data(self, data: Mapping[str, Any]) -> NoReturn:
+        """Raises DataError."""
+        raise DataError(_PARENTS)
+
     def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
-        return ParentData(data)
+        return exhibited(data, _PARENTS)
 
 
 class BranchJobView(_ReadingView, BranchView):
@@ -271,18 +280,6 @@ def role_of(attempt: Attempt) -> type[JobView]:
     if attempt.makes_branches:
         return ItemsView
     return EntityJobView if attempt.parent is None else BranchJobView
-
-
-class ParentData(dict[str, Any]):
-    """The parent's data, as its branches see it."""
-
-    def _refuse(self, *_: Any, **__: Any) -> NoReturn:
-        raise DataError(
-            "a branch, and each= that makes branches, see the data of the parent and cannot change it; a branch "
-            "returns what it found, and the parent reads machine.branches[i].result"
-        )
-
-    __setitem__ = __delitem__ = update = setdefault = pop = popitem = clear = __ior__ = _refuse
 
 
 def _become(held: dict[str, Any], now: Mapping[str, Any]) -> None:
