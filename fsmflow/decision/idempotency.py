@@ -46,9 +46,9 @@ def renewed(step_name: str) -> str:
 def key_of(installation: str, snapshot: Snapshot) -> str:
     """The key of the step that an entity is in: ``3f9a2c1b:order:1042:charging.1``, ASCII, at most 64 characters.
 
-    It can be the name of a file: that of a branch has ``~`` for ``/``. Never the same for two steps: neither machines and
-    states nor the names of steps have a ``:``, and what is longer is told apart by a digest. A branch's id holds that of
-    its parent, its step and its place in that.
+    It can be the name of a file: that of a branch has ``~`` for ``/``. Never the same for two steps: neither machines
+    and states nor the names of steps have a ``:``, and what is longer is told apart by a digest. A branch's id holds
+    that of its parent, its step and its place in that.
     """
     entity_id = quote(snapshot.entity_id, safe=_PLAIN).replace("~", "%7E").replace("/", "~")
     key = f"{installation}:{snapshot.machine}:{entity_id}:{snapshot.step_name}"
