@@ -228,17 +228,31 @@ def _head_of(client: Redis, queue_key: str) -> int | None:
         return None
 
 
+def _check_options(client: Redis, url: str) -> None:
+    """Raises ValueError for what a URL asks for and redis-py passes by, or meets at its first connection only."""
+    path = "" if url.startswith("unix:") else urlsplit(url).path.strip("/")
+    if path and not path.isdecimal():
+        raise ValueError(f"the database {path[:40]!r} is no number")
+    pool = client.connection_pool
+    try:
+        pool.connection_class(**pool.connection_kwargs)  # opens nothing
+    except TypeError as error:
+        raise ValueError(f"it has an option that is not known: {error}") from error
+
+
 def connect(url: str, *, timeout_s: float) -> Redis:
     """A client that fails fast and repeats nothing. Raises RedisUnavailable for a URL that cannot be used."""
     try:
         if not url.startswith("unix:") and "@" in urlsplit(url).path:
             raise ValueError("a password with a '/' in it was taken for a host and a port")
-        return redis.Redis.from_url(
+        client = redis.Redis.from_url(
             url,
             retry=Retry(NoBackoff(), 0),
             socket_timeout=timeout_s,
             **({} if url.startswith("unix:") else {"socket_connect_timeout": _CONNECT_S}),
         )
+        _check_options(client, url)
+        return client
     except ValueError as error:
         raise RedisUnavailable(
             f"the Redis URL cannot be used: {unreadable(url, error)}; write redis://host:6379/0, rediss://... or "

@@ -80,9 +80,20 @@ def test_without_redis_all_but_jobs_goes_on(busy: Shop) -> None:
     assert "Redis does not answer" in busy.refused("worker", "--burst")
 
 
-def test_a_redis_url_that_cannot_be_used_is_told_in_one_line(shop: Shop) -> None:
-    shop.variables["FSMFLOW_REDIS_URL"] = "http://127.0.0.1:1/0"
-    assert "the Redis URL cannot be used" in shop.refused("worker")
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://127.0.0.1:1/0", "write redis://host"),
+        ("redis://127.0.0.1:1/0?colour=red", "it has an option that is not known"),
+        ("redis://127.0.0.1:1/0?socket_timeout=soon", "Invalid value for 'socket_timeout'"),
+        ("redis://127.0.0.1:1/orders", "the database 'orders' is no number"),
+    ],
+)
+def test_a_redis_url_that_cannot_be_used_is_told_in_one_line(shop: Shop, url: str, told: str) -> None:
+    shop.variables["FSMFLOW_REDIS_URL"] = url
+    refused = shop.refused("worker")
+    assert "the Redis URL cannot be used" in refused
+    assert told in refused
 
 
 def test_a_home_that_cannot_be_made_is_told_in_one_line(shop: Shop) -> None:
