@@ -13,6 +13,7 @@ from fsmflow.definition.names import (
     ENGINE_TRIGGERS,
     FAILED_PREFIX,
     FINISHED,
+    PHASES,
     TIMEOUT,
     UNDO,
     UNDOING_PREFIX,
@@ -132,6 +133,8 @@ class StateCompiler:
         fault = name_fault(name)
         if fault is None and str(name).startswith((FAILED_PREFIX, UNDOING_PREFIX)):
             fault = f"{name!r} begins like the states that fsmflow makes itself; choose another name"
+        if fault is None and name in PHASES:
+            fault = f"{name!r} is the name of a phase, so that wait({name!r}) could mean either; choose another name"
         if fault is None and name == UNDO:
             fault = f"{name!r} as a dest means that all is undone; choose another name for the state"
         if fault is None and name in self._seen:

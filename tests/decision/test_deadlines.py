@@ -24,23 +24,23 @@ class Approval(Machine):
     initial = "new"
     states = [
         State("new"),
-        State("waiting", timeout="time_left"),
+        State("resting", timeout="time_left"),
         State("cooling", delay=100),
-        State("working", job="act", retry=Retry(3, 40, jitter=0)),
+        State("busy", job="act", retry=Retry(3, 40, jitter=0)),
         State("over", final=True),
     ]
     transitions = [
-        ["ask", ["new", "waiting"], "waiting"],
-        ["timeout", "waiting", None, "is_patient", None, None, "remind"],
-        ["timeout", "waiting", "over", "may_end"],
+        ["ask", ["new", "resting"], "resting"],
+        ["timeout", "resting", None, "is_patient", None, None, "remind"],
+        ["timeout", "resting", "over", "may_end"],
         ["cool", "new", "cooling"],
-        ["done", "cooling", "working"],
-        ["hurry", "cooling", "working"],
+        ["done", "cooling", "busy"],
+        ["hurry", "cooling", "busy"],
         ["note", "*", None],
         ["timeout", "cooling", "over"],
-        ["work", "new", "working"],
-        ["done", "working", "cooling"],
-        ["rest", "working", "new"],
+        ["work", "new", "busy"],
+        ["done", "busy", "cooling"],
+        ["rest", "busy", "new"],
     ]
 
     def time_left(self) -> Any:
@@ -153,14 +153,14 @@ def test_what_a_machine_redacts_is_not_quoted() -> None:
 
 def test_a_deadline_that_raises_keeps_the_result_of_the_job_before_it() -> None:
     class Order(Machine):
-        initial = "working"
-        states = [State("working", job=lambda machine: None), State("waiting", timeout=lambda machine: 1 / 0)]
+        initial = "busy"
+        states = [State("busy", job=lambda machine: None), State("resting", timeout=lambda machine: 1 / 0)]
         states += [State("over", final=True)]
-        transitions = [["done", "working", "waiting"], ["timeout", "waiting", "over"]]
+        transitions = [["done", "busy", "resting"], ["timeout", "resting", "over"]]
 
     walk = Walk(Order)
     walk.returns(kept=True)
-    assert (walk.state, walk.failure.error_type) == ("failed_from_working", "ZeroDivisionError")
+    assert (walk.state, walk.failure.error_type) == ("failed_from_busy", "ZeroDivisionError")
     assert walk.snapshot.result_text is not None
 
 
@@ -168,11 +168,11 @@ def test_a_deadline_that_raises_keeps_the_result_of_the_job_before_it() -> None:
 def test_a_function_that_returns_no_queue_is_refused(returned: Any) -> None:
     class Order(Machine):
         initial = "new"
-        states = ["new", State("working", job=lambda machine: None, queue=lambda machine: returned)]
+        states = ["new", State("busy", job=lambda machine: None, queue=lambda machine: returned)]
         states += [State("over", final=True)]
-        transitions = [["work", "new", "working"], ["done", "working", "over"]]
+        transitions = [["work", "new", "busy"], ["done", "busy", "over"]]
 
-    with pytest.raises(MethodError, match="order:1: queue= of 'working' asked '<lambda>', which returned"):
+    with pytest.raises(MethodError, match="order:1: queue= of 'busy' asked '<lambda>', which returned"):
         Walk(Order).trigger("work")
 
 
@@ -197,7 +197,7 @@ def test_a_deadline_may_be_internal_and_is_over_then() -> None:
     walk = Walk(Approval, {"patient": True})
     walk.trigger("ask", wait=30)
     walk.timer()
-    assert (walk.state, walk.last.kind, walk.snapshot.work) == ("waiting", "internal", None)
+    assert (walk.state, walk.last.kind, walk.snapshot.work) == ("resting", "internal", None)
     assert walk.data["reminded"] == "2026-01-02T03:04:35+00:00"
     assert "timeout" in walk.allowed(), "no deadline is running any more"
     walk.trigger("timeout")
@@ -223,11 +223,11 @@ def test_a_delay_fires_done_and_other_triggers_go_on_meanwhile() -> None:
     assert "timeout" in walk.allowed(), "it is a trigger like any other where only a delay runs"
     walk.trigger("note")
     walk.timer()
-    assert (walk.state, walk.last.trigger, walk.work.kind) == ("working", "done", "job")
+    assert (walk.state, walk.last.trigger, walk.work.kind) == ("busy", "done", "job")
     other = Walk(Approval)
     other.trigger("cool")
     other.trigger("hurry")
-    assert other.state == "working"
+    assert other.state == "busy"
 
 
 def test_a_timer_that_fires_where_none_runs_changes_nothing() -> None:
@@ -325,7 +325,7 @@ def test_a_paused_entity_takes_triggers_and_holds_the_work_of_the_state_that_it_
     walk = Walk(Approval)
     walk.pause()
     commit = walk.trigger("work")
-    assert (walk.state, commit.rings, walk.work.held, walk.work.wake_at) == ("working", False, 0, FAR_FUTURE_MS)
+    assert (walk.state, commit.rings, walk.work.held, walk.work.wake_at) == ("busy", False, 0, FAR_FUTURE_MS)
     walk.trigger("rest")
     walk.trigger("cool")
     assert (walk.work.held, walk.snapshot.paused) == (100_000, True)
@@ -341,7 +341,7 @@ def test_a_paused_entity_that_is_retried_is_held() -> None:
     walk.fails(permanent=True)
     walk.pause()
     commit = walk.retry()
-    assert (walk.state, commit.rings, walk.work.held) == ("working", False, 0)
+    assert (walk.state, commit.rings, walk.work.held) == ("busy", False, 0)
 
 
 def test_pausing_twice_loses_no_remaining_time() -> None:

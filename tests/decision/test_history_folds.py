@@ -34,22 +34,22 @@ class Anything(Machine):
         State("charging", job=whim, retry=Retry(2, [5, 0], jitter=0)),
         State("packing", job=whim),
         State("cooling", delay=0),
-        State("waiting", on_enter=whim),
+        State("resting", on_enter=whim),
         State("shipped", final=True),
     ]
     transitions = [
         ["timeout", "new", "="],
-        ["submit", ["new", "waiting"], "charging"],
+        ["submit", ["new", "resting"], "charging"],
         ["done", "charging", "packing", whim],
-        ["fail", "charging", "waiting", whim],
+        ["fail", "charging", "resting", whim],
         ["done", "packing", "cooling", whim],
-        ["declined", ["charging", "packing"], "waiting"],
+        ["declined", ["charging", "packing"], "resting"],
         ["done", "cooling", "shipped", whim],
-        ["give_up", ["charging", "waiting"], "failed_from_packing"],
+        ["give_up", ["charging", "resting"], "failed_from_packing"],
         ["again", "*", "="],
         {"trigger": "set_mood", "source": "*", "dest": None, "before": "take"},
         ["retry", "failed_from_packing", "packing", whim],
-        ["retry", "failed_from_packing", "waiting"],
+        ["retry", "failed_from_packing", "resting"],
         ["ship", "*", "shipped", whim],
     ]
 

@@ -145,11 +145,11 @@ def _leave_from(sources: Any) -> list[Any]:
 
 
 def test_a_star_is_every_state_that_is_not_final_failed_ones_included() -> None:
-    states = ["open", State("working", job=always), State("shut", final=True)]
-    transitions = [["work", "open", "working"], ["done", "working", "shut"], ["halt", "*", "shut"]]
+    states = ["open", State("busy", job=always), State("shut", final=True)]
+    transitions = [["work", "open", "busy"], ["done", "busy", "shut"], ["halt", "*", "shut"]]
     definition = compiled(states=states, transitions=transitions)
     halts = [item for item in definition.transitions if item.trigger == "halt"]
-    assert [item.source for item in halts] == ["open", "working", "failed_from_working"]
+    assert [item.source for item in halts] == ["open", "busy", "failed_from_busy"]
     assert all(item.wildcard for item in halts)
 
 

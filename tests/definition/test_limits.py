@@ -248,3 +248,15 @@ def test_a_state_of_no_known_form(state: Any) -> None:
 @pytest.mark.parametrize("transitions", [None, "close", {"trigger": "close"}, {1, 2}, 5, object(), b"ab", iter([])])
 def test_transitions_of_no_known_form(transitions: Any) -> None:
     assert faults_of(transitions=transitions)[0].endswith("it takes a list of transitions")
+
+
+@pytest.mark.parametrize("name", ["waiting", "working", "failed", "finished"])
+def test_a_state_called_like_a_phase_is_refused(name: str) -> None:
+    with pytest.raises(
+        DefinitionError, match=f"'{name}' is the name of a phase, so that wait\\('{name}'\\) could mean"
+    ):
+
+        class Wrong(Machine):
+            initial = name
+            states = [name, State("over", final=True)]
+            transitions = [["end", name, "over"]]

@@ -116,11 +116,11 @@ def test_one_branch_can_be_retried_by_itself_where_a_failure_stops_the_others() 
 def test_a_child_that_cannot_be_cancelled_keeps_none_of_the_others_from_it() -> None:
     class Touchy(Machine):
         name = "touchy"
-        initial = "waiting"
-        states = ["waiting", State("over", final=True)]
+        initial = "resting"
+        states = ["resting", State("over", final=True)]
         transitions = [
-            {"trigger": "cancel", "source": "waiting", "dest": "cancelled", "before": "check"},
-            ["end", "waiting", "over"],
+            {"trigger": "cancel", "source": "resting", "dest": "cancelled", "before": "check"},
+            ["end", "resting", "over"],
         ]
 
         def check(self) -> None:

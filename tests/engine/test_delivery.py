@@ -34,7 +34,7 @@ def test_a_message_that_is_refused_uses_up_no_key() -> None:
 def test_a_message_to_a_failed_child_whose_parent_has_gone_on_is_recorded_and_not_tried_for_ever() -> None:
     class Kid(Child):
         name = "kid"
-        transitions = [*Child.transitions, ["mend", "failed_from_working", "working"]]
+        transitions = [*Child.transitions, ["mend", "failed_from_busy", "busy"]]
 
     class Mother(Machine):
         name = "mother"

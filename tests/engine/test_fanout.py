@@ -93,8 +93,8 @@ def test_a_child_that_waits_for_its_turn_and_is_triggered_keeps_the_limit() -> N
     class Slow(Machine):
         name = "slow"
         initial = "new"
-        states = ["new", State("working", job="act"), State("over", final=True)]
-        transitions = [["go", "new", "working"], ["done", "working", "over"]]
+        states = ["new", State("busy", job="act"), State("over", final=True)]
+        transitions = [["go", "new", "busy"], ["done", "busy", "over"]]
         go: Trigger
 
         def act(self) -> None:
@@ -133,8 +133,8 @@ def test_a_parent_whose_timeout_is_refused_is_joined_all_the_same() -> None:
 
     class Calm(Child):
         name = "child"
-        states = [State("working", job="act"), "waiting", State("over", final=True)]
-        transitions = [["done", "working", "waiting"], ["end", "waiting", "over"]]
+        states = [State("busy", job="act"), "resting", State("over", final=True)]
+        transitions = [["done", "busy", "resting"], ["end", "resting", "over"]]
         end: Trigger
 
     with sandbox(machines=[Patient, Calm]) as box:

@@ -21,10 +21,10 @@ def _fresh() -> None:
 
 class Watched(Machine):
     initial = "new"
-    states = ["new", State("working", job="work"), State("over", final=True)]
+    states = ["new", State("busy", job="work"), State("over", final=True)]
     transitions = [
-        ["go", "new", "working"],
-        ["done", "working", "over"],
+        ["go", "new", "busy"],
+        ["done", "busy", "over"],
         {"trigger": "note", "source": "*", "dest": None},
     ]
     go: Trigger
@@ -51,7 +51,7 @@ def test_hooks_are_told_of_each_transition_once_it_is_durable() -> None:
         assert heard == [
             (None, "new", "new", "new"),
             ("note", "new", "new", "new"),
-            ("go", "working", "working", "working"),
+            ("go", "busy", "busy", "busy"),
             ("done", "over", "over", "over"),
         ]
 
@@ -107,7 +107,7 @@ def test_a_transaction_that_is_rolled_back_is_not_told_of() -> None:
         with box.database.atomic():
             watched.go()
             assert heard == []
-        assert heard == [("go", "working", "working", "working")]
+        assert heard == [("go", "busy", "busy", "busy")]
         heard.clear()
         with box.database.atomic():
             watched.note()

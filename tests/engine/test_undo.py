@@ -115,10 +115,10 @@ def test_a_cancel_while_a_step_is_being_undone_does_not_undo_it_in_the_state_of_
         states = [
             State("one", job="act", undo="un_one"),
             State("two", job="act", undo="un_two"),
-            "waiting",
+            "resting",
             State("over", final=True),
         ]
-        transitions = [["done", "one", "two"], ["done", "two", "waiting"], ["end", "waiting", "over"]]
+        transitions = [["done", "one", "two"], ["done", "two", "resting"], ["end", "resting", "over"]]
 
         def act(self) -> None: ...
 
@@ -148,10 +148,10 @@ class Room(Machine):
     states = [
         State("booking", job="book", undo="unbook", defer=["cancel"]),
         State("checking", job="check"),
-        "waiting",
+        "resting",
         State("over", final=True),
     ]
-    transitions = [["done", "booking", "checking"], ["done", "checking", "waiting"], ["end", "waiting", "over"]]
+    transitions = [["done", "booking", "checking"], ["done", "checking", "resting"], ["end", "resting", "over"]]
 
     def book(self) -> None:
         ran.append("book")
@@ -226,10 +226,10 @@ class Stay(Machine):
     states = [
         "new",
         State("booking", job="book", undo="unbook"),
-        "waiting",
+        "resting",
         State("over", final=True),
     ]
-    transitions = [["go", "new", "booking"], ["done", "booking", "waiting"], ["end", "waiting", "over"]]
+    transitions = [["go", "new", "booking"], ["done", "booking", "resting"], ["end", "resting", "over"]]
     go: Trigger
 
     def book(self) -> dict[str, Any]:

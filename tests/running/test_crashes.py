@@ -32,14 +32,14 @@ def test_a_killed_step_runs_again_within_a_second_and_nothing_before_it_does(any
     assert second.at - killed_at < 1.0
     assert second.key == first.key
     any_place.open("gate")
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     assert kinds(chain) == [
         ("start", None, "new"),
         ("transition", "go", "one"),
         ("transition", "done", "two"),
         ("crashed", None, "two"),
         ("transition", "done", "three"),
-        ("transition", "done", "finished"),
+        ("transition", "done", "ended"),
     ]
     assert [effect.state for effect in any_place.effects("1")] == ["one", "two", "two", "three"]
 
@@ -59,7 +59,7 @@ def test_another_supervisor_takes_over_within_twenty_seconds(any_place: World) -
     eventually(lambda: not any(is_alive(pid) for pid in workers), what="the end of the orphaned workers")
     assert any_place.effect("1", "two", attempt=2).at - killed_at < 20.0
     any_place.open("gate")
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     assert [kind for kind, _, dest in kinds(chain) if dest == "three"] == ["transition"]
 
 
@@ -73,7 +73,7 @@ def test_the_result_of_a_worker_that_was_stopped_beyond_its_lease_is_refused(pla
         second = place.effect("1", "two", attempt=2, within=25)
         assert second.pid != zombie
         place.open("gate")
-        chain.wait("finished", timeout=30)
+        chain.wait("ended", timeout=30)
         before = kinds(chain)
     finally:
         os.kill(zombie, signal.SIGCONT)
@@ -107,7 +107,7 @@ def test_a_second_sigterm_gives_the_step_back_and_counts_no_crash(place: World) 
     assert supervisor.ended() == 0
     place.open("gate")
     place.supervisor(processes=1)
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     assert "crashed" not in [kind for kind, _, _ in kinds(chain)]
     assert [effect.attempt for effect in place.effects("1", "two")] == [1, 2]
 
@@ -120,7 +120,7 @@ def test_a_step_that_kills_its_worker_every_time_ends_in_failed_while_others_go_
     for other in others:
         other.trigger("go")
     for other in others:
-        other.wait("finished", timeout=30)
+        other.wait("ended", timeout=30)
     poison.wait(timeout=30)
     assert poison.state == "failed_from_two"
     assert poison.failure is not None
@@ -144,12 +144,12 @@ def test_a_job_that_runs_into_its_limit_fails_and_its_worker_is_usable_again(pla
     slow = Slow.start("1", how=how)
     slow.trigger("go")
     slow.wait(timeout=30)
-    assert slow.state == "failed_from_working"
+    assert slow.state == "failed_from_busy"
     assert slow.failure is not None
     assert (slow.failure.error_type, slow.failure.attempts) == ("StepTimeout", 1)
     quick = Slow.start("2")
     quick.trigger("go")
-    assert quick.wait(timeout=30).state == "finished"
+    assert quick.wait(timeout=30).state == "ended"
 
 
 def test_a_supervisor_that_is_told_to_stop_while_its_workers_start_ends_well(place: World) -> None:

@@ -275,7 +275,7 @@ def test_a_job_may_move_other_entities_and_even_its_own(bench: Bench) -> None:
 
     play["charging"] = act
     bench.step()
-    assert Counter.get("1").state == "working"
+    assert Counter.get("1").state == "busy"
     assert Order.get("1").data == {"notes": ["from within"]}
     assert [ticket.row for ticket in bench.queued()] == [
         Counter.get("1")._view.snapshot.row,

@@ -31,7 +31,7 @@ def test_a_worker_that_dies_between_its_doorbell_and_its_claim_costs_less_than_a
     any_place.supervisor(processes=1)
     first = Chain.start("first")
     first.trigger("go")
-    first.wait("finished", timeout=30)
+    first.wait("ended", timeout=30)
     with closing(redis.Redis.from_url(redis_url)) as client:
         blocked: Any = lambda: client.info("clients")["blocked_clients"]  # noqa: E731
         eventually(lambda: blocked() == 1, what="a worker that waits for a doorbell")
@@ -40,7 +40,7 @@ def test_a_worker_that_dies_between_its_doorbell_and_its_claim_costs_less_than_a
     chain.trigger("go")
     ran = any_place.effect("1", "one")
     assert ran.at - (any_place.folder / f"died-{point}").stat().st_mtime < 1.0
-    assert chain.wait("finished", timeout=30).state == "finished"
+    assert chain.wait("ended", timeout=30).state == "ended"
     assert "crashed" not in [entry.kind for entry in chain.history]
     assert [effect.state for effect in any_place.effects("1")] == ["one", "two", "three"]
 
@@ -97,8 +97,8 @@ def test_what_the_workers_of_a_dead_supervisor_had_taken_is_rung_once_it_is_sile
     other.sweep(in_turn=False)
     assert bench.queued() == [ticket]
     bench.step()
-    assert Counter.get("1").state != "working"
-    assert Counter.get("2").state == "working"
+    assert Counter.get("1").state != "busy"
+    assert Counter.get("2").state == "busy"
 
 
 def test_a_doorbell_that_was_popped_and_marked_by_nobody_or_never_rung_is_astray(bench: Bench) -> None:

@@ -174,7 +174,7 @@ def test_a_machine_that_this_code_lacks_gives_its_attempt_back_uncounted(bench: 
     machines = bench.runtime.machines.all()
     gone = machines.pop("counter")
     bench.step()
-    assert (counter.refresh().state, counter.attempt, counter.failure) == ("working", 1, None)
+    assert (counter.refresh().state, counter.attempt, counter.failure) == ("busy", 1, None)
     assert len(counter.history) == 2
     machines["counter"] = gone
     bench.advance(0)

@@ -36,9 +36,9 @@ class Asking(Machine):
 
 
 class Plain(Machine):
-    initial = "working"
-    states = [State("working", job="act"), State("over", final=True)]
-    transitions = [["done", "working", "over"]]
+    initial = "busy"
+    states = [State("busy", job="act"), State("over", final=True)]
+    transitions = [["done", "busy", "over"]]
 
     def act(self) -> None:
         ran.append(self.address)
@@ -63,12 +63,12 @@ class Batch(Machine):
 
 
 class Child(Machine):
-    initial = "working"
-    states = [State("working", job="act"), State("over", final=True)]
-    transitions = [["done", "working", "over"]]
+    initial = "busy"
+    states = [State("busy", job="act"), State("over", final=True)]
+    transitions = [["done", "busy", "over"]]
 
     def act(self) -> None:
-        play["working"](self)
+        play["busy"](self)
 
 
 class Family(Machine):
@@ -186,7 +186,7 @@ def test_a_pause_that_relied_on_a_claim_that_the_database_has_lost_holds_the_job
 
 
 def test_an_entity_that_is_paused_while_it_is_brought_back_to_work_stays_paused(bench: Bench) -> None:
-    plain = Plain.start("1", state="working")
+    plain = Plain.start("1", state="busy")
     other = Plain.get("1")
     with meanwhile(requests, "_ask", other.pause):
         plain.resume()
@@ -235,11 +235,11 @@ def test_a_worker_that_loses_the_database_holds_no_attempt_any_more(
 
 
 def test_children_that_a_retry_brings_back_are_paused_where_their_parent_has_been_meanwhile(bench: Bench) -> None:
-    play["working"] = lambda machine: (_ for _ in ()).throw(ValueError("no"))
+    play["busy"] = lambda machine: (_ for _ in ()).throw(ValueError("no"))
     family = Family.start("1", children=[1, 2])
     bench.run()
     assert family.refresh().state == "failed_from_raising"
-    play["working"] = lambda machine: ran.append(machine.address)
+    play["busy"] = lambda machine: ran.append(machine.address)
     family.retry()
     pause = partial(contextvars.Context().run, Family.get("1").pause)
     with meanwhile(bench.runtime.store.branches, "standing", pause):

@@ -66,14 +66,14 @@ def test_an_rq_application_and_fsmflow_work_in_one_redis_database(place: World, 
         chains = [walk(number) for number in range(10)]
         supervisor = place.supervisor("--queues", "default", processes=1)
         for chain in chains:
-            chain.wait("finished", timeout=60)
+            chain.wait("ended", timeout=60)
         assert [job.get_status() for job in before] == ["queued"] * 10, "a worker of fsmflow took what is not its own"
         assert queue.job_ids == [job.id for job in before]
         with stock_worker(place, "default", "high"):
             more = [queue.enqueue(theirs, number) for number in range(10, 20)]
             late = [walk(number) for number in range(10, 20)]
             for chain in late:
-                chain.wait("finished", timeout=60)
+                chain.wait("ended", timeout=60)
             jobs = before + more
             eventually(lambda: all(job.is_finished for job in jobs), within=60, what="their jobs")
         assert [job.return_value() for job in jobs] == list(range(1, 21))
@@ -101,7 +101,7 @@ def test_two_installations_in_one_redis_database_take_nothing_from_each_other(
     chains = [walk(number) for number in range(5)]
     supervisor = place.supervisor(processes=1)
     for chain in chains:
-        chain.wait("finished", timeout=60)
+        chain.wait("ended", timeout=60)
     with world(tmp_path / "other", environment) as other:
         fsmflow.configure(database_url=other_url, redis_url=redis_url, machines=["tests.support.process_flows"])
         with closing(redis.Redis.from_url(redis_url)) as client:
@@ -109,7 +109,7 @@ def test_two_installations_in_one_redis_database_take_nothing_from_each_other(
             assert len(waiting.job_ids) == 5
         assert other.supervisor("--burst", processes=1).ended(60) == 0
         for stranger in strangers:
-            assert stranger.refresh().state == "finished"
+            assert stranger.refresh().state == "ended"
         assert [len(other.effects(str(number))) for number in range(5)] == [3] * 5
     assert "job.refused" not in supervisor.log
 
@@ -123,7 +123,7 @@ def test_a_foreign_job_in_a_queue_of_fsmflow_is_not_run_and_kept_as_failed_with_
         kept = ours.enqueue(theirs, 2, failure_ttl=-1, on_failure=Callback(theirs))
         large = ours.enqueue(theirs, "x" * 1_000_000)
         supervisor = place.supervisor(processes=1)
-        walk(1).wait("finished", timeout=30)
+        walk(1).wait("ended", timeout=30)
         registry = FailedJobRegistry(queue=ours)
         assert set(registry.get_job_ids()) == {stray.id, kept.id, large.id}
         for job in (stray, kept, large):
@@ -135,7 +135,7 @@ def test_a_foreign_job_in_a_queue_of_fsmflow_is_not_run_and_kept_as_failed_with_
         assert 0 < client.ttl(stray.key) <= 3_600
         assert client.ttl(kept.key) == -1
         registry.requeue(stray.id)
-        walk(2).wait("finished", timeout=30)
+        walk(2).wait("ended", timeout=30)
         assert stray.id in registry.get_job_ids()
         assert ours.job_ids == []
     assert supervisor.log.count("job.refused") == 4

@@ -24,20 +24,20 @@ class Raising(Machine):
     initial = "new"
     states = [
         "new",
-        State("working", job="work", timeout=1, retry=Retry(max=2, interval=10, on=(ConnectionError, StepTimeout))),
-        State("finished", final=True),
+        State("busy", job="work", timeout=1, retry=Retry(max=2, interval=10, on=(ConnectionError, StepTimeout))),
+        State("ended", final=True),
         State("rejected", final=True),
     ]
     transitions = [
-        ["go", "new", "working"],
-        ["done", "working", "finished", "is_well"],
-        ["fail", "working", "rejected", "may_fail"],
+        ["go", "new", "busy"],
+        ["done", "busy", "ended", "is_well"],
+        ["fail", "busy", "rejected", "may_fail"],
         ["stop", "new", "rejected", "is_well"],
     ]
     redact = ("card",)
 
     def work(self) -> Any:
-        return play.get("working", lambda machine: None)(self)
+        return play.get("busy", lambda machine: None)(self)
 
     def is_well(self) -> bool:
         return bool(play.get("is_well", lambda machine: True)(self))
@@ -57,7 +57,7 @@ class Ending(NamedTuple):
     @property
     def outcome(self) -> tuple[str, str | None]:
         """Whether it is over, retried or put off, and the class of the failure."""
-        how = "over" if self.state != "working" else "retried" if self.last == "attempt_failed" else "put off"
+        how = "over" if self.state != "busy" else "retried" if self.last == "attempt_failed" else "put off"
         return how, None if self.failure is None else self.failure.error_type
 
 
@@ -72,7 +72,7 @@ def raised(error: BaseException) -> Ending:
 
 def after(work: Callable[[Any], Any], **data: Any) -> Ending:
     """An entity whose job has run once."""
-    play["working"] = work
+    play["busy"] = work
     with sandbox(machines=[Raising]) as box:
         entity = Raising.start("1", **data)
         entity.trigger("go")
@@ -125,13 +125,13 @@ def test_of_several_waits_in_a_group_the_longest_counts() -> None:
 
 def test_a_policy_may_name_a_group() -> None:
     class Grouped(Machine):
-        initial = "working"
+        initial = "busy"
         states = [
-            State("working", job="work", retry=Retry(max=1, interval=10, on=ExceptionGroup)),
+            State("busy", job="work", retry=Retry(max=1, interval=10, on=ExceptionGroup)),
             State("other", job="work", retry=Retry(max=1, interval=10, never=ExceptionGroup)),
-            State("finished", final=True),
+            State("ended", final=True),
         ]
-        transitions = [["done", "*", "finished"], ["fail", "working", "other"]]
+        transitions = [["done", "*", "ended"], ["fail", "busy", "other"]]
 
         def work(self) -> NoReturn:
             raise ExceptionGroup("several", [ValueError("wrong")])
@@ -139,7 +139,7 @@ def test_a_policy_may_name_a_group() -> None:
     with sandbox(machines=[Grouped]) as box:
         entity = Grouped.start("1")
         box.run()
-        assert (entity.refresh().state, entity.history[-1].kind) == ("working", "attempt_failed")
+        assert (entity.refresh().state, entity.history[-1].kind) == ("busy", "attempt_failed")
         box.advance(10)
         box.run()
         assert entity.refresh().state == "failed_from_other"
@@ -217,7 +217,7 @@ def test_whatever_is_raised_is_recorded_and_never_passed_on(case: str, place: st
     elif place == "guard of fail":
         play["may_fail"] = act
         entity = after(lambda machine: (_ for _ in ()).throw(ValueError("wrong")))
-        assert (entity.state, entity.failure and entity.failure.error_type) == ("failed_from_working", "ValueError")
+        assert (entity.state, entity.failure and entity.failure.error_type) == ("failed_from_busy", "ValueError")
         return
     else:
         entity = after(act)

@@ -47,9 +47,9 @@ def test_a_hundred_entities_arrive_when_redis_loses_everything_in_their_midst(
         valkey.client().flushall()
     else:
         valkey.restart_empty()
-    assert Chain.counts().get("finished", 0) < 100
+    assert Chain.counts().get("ended", 0) < 100
     place.open("gate")
-    eventually(lambda: Chain.counts().get("finished") == 100, within=60, what="all hundred")
+    eventually(lambda: Chain.counts().get("ended") == 100, within=60, what="all hundred")
     for chain in chains:
         assert triggers(chain) == TRANSITIONS
     runs = Counter((effect.entity_id, effect.state) for chain in chains for effect in place.effects(chain.entity_id))
@@ -63,7 +63,7 @@ def test_a_trigger_while_redis_is_down_is_durable_and_its_job_follows(place: Wor
     chain.trigger("go")
     assert Chain.get("1").state == "one"
     valkey.start()
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     assert triggers(chain) == TRANSITIONS
 
 
@@ -82,7 +82,7 @@ def test_internal_transitions_saves_and_pause_cost_a_running_job_nothing(place: 
     assert [effect.attempt for effect in place.effects("1", "two")] == [1]
     assert not place.effects("1", "three")
     chain.resume()
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
 
 
 def test_a_result_that_no_guard_accepts_is_kept_and_goes_on_once_the_guard_is_mended(place: World) -> None:
@@ -95,7 +95,7 @@ def test_a_result_that_no_guard_accepts_is_kept_and_goes_on_once_the_guard_is_me
     assert "may_leave_two" in chain.failure.message
     place.open("mended")
     chain.retry()
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     assert len(place.effects("1", "two")) == 1
     assert chain.data["two"] == 1
 
@@ -104,13 +104,13 @@ def test_automatic_retries_run_by_themselves_on_a_queue_of_their_own(place: Worl
     place.supervisor(processes=1)
     flaky = Flaky.start("1", fails=2)
     flaky.trigger("go")
-    assert flaky.wait(timeout=30).state == "finished"
+    assert flaky.wait(timeout=30).state == "ended"
     assert [effect.attempt for effect in place.effects("1")] == [1, 2, 3]
     hopeless = Flaky.start("2", fails=3)
     hopeless.trigger("go")
-    assert hopeless.wait(timeout=30).state == "failed_from_working"
+    assert hopeless.wait(timeout=30).state == "failed_from_busy"
     hopeless.resume()
-    assert hopeless.wait(timeout=30).state == "finished"
+    assert hopeless.wait(timeout=30).state == "ended"
     assert [effect.attempt for effect in place.effects("2")] == [1, 2, 3, 4]
     assert len({effect.key for effect in place.effects("2")}) == 1
 
@@ -120,7 +120,7 @@ def test_burst_runs_all_that_is_due_and_ends(place: World) -> None:
         Chain.start(str(number)).trigger("go")
     supervisor = place.supervisor("--burst", processes=2)
     assert supervisor.ended(within=60) == 0
-    assert Chain.counts() == {"finished": 20}
+    assert Chain.counts() == {"ended": 20}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_hostile_jobs_in_redis_run_nothing_and_do_no_harm(place: World, valkey: 
     supervisor = place.supervisor(processes=1)
     chain = Chain.start("1")
     chain.trigger("go")
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     assert not list(ROOT.glob("hacked"))
     assert supervisor.process.poll() is None
 
@@ -157,7 +157,7 @@ def test_a_stock_rq_worker_can_run_the_steps(place: World) -> None:
     rq = [sys.executable, "-m", "rq.cli", "worker", queue_in_rq(), "--serializer", "json", "--url"]
     stock = subprocess.Popen([*rq, place.environment["FSMFLOW_REDIS_URL"]], env=place.environment, cwd=ROOT)
     try:
-        chain.wait("finished", timeout=30)
+        chain.wait("ended", timeout=30)
     finally:
         stock.send_signal(signal.SIGTERM)
         stock.wait(timeout=30)

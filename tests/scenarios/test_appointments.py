@@ -217,9 +217,9 @@ def test_a_job_that_asked_is_reminded_as_long_as_it_waits() -> None:
 
 
 class Saver(Machine):
-    initial = "working"
-    states = [State("working", job="work"), State("over", final=True)]
-    transitions = [["done", "working", "over"], {"trigger": "tick", "source": "*", "dest": None}]
+    initial = "busy"
+    states = [State("busy", job="work"), State("over", final=True)]
+    transitions = [["done", "busy", "over"], {"trigger": "tick", "source": "*", "dest": None}]
 
     def work(self) -> None:
         self.send("tick", after=60, name="a")

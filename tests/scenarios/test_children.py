@@ -30,18 +30,18 @@ def test_a_child_that_was_cancelled_with_its_parent_is_begun_anew_for_its_own_sa
         failing.clear()
         child.force("labelling")
         box.run()
-        assert child.refresh().state == "waiting"
+        assert child.refresh().state == "resting"
 
 
 class Parcel(Machine):
     initial = "labelling"
     states = [
         State("labelling", job="label", retry=Retry(max=1, interval=5, jitter=0)),
-        State("waiting"),
+        State("resting"),
         State("sent", final=True),
         State("lost", final=True),
     ]
-    transitions = [["done", "labelling", "waiting"], ["pick_up", "waiting", "sent"], ["lose", "waiting", "lost"]]
+    transitions = [["done", "labelling", "resting"], ["pick_up", "resting", "sent"], ["lose", "resting", "lost"]]
     pick_up: Trigger
     lose: Trigger
 
@@ -78,7 +78,7 @@ def test_children_are_entities_of_their_own_machine() -> None:
         assert rome.parent.address == "shop:1"
         assert list(Parcel.find()) == []
         assert Parcel.counts() == {}
-        assert Parcel.counts(branches=True) == {"waiting": 2}
+        assert Parcel.counts(branches=True) == {"resting": 2}
         rome.pick_up()
         assert shop.refresh().state == "sending"
         assert str(shop.progress) == "1 of 2 done, 1 running"

@@ -282,14 +282,14 @@ def test_a_deadline_comes_before_a_retry_that_would_be_later() -> None:
 class Upload(Machine):
     """A newer upload supersedes the one that is being worked on."""
 
-    initial = "working"
-    states = [State("working", job="convert"), State("ready")]
+    initial = "busy"
+    states = [State("busy", job="convert"), State("ready")]
     transitions = [
-        ["done", "working", "ready"],
+        ["done", "busy", "ready"],
         {
             "trigger": "upload",
-            "source": ["working", "ready", "failed_from_working"],
-            "dest": "working",
+            "source": ["busy", "ready", "failed_from_busy"],
+            "dest": "busy",
             "before": "take",
         },
     ]

@@ -23,16 +23,16 @@ class Desk(Machine):
     redact = ["card"]
     states = [
         State("new", defer=["later"], ignore=["look"]),
-        State("working", job="work"),
+        State("busy", job="work"),
         State("packing", job="pack", each="lines"),
         State("over", final=True),
     ]
     transitions = [
-        ["go", "new", "working"],
-        ["done", "working", "over"],
+        ["go", "new", "busy"],
+        ["done", "busy", "over"],
         {"trigger": "note", "source": "*", "dest": None},
-        ["later", "working", None],
-        ["look", "working", None],
+        ["later", "busy", None],
+        ["look", "busy", None],
         ["begin", "new", "packing"],
         ["branch_done", "packing", None],
         ["done", "packing", "over"],
@@ -126,7 +126,7 @@ def test_any_text_of_an_error_is_recorded_shortened_and_masked(text: str) -> Non
         failure = desk.refresh().failure
         assert failure is not None
         assert failure.traceback is not None
-        assert (desk.state, len(failure.message), len(failure.traceback)) == ("failed_from_working", 2_003, 8_003)
+        assert (desk.state, len(failure.message), len(failure.traceback)) == ("failed_from_busy", 2_003, 8_003)
         assert MASK in failure.message
         assert not any(part in failure.message + failure.traceback for part in ("sesame", "\x00", "\x1b"))
         assert desk.history[-1].failure == failure

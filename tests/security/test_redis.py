@@ -96,7 +96,7 @@ def test_program_and_worker_do_all_they_do_with_the_users_of_the_documentation(t
     assert not any(b"of the" in value for value in values_in(admin))
     admin.flushall()
     supervisor = town.supervisor(processes=1)
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
     waits = Chain.start("waits", gate="gate")
     waits.trigger("go")
     town.effect("waits", "two")
@@ -105,7 +105,7 @@ def test_program_and_worker_do_all_they_do_with_the_users_of_the_documentation(t
     told = typed(town, "check"), typed(town, "init")
     check_no_password(*map(argv, processes), *told, repr(current()), repr(fsmflow.settings.current()))
     town.open("gate")
-    waits.wait("finished", timeout=30)
+    waits.wait("ended", timeout=30)
     supervisor.terminate()
     assert supervisor.ended() == 0
     check_no_password(supervisor.log)
@@ -119,7 +119,7 @@ def test_a_stock_rq_worker_runs_the_steps_as_its_own_user(town: World, guarded: 
     command = [sys.executable, "-m", "rq.cli", "worker", current().doorbell.rq_queue("default"), "--serializer", "json"]
     stock = subprocess.Popen(command, env=town.environment, cwd=ROOT)
     try:
-        chain.wait("finished", timeout=30)
+        chain.wait("ended", timeout=30)
         check_no_password(argv(stock.pid))
     finally:
         stock.send_signal(signal.SIGTERM)

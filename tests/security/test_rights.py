@@ -236,7 +236,7 @@ def test_a_worker_starts_and_runs_as_the_user_of_the_documentation(
             chain = Chain.start("1", saves=True)
             chain.trigger("go")
             supervisor = town.supervisor(processes=1)
-            chain.wait("finished", timeout=30)
+            chain.wait("ended", timeout=30)
             supervisor.terminate()
             assert supervisor.ended() == 0
             assert "denied" not in supervisor.log

@@ -23,9 +23,9 @@ class Batch(Machine):
 
 
 class Child(Machine):
-    initial = "working"
-    states = [State("working", job="act"), State("over", final=True)]
-    transitions = [["done", "working", "over"]]
+    initial = "busy"
+    states = [State("busy", job="act"), State("over", final=True)]
+    transitions = [["done", "busy", "over"]]
 
     def act(self) -> None:
         ran.append(self.data["item"])

@@ -84,13 +84,13 @@ class Counter(Machine):
     """Counts, for tests in which many count at once."""
 
     initial = "open"
-    states = ["open", "closed", State("working", job="act"), State("over", final=True)]
+    states = ["open", "closed", State("busy", job="act"), State("over", final=True)]
     transitions = [
-        {"trigger": "add", "source": ["open", "working", "failed_from_working"], "dest": None, "before": "count"},
+        {"trigger": "add", "source": ["open", "busy", "failed_from_busy"], "dest": None, "before": "count"},
         ["close", "open", "closed"],
         ["reopen", "closed", "open"],
-        ["work", "open", "working"],
-        ["done", "working", "over"],
+        ["work", "open", "busy"],
+        ["done", "busy", "over"],
     ]
     work: Trigger
 

@@ -44,13 +44,13 @@ class Chain(Machine):
         State("one", job="plain"),
         State("two", job="eventful"),
         State("three", job="plain"),
-        State("finished", final=True),
+        State("ended", final=True),
     ]
     transitions = [
         ["go", "new", "one"],
         ["done", "one", "two"],
         ["done", "two", "three", "may_leave_two"],
-        ["done", "three", "finished"],
+        ["done", "three", "ended"],
         {"trigger": "note", "source": "*", "dest": None, "before": "take_note"},
     ]
 
@@ -86,10 +86,10 @@ class Slow(Machine):
     initial = "new"
     states = [
         "new",
-        State("working", job="overrun", timeout=0.5),
-        State("finished", final=True),
+        State("busy", job="overrun", timeout=0.5),
+        State("ended", final=True),
     ]
-    transitions = [["go", "new", "working"], ["done", "working", "finished"]]
+    transitions = [["go", "new", "busy"], ["done", "busy", "ended"]]
 
     def overrun(self) -> None:
         leave_effect(self)
@@ -147,10 +147,10 @@ class Flaky(Machine):
     initial = "new"
     states = [
         "new",
-        State("working", job="work", retry=Retry(max=2, interval=0.05, jitter=0), queue="slow"),
-        State("finished", final=True),
+        State("busy", job="work", retry=Retry(max=2, interval=0.05, jitter=0), queue="slow"),
+        State("ended", final=True),
     ]
-    transitions = [["go", "new", "working"], ["done", "working", "finished"]]
+    transitions = [["go", "new", "busy"], ["done", "busy", "ended"]]
 
     def work(self) -> None:
         leave_effect(self)

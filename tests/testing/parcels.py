@@ -23,7 +23,7 @@ class Parcel(Machine):
         State("charging", job="charge", retry=Retry(max=3, interval=10, backoff=2, jitter=0)),
         State("cooling", delay=timedelta(hours=1)),
         State("packing", job="pack", queue="slow", transactional=True),
-        State("waiting", timeout=timedelta(days=2)),
+        State("resting", timeout=timedelta(days=2)),
         State("lost", final=True),
         State("arrived", final=True),
     ]
@@ -32,9 +32,9 @@ class Parcel(Machine):
         ["done", "charging", "cooling"],
         ["declined", "charging", "lost"],
         ["done", "cooling", "packing"],
-        ["done", "packing", "waiting"],
-        ["timeout", "waiting", "lost"],
-        ["arrive", "waiting", "arrived"],
+        ["done", "packing", "resting"],
+        ["timeout", "resting", "lost"],
+        ["arrive", "resting", "arrived"],
     ]
     submit: Trigger
 

@@ -36,7 +36,7 @@ class TestRunning:
             parcel.submit()
             assert box.advance(hours=1) == 2
             assert done == [("charge", "1", 1), ("pack", "1", 1)]
-            assert parcel.refresh().state == "waiting"
+            assert parcel.refresh().state == "resting"
             assert box.now == START + timedelta(hours=1)
 
     def test_the_clock_stands_still_but_for_advance(self) -> None:
@@ -63,7 +63,7 @@ class TestRunning:
                 ("charging", timedelta()),
                 ("cooling", timedelta()),
                 ("packing", timedelta(hours=1)),
-                ("waiting", timedelta(hours=1)),
+                ("resting", timedelta(hours=1)),
                 ("lost", timedelta(days=2, hours=1)),
             ]
             assert box.next_due is None
@@ -86,7 +86,7 @@ class TestRunning:
             assert parcel.refresh().state == "cooling"
             assert box.next_due == START + timedelta(hours=1)
             box.advance(minutes=1)
-            assert parcel.refresh().state == "waiting"
+            assert parcel.refresh().state == "resting"
 
     def test_retries_come_with_their_backoff(self) -> None:
         with sandbox([Parcel], start=START) as box:
@@ -142,7 +142,7 @@ class TestRunning:
                 assert len(opened._opened) <= 3
                 return Parcel.get("1").state
 
-        assert asyncio.run(test()) == "waiting"
+        assert asyncio.run(test()) == "resting"
 
     def test_a_pause_holds_what_comes_next(self) -> None:
         with sandbox([Parcel]) as box:

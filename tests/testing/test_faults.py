@@ -66,7 +66,7 @@ class TestFailing:
             assert [kind for kind, _, _ in done] == ["charge", "pack", "pack"]
             assert len(keys) == 2
             assert len(set(keys)) == 1
-            assert parcel.refresh().state == "waiting"
+            assert parcel.refresh().state == "resting"
 
     def test_too_many_crashes(self) -> None:
         with sandbox([Parcel]) as box:
@@ -104,8 +104,8 @@ class TestFailing:
             act = box.crash if plan == "crash" else lambda name: box.fail(name, ValueError())
             with pytest.raises(SandboxError, match="'chrge'; did you mean 'charge'"):
                 act("chrge")
-            with pytest.raises(SandboxError, match="state 'waiting' has no job"):
-                act("waiting")
+            with pytest.raises(SandboxError, match="state 'resting' has no job"):
+                act("resting")
 
     def test_plans_that_are_wrong(self) -> None:
         with sandbox([Parcel]) as box:

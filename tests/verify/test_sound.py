@@ -84,9 +84,9 @@ def test_branches_that_were_stopped_and_go_on_with_their_parent() -> None:
 
 def test_a_child_that_refuses_to_be_cancelled_lives_on() -> None:
     class Inspection(Machine):
-        initial = "waiting"
-        states = [State("waiting"), State("over", final=True)]
-        transitions = [["end", "waiting", "over"], ["cancel", "waiting", None]]
+        initial = "resting"
+        states = [State("resting"), State("over", final=True)]
+        transitions = [["end", "resting", "over"], ["cancel", "resting", None]]
 
     class Building(Machine):
         initial = "inspecting"
@@ -98,7 +98,7 @@ def test_a_child_that_refuses_to_be_cancelled_lives_on() -> None:
         box.run()
         building.trigger("sell")
         box.advance(hours=1)
-        assert Inspection.counts(branches=True) == {"waiting": 1}
+        assert Inspection.counts(branches=True) == {"resting": 1}
         assert checked(box).violations == []
 
 

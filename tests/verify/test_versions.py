@@ -27,14 +27,14 @@ class First(Machine):
     states = [
         State("new"),
         State("judging", job="judge", retry=Retry(5, 1)),
-        State("waiting"),
+        State("resting"),
         State("handing", job="judge", each="parts"),
         State("paid", final=True),
     ]
     transitions = [
         ["open", "new", "judging"],
-        ["done", "judging", "waiting"],
-        ["hand", ["new", "waiting"], "handing"],
+        ["done", "judging", "resting"],
+        ["hand", ["new", "resting"], "handing"],
         ["done", "handing", "paid"],
         {"trigger": "note", "source": "*", "dest": None},
     ]
@@ -52,16 +52,16 @@ class Second(First):
     states = [
         State("new"),
         State("reviewing", job="judge", retry=Retry(1, 1)),
-        State("waiting"),
+        State("resting"),
         State("handing", job="judge", each="parts"),
         State("paid", final=True),
     ]
     transitions = [
         ["file", "new", "reviewing"],
-        ["done", "reviewing", "waiting"],
-        ["again", "waiting", "reviewing"],
-        ["settle", "waiting", "paid"],
-        ["hand", ["new", "waiting"], "handing"],
+        ["done", "reviewing", "resting"],
+        ["again", "resting", "reviewing"],
+        ["settle", "resting", "paid"],
+        ["hand", ["new", "resting"], "handing"],
         ["done", "handing", "paid"],
         {"trigger": "note", "source": "*", "dest": None},
     ]
@@ -158,9 +158,9 @@ def test_what_the_version_of_today_cannot_have_written_is_found(
 
 def test_what_another_version_wrote_is_not_judged_by_that_of_today(found: Claims) -> None:
     found.set(HISTORY, "1", " AND seq = 2", trigger="settle")
-    found.set(HISTORY, "4", " AND seq = 1", dest="waiting")
-    found.set(HISTORY, "4", " AND seq = 2", source="waiting")
-    found.set(ENTITY, "4", visits='{"waiting":1,"handing":1,"paid":1}')
+    found.set(HISTORY, "4", " AND seq = 1", dest="resting")
+    found.set(HISTORY, "4", " AND seq = 2", source="resting")
+    found.set(ENTITY, "4", visits='{"resting":1,"handing":1,"paid":1}')
     assert found.told() == []
 
 

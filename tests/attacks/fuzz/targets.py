@@ -75,7 +75,7 @@ def _is_a_callbacks(error: BaseException) -> bool:
 
 
 #: The functions of fsmflow that call what users wrote.
-CALLING = frozenset({"due_after", "check", "callback", "_work_for"})
+CALLING = frozenset({"due_after", "check", "callback", "call_on_enter", "_work_for"})
 
 
 def check_definition(definition: Definition) -> None:

@@ -143,4 +143,4 @@ def test_a_running_worker_drops_planted_jobs_and_goes_on_with_its_own(place: Wor
 def _finish(entity_id: str) -> None:
     chain = Chain.start(entity_id)
     chain.trigger("go")
-    chain.wait("finished", timeout=30)
+    chain.wait("ended", timeout=30)
