@@ -67,6 +67,7 @@ def _details(found: Details) -> dict[str, Any]:
         ],
         "undelivered": [{"trigger": post.trigger, "to": post.to, "why": post.why} for post in found.lost],
         "undoable": list(found.undoable),
+        "own_row": found.own_row,
     }
 
 

@@ -114,6 +114,8 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
         yield "result", output.to_json(hide(result, keys))
     if snapshot.failure:
         yield "failure", _failure(snapshot.failure, traceback)
+    if context.own_row:
+        yield "own row", context.own_row
     yield from _branches(context)
     if snapshot.work:
         yield "work", _work(snapshot, now)

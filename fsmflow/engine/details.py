@@ -51,7 +51,7 @@ class Kept:
 class Details:
     """``progress`` and the branches are those of the step that fans out, while the entity is in it or rests in its
     failure; ``failed`` and ``unsettled`` hold the first few. ``undoable``: the steps that 'undo' would undo, the latest
-    first."""
+    first. ``own_row``: what is wrong with the user's own row."""
 
     parent: Snapshot | None = None
     progress: Progress | None = None
@@ -61,6 +61,7 @@ class Details:
     sent: tuple[Message, ...] = ()
     lost: tuple[Message, ...] = ()
     undoable: tuple[str, ...] = ()
+    own_row: str | None = None
 
 
 def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> Details:
@@ -79,6 +80,7 @@ def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> 
         sent=tuple(map(_message, store.events.sent(snapshot.row))),
         lost=tuple(map(_message, store.events.lost(snapshot.row))),
         undoable=_undoable(runtime, own, snapshot) if own is not None and own.undoes else (),
+        own_row=_own_row(runtime, own, snapshot),
     )
 
 
@@ -86,6 +88,12 @@ def _standing(runtime: Runtime, parent: Snapshot, *standings: Standing) -> tuple
     branches = runtime.store.branches
     found = [one for wanted in standings for one in branches.standing(parent.row, parent.step, wanted, limit=SHOWN)]
     return tuple(sorted(found, key=lambda branch: branch.parent_index or 0)[:SHOWN])
+
+
+def _own_row(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> str | None:
+    if own is None or own.wide.status_field is None or snapshot.parent is not None:
+        return None
+    return runtime.store.own_rows.out_of_step(own.wide.status_field, snapshot)
 
 
 def _undoable(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ class Explanation:
 
     ``scheduled``: the messages that it sent and that are on their way: name, trigger, to whom and when.
     ``deferred``: the triggers that came too early and are kept. ``undelivered``: the messages that it sent and that
-    could not be delivered, with the reason.
+    could not be delivered, with the reason. ``own_row``: what is wrong with the row that ``status_field`` writes.
     """
 
     address: str
@@ -43,6 +43,7 @@ class Explanation:
     allowed: tuple[str, ...]
     undelivered: tuple[str, ...] = ()
     scheduled: tuple[str, ...] = ()
+    own_row: str | None = None
 
     def __str__(self) -> str:
         facts = [
@@ -50,6 +51,7 @@ class Explanation:
             ("waiting for:", self.waiting_for),
             ("next at:", self.next_at and _moment(self.next_at)),
             ("blocked by:", self.blocked_by),
+            ("own row:", self.own_row),
             *(("scheduled:", message) for message in self.scheduled),
             ("kept:", ", ".join(self.deferred)),
             *(("undelivered:", message) for message in self.undelivered),
@@ -77,6 +79,7 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         deferred=tuple(kept.trigger for kept in details.kept),
         allowed=allowed,
         undelivered=tuple(map(str, details.lost)),
+        own_row=details.own_row,
         scheduled=tuple(map(_scheduled, details.sent)),
     )
 

@@ -12,7 +12,7 @@ from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
 from fsmflow.engine.runtime import Runtime, collecting, current
-from fsmflow.errors import DatabaseUnavailable
+from fsmflow.errors import ConfigurationError
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended, undoing_of
 from fsmflow.running.claim import claim_attempt
@@ -69,7 +69,7 @@ class Executor:
         self._tell(Doing(state=RUNNING, row=row, owner=owner))
         try:
             yield
-        except DatabaseUnavailable:
+        except ConfigurationError:
             # The process lives on, and must not be taken to run this: its lease would be renewed for ever.
             self._tell(Doing(state=IDLE))
             raise

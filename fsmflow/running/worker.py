@@ -16,7 +16,7 @@ from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.errors import DatabaseUnavailable, FsmflowError
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.running.executor import Executor
 from fsmflow.running.slot import IDLE, Doing, Slot
@@ -85,15 +85,16 @@ class WorkerProcess:
                     log.worker_started(os.getpid(), ", ".join(self._queues))
                 self._worker.work_once(block=not self._stopping)
                 patience.begin_anew()
-            except DatabaseUnavailable as error:
-                # Redis answers: this pause does not grow, and the next job finds out whether the database is back.
-                log.sweep_failed("taking a job", error)
-                clock.pause(patience.next_s)
             except REDIS_ERRORS as error:
                 log.redis_lost(error, patience.next_s)
                 self._worker = None
                 runtime.doorbell.forget()
                 patience.pause()
+            except ConfigurationError as error:
+                # Redis answers: this pause does not grow, and the next job finds out whether the database is back, or
+                # takes what it has refused.
+                log.sweep_failed("taking a job", error)
+                clock.pause(patience.next_s)
 
     def _connect(self, runtime: Runtime, executor: Executor) -> StepWorker:
         # A name that RQ knows already is refused: each connection has one of its own.

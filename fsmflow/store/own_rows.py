@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 import peewee
 
@@ -10,6 +10,9 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.errors import ConfigurationError, DatabaseRefused, DataError, text_of
 from fsmflow.store.link import Link, first_line
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
+
+#: No column of whole numbers holds more.
+_TOO_LARGE: Final = 2**63
 
 
 class OwnRows:
@@ -48,6 +51,23 @@ class OwnRows:
             raise DataError(f"{snapshot.address}: {model.__name__} has no row {key!r}")
         return row
 
+    def out_of_step(self, field: Any, snapshot: Snapshot) -> str | None:
+        """What is wrong with the row of the entity, in words; None where it says what it should. One query."""
+        try:
+            model = self._checked(field)
+            key = _key(model, snapshot)
+            with self._link.understandable():
+                # As it is stored: what a field of the user's makes of that may raise.
+                there = model.select(peewee.fn.MAX(field).coerce(False)).where(model._meta.primary_key == key).scalar()
+        except (ConfigurationError, DataError) as error:
+            return str(error)
+        name = f"{model.__name__}.{field.name}"
+        if there is None:
+            return f"there is no {name} with {model._meta.primary_key.name} = {key!r}"
+        if str(there) == _stored(field, snapshot.state):
+            return None
+        return f"{name} says {str(there)!r}, as {snapshot.state!r} was refused, which the history tells, or overwritten"
+
     def check(self, field: Any) -> None:
         """Raises ConfigurationError where the field cannot be written."""
         self._checked(field)
@@ -70,6 +90,14 @@ def row_refused(field: Any, snapshot: Snapshot, error: BaseException) -> Databas
     return DatabaseRefused(snapshot.address, sentence, state=snapshot.state, field=name)
 
 
+def _stored(field: Any, state: str) -> str | None:
+    """What a field makes of a state; None where it takes none such."""
+    try:
+        return str(field.db_value(state))
+    except Exception:  # noqa: BLE001 - it is the user's
+        return None
+
+
 def _update(model: Any, field: Any, key: Any, state: str) -> bool:
     """Whether there is such a row. A driver may count the rows that changed, not those that were found."""
     mine = model._meta.primary_key == key
@@ -82,7 +110,10 @@ def _key(model: Any, snapshot: Snapshot) -> Any:
         raise ConfigurationError(f"{model.__name__} has no single primary key, by which an entity's row is found")
     try:
         # An IntegerField leaves what is no number to the database, each of which then says something else.
-        return int(snapshot.entity_id) if isinstance(field, peewee.IntegerField) else field.db_value(snapshot.entity_id)
+        key = int(snapshot.entity_id) if isinstance(field, peewee.IntegerField) else field.db_value(snapshot.entity_id)
+        if isinstance(key, int) and not -_TOO_LARGE <= key < _TOO_LARGE:
+            raise ValueError("it is too large a number")
+        return key
     except (ValueError, TypeError) as error:
         raise DataError(
             f"{snapshot.address}: {model.__name__}.{field.name} cannot be {snapshot.entity_id!r} ({error}); the "

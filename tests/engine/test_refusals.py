@@ -10,7 +10,7 @@ from typing import Any
 import peewee
 import pytest
 
-from fsmflow import DatabaseRefused, Fail, Machine, RetryAfter, State
+from fsmflow import DatabaseRefused, DataError, Fail, Machine, RetryAfter, State
 from fsmflow.store.link import open_database
 from tests.support.bench import Bench, bench_on
 from tests.support.traces import failing, ran
@@ -166,10 +166,14 @@ def test_the_failure_of_a_job_is_recorded_past_a_row_that_cannot_say_so(bench: B
         rf"({RULES[rule]}).*",
         reason,
     )
+    explained = str(payment.explain())
+    assert "blocked by:  Fail: the card is blocked" in explained
+    assert "own row:     PaymentRow.status says 'charging', as 'failed_from_charging' was refused, which" in explained
     failing.clear()
     StatusField.is_strict = False
     payment.retry()
     assert status() == "charging"
+    assert payment.explain().own_row is None
 
 
 @pytest.mark.parametrize("rule", ["foreign key", "deferred"], indirect=True)
@@ -237,6 +241,19 @@ def test_what_a_rule_refuses_at_commit_is_not_started_either(bench: Bench) -> No
     with pytest.raises(DatabaseRefused, match="payment:2 or another of 2 that are written together: the database ref"):
         Payment.start_many([(2, {}), (1, {})], state="refunding")
     assert list(Payment.find()) == []
+
+
+def test_an_id_that_no_row_can_have_is_refused_in_words(bench: Bench) -> None:
+    with pytest.raises(
+        DataError, match=r"PaymentRow\.id cannot be '99999999999999999999' \(it is too large a number\)"
+    ):
+        Payment.start("99999999999999999999")
+
+
+def test_a_row_that_is_gone_is_told(bench: Bench) -> None:
+    payment = Payment.start(1)
+    PaymentRow.delete_by_id(1)
+    assert payment.explain().own_row == "there is no PaymentRow.status with id = 1"
 
 
 @pytest.mark.parametrize("rule", ["unique"], indirect=True)

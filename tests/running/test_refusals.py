@@ -8,15 +8,16 @@ from typing import Any
 import peewee
 import pytest
 
-from fsmflow import Machine, State
+from fsmflow import Machine, State, clock
 from fsmflow.store.dialects import Mysql
 from fsmflow.store.link import open_database
+from fsmflow.store.tables import HISTORY, WORK
 from tests.support import ruled_flows
 from tests.support.bench import Bench, bench_on
 from tests.support.eventually import eventually
 from tests.support.processes import World
 from tests.support.ruled_flows import Payment, PaymentRow
-from tests.support.servers import on_servers
+from tests.support.servers import on_servers, on_sqlite
 from tests.support.traces import ran
 
 proxy = peewee.DatabaseProxy()
@@ -175,3 +176,48 @@ def test_a_worker_is_free_at_once_and_ends_when_it_is_told_to(shop: World) -> No
     assert supervisor.ended(within=15) == 0
     assert "worker.lost" not in supervisor.log
     assert "settle.waits" not in supervisor.log
+
+
+@on_sqlite
+def test_a_failure_that_cannot_be_recorded_either_is_waited_for_with_the_result_in_hand(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    execute = bench.runtime.store.link.execute
+    books = Books.start(1, {"length": 1})
+    books.trigger("read_it")
+    execute(f"CREATE TRIGGER closed BEFORE INSERT ON {HISTORY} BEGIN SELECT RAISE(ABORT, 'the books are closed'); END")
+    pauses = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            execute("DROP TRIGGER closed")
+
+    monkeypatch.setattr(clock, "pause", pause)
+    bench.step()
+    assert (len(pauses), ran, books.refresh().state) == (3, ["1"], "failed_from_reading")
+    assert books.failure is not None
+    assert "the database refuses the change: the books are closed" in books.failure.message
+    books.retry()
+    assert (books.refresh().state, books.data["text"], ran) == ("booked", '"', ["1"])
+
+
+@pytest.mark.alone
+@on_sqlite
+def test_a_claim_that_the_database_refuses_ends_no_worker(shop: World, database_url: str) -> None:
+    supervisor = shop.supervisor(processes=1)
+    db = open_database(database_url)
+    db.execute_sql(
+        f"CREATE TRIGGER closed BEFORE UPDATE OF owner ON {WORK} WHEN NEW.owner IS NOT NULL "
+        f"BEGIN SELECT RAISE(ABORT, 'the books are closed'); END"
+    )
+    payment = Payment.start(1, {"ends": True})
+    payment.trigger("submit")
+    eventually(lambda: "taking a job: StatementRefused" in supervisor.log, within=20, what="the refusal to be told")
+    db.execute_sql("DROP TRIGGER closed")
+    assert payment.wait("over", timeout=30).state == "over"
+    assert len(shop.effects("1")) == 1
+    supervisor.terminate()
+    assert supervisor.ended(within=15) == 0
+    assert "worker.lost" not in supervisor.log
+    db.close()

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
+import peewee
 import pytest
 
 from fsmflow import clock
@@ -215,9 +216,41 @@ def test_a_deadlock_is_tried_again_without_anybody_noticing(
     assert [entry.seq for entry in store.entities.history(before.row)] == [1, 2, 3]
 
 
+@pytest.mark.parametrize("database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+def test_a_serialization_failure_is_tried_again_without_anybody_noticing(
+    store: Store, other: Link, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database of the user's own may have such transactions; the one who waits is told when the other commits."""
+    monkeypatch.setattr(dialects, "_LOCK_WAIT_S", 30)
+    before = charging(store)
+    parts = open_database(database_url)
+    other.execute(
+        f"ALTER DATABASE {other.quoted(other.db.database)} SET default_transaction_isolation = 'serializable'"
+    )
+    mine = peewee.PostgresqlDatabase(parts.database, prefer_psycopg3=True, **parts.connect_params)
+    theirs = create_store(Settings(database=mine))
+    theirs.link.forget_connection()
+    watcher = Link(open_database(database_url), own=False)
+    with ThreadPoolExecutor(1) as pool:
+        with other.db.atomic():
+            other.execute(f"UPDATE {ENTITY} SET updated_at = updated_at + 1")
+            ours = pool.submit(
+                on_its_own_connection, theirs, lambda: commit_counting(theirs, decided(before, "reject"))
+            )
+            eventually(lambda: waits_for_a_lock(watcher), what="the commit to wait for the entity")
+        after, tries = ours.result(30)
+    watcher.forget_connection()
+    assert tries == 2
+    assert store.entities.load("order", "1") == after
+
+
 def commit_counting(store: Store, commit: Commit) -> tuple[Snapshot, int]:
+    """What was written and in how many tries, all of them on one connection."""
+    connection = store.link.db.connection()
     with patch.object(store.link, "transaction", wraps=store.link.transaction) as transaction:
-        return store.commits.commit(commit, nothing), transaction.call_count
+        written = store.commits.commit(commit, nothing), transaction.call_count
+    assert store.link.db.connection() is connection
+    return written
 
 
 def on_its_own_connection(store: Store, action: Callable[[], Any]) -> Any:
