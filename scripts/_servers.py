@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 STARTS_WITHIN_S = 60.0
@@ -163,6 +163,16 @@ class MariaDB(Server):
         return f"mysql://fsmflow:{self.password}@127.0.0.1:{self.port}/mysql"
 
 
+class PgBouncer:
+    """Of it the tests start servers themselves, in front of PostgreSQL; without it they are skipped."""
+
+    label, package = "PgBouncer", "pgbouncer"
+    programs = glob.glob("/usr/*bin/pgbouncer")
+
+    def find(self) -> list[str]:
+        return glob.glob("/usr/*bin/pgbouncer")
+
+
 def fast_folder() -> str | None:
     """A folder in memory, where there is one with room: tests wait for the disk most of their time otherwise."""
     with contextlib.suppress(OSError):
@@ -183,7 +193,8 @@ def databases() -> Iterator[dict[str, str]]:
             urls[kind.variable] = os.environ[kind.variable]
         else:
             wanted.append(kind())
-    reasons = install([server for server in wanted if not server.programs])
+    needed: list[Server | PgBouncer] = [*wanted, PgBouncer()]
+    reasons = install([one for one in needed if not one.programs])
     with contextlib.ExitStack() as stack:
         for server in wanted:
             try:
@@ -196,7 +207,7 @@ def databases() -> Iterator[dict[str, str]]:
         yield urls
 
 
-def install(missing: list[Server]) -> str:
+def install(missing: "Sequence[Server | PgBouncer]") -> str:
     """Install what is missing where that can be done; gives the reason for what is still missing after that."""
     if not missing:
         return ""

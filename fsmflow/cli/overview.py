@@ -22,6 +22,12 @@ from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine
 from fsmflow.queries import FailureGroup, Listening, failure_groups, listening, queues_of, resolve
 
 _MANY = 1_000
+#: What is told where there is one.
+POOLED = (
+    "a pooler of connections stands in front of the database: fsmflow prepares no statements there, which a pooler of "
+    "transactions would lose. Where yours keeps them (pool_mode = session; max_prepared_statements of PgBouncer 1.21), "
+    "add prepare_threshold=5 to FSMFLOW_DATABASE_URL"
+)
 
 
 @click.command()
@@ -183,6 +189,8 @@ def _print_findings(findings: list[Finding]) -> None:
         click.echo(f"database: {kind}: machine {finding.machine}: {output.one_line(finding.told)}")
     if not any(finding.strands for finding in findings):
         click.echo("database: every entity can go on with this code")
+    if current().store.link.is_pooled:
+        click.echo(f"database: note: {POOLED}")
 
 
 def _heard() -> Listening:

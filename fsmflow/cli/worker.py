@@ -10,7 +10,7 @@ import click
 from fsmflow import log, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
-from fsmflow.cli.overview import machines, no_machines
+from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.engine.runtime import current
 from fsmflow.errors import ConfigurationError
 from fsmflow.queries import listening, queues_of
@@ -36,12 +36,14 @@ def init(as_json: bool) -> int:
     chosen = settings.current()
     create_store(chosen)
     database, redis = _database_of(chosen), _without_password(chosen.redis_url or "the embedded server")
-    problem = listening(current()).error
+    problem, pooled = listening(current()).error, current().store.link.is_pooled
     if as_json:
         answers = {"url": redis, "answers": problem is None, "error": problem}
-        output.print_json({"database": database, "redis": answers})
+        output.print_json({"database": database, "pooled": pooled, "redis": answers})
         return 0
     click.echo(f"the tables of fsmflow are ready in {database}")
+    if pooled:
+        click.echo(POOLED)
     if problem is None:
         click.echo(f"Redis answers ({redis})")
     else:

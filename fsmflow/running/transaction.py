@@ -29,7 +29,7 @@ from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.settlement import loaded
 from fsmflow.store.link import first_line
-from fsmflow.store.verdicts import Verdict, verdict_of
+from fsmflow.store.verdicts import Verdict, is_prepared_elsewhere
 
 #: After how long a transaction that others got in the way of is run again.
 _AGAIN_S: Final = 0.2
@@ -66,7 +66,7 @@ def in_transaction(
     except _RolledBack as ending:
         return ending.ended
     except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken
-        verdict = verdict_of(error)
+        verdict = link.verdict(error)
         link.roll_back_open_transaction()
         link.forget_connection()
         if rolled_back.ended is not None:
@@ -74,6 +74,10 @@ def in_transaction(
             return rolled_back.ended
         if returned and verdict is not Verdict.PASSING:
             return _refused_at_commit(attempt, returned[0], error, verdict)
+        if not returned and is_prepared_elsewhere(error):
+            # Before the job had begun.
+            log.settle_waits(attempt.address, error, _AGAIN_S)
+            return Postponed(claim=attempt.claim, duration_ms=0, seconds=_AGAIN_S)
         log.transaction_in_doubt(attempt.address, error)
     return None
 

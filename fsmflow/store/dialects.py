@@ -31,13 +31,13 @@ from peewee import (
 from fsmflow import clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
+from fsmflow.store import connections
 from fsmflow.store.drivers import imported, mysql_in_transaction, mysqlclient_options
 
 #: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
 _FOUND_ROWS: Final = 2
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
-_CONNECT_S: Final = 5
 _UPGRADE_LOCK: Final = 0x66736D66
 #: Collations that tell all texts apart; the last, of old servers, takes texts that differ in trailing spaces for one.
 _EXACT: Final = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
@@ -123,6 +123,15 @@ class Dialect(ABC):
     @abstractmethod
     def now(self, query: Callable[[str], list[Any]]) -> int:
         """UTC now by the database's clock, in milliseconds."""
+
+    def is_pooled(self, db: Database) -> bool:
+        """Whether a pooler of connections stands in front of the server. One query, where there are such things."""
+        return False
+
+    def stop_preparing(self, db: Database) -> bool:
+        """Prepare no more statements on this thread's connection, and on those that are opened from now on. False where
+        none ever are."""
+        return False
 
     def new_row(self, cursor: Any) -> int:
         """The number of the row that an INSERT has made."""
@@ -235,13 +244,7 @@ class Postgres(Dialect):
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported(vars(peewee)["psycopg"], self.advice, url)
-        defaults = {
-            "connect_timeout": _CONNECT_S,
-            "keepalives_idle": 10,
-            "keepalives_interval": 5,
-            "keepalives_count": 3,
-        }
-        return _PostgresDatabase(name, prefer_psycopg3=True, **{**defaults, **options})
+        return _PostgresDatabase(name, prefer_psycopg3=True, **connections.postgres_options(options))
 
     @scope
     def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
@@ -268,6 +271,12 @@ class Postgres(Dialect):
 
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return int(query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0][0])
+
+    def is_pooled(self, db: Database) -> bool:
+        return connections.is_pooled(db)
+
+    def stop_preparing(self, db: Database) -> bool:
+        return connections.stop_preparing(db)
 
     def new_row(self, cursor: Any) -> int:
         return int(cursor.fetchone()[0])
@@ -335,7 +344,7 @@ class Mysql(Dialect):
         if "passwd" in options:
             options["password"] = options.pop("passwd")
         patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
-        own = {"connect_timeout": _CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
+        own = {"connect_timeout": connections.CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
         theirs = mysqlclient_options(options) if driver.__name__ == "MySQLdb" else options
         return MySQLDatabase(name, **{**own, **theirs})
 

@@ -18,7 +18,7 @@ from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
 from fsmflow.store.drivers import check_driver
 from fsmflow.store.sizes import quoted_size, size_of
-from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
+from fsmflow.store.verdicts import ERRORS, Verdict, is_prepared_elsewhere, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
 #: Bytes of a statement that every server takes.
@@ -75,6 +75,8 @@ class Link:
         self.mark = self.dialect.mark
         #: Of a statement, as far as that is known.
         self._most_bytes = 0
+        #: Whether a pooler of connections was found in front of the server.
+        self.is_pooled = False
 
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time makes tables in a database of ours, where nothing else sees to that."""
@@ -118,7 +120,7 @@ class Link:
 
         Raises DatabaseUnavailable.
         """
-        return self._twice(lambda: self.rows(sql, params))
+        return self.twice(lambda: self.rows(sql, params))
 
     def write(self, action: Callable[[], Result], *, hasty: bool = False) -> Result:
         """Run a transaction that does no harm if it is run again; so it is, if the first was interrupted.
@@ -130,9 +132,10 @@ class Link:
             with self._hasty_transaction() if hasty else self.transaction():
                 return action()
 
-        return self._twice(transact)
+        return self.twice(transact)
 
-    def _twice(self, action: Callable[[], Result]) -> Result:
+    def twice(self, action: Callable[[], Result]) -> Result:
+        """Do what may be done again; so it is, on a new connection, if interrupted. Raises DatabaseUnavailable."""
         started = clock.monotonic()
         try:
             with self.understandable():
@@ -196,10 +199,19 @@ class Link:
     def verdict(self, error: BaseException) -> Verdict:
         """How an error of the database is to be taken. A connection that may be to blame for it is thrown away."""
         found = verdict_of(error)
+        if is_prepared_elsewhere(error):
+            self.dialect.stop_preparing(self.db)
         if found is Verdict.PASSING or isinstance(error, TooLarge):
             # A new connection knows what the server takes by then.
             self.forget_connection()
         return found
+
+    def look_for_pooler(self) -> None:
+        """Behind a pooler that gives each transaction another connection, no prepared statement is found again: none is
+        prepared then, unless the settings of the database say something of it."""
+        self.is_pooled = self.dialect.is_pooled(self.db)
+        if self.is_pooled and "prepare_threshold" not in self.db.connect_params:
+            self.dialect.stop_preparing(self.db)
 
     def forget_connection(self) -> None:
         """Close this thread's connection, unless the caller has a transaction open on it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fsmflow.clock import Clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.settings import Settings
@@ -45,9 +47,7 @@ class Store:
         """Make sure that the driver is one that is known, and that the tables are there and are those of this release.
         Raises ConfigurationError."""
         self.link.check_driver()
-        with self.link.understandable():
-            there = self.link.db.table_exists(tables.META)
-            found = {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
+        found = self.link.twice(self._look)
         if not all(found.values()) or not found:
             raise ConfigurationError("the database has no tables of fsmflow yet; run 'fsmflow init' once")
         version = int(found["schema"][0][0])
@@ -59,11 +59,16 @@ class Store:
             )
         self.installation = str(found["installation"][0][0])
 
+    def _look(self) -> dict[str, list[Any]]:
+        self.link.look_for_pooler()
+        there = self.link.db.table_exists(tables.META)
+        return {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
+
     def create(self) -> None:
         """Create or upgrade the tables. Safe to be run by several processes at once."""
         self.link.check_driver()
-        with self.link.alone(), self.link.understandable():
-            schema.create(self.link)
+        with self.link.alone():
+            self.link.twice(lambda: schema.create(self.link))
 
 
 def open_store(settings: Settings) -> Store:

@@ -87,6 +87,15 @@ _OUT_OF_STEP: Final = ("Cannot operate on a closed", "cannot start", "cannot com
 _DUPLICATES: Final = frozenset({"23505", 1062, 1586, 1555, 2067, 2579})
 
 
+#: PostgreSQL: a prepared statement is not there, or is there already, on the connection behind a pooler.
+_PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
+
+
+def is_prepared_elsewhere(error: BaseException) -> bool:
+    """Whether a statement had been prepared on another connection than the one that a pooler has chosen now."""
+    return code_of(error) in _PREPARED_ELSEWHERE
+
+
 def verdict_of(error: BaseException) -> Verdict:
     """How an error of peewee, or of the driver below it, is to be taken."""
     cause = getattr(error, "orig", error)
