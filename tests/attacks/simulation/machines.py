@@ -40,6 +40,8 @@ def _is_large(machine: Machine) -> bool:
 
 def _note(machine: Machine) -> None:
     machine.data["pokes"] = machine.data.get("pokes", 0) + 1
+    if "op" in machine.event.payload:
+        machine.data.setdefault("log", []).append(machine.event.payload["op"])
 
 
 def _two_done(machine: Machine) -> bool:

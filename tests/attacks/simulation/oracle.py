@@ -191,6 +191,12 @@ class Oracle:
         if number is not None:
             self.received.setdefault(number, Received()).kinds[kind] += 1
 
+    def poked(self) -> list[tuple[int, int]]:
+        """The requests that an entity has taken note of, by its row."""
+        sql = f"SELECT entity, payload FROM {HISTORY} WHERE kind = 'internal' AND \"trigger\" = 'poke'"
+        found = [(row, json.loads(payload or "{}")) for row, payload in self._connection.execute(sql)]
+        return [(row, payload["op"]) for row, payload in found if "op" in payload]
+
     def lost(self) -> set[int]:
         """The messages that found nobody, as their senders keep them."""
         rows = self._connection.execute(f"SELECT payload FROM {EVENT} WHERE kind = 'lost'").fetchall()

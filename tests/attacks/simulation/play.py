@@ -33,12 +33,17 @@ class Play:
         #: By the number of a message, the attempt that sent it; how often an attempt was run.
         self.sent: dict[int, tuple[int, int, int]] = {}
         self.runs: Counter[tuple[int, int, int]] = Counter()
+        #: What an attempt last appended to the log in the data of its entity, to which triggers append too.
+        self.appended: dict[tuple[int, int, int], str] = {}
 
     def play(self, machine: Machine, item: Any) -> Any:
         """A job."""
         view: Any = machine._view
         world, dice = self._world, self._world.dice
         self._begins(view)
+        if view.snapshot.branch_of is None:
+            line = self.appended[view.claim.row, view.claim.epoch, view.claim.attempt] = f"job {self.jobs}"
+            machine.data.setdefault("log", []).append(line)
         world.pass_point("job.begin")
         mood = dice.choice(self._moods) if self._moods and not world.is_calm and dice.random() < 0.4 else None
         self._act(machine, view, mood)

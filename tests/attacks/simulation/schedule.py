@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import traceback
 from collections import Counter
 from dataclasses import dataclass
 from random import Random
-from typing import Final
+from typing import Any, Final
 
 from fsmflow import Machine
 from fsmflow.engine.registry import Registry
@@ -266,6 +267,7 @@ class Schedule:
             oracle.check_received(number, f"message of {oracle.known[row].address}", least=int(surely), most=1)
         self._check_effects()
         oracle.check_left()
+        self._check_logs()
         if self._seed % _VERIFIED == 0:
             self._verify()
 
@@ -273,6 +275,20 @@ class Schedule:
         report = verify(self._laboratory.store, self._runtime.machines.all(), patience_s=1, strict=True)
         if not report.holds:
             raise Violation(f"verify: {report}")
+
+    def _check_logs(self) -> None:
+        """What triggers and jobs append to one list in the data: each line that was acknowledged is there, once."""
+        play, known = self._play, self._oracle.known
+        lines: dict[int, set[Any]] = {row: set() for row in known}
+        for (row, epoch, attempt), line in play.appended.items():
+            if play.runs[row, epoch, attempt] == 1 and known[row].ended.get((epoch, attempt), "").startswith("done "):
+                lines[row].add(line)
+        for row, number in self._oracle.poked():
+            lines[row].add(number)
+        for row, data in self._laboratory.reader.execute(f"SELECT id, data FROM {ENTITY}"):
+            log = json.loads(data).get("log", [])
+            if len(set(log)) < len(log) or not lines[row] <= set(log):
+                raise Violation(f"9 {known[row].address}: its log is {log}, and {lines[row]} were appended")
 
     def _check_effects(self) -> None:
         """What transactional jobs wrote: once for each of their steps that came to its end, and nothing else."""

@@ -28,6 +28,7 @@ NEAR = {
     "messages that stay": 16,
     "at most once, not durably": 8_431,
     "a transactional job outside of its transaction": 227,
+    "data that are not merged": 875,
 }
 #: Schedules that once broke a promise. A new kind of dice makes others of them: what they found has tests of its own.
 BROKEN_ONCE = (11_569,)

@@ -10,6 +10,8 @@ from unittest import mock
 
 from fsmflow.decision import settlement
 from fsmflow.decision.entity import Claim
+from fsmflow.decision.happenings import Changes
+from fsmflow.decision.merge import Merged
 from fsmflow.running import executor
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
@@ -119,6 +121,11 @@ def _not_transactional(sql: Statements) -> list[Any]:
     return [mock.patch.object(executor, "in_transaction", lambda runtime, attempt, run, settling: run())]
 
 
+def _not_merged(sql: Statements) -> list[Any]:
+    """The end of a job writes the keys that it changed over what others wrote there meanwhile."""
+    return [mock.patch.object(Changes, "applied_to", lambda changes, data, _=None: Merged(changes.laid_over(data)))]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
     "no reconciler": _no_reconciler,
     "leases that never run out": _no_lease,
@@ -133,6 +140,7 @@ VARIANTS: Final[dict[str, Patches]] = {
     "messages that stay": _never_taken,
     "at most once, not durably": _not_durable,
     "a transactional job outside of its transaction": _not_transactional,
+    "data that are not merged": _not_merged,
 }
 
 
