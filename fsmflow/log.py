@@ -170,11 +170,11 @@ def hook_hangs(seconds: float) -> None:
     logger.error("hook.hangs: a hook has not returned for %g s; it is left to itself", seconds)
 
 
-def task_failed(what: str, row: int, error: BaseException) -> None:
+def task_failed(what: str, address: str, error: BaseException) -> None:
     logger.warning(
-        "task.failed: %s of entity row %d: %s: %s; maintenance does it",
+        "task.failed: %s of %s: %s: %s; maintenance does it",
         what,
-        row,
+        address,
         name_of(type(error)),
         _one_line(text_of(error)),
     )

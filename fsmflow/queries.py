@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fsmflow import clock
+from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.engine.details import Stuck, stuck_of
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine, error_text
@@ -21,6 +24,8 @@ from fsmflow.store.listing import Filter
 
 #: Of what ``failures`` proposes to type: long enough to tell errors apart, short enough to be read.
 _PATTERN_LENGTH = 60
+#: More events than this that cannot go on are not told of one by one.
+_MANY_STUCK = 10_000
 
 
 def resolve(runtime: Runtime, text: str) -> Snapshot:
@@ -152,6 +157,52 @@ def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
         shared=error_text(failure),
         of_branches=snapshot.parent is not None,
     )
+
+
+def stuck_events(runtime: Runtime) -> dict[int, list[Posted]]:
+    """The events that were tried in vain, by the row of their entity. One query, by index."""
+    found: dict[int, list[Posted]] = {}
+    for post in runtime.store.events.stuck(_MANY_STUCK):
+        found.setdefault(post.entity, []).append(post)
+    return found
+
+
+def stuck_in(runtime: Runtime, snapshot: Snapshot, events: Mapping[int, Sequence[Posted]]) -> tuple[Stuck, ...]:
+    """What of an entity cannot go on, by what ``stuck_events`` found. No query."""
+    return stuck_of(definition_for(runtime, snapshot), snapshot, events.get(snapshot.row, ()))
+
+
+@dataclass(kw_only=True)
+class StuckGroup:
+    """What cannot go on for the same reason, in one state: timers, kept events or messages. ``example`` is the address
+    of the one that was tried most often, ``stuck`` what is known of that."""
+
+    machine: str
+    state: str
+    example: str
+    stuck: Stuck
+    count: int = 1
+
+
+def stuck_groups(runtime: Runtime, machine: str | None = None) -> list[StuckGroup]:
+    """What is due and cannot go on, kind by kind, the largest group first. Reads every entity that has such."""
+    check_machine(runtime, machine)
+    events, known = stuck_events(runtime), runtime.machines.all()
+    groups: dict[tuple[str, ...], StuckGroup] = {}
+    for stored in runtime.store.listing.find(Filter(machine=machine, stuck=True, branches=True)):
+        snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
+        for stuck in stuck_in(runtime, snapshot, events):
+            key = (snapshot.machine, snapshot.state, *(re.sub(r"\d+", "#", text) for text in (stuck.what, stuck.why)))
+            group = groups.get(key)
+            if group is None:
+                group = groups[key] = StuckGroup(
+                    machine=snapshot.machine, state=snapshot.state, example=snapshot.address, stuck=stuck
+                )
+                continue
+            group.count += 1
+            if stuck.tries > group.stuck.tries:
+                group.example, group.stuck = snapshot.address, stuck
+    return sorted(groups.values(), key=lambda group: (-group.count, group.machine, group.state, group.stuck.what))
 
 
 def _common_start(one: str, other: str) -> str:

@@ -117,6 +117,8 @@ def _taking(action: Action, command: Callable[..., int]) -> Callable[..., int]:
         command = _new_key_option(command)
     if "state" in action.options:
         command = click.argument("state", metavar="STATE")(command)
+    if "event" in action.options:
+        command = click.argument("event", metavar="EVENT")(command)
     if "data" not in action.options:
         return target_options(command)
     for option in reversed(_set_options):

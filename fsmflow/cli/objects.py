@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from fsmflow.cli.output import iso, iso_of
@@ -11,13 +11,13 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.work import Work
 from fsmflow.engine.branches import branch_of, context_of, item_of
-from fsmflow.engine.details import Details, details_of
+from fsmflow.engine.details import Details, Stuck, details_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.queries import definition_for, redacted
 from fsmflow.redaction import hide
 
 
-def summary(snapshot: Snapshot) -> dict[str, Any]:
+def summary(snapshot: Snapshot, stuck: Sequence[Stuck] = ()) -> dict[str, Any]:
     """An entity in a list: without its data."""
     failure = snapshot.failure
     return {
@@ -32,20 +32,27 @@ def summary(snapshot: Snapshot) -> dict[str, Any]:
         "created_at": iso(snapshot.created_at),
         "updated_at": iso(snapshot.updated_at),
         "failure": failure and failure_brief(failure),
+        "stuck": [stuck_object(one) for one in stuck],
     }
+
+
+def stuck_object(stuck: Stuck) -> dict[str, Any]:
+    """Something that is due and cannot go on."""
+    return {**vars(stuck), "next_at": stuck.next_at and iso_of(stuck.next_at)}
 
 
 def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
     """All that is known of an entity but its history."""
     failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
+    details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
     return {
-        **summary(snapshot),
+        **summary(snapshot, details.stuck),
         "revision": snapshot.revision,
         "data": hide(snapshot.data, keys),
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
         "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
-        **_details(details_of(runtime, definition_for(runtime, snapshot), snapshot)),
+        **_details(details),
         "item": hide(item_of(snapshot), keys),
         "result": hide(result_of(snapshot), keys),
         "allowed": allowed(runtime, snapshot),
@@ -57,7 +64,10 @@ def _details(found: Details) -> dict[str, Any]:
         "parent": found.parent and found.parent.address,
         "progress": found.progress and vars(found.progress),
         "failed_branches": [_branch(branch) for branch in found.failed],
-        "deferred": [{**vars(kept), "at": iso(kept.at)} for kept in found.kept],
+        "deferred": [
+            {**vars(kept), "at": iso(kept.at), "until": None if kept.until is None else iso(kept.until)}
+            for kept in found.kept
+        ],
         "sent": [
             {
                 **{name: getattr(post, name) for name in ("id", "name", "trigger", "to", "until_left")},
@@ -65,7 +75,9 @@ def _details(found: Details) -> dict[str, Any]:
             }
             for post in found.sent
         ],
-        "undelivered": [{"trigger": post.trigger, "to": post.to, "why": post.why} for post in found.lost],
+        "undelivered": [
+            {"id": post.id, "trigger": post.trigger, "to": post.to, "why": post.why} for post in found.lost
+        ],
         "undoable": list(found.undoable),
         "own_row": found.own_row,
     }

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from fsmflow import settings
-from fsmflow.cli import output
+from fsmflow.cli import objects, output
 from fsmflow.cli.options import json_option
 from fsmflow.decision.versions import merged, unknown_state
 from fsmflow.definition.advice import advice
@@ -19,7 +19,17 @@ from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
 from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine
-from fsmflow.queries import FailureGroup, Listening, failure_groups, listening, queues_of, resolve
+from fsmflow.queries import (
+    FailureGroup,
+    Listening,
+    StuckGroup,
+    failure_groups,
+    listening,
+    queues_of,
+    resolve,
+    stuck_groups,
+)
+from fsmflow.store.listing import Filter
 
 _MANY = 1_000
 #: What is told where there is one.
@@ -36,6 +46,8 @@ POOLED = (
 def failures(machine: str | None, as_json: bool) -> int:
     """Show what has failed, kind by kind, and how to retry it.
 
+    What is due and cannot go on is told after that, with why, how often it was tried, and when that is tried next.
+
     A parent whose branches failed counts once. Why they failed is told by groups of branches, at the end; to retry
     their parents is enough.
 
@@ -43,11 +55,11 @@ def failures(machine: str | None, as_json: bool) -> int:
       fsmflow failures
       fsmflow failures --machine order --json
     """
-    groups = failure_groups(current(), machine)
+    groups, stuck = failure_groups(current(), machine), stuck_groups(current(), machine)
     if as_json:
-        output.print_array(_group_object(group) for group in groups)
+        output.print_array([*map(_group_object, groups), *map(_stuck_object, stuck)])
         return 0
-    if not groups:
+    if not groups and not stuck:
         output.note("nothing has failed")
     for group in groups:
         branches = " (branches)" if group.of_branches else ""
@@ -56,7 +68,16 @@ def failures(machine: str | None, as_json: bool) -> int:
         span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
         click.echo(f"    {span}, for example {group.example}")
         click.echo(f"    {output.clean(_retry_command(group))}")
+    for found in stuck:
+        head = f"{found.count:,} x {found.machine}:{found.state}  stuck: {found.stuck}"
+        click.echo(output.one_line(head)[:300])
+        click.echo(f"    for example {found.example}: fsmflow explain {shlex.quote(found.example)}")
     return 0
+
+
+def _stuck_object(group: StuckGroup) -> dict[str, Any]:
+    names = ("count", "machine", "state", "example")
+    return {**{name: getattr(group, name) for name in names}, "stuck": objects.stuck_object(group.stuck)}
 
 
 def _retry_command(group: FailureGroup) -> str:
@@ -84,10 +105,17 @@ def stats(as_json: bool) -> int:
     queues = queues_of(runtime.machines.all().values())
     heard = listening(runtime)
     now = runtime.now()
+    stuck = runtime.store.listing.count(Filter(stuck=True, branches=True))
     due, active = len(runtime.store.work.due(now, _MANY)), runtime.store.work.active(now)
     if as_json:
         output.print_json(
-            {**_counts(counts), "queues": _queues(runtime, queues, heard), "redis": _redis(heard), **_work(due, active)}
+            {
+                **_counts(counts),
+                "queues": _queues(runtime, queues, heard),
+                "redis": _redis(heard),
+                **_work(due, active),
+                "stuck": stuck,
+            }
         )
         return 0
     output.print_table(
@@ -100,6 +128,8 @@ def stats(as_json: bool) -> int:
     if heard.error:
         output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
     click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
+    if stuck:
+        click.echo(f"stuck: something of {stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
     return 0
 
 

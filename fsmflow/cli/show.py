@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 import click
@@ -13,15 +13,16 @@ from fsmflow.cli.options import MANY, filter_options, json_option
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.engine.branches import item_of
-from fsmflow.engine.details import SHOWN, Details, details_of
+from fsmflow.engine.details import SHOWN, Details, Kept, Stuck, details_of
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
-from fsmflow.queries import definition_for, redacted, resolve
+from fsmflow.queries import definition_for, redacted, resolve, stuck_events, stuck_in
 from fsmflow.redaction import hide
 
 _MARGIN = 10
 #: The longest line of a list of branches or messages.
 _WIDTH = 200
+_STUCK_WIDTH = 160
 
 
 @click.command("list")
@@ -37,37 +38,42 @@ _WIDTH = 200
 @click.option("--newest", is_flag=True, help="The newest first.")
 @json_option
 def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
-    """List entities, the oldest first. Shows their state, since when, and why failed ones failed.
+    """List entities, the oldest first. Shows their state, since when, and why those that failed or are stuck are so.
 
     \b
       fsmflow list --machine order --newest
       fsmflow list --state 'failed_from_*' --limit 200
+      fsmflow list --stuck
       fsmflow list --data customer=7 --data amount:=1500 --older 2h
     """
     runtime = current()
     found = select(runtime, selection, limit=limit + 1 if limit else None, newest=newest)
     shown = islice(found, limit) if limit else found
+    events = stuck_events(runtime)
     if as_json:
-        output.print_array(objects.summary(snapshot) for snapshot in shown)
+        output.print_array(objects.summary(snapshot, stuck_in(runtime, snapshot, events)) for snapshot in shown)
     else:
         now = runtime.now()
         columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FOR", "FAILURE")
-        if not output.print_table(columns, (_row(snapshot, now) for snapshot in shown)):
+        if not output.print_table(
+            columns, (_row(snapshot, now, stuck_in(runtime, snapshot, events)) for snapshot in shown)
+        ):
             output.note("no entity matches")
     if next(found, None) is not None:
         output.note(f"these are {limit:,}, and there are more: --limit N shows N, --limit 0 all")
     return 0
 
 
-def _row(snapshot: Snapshot, now: int) -> tuple[str, ...]:
+def _row(snapshot: Snapshot, now: int, stuck: Sequence[Stuck]) -> tuple[str, ...]:
     failure = snapshot.failure
+    why = f"{failure.error_type}: {failure.message}" if failure else f"stuck: {stuck[0]}" if stuck else ""
     return (
         snapshot.address,
         snapshot.state,
         f"{snapshot.phase}, paused" if snapshot.paused else snapshot.phase,
         output.moment(snapshot.entered_at),
         output.duration(now - snapshot.entered_at),
-        output.one_line(f"{failure.error_type}: {failure.message}")[:100] if failure else "",
+        output.one_line(why)[: _STUCK_WIDTH if stuck and not failure else 100],
     )
 
 
@@ -141,13 +147,21 @@ def _branches(context: Details) -> Iterator[tuple[str, str]]:
 
 def _events(context: Details, now: int) -> Iterator[tuple[str, str]]:
     if context.kept:
-        yield "kept", _first(f"{kept.trigger}, since {output.moment(kept.at)} UTC" for kept in context.kept)
+        yield "kept", _first(map(_kept, context.kept))
     if context.sent:
-        yield "sent", _first(f"{message}, {_due(message.due_at, now)}" for message in context.sent)
+        yield "sent", _first(f"{post}, {_due(post.due_at, now)} (event {post.id})" for post in context.sent)
     if context.lost:
-        yield "lost", _first(map(str, context.lost))
+        yield "lost", _first(f"{post} (event {post.id})" for post in context.lost)
+    if context.stuck:
+        yield "stuck", _first(map(str, context.stuck))
     if context.undoable:
         yield "undoable", ", ".join(context.undoable)
+
+
+def _kept(kept: Kept) -> str:
+    until = "" if kept.until is None else f", until {output.moment(kept.until)} UTC"
+    why = f": {kept.why}" if kept.why else ""
+    return f"{kept.trigger}, since {output.moment(kept.at)} UTC{until} (event {kept.id}){why}"
 
 
 def _first(lines: Iterable[str]) -> str:
@@ -198,7 +212,9 @@ def explain(address: str, as_json: bool) -> int:
     explanation = handle(runtime.machines.get(found.machine), found).explain()
     if as_json:
         next_at = explanation.next_at and output.iso_of(explanation.next_at)
-        output.print_json({**vars(explanation), "since": output.iso_of(explanation.since), "next_at": next_at})
+        stuck = [objects.stuck_object(one) for one in explanation.stuck]
+        moments = {"since": output.iso_of(explanation.since), "next_at": next_at}
+        output.print_json({**vars(explanation), **moments, "stuck": stuck})
     else:
         click.echo(output.clean(str(explanation)))
     return 0

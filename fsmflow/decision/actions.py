@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from fsmflow.decision.deferral import DROP, dropped
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.happenings import Asked, Forced, Paused, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.happenings import Asked, Dropped, Forced, Paused, Resumed, Rewound, Skipped, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover
 from fsmflow.decision.override import FORCE, REWIND, SKIP, forced, rewound, skipped
@@ -42,7 +43,7 @@ class Action:
 
     ``happening`` is what ``decide`` is given, ``kind`` what the history says of it, ``decided`` who decides it: None
     where it fires a trigger of its own name. ``options`` are what it takes besides actor, reason and key: ``epoch``,
-    ``state``, ``data``, ``new_key``. ``where`` and ``does`` are the words of the documentation, ``help`` and
+    ``state``, ``event``, ``data``, ``new_key``. ``where`` and ``does`` are the words of the documentation, ``help`` and
     ``examples`` those of the command line. ``fits`` tells which entities of a selection it is for, all of them in
     ``phase`` where that is given. ``is_repeatable``: what it has done no longer fits, whatever is selected by.
     ``is_idle``: there is nothing to do for an entity that stands so, and nothing is written.
@@ -68,11 +69,11 @@ class Action:
         return self.happening(**given) if self.decided is not None else Triggered(trigger=self.name, **given)
 
     def given(self, asked: Asked) -> tuple[list[Any], dict[str, Any]]:
-        """The options of a request as the method of a handle takes them: a state by its place, all else by name. The
-        edits of ``data`` are the ``patch`` of the request."""
+        """The options of a request as the method of a handle takes them: a state or an event by its place, all else by
+        name. The edits of ``data`` are the ``patch`` of the request."""
         names = {option: "patch" if option == "data" else option for option in self.options}
         found = {option: getattr(asked, name) for option, name in names.items()}
-        places = [found.pop("state")] if "state" in found else []
+        places = [found.pop(place) for place in ("state", "event") if place in found]
         return places, found
 
 
@@ -253,6 +254,25 @@ ACTIONS: Final[Mapping[str, Action]] = {
             ),
             fits=_is_elsewhere,
             is_repeatable=False,
+        ),
+        Action(
+            name=DROP,
+            done="dropped",
+            happening=Dropped,
+            kind=HistoryKind.DROPPED,
+            decided=dropped,
+            options=("event",),
+            where="where an event is kept, or a message on its way",
+            does="takes it away; it is named by its number, what is kept also by its trigger",
+            help=(
+                "Take away an event that is kept, or a message that was sent and is not delivered yet.\n\n"
+                "EVENT is the number that 'fsmflow show' gives, or the trigger of what is kept. Its sender is told."
+            ),
+            examples=(
+                'fsmflow drop order:1042 77 --actor alice --reason "the voucher was stolen"',
+                "fsmflow drop --machine order --state pending redeem --dry-run",
+            ),
+            fits=lambda own, snapshot, asked: snapshot.kept > 0,
         ),
     )
 }

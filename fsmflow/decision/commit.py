@@ -14,7 +14,8 @@ from fsmflow.errors import FsmflowError
 class EventKind(Kind):
     """What a row of ``event`` is, each used up by the commit that acts on it.
 
-    A key that was used; an event that came too early; a message, and one that found nobody; a step that can be undone,
+    A key that was used; an event that came too early; a message, one that found nobody, and how one
+    ended, for its sender; a step that can be undone,
     what it returned, and that a retry gave it new keys; something to be passed down to branches.
     """
 
@@ -22,6 +23,7 @@ class EventKind(Kind):
     KEPT = "kept"
     SENT = "sent"
     LOST = "lost"
+    ANSWER = "answer"
     ENTERED = "entered"
     RETURNED = "returned"
     FRESH = "fresh"
@@ -41,6 +43,12 @@ class Post:
     at: int
     due_at: int | None = None
     seq: int | None = None
+    #: Until when an event is kept. How often it was tried in vain, and why that was.
+    until: int | None = None
+    tries: int = 0
+    why: str | None = None
+    #: The entity that it belongs to, where it is not the one that is decided.
+    entity: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,15 +60,25 @@ class Posted(Post):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mark:
+    """What is changed of a row of ``event`` that was tried: ``id`` is its own."""
+
+    id: int
+    tries: int
+    why: str | None
+    due_at: int | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Commit:
-    """A decision: what one transaction writes, on condition that the entity still has ``before.revision`` and,
-    with ``claim``, that the claim is still live. ``before`` None starts the entity.
+    """A decision: what one transaction writes, on condition that the entity still has ``before.revision`` and, with
+    ``claim``, that the claim is still live. ``before`` None starts the entity.
 
     ``key`` belongs to the entry of that number. ``posts`` are written to ``event``, ``takes`` are the rows of it that
-    are used up: one that is gone already makes the commit fail. ``told`` are branches that the parent has been told of,
-    each with the revision that it was told of.
-    ``frees``: the failed children of this step go by themselves from now on. ``also`` is committed with it.
-    ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that row is gone.
+    are used up: one that is gone already makes the commit fail. ``marks`` are rows that were tried and stay. ``told``
+    are branches that the parent has been told of, each with the revision that it was told of. ``frees``: the failed
+    children of this step go by themselves from now on. ``also`` is committed with it. ``status_field`` gets the state
+    in the user's own row; ``lenient`` goes on where that row is gone.
     """
 
     before: Snapshot | None
@@ -71,6 +89,7 @@ class Commit:
     claim: Claim | None = None
     posts: tuple[Post, ...] = ()
     takes: tuple[int, ...] = ()
+    marks: tuple[Mark, ...] = ()
     told: tuple[tuple[int, int], ...] = ()
     frees: int | None = None
     also: tuple[Commit, ...] = ()

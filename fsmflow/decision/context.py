@@ -100,10 +100,12 @@ def _no_record(snapshot: Snapshot) -> Any:
 @dataclass(frozen=True, kw_only=True)
 class Context:
     """``kept``: the events that wait for a state that accepts them, in order. The rest is read where it is asked for:
-    ``on_their_way`` the messages that it has sent, ``branches`` those of the step, ``record`` the user's own row."""
+    ``on_their_way`` the messages that it has sent, ``give_up`` those
+    that could not be delivered, ``branches`` those of the step, ``record`` the user's own row."""
 
     kept: tuple[Posted, ...] = ()
     on_their_way: Callable[[], tuple[Posted, ...]] = tuple
+    give_up: Callable[[], tuple[Posted, ...]] = tuple
     retrace: Callable[[], tuple[Entered, ...]] = tuple
     branches: Callable[[Snapshot], Sequence[Branch]] = _nothing
     record: Callable[[Snapshot], Any] = _no_record
@@ -112,6 +114,11 @@ class Context:
     def sent(self) -> tuple[Posted, ...]:
         """The messages of the entity that are on their way."""
         return self.on_their_way()
+
+    @cached_property
+    def given_up(self) -> tuple[Posted, ...]:
+        """The messages of the entity that could not be delivered."""
+        return self.give_up()
 
     def without(self, post: Posted) -> Context:
         """The same, where a message is being used up by this very decision."""

@@ -9,11 +9,12 @@ from typing import Any
 from fsmflow.decision import actions, fanout, pause, settlement
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Context
-from fsmflow.decision.deferral import fire_kept, undeliverable
+from fsmflow.decision.deferral import answered, fire_kept, is_about_itself, undeliverable
 from fsmflow.decision.entity import Snapshot, StaleClaim
 from fsmflow.decision.failure import clip
 from fsmflow.decision.happenings import (
     Admitted,
+    Answered,
     Asked,
     BranchSettled,
     Crashed,
@@ -23,6 +24,7 @@ from fsmflow.decision.happenings import (
     Forced,
     Happening,
     Joined,
+    KeptDue,
     MoreWanted,
     Postponed,
     Reopened,
@@ -68,7 +70,7 @@ def decide(
         raise _with_allowed(mover, happening, error) from error.__cause__
     except DataError as error:
         raise without_values(definition, error, snapshot, *carried(happening)) from error.__cause__
-    if context.kept and mover.after.epoch != snapshot.epoch:
+    if context.kept and not is_about_itself(mover, happening):
         fire_kept(mover)
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
     refused = row_refused(happening, commit.after.state)
@@ -127,5 +129,7 @@ _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Reopened: fanout.reopened,
     Delivered: delivered,
     Discarded: undeliverable,
+    Answered: answered,
+    KeptDue: lambda mover, happening: None,
     **{action.happening: action.decided for action in actions.ACTIONS.values() if action.decided is not None},
 }

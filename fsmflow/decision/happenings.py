@@ -13,7 +13,7 @@ from fsmflow.decision.entity import Claim, Failure
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.inputs import Actor, checked_epoch, checked_reason, checked_text
 from fsmflow.decision.merge import Merged, Resolve, merge
-from fsmflow.decision.messages import Message, Recall
+from fsmflow.decision.messages import Answer, Message, Recall
 from fsmflow.errors import DatabaseRefused, DataError, shown
 
 
@@ -224,6 +224,25 @@ class Delivered:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Answered:
+    """Messages of this entity have ended. ``answers``: the rows that say so, with what they say."""
+
+    answers: tuple[tuple[Posted, Answer], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptDue:
+    """The time of an event that is kept is over, or it is tried again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dropped(Asked):
+    """Take away an event that is kept, or a message: by its number, or what is kept by its trigger."""
+
+    event: int | str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Discarded:
     """A message of this entity cannot be delivered."""
 
@@ -251,5 +270,16 @@ class Forced(Asked):
 
 
 Happening = (
-    Asked | Settling | TimerFired | MoreWanted | Admitted | Joined | BranchSettled | Revived | Delivered | Discarded
+    Asked
+    | Settling
+    | TimerFired
+    | MoreWanted
+    | Admitted
+    | Joined
+    | BranchSettled
+    | Revived
+    | Delivered
+    | Answered
+    | KeptDue
+    | Discarded
 )

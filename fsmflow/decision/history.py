@@ -32,6 +32,9 @@ class HistoryKind(Kind):
     REWOUND = "rewound"
     HURRIED = "hurried"
     UNSENT = "unsent"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    DROPPED = "dropped"
 
     @property
     def enters(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -11,6 +11,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, checked_text
+from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, shown
@@ -75,14 +76,21 @@ def recall(name: str) -> Recall:
     return Recall(name=checked_text(name, "unsend: the name"))
 
 
-def mail_of(asked: Message | Recall, sender: Snapshot, now: int) -> Post | Recall:
-    """What a decision does about something that was sent or taken back by ``sender``, as that is by then."""
-    return asked if isinstance(asked, Recall) else post_of(asked, sender, now)
+def mail_of(asked: Message | Recall, sender: Snapshot, now: int, roles: Collection[str]) -> Post | Recall:
+    """What a decision does about something that was sent or taken back by ``sender``, as that is by then. ``roles``:
+    those that it acts with."""
+    return asked if isinstance(asked, Recall) else post_of(asked, sender, now, roles)
 
 
-def post_of(sent: Message, sender: Snapshot, now: int) -> Post:
+def post_of(sent: Message, sender: Snapshot, now: int, roles: Collection[str]) -> Post:
     """The row that holds a message until it is delivered: by its name, and with the visit that it ends with."""
-    envelope = {"to": sent.to or sender.address, "payload": sent.payload, "key": sent.key, "start": sent.start}
+    envelope = {
+        "to": sent.to or sender.address,
+        "payload": sent.payload,
+        "key": sent.key,
+        "start": sent.start,
+        "roles": sorted(roles),
+    }
     return Post(
         kind=EventKind.SENT,
         trigger=sent.trigger,
@@ -103,7 +111,7 @@ class Envelope:
     payload: Mapping[str, Any]
     key: str | None
     start: Mapping[str, Any] | None
-    why: str | None = None
+    roles: Collection[str] = ()
 
 
 def envelope_of(post: Post) -> Envelope:
@@ -111,11 +119,30 @@ def envelope_of(post: Post) -> Envelope:
     return Envelope(**codec.decode(post.text or "{}"))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """How a message ended. ``how`` is what the history of its sender calls it."""
+
+    how: str
+    why: str
+
+
+def answer_to(sender: int, trigger: str, answer: Answer, now: int) -> Post:
+    """The row that waits until the sender has been told."""
+    text = codec.encode(vars(answer), what="answer")
+    return Post(kind=EventKind.ANSWER, trigger=trigger, text=text, at=now, due_at=now, entity=sender)
+
+
+def answer_of(post: Post) -> Answer:
+    """What such a row says."""
+    return Answer(**codec.decode(post.text or "{}"))
+
+
 def lost(post: Posted, why: str) -> Post:
-    """The row that tells of a message that could not be delivered."""
-    text = codec.encode({**codec.decode(post.text or "{}"), "why": why[:2_000]}, what="message", limit=2**21)
+    """The row that tells of a message that could not be delivered: it stays, and is never tried again."""
     fields = {name: getattr(post, name) for name in Post.__dataclass_fields__}
-    return replace(Post(**fields), kind=EventKind.LOST, text=text, key=None, seq=None, due_at=None)
+    told = {"tries": post.tries + 1, "why": why[:2_000], "due_at": FAR_FUTURE_MS}
+    return replace(Post(**{**fields, **told}), kind=EventKind.LOST, key=None, seq=None)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec
-from fsmflow.decision.commit import Commit, EventKind, Post
+from fsmflow.decision.commit import Commit, EventKind, Mark, Post
 from fsmflow.decision.context import NOTHING, Context, being_undone
 from fsmflow.decision.edit import Edit, edit_of
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
-from fsmflow.decision.failure import Facts, describe
+from fsmflow.decision.failure import Facts, clip, describe
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.merge import Path
-from fsmflow.decision.messages import Message, Recall, mail_of
+from fsmflow.decision.messages import Answer, Message, Recall, answer_to, mail_of
 from fsmflow.decision.outbox import is_on_its_way, sorted_out
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DecisionView, subject_of
@@ -28,6 +28,10 @@ from fsmflow.errors import Fail, MethodError, TransitionNotAllowed, text_of
 from fsmflow.redaction import hide
 
 Result = TypeVar("Result")
+
+
+#: Of why something cannot go on, or how a message ended, so much is kept.
+MAX_WHY: Final = 1_000
 
 
 class Refused(TransitionNotAllowed):
@@ -67,13 +71,16 @@ class Mover:
         #: What is sent and taken back, in order.
         self.mail: list[Post | Recall] = []
         self.takes: list[int] = []
+        self.marks: list[Mark] = []
+        #: Whose message is decided, where it is one.
+        self.sender: int | None = None
         self.told: list[tuple[int, int]] = []
         self.frees: int | None = None
 
     def trial(self) -> Mover:
         """A mover that goes on from here, and may be thrown away."""
         trial = Mover(self.definition, self.after, self.now, self.context)
-        trial.mail = list(self.mail)
+        trial.mail, trial.sender = list(self.mail), self.sender
         return trial
 
     def adopt(self, trial: Mover) -> None:
@@ -83,6 +90,7 @@ class Mover:
         self.posts += trial.posts
         self.mail = trial.mail
         self.takes += trial.takes
+        self.marks += trial.marks
 
     def fire(
         self,
@@ -153,7 +161,16 @@ class Mover:
 
     def send(self, sent: Sequence[Message | Recall], sender: Snapshot) -> None:
         """Commit what was sent, and take back what was taken back, by ``sender``: the entity as it was then."""
-        self.mail += [mail_of(asked, sender, self.now) for asked in sent]
+        roles = self.definition.wide.sends_as
+        self.mail += [mail_of(asked, sender, self.now, roles) for asked in sent]
+
+    def answer(self, how: HistoryKind, trigger: str, why: str, sender: int | None = None) -> None:
+        """Tell the sender of a message how it ended, where that is another entity."""
+        sender = self.sender if sender is None else sender
+        if sender is not None and sender != self.before.row:
+            address = self.after.address
+            said = Answer(how=how.value, why=clip(why if why.startswith(address) else f"{address}: {why}", MAX_WHY))
+            self.posts.append(answer_to(sender, trigger, said, self.now))
 
     def close(self) -> None:
         """All is decided: take back what has a name and was taken back or replaced, and what ends with a visit that is
@@ -359,6 +376,7 @@ def commit_of(
         claim=claim,
         posts=tuple(mover.posts),
         takes=tuple(mover.takes),
+        marks=tuple(mark for mark in mover.marks if mark.id not in mover.takes),
         told=tuple(mover.told),
         frees=mover.frees,
         status_field=mover.definition.wide.status_field if moved and after.parent is None else None,

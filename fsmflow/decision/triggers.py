@@ -84,7 +84,7 @@ def triggered(mover: Mover, happening: Triggered) -> None:
         )
     except Refused as refused:
         if trigger in spec.defer:
-            keep(mover, happening)
+            keep(mover, happening, "; ".join(refused.refusals))
             return
         if trigger in spec.ignore:
             ignore(mover, happening)
@@ -156,18 +156,35 @@ def timer_fired(mover: Mover, happening: TimerFired) -> None:
     if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
         # Internal: the job, or the branches, go on; the deadline is over.
         wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
-        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at))
+        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at, tries=0, why=None))
+
+
+def _roles_missing(error: NotPermitted) -> str:
+    roles = ", ".join(error.roles)
+    return f"{error.trigger!r} needs one of the roles {roles}; a machine says with sends_as which its messages act with"
+
+
+def _answer(mover: Mover, trigger: str) -> None:
+    """That a message has been taken; nothing yet of one that is kept."""
+    kind = mover.entries[0].kind
+    if kind is HistoryKind.IGNORED:
+        mover.answer(HistoryKind.DELIVERED, trigger, f"it ignores that in {mover.after.state!r}")
+    elif kind is not HistoryKind.DEFERRED:
+        mover.answer(HistoryKind.DELIVERED, trigger, f"it is in {mover.after.state!r} now")
 
 
 def delivered(mover: Mover, happening: Delivered) -> None:
-    """A message that is refused is discarded, and that is all: nobody is there to be told."""
-    mover.context = mover.context.without(happening.post)
+    """A message that is refused is discarded; its sender is told how it ended, once it has."""
+    mover.context, mover.sender = mover.context.without(happening.post), happening.post.entity
     trial = mover.trial()
     try:
         if happening.refused is not None:
             raise DataError(happening.refused)
         triggered(trial, happening.event)
         mover.adopt(trial)
+        _answer(mover, happening.event.trigger)
     except (TransitionNotAllowed, NotPermitted, DataError) as error:
         discard(mover, happening, text_of(error))
+        why = _roles_missing(error) if isinstance(error, NotPermitted) else mover.entries[-1].reason
+        mover.answer(HistoryKind.REFUSED, happening.event.trigger, why or "")
     mover.takes.append(happening.post.id)

@@ -14,6 +14,9 @@ GRACE_MS: Final = 5_000
 #: How long after a branch has settled somebody looks at its parent, where nobody did so at once.
 NUDGE_MS: Final = 5_000
 MAX_CRASHES: Final = 3
+#: What cannot go on is tried again after this, then after twice as long each time, up to the most.
+AGAIN_MS: Final = 30_000
+MOST_AGAIN_MS: Final = 600_000
 
 
 class WorkKind(Kind):
@@ -61,6 +64,9 @@ class Work:
     crashes: int = 0
     postponed: int = 0
     progress: float | None = None
+    #: How often what is due was tried in vain, and why that was.
+    tries: int = 0
+    why: str | None = None
     #: When ``timeout`` fires in a state that also has a job or branches; of held work, the time that is left of it.
     deadline: int | None = None
 
@@ -82,6 +88,11 @@ class Work:
     def is_over(self, now: int) -> bool:
         """Whether its deadline has come, over whatever else it is for."""
         return self.deadline is not None and self.held is None and self.deadline <= now
+
+
+def again_ms(tries: int, first_ms: int = AGAIN_MS) -> int:
+    """How long what has been tried so often, in vain, is left alone."""
+    return int(min(first_ms * 2 ** min(tries - 1, 20), MOST_AGAIN_MS))
 
 
 def dispatched(work: Work, now: int) -> Work:

@@ -179,6 +179,7 @@ def _branch_states(parent: StateSpec) -> tuple[StateSpec, ...]:
         undo_on_failure=False,
         undo_on_cancel=False,
         defer=frozenset(),
+        kept_for={},
         ignore=frozenset(),
     )
     return (

@@ -39,6 +39,7 @@ def generated_states(states: States) -> dict[str, StateSpec]:
                 generated=True,
                 failed_from=name,
                 defer=spec.defer,
+                kept_for=spec.kept_for,
                 undo_on_cancel=spec.undo_on_cancel,
             )
     for name in (CANCELLED, *([UNDONE] if any(spec.undo for spec in states.values()) else [])):

@@ -80,6 +80,8 @@ class StateSpec:
     transactional: bool = False
     at_most_once: bool = False
     defer: frozenset[str] = frozenset()
+    #: Of what is deferred: for how many milliseconds it is kept, where that has a limit.
+    kept_for: Mapping[str, int] = field(default_factory=dict, hash=False)
     ignore: frozenset[str] = frozenset()
 
     @property
@@ -145,6 +147,8 @@ class Wide:
     merge: Hook | None = None
     #: The keys of data and payloads whose values nobody is shown.
     redact: frozenset[str] = frozenset()
+    #: The roles that its messages act with.
+    sends_as: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)

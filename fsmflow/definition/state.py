@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from enum import Enum
@@ -51,7 +51,8 @@ class State:
     ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
     ``transactional=True``: the job runs inside the transaction that commits its transition, for at most 60 s.
     ``at_most_once=True``: a crash is not run again, it leads to ``failed_from_<name>``. ``defer``: triggers that are
-    kept when they come too early; ``ignore``: triggers that do nothing here, in a final state too.
+    kept when they come too early, as a list, or with how long: ``{"redeem": timedelta(hours=1)}``; ``ignore``: triggers
+    that do nothing here, in a final state too.
 
     Everything is checked when the machine's class is created.
     """
@@ -78,7 +79,7 @@ class State:
     on_cancel: str | None = field(default=None, kw_only=True)
     transactional: bool = field(default=False, kw_only=True)
     at_most_once: bool = field(default=False, kw_only=True)
-    defer: str | Sequence[str] | None = field(default=None, kw_only=True)
+    defer: str | Sequence[str] | Mapping[str, Duration | None] | None = field(default=None, kw_only=True)
     ignore: str | Sequence[str] | None = field(default=None, kw_only=True)
 
 

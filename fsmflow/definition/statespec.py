@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
@@ -81,6 +82,7 @@ class StateCompiler:
             transactional=state.transactional is True,
             at_most_once=state.at_most_once is True,
             defer=self._triggers(state, "defer"),
+            kept_for=self._kept_for(state),
             ignore=self._triggers(state, "ignore"),
         )
 
@@ -108,7 +110,7 @@ class StateCompiler:
         return bool(value == UNDO)
 
     def _triggers(self, state: State, parameter: str) -> frozenset[str]:
-        names = [plain_name(name) for name in as_list(getattr(state, parameter))]
+        names = [plain_name(name) for name in _names_in(getattr(state, parameter))]
         for name in names:
             fault = name_fault(name)
             if fault is None and name in (*ENGINE_TRIGGERS, TIMEOUT):
@@ -116,6 +118,22 @@ class StateCompiler:
             if fault:
                 self._fault(str(state.name), f"{parameter}= {fault}")
         return frozenset(name for name in names if isinstance(name, str))
+
+    def _kept_for(self, state: State) -> dict[str, int]:
+        if not isinstance(state.defer, Mapping):
+            return {}
+        limits = {str(plain_name(name)): limit for name, limit in state.defer.items() if limit is not None}
+        for name, limit in limits.items():
+            if not is_duration(limit, least=MIN_LIMIT_S):
+                self._fault(
+                    str(state.name),
+                    f"defer= keeps {name!r} for {shown(limit)}; that is seconds or a timedelta, or None for any time",
+                )
+        return {
+            name: round(as_seconds(limit) * 1000)
+            for name, limit in limits.items()
+            if is_duration(limit, least=MIN_LIMIT_S)
+        }
 
     @staticmethod
     def _is_job(state: State, ref: Any) -> bool:
@@ -191,7 +209,7 @@ class StateCompiler:
 
     @staticmethod
     def _triggers_of(value: Any) -> set[str]:
-        return {name for name in map(plain_name, as_list(value)) if isinstance(name, str)}
+        return {name for name in map(plain_name, _names_in(value)) if isinstance(name, str)}
 
     def _retry(self, state: State) -> Retry | None:
         if state.retry is None:
@@ -251,6 +269,11 @@ class StateCompiler:
             self._fault(str(state.name), f"queue={shown(queue)}; {wanted}")
             return "default"
         return queue
+
+
+def _names_in(value: Any) -> list[Any]:
+    """The names of one, several or no triggers; those of a mapping that says more about each."""
+    return list(value) if isinstance(value, Mapping) else as_list(value)
 
 
 def _is_given(timeout: Any) -> bool:

@@ -36,7 +36,19 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
         merge=_merge(owner, faults),
         redact=_redact(owner, faults),
+        sends_as=_sends_as(owner, faults),
     )
+
+
+def _sends_as(owner: type, faults: list[str]) -> frozenset[str]:
+    given = getattr(owner, "sends_as", None)
+    names = [given] if isinstance(given, str) else given
+    if names is None:
+        return frozenset()
+    if not isinstance(names, list | tuple | set | frozenset) or not all(isinstance(n, str) and n for n in names):
+        faults.append(f"sends_as={shown(given)}; it takes one or several names of roles, which its messages act with")
+        return frozenset()
+    return frozenset(names)
 
 
 def undo_everywhere(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> dict[str, StateSpec]:

@@ -39,6 +39,7 @@ def context_of(store: Store, definition: Definition, snapshot: Snapshot, happeni
     return Context(
         kept=store.events.kept(snapshot.row) if snapshot.kept else (),
         on_their_way=lambda: store.events.sent(snapshot.row),
+        give_up=lambda: store.events.lost(snapshot.row),
         retrace=lambda: retraced(definition, store.events.trail(snapshot.row)) if definition.undoes else (),
         branches=lambda of: BranchList(store, definition, of, as_told=as_told, news=news),
         record=lambda of: store.own_rows.row_of(field, of) if field is not None else None,

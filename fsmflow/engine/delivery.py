@@ -7,9 +7,10 @@ from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.commit import CommitLost, Posted
-from fsmflow.decision.happenings import Delivered, Discarded, Triggered
+from fsmflow.decision.happenings import Answered, Delivered, Discarded, KeptDue, Triggered
+from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor, checked_id
-from fsmflow.decision.messages import Envelope, envelope_of
+from fsmflow.decision.messages import Answer, Envelope, answer_of, envelope_of
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import attempt, until_first, write
@@ -22,6 +23,8 @@ from fsmflow.points import point
 PATIENCE_MS: Final = 3_600_000
 #: What the code here cannot deliver, others may, in a rolling deployment: it is put off, but not for long.
 AGAIN_MS: Final = 2_000
+#: How many answers are noted in one commit.
+_PAGE: Final = 200
 
 
 def deliver_all(runtime: Runtime, row: int) -> None:
@@ -63,14 +66,13 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
     event = Triggered(
         trigger=post.trigger,
         payload=envelope.payload,
-        actor=Actor(post.actor) if post.actor else None,
+        actor=Actor(post.actor, roles=envelope.roles) if post.actor else None,
         key=envelope.key,
     )
     snapshot = runtime.store.entities.load(definition.name, entity_id)
     if snapshot is not None:
         if envelope.key is not None and runtime.store.entities.seq_of_key(snapshot.row, envelope.key) is not None:
-            runtime.store.events.remove(post.id)
-            return True
+            return _took_before(runtime, post, envelope)
         try:
             instance, delivered = instance_of(definition, snapshot), Delivered(post=post, event=event)
             try:
@@ -93,9 +95,47 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
     return True
 
 
+def _took_before(runtime: Runtime, post: Posted, envelope: Envelope) -> bool:
+    """The addressee has used the key of a message up; its sender is told so."""
+    sender = runtime.store.entities.load_row(post.entity)
+    if sender is None or envelope.to == sender.address:
+        runtime.store.events.remove(post.id)
+        return True
+    said = Answer(how=HistoryKind.DELIVERED.value, why=f"{envelope.to}: it took one with the same key before")
+    return attempt(runtime, instance_for(runtime, sender), Answered(answers=((post, said),))) is not None
+
+
+def answer(runtime: Runtime, row: int) -> None:
+    """Tell an entity how messages of it ended, all that is there in one commit. A crash leaves them to be told."""
+
+    def answer_once(turn: int) -> bool | None:
+        posts = runtime.store.events.answers(row)
+        sender = runtime.store.entities.load_row(row) if posts else None
+        if sender is None:
+            for post in posts:
+                runtime.store.events.remove(post.id)
+            return True
+        answers = tuple((post, answer_of(post)) for post in posts[:_PAGE])
+        return attempt(runtime, instance_for(runtime, sender), Answered(answers=answers)) is not None or None
+
+    until_first(answer_once)
+
+
+def tend_kept(runtime: Runtime, post: Posted) -> None:
+    """Try what an entity keeps again, and discard what was kept for too long."""
+
+    def tend_once(turn: int) -> bool | None:
+        entity = runtime.store.entities.load_row(post.entity)
+        if entity is None or runtime.store.events.get(post.id) is None:
+            return True
+        return attempt(runtime, instance_for(runtime, entity), KeptDue()) is not None or None
+
+    until_first(tend_once)
+
+
 def _leave_to_others(runtime: Runtime, post: Posted, envelope: Envelope, why: str) -> None:
     log.left_to_others(f"message {post.trigger!r} to {envelope.to}", why, AGAIN_MS / 1000)
-    runtime.store.events.postpone(post, runtime.now() + AGAIN_MS)
+    runtime.store.events.stick(post, again_at=runtime.now() + AGAIN_MS, why=why)
 
 
 def _give_up(runtime: Runtime, post: Posted, envelope: Envelope, why: str) -> bool:

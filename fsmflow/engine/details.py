@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
-from fsmflow import codec
-from fsmflow.decision.commit import Posted
+from fsmflow import clock, codec
+from fsmflow.decision.commit import EventKind, Posted
 from fsmflow.decision.context import Progress
 from fsmflow.decision.entity import FAILED_ONES, Snapshot, Standing
 from fsmflow.decision.messages import envelope_of
+from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
 from fsmflow.engine.runtime import Runtime
@@ -20,8 +23,8 @@ SHOWN: Final = 10
 
 @dataclass(frozen=True, kw_only=True)
 class Message:
-    """A message that is on its way, or (``why``) could not be delivered. ``due_at`` in UTC milliseconds;
-    ``until_left``: it ends with the visit of the state that the entity is in."""
+    """A message that is on its way, or could not be delivered. ``due_at`` in UTC milliseconds; ``until_left``: it ends
+    with the visit of the state that the entity is in; ``why`` it was tried in vain so far."""
 
     id: int
     name: str | None
@@ -39,12 +42,36 @@ class Message:
 
 @dataclass(frozen=True, kw_only=True)
 class Kept:
-    """An event that came too early and is kept. ``at`` in UTC milliseconds."""
+    """An event that came too early and is kept. ``at`` and ``until`` in UTC milliseconds; ``why`` it was not accepted
+    when it was tried last."""
 
+    id: int
     trigger: str
     at: int
+    until: int | None
     actor: str | None
     reason: str | None
+    why: str | None
+
+    def __str__(self) -> str:
+        until = "" if self.until is None else f" until {clock.to_datetime(self.until):%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.trigger} (event {self.id}){until}" + (f": {self.why}" if self.why else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stuck:
+    """Something that is due and cannot go on: ``what`` it is, ``why``, after how many ``tries``, and when it is tried
+    next; None where that is never."""
+
+    what: str
+    why: str
+    tries: int
+    next_at: datetime | None
+
+    def __str__(self) -> str:
+        tried = "tried once" if self.tries == 1 else f"tried {self.tries:,} times"
+        then = "not tried again" if self.next_at is None else f"next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"{self.what}: {self.why} ({tried}, {then})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +89,7 @@ class Details:
     lost: tuple[Message, ...] = ()
     undoable: tuple[str, ...] = ()
     own_row: str | None = None
+    stuck: tuple[Stuck, ...] = ()
 
 
 def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> Details:
@@ -71,17 +99,48 @@ def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> 
     step = None if own is None else own.step_of(snapshot.state)
     fans = step is not None and step.fan is not None
     at = (snapshot.row, snapshot.step)
+    kept = store.events.kept(snapshot.row) if snapshot.kept else ()
+    sent, lost = store.events.sent(snapshot.row), store.events.lost(snapshot.row)
     return Details(
         parent=None if snapshot.parent is None else store.entities.load_row(snapshot.parent),
         progress=store.branches.progress(*at) if fans else None,
         failed=_standing(runtime, snapshot, *FAILED_ONES) if fans else (),
         unsettled=_standing(runtime, snapshot, Standing.ACTIVE, Standing.QUEUED) if fans else (),
-        kept=tuple(map(_kept, store.events.kept(snapshot.row))) if snapshot.kept else (),
-        sent=tuple(map(_message, store.events.sent(snapshot.row))),
-        lost=tuple(map(_message, store.events.lost(snapshot.row))),
+        kept=tuple(map(_kept, kept)),
+        sent=tuple(map(_message, sent)),
+        lost=tuple(map(_message, lost)),
+        stuck=stuck_of(own, snapshot, (*kept, *sent, *lost)),
         undoable=_undoable(runtime, own, snapshot) if own is not None and own.undoes else (),
         own_row=_own_row(runtime, own, snapshot),
     )
+
+
+def stuck_of(own: Definition | None, snapshot: Snapshot, posts: Sequence[Posted]) -> tuple[Stuck, ...]:
+    """What of an entity cannot go on, by its row and its events; no query."""
+    found = []
+    work = snapshot.work
+    if work is not None and work.tries:
+        found.append(Stuck(what=_due(own, snapshot), why=work.why or "", tries=work.tries, next_at=_next_try(work)))
+    for post in posts:
+        if post.tries:
+            to = f"message {post.trigger!r} to {envelope_of(post).to}" if post.kind is not EventKind.KEPT else None
+            next_at = None if post.kind is EventKind.LOST or post.due_at is None else clock.to_datetime(post.due_at)
+            what = to or f"kept event {post.trigger!r} (event {post.id})"
+            found.append(Stuck(what=what, why=post.why or "", tries=post.tries, next_at=next_at))
+    return tuple(found)
+
+
+def _due(own: Definition | None, snapshot: Snapshot) -> str:
+    """What is due of the work of an entity."""
+    work, spec = snapshot.work, None if own is None else own.states.get(snapshot.state)
+    if work is not None and work.watches and work.deadline is None:
+        return f"branches of {snapshot.state!r}"
+    return f"timer {spec.timer.trigger!r}" if spec is not None and spec.timer is not None else "timer"
+
+
+def _next_try(work: Work) -> datetime | None:
+    moment = work.wake_at if work.deadline is None else work.deadline
+    return None if work.held is not None else clock.to_datetime(moment)
 
 
 def _standing(runtime: Runtime, parent: Snapshot, *standings: Standing) -> tuple[Snapshot, ...]:
@@ -103,7 +162,15 @@ def _undoable(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> t
 
 def _kept(post: Posted) -> Kept:
     reason = codec.decode(post.text or "{}").get("reason")
-    return Kept(trigger=post.trigger, at=post.at, actor=post.actor, reason=reason)
+    return Kept(
+        id=post.id,
+        trigger=post.trigger,
+        at=post.at,
+        until=post.until,
+        actor=post.actor,
+        reason=reason,
+        why=post.why,
+    )
 
 
 def _message(post: Posted) -> Message:
@@ -114,6 +181,6 @@ def _message(post: Posted) -> Message:
         trigger=post.trigger,
         to=envelope.to,
         due_at=post.due_at,
-        why=envelope.why,
+        why=post.why,
         until_left=post.seq is not None,
     )

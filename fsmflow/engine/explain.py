@@ -14,7 +14,7 @@ from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import UNDONE, WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import context_of
-from fsmflow.engine.details import Details, Message, details_of
+from fsmflow.engine.details import Details, Message, Stuck, details_of
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
 
@@ -26,9 +26,10 @@ _NAMED = 3
 class Explanation:
     """Where an entity stands. Its ``str()`` is what the command line prints.
 
-    ``scheduled``: the messages that it sent and that are on their way: name, trigger, to whom and when.
-    ``deferred``: the triggers that came too early and are kept. ``undelivered``: the messages that it sent and that
-    could not be delivered, with the reason. ``own_row``: what is wrong with the row that ``status_field`` writes.
+    ``scheduled``: the messages that it sent and that are on their way: name, trigger, to whom and when. ``deferred``:
+    the triggers that came too early and are kept; ``kept`` the same with their numbers. ``undelivered``: the messages
+    that it sent and that could not be delivered, with the reason. ``stuck``: what is due and cannot go on; each has
+    ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that ``status_field`` writes.
     """
 
     address: str
@@ -44,6 +45,8 @@ class Explanation:
     undelivered: tuple[str, ...] = ()
     scheduled: tuple[str, ...] = ()
     own_row: str | None = None
+    kept: tuple[str, ...] = ()
+    stuck: tuple[Stuck, ...] = ()
 
     def __str__(self) -> str:
         facts = [
@@ -52,8 +55,9 @@ class Explanation:
             ("next at:", self.next_at and _moment(self.next_at)),
             ("blocked by:", self.blocked_by),
             ("own row:", self.own_row),
+            *(("stuck:", stuck) for stuck in self.stuck),
             *(("scheduled:", message) for message in self.scheduled),
-            ("kept:", ", ".join(self.deferred)),
+            ("kept:", ", ".join(self.kept)),
             *(("undelivered:", message) for message in self.undelivered),
             ("allowed now:", ", ".join(self.allowed) or "nothing"),
         ]
@@ -80,6 +84,8 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         allowed=allowed,
         undelivered=tuple(map(str, details.lost)),
         own_row=details.own_row,
+        kept=tuple(map(str, details.kept)),
+        stuck=details.stuck,
         scheduled=tuple(map(_scheduled, details.sent)),
     )
 

@@ -12,9 +12,9 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Happening
 from fsmflow.engine import commits
 from fsmflow.engine.alignment import align
-from fsmflow.engine.delivery import deliver_all
+from fsmflow.engine.delivery import answer, deliver_all
 from fsmflow.engine.fanout import look
-from fsmflow.engine.lookup import Instance
+from fsmflow.engine.lookup import Instance, address_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import Task, TaskKind, tasks
 from fsmflow.scope import scope
@@ -54,10 +54,12 @@ def _do(runtime: Runtime, task: Task) -> None:
                     waiting.append(task)
         elif task.kind is TaskKind.ALIGN:
             align(runtime, task.row, pages=1)
+        elif task.kind is TaskKind.ANSWER:
+            answer(runtime, task.row)
         else:
             deliver_all(runtime, task.row)
     except Exception as error:  # noqa: BLE001 - see above
-        log.task_failed(task.kind, task.row, error)
+        log.task_failed(task.kind, address_of(runtime, task.row), error)
 
 
 def apply(runtime: Runtime, read: Callable[[], Instance], happening: Happening) -> tuple[Commit, Snapshot]:

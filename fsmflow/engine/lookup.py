@@ -8,7 +8,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.versions import brought_up, renamed
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import EntityNotFound, UnknownState, UnknownVersion, UpgradeError
+from fsmflow.errors import DatabaseUnavailable, EntityNotFound, UnknownState, UnknownVersion, UpgradeError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +78,15 @@ def load_row(runtime: Runtime, row: int) -> Instance | None:
     """The entity of a row as it is now; None where it is gone. One query. Raises UnknownMachine, UnknownState."""
     snapshot = runtime.store.entities.load_row(row)
     return None if snapshot is None else instance_for(runtime, snapshot)
+
+
+def address_of(runtime: Runtime, row: int) -> str:
+    """What to call an entity in a line of the log."""
+    try:
+        snapshot = runtime.store.entities.load_row(row)
+    except DatabaseUnavailable:
+        return f"an entity (row {row}; the database is away)"
+    return f"an entity that is gone (row {row})" if snapshot is None else snapshot.address
 
 
 def _own(root: Definition, snapshot: Snapshot) -> Definition:

@@ -40,6 +40,7 @@ class Selection:
     data: Mapping[str, Any] = field(default_factory=dict)
     waiting: bool = False
     branches: bool = False
+    stuck: bool = False
 
     def __post_init__(self) -> None:
         """Raises DataError for a glob that is too long: to read one takes time by the square of its length."""
@@ -50,7 +51,15 @@ class Selection:
     @property
     def narrows(self) -> bool:
         """Whether anything but ``branches`` is given."""
-        given = (self.machine, self.states, self.phase, self.error, self.older_ms, self.data or None)
+        given = (
+            self.machine,
+            self.states,
+            self.phase,
+            self.error,
+            self.older_ms,
+            self.data or None,
+            self.stuck or None,
+        )
         return self.waiting or any(value is not None for value in given)
 
 
@@ -86,6 +95,7 @@ def filter_of(runtime: Runtime, selection: Selection, definition: Definition | N
         states=_matching_states(runtime, selection, definition),
         phase=selection.phase,
         failing=selection.error is not None,
+        stuck=selection.stuck,
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
         waiting=selection.waiting,
         branches=selection.branches,

@@ -24,12 +24,13 @@ from fsmflow.errors import reword, text_of
 
 
 class TaskKind(StrEnum):
-    """What is to be done for an entity soon: look at its branches, align them with it, deliver what it sent, or call
-    its hooks. Told in the log."""
+    """What is to be done for an entity soon: look at its branches, align them with it, deliver what it sent, tell it
+    how that ended, or call its hooks. Told in the log."""
 
     LOOK = "look"
     ALIGN = "align"
     DELIVER = "deliver"
+    ANSWER = "answer"
     HOOKS = "hooks"
 
 
@@ -75,6 +76,11 @@ def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
     kinds = {post.kind for post in commit.posts if post.due_at is not None and post.due_at <= after.updated_at}
     if EventKind.ALIGN in kinds:
         found.append(Task(kind=TaskKind.ALIGN, row=after.row))
+    found += [
+        Task(kind=TaskKind.ANSWER, row=post.entity)
+        for post in commit.posts
+        if post.kind is EventKind.ANSWER and post.entity is not None
+    ]
     if EventKind.SENT in kinds:
         found.append(Task(kind=TaskKind.DELIVER, row=after.row))
     return found

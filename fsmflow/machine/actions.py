@@ -9,6 +9,7 @@ from typing import Any, Self
 
 from fsmflow import clock
 from fsmflow.decision.actions import ACTIONS, PAUSE, RESUME
+from fsmflow.decision.deferral import DROP
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
@@ -129,6 +130,20 @@ class Actions(Attributes):
     ) -> Self:
         """Enter any state of the machine, without guards or callbacks; its job and timer start. Raises UnknownState."""
         return self._act(FORCE, actor=actor, reason=reason, key=key, state=state_name(state))
+
+    def drop(
+        self,
+        event: int | str,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Self:
+        """Take away an event that is kept, or a message that this entity sent and that is not delivered: by the number
+        that ``explain`` and ``fsmflow show`` give, or what is kept by its trigger. It is dropped or has taken effect,
+        never both; whoever sent it is told. Raises DataError where there is none."""
+        return self._act(DROP, actor=actor, reason=reason, key=key, event=event)
 
     def pause(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """Hold what comes next. A running attempt ends and commits; timers stand still. Raises TransitionNotAllowed."""

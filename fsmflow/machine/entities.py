@@ -128,6 +128,7 @@ class Entities(Base):
         data: Mapping[str, Any] | None = None,
         waiting: bool = False,
         branches: bool = False,
+        stuck: bool = False,
         newest: bool = False,
         limit: int | None = None,
     ) -> Iterator[Self]:
@@ -136,14 +137,14 @@ class Entities(Base):
         ``state``: a state or several, or globs of them. ``error``: a glob for the type, or for ``type: message``, of
         their failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values that fields have
         to have; ``"customer.city"`` is a field of a field. ``waiting``: their job waits out an interval. ``branches``:
-        branches and children of this machine's name too. ``newest``: the newest first. Raises UnknownState for a state
-        that the machine does not have, DataError.
+        branches and children of this machine's name too. ``stuck``: something of them is due and cannot go on.
+        ``newest``: the newest first. Raises UnknownState for a state that the machine does not have, DataError.
         """
         definition = cls._compiled()
         several = isinstance(state, Collection) and not isinstance(state, str | Enum)
         states: Any = state if several or state is None else [state]
         _check_search(phase=phase, older=older, limit=limit, error=error)
-        _check_flags(branches=branches, newest=newest)
+        _check_flags(branches=branches, newest=newest, stuck=stuck)
         selection = Selection(
             machine=definition.name,
             states=None if states is None else tuple(map(state_name, states)),
@@ -153,6 +154,7 @@ class Entities(Base):
             data=as_dict(data),
             waiting=waiting,
             branches=branches,
+            stuck=stuck,
         )
         found = select(current(), selection, limit=limit, newest=newest, definition=definition)
         return (cls._handle(snapshot) for snapshot in found)

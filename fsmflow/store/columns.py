@@ -168,6 +168,8 @@ _WORK = (
     Column("postponed", _whole()),
     Column("progress", _real(null=True)),
     Column("deadline", _big(null=True)),
+    Column("tries", _whole()),
+    Column("why", _long_text(null=True)),
 )
 _HISTORY = (
     Column("seq", _whole()),
@@ -206,6 +208,9 @@ _EVENT = (
     Column("at", _big()),
     Column("due_at", _big(null=True)),
     Column("seq", _whole(null=True)),
+    Column("until", _big(null=True)),
+    Column("tries", _whole()),
+    Column("why", _long_text(null=True)),
 )
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)

@@ -145,11 +145,7 @@ class Commits:
 
     def _write_around(self, commit: Commit, after: Snapshot) -> None:
         """What a decision writes besides the entity: events, branches that were told of, the user's own row."""
-        for taken in commit.takes:
-            if self._link.execute(self._sql.take_event, (taken,)).rowcount != 1:
-                raise CommitLost(f"{after.address}: an event has been used by somebody else")
-        for post in commit.posts:
-            self._link.execute(self._sql.insert_event, (after.row, *post_values(post)))
+        self._write_events(commit, after)
         for told in commit.told:
             if self._link.execute(self._sql.tell, told).rowcount != 1:
                 raise CommitLost(f"{after.address} has been told of this branch, or it has gone on")
@@ -161,6 +157,15 @@ class Commits:
         if settles and after.parent is not None:
             soon = after.updated_at + NUDGE_MS
             self._link.execute(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
+
+    def _write_events(self, commit: Commit, after: Snapshot) -> None:
+        for taken in commit.takes:
+            if self._link.execute(self._sql.take_event, (taken,)).rowcount != 1:
+                raise CommitLost(f"{after.address}: an event has been used by somebody else")
+        for post in commit.posts:
+            self._link.execute(self._sql.insert_event, (post.entity or after.row, *post_values(post)))
+        for mark in commit.marks:
+            self._link.execute(self._sql.mark_event, (mark.tries, mark.why, mark.due_at, mark.id))
 
     def _write_entity(self, commit: Commit) -> Snapshot:
         after = commit.after

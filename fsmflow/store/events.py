@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from fsmflow import codec
 from fsmflow.decision.commit import EventKind, Posted
 from fsmflow.decision.context import Entered
+from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.store.columns import posted_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
@@ -31,6 +32,10 @@ class Events:
         """The messages of an entity that could not be delivered."""
         return self._of(row, EventKind.LOST)
 
+    def answers(self, row: int) -> tuple[Posted, ...]:
+        """How messages of an entity ended, which it has not been told yet."""
+        return self._of(row, EventKind.ANSWER)
+
     def alignments(self, row: int) -> tuple[Posted, ...]:
         """What an entity still has to pass down to its branches."""
         return self._of(row, EventKind.ALIGN)
@@ -54,7 +59,7 @@ class Events:
     def next_due_at(self, now: int) -> int | None:
         """The first moment after ``now`` at which something is to be delivered."""
         ((moment,),) = self._link.query(self._sql.next_event, (now,))
-        return None if moment is None else int(moment)
+        return None if moment is None or moment >= FAR_FUTURE_MS else int(moment)
 
     def get(self, id_: int) -> Posted | None:
         """One row, if it is still there."""
@@ -64,6 +69,16 @@ class Events:
     def remove(self, id_: int) -> None:
         """Forget what has been done."""
         self._link.write(lambda: self._link.execute(self._sql.take_event, (id_,)))
+
+    def stick(self, post: Posted, *, again_at: int, why: str) -> None:
+        """It cannot be delivered or passed down: note why, and how often that was so, and try it again later, where
+        nobody has touched it since. One statement."""
+        params = (again_at, post.tries + 1, why, post.id, post.due_at)
+        self._link.write(lambda: self._link.execute(self._sql.stick_event, params))
+
+    def stuck(self, limit: int) -> list[Posted]:
+        """What was tried in vain, the next to be tried first; what is never tried again comes last."""
+        return [posted_of(values) for values in self._link.query(self._sql.stuck_events, (limit,))]
 
     def postpone(self, post: Posted, due_at: int) -> None:
         """Look at it again later, where nobody has touched it since."""

@@ -11,7 +11,7 @@ from fsmflow.decision.work import RUNS
 from fsmflow.store.columns import snapshot_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements, among
-from fsmflow.store.tables import ENTITY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, WORK
 
 PAGE = 500
 #: Above every row number.
@@ -23,8 +23,9 @@ class Filter:
     """Which entities are meant; None means all.
 
     ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
-    ``waiting``: their job waits out an interval. ``entered_by``: in their state since this moment at the latest.
-    ``branches``: branches and children too, or (``only_branches``) these alone.
+    ``waiting``: their job waits out an interval. ``stuck``: something of them was tried in vain. ``entered_by``: in
+    their state since this moment at the latest. ``branches``: branches and children too, or (``only_branches``) these
+    alone.
     """
 
     machine: str | None = None
@@ -33,6 +34,7 @@ class Filter:
     entity_id: str | None = None
     failed: bool = False
     failing: bool = False
+    stuck: bool = False
     waiting: bool = False
     entered_by: int | None = None
     branches: bool = False
@@ -99,6 +101,11 @@ class Listing:
             terms.append(f"e.entered_at <= {mark}")
             params.append(wanted.entered_by)
         terms += self._flags(wanted)
+        if wanted.stuck:
+            terms.append(
+                f"(e.id IN (SELECT entity FROM {WORK} WHERE tries > 0) "
+                f"OR e.id IN (SELECT entity FROM {EVENT} WHERE due_at > 0 AND tries > 0))"
+            )
         return " AND ".join(terms) or "1 = 1", params
 
     def _flags(self, wanted: Filter) -> Iterator[str]:

@@ -94,6 +94,7 @@ class Statements:
         self.event_by_key = self._sql(found)
         self.event_by_key_locked = self.event_by_key + dialect.latest
         self.take_event = self._sql(f"DELETE FROM {EVENT} WHERE id = ?")
+        self.mark_event = self._sql(f"UPDATE {EVENT} SET tries = ?, why = ?, due_at = ? WHERE id = ?")
         columns = self._columns("v", READ_EVENT_COLUMNS)
         self.events = self._sql(f"SELECT {columns} FROM {EVENT} v WHERE v.entity = ? AND v.kind = ? ORDER BY v.id")
         self.events_latest = self.events + dialect.latest_shared
@@ -102,6 +103,10 @@ class Statements:
             f"SELECT {columns} FROM {EVENT} v WHERE v.due_at <= ? ORDER BY v.due_at, v.id LIMIT ?"
         )
         self.next_event = self._sql(f"SELECT MIN(due_at) FROM {EVENT} WHERE due_at > ?")
+        self.stick_event = self._sql(f"UPDATE {EVENT} SET due_at = ?, tries = ?, why = ? WHERE id = ? AND due_at = ?")
+        self.stuck_events = self._sql(
+            f"SELECT {columns} FROM {EVENT} v WHERE v.due_at > 0 AND v.tries > 0 ORDER BY v.due_at, v.id LIMIT ?"
+        )
         self.postpone_event = self._sql(f"UPDATE {EVENT} SET due_at = ? WHERE id = ? AND due_at = ?")
 
     def _for_branches(self) -> None:
@@ -208,7 +213,11 @@ class Statements:
             f"AND held IS NULL AND {self._q('owner')} IS NULL"
         )
         self.put_off = self._sql(
-            f"UPDATE {WORK} SET deadline = ?, wake_at = ? WHERE entity = ? AND epoch = ? AND deadline = ? "
+            f"UPDATE {WORK} SET deadline = ?, wake_at = ?, tries = ?, why = ? WHERE entity = ? AND epoch = ? "
+            f"AND deadline = ? AND held IS NULL"
+        )
+        self.stick = self._sql(
+            f"UPDATE {WORK} SET wake_at = ?, tries = ?, why = ? WHERE entity = ? AND epoch = ? AND tries = ? "
             f"AND held IS NULL"
         )
         self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")

@@ -196,11 +196,22 @@ class WorkRows:
         self._link.write(postpone)
         return later
 
-    def put_off(self, item: Due, *, now: int, deadline: int) -> None:
-        """A deadline that was refused comes again later; what the work is due for besides is looked after now."""
-        wake_at = item.work.lease_until if item.work.owner is not None else now + GRACE_MS if item.work.watches else now
-        params = (deadline, wake_at or now, item.row, item.work.epoch, item.work.deadline)
-        self._link.write(lambda: self._link.execute(self._sql.put_off, params))
+    def stick(self, item: Due, *, now: int, again_at: int, why: str) -> None:
+        """What is due cannot go on: note why, and how often that was so, and try it again later. A deadline that was
+        refused comes again then; what the work is due for besides is looked after now. One statement."""
+        work, told = item.work, (item.work.tries + 1, why)
+        params: tuple[Any, ...] = (again_at, *told, item.row, work.epoch, work.tries)
+        sql = self._sql.stick
+        if work.is_over(now):
+            wake_at = work.lease_until if work.owner is not None else now + GRACE_MS if work.watches else now
+            sql, params = self._sql.put_off, (again_at, wake_at or now, *told, item.row, work.epoch, work.deadline)
+        self._link.write(lambda: self._link.execute(sql, params))
+
+    def unstick(self, item: Due) -> None:
+        """What could not go on does, and its row stays: nothing is told of it any more."""
+        work = item.work
+        params = (work.wake_at, 0, None, item.row, work.epoch, work.tries)
+        self._link.write(lambda: self._link.execute(self._sql.stick, params))
 
     def leave(self, rows: Sequence[int], *, now: int, wake_at: int) -> None:
         """Look at these again at ``wake_at``, where they are due still and nobody runs them: in one statement."""

@@ -27,7 +27,7 @@ def check_events(found: Found, events: Sequence[Event], at: Moment, findings: Fi
             findings.add("readable", address, f"payload of event row {event.id} ({event.kind}) is no JSON: {why}")
         check_due(event, address, at, findings)
     _check_keys(found, events, findings)
-    _check_kept(found, events, findings)
+    _check_kept(found, events, at, findings)
     _check_bound(found, events, findings)
     lost = sum(event.kind == LOST for event in events)
     if lost > found.fold.discarded:
@@ -68,7 +68,7 @@ def _check_bound(found: Found, events: Sequence[Event], findings: Findings) -> N
             findings.add("visit-message", entity.address, f"{told}, and the entity does not know of any such")
 
 
-def _check_kept(found: Found, events: Sequence[Event], findings: Findings) -> None:
+def _check_kept(found: Found, events: Sequence[Event], at: Moment, findings: Findings) -> None:
     entity = found.entity
     kept = [event for event in events if event.kind == KEPT]
     if len(kept) != entity.kept:
@@ -76,6 +76,9 @@ def _check_kept(found: Found, events: Sequence[Event], findings: Findings) -> No
             "kept-counted", entity.address, f"it keeps {len(kept)} events, and says that it keeps {entity.kept}"
         )
     for event in kept:
+        if event.until is not None and event.until < at.late:
+            what = f"event row {event.id} ({event.trigger!r}) was to be kept until {at.ago(event.until)}"
+            findings.add("kept-limit", entity.address, f"{what}, and is there still")
         if event.seq not in found.fold.deferred:
             what = f"event row {event.id} ({event.trigger!r}) is kept, and no history row {event.seq} tells of it"
             findings.add("kept-counted", entity.address, what)

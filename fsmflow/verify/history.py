@@ -31,6 +31,9 @@ STAYS: Final = frozenset(
         "resumed",
         "hurried",
         "unsent",
+        "delivered",
+        "refused",
+        "dropped",
     }
 )
 _TRIGGERED: Final = frozenset(

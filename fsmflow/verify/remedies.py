@@ -61,6 +61,7 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "is a worker running? Else 'fsmflow cancel ADDRESS' ends it",
     ),
     "kept-counted": Remedy("an entity keeps the events that its history says were deferred", _RESTORE),
+    "kept-limit": Remedy("what is kept for a limited time is discarded after that", _LOOK),
     "visit-message": Remedy("a message that ends with the visit of a state is not there after that", _RESTORE),
     "lost-recorded": Remedy("a message that was given up is recorded in its sender's history", _RESTORE),
     "readable": Remedy("what is stored as JSON is JSON", _RESTORE),

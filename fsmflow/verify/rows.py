@@ -102,6 +102,7 @@ class Event(NamedTuple):
     at: int
     due_at: int | None
     seq: int | None
+    until: int | None
 
 
 class Above(NamedTuple):

@@ -24,7 +24,8 @@ def test_the_page_for_operators_has_the_table_as_it_is_made() -> None:
 
 
 def _called(action: Action) -> str:
-    return f"{action.name} STATE" if "state" in action.options else action.name
+    places = [place.upper() for place in ("state", "event") if place in action.options]
+    return " ".join([action.name, *places])
 
 
 @each_action
@@ -45,13 +46,13 @@ def test_the_command_line_has_a_command_with_the_options_of_the_action(action: A
     )
     assert {"--actor", "--reason", "--key", "--dry-run", "--json", "--where"} <= names
     arguments = [parameter.human_readable_name for parameter in command.params if isinstance(parameter, click.Argument)]
-    assert arguments == ["[ADDRESS]..."] + ["STATE"] * ("state" in action.options)
+    assert arguments == ["[ADDRESS]...", *(place.upper() for place in ("state", "event") if place in action.options)]
     assert all(example in (command.help or "") for example in action.examples)
 
 
 @each_action
 def test_what_is_asked_is_a_happening_that_decide_knows(action: Action) -> None:
-    options = {"state": "packing"} if "state" in action.options else {}
+    options = {name: value for name, value in {"state": "packing", "event": 7}.items() if name in action.options}
     asked = action.asks(actor=None, reason="why", key="once", **options)
     assert isinstance(asked, Asked)
     assert isinstance(asked, action.happening)

@@ -130,6 +130,8 @@ def acting(order: Order) -> None:
     assert_type(order.skip(reason="by hand"), Order)
     assert_type(order.rewind("paying"), Order)
     assert_type(order.force("shipped", key="k"), Order)
+    assert_type(order.drop(7, actor="ann", reason="it was stolen"), Order)
+    assert_type(order.drop("approve"), Order)
     assert_type(order.pause(), Order)
     assert_type(order.resume(), Order)
     assert_type(order.refresh(), Order)

@@ -135,6 +135,7 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("kept-counted", "keeper", lambda s: s.set(ENTITY, "keeper", kept=0)),
     ("kept-counted", "keeper", lambda s: s.delete(EVENT, "keeper", " AND kind = 'kept'")),
     ("kept-counted", "keeper", lambda s: s.set(EVENT, "keeper", " AND kind = 'kept'", seq=1)),
+    ("kept-limit", "keeper", lambda s: s.set(EVENT, "keeper", " AND kind = 'kept'", until=1)),
     ("visit-message", "bound", lambda s: s.set(EVENT, "bound", " AND kind = 'sent'", seq=7)),
     ("visit-message", "bound", lambda s: s.set(ENTITY, "bound", bound=0)),
     ("lost-recorded", "loser", lambda s: s.copy(EVENT, "loser", " AND kind = 'lost'")),

@@ -8,7 +8,7 @@ from fsmflow import clock, log
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Crashed, Failed, Happening
-from fsmflow.engine.lookup import under_todays_names
+from fsmflow.engine.lookup import address_of, under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import StepTimeout, UnknownMachine
 from fsmflow.points import point
@@ -96,4 +96,4 @@ class Losses:
         except UnknownMachine as error:
             # Only code that knows the machine may tell whether the job can be run again.
             self._runtime.store.work.postpone([(item, now + LOCKED_MS)])
-            log.claim_released(f"entity row {item.row}", str(error))
+            log.claim_released(address_of(self._runtime, item.row), str(error))

@@ -7,12 +7,16 @@ from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.commit import EventKind, Posted
+from fsmflow.decision.failure import clip
+from fsmflow.decision.mover import MAX_WHY
 from fsmflow.decision.work import GRACE_MS
+from fsmflow.decision.work import again_ms as again_ms_after
 from fsmflow.engine import followup
 from fsmflow.engine.alignment import align
-from fsmflow.engine.delivery import deliver
+from fsmflow.engine.delivery import answer, deliver, tend_kept
+from fsmflow.engine.lookup import address_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DatabaseUnavailable
+from fsmflow.errors import DatabaseUnavailable, text_of
 from fsmflow.running.maintenance.row import POISON_MS
 
 PAGE: Final = 200
@@ -36,13 +40,19 @@ def deliver_due(runtime: Runtime, go_on: Callable[[], None]) -> int:
         except DatabaseUnavailable:
             raise
         except BaseException as error:  # noqa: BLE001 - one of them must not keep the others waiting
-            log.sweep_failed(f"{post.kind} of entity row {post.entity}", error)
-            runtime.store.events.postpone(post, runtime.now() + POISON_MS)
+            again_ms = again_ms_after(post.tries + 1, POISON_MS)
+            log.sweep_failed(f"{address_of(runtime, post.entity)}: {post.kind} {post.trigger!r}", error)
+            why = clip(f"{type(error).__name__}: {text_of(error)}", MAX_WHY)
+            runtime.store.events.stick(post, again_at=runtime.now() + again_ms, why=why)
     return len(due)
 
 
 def _deliver(runtime: Runtime, post: Posted) -> None:
-    if post.kind != EventKind.ALIGN:
+    if post.kind is EventKind.SENT:
         deliver(runtime, post)
+    elif post.kind is EventKind.ANSWER:
+        answer(runtime, post.entity)
+    elif post.kind is EventKind.KEPT:
+        tend_kept(runtime, post)
     elif not align(runtime, post.entity, pages=_MAX_PAGES):
         runtime.store.events.postpone(post, runtime.now() + GRACE_MS)

@@ -23,6 +23,8 @@ def look_at(runtime: Runtime, item: Due, now: int) -> None:
     item = work.postpone([(item, now + 2 * NUDGE_MS)])[0]
     with followup.following(runtime):
         more = look(runtime, item.row)
+    if item.work.tries:
+        work.unstick(item)
     if more:
         work.postpone([(item, now)])
     elif runtime.now() - now < NUDGE_MS:

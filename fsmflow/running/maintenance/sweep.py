@@ -7,6 +7,10 @@ from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.entity import StaleClaim
+from fsmflow.decision.failure import clip
+from fsmflow.decision.mover import MAX_WHY
+from fsmflow.decision.work import again_ms as again_ms_after
+from fsmflow.engine.lookup import address_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     DatabaseRefused,
@@ -15,6 +19,7 @@ from fsmflow.errors import (
     TransitionConflict,
     TransitionNotAllowed,
     UnknownState,
+    text_of,
 )
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
@@ -115,31 +120,41 @@ class Maintenance:
         return seen
 
     def _handle(self, item: Due, now: int) -> None:
-        """Look after one row. Raises nothing: what went wrong says when it is looked at again."""
-        again_ms = POISON_MS
+        """Look after one row. Raises nothing: what went wrong says when it is looked at again, and is told of the
+        entity until it goes on."""
+        again_ms = REFUSED_MS
         try:
             self._look_after(item, now)
             return
         except (StaleClaim, EntityNotFound, TransitionConflict):
             # Mostly it has moved on, and putting it off does nothing. A row that nobody handles must not come first
             # again and again.
-            again_ms = REFUSED_MS
+            pass
         except (TransitionNotAllowed, DatabaseRefused) as error:
-            again_ms = REFUSED_MS
-            log.timer_refused(f"entity row {item.row}", item.work.kind, str(error), again_ms / 1000)
-            if item.work.deadline is not None:
-                self._runtime.store.work.put_off(item, now=now, deadline=now + again_ms)
-                return
+            again_ms = again_ms_after(item.work.tries + 1, REFUSED_MS)
+            log.timer_refused(self._address(item), item.work.kind, text_of(error), again_ms / 1000)
+            self._stick(item, now, _words(error), again_ms)
+            return
         except UnknownState as error:
             # In a rolling deployment others know it: they are not to be kept waiting long.
-            again_ms = STRANGE_MS
-            log.left_to_others(f"entity row {item.row}", str(error), again_ms / 1000)
+            log.left_to_others(self._address(item), text_of(error), STRANGE_MS / 1000)
+            self._stick(item, now, text_of(error), STRANGE_MS)
+            return
         except DatabaseUnavailable as error:
             again_ms = LOCKED_MS
-            log.sweep_failed(f"entity row {item.row}", error)
+            log.sweep_failed(self._address(item), error)
         except BaseException as error:  # noqa: BLE001 - one row must not keep the others waiting
-            log.sweep_failed(f"entity row {item.row}", error)
+            log.sweep_failed(self._address(item), error)
+            why = f"{type(error).__name__}: {text_of(error)}"
+            self._stick(item, now, why, again_ms_after(item.work.tries + 1, POISON_MS))
+            return
         self._runtime.store.work.postpone([(item, now + again_ms)])
+
+    def _stick(self, item: Due, now: int, why: str, again_ms: int) -> None:
+        self._runtime.store.work.stick(item, now=now, again_at=now + again_ms, why=clip(why, MAX_WHY))
+
+    def _address(self, item: Due) -> str:
+        return address_of(self._runtime, item.row)
 
     def _look_after(self, item: Due, now: int) -> None:
         claim = item.claim
@@ -154,3 +169,9 @@ class Maintenance:
             self._runtime.store.work.postpone([(item, item.work.lease_until or now)])
         else:
             fire(self._runtime, item)
+
+
+def _words(error: BaseException) -> str:
+    """Why nothing happens: what the guards say, where it is they who refuse."""
+    refusals = error.refusals if isinstance(error, TransitionNotAllowed) else ()
+    return "; ".join(refusals) or text_of(error)
