@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.decision import actions, fanout, pause, settlement
+from fsmflow.decision.bypass import row_refused
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.deferral import answered, fire_kept, is_about_itself, undeliverable
@@ -42,7 +43,6 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.redaction import carried, without_values
-from fsmflow.decision.refusal import row_refused
 from fsmflow.decision.triggers import allowed_triggers, delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition

@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from fsmflow import clock, codec
 from fsmflow.causes import blocks, summary
+from fsmflow.decision.bypass import is_too_much
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.entity import Claim, Event, Failure
@@ -18,7 +19,6 @@ from fsmflow.decision.messages import as_kept, from_kept
 from fsmflow.decision.mover import Mover, Refused, Settled
 from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
-from fsmflow.decision.refusal import is_too_much
 from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, TIMEOUT, UNDONE, WAITING, failed_from
 from fsmflow.errors import (

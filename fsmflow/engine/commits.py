@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from fsmflow import log
+from fsmflow.decision.bypass import without
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import ClaimLost, Snapshot, StaleClaim, Standing
@@ -25,7 +26,6 @@ from fsmflow.decision.happenings import (
 )
 from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
-from fsmflow.decision.refusal import without
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX
 from fsmflow.engine.branches import context_of

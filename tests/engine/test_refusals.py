@@ -67,10 +67,12 @@ class Payment(Machine):
         ["refund", ["pending", "charging"], "refunding"],
         ["refunded", "refunding", "over"],
         ["poll_it", "pending", "polling"],
+        {"trigger": "tell", "source": "pending", "dest": None, "after": "tell_another"},
         ["timeout", ["parked", "polling"], "refunding"],
         ["done", "polling", "paid"],
         ["done", "charging", "paid"],
         ["done", "sorting", "paid"],
+        ["branch_failed", "sorting", "refunding", "wants_to_know"],
         ["over", "charging", "over"],
     ]
 
@@ -79,6 +81,12 @@ class Payment(Machine):
         if self.entity_id in failing:
             raise Fail("the card is blocked")
         return {"receipt": "r-1"}
+
+    def wants_to_know(self) -> bool:
+        return bool(self.data.get("wants_to_know"))
+
+    def tell_another(self) -> None:
+        self.send("refund", to="payment:2")
 
     def poll(self) -> None:
         raise RetryAfter(600, "not yet")
@@ -329,6 +337,27 @@ def test_branches_that_failed_are_told_past_a_row_that_cannot_say_so(bench: Benc
     assert payment.failure is not None
     assert payment.failure.error_type == "BranchesFailed"
     assert "no shelf is free" in payment.failure.message
+
+
+def test_a_branch_that_is_told_of_where_the_row_cannot_follow_ends_the_step(bench: Bench) -> None:
+    failing.add("b")
+    payment = Payment.start(1, {"parts": ["a", "b"], "wants_to_know": True})
+    payment.trigger("sort_it")
+    bench.run()
+    assert payment.refresh().state == "failed_from_sorting"
+    assert payment.failure is not None
+    assert "committing 'branch_failed' of payment:1/sorting/1 raised DatabaseRefused: " in payment.failure.message
+    assert sorted(ran) == ["a", "b"]
+
+
+def test_a_message_that_leads_where_the_row_cannot_follow_is_refused_in_the_history(bench: Bench) -> None:
+    sender, addressee = Payment.start(1), Payment.start(2)
+    sender.trigger("tell")
+    bench.run()
+    assert (addressee.refresh().state, status(2)) == ("pending", "pending")
+    last = addressee.history[-1]
+    assert (last.kind, last.trigger) == ("discarded", "refund")
+    assert "the database refuses 'refunding' in PaymentRow.status" in str(last.reason)
 
 
 def test_a_worker_that_is_lost_too_often_is_recorded_past_the_row(bench: Bench) -> None:
