@@ -13,6 +13,7 @@ import fsmflow
 from fsmflow import (
     Actor,
     Branch,
+    Edit,
     Event,
     Explanation,
     Fail,
@@ -70,6 +71,7 @@ class Order(Machine):
 
     def on_transition(self, entry: HistoryEntry) -> None:
         assert_type(entry.trigger, str | None)
+        assert_type(entry.edit, Edit | None)
 
     def on_failed(self, failure: Failure) -> None:
         assert_type(failure.message, str)
