@@ -7,21 +7,51 @@ from typing import Any, Final
 
 from peewee import Database
 
+from fsmflow.store.drivers import mysqlclient_options
+
 #: How long a server may take to answer a client that is new.
-CONNECT_S: Final = 5
+_CONNECT_S: Final = 5
+#: How long it may then be silent where it has something to say. More than the ten seconds for which a lock is waited.
+_SILENT_S: Final = 15
+#: The same for TCP, which knows whether the other host is there, however long a statement takes.
+_UNANSWERED_MS: Final = 12_000
+#: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
+_FOUND_ROWS: Final = 2
+
+#: For whoever changes tables on MySQL, as that takes as long as it takes.
+PATIENT: Final = {"read_timeout": 3_600}
 
 
 def postgres_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a URL of PostgreSQL, and ours where it names none."""
     ours = {
-        "connect_timeout": CONNECT_S,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
+        "connect_timeout": _CONNECT_S,
+        "keepalives_idle": 5,
+        "keepalives_interval": 2,
         "keepalives_count": 3,
+        "tcp_user_timeout": _UNANSWERED_MS,
     }
     theirs = dict(options)
     if theirs.get("prepare_threshold") == 0:
         theirs["prepare_threshold"] = 1  # what BEGIN is told with it are statements that cannot be prepared
+    return {**ours, **theirs}
+
+
+def mysql_options(driver: Any, options: Mapping[str, Any], settings: str) -> dict[str, Any]:
+    """The options of a URL of MySQL for a driver, and ours where it names none. ``settings``: the SQL that a connection
+    begins with."""
+    theirs = dict(options)
+    if "passwd" in theirs:
+        theirs["password"] = theirs.pop("passwd")
+    if driver.__name__ == "MySQLdb":
+        theirs = mysqlclient_options(theirs)
+    ours = {
+        "connect_timeout": _CONNECT_S,
+        "read_timeout": _SILENT_S,
+        "write_timeout": _SILENT_S,
+        "client_flag": _FOUND_ROWS,
+        "init_command": settings,
+    }
     return {**ours, **theirs}
 
 

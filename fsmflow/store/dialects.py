@@ -10,7 +10,7 @@ import fcntl
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, ClassVar, Final
@@ -32,10 +32,8 @@ from fsmflow import clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store import connections
-from fsmflow.store.drivers import imported, mysql_in_transaction, mysqlclient_options
+from fsmflow.store.drivers import imported, mysql_in_transaction
 
-#: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
-_FOUND_ROWS: Final = 2
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
 _UPGRADE_LOCK: Final = 0x66736D66
@@ -66,6 +64,8 @@ class Dialect(ABC):
     #: The modules of its drivers, and what to do where peewee has none of them.
     drivers: ClassVar[tuple[str, ...]]
     advice: ClassVar[str]
+    #: Options of a connection that changes tables, where that must not be cut off.
+    patience: ClassVar[Mapping[str, Any]] = {}
     #: What BEGIN is told in a transaction that writes.
     begin: ClassVar[tuple[str, ...]] = ()
     #: What a SELECT ends with that locks its rows; nothing where a transaction has the whole database to itself.
@@ -337,16 +337,13 @@ class Mysql(Dialect):
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"
     text_field = _LongTextField
+    patience = connections.PATIENT
     statement_limit = "SELECT @@max_allowed_packet"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         driver = imported(vars(peewee)["mysql"], self.advice, url)
-        if "passwd" in options:
-            options["password"] = options.pop("passwd")
         patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
-        own = {"connect_timeout": connections.CONNECT_S, "client_flag": _FOUND_ROWS, "init_command": patience}
-        theirs = mysqlclient_options(options) if driver.__name__ == "MySQLdb" else options
-        return MySQLDatabase(name, **{**own, **theirs})
+        return MySQLDatabase(name, **connections.mysql_options(driver, options, patience))
 
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")

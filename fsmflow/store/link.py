@@ -27,8 +27,10 @@ _SMALL: Final = 100_000
 Result = TypeVar("Result")
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, *, patient: bool = False) -> Database:
     """The peewee Database of a URL: sqlite:///path, postgresql://..., mysql://... Connects to nothing.
+
+    ``patient``: for statements that take long. What the URL says of a connection wins over what fsmflow would choose.
 
     Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
     """
@@ -50,7 +52,7 @@ def open_database(url: str) -> Database:
         raise ConfigurationError(
             f"the database URL {hide_password(url)!r} names no database; write {', '.join(examples)} or {last}"
         )
-    return dialect.open(name, options, url)
+    return dialect.open(name, {**(dialect.patience if patient else {}), **options}, url)
 
 
 class TooLarge(peewee.DataError):

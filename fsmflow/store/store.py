@@ -81,7 +81,7 @@ def open_store(settings: Settings) -> Store:
 
 def create_store(settings: Settings) -> Store:
     """The store of the settings, its tables made or upgraded. Raises ConfigurationError."""
-    return _ready(Store(_link(settings)), create=True)
+    return _ready(Store(_link(settings, patient=True)), create=True)
 
 
 def _ready(store: Store, *, create: bool) -> Store:
@@ -96,11 +96,11 @@ def _ready(store: Store, *, create: bool) -> Store:
     return store
 
 
-def _link(settings: Settings) -> Link:
+def _link(settings: Settings, *, patient: bool = False) -> Link:
     if settings.database is not None:
         return Link(settings.database, own=False)
     if settings.database_url is not None:
-        return Link(open_database(settings.database_url), own=True)
+        return Link(open_database(settings.database_url, patient=patient), own=True)
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:

@@ -47,7 +47,7 @@ def check_work(place: World) -> None:
     for chain in chains:
         chain.trigger("go")
     for chain in chains:
-        assert chain.wait("finished", timeout=60).state == "finished"
+        assert chain.wait("ended", timeout=60).state == "ended"
         assert [entry.kind for entry in chain.history if entry.kind != "saved"] == ["start"] + ["transition"] * 4
         assert [effect.attempt for effect in place.effects(chain.entity_id)] == [1, 1, 1]
     for supervisor in supervisors:
