@@ -15,7 +15,7 @@ from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
 from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
-from fsmflow.dispatch.refusal import refuse
+from fsmflow.dispatch.strays import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
 from fsmflow.errors import shown
 from fsmflow.points import point
