@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -17,10 +18,27 @@ _FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
 _WITH_TRACEBACK = logging.Formatter("%(message)s")
 
 
+class _Heard(logging.Logger):
+    """One that a ``dictConfig`` of the user's does not switch off by not naming it. A level of its own still does."""
+
+    @property
+    def disabled(self) -> bool:
+        return False
+
+    @disabled.setter
+    def disabled(self, value: bool) -> None:
+        """Left alone: ``disable_existing_loggers`` is True where nobody says otherwise."""
+
+
 def configure(level: str) -> None:
     """Write log lines to standard error, as worker and supervisor do. ``transitions`` and RQ only where they warn, and
-    peewee too: it would log each statement with the data that it writes."""
+    peewee too: it would log each statement with the data that it writes. What is printed is seen line by line: it
+    would be lost with a process that is killed."""
     logging.basicConfig(level=level, format=_FORMAT)
+    for ours in (logger, logging.getLogger("fsmflow.job")):
+        object.__setattr__(ours, "__class__", _Heard)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
     for name in ("transitions", "rq.worker", "peewee"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -243,8 +261,47 @@ def worker_overrun(pid: int, address_row: int) -> None:
     )
 
 
+def worker_worn(pid: int, why: str) -> None:
+    logger.info("worker.worn: process %d %s; it ends now, and a new one takes its place", pid, why)
+
+
+def worker_born_worn(pid: int, why: str) -> None:
+    logger.warning("worker.worn: process %d %s before its first job: it will end after each one", pid, why)
+
+
+def worker_stays(pid: int, seconds: float) -> None:
+    logger.warning(
+        "worker.stays: process %d did not end within %g s of its last step, as threads keep it that a job has left; "
+        "killing it",
+        pid,
+        seconds,
+    )
+
+
+def job_left(address: str, job: str, what: str, then: str) -> None:
+    logger.warning("job.left: %s: job %r left behind: %s (%s)", address, job, what, _one_line(then))
+
+
+def fork_ended(pid: int, parent: int, what: str, ended: str) -> None:
+    logger.info(
+        "job.forked: process %d, which %s forked, has %s, and ends here: only process %d goes on with the step",
+        pid,
+        what,
+        _one_line(ended),
+        parent,
+    )
+
+
 def redis_lost(error: BaseException, wait_s: float) -> None:
     logger.warning("redis.lost: %s; trying again in %.1f s", error, wait_s)
+
+
+def gave_up(how: str) -> None:
+    logger.error(
+        "supervisor.gave_up: started %s; nothing can be run until that is mended. What they said of it stands above, "
+        "and 'fsmflow check' looks at the machines",
+        how,
+    )
 
 
 def stopping(how: str) -> None:

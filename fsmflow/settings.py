@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,11 @@ DATABASE_URL = "FSMFLOW_DATABASE_URL"
 REDIS_URL = "FSMFLOW_REDIS_URL"
 MACHINES = "FSMFLOW_MACHINES"
 HOME = "FSMFLOW_HOME"
+MAX_JOBS = "FSMFLOW_MAX_JOBS"
+MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
+
+_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmg]i?b|)\s*", re.IGNORECASE)
+_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 MachineSource = str | ModuleType | type
 
@@ -29,6 +35,9 @@ class Settings:
     redis_url: str | None = field(default=None, repr=False)
     machines: tuple[MachineSource, ...] = ("machines",)
     home: Path = Path(".fsmflow")
+    #: After how many jobs, and from how many bytes of memory on, a worker process is replaced.
+    max_jobs: int | None = None
+    max_memory: int | None = None
 
 
 class _Chosen:
@@ -47,8 +56,11 @@ def configure(
     redis_url: str | None = None,
     machines: Iterable[MachineSource] | None = None,
     home: str | os.PathLike[str] | None = None,
+    max_jobs: int | None = None,
+    max_memory: int | str | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
+    ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -66,6 +78,10 @@ def configure(
         chosen = replace(chosen, machines=tuple(machines))
     if home is not None:
         chosen = replace(chosen, home=Path(home))
+    if max_jobs is not None:
+        chosen = replace(chosen, max_jobs=count_of(max_jobs, "max_jobs"))
+    if max_memory is not None:
+        chosen = replace(chosen, max_memory=size_of(max_memory, "max_memory"))
     with _chosen.lock:
         _chosen.settings = chosen
 
@@ -98,22 +114,49 @@ def from_environment() -> Settings:
         redis_url=os.environ.get(REDIS_URL) or None,
         machines=machines or ("machines",),
         home=Path(os.environ.get(HOME) or ".fsmflow"),
+        max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
+        max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
     )
 
 
-def to_environment(settings: Settings) -> dict[str, str]:
-    """The variables that give another process of this host the same settings.
+def count_of(value: int | str, what: str) -> int:
+    """A number of jobs. Raises ConfigurationError."""
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigurationError(f"{what} is {value!r}; it takes a whole number of jobs from 1")
+    return value
+
+
+def size_of(value: int | str, what: str) -> int:
+    """A size of memory in bytes: a number, or as in 500MB, 1.5GB or 512MiB. Raises ConfigurationError."""
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    size = round(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
+    if size < 1:
+        raise ConfigurationError(f"{what} is {value!r}; it takes bytes, or a size as in 500MB, 1.5GB or 512MiB")
+    return size
+
+
+def handed_over(settings: Settings) -> dict[str, Any]:
+    """What gives another process of this host the same settings, as JSON can hold it.
 
     A Database object cannot be handed over: the module that configured it does so again where it is imported.
     Raises ConfigurationError for machines of the main script.
     """
-    variables = {HOME: str(settings.home.absolute())}
-    if settings.database_url:
-        variables[DATABASE_URL] = settings.database_url
-    if settings.redis_url:
-        variables[REDIS_URL] = settings.redis_url
-    variables[MACHINES] = ",".join(_module_name(source) for source in settings.machines)
-    return variables
+    return {
+        "database_url": settings.database_url,
+        "redis_url": settings.redis_url,
+        "machines": [_module_name(source) for source in settings.machines],
+        "home": str(settings.home.absolute()),
+    }
+
+
+def take_over(handed: Mapping[str, Any]) -> None:
+    """Work with what ``handed_over`` gave in another process."""
+    found = {**handed, "machines": tuple(handed["machines"]), "home": Path(handed["home"])}
+    choose(Settings(**found))
 
 
 def _module_name(source: MachineSource) -> str:

@@ -15,8 +15,10 @@ from fsmflow.engine.runtime import current
 from fsmflow.errors import ConfigurationError
 from fsmflow.queries import listening, queues_of
 from fsmflow.redaction import hide_password
+from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.supervisor import Supervisor
+from fsmflow.running.wear import Endurance
 from fsmflow.settings import Settings
 from fsmflow.store.store import create_store
 
@@ -75,8 +77,19 @@ def _without_password(url: str) -> str:
     "--queues", metavar="A,B", help="Listen on these, the first one first.  [default: all that the machines name]"
 )
 @click.option("--burst", is_flag=True, help="End once nothing is due.")
+@click.option("--max-jobs", metavar="N", help="Replace a worker process after at most so many jobs.  [default: never]")
+@click.option(
+    "--max-memory", metavar="SIZE", help="Replace a worker process that uses more, as 500MB or 2GB.  [default: never]"
+)
 @click.option("--log-level", type=click.Choice(_LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True)
-def worker(processes: int | None, queues: str | None, burst: bool, log_level: str) -> int:
+def worker(
+    processes: int | None,
+    queues: str | None,
+    burst: bool,
+    max_jobs: str | None,
+    max_memory: str | None,
+    log_level: str,
+) -> int:
     """Run jobs until stopped, and look after timers, retries and lost work.
 
     Ctrl-C or SIGTERM: the running jobs end, and no more are taken. A second one stops at once.
@@ -84,9 +97,12 @@ def worker(processes: int | None, queues: str | None, burst: bool, log_level: st
     \b
       fsmflow worker
       fsmflow worker --processes 4 --queues default,slow
+      fsmflow worker --max-jobs 1000 --max-memory 500MB
       fsmflow worker --burst
     """
+    step_aside()
     wanted = None if queues is None else _names(queues)
+    asked = _endurance(max_jobs, max_memory)
     log.configure(log_level.upper())
     definitions = machines().all()
     if not definitions:
@@ -102,8 +118,16 @@ def worker(processes: int | None, queues: str | None, burst: bool, log_level: st
         queues=wanted or queues_of(definitions.values()) or ["default"],
         burst=burst,
         log_level=log_level.upper(),
+        endurance=asked.or_else(runtime.settings),
     )
     return supervisor.run()
+
+
+def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:
+    return Endurance(
+        max_jobs=None if max_jobs is None else settings.count_of(max_jobs, "--max-jobs"),
+        max_memory=None if max_memory is None else settings.size_of(max_memory, "--max-memory"),
+    )
 
 
 def _names(text: str) -> list[str]:

@@ -15,7 +15,7 @@ from fsmflow.engine.alignment import align
 from fsmflow.engine.delivery import answer, deliver_all
 from fsmflow.engine.fanout import look
 from fsmflow.engine.lookup import Instance, address_of
-from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.runtime import Runtime, collect_no_more
 from fsmflow.engine.tasks import Task, TaskKind, tasks
 from fsmflow.scope import scope
 
@@ -40,6 +40,12 @@ def following(runtime: Runtime) -> Iterator[Sequence[Task]]:
             _do(runtime, waiting.popleft())
     finally:
         tasks.reset(token)
+
+
+def on_its_own() -> None:
+    """In a process that was forked in the middle of a call: what it commits is no part of that call."""
+    tasks.set(None)
+    collect_no_more()
 
 
 def _do(runtime: Runtime, task: Task) -> None:

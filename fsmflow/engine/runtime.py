@@ -80,6 +80,11 @@ def collecting() -> Iterator[list[Ring]]:
         _collected.reset(token)
 
 
+def collect_no_more() -> None:
+    """Rings are rung again in this thread, whatever ``collecting`` it is in."""
+    _collected.set(None)
+
+
 @dataclass(frozen=True, eq=False)
 class _StandIn:
     thread: int

@@ -16,17 +16,21 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended, undoing_of
 from fsmflow.running.claim import claim_attempt
+from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.job import Job
 from fsmflow.running.lease import renewed, secure
 from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import settle
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.surroundings import Surroundings
 from fsmflow.running.transaction import in_transaction
 from fsmflow.scope import scope
 from fsmflow.store.work import Ticket
 
 #: How long what follows a commit may take.
 _TASKS_S = 60.0
+#: What of the user's may have forked, where it was not the job.
+_OTHERS = "a guard, a callback or a hook"
 
 
 class Executor:
@@ -36,6 +40,8 @@ class Executor:
         self._runtime = runtime
         self._slot = slot
         self._rings: list[Ring] = []
+        self._pid = os.getpid()
+        self._surroundings = Surroundings()
 
     def execute(self, ticket: Ticket) -> list[Ring]:
         """Claim the attempt, run its job, and commit how it ended. Returns quietly where it is not to be run.
@@ -73,6 +79,8 @@ class Executor:
             # The process lives on, and must not be taken to run this: its lease would be renewed for ever.
             self._tell(Doing(state=IDLE))
             raise
+        finally:
+            leave_if_forked(self._pid, _OTHERS)
         # Not told where something unforeseen was raised: the process then ends, and its attempt at once with it.
         self._tell(Doing(state=IDLE))
 
@@ -106,9 +114,17 @@ class Executor:
         """How the attempt ended; None where that is committed, or no longer wanted."""
         with self._renewed(attempt, job):
             if not attempt.is_in_transaction:
-                return job.run()
+                return self._go(attempt, job)
             with collecting() as self._rings:
-                return in_transaction(self._runtime, attempt, job.run, lambda: self._settling(attempt.claim))
+                return in_transaction(
+                    self._runtime, attempt, lambda: self._go(attempt, job), lambda: self._settling(attempt.claim)
+                )
+
+    def _go(self, attempt: Attempt, job: Job) -> Ended:
+        """Run the job, and have nothing that it did to this process last longer than that."""
+        ended = job.run()
+        self._surroundings.put_right(attempt.address, attempt.spec.job_name)
+        return ended
 
     def _settle(self, attempt: Attempt, ended: Ended) -> None:
         """Commit how it ended. ``attempt`` has the entity as its job last saw it."""
@@ -141,6 +157,7 @@ class Executor:
         self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))
 
     def _tell(self, doing: Doing) -> None:
+        leave_if_forked(self._pid, _OTHERS)
         if self._slot is not None:
             self._slot.write(doing)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Mapping
+from contextvars import copy_context
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, StepTimeout, shown, text_of
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import BranchMaker
+from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.jobview import role_of
 from fsmflow.running.limits import Silent, TimeLimit, TimeUp
 from fsmflow.running.verdict import decisive_of
@@ -41,6 +44,7 @@ class Job:
         self._cut = limit_s is not None and limit_s == left_s
         self._limit = TimeLimit(limit_s, attempt.silence_s)
         self._told = told
+        self._pid = os.getpid()
         self.view = role_of(attempt)(runtime, attempt, self._limit.shield, self.deadline, undoing, self._alive)
 
     @property
@@ -88,8 +92,15 @@ class Job:
     def _call(self) -> Any:
         if self._spec.job is None:
             raise AssertionError(f"state {self._spec.name!r} has no job")
-        result = self._spec.job(subject_of(self.view.definition, self.view))
-        return asyncio.run(result) if asyncio.iscoroutine(result) else result
+        job, what = self._spec.job, f"job {self._spec.job_name!r} of {self.view.snapshot.address}"
+        try:
+            # What it sets of context variables ends with it.
+            result = copy_context().run(_called, job, subject_of(self.view.definition, self.view))
+        except BaseException as error:
+            leave_if_forked(self._pid, what, error)
+            raise
+        leave_if_forked(self._pid, what)
+        return result
 
     def _returned(self, result: Any) -> Returned:
         """What the job returned, read. Raises DataError for what it cannot be."""
@@ -157,3 +168,8 @@ class Job:
         told = f"{facts.error_type}: {facts.message}{view.masked(more, result)}"
         log.attempt_failed(view.snapshot.address, view.snapshot.state, claim.attempt, told)
         return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
+
+
+def _called(job: Callable[[Any], Any], subject: Any) -> Any:
+    result = job(subject)
+    return asyncio.run(result) if asyncio.iscoroutine(result) else result

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -64,7 +65,8 @@ class JobView:
         self.log = log.step_log(
             self.snapshot.address, self.state, self.attempt, self.masked if self.definition.wide.redact else None
         )
-        self._runtime = runtime
+        self._of_worker = runtime
+        self._pid = os.getpid()
         self._root = attempt.root
         self._undoing = undoing
         #: The data as they were loaded or last saved, and their stored form.
@@ -75,6 +77,19 @@ class JobView:
         self._alive = alive
         self._last_beat = float("-inf")
         self._progress: float | None = None
+
+    @property
+    def _runtime(self) -> Runtime:
+        self._check_process()
+        return self._of_worker
+
+    def _check_process(self) -> None:
+        """Raises FsmflowError in a process that the job has forked: it holds no claim."""
+        if os.getpid() != self._pid:
+            raise FsmflowError(
+                f"{self.snapshot.address}: process {os.getpid()} was forked by its job, and has no part in the step: "
+                f"heartbeat(), save(), send(), branches and record are for process {self._pid}, which claimed it"
+            )
 
     @property
     def state(self) -> str:
@@ -110,6 +125,7 @@ class JobView:
 
     def send(self, message: Message) -> None:
         """Commit a message with what the attempt commits next."""
+        self._check_process()
         self.sent.append(message)
 
     def unsend(self, recall: Recall) -> None:
@@ -129,6 +145,7 @@ class JobView:
         """Renew the lease, note the progress, and find out whether the step is still wanted; at most once a second
         where nothing new is told. One statement; none inside a transaction of the job's own, whose locks would keep
         the lease from being renewed. A database that is away is waited for elsewhere. Raises Cancelled, DataError."""
+        self._check_process()
         if progress is not None and not (isinstance(progress, (int, float)) and abs(progress) <= _MAX_PROGRESS):
             raise DataError(f"progress is {shown(progress)}; it is a number, from 0 to 1")
         # Rounded, as not every database takes a number that is all but nothing.

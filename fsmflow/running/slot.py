@@ -23,6 +23,16 @@ STARTING: Final = 0
 IDLE: Final = 1
 RUNNING: Final = 2
 SETTLING: Final = 3
+#: It takes no more jobs, and ends by itself.
+ENDING: Final = 4
+
+
+def nameless_file(what: str) -> int:
+    """The descriptor of a new file without a name. On Linux it is in memory, so that no folder need be writable."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(what)
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,9 +62,8 @@ class Slot:
 
     @classmethod
     def create(cls) -> Slot:
-        """A new slot in an unlinked file, to be inherited by a worker process."""
-        descriptor, path = tempfile.mkstemp(prefix="fsmflow-slot-")
-        os.unlink(path)
+        """A new slot in a file without a name, which needs no folder; to be inherited by a worker process."""
+        descriptor = nameless_file("fsmflow-slot")
         os.truncate(descriptor, _SIZE)
         return cls(descriptor)
 

@@ -17,8 +17,10 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import hook_caller
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
+from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
+from fsmflow.running.wear import Endurance
 from fsmflow.running.workers import LostAttempt, LostWorker, Workers
 
 _TICK_S: Final = 0.25
@@ -34,17 +36,28 @@ _QUIET_SWEEPS: Final = 2
 class Supervisor:
     """N worker processes, one more standing by, a thread that renews their leases, and a maintenance thread."""
 
-    def __init__(self, runtime: Runtime, *, processes: int, queues: Sequence[str], burst: bool, log_level: str) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        *,
+        processes: int,
+        queues: Sequence[str],
+        burst: bool,
+        log_level: str,
+        endurance: Endurance,
+    ) -> None:
         self._runtime = runtime
         self._queues = tuple(queues)
         self._burst = burst
         name = uuid4().hex
-        self._workers = Workers(runtime, count=processes, queues=queues, log_level=log_level, name=name)
+        options = ["--queues", ",".join(queues), "--log-level", log_level, *endurance.options]
+        self._workers = Workers(runtime, count=processes, options=options, name=name)
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
         self._lost: queue.SimpleQueue[tuple[LostWorker, bool]] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._ended = threading.Event()
+        self._pid = os.getpid()
         self._signals = 0
         self._obeyed = 0
         self._gave_up = False
@@ -98,8 +111,8 @@ class Supervisor:
         self._reap()
         self._obey()
         failed = self._workers.fail_to_start
-        if failed:
-            log.stopping(f"{failed} worker processes ended before any of them was ready")
+        if failed is not None:
+            log.gave_up(failed)
             self._gave_up = True
             return False
         if not self._signals:
@@ -107,6 +120,7 @@ class Supervisor:
         elif self._workers.are_gone:
             return False
         self._workers.kill_overruns()
+        self._workers.kill_those_that_stay()
         if self._burst and not self._signals and self._quiet_sweeps >= _QUIET_SWEEPS:
             self._signals = 1
         return True
@@ -149,6 +163,7 @@ class Supervisor:
         hook_caller.set(self._call_hook)
         rounds_left = _LAST_ROUNDS
         while rounds_left and (not self._ended.is_set() or not self._lost.empty()):
+            leave_if_forked(self._pid, "a guard, a callback or a hook")
             rounds_left -= self._ended.is_set()
             self._wake.clear()
             _safely("ending lost attempts", self._end_lost)

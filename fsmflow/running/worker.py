@@ -7,21 +7,24 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from types import FrameType
-from typing import Final
+from typing import Any, Final
 
 from fsmflow import clock, log, settings
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.dispatch.rqworker import StepWorker
+from fsmflow.engine.followup import on_its_own
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.running.executor import Executor
-from fsmflow.running.slot import IDLE, Doing, Slot
+from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
+from fsmflow.running.wear import Endurance, Wear
 
 GO: Final = b"g"
+STOP: Final = b"s"
 #: The first pause before Redis or the database is asked again.
 _FIRST_S: Final = 0.1
 
@@ -33,35 +36,45 @@ class _StopWaiting(BaseException):
 class WorkerProcess:
     """The loop of one worker process."""
 
-    def __init__(self, slot: Slot, control: int, queues: Sequence[str], name: str) -> None:
+    def __init__(self, slot: Slot, control: int, queues: Sequence[str], name: str, endurance: Endurance) -> None:
         self._name = name
         self._connections = 0
         self._slot = slot
         self._control = control
         self._queues = queues
+        self._endurance = endurance
         self._go_reading, self._go_writing = os.pipe()
+        self._main = threading.get_ident()
         self._stopping = False
         self._worker: StepWorker | None = None
 
     def main(self) -> int:
         """Get ready, wait to be put to work, work until SIGTERM. The exit status."""
-        signal.signal(signal.SIGTERM, self._on_term)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        self._catch_signals()
         os.register_at_fork(after_in_child=_as_usual)
         threading.Thread(target=self._watch, daemon=True).start()
         # One of their modules may configure another database than the environment names.
         Registry(settings.current().machines).all()
         runtime = self._runtime()
         runtime.machines.all()
+        self._catch_signals()  # again, whatever these modules made of them
         self._slot.write(Doing(state=IDLE))
         os.read(self._go_reading, 1)
         try:
             self._work(runtime)
         except _StopWaiting:
             self._stopping = True
+        self._slot.write(Doing(state=ENDING))
         if self._worker is not None:
             self._worker.leave()
         return 0
+
+    def _catch_signals(self) -> None:
+        """SIGTERM ends the process after its step. SIGINT does nothing, but is not ignored: what a job starts would
+        ignore it too."""
+        signal.signal(signal.SIGTERM, self._on_term)
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGTERM, signal.SIGINT, signal.SIGALRM, signal.SIGCHLD))
 
     def _runtime(self) -> Runtime:
         """The runtime, however long the database is away. Raises ConfigurationError for what waiting cannot mend."""
@@ -77,13 +90,15 @@ class WorkerProcess:
 
     def _work(self, runtime: Runtime) -> None:
         executor = Executor(runtime, self._slot)
+        wear = _fresh(self._endurance)
         patience = Patience(_FIRST_S)
         while not self._stopping:
             try:
                 if self._worker is None:
                     self._worker = self._connect(runtime, executor)
                     log.worker_started(os.getpid(), ", ".join(self._queues))
-                self._worker.work_once(block=not self._stopping)
+                if self._worker.work_once(block=not self._stopping):
+                    self._end_if_worn(wear)
                 patience.begin_anew()
             except REDIS_ERRORS as error:
                 log.redis_lost(error, patience.next_s)
@@ -102,6 +117,13 @@ class WorkerProcess:
         name = f"{self._name}.{self._connections}"
         return StepWorker(self._queues, runtime.doorbell, executor.execute, self._is_stopping, name=name)
 
+    def _end_if_worn(self, wear: Wear) -> None:
+        wear.count()
+        why = wear.told()
+        if why is not None and not self._stopping:
+            log.worker_worn(os.getpid(), why)
+            self._stopping = True
+
     def _is_stopping(self) -> bool:
         return self._stopping
 
@@ -117,33 +139,49 @@ class WorkerProcess:
             sent = os.read(self._control, 1)
             if sent == GO:
                 os.write(self._go_writing, GO)
+            elif sent == STOP:
+                self._stopping = True
+                os.write(self._go_writing, GO)
+                if self._worker is not None and self._worker.waiting:
+                    signal.pthread_kill(self._main, signal.SIGTERM)
             elif not sent:
                 os.killpg(0, signal.SIGKILL)
 
 
+def _fresh(endurance: Endurance) -> Wear:
+    wear = Wear(endurance)
+    if (why := wear.told()) is not None:
+        log.worker_born_worn(os.getpid(), why)
+    return wear
+
+
 def _as_usual() -> None:
-    """What a job forks ends by SIGTERM and SIGINT, as its author expects."""
+    """What a job forks ends by SIGTERM and SIGINT, as its author expects. What it commits as anybody may, of entities
+    that are not those of the job, is not noted for the worker."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    on_its_own()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Entry point of ``python -m fsmflow.running.worker``; only a supervisor calls it."""
+def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
+    """Called by ``entry.py`` with the settings that the supervisor hands over."""
     parser = argparse.ArgumentParser(prog="fsmflow.running.worker")
     parser.add_argument("--slot", type=int, required=True)
     parser.add_argument("--control", type=int, required=True)
     parser.add_argument("--queues", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--max-jobs", type=int)
+    parser.add_argument("--max-memory", type=int)
     options = parser.parse_args(arguments)
+    for descriptor in (options.slot, options.control):
+        os.set_inheritable(descriptor, False)
     log.configure(options.log_level)
+    settings.take_over(handed)
+    endurance = Endurance(max_jobs=options.max_jobs, max_memory=options.max_memory)
     try:
         slot, queues = Slot(options.slot), options.queues.split(",")
-        return WorkerProcess(slot, options.control, queues, options.name).main()
+        return WorkerProcess(slot, options.control, queues, options.name, endurance).main()
     except FsmflowError as error:
         sys.stderr.write(f"fsmflow worker: {error}\n")
         return 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

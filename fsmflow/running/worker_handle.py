@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
 
 from fsmflow import clock
-from fsmflow.running.slot import RUNNING, SETTLING, STARTING, Doing, Slot
-from fsmflow.running.worker import GO
+from fsmflow.running.slot import ENDING, RUNNING, SETTLING, STARTING, Doing, Slot, nameless_file
+from fsmflow.running.worker import GO, STOP
 
 #: For a process whose status somebody else has taken: as if killed.
 _UNKNOWN_STATUS = int(signal.SIGKILL)
@@ -19,38 +23,48 @@ _UNKNOWN_STATUS = int(signal.SIGKILL)
 #: How long after its limit a job may take to stop by itself before its process is killed.
 OVERRUN_S = 3.0
 
+#: How long a process may take to end that has no more to do. Longer than Redis is waited for.
+STAY_S = 20.0
+
+_ENTRY: Final = str(Path(__file__).with_name("entry.py"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """How worker processes are started: in the surroundings that their supervisor was started in.
+
+    ``path`` and ``settings`` are handed over apart from the environment, which jobs hand on to what they start.
+    """
+
+    options: Sequence[str]
+    settings: Mapping[str, Any]
+    path: Sequence[str]
+    environment: Mapping[str, str]
+    folder: str
+    umask: int
+
 
 class WorkerHandle:
     """One worker process. Its group ends when the pipe closes, so it cannot outlive its supervisor."""
 
-    def __init__(self, name: str, queues: Sequence[str], environment: Mapping[str, str], log_level: str) -> None:
+    def __init__(self, name: str, start: Start) -> None:
         #: How its names in RQ begin.
         self.name = name
         self.slot = Slot.create()
         reading, self._control = os.pipe()
-        command = [
-            sys.executable,
-            "-m",
-            "fsmflow.running.worker",
-            "--queues",
-            ",".join(queues),
-            "--name",
-            name,
-            "--log-level",
-            log_level,
-        ]
-        command += ["--slot", str(self.slot.descriptor), "--control", str(reading)]
-        self._process = subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            pass_fds=(self.slot.descriptor, reading),
-            process_group=0,
-        )
-        os.close(reading)
+        try:
+            self._process = _started(start, name, self.slot.descriptor, reading)
+        except OSError:
+            self.close()
+            raise
+        finally:
+            os.close(reading)
         self.pid = self._process.pid
         self.is_working = False
         self.is_stopped = False
+        self._told_to_end = False
+        self._ends_since: float | None = None
+        self.stays = False
         self.overrun: Doing | None = None
         self.exit: str | None = None
         self.exit_status: int | None = None
@@ -60,11 +74,25 @@ class WorkerHandle:
         doing = self.slot.read()
         return doing is not None and doing.state != STARTING
 
+    @property
+    def is_ending(self) -> bool:
+        """Whether it takes no more jobs: it was told to end, or is worn."""
+        doing = self.slot.read()
+        return self._told_to_end or (doing is not None and doing.state == ENDING)
+
     def put_to_work(self) -> None:
         """From standing by to working."""
         self.is_working = True
-        with suppress(BrokenPipeError):  # it has just died; the next look at it finds that out
-            os.write(self._control, GO)
+        self._write(GO)
+
+    def overstays(self) -> bool:
+        """Whether it should have ended: it takes no more jobs, and has held no attempt for a while."""
+        if not self.is_ending or self.doing() is not None:
+            self._ends_since = None
+            return False
+        now = clock.monotonic()
+        self._ends_since = now if self._ends_since is None else self._ends_since
+        return now - self._ends_since > STAY_S
 
     def poll(self) -> bool:
         """Look at the process; True once it is dead. Its group is then killed whole, and ``exit`` says how it ended."""
@@ -109,8 +137,9 @@ class WorkerHandle:
         return doing if late else None
 
     def terminate(self) -> None:
-        """Ask it to end after the running step."""
-        self._signal(signal.SIGTERM)
+        """Ask it to end after the running step. Not by a signal: its handler may be that of a job."""
+        self._told_to_end = True
+        self._write(STOP)
 
     def kill(self) -> None:
         """End the whole group now."""
@@ -120,6 +149,10 @@ class WorkerHandle:
         """Let go of pipe and slot, once it is dead."""
         os.close(self._control)
         self.slot.close()
+
+    def _write(self, word: bytes) -> None:
+        with suppress(BrokenPipeError):  # it has just died; the next look at it finds that out
+            os.write(self._control, word)
 
     def _signal(self, number: signal.Signals, *, group: bool = False) -> None:
         try:
@@ -136,3 +169,29 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _started(start: Start, name: str, slot: int, control: int) -> subprocess.Popen[bytes]:
+    handed = _handed(start)
+    command = [sys.executable, _ENTRY, str(handed), "fsmflow.running.worker", *start.options]
+    try:
+        return subprocess.Popen(
+            [*command, "--name", name, "--slot", str(slot), "--control", str(control)],
+            env=dict(start.environment),
+            cwd=start.folder,
+            umask=start.umask,
+            stdin=subprocess.DEVNULL,
+            pass_fds=(slot, control, handed),
+            process_group=0,
+        )
+    finally:
+        os.close(handed)
+
+
+def _handed(start: Start) -> int:
+    """What a worker process takes over, in a file without a name; its descriptor."""
+    descriptor = nameless_file("fsmflow-start")
+    with os.fdopen(os.dup(descriptor), "w") as file:
+        json.dump({"path": list(start.path), "settings": dict(start.settings)}, file)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

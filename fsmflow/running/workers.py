@@ -12,10 +12,12 @@ from typing import Final
 from fsmflow import clock, log, settings
 from fsmflow.engine.runtime import Runtime
 from fsmflow.running.slot import Doing
-from fsmflow.running.worker_handle import WorkerHandle
+from fsmflow.running.worker_handle import STAY_S, Start, WorkerHandle
 
 _MAX_RESPAWN_S: Final = 10.0
 _MAX_FAILED_STARTS: Final = 5
+#: One that was killed says less about the settings than one that ended by itself does.
+_MAX_KILLED_STARTS: Final = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,26 +44,36 @@ class Workers:
     Talks to processes only, and waits for none of them.
     """
 
-    def __init__(self, runtime: Runtime, *, count: int, queues: Sequence[str], log_level: str, name: str) -> None:
+    def __init__(self, runtime: Runtime, *, count: int, options: Sequence[str], name: str) -> None:
         self._name = name
         self._started = 0
         self._count = count
-        self._queues = tuple(queues)
-        self._log_level = log_level
-        self._environment = _environment(runtime)
+        self._start = Start(
+            options=options,
+            settings=settings.handed_over(runtime.settings),
+            path=[str(entry) or os.getcwd() for entry in sys.path],
+            environment=dict(os.environ),
+            folder=os.getcwd(),
+            umask=_umask(),
+        )
         self._handles: list[WorkerHandle] = []
         self.ever_ready = False
         self._respawn_at = float("-inf")
         self._failed_starts = 0
+        self._killed_starts = 0
+        self._last_start = ""
 
     @property
     def are_gone(self) -> bool:
         return not self._handles
 
     @property
-    def fail_to_start(self) -> int:
-        """How many have ended before any of them was ready; 0 while that may still be chance."""
-        return self._failed_starts if not self.ever_ready and self._failed_starts >= _MAX_FAILED_STARTS else 0
+    def fail_to_start(self) -> str | None:
+        """What became of all that were started, if none was ever ready; None while that may still be chance."""
+        failed, killed = self._failed_starts, self._killed_starts
+        if self.ever_ready or (failed < _MAX_FAILED_STARTS and killed < _MAX_KILLED_STARTS):
+            return None
+        return f"{failed + killed} worker processes, and none was ever ready: the last one {self._last_start}"
 
     def renewable(self) -> list[tuple[int, str]]:
         """The claims whose leases are to be renewed. May be asked by another thread."""
@@ -73,35 +85,39 @@ class Workers:
         for handle in [handle for handle in self._handles if handle.poll()]:
             self._handles.remove(handle)
             doing = handle.doing()
-            if doing is not None or (handle.exit_status != 0 and not stopping):
+            if doing is not None or (handle.exit_status != 0 and not stopping and not handle.stays):
                 _tell_death(handle, doing)
             if handle.is_working:
                 lost.append(LostWorker(name=f"{handle.name}.", attempt=None if doing is None else _lost(handle, doing)))
             if not handle.is_ready and not stopping:
-                # One that was killed says nothing about the settings, as one that ended by itself does.
-                self._failed_starts += handle.exit_status != -signal.SIGKILL
-                self._respawn_at = clock.monotonic() + min(0.5 * 2 ** min(self._failed_starts, 10), _MAX_RESPAWN_S)
+                self._start_failed(str(handle.exit), killed=handle.exit_status == -signal.SIGKILL)
             handle.close()
         return lost
 
+    def _start_failed(self, how: str, *, killed: bool = False) -> None:
+        self._killed_starts += killed
+        self._failed_starts += not killed
+        self._last_start = how
+        self._respawn_at = clock.monotonic() + min(0.5 * 2 ** min(self._failed_starts, 10), _MAX_RESPAWN_S)
+
     def fill_up(self) -> None:
         """Put who stands by in the place of the dead, and start others to stand by."""
-        working = sum(handle.is_working for handle in self._handles)
-        standing_by = [handle for handle in self._handles if not handle.is_working]
+        staying = [handle for handle in self._handles if not handle.is_ending]
+        working = sum(handle.is_working for handle in staying)
+        standing_by = [handle for handle in staying if not handle.is_working]
         for handle in standing_by[: max(self._count - working, 0)]:
             handle.put_to_work()
         if any(handle.is_ready for handle in self._handles):
-            self.ever_ready, self._failed_starts = True, 0
+            self.ever_ready, self._failed_starts, self._killed_starts = True, 0, 0
         if clock.monotonic() < self._respawn_at:
             return
         try:
-            while len(self._handles) < self._count + 1:
+            for _ in range(self._count + 1 - len(staying)):
                 self._started += 1
-                name = f"{self._name}.{self._started}"
-                self._handles.append(WorkerHandle(name, self._queues, self._environment, self._log_level))
+                self._handles.append(WorkerHandle(f"{self._name}.{self._started}", self._start))
         except OSError as error:
             log.sweep_failed("starting a worker process", error)
-            self._respawn_at = clock.monotonic() + _MAX_RESPAWN_S
+            self._start_failed(f"could not be started ({error})")
 
     def kill_overruns(self) -> None:
         """End those whose job has not stopped at its limit."""
@@ -110,6 +126,14 @@ class Workers:
             if doing is not None and handle.overrun is None:
                 log.worker_overrun(handle.pid, doing.row)
                 handle.overrun = doing
+                handle.kill()
+
+    def kill_those_that_stay(self) -> None:
+        """End those that have no more to do, and whose process does not end by itself."""
+        for handle in self._handles:
+            if not handle.stays and handle.overstays():
+                log.worker_stays(handle.pid, STAY_S)
+                handle.stays = True
                 handle.kill()
 
     def terminate(self) -> None:
@@ -137,6 +161,7 @@ def _tell_death(handle: WorkerHandle, doing: Doing | None) -> None:
     log.worker_lost(handle.pid, str(handle.exit), f"running a step of entity row {doing.row}" if doing else ready)
 
 
-def _environment(runtime: Runtime) -> dict[str, str]:
-    path = os.pathsep.join([entry or os.getcwd() for entry in sys.path])
-    return {**os.environ, **settings.to_environment(runtime.settings), "PYTHONPATH": path}
+def _umask() -> int:
+    now = os.umask(0o077)
+    os.umask(now)
+    return now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final, TypeVar
@@ -12,7 +13,7 @@ from playhouse.db_url import parse
 from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
-from fsmflow.errors import ConfigurationError, DatabaseUnavailable
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
@@ -75,6 +76,7 @@ class Link:
         self.own = own
         self.dialect = dialect_of(db)
         self.mark = self.dialect.mark
+        self._pid = os.getpid()
         #: Of a statement, as far as that is known.
         self._most_bytes = 0
         #: Whether a pooler of connections was found in front of the server.
@@ -95,7 +97,8 @@ class Link:
         return self.dialect.quoted(name)
 
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
-        """Run one statement; the cursor."""
+        """Run one statement; the cursor. Raises FsmflowError in a process that was forked meanwhile."""
+        self._check_process()
         if self.dialect.statement_limit and size_of(params) > _SMALL:
             self._check_size(sql, params)
         return self.db.execute_sql(sql, params)
@@ -114,7 +117,8 @@ class Link:
             )
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
-        """Run one query; all its rows."""
+        """Run one query; all its rows. Raises FsmflowError in a process that was forked meanwhile."""
+        self._check_process()
         return list(self.db.execute_sql(sql, params).fetchall())
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
@@ -156,10 +160,19 @@ class Link:
     @scope
     def transaction(self) -> Iterator[None]:
         """One durable transaction; inside a transaction of the caller's, a savepoint of it."""
+        self._check_process()
         if isinstance(self.db.top_transaction(), vars(peewee)["_manual"]):
             raise ConfigurationError("fsmflow cannot join peewee's manual_commit(); call it inside atomic()")
         with self.db.atomic(*self.dialect.begin):
             yield
+
+    def _check_process(self) -> None:
+        """A process that was forked shares the connections of its parent: each would read the answers of the other."""
+        if os.getpid() != self._pid:
+            raise FsmflowError(
+                f"process {os.getpid()} was forked by process {self._pid} while that worked with its database; what a "
+                f"job forks has no part in its step: it ends with os._exit(), or starts another program"
+            )
 
     def _hasty_transaction(self) -> AbstractContextManager[None]:
         return self.dialect.hasty(self.db, own=self.own)
@@ -216,8 +229,9 @@ class Link:
             self.dialect.stop_preparing(self.db)
 
     def forget_connection(self) -> None:
-        """Close this thread's connection, unless the caller has a transaction open on it."""
-        if self.db.is_closed() or self.in_transaction:
+        """Close this thread's connection, unless the caller has a transaction open on it, or it is that of a parent
+        process."""
+        if os.getpid() != self._pid or self.db.is_closed() or self.in_transaction:
             return
         try:
             self.db.close()

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,9 @@ from fsmflow.engine import runtime
 from fsmflow.store.store import create_store
 from tests.support.eventually import eventually
 from tests.support.paths import ROOT
+
+FLOWS = ("tests.support.process_flows", "tests.support.unruly_flows")
+COMMAND = (sys.executable, "-m", "fsmflow.cli")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class World:
         self.environment = {
             **os.environ,
             **environment,
-            "FSMFLOW_MACHINES": "tests.support.process_flows",
+            "FSMFLOW_MACHINES": ",".join(FLOWS),
             "EFFECTS": str(folder),
             "PYTHONPATH": str(ROOT),
         }
@@ -80,11 +83,11 @@ class World:
 class Supervisor:
     """A ``fsmflow worker`` process."""
 
-    def __init__(self, world: World, arguments: list[str]) -> None:
+    def __init__(self, world: World, arguments: list[str], command: Sequence[str] = COMMAND) -> None:
         self.log_path = world.folder / f"supervisor-{len(world.supervisors)}.log"
         with self.log_path.open("wb") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "fsmflow.cli", *arguments],
+                [*command, *arguments],
                 env=world.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -137,9 +140,7 @@ def installation(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, database_url: str, redis_url: str
 ) -> Iterator[World]:
     """A world, with this process as its client."""
-    fsmflow.configure(
-        database_url=database_url, redis_url=redis_url, machines=["tests.support.process_flows"], home=folder
-    )
+    fsmflow.configure(database_url=database_url, redis_url=redis_url, machines=FLOWS, home=folder)
     create_store(fsmflow.settings.current()).link.forget_connection()
     monkeypatch.setenv("EFFECTS", str(folder))
     with world(folder, {"FSMFLOW_DATABASE_URL": database_url, "FSMFLOW_REDIS_URL": redis_url}) as made:
