@@ -165,6 +165,8 @@ class Snapshot:
     kept: int = 0
     #: Whether messages may be on their way that end with this visit.
     bound: bool = False
+    #: The mark of the items of its step, once all of them have been read: see ``items``.
+    items: str | None = None
     work: Work | None = None
     #: What its state is called in the database, where that was renamed since. Not stored itself.
     stored_as: str | None = None

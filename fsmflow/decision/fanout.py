@@ -35,11 +35,15 @@ class BranchesFailed(FsmflowError):
 
 
 def spread(mover: Mover, happening: Spread) -> None:
-    """The branches are there: wait for them. No history, as they have theirs."""
+    """The branches are there: wait for them. No history, as they have theirs, but where items have changed that have
+    branches: these stay as they are."""
     work = _work(mover)
+    if happening.changes is not None:
+        mover.note(HistoryKind.REVISED, reason=happening.changes)
+    mover.after = replace(mover.after, items=happening.items)
     waiting = replace(
         work,
-        kind=WorkKind.JOIN if happening.exhausted else WorkKind.WINDOW,
+        kind=WorkKind.JOIN if happening.is_whole else WorkKind.WINDOW,
         attempt=work.attempt + 1,
         dispatch=0,
         owner=None,
@@ -179,8 +183,9 @@ def reopened(mover: Mover, happening: Reopened) -> None:
     event = Event(trigger=RETRY, at=source.event.at)
     mover.enter(spec.failed_from, event=event, subject=subject_at(mover, event), continues=True)
     work = _work(mover)
-    # Whether all items had been read is not known: once the branch has settled, the rest of them is.
-    _plan(mover, replace(work, kind=WorkKind.WINDOW, rung_at=None, wake_at=mover.now + NUDGE_MS))
+    # Where the items have not all been read, the rest of them is, once the branch has settled.
+    kind = WorkKind.WINDOW if mover.after.items is None else WorkKind.JOIN
+    _plan(mover, replace(work, kind=kind, rung_at=None, wake_at=mover.now + NUDGE_MS))
     mover.note(
         HistoryKind.TRANSITION, trigger=RETRY, source=source.state, actor=happening.actor, reason=happening.reason
     )

@@ -161,9 +161,19 @@ class Saved(Settling):
 
 @dataclass(frozen=True, kw_only=True)
 class Spread(Settling):
-    """The branches of a step are there, all of them or so many that others have to end first."""
+    """The branches of a step are there, all of them or so many that others have to end first.
 
-    exhausted: bool
+    ``items``: the mark of the items, once all have been read. ``changes`` says which of them are other ones than those
+    that branches were made for.
+    """
+
+    items: str | None
+    changes: str | None = None
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether no more are to come."""
+        return self.items is not None
 
 
 @dataclass(frozen=True, kw_only=True)

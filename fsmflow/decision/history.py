@@ -31,6 +31,7 @@ class HistoryKind(Kind):
     SKIPPED = "skipped"
     REWOUND = "rewound"
     HURRIED = "hurried"
+    REVISED = "revised"
     UNSENT = "unsent"
     DELIVERED = "delivered"
     REFUSED = "refused"

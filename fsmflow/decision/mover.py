@@ -229,7 +229,7 @@ class Mover:
         if same or (spec.name == CANCELLED and source.parent is not None):
             return {}
         step_name, visits = begun(source, spec.failed_from or spec.name)
-        return {"step": epoch, "step_name": step_name, "visits_text": visits}
+        return {"step": epoch, "step_name": step_name, "visits_text": visits, "items": None}
 
     def _post_beside(self, source: Snapshot, *, renews: bool) -> None:
         """What entering a state leads to besides its work: for branches, and for an undo."""

@@ -27,7 +27,7 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX
+from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
@@ -106,7 +106,7 @@ def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commi
     try:
         commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot, happening))
     except TransitionNotAllowed as error:
-        raise _about_parent(runtime, snapshot, happening, error) from error.__cause__
+        raise _about_family(runtime, instance, happening, error) from error.__cause__
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:
         # The way out for an entity whose row is gone.
         commit = replace(commit, lenient=True)
@@ -194,16 +194,31 @@ def _left(above: Instance | None) -> str:
     return f"its parent {above.snapshot.address} has left that step and is in {above.snapshot.state!r}"
 
 
-def _about_parent(
-    runtime: Runtime, snapshot: Snapshot, happening: Happening, error: TransitionNotAllowed
+def _about_family(
+    runtime: Runtime, instance: Instance, happening: Happening, error: TransitionNotAllowed
 ) -> TransitionNotAllowed:
-    """What is refused of a branch that was ended with its parent, told by that; another refusal as it is."""
-    ended = snapshot.parent is not None and snapshot.state == CANCELLED
-    if not ended or not isinstance(happening, (Triggered, Skipped)) or error.refusals:
+    """What is refused of a branch that was ended with its parent, and a retry of a parent that waits for its branches,
+    told by that; another refusal as it is."""
+    snapshot, spec = instance.snapshot, instance.spec
+    if error.refusals or not isinstance(happening, (Triggered, Skipped)):
         return error
+    if snapshot.parent is not None and snapshot.state == CANCELLED:
+        return _about_parent(runtime, snapshot, happening) or error
+    retries = isinstance(happening, Triggered) and happening.trigger == RETRY
+    if not retries or spec is None or spec.fan is None:
+        return error
+    progress = runtime.store.branches.progress(snapshot.row, snapshot.step)
+    why = (
+        f"it is in that step, and waits for its branches ({progress}); a branch that failed can be retried by itself, "
+        f"and the entity once it rests in {failed_from(snapshot.state)!r}"
+    )
+    return TransitionNotAllowed(snapshot.address, snapshot.state, RETRY, allowed=error.allowed, why=why)
+
+
+def _about_parent(runtime: Runtime, snapshot: Snapshot, happening: Triggered | Skipped) -> TransitionNotAllowed | None:
     above = load_row(runtime, snapshot.parent or 0)
     if above is not None and _is_in_step(above, snapshot):
-        return error
+        return None
     then = "nothing would come of it" if snapshot.branch_of is not None else "'force' begins it anew, for its own sake"
     return _refused(snapshot, happening, f"{_left(above)}, and it was cancelled; {then}")
 

@@ -76,7 +76,7 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         state=snapshot.state,
         phase=snapshot.phase,
         since=clock.to_datetime(snapshot.entered_at),
-        doing=_doing(spec, work),
+        doing=_doing(spec, work) or _ending(runtime, instance),
         waiting_for=None if spec is None else _Waiting(instance, spec, details, allowed).text(),
         next_at=_next_at(work),
         blocked_by=_fault(instance) or _blocked_by(runtime, spec, snapshot, details),
@@ -108,6 +108,20 @@ def _doing(spec: StateSpec | None, work: Work | None) -> str | None:
         return None
     progress = "" if work.progress is None else f", {work.progress:.0%} done"
     return f"{_attempt(spec, work)}{' is running' if spec.fan is None else ''}{progress}"
+
+
+def _ending(runtime: Runtime, instance: Instance) -> str | None:
+    """That branches are still to be ended, of a step that the entity has left: what is passed down to many takes its
+    time. One query where the machine fans out."""
+    step = instance.step
+    if not instance.own.fans or step is None or step.fan is not None:
+        return None
+    left = runtime.store.branches.unsettled(instance.snapshot.row, limit=_NAMED + 1)
+    if not left:
+        return None
+    named = ", ".join(branch.address for branch in left[:_NAMED])
+    more = " and more" if len(left) > _NAMED else ""
+    return f"its branches are being ended, of which some are still on their way: {named}{more}"
 
 
 def _attempt(spec: StateSpec, work: Work) -> str:

@@ -11,6 +11,7 @@ from fsmflow.decision.happenings import (
     Joined,
     MoreWanted,
 )
+from fsmflow.decision.items import may_differ
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on
@@ -73,7 +74,14 @@ def _advance(runtime: Runtime, definition: Definition, spec: StateSpec, parent: 
     if unsettled is not None or (work.kind != WorkKind.JOIN and not ends):
         return False
     # One may have settled since it was looked for what is to be told; from now on none does.
-    return _tell(runtime, definition, parent) or not _join(runtime, parent)
+    return _tell(runtime, definition, parent) or not _close(runtime, fan, parent, ends=ends)
+
+
+def _close(runtime: Runtime, fan: Fan, parent: Snapshot, *, ends: bool) -> bool:
+    """Join, where the items are still those that were read; else read them again first. Whether that was done."""
+    if not ends and may_differ(fan, parent):
+        return attempt_on(runtime, parent, MoreWanted())
+    return _join(runtime, parent)
 
 
 def _join(runtime: Runtime, parent: Snapshot) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Final, TypeVar
@@ -12,6 +12,7 @@ from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import FAILED_ONES, ClaimLost, Place, Snapshot, Standing
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
+from fsmflow.decision.items import mark_of
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Fan
@@ -23,7 +24,7 @@ from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DataError, FsmflowError, shown
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
-from fsmflow.running.items import Items
+from fsmflow.running.items import Items, Revision
 from fsmflow.running.outage import outlast
 from fsmflow.store.sizes import size_of
 from fsmflow.store.work import ticket_of
@@ -54,9 +55,11 @@ class BranchMaker:
         self._shield = shield
         self._items = Items(runtime, attempt)
         self._branches = runtime.store.branches
+        #: Which items are not those any more that branches were made for, in words.
+        self.changes: str | None = None
 
-    def make(self, subject: Any) -> bool:
-        """Make them all, or so many that others have to end first. Whether there are no more to come.
+    def make(self, subject: Any) -> str | None:
+        """Make them all, or so many that others have to end first. The mark of the items, where no more are to come.
 
         Raises what the user's method raises, DataError for what is no list of items, and Cancelled once the step is no
         longer wanted.
@@ -69,19 +72,20 @@ class BranchMaker:
             self._steadily(self._revive)
         made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
         prefix = self._steadily(self._prefix)
-        items, lazily = self._items.read(subject)
-        lazily = lazily and fan.limit is not None
-        size = min(PAGE, _AHEAD) if lazily else PAGE
-        source = enumerate(self._after(iter(items), made), made)
+        items = self._items.read(subject)
+        lazily = isinstance(items, Iterator)
+        ahead = lazily and fan.limit is not None and not fan.undoes
+        size = min(PAGE, _AHEAD) if ahead else PAGE
+        source = enumerate(self._after(items, made), made)
         while True:
-            if made and self._steadily(lambda: self._has_failed() or (lazily and self._is_far_ahead())):
-                return False
+            if made and self._steadily(lambda: self._has_failed() or (ahead and self._is_far_ahead())):
+                return None
             page, is_last = self._next_page(source, prefix, size)
             self._check_transaction()
             self._insert(page)
             made += len(page)
             if is_last:
-                return True
+                return mark_of(fan, parent, for_good=lazily)
 
     def _next_page(self, source: Iterator[tuple[int, Any]], prefix: str, size: int) -> tuple[list[Commit], bool]:
         """As many branches as one transaction makes, fewer where their items are large; whether these are the last."""
@@ -100,10 +104,19 @@ class BranchMaker:
         new_key = self._runtime.store.events.wants_fresh_keys(parent.row, parent.epoch)
         revive(self._runtime, parent, self._claim, queued=self._fan.limit is not None, new_key=new_key)
 
-    def _after(self, items: Iterator[Any], made: int) -> Iterator[Any]:
-        """The items after those that have branches already. Raises DataError for a source that has changed since."""
+    def _after(self, items: Iterable[Any], made: int) -> Iterator[Any]:
+        """The items that have no branches yet. Raises DataError for a lazy source that has changed since."""
         if not made or not self._items.are_stored:
             return islice(items, made, None)
+        if isinstance(items, Iterator):
+            return self._after_last(items, made)
+        parent = self._parent
+        before = self._steadily(lambda: self._branches.items(parent.row, parent.step))
+        revision = Revision(before, list(items))
+        self.changes = revision.told(self._spec.name, secret=bool(self._definition.wide.redact))
+        return iter(revision.new)
+
+    def _after_last(self, items: Iterator[Any], made: int) -> Iterator[Any]:
         parent = self._parent
         (last,) = self._steadily(lambda: self._branches.page(parent.row, parent.step, after=made - 2, limit=1))
         item = next(islice(items, made - 1, None), None)

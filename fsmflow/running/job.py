@@ -86,8 +86,8 @@ class Job:
 
     def _make_branches(self) -> Spread:
         maker = BranchMaker(self._runtime, self._attempt, self._limit.shield)
-        exhausted = maker.make(subject_of(self.view.definition, self.view))
-        return Spread(claim=self._attempt.claim, exhausted=exhausted)
+        items = maker.make(subject_of(self.view.definition, self.view))
+        return Spread(claim=self._attempt.claim, items=items, changes=maker.changes)
 
     def _call(self) -> Any:
         if self._spec.job is None:

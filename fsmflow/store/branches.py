@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from fsmflow.decision.context import Progress
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.store.columns import snapshot_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
+
+#: So many items are read at once.
+_ITEMS: Final = 1_000
 
 
 class Branches:
@@ -56,6 +61,15 @@ class Branches:
     def page(self, parent: int, step: int, *, after: int = -1, limit: int) -> list[Snapshot]:
         """Branches by index, from the one after ``after``."""
         return [snapshot_of(row) for row in self._link.query(self._sql.branches, (parent, step, after, limit))]
+
+    def items(self, parent: int, step: int) -> list[str]:
+        """What the branches of a step were made for, in their order, as it is stored. A query for each thousand."""
+        found: list[str] = []
+        while True:
+            page = self._link.query(self._sql.items, (parent, step, len(found) - 1, _ITEMS))
+            found += [text or "null" for _, text in page]
+            if len(page) < _ITEMS:
+                return found
 
     def unsettled(self, parent: int, *, after: int = 0, limit: int) -> list[Snapshot]:
         """What is not settled of any step of the parent, by row."""

@@ -135,6 +135,7 @@ _CHANGING = (
     Column("paused", _small(), store=int, load=bool),
     Column("standing", _small(null=True), store=_optional(int), load=_optional(Standing)),
     Column("kept", _whole()),
+    Column("items", _chars(40, null=True)),
     Column("bound", _small(), store=int, load=bool),
     Column("version", _whole()),
     Column("entered_at", _big()),

@@ -150,6 +150,10 @@ class Statements:
 
     def _for_parents(self) -> None:
         """What a parent asks of all its steps, and what is written there for it."""
+        self.items = self._sql(
+            f"SELECT e.parent_index, e.item FROM {ENTITY} e WHERE e.parent = ? AND e.parent_step = ? "
+            f"AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
+        )
         self.last_step = self._sql(f"SELECT MAX(parent_step) FROM {ENTITY} WHERE parent = ?")
         self.last_index = self._sql(f"SELECT MAX(parent_index) FROM {ENTITY} WHERE parent = ? AND parent_step = ?")
         self.first_branches = self._sql(

@@ -34,6 +34,7 @@ STAYS: Final = frozenset(
         "delivered",
         "refused",
         "dropped",
+        "revised",
     }
 )
 _TRIGGERED: Final = frozenset(
