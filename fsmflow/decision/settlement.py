@@ -42,7 +42,7 @@ ENDED_CLAIM = Claim(row=0, epoch=0, attempt=0, fence=0, owner="")
 
 
 class LeadsNowhere(FsmflowError):
-    """A job returned, and the transition that took its result is internal."""
+    """A job returned, and the transition that took its result is internal; or it asked for one as a branch."""
 
 
 def returned(mover: Mover, happening: Returned) -> None:
@@ -64,6 +64,8 @@ def unacceptable(mover: Mover, happening: Unacceptable) -> None:
 
 def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: bool = True) -> None:
     """Withhold a result that nothing accepts, and rest in ``failed_from_X``."""
+    # An outcome of a branch would be refused again.
+    keeps = keeps and (mover.after.branch_of is None or happening.trigger == DONE)
     withheld = _withheld(happening) if keeps else None
     message = _rejection(happening.trigger, error, withheld=withheld is not None)
     refused = type(error) in (Refused, LeadsNowhere)
@@ -97,6 +99,11 @@ def _accept(mover: Mover, happening: Returned, *, attempt: int | None, duration:
     spec = mover.definition.states[before.state]
     if trigger in (FAIL, RETRY):
         raise DataError(f"the job asked for {trigger!r}; a job fails by raising, for good with Fail(...)")
+    if before.branch_of is not None and trigger != DONE:
+        raise LeadsNowhere(
+            "a branch has no outcomes: it is done, or it fails. Return what it found; a guard of its parent's 'done', "
+            "or of 'branch_done', decides by that, as self.branches shows it"
+        )
     mover.send(happening.sent, before)
     if spec.undo is not None:
         text = codec.encode(happening.result, what="result", limit=MAX_RESULT_BYTES)

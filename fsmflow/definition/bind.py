@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,6 +14,9 @@ from fsmflow.errors import did_you_mean, name_of, shown, text_of
 
 #: So much of an error is told that somebody else's module raised.
 _REASON = 300
+
+#: The name of the type, alone or as a part of another.
+_OUTCOME = re.compile(r"(?<![A-Za-z_])Outcome\b")
 
 
 class Binder:
@@ -58,6 +62,14 @@ class Binder:
         """Whether a reference is to something that takes an item besides the machine. Tells of no faults."""
         silent = Binder(self._owner, self._taken, [])
         return silent.callable(ref, "job", "", may_be_async=True, takes_item=True) is not None
+
+    def may_return_outcome(self, ref: Any) -> bool:
+        """Whether a reference is to something that says, as its annotation, that it returns an Outcome. Tells of no
+        faults."""
+        found = Binder(self._owner, self._taken, [])._find(ref, "job", "")  # noqa: SLF001 - its own kind
+        returns = None if found is None else getattr(found[0], "__annotations__", {}).get("return")
+        text = returns if isinstance(returns, str) else getattr(returns, "__qualname__", None) or str(returns)
+        return _OUTCOME.search(text) is not None
 
     def has_method(self, name: str) -> bool:
         """Whether the class has an attribute of this name that is not Machine's own."""

@@ -47,6 +47,7 @@ class FanCompiler:
             self._fault(
                 name, "a state that fans out cannot be called 'done', as its branches end in a state of that name"
             )
+        self._check_outcomes(state)
         each = self._each(state)
         return Fan(
             jobs=self._jobs(state) if state.jobs is not None else (),
@@ -79,6 +80,17 @@ class FanCompiler:
             self._fault(
                 name, "wait=True goes with job= alone; a state that fans out leaves when its branches have ended"
             )
+
+    def _check_outcomes(self, state: State) -> None:
+        """What a job returns is not known here, but what it says that it does."""
+        jobs = state.jobs.values() if isinstance(state.jobs, Mapping) else as_list(state.jobs or state.job)
+        for ref in jobs:
+            if self._binder.may_return_outcome(ref):
+                self._fault(
+                    str(state.name),
+                    f"job {ref_name(ref)!r} says that it returns an Outcome, and a branch has none: return a value, "
+                    f"and let a guard of 'done' or 'branch_done' decide by it, as self.branches shows it",
+                )
 
     def _jobs(self, state: State) -> tuple[tuple[str, Bound], ...]:
         refs = as_list(state.jobs)

@@ -23,6 +23,8 @@ class Design:
     budgets: dict[tuple[str, str], int | None] = field(default_factory=dict)
     once: frozenset[tuple[str, str]] = frozenset()
     transactional: frozenset[tuple[str, str]] = frozenset()
+    #: Those that make a branch for each of ``data["items"]``.
+    keyed: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def classes(self) -> tuple[type[Machine], ...]:
@@ -39,7 +41,9 @@ def _is_large(machine: Machine) -> bool:
 
 
 def _note(machine: Machine) -> None:
-    machine.data["pokes"] = machine.data.get("pokes", 0) + 1
+    pokes = machine.data["pokes"] = machine.data.get("pokes", 0) + 1
+    if pokes % 2 and len(machine.data.get("items", [])) in range(1, 6):
+        machine.data["items"].append(100 + pokes)
     if "op" in machine.event.payload:
         machine.data.setdefault("log", []).append(machine.event.payload["op"])
 
@@ -62,12 +66,18 @@ class _Designer:
         self._budgets: dict[tuple[str, str], int | None] = {}
         self._once: set[tuple[str, str]] = set()
         self._transactional: set[tuple[str, str]] = set()
+        self._keyed: set[tuple[str, str]] = set()
         self._has_undo = False
 
     def design(self) -> Design:
         machine = self._machine(self._name, self._dice.randint(1, 4), deep=True)
         return Design(
-            machine, tuple(self._children), self._budgets, frozenset(self._once), frozenset(self._transactional)
+            machine,
+            tuple(self._children),
+            self._budgets,
+            frozenset(self._once),
+            frozenset(self._transactional),
+            frozenset(self._keyed),
         )
 
     def _chance(self, share: float) -> bool:
@@ -166,6 +176,8 @@ class _Designer:
             return State(state, machine=child, each=_items, **options), ways
         if self._chance(0.5):
             options["retry"] = Retry(self._dice.choice([0, 1]), self._dice.choice([0, 4]), jitter=0)
+        if kind == "each":
+            self._keyed.add((name, state))
         each: Any = "items" if kind == "each" else _items
         return State(state, job=branch_work, each=each, **self._undone(options)), ways
 

@@ -145,6 +145,20 @@ class Oracle:
                 f"7 {known.address}: leaves {known.state!r} by done, and {unsettled} branches have not settled"
             )
 
+        if (known.machine, known.state) in self._design.keyed:
+            self._check_items(known)
+
+    def _check_items(self, known: Known) -> None:
+        """A step is done once each item has a branch: those too that came while it ran."""
+        ((data, made),) = self._connection.execute(
+            f"SELECT data, (SELECT COUNT(*) FROM {ENTITY} WHERE parent = ? AND parent_step = ?) FROM {ENTITY} "
+            f"WHERE id = ?",
+            (known.row, known.step, known.row),
+        ).fetchall()
+        items = json.loads(data).get("items", [])
+        if made < len(items):
+            raise Violation(f"7 {known.address}: leaves {known.state!r} with {made} branches for {len(items)} items")
+
     def _end(self, known: Known, epoch: int, attempt: int, how: str) -> None:
         holder = self.owners.get(known.row)
         mine = self._claim is not None and self._claim[0] == known.row and known.runs_job

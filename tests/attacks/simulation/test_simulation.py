@@ -25,6 +25,7 @@ NEAR = {
     "a COMMIT in doubt taken for a failure": 26,
     "crashes without a limit": 57,
     "joined too early": 16,
+    "items that are read once": 32,
     "messages that stay": 16,
     "at most once, not durably": 8_431,
     "a transactional job outside of its transaction": 227,

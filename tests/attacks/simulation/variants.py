@@ -12,6 +12,7 @@ from fsmflow.decision import settlement
 from fsmflow.decision.entity import Claim
 from fsmflow.decision.happenings import Changes
 from fsmflow.decision.merge import Merged
+from fsmflow.engine import fanout
 from fsmflow.running import executor
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
@@ -99,6 +100,10 @@ def _join_early(sql: Statements) -> list[Any]:
     return _statements(sql, first_unsettled=("IN (0, 1)", "IN (0)"))
 
 
+def _items_read_once(sql: Statements) -> list[Any]:
+    return [mock.patch.object(fanout, "may_differ", return_value=False)]
+
+
 def _never_taken(sql: Statements) -> list[Any]:
     """A message stays after it was delivered."""
     return _statements(
@@ -137,6 +142,7 @@ VARIANTS: Final[dict[str, Patches]] = {
     "a COMMIT in doubt taken for a failure": _doubt_is_failure,
     "crashes without a limit": _crashes_for_ever,
     "joined too early": _join_early,
+    "items that are read once": _items_read_once,
     "messages that stay": _never_taken,
     "at most once, not durably": _not_durable,
     "a transactional job outside of its transaction": _not_transactional,
