@@ -86,7 +86,7 @@ def test_worker_processes_work_with_mysqlclient_alone(any_place: World) -> None:
     supervisor = any_place.supervisor(processes=1)
     chain = Chain.start("1")
     chain.trigger("go")
-    eventually(lambda: chain.refresh().state == "finished", within=30, what="all three steps")
+    eventually(lambda: chain.refresh().phase == "finished", within=30, what="all three steps")
     assert [effect.state for effect in any_place.effects("1")] == ["one", "two", "three"]
     supervisor.terminate()
     assert supervisor.ended() == 0
