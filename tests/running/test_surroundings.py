@@ -94,6 +94,7 @@ def test_a_thread_that_a_job_left_holds_no_burst_up(place: World) -> None:
 
 
 def test_what_is_printed_is_seen_at_once_and_outlives_the_process(place: World) -> None:
+    place.environment.pop("PYTHONUNBUFFERED", None)
     supervisor = place.supervisor(processes=1)
     unruly = Unruly.start("1", how="prints")
     unruly.trigger("go")
