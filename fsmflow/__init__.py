@@ -1,6 +1,6 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
-from fsmflow.decision.context import Branch, Progress, Undoing
+from fsmflow.decision.context import Branch, Branches, Progress, Undoing
 from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
@@ -27,6 +27,7 @@ from fsmflow.errors import (
     StepTimeout,
     TransitionConflict,
     TransitionNotAllowed,
+    UnknownBranch,
     UnknownMachine,
     UnknownState,
     WorkerLost,
@@ -39,6 +40,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Actor",
     "Branch",
+    "Branches",
     "Cancelled",
     "ConfigurationError",
     "DataError",
@@ -68,6 +70,7 @@ __all__ = [
     "TransitionConflict",
     "TransitionNotAllowed",
     "Undoing",
+    "UnknownBranch",
     "UnknownMachine",
     "UnknownState",
     "WorkerLost",

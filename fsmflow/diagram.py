@@ -11,7 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from fsmflow.definition.model import Definition, Fan, StateSpec, TransitionSpec
+from fsmflow.definition.model import BranchSpec, Definition, Fan, StateSpec, TransitionSpec, source_name
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDO, UNDONE
 
 #: What Mermaid's lexer takes for a keyword where an id stands.
@@ -108,16 +108,24 @@ def _marks(spec: StateSpec) -> Iterator[str]:
 
 
 def _fan_marks(fan: Fan) -> Iterator[str]:
-    if fan.jobs:
-        yield f"jobs {' and '.join(name for name, _ in fan.jobs)}"
+    if fan.named:
+        kind = "machines" if fan.has_children else "jobs"
+        yield f"{kind} {' and '.join(_named_mark(branch) for branch in fan.named)}"
+    if fan.only is not None:
+        yield f"only {source_name(fan.only)}"
     if fan.machine is not None:
         yield f"machine {fan.machine}"
     if fan.each is not None:
-        yield f"for each of {fan.each if isinstance(fan.each, str) else getattr(fan.each, '__name__', 'a method')}"
+        yield f"for each of {source_name(fan.each)}"
     if fan.limit is not None:
         yield f"{fan.limit} at once"
     if fan.stops:
         yield "stops at a failure"
+
+
+def _named_mark(branch: BranchSpec) -> str:
+    """The name of a branch; of a child its machine before that, where it is called otherwise."""
+    return branch.name if branch.machine in (None, branch.name) else f"{branch.machine} as {branch.name}"
 
 
 def _ways(

@@ -144,6 +144,20 @@ class UnknownState(FsmflowError):
             )
 
 
+class UnknownBranch(FsmflowError, KeyError):
+    """A branch whose name is not there: no step has one, or the code has no job of that name (any more)."""
+
+    __str__ = Exception.__str__
+
+    def __init__(self, address: str, name: str, known: Iterable[str], *, why: str | None = None) -> None:
+        self.address = address
+        self.name = name
+        self.known = tuple(known)
+        there = ", ".join(self.known) or "none"
+        hint = did_you_mean(name, self.known)
+        super().__init__(why or f"{address} has no branch {shown(name)}{hint}; its branches are: {there}")
+
+
 class UnknownVersion(UnknownState):
     """An entity of a newer version of its machine than the code here has: that of a deployment that is under way."""
 

@@ -87,7 +87,8 @@ def redacted(runtime: Runtime, snapshot: Snapshot) -> frozenset[str]:
 class FailureGroup:
     """Failures of one kind in one state: those that share a fingerprint. ``message`` is that of the latest.
 
-    ``of_branches``: they are branches or children, which a retry of their parents takes along.
+    ``of_branches``: they are branches or children, which a retry of their parents takes along; ``branch`` is the name
+    of all of them, where they have one.
     """
 
     fingerprint: str
@@ -102,6 +103,7 @@ class FailureGroup:
     shared: str
     varies: bool = False
     of_branches: bool = False
+    branch: str | None = None
 
     @property
     def pattern(self) -> str:
@@ -127,14 +129,15 @@ def failure_groups(runtime: Runtime, machine: str | None = None) -> list[Failure
     count branches. Reads every entity that rests in a failure.
     """
     check_machine(runtime, machine)
-    groups: dict[tuple[bool, str, str, str], FailureGroup] = {}
+    groups: dict[tuple[str | None, ...], FailureGroup] = {}
     known = runtime.machines.all()
     for stored in runtime.store.listing.find(Filter(machine=machine, failed=True, branches=True)):
         snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
         failure = snapshot.failure
         if failure is None:
             continue
-        key = (snapshot.parent is not None, snapshot.machine, snapshot.state, snapshot.fingerprint or "")
+        part = snapshot.branch_name or ("" if snapshot.parent is not None else None)
+        key = (part, snapshot.machine, snapshot.state, snapshot.fingerprint)
         if key in groups:
             groups[key].add(snapshot, failure)
         else:
@@ -156,6 +159,7 @@ def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
         count=1,
         shared=error_text(failure),
         of_branches=snapshot.parent is not None,
+        branch=snapshot.branch_name,
     )
 
 

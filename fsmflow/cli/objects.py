@@ -24,6 +24,7 @@ def summary(snapshot: Snapshot, stuck: Sequence[Stuck] = ()) -> dict[str, Any]:
         "address": snapshot.address,
         "machine": snapshot.machine,
         "entity_id": snapshot.entity_id,
+        "branch": snapshot.part,
         "state": snapshot.state,
         "phase": snapshot.phase,
         "epoch": snapshot.epoch,

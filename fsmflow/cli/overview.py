@@ -62,7 +62,7 @@ def failures(machine: str | None, as_json: bool) -> int:
     if not groups and not stuck:
         output.note("nothing has failed")
     for group in groups:
-        branches = " (branches)" if group.of_branches else ""
+        branches = f" (branch {group.branch})" if group.branch else " (branches)" if group.of_branches else ""
         head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
         click.echo(output.one_line(head)[:200])
         span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
@@ -82,14 +82,15 @@ def _stuck_object(group: StuckGroup) -> dict[str, Any]:
 
 def _retry_command(group: FailureGroup) -> str:
     words = ["fsmflow", "retry", "--machine", group.machine, "--state", group.state, "--error", group.pattern]
-    return shlex.join([*words, *(["--branches"] if group.of_branches else [])])
+    branches = ["--branch", group.branch] if group.branch else ["--branches"] if group.of_branches else []
+    return shlex.join([*words, *branches])
 
 
 def _group_object(group: FailureGroup) -> dict[str, Any]:
     names = ("fingerprint", "count", "machine", "state", "error_type", "message", "example")
     times = {"first_at": output.iso(group.first_at), "last_at": output.iso(group.last_at)}
     found = {name: getattr(group, name) for name in names}
-    return {**found, "branches": group.of_branches, **times, "retry": _retry_command(group)}
+    return {**found, "branches": group.of_branches, "branch": group.branch, **times, "retry": _retry_command(group)}
 
 
 @click.command()

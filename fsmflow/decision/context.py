@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn, overload
 
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Failure, Snapshot, Standing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
+from fsmflow.errors import UnknownBranch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Branch:
     """One parallel part of a step, as ``machine.branches[i]`` shows it.
 
-    ``result`` is what its job returned, of a child its data; None where it has not come to its end.
+    ``name`` is that of ``jobs=`` and ``machines=``, of what is made for an item its index as text. ``result`` is what
+    its job returned, of a child its data; None where it has not come to its end.
     """
 
     index: int
+    name: str
     address: str
     state: str
     phase: str
@@ -38,6 +42,65 @@ class Branch:
     def is_failed(self) -> bool:
         """Whether it has settled otherwise: failed, cancelled or undone."""
         return self.standing.is_failed
+
+
+class Branches(Sequence[Branch]):
+    """The branches of a step in the order of their items: ``branches[3]``, or ``branches["credit"]`` by name.
+
+    ``branches.get("credit")`` is None where there is none of that name. To ask for one that is not there otherwise
+    raises UnknownBranch, which is a KeyError, and IndexError for a number.
+    """
+
+    @overload
+    def __getitem__(self, index: int | str) -> Branch: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Branch]: ...
+
+    @abstractmethod
+    def __getitem__(self, index: int | str | slice) -> Branch | list[Branch]: ...
+
+    @abstractmethod
+    def get(self, name: str) -> Branch | None:
+        """The branch of this name, None where there is none."""
+
+    def __contains__(self, branch: object) -> bool:
+        """Whether there is such a branch, or one of this name."""
+        return self.get(branch) is not None if isinstance(branch, str) else any(branch == one for one in self)
+
+    def __iter__(self) -> Iterator[Branch]:
+        return (self[at] for at in range(len(self)))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class NoBranches(Branches):
+    """Those of what never fans out."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+
+    @overload
+    def __getitem__(self, index: int | str) -> NoReturn: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Branch]: ...
+
+    def __getitem__(self, index: int | str | slice) -> list[Branch]:
+        if isinstance(index, slice):
+            return []
+        if isinstance(index, str):
+            raise UnknownBranch(self._address, index, ())
+        raise IndexError(f"branch {index} of 0")
+
+    def __len__(self) -> int:
+        return 0
+
+    def get(self, name: str) -> None:
+        """None."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +141,8 @@ class Entered:
 
 @dataclass(frozen=True, kw_only=True)
 class Undoing:
-    """What an undo job undoes: ``result`` is what the step's job returned, ``item`` what its branch was for.
+    """What an undo job undoes: ``result`` is what the step's job returned. Of a branch of that ``branch`` is the name,
+    and ``item`` what it was for.
 
     ``completed`` False: the step failed or was left, and may or may not have taken effect.
     """
@@ -87,10 +151,11 @@ class Undoing:
     completed: bool
     result: Any
     item: Any = None
+    branch: str | None = None
 
 
-def _nothing(snapshot: Snapshot) -> Sequence[Branch]:
-    return ()
+def _nothing(snapshot: Snapshot) -> Branches:
+    return NoBranches(snapshot.address)
 
 
 def _no_record(snapshot: Snapshot) -> Any:
@@ -107,7 +172,7 @@ class Context:
     on_their_way: Callable[[], tuple[Posted, ...]] = tuple
     give_up: Callable[[], tuple[Posted, ...]] = tuple
     retrace: Callable[[], tuple[Entered, ...]] = tuple
-    branches: Callable[[Snapshot], Sequence[Branch]] = _nothing
+    branches: Callable[[Snapshot], Branches] = _nothing
     record: Callable[[Snapshot], Any] = _no_record
 
     @cached_property

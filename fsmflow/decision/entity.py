@@ -160,6 +160,7 @@ class Snapshot:
     parent_step: int | None = None
     parent_index: int | None = None
     branch_of: str | None = None
+    branch_name: str | None = None
     item_text: str | None = None
     standing: Standing | None = None
     kept: int = 0
@@ -175,6 +176,11 @@ class Snapshot:
     def has_settled(self) -> bool:
         """Whether this is a branch or child that its parent need not wait for."""
         return self.standing is not None and self.standing.is_settled
+
+    @property
+    def part(self) -> str | None:
+        """What a branch or child is called in its step, and ends its address with; None for what has no parent."""
+        return self.branch_name or (None if self.parent_index is None else str(self.parent_index))
 
     @property
     def address(self) -> str:
@@ -197,12 +203,14 @@ class Snapshot:
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """Where a branch or child belongs: to which step of which parent, and as what part of it."""
+    """Where a branch or child belongs: to which step of which parent, and as what part of it. ``branch_name``: of
+    ``jobs=`` and ``machines=``; what is made for an item goes by its index."""
 
     parent: int | None = None
     parent_step: int | None = None
     parent_index: int | None = None
     branch_of: str | None = None
+    branch_name: str | None = None
     item_text: str | None = None
     standing: Standing | None = None
 

@@ -120,7 +120,8 @@ def branch_settled(mover: Mover, happening: BranchSettled) -> None:
 
 
 def _payload_of(branch: Branch) -> dict[str, Any]:
-    payload = {"index": branch.index, "address": branch.address, "item": branch.item, "result": branch.result}
+    names = ("index", "name", "address", "item", "result")
+    payload = {name: getattr(branch, name) for name in names}
     if branch.failure is not None:
         payload["failure"] = f"{branch.failure.error_type}: {branch.failure.message}"
     try:

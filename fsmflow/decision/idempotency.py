@@ -49,7 +49,7 @@ def key_of(installation: str, snapshot: Snapshot) -> str:
 
     It can be the name of a file: that of a branch has ``~`` for ``/``. Never the same for two steps: neither machines
     and states nor the names of steps have a ``:``, and what is longer is told apart by a digest. A branch's id holds
-    that of its parent, its step and its place in that.
+    that of its parent, its step and its name in that.
     """
     entity_id = quote(snapshot.entity_id, safe=_PLAIN).replace("~", "%7E").replace("/", "~")
     key = f"{installation}:{snapshot.machine}:{entity_id}:{snapshot.step_name}"

@@ -19,6 +19,7 @@ from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import Answer, Message, Recall, answer_to, mail_of
 from fsmflow.decision.outbox import is_on_its_way, sorted_out
 from fsmflow.decision.redaction import masked
+from fsmflow.decision.versions import lacking
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.guards import Firing, call_on_enter, fire
@@ -284,6 +285,8 @@ class Mover:
             left = self._asked(spec, timer.parameter, timer.after, lambda: due_after(timer, subject, moment))
             ends_at = self.now + clock.to_ms(left)
         if spec.is_working:
+            if spec.lacks_job:
+                raise lacking(self.definition, self.after)
             queue = self._asked(spec, "queue", spec.queue, lambda: queue_of(spec, subject))
             blank = Work(
                 epoch=self.after.epoch, kind=WorkKind.JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue

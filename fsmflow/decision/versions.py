@@ -15,7 +15,17 @@ from fsmflow.decision.redaction import masked
 from fsmflow.decision.view import DataView, subject_of
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
-from fsmflow.errors import DataError, UnknownState, UnknownVersion, UpgradeError, name_of, shown, text_of
+from fsmflow.errors import (
+    DataError,
+    UnknownBranch,
+    UnknownState,
+    UnknownVersion,
+    UpgradeError,
+    did_you_mean,
+    name_of,
+    shown,
+    text_of,
+)
 
 
 def brought_up(definition: Definition, snapshot: Snapshot) -> Snapshot:
@@ -78,6 +88,20 @@ def unknown_state(definition: Definition, state: str, *, address: str | None = N
     """The error for a state that the machine does not have; it says so where that was renamed."""
     now = definition.wide.renamed.get(state)
     return UnknownState(definition.name, state, definition.states, address=address, now=now)
+
+
+def lacking(own: Definition, branch: Snapshot) -> UnknownBranch:
+    """The error for a branch that is to run, and whose name the code does not have (any more). ``own``: the definition
+    that it goes by."""
+    name, step = branch.part or "", own.initial
+    known = tuple(own.branches)
+    there = f"its branches are: {', '.join(known)}" if known else "its branches have no names"
+    why = (
+        f"{branch.address}: machine {own.name!r} has no branch {name!r} in {step!r}{did_you_mean(name, known)}; "
+        f"{there}. It was left untouched. Deploy code that has it, or go on without it: 'skip' it where it has failed, "
+        f"else 'force' it into 'done'"
+    )
+    return UnknownBranch(branch.address, name, known, why=why)
 
 
 def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:

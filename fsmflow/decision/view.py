@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
-from fsmflow.decision.context import NOTHING, Branch, Context, Undoing, next_undo
+from fsmflow.decision.context import NOTHING, Branches, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.definition.guards import Firing
@@ -50,7 +50,7 @@ class View(Protocol):
     def attempt(self) -> int | None: ...
 
     @property
-    def branches(self) -> Sequence[Branch]: ...
+    def branches(self) -> Branches: ...
 
     @property
     def record(self) -> Any: ...
@@ -147,7 +147,7 @@ class DecisionView(NoJob, GuardView):
         return self.snapshot.work.attempt if self.snapshot.work else None
 
     @property
-    def branches(self) -> Sequence[Branch]:
+    def branches(self) -> Branches:
         """The branches of the step that is being left."""
         return self._context.branches(self.snapshot)
 

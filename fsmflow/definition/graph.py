@@ -88,8 +88,8 @@ _LACKS = {
     DONE: "it has neither a job nor a delay",
     FAIL: "it has no job",
     UNDONE: "it is no state in which something is undone (undoing_<state>, of a state with undo=)",
-    BRANCH_DONE: "it has neither jobs=, each= nor machine=",
-    BRANCH_FAILED: "it has neither jobs=, each= nor machine=",
+    BRANCH_DONE: "it has neither jobs=, each=, machine= nor machines=",
+    BRANCH_FAILED: "it has neither jobs=, each=, machine= nor machines=",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeGuard
@@ -40,16 +40,37 @@ class Timer:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fan:
-    """How a state fans out. Exactly one of ``jobs`` (side by side), ``machine`` (children) and neither (one job per
-    item of ``each``) is given, but for ``undoes``: one job per branch of the step that is being undone."""
+class BranchSpec:
+    """A branch that has a name: which job it runs, or of which machine its child is."""
 
-    jobs: tuple[tuple[str, Bound], ...] = ()
+    name: str
+    job: Bound | None = None
+    job_name: str = ""
+    machine: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fan:
+    """How a state fans out. Exactly one of ``named`` (jobs or children side by side, each with a name), ``machine``
+    (children) and neither (one job per item of ``each``) is given, but for ``undoes``: one job per branch of the step
+    that is being undone. ``only`` picks which of the named run."""
+
+    named: tuple[BranchSpec, ...] = ()
+    only: str | Bound | None = None
     each: str | Bound | None = None
     machine: str | None = None
     limit: int | None = None
     stops: bool = False
     undoes: bool = False
+
+    @property
+    def has_children(self) -> bool:
+        """Whether its branches are entities of other machines."""
+        return self.machine is not None or any(branch.machine for branch in self.named)
+
+    def branch(self, name: str | None) -> BranchSpec | None:
+        """The branch of this name; None where the code has none."""
+        return next((branch for branch in self.named if branch.name == name), None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +112,11 @@ class StateSpec:
     @property
     def is_working(self) -> bool:
         return self.phase == WORKING
+
+    @property
+    def lacks_job(self) -> bool:
+        """Whether it is that of a branch whose name the code does not have: there is work, and nothing does it."""
+        return self.is_working and self.job is None and self.fan is None
 
     @property
     def is_waiting(self) -> bool:
@@ -164,7 +190,8 @@ class Definition:
     transitions: tuple[TransitionSpec, ...]
     machine: Any = field(repr=False)
     outgoing: Mapping[str, tuple[str, ...]] = field(repr=False)
-    #: The small machine that each branch of a fan-out runs, by the state that fans out.
+    #: The small machine that each branch of a fan-out runs, by the state that fans out. In that of branches with names
+    #: those of each name; it has no job itself.
     branches: Mapping[str, Definition] = field(default_factory=dict, repr=False)
     wide: Wide = field(default_factory=Wide, repr=False)
 
@@ -194,7 +221,18 @@ class Definition:
     @cached_property
     def has_children(self) -> bool:
         """Whether any step fans out into child entities, which may outlive it while they are undone."""
-        return any(spec.fan is not None and spec.fan.machine is not None for spec in self.states.values())
+        return any(spec.fan is not None and spec.fan.has_children for spec in self.states.values())
+
+    def branch(self, state: str, name: str | None) -> Definition | None:
+        """The small machine of a branch of ``state``, without a job where the code has no such branch there; None where
+        the state has no branches that run jobs."""
+        found, spec = self.branches.get(state), self.states.get(state)
+        if found is None or spec is None or spec.fan is None or spec.fan.undoes:
+            return found
+        if name is None or found.branches:
+            return found.branches.get(name or "", found)
+        # It had a name when it was made, and one is made for each item now.
+        return replace(found, states={**found.states, state: replace(found.states[state], job=None)})
 
     def step_of(self, state: str) -> StateSpec | None:
         """The state whose step an entity in ``state`` is in, or rests in the failure of: of ``failed_from_X`` that is
@@ -205,6 +243,11 @@ class Definition:
     def offers(self, trigger: str, state: str) -> bool:
         """Whether a transition on ``trigger`` starts at ``state``, whatever its guards say."""
         return trigger in self.outgoing.get(state, ())
+
+
+def source_name(source: str | Bound) -> str:
+    """What a key of data, or a method, is called in messages and diagrams."""
+    return source if isinstance(source, str) else str(getattr(source, "__name__", "a method"))
 
 
 def due_after(timer: Timer, subject: Any, now: datetime) -> timedelta:

@@ -33,6 +33,8 @@ ENGINE_TRIGGERS = frozenset({DONE, FAIL, BRANCH_DONE, BRANCH_FAILED, UNDONE})
 METHOD_TRIGGERS = frozenset({RETRY, CANCEL, UNDO})
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
+#: The name of a branch ends an address, and is never taken for the number of one.
+BRANCH_PATTERN = re.compile(r"[^\W\d][\w-]*")
 MAX_NAME = 64
 
 
@@ -58,6 +60,17 @@ def name_fault(name: object) -> str | None:
         return f"{shown(name)} is not a name"
     if not NAME_PATTERN.fullmatch(name):
         return f"{shown(name)} is not a name: lower-case letters, digits and underscores, beginning with a letter"
+    if len(name) > MAX_NAME:
+        return f"{shown(name)} has {len(name)} characters; {MAX_NAME} are allowed"
+    return None
+
+
+def branch_name_fault(name: object) -> str | None:
+    """What is wrong with the name of a branch, or None."""
+    if not isinstance(name, str):
+        return f"{shown(name)} is not a name"
+    if not BRANCH_PATTERN.fullmatch(name):
+        return f"{shown(name)} is no name of a branch: letters, digits, '_' and '-', beginning with a letter"
     if len(name) > MAX_NAME:
         return f"{shown(name)} has {len(name)} characters; {MAX_NAME} are allowed"
     return None

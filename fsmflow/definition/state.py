@@ -43,10 +43,12 @@ class State:
     that returns either, or an aware datetime.
 
     ``wait=True``: the job asks, its return fires nothing, and the entity waits for a trigger; ``timeout`` is then how
-    long the state may last. ``jobs=[...]`` runs several jobs side by side, ``each=`` the job once per item (a key of
-    data, or a method that returns or yields items; the job takes the item), ``machine=`` starts child entities, with
-    ``each`` one per item. These are branches: ``limit`` so many at once, ``branch_failure="stop"`` cancels the others
-    once one has failed. ``done`` fires when all are done, ``fail`` when all have ended and any failed.
+    long the state may last. ``jobs={"name": job, ...}`` runs several jobs side by side (``jobs=[...]`` names them after
+    the jobs), ``each=`` the job once per item (a key of data, or a method that returns or yields items; the job takes
+    the item), ``machine=`` starts child entities, with ``each`` one per item, ``machines={"name": machine, ...}`` one
+    of each kind. ``only=`` (a key of data, or a method) picks by name which of ``jobs`` or ``machines`` run. These are
+    branches: ``limit`` so many at once, ``branch_failure="stop"`` cancels the others once one has failed. ``done``
+    fires when all are done, ``fail`` when all have ended and any failed.
 
     ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
     ``transactional=True``: the job runs inside the transaction that commits its transition, for at most 60 s.
@@ -68,9 +70,11 @@ class State:
     final: bool = field(default=False, kw_only=True)
     on_enter: Callbacks = field(default=None, kw_only=True)
     on_exit: Callbacks = field(default=None, kw_only=True)
-    jobs: Sequence[Ref] | None = field(default=None, kw_only=True)
+    jobs: Mapping[Any, Ref] | Sequence[Ref] | None = field(default=None, kw_only=True)
     each: Ref | None = field(default=None, kw_only=True)
-    machine: str | None = field(default=None, kw_only=True)
+    machine: str | type | None = field(default=None, kw_only=True)
+    machines: Mapping[Any, str | type] | Sequence[str | type] | None = field(default=None, kw_only=True)
+    only: Ref | None = field(default=None, kw_only=True)
     wait: bool = field(default=False, kw_only=True)
     limit: int | None = field(default=None, kw_only=True)
     branch_failure: str = field(default="wait", kw_only=True)

@@ -60,7 +60,7 @@ class StateCompiler:
         if name in (CANCELLED, UNDONE) and phase != FINISHED:
             self._fault(name, f"{name!r} keeps its meaning and can only be declared with final=True")
         self._check_belongs(state, phase, fan)
-        rests = state.wait is True or (fan is not None and fan.machine is not None)
+        rests = state.wait is True or (fan is not None and fan.has_children)
         undo = None if state.undo is None else self._undo(state, state.undo)
         return StateSpec(
             name=name,
@@ -172,7 +172,7 @@ class StateCompiler:
         reasons = {FINISHED: "a final state does nothing", WORKING: "it has a job", WAITING: "it has no job"}
         for parameter in sorted(given & wrong[phase]):
             self._fault(str(state.name), f"{parameter}= does not belong here: {reasons[phase]}")
-        if fan is not None and fan.machine is not None:
+        if fan is not None and fan.has_children:
             for parameter in sorted(given & {"transactional", "at_most_once", "heartbeat"}):
                 self._fault(str(state.name), f"{parameter}= does not belong here: the children have jobs of their own")
         if phase == WAITING and state.delay is not None and state.timeout not in (UNSET, None):
@@ -281,8 +281,8 @@ def _is_given(timeout: Any) -> bool:
 
 
 def _job_name(state: State, fan: Fan | None) -> str:
-    if fan is not None and fan.jobs:
-        return ", ".join(name for name, _ in fan.jobs)
+    if fan is not None and fan.named:
+        return ", ".join(branch.job_name for branch in fan.named if branch.job_name)
     return ref_name(state.job) if state.job is not None else ""
 
 

@@ -14,15 +14,6 @@ class GuardView(Protocol):
         ...
 
 
-class BranchView(Protocol):
-    """What a branch of jobs side by side asks."""
-
-    @property
-    def index(self) -> int:
-        """Which branch of its step this is, from 0."""
-        ...
-
-
 View = TypeVar("View", covariant=True)
 
 

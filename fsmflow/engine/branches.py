@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Any, overload
 
 from fsmflow import codec
-from fsmflow.decision.context import Branch, Context, Progress
+from fsmflow.decision.context import Branch, Branches, Context, Progress
 from fsmflow.decision.entity import UNTOLD, Snapshot, Standing
 from fsmflow.decision.happenings import BranchSettled, Happening
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, UNDOING_PREFIX, WORKING
+from fsmflow.errors import UnknownBranch
 from fsmflow.store.store import Store
 
 _PAGE = 200
 _SHOWN = 3
+#: No index has so many.
+_DIGITS = 10
 
 
 def is_told(definition: Definition, state: str) -> bool:
@@ -46,7 +48,7 @@ def context_of(store: Store, definition: Definition, snapshot: Snapshot, happeni
     )
 
 
-class BranchList(Sequence[Branch]):
+class BranchList(Branches):
     """The branches of the step that an entity is in, or, where that has none, of the last step that had some; in the
     order of their items, read in pages as they are looked at.
 
@@ -100,12 +102,14 @@ class BranchList(Sequence[Branch]):
         return self._length
 
     @overload
-    def __getitem__(self, index: int) -> Branch: ...
+    def __getitem__(self, index: int | str) -> Branch: ...
 
     @overload
     def __getitem__(self, index: slice) -> list[Branch]: ...
 
-    def __getitem__(self, index: int | slice) -> Branch | list[Branch]:
+    def __getitem__(self, index: int | str | slice) -> Branch | list[Branch]:
+        if isinstance(index, str):
+            return self._of_name(index)
         if isinstance(index, slice):
             return [self[at] for at in range(*index.indices(len(self)))]
         at = index + len(self) if index < 0 else index
@@ -130,13 +134,19 @@ class BranchList(Sequence[Branch]):
     def _today(self, snapshot: Snapshot) -> Snapshot:
         return snapshot if snapshot.branch_of is None else renamed(self._definition, snapshot)
 
-    def __iter__(self) -> Iterator[Branch]:
-        return (self[at] for at in range(len(self)))
+    def get(self, name: str) -> Branch | None:
+        """The branch of this name, None where there is none. What is made for an item is found by its index."""
+        if name[:1].isdecimal():
+            at = int(name) if name.isdecimal() and len(name) < _DIGITS else len(self)
+            return self[at] if at < len(self) and self[at].name == name else None
+        found = self._store.branches.named(*self._key, name)
+        return None if found is None else branch_of(self._told(self._today(found)))
 
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Sequence) and list(self) == list(other)
-
-    __hash__ = None  # type: ignore[assignment]
+    def _of_name(self, name: str) -> Branch:
+        found = self.get(name)
+        if found is None:
+            raise UnknownBranch(self._snapshot.address, name, [branch.name for branch in self[:_PAGE]])
+        return found
 
     def __repr__(self) -> str:
         shown = ", ".join(f"{branch.address} in {branch.state!r}" for branch in self[:_SHOWN])
@@ -152,6 +162,7 @@ def branch_of(snapshot: Snapshot) -> Branch:
         result = snapshot.data if snapshot.has_settled and snapshot.standing != Standing.FREE else None
     return Branch(
         index=snapshot.parent_index or 0,
+        name=snapshot.part or "",
         address=snapshot.address,
         state=snapshot.state,
         phase=snapshot.phase,

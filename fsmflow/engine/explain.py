@@ -9,6 +9,7 @@ from datetime import datetime
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.triggers import allowed_triggers
+from fsmflow.decision.versions import lacking
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import UNDONE, WAITING
@@ -79,7 +80,7 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         doing=_doing(spec, work) or _ending(runtime, instance),
         waiting_for=None if spec is None else _Waiting(instance, spec, details, allowed).text(),
         next_at=_next_at(work),
-        blocked_by=_fault(instance) or _blocked_by(runtime, spec, snapshot, details),
+        blocked_by=_fault(instance) or _blocked_by(runtime, instance, details),
         deferred=tuple(kept.trigger for kept in details.kept),
         allowed=allowed,
         undelivered=tuple(map(str, details.lost)),
@@ -212,10 +213,15 @@ def _named(branches: Sequence[Snapshot], count: int) -> str:
 
 
 def _fault(instance: Instance) -> str | None:
-    return None if instance.fault is None else str(instance.fault)
+    """What keeps the code from going on with it: its version, or the name of a branch that the code lacks."""
+    if instance.fault is not None:
+        return str(instance.fault)
+    step = instance.step
+    return str(lacking(instance.own, instance.snapshot)) if step is not None and step.lacks_job else None
 
 
-def _blocked_by(runtime: Runtime, spec: StateSpec | None, snapshot: Snapshot, details: Details) -> str | None:
+def _blocked_by(runtime: Runtime, instance: Instance, details: Details) -> str | None:
+    spec, snapshot = instance.spec, instance.snapshot
     if spec is None:
         return (
             f"the definition has no state {snapshot.state!r}; deploy one that has, say in renamed_states what it is "

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fsmflow.decision.context import Branch
+from fsmflow.decision.context import Branches
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.exhibit import exhibited
 from fsmflow.decision.messages import Message, Recall
@@ -55,7 +55,7 @@ class HandleView(NoJob):
         return self.snapshot.work.attempt if self.snapshot.work else None
 
     @property
-    def branches(self) -> Sequence[Branch]:
+    def branches(self) -> Branches:
         """Those of the last step that fanned out."""
         return BranchList(current().store, self._root, self.snapshot)
 

@@ -13,7 +13,7 @@ from fsmflow.errors import DatabaseUnavailable, EntityNotFound, UnknownState, Un
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """An entity with the code of today that it goes by.
+    """An entity with the code of today that it goes by. A branch whose name the code lacks goes by one without a job.
 
     ``root`` is the definition of its machine, ``own`` that of the entity: another one for a branch. ``snapshot`` is
     brought up to that code. Where it cannot be, it has only the names of today, and ``fault`` says why: whoever looks
@@ -92,7 +92,7 @@ def address_of(runtime: Runtime, row: int) -> str:
 def _own(root: Definition, snapshot: Snapshot) -> Definition:
     if snapshot.branch_of is None:
         return root
-    own = root.branches.get(root.wide.renamed.get(snapshot.branch_of, snapshot.branch_of))
+    own = root.branch(root.wide.renamed.get(snapshot.branch_of, snapshot.branch_of), snapshot.branch_name)
     if own is None:
         others = root.states.keys() - {snapshot.branch_of}
         raise UnknownState(root.name, snapshot.branch_of, others, address=snapshot.address)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from fsmflow.decision.actions import Action
-from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.entity import FAILED_ONES, Snapshot
 from fsmflow.decision.happenings import Asked, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.triggers import allowed_triggers
-from fsmflow.decision.versions import names_of, unknown_state
+from fsmflow.decision.versions import lacking, names_of, unknown_state
+from fsmflow.definition.fanout import MAX_NAMED
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
 from fsmflow.engine.branches import context_of
@@ -43,12 +44,7 @@ def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, aske
     if isinstance(asked, Resumed):
         return _resume(runtime, root, entity_id, asked)
 
-    def applies(instance: Instance) -> bool:
-        if isinstance(asked, Rewound):
-            _check_rewind(runtime, instance, asked)
-        return not action.is_idle(instance.snapshot)
-
-    return _ask(runtime, root, entity_id, asked, applies).instance.snapshot
+    return _ask(runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot)).instance.snapshot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +73,7 @@ def _ask(
         repeated = _repeated(runtime, instance, asked.key, known=turn > 0)
         if repeated is not None or not applies(instance):
             return repeated or _Outcome(instance=instance)
+        _check(runtime, instance, asked)
         applied = attempt(runtime, instance, asked)
         if applied is None:
             return None
@@ -99,6 +96,28 @@ def _repeated(runtime: Runtime, instance: Instance, key: str | None, *, known: b
     # It may have been used after the entity was loaded.
     now = instance if seq <= snapshot.seq else load(runtime, instance.root, snapshot.entity_id)
     return _Outcome(instance=now, entries=(entry,), repeated=True)
+
+
+def _check(runtime: Runtime, instance: Instance, asked: Asked) -> None:
+    """Raises what has to be looked up before an action is decided."""
+    if isinstance(asked, Rewound):
+        _check_rewind(runtime, instance, asked)
+    if isinstance(asked, Triggered) and asked.trigger == RETRY:
+        _check_branches(runtime, instance)
+
+
+def _check_branches(runtime: Runtime, instance: Instance) -> None:
+    """Raises UnknownBranch where a step is retried of which a branch failed that the code lacks: the others would run,
+    and the step could not end. Two queries where its branches have names and run jobs."""
+    step, snapshot, root = instance.step, instance.snapshot, instance.root
+    if step is None or step.name == snapshot.state or step.fan is None or not step.fan.named or step.fan.has_children:
+        return
+    branches = runtime.store.branches
+    for standing in FAILED_ONES:
+        for branch in branches.standing(snapshot.row, snapshot.step, standing, limit=MAX_NAMED):
+            own = root.branch(step.name, branch.branch_name)
+            if own is not None and own.states[step.name].lacks_job:
+                raise lacking(own, branch)
 
 
 def _check_rewind(runtime: Runtime, instance: Instance, asked: Rewound) -> None:
@@ -163,9 +182,7 @@ def plan(runtime: Runtime, instance: Instance, action: Action, asked: Asked) -> 
         return snapshot
     if isinstance(asked, Resumed):
         return _plan_resume(runtime, instance, asked)
-    if isinstance(asked, Rewound):
-        _check_rewind(runtime, instance.checked(), asked)
-    return decided(runtime, instance.checked(), asked).after
+    return _planned(runtime, instance, asked).snapshot
 
 
 def _plan_resume(runtime: Runtime, instance: Instance, asked: Resumed) -> Snapshot:
@@ -182,6 +199,7 @@ def _plan_resume(runtime: Runtime, instance: Instance, asked: Resumed) -> Snapsh
 
 
 def _planned(runtime: Runtime, instance: Instance, asked: Asked) -> Instance:
+    _check(runtime, instance.checked(), asked)
     return replace(instance, snapshot=decided(runtime, instance.checked(), asked).after)
 
 

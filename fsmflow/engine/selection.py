@@ -29,7 +29,7 @@ class Selection:
     ``error`` has to match the error type or ``error_type: message`` of the failure. ``older_ms``: in the state for
     at least that long. ``data``: fields and the values that they have to have; ``a.b`` is field ``b`` of field ``a``.
     ``waiting``: their job waits out an interval, after a failure or as it asked for more time. ``branches``: branches
-    and children too.
+    and children too. ``branch``: those alone, whose name this glob matches.
     """
 
     machine: str | None = None
@@ -40,11 +40,12 @@ class Selection:
     data: Mapping[str, Any] = field(default_factory=dict)
     waiting: bool = False
     branches: bool = False
+    branch: str | None = None
     stuck: bool = False
 
     def __post_init__(self) -> None:
         """Raises DataError for a glob that is too long: to read one takes time by the square of its length."""
-        for glob in (*(self.states or ()), self.error or ""):
+        for glob in (*(self.states or ()), self.error or "", self.branch or ""):
             if isinstance(glob, str) and len(glob) > _MAX_GLOB:
                 raise DataError(f"{shown(glob)} has {len(glob):,} characters; a pattern has {_MAX_GLOB} at most")
 
@@ -58,6 +59,7 @@ class Selection:
             self.error,
             self.older_ms,
             self.data or None,
+            self.branch,
             self.stuck or None,
         )
         return self.waiting or any(value is not None for value in given)
@@ -78,7 +80,8 @@ def select(
     """
     wanted = filter_of(runtime, selection, definition)
     every = {item.name: item for item in _definitions(runtime, selection, definition)}
-    narrowed = selection.error is not None or bool(selection.data) or _is_ambiguous(selection, every.values())
+    compared = selection.error is not None or bool(selection.data) or selection.branch is not None
+    narrowed = compared or _is_ambiguous(selection, every.values())
     found = (
         as_shown(every[snapshot.machine], snapshot) if snapshot.machine in every else snapshot
         for snapshot in runtime.store.listing.find(wanted, limit=None if narrowed else limit, newest=newest)
@@ -99,6 +102,7 @@ def filter_of(runtime: Runtime, selection: Selection, definition: Definition | N
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
         waiting=selection.waiting,
         branches=selection.branches,
+        only_branches=selection.branch is not None,
     )
 
 
@@ -111,8 +115,10 @@ def check_machine(runtime: Runtime, machine: str | None) -> None:
 
 
 def fits(selection: Selection, snapshot: Snapshot) -> bool:
-    """Whether an entity has the state, the error and the data that are asked for."""
+    """Whether an entity has the state, the name, the error and the data that are asked for."""
     if selection.states is not None and not any(fnmatchcase(snapshot.state, glob) for glob in selection.states):
+        return False
+    if selection.branch is not None and not fnmatchcase(snapshot.part or "", selection.branch):
         return False
     if selection.error is not None and not _fails_like(snapshot.failure, selection.error):
         return False
@@ -168,9 +174,10 @@ def _matching_states(runtime: Runtime, selection: Selection, definition: Definit
         return None
     every = _definitions(runtime, selection, definition)
     renamed = {(item.name, old): new for item in every for old, new in item.wide.renamed.items()}
-    known = {state for item in every for state in _states_of(item, branches=selection.branches)}
+    branches = selection.branches or selection.branch is not None
+    known = {state for item in every for state in _states_of(item, branches=branches)}
     if not known.issuperset(patterns):
-        counted = runtime.store.listing.counts(machine, branches=selection.branches)
+        counted = runtime.store.listing.counts(machine, branches=branches)
         known.update(state for name, state in counted if (name, state) not in renamed)
     for pattern in patterns:
         if not any(fnmatchcase(state, pattern) for state in known):

@@ -87,12 +87,15 @@ class _Look:
         names = definition.wide.renamed
         self._state = names.get(group.state, group.state)
         self._branch_of = names.get(group.branch_of, group.branch_of) if group.branch_of else None
-        self._own = definition if self._branch_of is None else definition.branches.get(self._branch_of)
+        self._own = definition if not self._branch_of else definition.branch(self._branch_of, group.branch_name)
         self._spec: StateSpec | None = None if self._own is None else self._own.states.get(self._state)
 
     def findings(self) -> Iterator[_Fact]:
         if self._spec is None:
             yield self._unknown()
+            return
+        if self._lacks_branch():
+            yield self._unknown_branch()
             return
         yield from self._renamed()
         yield from self._versions()
@@ -115,6 +118,20 @@ class _Look:
             told=f"machine {name!r} no longer has {lacks}. Deploy it again, say in renamed_states what it is called "
             f"now, or move them with '{_FORCE}'",
         )
+
+    def _lacks_branch(self) -> bool:
+        """Whether they are branches that may be to run, and whose name the code does not have."""
+        step = None if self._own is None else self._own.step_of(self._state)
+        return step is not None and step.lacks_job
+
+    def _unknown_branch(self) -> _Fact:
+        name = self._group.branch_name
+        which = f"the branch {name!r}" if name else "branches without names"
+        told = (
+            f"machine {self._group.machine!r} no longer has {which} in {self._branch_of!r}. Deploy it again, or go on "
+            f"without it: 'fsmflow skip ADDRESS' where it has failed, else 'fsmflow force ADDRESS done'"
+        )
+        return _Fact(kind="unknown_branch", strands=True, told=told)
 
     def _renamed(self) -> Iterator[_Fact]:
         if self._state != self._group.state:

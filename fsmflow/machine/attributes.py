@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
-from fsmflow.decision.context import Branch, Progress
+from fsmflow.decision.context import Branches, Progress
 from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
@@ -104,7 +104,7 @@ class Attributes(Base):
         return branches.progress() if isinstance(branches, BranchList) else None
 
     @property
-    def branches(self) -> Sequence[Branch]:
+    def branches(self) -> Branches:
         """The branches of the step that the entity is in, or rests in after its failure; elsewhere those of the last
         step that fanned out. In the order of their items, read in pages as they are looked at."""
         return self._view.branches

@@ -128,6 +128,7 @@ class Entities(Base):
         data: Mapping[str, Any] | None = None,
         waiting: bool = False,
         branches: bool = False,
+        branch: str | None = None,
         stuck: bool = False,
         newest: bool = False,
         limit: int | None = None,
@@ -137,26 +138,25 @@ class Entities(Base):
         ``state``: a state or several, or globs of them. ``error``: a glob for the type, or for ``type: message``, of
         their failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values that fields have
         to have; ``"customer.city"`` is a field of a field. ``waiting``: their job waits out an interval. ``branches``:
-        branches and children of this machine's name too. ``stuck``: something of them is due and cannot go on.
-        ``newest``: the newest first. Raises UnknownState for a state that the machine does not have, DataError.
+        branches and children of this machine's name too; ``branch``: those alone, of this name or glob. ``stuck``:
+        something of them is due and cannot go on. ``newest``: the newest first. Raises UnknownState for a state that
+        the machine does not have, DataError.
         """
-        definition = cls._compiled()
-        several = isinstance(state, Collection) and not isinstance(state, str | Enum)
-        states: Any = state if several or state is None else [state]
-        _check_search(phase=phase, older=older, limit=limit, error=error)
+        _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch)
         _check_flags(branches=branches, newest=newest, stuck=stuck)
         selection = Selection(
-            machine=definition.name,
-            states=None if states is None else tuple(map(state_name, states)),
+            machine=cls._compiled().name,
+            states=_globs(state),
             phase=phase,
             error=error,
             older_ms=None if older is None else clock.to_ms(older),
             data=as_dict(data),
             waiting=waiting,
             branches=branches,
+            branch=branch,
             stuck=stuck,
         )
-        found = select(current(), selection, limit=limit, newest=newest, definition=definition)
+        found = select(current(), selection, limit=limit, newest=newest, definition=cls._compiled())
         return (cls._handle(snapshot) for snapshot in found)
 
     @classmethod
@@ -168,12 +168,18 @@ class Entities(Base):
         return merged(cls._compiled(), {state: count for (_, state), count in found.items()})
 
 
+def _globs(state: str | Collection[str] | None) -> tuple[str, ...] | None:
+    several = isinstance(state, Collection) and not isinstance(state, str | Enum)
+    states: Any = state if several or state is None else [state]
+    return None if states is None else tuple(map(state_name, states))
+
+
 def _check_if_exists(if_exists: str) -> None:
     if if_exists not in ("raise", "return"):
         raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
 
 
-def _check_search(*, phase: object, older: object, limit: object, error: object) -> None:
+def _check_search(*, phase: object, older: object, limit: object, error: object, branch: object) -> None:
     """Raises DataError for what ``find`` cannot look for."""
     if phase is not None and phase not in PHASES:
         raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
@@ -181,6 +187,8 @@ def _check_search(*, phase: object, older: object, limit: object, error: object)
         raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
         raise DataError(f"limit is {shown(limit)}; it is a whole number from 0")
+    if branch is not None and not isinstance(branch, str):
+        raise DataError(f"branch is {shown(branch)}; it is the name of a branch, or a pattern of names")
     if error is not None and not isinstance(error, str):
         raise DataError(f"error is {shown(error)}; it is a pattern such as 'Timeout*'")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fsmflow import log
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.versions import lacking
 from fsmflow.definition.names import CANCEL
 from fsmflow.engine import followup
 from fsmflow.engine.alignment import pass_down, try_on
@@ -38,6 +39,9 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
         settle(runtime, runtime.machines.get(snapshot.machine), snapshot, cannot_upgrade(claim, error))
         return None
     snapshot, spec = instance.snapshot, instance.spec
+    if spec is not None and spec.lacks_job:
+        release(runtime, snapshot, claim, str(lacking(instance.own, snapshot)))
+        return None
     if spec is None or (spec.job is None and spec.fan is None):
         release(runtime, snapshot, claim, f"this code has no job for state {snapshot.state!r}")
         return None

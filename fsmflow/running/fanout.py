@@ -24,7 +24,7 @@ from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import Cancelled, DataError, FsmflowError, shown
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
-from fsmflow.running.items import Items, Revision
+from fsmflow.running.items import Items, Part, Revision
 from fsmflow.running.outage import outlast
 from fsmflow.store.sizes import size_of
 from fsmflow.store.work import ticket_of
@@ -71,12 +71,15 @@ class BranchMaker:
         if parent.work is not None and parent.work.kind == WorkKind.JOB and parent.epoch != parent.step:
             self._steadily(self._revive)
         made = self._steadily(lambda: self._branches.made(parent.row, parent.step))
+        if made and fan.named:
+            # All are written at once. A name that the code has gained since is for the next visit.
+            return mark_of(fan, parent, for_good=True)
         prefix = self._steadily(self._prefix)
-        items = self._items.read(subject)
-        lazily = isinstance(items, Iterator)
+        parts = self._items.read(subject)
+        lazily = isinstance(parts, Iterator)
         ahead = lazily and fan.limit is not None and not fan.undoes
         size = min(PAGE, _AHEAD) if ahead else PAGE
-        source = enumerate(self._after(items, made), made)
+        source = enumerate(self._after(parts, made), made)
         while True:
             if made and self._steadily(lambda: self._has_failed() or (ahead and self._is_far_ahead())):
                 return None
@@ -87,15 +90,16 @@ class BranchMaker:
             if is_last:
                 return mark_of(fan, parent, for_good=lazily)
 
-    def _next_page(self, source: Iterator[tuple[int, Any]], prefix: str, size: int) -> tuple[list[Commit], bool]:
-        """As many branches as one transaction makes, fewer where their items are large; whether these are the last."""
+    def _next_page(self, source: Iterator[tuple[int, Part]], prefix: str, size: int) -> tuple[list[Commit], bool]:
+        """As many branches as one transaction makes, fewer where their items are large; whether these are the last.
+        Those that have names are one page, whatever it weighs."""
         page: list[Commit] = []
         total = 0
-        for index, item in source:
-            begun = self._begin(prefix, index, item)
+        for index, part in source:
+            begun = self._begin(prefix, index, part)
             page.append(begun)
             total += size_of((begun.after.data_text, begun.after.item_text))
-            if len(page) == size or total > _PAGE_BYTES:
+            if len(page) == size or (total > _PAGE_BYTES and not self._fan.named):
                 return page, False
         return page, True
 
@@ -104,29 +108,29 @@ class BranchMaker:
         new_key = self._runtime.store.events.wants_fresh_keys(parent.row, parent.epoch)
         revive(self._runtime, parent, self._claim, queued=self._fan.limit is not None, new_key=new_key)
 
-    def _after(self, items: Iterable[Any], made: int) -> Iterator[Any]:
-        """The items that have no branches yet. Raises DataError for a lazy source that has changed since."""
+    def _after(self, parts: Iterable[Part], made: int) -> Iterator[Part]:
+        """The parts that have no branches yet. Raises DataError for a lazy source that has changed since."""
         if not made or not self._items.are_stored:
-            return islice(items, made, None)
-        if isinstance(items, Iterator):
-            return self._after_last(items, made)
+            return islice(parts, made, None)
+        if isinstance(parts, Iterator):
+            return self._after_last(parts, made)
         parent = self._parent
         before = self._steadily(lambda: self._branches.items(parent.row, parent.step))
-        revision = Revision(before, list(items))
+        revision = Revision(before, [part.item for part in parts])
         self.changes = revision.told(self._spec.name, secret=bool(self._definition.wide.redact))
-        return iter(revision.new)
+        return map(Part, revision.new)
 
-    def _after_last(self, items: Iterator[Any], made: int) -> Iterator[Any]:
+    def _after_last(self, parts: Iterator[Part], made: int) -> Iterator[Part]:
         parent = self._parent
         (last,) = self._steadily(lambda: self._branches.page(parent.row, parent.step, after=made - 2, limit=1))
-        item = next(islice(items, made - 1, None), None)
+        item = next(islice(parts, made - 1, None), Part()).item
         if codec.encode(item, what=f"item {made - 1}") != last.item_text:
             before = codec.decode(last.item_text or "null")
             raise DataError(
                 f"each= of {self._spec.name!r} gave {shown(item)} as item {made - 1}, and {shown(before)} before; "
                 f"it is read again after a crash and while branches end, and has to give the same items each time"
             )
-        return items
+        return parts
 
     def _steadily(self, action: Callable[[], Result]) -> Result:
         """Do what the database is to do, undisturbed by the time limit, and however long the database is away: it is
@@ -184,34 +188,40 @@ class BranchMaker:
         own = instance_for(self._runtime, commit.after).own
         return begin_and_fire(commit, own, Paused(reason="with its parent"), self._runtime.now())
 
-    def _begin(self, prefix: str, index: int, item: Any) -> Commit:
+    def _begin(self, prefix: str, index: int, part: Part) -> Commit:
         parent, fan = self._parent, self._fan
+        named = fan.branch(part.name)
+        machine = fan.machine if named is None else named.machine
+        kept = self._items.are_stored or part.item is not None
         place = Place(
             parent=parent.row,
             parent_step=parent.step,
             parent_index=index,
-            branch_of=self._spec.name if fan.machine is None else None,
-            item_text=codec.encode(item, what=f"item {index}") if self._items.are_stored else None,
+            branch_of=self._spec.name if machine is None else None,
+            branch_name=part.name,
+            item_text=codec.encode(part.item, what=f"item {index}") if kept else None,
             standing=Standing.ACTIVE if fan.limit is None else Standing.QUEUED,
         )
-        if fan.machine is None:
-            own, data = self._definition.branches[self._spec.name], {}
+        if machine is None:
+            every = self._definition.branches[self._spec.name]
+            own, data = every.branches.get(part.name or "", every), {}
         else:
-            own, data = self._runtime.machines.get(fan.machine), self._data_of(item)
-        entity_id = f"{prefix}/{index}"
+            own, data = self._runtime.machines.get(machine), self._data_of(part)
+        entity_id = f"{prefix}/{index if part.name is None else part.name}"
         if len(entity_id) > MAX_GENERATED:
             raise DataError(f"{parent.address}: the ids of its branches get too long ({entity_id[:80]}...)")
         return begin(own, entity_id, data, None, None, self._runtime.now(), place=place)
 
-    def _data_of(self, item: Any) -> dict[str, Any]:
-        if self._fan.each is None:
+    def _data_of(self, part: Part) -> dict[str, Any]:
+        item = part.item
+        if self._fan.each is None and item is None:
             return self._parent.data
         return dict(item) if isinstance(item, Mapping) else {"item": item}
 
     def _prefix(self) -> str:
         """``packing`` for the first visit of the state that has branches, then ``packing.2`` ..."""
         parent, fan = self._parent, self._fan
-        above = parent.entity_id if fan.machine is None else parent.address
+        above = parent.address if fan.has_children else parent.entity_id
         start = f"{above}/{self._spec.name}"
         visits = {}
         for step, entity_id in self._branches.firsts(parent.row):

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsmflow import codec
 from fsmflow.decision.context import being_undone
 from fsmflow.decision.versions import retraced
-from fsmflow.definition.model import Fan
+from fsmflow.definition.model import Bound, Fan, source_name
+from fsmflow.definition.parse import plain_name
 from fsmflow.engine.branches import branch_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, shown
+from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.running.attempt import Attempt
 
 PAGE: Final = 200
@@ -20,8 +21,16 @@ PAGE: Final = 200
 _TOLD: Final = 5
 
 
+class Part(NamedTuple):
+    """What a branch is made for: an item of ``each=``, or under its name a job or a child, that begins with ``item``
+    where there is one."""
+
+    item: Any = None
+    name: str | None = None
+
+
 class Items:
-    """The items of the step that an attempt is of."""
+    """The parts of the step that an attempt is of."""
 
     def __init__(self, runtime: Runtime, attempt: Attempt) -> None:
         self._store = runtime.store
@@ -32,36 +41,79 @@ class Items:
 
     @property
     def are_stored(self) -> bool:
-        """Whether an item is stored with its branch; of jobs side by side its number tells which one it runs."""
+        """Whether an item is stored with its branch; what has a name is told by that."""
         return self._fan.each is not None or self._fan.undoes
 
-    def read(self, subject: Any) -> Iterable[Any]:
-        """The items; an iterator where they come lazily. ``subject`` is handed to the user's method.
+    def read(self, subject: Any) -> Iterable[Part]:
+        """The parts; an iterator where they come lazily. ``subject`` is handed to the user's method.
 
-        Raises what that raises, and DataError for what is no list of items.
+        Raises what that raises, and DataError for what is no list of items, and for a name that no branch has.
         """
         if self._fan.undoes:
             return self._undone()
+        if self._fan.named:
+            return self._picked(subject)
         if self._fan.each is None:
-            return range(len(self._fan.jobs) or 1)
-        found = self._value(self._fan.each) if isinstance(self._fan.each, str) else self._fan.each(subject)
+            return [Part()]
+        found = self._found("each", self._fan.each, subject)
         if found is None and self._parent.items is not None:
             return ()  # they had all been read; what is gone is told
         if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
             raise DataError(
                 f"each= of {self._spec.name!r} gave {shown(found)}; it gives a list of items, or yields them"
             )
-        return found
+        return map(Part, found) if isinstance(found, Iterator) else _Parts(found)
 
-    def _value(self, key: str) -> Any:
+    def _found(self, parameter: str, source: str | Bound, subject: Any) -> Any:
+        """What a key of data holds, or what the user's method gives."""
+        if not isinstance(source, str):
+            return source(subject)
         data = self._parent.data
-        if key not in data and self._parent.items is None:
+        if source not in data and self._parent.items is None:
             raise DataError(
-                f"each={key!r} of {self._spec.name!r}: data has no {key!r}; it has {', '.join(data) or 'nothing'}"
+                f"{parameter}={source!r} of {self._spec.name!r}: data has no {source!r}; "
+                f"it has {', '.join(data) or 'nothing'}"
             )
-        return data.get(key)
+        return data.get(source)
 
-    def _undone(self) -> Iterator[Any]:
+    def _picked(self, subject: Any) -> list[Part]:
+        """The branches with names that run, in the order of the code: all, or those that ``only`` picks."""
+        fan = self._fan
+        if fan.only is None:
+            return [Part(name=branch.name) for branch in fan.named]
+        found = self._found("only", fan.only, subject)
+        given = found if self._is_pick(found) else None
+        names = None if given is None else [plain_name(name) for name in given]
+        known = [branch.name for branch in fan.named]
+        for name in names or ():
+            if name not in known:
+                raise self._no_pick(f"gave {shown(name)}, which is no branch of it{did_you_mean(name, known)}")
+        if given is None or names is None:
+            raise self._no_pick(f"gave {shown(found)}; it gives a list of names{self._or_data}")
+        items = dict(zip(names, given.values(), strict=True)) if isinstance(given, Mapping) else {}
+        for name, item in items.items():
+            if not isinstance(item, Mapping):
+                raise self._no_pick(f"gave {shown(item)} for {name!r}; a child begins with a mapping as its data")
+        return [Part(name=name, item=items.get(name)) for name in known if name in names]
+
+    def _is_pick(self, found: Any) -> bool:
+        if isinstance(found, Mapping):
+            return self._fan.has_children
+        return isinstance(found, Iterable) and not isinstance(found, (str, bytes))
+
+    @property
+    def _or_data(self) -> str:
+        return ", or a mapping of names to the data of the children" if self._fan.has_children else ""
+
+    def _no_pick(self, told: str) -> DataError:
+        fan = self._fan
+        names = ", ".join(branch.name for branch in fan.named)
+        source = source_name(fan.only or "")
+        return DataError(
+            f"{self._parent.address}: only= ({source}) of {self._spec.name!r} {told}; its branches are: {names}"
+        )
+
+    def _undone(self) -> Iterator[Part]:
         """The branches of the step that is being undone, the last first."""
         parent, branches = self._parent, self._store.branches
         trail = retraced(self._definition, self._store.events.trail(parent.row))
@@ -72,12 +124,24 @@ class Items:
         for start in range(branches.made(parent.row, step) // PAGE * PAGE, -1, -PAGE):
             for snapshot in reversed(branches.page(parent.row, step, after=start - 1, limit=PAGE)):
                 branch = branch_of(snapshot)
-                yield {
+                undone = {
                     "state": entered.state,
                     "completed": branch.is_done,
                     "result": branch.result,
                     "item": branch.item,
+                    "branch": branch.name,
                 }
+                yield Part(undone, snapshot.branch_name)
+
+
+class _Parts(Iterable[Part]):
+    """Items that may be read more than once, as parts."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self._items = items
+
+    def __iter__(self) -> Iterator[Part]:
+        return map(Part, self._items)
 
 
 class Revision:

@@ -4,20 +4,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
-from fsmflow.decision.context import Branch, Undoing
+from fsmflow.decision.context import Branches, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.exhibit import exhibited
 from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.merge import same
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.redaction import masked
-from fsmflow.definition.subject import BranchView
 from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.lookup import instance_of
@@ -105,7 +104,7 @@ class JobView:
         return self._works_for.entity_id
 
     @property
-    def branches(self) -> Sequence[Branch]:
+    def branches(self) -> Branches:
         """The branches of the last step that fanned out."""
         return BranchList(self._runtime.store, self.definition, self.snapshot)
 
@@ -267,13 +266,8 @@ class _ReadingView(JobView):
         return exhibited(data, _PARENTS)
 
 
-class BranchJobView(_ReadingView, BranchView):
+class BranchJobView(_ReadingView):
     """The job of a branch: it sees its parent, and speaks for it; what it returns is its own."""
-
-    @property
-    def index(self) -> int:
-        """Which branch of its step this is, from 0."""
-        return self.snapshot.parent_index or 0
 
     def send(self, message: Message) -> None:
         """Commit a message with what the branch commits next; one to oneself goes to the parent."""

@@ -71,6 +71,11 @@ class Branches:
             if len(page) < _ITEMS:
                 return found
 
+    def named(self, parent: int, step: int, name: str) -> Snapshot | None:
+        """The branch of this name. Reads no more than the branches of the step that stand before it."""
+        rows = self._link.query(self._sql.named_branch, (parent, step, name))
+        return snapshot_of(rows[0]) if rows else None
+
     def unsettled(self, parent: int, *, after: int = 0, limit: int) -> list[Snapshot]:
         """What is not settled of any step of the parent, by row."""
         return [snapshot_of(row) for row in self._link.query(self._sql.unsettled, (parent, after, limit))]

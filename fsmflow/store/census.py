@@ -11,10 +11,12 @@ from fsmflow.store.tables import ENTITY, WORK
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Entities that stand alike, branches of one fan-out by themselves. ``row`` is that of the first."""
+    """Entities that stand alike, branches of one fan-out by themselves, by name where they have any. ``row`` is that of
+    the first."""
 
     machine: str
     branch_of: str | None
+    branch_name: str | None
     state: str
     phase: str
     version: int
@@ -31,7 +33,9 @@ class Census:
     def groups(self) -> list[Group]:
         """All entities, counted. One statement that reads every row of the table once; branches that wait for their
         turn are left out, as they go on with their parent."""
-        columns = "machine, branch_of, state, phase, version"
+        # A child goes by its own machine, whatever it is called.
+        name = "CASE WHEN branch_of IS NULL THEN NULL ELSE branch_name END"
+        columns = f"machine, branch_of, {name}, state, phase, version"
         sql = (
             f"SELECT {columns}, COUNT(*), MIN(id) FROM {ENTITY} "
             f"WHERE standing IS NULL OR standing <> {Standing.QUEUED.value} GROUP BY {columns}"
@@ -40,15 +44,16 @@ class Census:
             Group(
                 machine=str(machine),
                 branch_of=None if branch_of is None else str(branch_of),
+                branch_name=None if branch_name is None else str(branch_name),
                 state=str(state),
                 phase=str(phase),
                 version=int(version),
                 count=int(count),
                 row=int(row),
             )
-            for machine, branch_of, state, phase, version, count, row in self._link.query(sql)
+            for machine, branch_of, branch_name, state, phase, version, count, row in self._link.query(sql)
         ]
-        return sorted(found, key=lambda group: (group.machine, group.branch_of or "", group.state, group.version))
+        return sorted(found, key=_order)
 
     def without_work(self, group: Group) -> tuple[int, int]:
         """How many of a group have nothing to do by themselves, no timer and no job, and the first row of these.
@@ -66,6 +71,8 @@ class Census:
         else:
             sql += f" AND e.branch_of = {mark}"
             values.append(group.branch_of)
+            sql += " AND e.branch_name IS NULL" if group.branch_name is None else f" AND e.branch_name = {mark}"
+            values += [] if group.branch_name is None else [group.branch_name]
         ((count, row),) = self._link.query(sql, values)
         return int(count), int(row or 0)
 
@@ -74,3 +81,7 @@ class Census:
         sql = f"SELECT machine, entity_id FROM {ENTITY} WHERE id = {self._link.mark}"
         rows = self._link.query(sql, (row,))
         return ":".join(rows[0]) if rows else f"row {row}"
+
+
+def _order(group: Group) -> tuple[str, str, str, str, int]:
+    return group.machine, group.branch_of or "", group.branch_name or "", group.state, group.version

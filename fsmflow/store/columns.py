@@ -150,6 +150,7 @@ _LASTING = (
     Column("parent_step", _whole(null=True)),
     Column("parent_index", _whole(null=True)),
     Column("branch_of", _chars(64, null=True)),
+    Column("branch_name", _chars(64, null=True)),
     Column("item", _long_text(null=True), "item_text"),
 )
 _WORK = (

@@ -135,6 +135,7 @@ class Statements:
         self.branches = self._sql(
             f"{joined} AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
         )
+        self.named_branch = self._sql(f"{joined} AND e.parent_step = ? AND e.branch_name = ? LIMIT 1")
         self.unsettled = self._sql(f"{joined} AND e.standing {among(UNSETTLED)} AND e.id > ? ORDER BY e.id LIMIT ?")
         rests = f"e.standing {among(FAILED_ONES)} AND e.fingerprint IS NOT NULL AND e.parent_step <> ?"
         self.unlike = self._sql(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from fsmflow.definition.model import Bound, Definition, StateSpec
-from fsmflow.definition.subject import BranchView, Subject
+from fsmflow.definition.subject import Subject
 from fsmflow.engine.registry import Registry
 from fsmflow.errors import FsmflowError, UnknownMachine, did_you_mean, shown
 from fsmflow.running.jobview import JobView
@@ -62,11 +62,11 @@ class Faults:
         """Whether the worker that holds this claim is dead by plan."""
         return owner in self._killed
 
-    def wrap(self, job: Bound, names_of: Callable[[Any], tuple[str, ...]]) -> Bound:
+    def wrap(self, job: Bound, names: tuple[str, ...]) -> Bound:
         """The job as it runs in the sandbox: it meets what is planned for one of its names."""
 
         def run(machine: Subject[JobView], *more: Any) -> Any:
-            plan = self._take(names_of(machine))
+            plan = self._take(names)
             if plan is None:
                 return job(machine, *more)
             if plan.error is not None:
@@ -122,40 +122,29 @@ class FaultyRegistry(Registry):
 
 
 def _wrapped(definition: Definition, faults: Faults) -> Definition:
-    branches = {
-        state: _wrapped_branch(definition.states[state], branch, faults)
-        for state, branch in definition.branches.items()
-    }
+    branches = {state: _wrapped_branch(branch, faults) for state, branch in definition.branches.items()}
     return replace(definition, states=_wrapped_states(definition, faults), branches=branches)
 
 
-def _wrapped_states(definition: Definition, faults: Faults) -> dict[str, StateSpec]:
+def _wrapped_states(definition: Definition, faults: Faults, *more: str) -> dict[str, StateSpec]:
     def wrapped(spec: StateSpec) -> StateSpec:
         if spec.job is None:
             return spec
-        names = (spec.name, *_job_names(spec))
-        return replace(spec, job=faults.wrap(spec.job, lambda machine: names))
+        return replace(spec, job=faults.wrap(spec.job, (spec.name, *_job_names(spec), *more)))
 
     return {name: wrapped(spec) for name, spec in definition.states.items()}
 
 
-def _wrapped_branch(parent: StateSpec, branch: Definition, faults: Faults) -> Definition:
-    fan, spec = parent.fan, branch.states[parent.name]
-    if fan is None or not fan.jobs or spec.job is None:
-        return replace(branch, states=_wrapped_states(branch, faults))
-
-    # Side by side each branch runs another job, and only that is meant by its name.
-    def names_of(machine: Subject[BranchView]) -> tuple[str, str]:
-        return parent.name, fan.jobs[machine._view.index][0]
-
-    job = faults.wrap(spec.job, names_of)
-    states: Mapping[str, StateSpec] = {**branch.states, parent.name: replace(spec, job=job)}
-    return replace(branch, states=states)
+def _wrapped_branch(branch: Definition, faults: Faults) -> Definition:
+    # Side by side each branch runs another job, and only that is meant by its name, or by that of the branch.
+    named = {name: replace(own, states=_wrapped_states(own, faults, name)) for name, own in branch.branches.items()}
+    return replace(branch, states=_wrapped_states(branch, faults), branches=named)
 
 
 def _job_names(spec: StateSpec) -> tuple[str, ...]:
     """What the jobs of a state may be called: a dotted path also by its last part."""
-    jobs = [name for name, _ in spec.fan.jobs] if spec.fan is not None else []
+    named = spec.fan.named if spec.fan is not None else ()
+    jobs = [name for branch in named for name in (branch.name, branch.job_name) if branch.job is not None]
     written = [*jobs, *([spec.job_name] if spec.job_name and not jobs else [])]
     return tuple(dict.fromkeys(name for full in written for name in (full, full.rpartition(".")[2])))
 

@@ -36,8 +36,21 @@ def check_branch(found: Found, above: dict[int, Above], at: Moment, findings: Fi
         what = f"it belongs to step {entity.parent_step} of its parent, which is in step {parent.step}"
         findings.add("branch-place", entity.address, what)
         return
+    _check_name(found, findings)
     if _check_standing(found, findings):
         _check_wanted(found, parent, at, findings)
+
+
+def _check_name(found: Found, findings: Findings) -> None:
+    """What it is called ends its address; one that is not over is a branch of its step in the code, too."""
+    entity, law = found.entity, found.law
+    name = entity.branch_name or str(entity.parent_index)
+    if entity.entity_id.rpartition("/")[2] != name:
+        what = f"it is the branch {name!r} of its step, and its address says otherwise"
+        findings.add("branch-named", entity.address, what)
+    if law is not None and entity.version <= law.version and not law.does(entity.state):
+        what = f"it is in {entity.state!r}, and its machine has no branch {name!r} in {entity.branch_of!r}"
+        findings.add("branch-known", entity.address, what)
 
 
 def _check_standing(found: Found, findings: Findings) -> bool:
@@ -85,13 +98,16 @@ def _may_live_on(found: Found) -> bool:
 
 
 def check_tallies(entities: dict[int, Entity], tallies: list[Tally], findings: Findings) -> None:
-    """The branches of a step are numbered from 0, without gaps: none is missing, none is there twice."""
+    """The branches of a step are numbered from 0, without gaps: none is missing, none is there twice; nor is a name."""
     for tally in tallies:
         entity = entities[tally.parent]
         findings.checked["steps_with_branches"] += 1
         if (tally.first, tally.last + 1) != (0, tally.total):
             what = f"step {tally.step} has {tally.total} branches, numbered from {tally.first} to {tally.last}"
             findings.add("branch-indexes", entity.address, what)
+        if tally.names != tally.named:
+            what = f"the {tally.named} branches of step {tally.step} that have names have {tally.names}"
+            findings.add("branch-named", entity.address, what)
 
 
 def check_parent(found: Found, rows: Rows, at: Moment, findings: Findings) -> None:

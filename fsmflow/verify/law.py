@@ -42,6 +42,13 @@ class Law:
         """Whether the machine has a stored state, under any name."""
         return self.today(state) in self.states
 
+    def does(self, state: str) -> bool:
+        """Whether the machine has a job for what goes on, or goes on once it is retried, in a stored state; true of
+        what does nothing there."""
+        spec = self.spec(state)
+        step = spec if spec is None or spec.failed_from is None else self.states.get(spec.failed_from)
+        return step is None or not step.lacks_job
+
     def objection(self, entity: Entity, entry: Entry) -> str | None:
         """Why an entry of this kind cannot have led from its source to its dest, or None. Both states are known."""
         source, dest, trigger = self.today(entry.source or ""), self.today(entry.dest), entry.trigger
@@ -68,21 +75,21 @@ class Laws:
 
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
         self._definitions = definitions
-        self._made: dict[tuple[str, str | None], Law | None] = {}
+        self._made: dict[tuple[str, str | None, str | None], Law | None] = {}
 
     def of(self, entity: Entity) -> Law | None:
         """What an entity goes by; None where its machine, or its step that fans out, is not known."""
-        key = (entity.machine, entity.branch_of)
+        key = (entity.machine, entity.branch_of, entity.branch_name if entity.branch_of is not None else None)
         if key not in self._made:
             self._made[key] = self._make(*key)
         return self._made[key]
 
-    def _make(self, machine: str, branch_of: str | None) -> Law | None:
+    def _make(self, machine: str, branch_of: str | None, name: str | None) -> Law | None:
         own = self._definitions.get(machine)
         if own is None:
             return None
         renamed = own.wide.renamed
-        found = own if branch_of is None else own.branches.get(renamed.get(branch_of, branch_of))
+        found = own if branch_of is None else own.branch(renamed.get(branch_of, branch_of), name)
         if found is None:
             return None
         ways = frozenset((way.source, way.trigger, way.dest) for way in found.transitions)

@@ -56,6 +56,12 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "branch-place": Remedy("a branch belongs to a step of a parent that exists", _RESTORE),
     "branch-standing": Remedy("a branch stands to its parent as its state says", _PLACE),
     "branch-indexes": Remedy("the branches of a step are numbered from 0 without gaps", _RESTORE),
+    "branch-named": Remedy("a branch has a name of its own in its step, and its address ends with it", _RESTORE),
+    "branch-known": Remedy(
+        "a branch that is not over is one of its step in the code",
+        "deploy code that has it, or go on without it: 'fsmflow skip ADDRESS' where it has failed, else "
+        "'fsmflow force ADDRESS done'",
+    ),
     "branch-orphaned": Remedy(
         "what its parent has left is cancelled, or goes by itself",
         "is a worker running? Else 'fsmflow cancel ADDRESS' ends it",

@@ -58,6 +58,7 @@ class Entity(NamedTuple):
     parent_step: int | None
     parent_index: int | None
     branch_of: str | None
+    branch_name: str | None
     item: str | None
     standing: int | None
     kept: int
@@ -117,13 +118,15 @@ class Above(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """The branches of one step of an entity, counted."""
+    """The branches of one step of an entity, counted; ``named`` have a name, and ``names`` is how many names."""
 
     parent: int
     step: int
     total: int
     first: int
     last: int
+    named: int
+    names: int
 
 
 @dataclass(frozen=True)
@@ -200,12 +203,13 @@ class Rows:
         return {found[0]: Above._make(found) for found in self._reader.rows(sql, wanted)}
 
     def tallies(self, span: Span) -> list[Tally]:
-        """The branches of the entities of a page, counted by step; from the index alone."""
+        """The branches of the entities of a page, counted by step."""
         ids = [entity.id for entity in span.entities]
         if not ids:
             return []
         sql = (
-            f"SELECT parent, parent_step, COUNT(*), MIN(parent_index), MAX(parent_index) FROM {ENTITY} "
+            f"SELECT parent, parent_step, COUNT(*), MIN(parent_index), MAX(parent_index), COUNT(branch_name), "
+            f"COUNT(DISTINCT branch_name) FROM {ENTITY} "
             f"WHERE parent IN ({_marks(ids)}) GROUP BY parent, parent_step"
         )
         return [Tally(*map(int, found)) for found in self._reader.rows(sql, ids)]

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from fsmflow import Machine, State
+from fsmflow.diagram import mermaid
+from tests.support.deployments import definition_of
 from tests.support.paths import ROOT
 
 MACHINES = """
@@ -68,7 +71,7 @@ class Trip(Machine):
         State("car", job="book", undo="unbook", transactional=True, timeout=5),
         State("hotel", job="book", undo="unbook", at_most_once=True),
         State("flight", job="fly", each="seats", undo="unbook", limit=3, branch_failure="stop"),
-        State("checking", jobs=["book", "unbook"]),
+        State("checking", jobs={"ground": "book", "air": "unbook"}, only="wanted"),
         State("asking", job="book", wait=True),
         State("moving", machine="lamp", each=lambda trip: []),
         State("next_to_undo", final=True),
@@ -162,12 +165,21 @@ def test_what_states_do_is_marked(trip: Path) -> None:
         'state "car (transactional)" as car',
         'state "hotel (at most once)" as hotel',
         'state "flight (for each of seats, 3 at once, stops at a failure)" as flight',
-        'state "checking (jobs book and unbook)" as checking',
+        'state "checking (jobs ground and air, only wanted)" as checking',
         'state "asking (asks and waits)" as asking',
         'state "moving (machine lamp, for each of #60;lambda#62;)" as moving',
     }
     assert marked <= set(statements)
     assert "moving --> next_to_undo: branch_done | branch_failed | done" in statements
+
+
+def test_children_of_several_machines_are_named() -> None:
+    class Street(Machine):
+        initial = "lighting"
+        states = [State("lighting", machines={"near": "lamp", "lantern": "lantern"}), State("lit", final=True)]
+        transitions = [["done", "lighting", "lit"]]
+
+    assert 'state "lighting (machines lamp as near and lantern)" as lighting' in mermaid(definition_of(Street))
 
 
 def test_all_ways_of_undo_lead_through_one_choice(trip: Path) -> None:

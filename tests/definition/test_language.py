@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any
 
 import peewee
@@ -16,6 +17,13 @@ def with_item(machine: Any, item: Any) -> None: ...
 
 def items(machine: Any) -> Any:
     yield 1
+
+
+class Service(Enum):
+    """Names of branches."""
+
+    POLICE = "police"
+    FIRE = 1
 
 
 class Row(peewee.Model):
@@ -42,8 +50,32 @@ def fanning(**parameters: Any) -> dict[str, Any]:
         ({"jobs": [act], "limit": 0}, "limit=0; it is a whole number from 1"),
         ({"jobs": [act], "limit": True}, "limit=True; it is a whole number from 1"),
         ({"jobs": [act], "branch_failure": "stopp"}, "branch_failure='stopp'; it is 'wait' or 'stop'"),
-        ({"job": act, "limit": 3}, "limit= belongs to jobs=, each= or machine=, and it has none of them"),
-        ({"job": act, "branch_failure": "stop"}, "branch_failure= belongs to jobs=, each= or machine="),
+        ({"job": act, "limit": 3}, "limit= belongs to jobs=, each=, machine= or machines=, and it has none of them"),
+        ({"job": act, "branch_failure": "stop"}, "branch_failure= belongs to jobs=, each=, machine= or machines="),
+        ({"jobs": {}}, "jobs= is an empty mapping; which jobs should run side by side?"),
+        ({"jobs": {"a/b": act}}, "jobs= 'a/b' is no name of a branch: letters, digits, '_' and '-', beginning with a"),
+        ({"jobs": {"3": act}}, "jobs= '3' is no name of a branch"),
+        ({"jobs": {3: act}}, "jobs= 3 is not a name"),
+        ({"jobs": {"": act}}, "jobs= '' is no name of a branch"),
+        ({"jobs": {"a" * 65: act}}, "has 65 characters; 64 are allowed"),
+        ({"jobs": {"police": "nowhere"}}, "there is no method 'nowhere' for job"),
+        ({"jobs": {"police": act, Service.POLICE: act}}, "jobs= two branches are called 'police'"),
+        ({"jobs": [lambda machine: None]}, "jobs= '<lambda>' is no name of a branch: letters"),
+        ({"jobs": [lambda machine: None]}, 'It was made of what it runs; give it another: jobs={"name": ...}'),
+        ({"jobs": dict.fromkeys((f"n{i}" for i in range(201)), act)}, "jobs= has 201 branches; 200 are allowed"),
+        ({"jobs": [act], "machines": ["other"]}, "has jobs= and machines=; which of them does the work?"),
+        ({"machines": []}, "machines= is an empty list; of which machines are the children?"),
+        ({"machines": {"billing": "No Name"}}, "machines= 'No Name' is not a name"),
+        ({"machines": {"billing": None}}, "machines= None is not a name"),
+        (
+            {"machines": {"billing": "other"}, "each": "lines"},
+            "has machines= and each=; each= goes with",
+        ),
+        ({"machines": ["other"], "transactional": True}, "transactional= does not belong here: the children have jobs"),
+        ({"job": act, "only": "lines"}, "only= belongs to jobs= or machines=, and it has none of them"),
+        ({"machine": "other", "only": "lines"}, "only= picks among jobs= or machines=, and it has none of them"),
+        ({"jobs": [act], "only": ""}, "only= is empty; it is a key of data, or a method"),
+        ({"jobs": [act], "only": 3}, "only 3 is neither a name nor a function"),
         ({"machine": "No Name"}, "machine= 'No Name' is not a name"),
         ({"machine": "other", "at_most_once": True}, "at_most_once= does not belong here: the children have jobs"),
         ({"jobs": [act], "wait": True}, "wait=True goes with job= alone"),

@@ -99,11 +99,8 @@ def test_the_first_of_three_wins_and_the_others_are_cancelled() -> None:
         box.run()
         assert race.refresh().state == "won"
         assert race.data["winner"] == "quick"
-        assert [Race.get(f"1/racing/{index}").state for index in range(3)] == [
-            "cancelled",
-            "cancelled",
-            "done",
-        ]
+        states = [Race.get(f"1/racing/{name}").state for name in ("slow", "broken", "quick")]
+        assert states == ["cancelled", "cancelled", "done"]
         assert [branch.failure and branch.failure.message for branch in race.branches] == ["slow", "broken", None]
 
 

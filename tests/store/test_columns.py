@@ -75,6 +75,7 @@ BRANCH = Snapshot(
     parent_step=22,
     parent_index=23,
     branch_of="packing",
+    branch_name="credit",
     item_text="[3]",
     standing=Standing.FAILED,
     kept=24,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ import fsmflow
 from fsmflow import (
     Actor,
     Branch,
+    Branches,
     Edit,
     Event,
     Explanation,
@@ -110,7 +111,11 @@ def looking(order: Order) -> None:
     assert_type(order.data, dict[str, Any])
     assert_type(order.failure, Failure | None)
     assert_type(order.progress, Progress | float | None)
-    assert_type(order.branches, Sequence[Branch])
+    assert_type(order.branches, Branches)
+    assert_type(order.branches[0], Branch)
+    assert_type(order.branches["credit"], Branch)
+    assert_type(order.branches[1:], list[Branch])
+    assert_type([branch.name for branch in order.branches], list[str])
     assert_type(order.history, list[HistoryEntry])
     assert_type(order.history[0].at, datetime)
     assert_type(order.history[-1].dest, str)

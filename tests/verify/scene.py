@@ -41,6 +41,7 @@ class Parcel(Machine):
         State("charging", job="charge", retry=Retry(1, interval=3_600, jitter=0), undo="refund"),
         State("packing", job="put_in", each="lines", limit=2, retry=Retry(1, interval=3_600, jitter=0)),
         State("writing", machine="note"),
+        State("sorting", jobs={"paper": "sort_paper", "glass": "sort_glass"}),
         State("asking", job="send_question", wait=True, timeout=7_200),
         State("resting", timeout=3_600),
         State("shipped", final=True),
@@ -50,10 +51,12 @@ class Parcel(Machine):
         ["rest", "new", "resting"],
         ["pack", "new", "packing"],
         ["write", "new", "writing"],
+        ["sort", "new", "sorting"],
         ["ask", "new", "asking"],
         ["done", "charging", "packing"],
         ["done", "packing", "shipped"],
         ["done", "writing", "shipped"],
+        ["done", "sorting", "shipped"],
         ["answer", "asking", "shipped"],
         ["approve", "resting", "shipped"],
         ["timeout", "asking", "resting"],
@@ -70,6 +73,12 @@ class Parcel(Machine):
 
     def put_in(self, line: str) -> str:
         return line
+
+    def sort_paper(self) -> None:
+        return None
+
+    def sort_glass(self) -> None:
+        return None
 
     def send_question(self) -> None:
         return None
@@ -215,6 +224,8 @@ def _under_way(box: Sandbox) -> None:
         box.run()
     box.fail("put_in", ValueError("no"), times=2)
     Parcel.start("parent", lines=["a", "b", "c"]).trigger("pack")
+    box.fail("glass", ValueError("no"))
+    Parcel.start("shared").trigger("sort")
     Parcel.start("asked").trigger("ask")
     box.run()
     Parcel.start("charging").trigger("submit")

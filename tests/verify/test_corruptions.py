@@ -131,6 +131,13 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("branch-standing", "parent.0", lambda s: s.set(ENTITY, "parent.0", standing=2)),
     ("branch-standing", "single.0", lambda s: s.set(ENTITY, "single.0", standing=7)),
     ("branch-indexes", "done", lambda s: [s.delete(table, "done.1") for table in (HISTORY, ENTITY)]),
+    ("branch-named", "done.0", lambda s: s.set(ENTITY, "done.0", branch_name="first")),
+    ("branch-named", "shared/sorting/paper", lambda s: s.set(ENTITY, "shared/sorting/paper", branch_name="tin")),
+    (
+        "branch-known",
+        "shared/sorting/tin",
+        lambda s: s.set(ENTITY, "shared/sorting/glass", branch_name="tin", entity_id="shared/sorting/tin"),
+    ),
     ("branch-orphaned", "single.0", _is_left_behind),
     ("kept-counted", "keeper", lambda s: s.set(ENTITY, "keeper", kept=0)),
     ("kept-counted", "keeper", lambda s: s.delete(EVENT, "keeper", " AND kind = 'kept'")),

@@ -29,7 +29,7 @@ def test_a_database_with_an_entity_in_every_situation_holds_while_it_goes_on() -
         tables = {"entities": "entity", "history_rows": "history", "work_rows": "work", "event_rows": "event"}
         for what, table in tables.items():
             assert [(at_first.checked[what],)] == found.link.query(f"SELECT COUNT(*) FROM fsmflow_{table}")
-        assert at_first.checked["steps_with_branches"] == 4
+        assert at_first.checked["steps_with_branches"] == 5
         assert "entities_not_compared" not in at_first.checked
         for hours in (0, 1, 1, 24):
             found.box.advance(hours=hours)

@@ -36,6 +36,15 @@ def _items(machine: Machine) -> Iterator[dict[str, int]]:
         yield {"item": number}
 
 
+def _picked(machine: Machine) -> list[str]:
+    """Of the branches that have names the last ones, the more the larger; none of them at times."""
+    return ["third", "second", "first"][: int(machine.data.get("size", 2))]
+
+
+def _picked_data(machine: Machine) -> dict[str, dict[str, int]]:
+    return {name: {"item": len(name)} for name in _picked(machine)}
+
+
 def _is_large(machine: Machine) -> bool:
     return bool(machine.data.get("size", 2) > 2)
 
@@ -61,6 +70,8 @@ def design(number: int) -> Design:
 class _Designer:
     def __init__(self, number: int) -> None:
         self._dice = Random(number * 7919 + 13)
+        #: Dice of their own, so that what they decide leaves all else as it is.
+        self._names = Random(number * 7919 + 17)
         self._name = f"m{number}"
         self._children: list[type[Machine]] = []
         self._budgets: dict[tuple[str, str], int | None] = {}
@@ -166,20 +177,35 @@ class _Designer:
         elif self._chance(0.2):
             ways.append({"trigger": "branch_done", "source": state, "dest": following, "conditions": _two_done})
         if kind == "jobs":
-            return State(state, jobs=[work, branch_work], **self._undone(options)), ways
+            return State(state, **self._side_by_side(), **self._undone(options)), ways
         if kind == "child":
             child = f"{name}_{state}"
             self._children.append(_Child(self, child).machine())
             # By dice of its own: with those of all, each seed would be another schedule.
             if Random(child).random() < 0.3:
                 ways.append(["fail", state, following])
-            return State(state, machine=child, each=_items, **options), ways
+            return State(state, **self._kinds(child), **options), ways
         if self._chance(0.5):
             options["retry"] = Retry(self._dice.choice([0, 1]), self._dice.choice([0, 4]), jitter=0)
         if kind == "each":
             self._keyed.add((name, state))
         each: Any = "items" if kind == "each" else _items
         return State(state, job=branch_work, each=each, **self._undone(options)), ways
+
+    def _side_by_side(self) -> dict[str, Any]:
+        if self._names.random() < 0.4:
+            return {"jobs": [work, branch_work]}
+        jobs = {"first": work, "second": branch_work, "third": work}
+        return {"jobs": jobs, **({"only": _picked} if self._names.random() < 0.6 else {})}
+
+    def _kinds(self, child: str) -> dict[str, Any]:
+        """Children one for each item, or of several machines that there are."""
+        if self._names.random() < 0.6:
+            return {"machine": child, "each": _items}
+        other = str(self._children[0].name)
+        options: dict[str, Any] = {"machines": {"first": other, "second": child, "third": child}}
+        only = self._names.choice([None, _picked, _picked_data])
+        return options if only is None else {**options, "only": only}
 
     def _undone(self, options: dict[str, Any]) -> dict[str, Any]:
         if self._chance(0.2):

@@ -64,4 +64,8 @@ def test_machines_of_every_kind_are_made() -> None:
     assert any(spec.transactional for spec in states)
     assert any(spec.at_most_once for spec in states)
     assert any(spec.undoes for spec in states)
-    assert {spec.fan.machine is None for spec in states if spec.fan is not None} == {True, False}
+    fans = [spec.fan for spec in states if spec.fan is not None]
+    assert {fan.machine is None for fan in fans} == {True, False}
+    assert {(fan.has_children, fan.only is None) for fan in fans if fan.named} == {
+        (children, every) for children in (True, False) for every in (True, False)
+    }
