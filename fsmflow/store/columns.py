@@ -54,6 +54,10 @@ def _row(dialect: Dialect) -> Field:
     return dialect.row_field()
 
 
+def _fresh_row(dialect: Dialect) -> Field:
+    return dialect.fresh_row_field()
+
+
 class Column:
     """``attribute``: what it is called in the value, where not as in the table. ``store`` makes of that what a driver
     takes, ``load`` makes of what a driver gives the attribute."""
@@ -215,7 +219,7 @@ _EVENT = (
     Column("why", _long_text(null=True)),
 )
 _ENTITY_ROW = Column("id", _row, "row")
-_EVENT_ROW = Column("id", _row)
+_EVENT_ROW = Column("id", _fresh_row)
 _ITS_ENTITY = Column("entity", _big())
 
 TABLES: Final = (

@@ -16,17 +16,8 @@ from pathlib import Path
 from typing import Any, ClassVar, Final
 
 import peewee
-from peewee import (
-    AutoField,
-    BigAutoField,
-    Database,
-    Field,
-    Model,
-    MySQLDatabase,
-    PostgresqlDatabase,
-    SqliteDatabase,
-    TextField,
-)
+from peewee import BigAutoField, Database, Field, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase, TextField
+from playhouse.sqlite_ext import AutoIncrementField
 
 from fsmflow import clock
 from fsmflow.errors import ConfigurationError
@@ -80,6 +71,8 @@ class Dialect(ABC):
     returning: ClassVar[str] = ""
     #: The fields that number rows, and that hold texts of any length.
     row_field: ClassVar[type[Field]] = BigAutoField
+    #: The same, of rows that are used up: none may ever get the number of one that is gone.
+    fresh_row_field: ClassVar[type[Field]] = BigAutoField
     text_field: ClassVar[type[Field]] = TextField
     #: Whether a table is stored by its primary key only when it is told to.
     without_rowid: ClassVar[bool] = False
@@ -180,7 +173,8 @@ class Sqlite(Dialect):
     advice = "use peewee's SqliteDatabase"
     begin = ("IMMEDIATE",)
     locking = ""
-    row_field = AutoField
+    row_field = peewee.AutoField
+    fresh_row_field = AutoIncrementField
     without_rowid = True
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:

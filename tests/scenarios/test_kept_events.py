@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import DataError, DefinitionError, Machine, State
+from fsmflow.engine.delivery import deliver
 from fsmflow.verify import verify
 from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
@@ -295,3 +296,18 @@ def test_a_limit_that_is_no_duration_is_refused_with_the_class(limit: Any) -> No
     transitions = [["on", "new", "open"], ["go", "open", "over"]]
     with pytest.raises(DefinitionError, match="defer= keeps 'go' for"):
         type("Wrong", (Machine,), {"name": "wrong", "initial": "new", "states": states, "transitions": transitions})
+
+
+def test_a_message_that_two_found_to_be_due_is_delivered_once_though_its_row_is_gone() -> None:
+    """The first delivery writes rows of its own, which must not be taken for the one that it used up."""
+    with sandbox(machines=[Voucher, Shop]) as box:
+        voucher, shop = Voucher.start("1"), Shop.start("1")
+        shop.say(what="top_up", body={"amount": 1}, after=60)
+        runtime = box._runtime
+        (post,) = runtime.store.events.sent(shop._view.snapshot.row)
+        for _ in range(2):
+            deliver(runtime, post)
+        assert voucher.refresh().data == {"amount": 1}
+        box.run()
+        assert [kind for kind, _ in told(shop)] == ["delivered"]
+        is_sound(box)
