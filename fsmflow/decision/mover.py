@@ -16,7 +16,7 @@ from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.merge import Path
-from fsmflow.decision.messages import Answer, Message, Recall, answer_to, mail_of
+from fsmflow.decision.messages import Answer, Message, Recall, answer_to, envelope_of, mail_of
 from fsmflow.decision.outbox import is_on_its_way, sorted_out
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.versions import lacking
@@ -181,7 +181,8 @@ class Mover:
         self.takes += found.takes
         self.after = replace(self.after, bound=found.bound)
         for post, why in found.ended:
-            self.note(HistoryKind.UNSENT, trigger=post.trigger, source=self.after.state, reason=why)
+            event = self.event(post.trigger, envelope_of(post).payload)
+            self.note(HistoryKind.UNSENT, trigger=post.trigger, source=self.after.state, event=event, reason=why)
 
     def enter(
         self,

@@ -49,12 +49,25 @@ def _is_large(machine: Machine) -> bool:
     return bool(machine.data.get("size", 2) > 2)
 
 
+def takes_back(name: str) -> bool:
+    """Whether a machine sends messages that can be taken back, and keeps events for a time: every fifth does."""
+    return int(name.partition("_")[0].removeprefix("m")) % 5 == 2
+
+
 def _note(machine: Machine) -> None:
     pokes = machine.data["pokes"] = machine.data.get("pokes", 0) + 1
     if pokes % 2 and len(machine.data.get("items", [])) in range(1, 6):
         machine.data["items"].append(100 + pokes)
-    if "op" in machine.event.payload:
-        machine.data.setdefault("log", []).append(machine.event.payload["op"])
+    if "op" not in machine.event.payload:
+        return
+    machine.data.setdefault("log", []).append(machine.event.payload["op"])
+    if not takes_back(str(type(machine).name)):
+        return
+    # Somebody asked for it: an echo, which the next one replaces, takes back, or has end with the visit.
+    if pokes % 4 == 3:
+        machine.unsend("echo")
+    else:
+        machine.send("poke", after=8, name="echo", until_left=pokes % 2 == 1)
 
 
 def _two_done(machine: Machine) -> bool:
@@ -102,6 +115,8 @@ class _Designer:
         for state, following in zip(middle, [*middle[1:], "end"], strict=True):
             kind = self._dice.choice(KINDS) if deep else "job"
             early: dict[str, Any] = {"defer": ["go"]} if deep and self._chance(0.3) else {}
+            if early and takes_back(name) and state in ("s2", "s4"):
+                early = {"defer": {"go": 15}}  # kept for a time
             made, ways = self._state(name, state, following, kind, early)
             states.append(made)
             transitions += ways

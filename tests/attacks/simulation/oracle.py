@@ -85,6 +85,12 @@ class Oracle:
         for row in work:
             if row not in self.known:
                 raise Violation(f"work row {row} belongs to no entity")
+        left = select(
+            f"SELECT e.entity_id, v.seq, e.epoch FROM {EVENT} v JOIN {ENTITY} e ON e.id = v.entity "
+            f"WHERE v.kind = 'sent' AND v.seq <> e.epoch"
+        ).fetchall()
+        if left:
+            raise Violation(f"8 {left[0][0]}: a message of epoch {left[0][1]} is there in epoch {left[0][2]}")
 
     def _follow(self, known: Known, values: tuple[Any, ...]) -> None:
         state, epoch, seq, paused = values[3], values[5], values[7], bool(values[8])
@@ -230,7 +236,9 @@ class Oracle:
         """Whether a request was taken as often as it may have been."""
         kinds = self.received.get(number, Received()).kinds
         kept, ignored, discarded = kinds["deferred"], kinds["ignored"], kinds["discarded"]
-        applied = sum(kinds.values()) - kept - ignored - discarded
+        applied = sum(kinds.values()) - kept - ignored - discarded - kinds["unsent"]
+        if kinds["unsent"] and applied + discarded + ignored + kept:
+            raise Violation(f"8 {what}: delivered, and taken back ({dict(kinds)})")
         taken = max(kept, applied + discarded) + ignored
         if not least <= taken <= most or kept > 1 or (kept and applied + discarded > 1):
             raise Violation(f"4 {what}: taken {taken} times ({dict(kinds)}), and not {least} to {most} times")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from fsmflow import Fail, Machine, RetryAfter
 from tests.attacks.simulation.laboratory import EFFECTS
-from tests.attacks.simulation.machines import Design
+from tests.attacks.simulation.machines import Design, takes_back
 from tests.attacks.simulation.oracle import Oracle
 from tests.attacks.simulation.world import World, current_actor
 
@@ -35,6 +35,8 @@ class Play:
         self.runs: Counter[tuple[int, int, int]] = Counter()
         #: What an attempt last appended to the log in the data of its entity, to which triggers append too.
         self.appended: dict[tuple[int, int, int], str] = {}
+        #: The messages that have a name, or end with a visit.
+        self.may_be_taken_back: set[int] = set()
 
     def play(self, machine: Machine, item: Any) -> Any:
         """A job."""
@@ -85,6 +87,21 @@ class Play:
             number = 1_000_000 + len(self.sent)
             self.sent[number] = (view.claim.row, view.claim.epoch, view.claim.attempt)
             self._send(machine, number)
+            if number % 4 == 1 and not branch and takes_back(self._design.machine.name):
+                machine.save()
+
+    def _appointed(self, machine: Machine, number: int) -> dict[str, Any]:
+        """Some messages have one of two names, some end with the visit, and some take back what has a name."""
+        options: dict[str, Any] = {}
+        if number % 5 == 0:
+            machine.unsend(f"n{number % 2}")
+        if number % 3 == 0:
+            options["name"] = f"n{number % 2}"
+        if number % 4 == 1:
+            options["until_left"] = True
+        if options:
+            self.may_be_taken_back.add(number)
+        return options
 
     def _send(self, machine: Machine, number: int) -> None:
         """To oneself, to another one, or to one that is not there yet; now or later."""
@@ -95,4 +112,6 @@ class Play:
             options["key"] = f"m{number}"
         if to is not None and dice.random() < 0.5:
             options["start"] = {"size": 1, "items": [0]}
+        if takes_back(self._design.machine.name):
+            options.update(self._appointed(machine, number))
         machine.send("poke", {"op": number}, to=to, **options)

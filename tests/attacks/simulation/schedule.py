@@ -10,6 +10,7 @@ from random import Random
 from typing import Any, Final
 
 from fsmflow import Machine
+from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, installed
 from fsmflow.errors import FsmflowError
@@ -248,7 +249,7 @@ class Schedule:
         select = self._laboratory.reader.execute
         rows = select(f"SELECT machine, entity_id, state FROM {ENTITY} WHERE phase <> 'finished' AND parent IS NULL")
         busy = select(f"SELECT 'work of', entity, kind FROM {WORK}").fetchall()
-        posts = select(f"SELECT kind, entity, due_at FROM {EVENT} WHERE due_at IS NOT NULL").fetchall()
+        posts = select(f"SELECT kind, entity, due_at FROM {EVENT} WHERE due_at < {FAR_FUTURE_MS}").fetchall()
         return [" ".join(map(str, row)) for row in (*rows, *busy, *posts)]
 
     def _check_end(self) -> None:
@@ -264,6 +265,7 @@ class Schedule:
                 continue
             how = oracle.known[row].ended.get((epoch, attempt), "")
             surely = how.startswith("done ") and self._play.runs[row, epoch, attempt] == 1
+            surely = surely and number not in self._play.may_be_taken_back
             oracle.check_received(number, f"message of {oracle.known[row].address}", least=int(surely), most=1)
         self._check_effects()
         oracle.check_left()

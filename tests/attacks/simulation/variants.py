@@ -5,11 +5,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
-from fsmflow.decision import settlement
-from fsmflow.decision.entity import Claim
+from fsmflow.decision import outbox, settlement
+from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Changes
 from fsmflow.decision.merge import Merged
 from fsmflow.engine import fanout
@@ -131,7 +132,29 @@ def _not_merged(sql: Statements) -> list[Any]:
     return [mock.patch.object(Changes, "applied_to", lambda changes, data, _=None: Merged(changes.laid_over(data)))]
 
 
+def _outlives(sql: Statements) -> list[Any]:
+    """A message that ends with a visit is not taken back as that is left."""
+
+    def sorted_out(mail: Any, before: Snapshot, after: Snapshot, context: Any) -> Any:
+        return outbox.sorted_out(mail, replace(before, bound=False), after, context)
+
+    return [mock.patch("fsmflow.decision.mover.sorted_out", sorted_out)]
+
+
+def _told_only(sql: Statements) -> list[Any]:
+    """What is taken back is told of, and its row stays."""
+
+    def sorted_out(*given: Any) -> Any:
+        found = outbox.sorted_out(*given)
+        found.takes.clear()
+        return found
+
+    return [mock.patch("fsmflow.decision.mover.sorted_out", sorted_out)]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
+    "messages that outlive their visit": _outlives,
+    "messages that are taken back in words alone": _told_only,
     "no reconciler": _no_reconciler,
     "leases that never run out": _no_lease,
     "no fence": _no_fence,
