@@ -11,7 +11,7 @@ from fsmflow import settings
 from fsmflow.cli import objects, output
 from fsmflow.cli.options import json_option
 from fsmflow.decision.versions import merged, unknown_state
-from fsmflow.definition.advice import advice
+from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
 from fsmflow.diagram import mermaid
 from fsmflow.engine.lookup import instance_of
@@ -69,7 +69,7 @@ def failures(machine: str | None, as_json: bool) -> int:
         click.echo(f"    {span}, for example {group.example}")
         click.echo(f"    {output.clean(_retry_command(group))}")
     for found in stuck:
-        head = f"{found.count:,} x {found.machine}:{found.state}  stuck: {found.stuck}"
+        head = f"{found.count:,} x {found.machine}:{found.state} stuck: {found.stuck}"
         click.echo(output.one_line(head)[:300])
         click.echo(f"    for example {found.example}: fsmflow explain {shlex.quote(found.example)}")
     return 0
@@ -177,7 +177,8 @@ def _work(due: int, active: int) -> dict[str, int]:
 @click.option("--database", "deployed", is_flag=True, help="Also what this code would meet in the database.")
 @json_option
 def check(deployed: bool, as_json: bool) -> int:
-    """Check the machines. What is not wrong but worth a look is noted, and the exit status stays 0.
+    """Check the machines. What is not wrong but worth a look is noted, and the exit status stays 0; a
+    message that could never be taken for want of a role makes it 1.
 
     With --database the entities are counted too, in one pass over all of them: those that this code would strand, as it
     lacks their machine, their state, their job or a way out, make the exit status 1; what it would rename or upgrade is
@@ -190,7 +191,7 @@ def check(deployed: bool, as_json: bool) -> int:
     definitions = list(machines().all().values())
     if not definitions:
         raise no_machines()
-    notes = {definition.name: advice(definition) for definition in definitions}
+    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
     heard = _heard()
     for definition in definitions:
         unheard = [queue for queue in queues_of([definition]) if queue not in heard.queues]
@@ -198,7 +199,7 @@ def check(deployed: bool, as_json: bool) -> int:
             notes[definition.name] += [f"no worker listens on queue {queue!r} now" for queue in unheard]
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
     findings = survey(current().store.census, machines().all()) if deployed else None
-    strands = any(finding.strands for finding in findings or ())
+    strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
     if as_json:
         found = [{"machine": machine, "notes": lines} for machine, lines in notes.items()]
         more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
@@ -212,6 +213,10 @@ def check(deployed: bool, as_json: bool) -> int:
     if skipped:
         output.note(skipped)
     return int(strands)
+
+
+def _refused(definition: Definition) -> list[str]:
+    return refused(definition, machines().all())
 
 
 def _print_findings(findings: list[Finding]) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import DONE, TIMEOUT
+from fsmflow.definition.sends import refused_sends
 
 
 def advice(definition: Definition) -> list[str]:
@@ -21,6 +24,14 @@ def advice(definition: Definition) -> list[str]:
             notes.append(f"job {spec.job_name!r} in state {spec.name!r} has no retry: its first failure needs somebody")
         notes += _refusable(definition, spec.name)
     return notes
+
+
+def refused(definition: Definition, known: Mapping[str, Definition]) -> list[str]:
+    """What a machine sends to another one that could never take it, as its messages act with none of the roles."""
+    found: list[str] = []
+    for name, other in known.items():
+        found += refused_sends(definition.sends, name, definition.wide.sends_as, other.transitions)
+    return found
 
 
 def _refusable(definition: Definition, state: str) -> list[str]:

@@ -15,6 +15,7 @@ from fsmflow.definition.guards import build_machine
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDO, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
+from fsmflow.definition.sends import refused_sends, sends_of
 from fsmflow.definition.state import State
 from fsmflow.definition.statespec import StateCompiler, method_callbacks
 from fsmflow.definition.wide import read_wide, undo_everywhere
@@ -75,6 +76,8 @@ class _Compiler:
         initial = self._initial(states)
         self.faults += graph_faults(initial, states, written, transitions)
         wide = read_wide(self.owner, states, self.faults)
+        sends = sends_of(self.owner, self.base)
+        self.faults += refused_sends(sends, None, wide.sends_as, transitions)
         if self.faults:
             raise DefinitionError(name, list(dict.fromkeys(self.faults)))
         outgoing: dict[str, list[str]] = {state: [] for state in states}
@@ -87,6 +90,7 @@ class _Compiler:
             initial=initial,
             version=wide.version,
             wide=wide,
+            sends=tuple(sends),
             summary=inspect.cleandoc(self.owner.__doc__ or "").partition("\n")[0],
             states=states,
             transitions=tuple(transitions),

@@ -194,6 +194,8 @@ class Definition:
     #: those of each name; it has no job itself.
     branches: Mapping[str, Definition] = field(default_factory=dict, repr=False)
     wide: Wide = field(default_factory=Wide, repr=False)
+    #: What its methods send, as far as that is written out.
+    sends: tuple[Any, ...] = field(default=(), repr=False)
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import DataError, DefinitionError, Machine, State
+from fsmflow.definition.advice import refused
 from fsmflow.engine.delivery import deliver
 from fsmflow.verify import verify
 from tests.support.machines import Trigger
@@ -282,6 +283,37 @@ def test_a_message_acts_with_the_roles_that_its_machine_declares() -> None:
         box.run()
         assert told(auditor) == [("delivered", "voucher:1: it is in 'open' now")]
         assert voucher.refresh().history[-1].actor == "auditor:1"
+
+
+class Carrier(Machine):
+    """Sends to a machine whose transition needs a role, without acting with it."""
+
+    initial = "new"
+    states = ["new", State("over", final=True)]
+    transitions = [{"trigger": "go", "source": "new", "dest": None, "before": "ask"}, ["end", "new", "over"]]
+
+    def ask(self) -> None:
+        self.send("audit", to=f"voucher:{self.entity_id}")
+
+
+def test_a_message_that_no_role_of_the_sender_could_deliver_is_found_by_the_check() -> None:
+    definitions = {kind._definition.name: kind._definition for kind in (Voucher, Carrier)}
+    (fault,) = refused(definitions["carrier"], definitions)
+    assert fault.startswith("method 'ask' sends 'audit' to machine 'voucher', where it takes one of the roles auditor")
+    with_roles = type("Acting", (Carrier,), {"name": "acting", "sends_as": "auditor"})
+    assert refused(with_roles._definition, definitions) == []  # type: ignore[attr-defined]
+
+
+def test_a_message_to_oneself_that_could_never_be_taken_is_refused_with_the_class() -> None:
+    transitions = [{"trigger": "audit", "source": "new", "dest": None, "roles": ["auditor"]}, ["end", "new", "over"]]
+
+    def ask(self: Any) -> None:
+        self.send("audit", after=5)
+
+    body = {"name": "selfish", "initial": "new", "states": Carrier.states, "transitions": transitions, "ask": ask}
+    with pytest.raises(DefinitionError, match="method 'ask' sends 'audit', where it takes one of the roles auditor"):
+        type("Selfish", (Machine,), body)
+    type("Selfless", (Machine,), {**body, "name": "selfless", "sends_as": ["auditor"]})
 
 
 @pytest.mark.parametrize("given", [5, ["a", 1], {"a": 1}, [""]])
