@@ -23,7 +23,7 @@ from fsmflow import clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store import connections
-from fsmflow.store.drivers import imported, mysql_in_transaction
+from fsmflow.store.drivers import connected_by_url, imported, mysql_in_transaction
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
@@ -337,7 +337,7 @@ class Mysql(Dialect):
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         driver = imported(vars(peewee)["mysql"], self.advice, url)
         patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
-        return MySQLDatabase(name, **connections.mysql_options(driver, options, patience))
+        return connected_by_url(MySQLDatabase(name, **connections.mysql_options(driver, options, patience)))
 
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")

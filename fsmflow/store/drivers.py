@@ -5,12 +5,31 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from peewee import Database
+
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
 
 #: What a driver that cannot tell is asked by: outside of a transaction a savepoint is gone with its own statement.
 _SAVEPOINT: Final = "fsmflow_asks"
 _TLS: Final = {"ssl_ca": "ca", "ssl_cert": "cert", "ssl_key": "key", "ssl_capath": "capath", "ssl_cipher": "cipher"}
+
+
+def connected_by_url(db: Database) -> Database:
+    """A database whose connections are made by the options of a URL. One that the driver does not take is met with the
+    first of them, as an error of the driver's own: a ConfigurationError now."""
+    own: Any = db
+    connect = own._connect  # noqa: SLF001 - what peewee has its databases override
+
+    def connected() -> Any:
+        try:
+            return connect()
+        except (TypeError, ValueError) as error:
+            what = f"the database URL has an option that the driver does not take: {error}"
+            raise ConfigurationError(what) from error
+
+    own._connect = connected  # noqa: SLF001
+    return db
 
 
 def imported(module: Any, advice: str, url: str) -> Any:

@@ -53,6 +53,8 @@ def open_database(url: str, *, patient: bool = False) -> Database:
         raise ConfigurationError(
             f"the database URL {hide_password(url)!r} names no database; write {', '.join(examples)} or {last}"
         )
+    if options and not dialect.is_server:
+        raise ConfigurationError(f"the database URL {hide_password(url)!r} has options, and a file takes none")
     return dialect.open(name, {**(dialect.patience if patient else {}), **options}, url)
 
 

@@ -55,10 +55,22 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(shop: Shop, kind: s
     assert "sesame" not in told
 
 
-@pytest.mark.parametrize("url", ["oracle://x/y", "sqlite:////nosuch/folder/x.db"])
-def test_a_database_url_that_cannot_be_used_is_told_in_one_line(shop: Shop, url: str) -> None:
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("oracle://x/y", "is of no known kind"),
+        ("sqlite:////nosuch/folder/x.db", "there is no folder"),
+        ("sqlite:////tmp/x.db?colour=red", "a file takes none"),
+        ("postgresql://ann:sesame@127.0.0.1:1/x?colour=red", "colour"),
+        ("mysql://ann:sesame@127.0.0.1:1/x?colour=red", "an option that the driver does not take"),
+        ("mysql://ann:sesame@127.0.0.1:1/x?connect_timeout=soon", "an option that the driver does not take"),
+    ],
+)
+def test_a_database_url_that_cannot_be_used_is_told_in_one_line(shop: Shop, url: str, told: str) -> None:
     shop.variables["FSMFLOW_DATABASE_URL"] = url
-    shop.refused("list")
+    refused = shop.refused("list")
+    assert told in refused
+    assert "sesame" not in refused
 
 
 def test_tables_that_are_missing_are_made_by_init(shop: Shop) -> None:
