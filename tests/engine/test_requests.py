@@ -330,7 +330,8 @@ def test_a_state_is_never_assigned_and_a_machine_never_constructed(bench: Bench)
         order.state = "shipped"
     with pytest.raises(TransitionNotAllowed, match="a handle only shows data"):
         order.data = {"amount": 2}
-    order.data["amount"] = 2
+    with pytest.raises(DataError, match="data changes by a transition"):
+        order.data["amount"] = 2
     assert order.refresh().data == {"amount": 1}
     with pytest.raises(TypeError, match=r"Order\.start\(id\) starts one and Order\.get\(id\) finds one"):
         Order()
