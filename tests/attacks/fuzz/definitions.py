@@ -52,7 +52,12 @@ ANYTHING = st.one_of(GARBAGE, NAMES, ODD)
 POLICIES = st.builds(Retry, ANYTHING, *[ANYTHING] * 6)
 _OWN = {
     "job": st.just(act),
-    "jobs": st.lists(st.sampled_from([act, "work", "nope"]), max_size=3),
+    "jobs": st.one_of(
+        st.lists(st.sampled_from([act, "work", "nope"]), max_size=3),
+        st.dictionaries(st.one_of(NAMES, TEXTS, HASHABLE), st.sampled_from([act, "work", "nope"]), max_size=3),
+    ),
+    "machines": st.one_of(st.lists(NAMES, max_size=3), st.dictionaries(HASHABLE, NAMES, max_size=3)),
+    "only": st.sampled_from(["wanted", "work", act]),
     "retry": POLICIES,
     "final": st.booleans(),
     "wait": st.booleans(),
