@@ -223,6 +223,18 @@ class TransitionNotAllowed(FsmflowError):
         super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}{end} Allowed now: {now}")
 
 
+class NestedAction(TransitionNotAllowed):
+    """An action that is refused for where it is asked for: in a guard or callback, or in the job of the very entity."""
+
+    def __init__(self, address: str, state: str, action: str, why: str) -> None:
+        self.address = address
+        self.state = state
+        self.trigger = action
+        self.allowed, self.refusals = (), ()
+        self.why = why
+        FsmflowError.__init__(self, f"{address}: {action!r} was refused: {why}")
+
+
 class NotPermitted(FsmflowError):
     """The actor has none of the roles that the transition asks for."""
 

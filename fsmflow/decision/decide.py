@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fsmflow.decision import actions, fanout, pause, settlement
+from fsmflow.decision import actions, fanout, pause, scope, settlement
 from fsmflow.decision.bypass import row_refused
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Context
@@ -46,7 +46,7 @@ from fsmflow.decision.redaction import carried, without_values
 from fsmflow.decision.triggers import allowed_triggers, delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.errors import DatabaseRefused, DataError, TransitionNotAllowed
+from fsmflow.errors import DatabaseRefused, DataError, NestedAction, TransitionNotAllowed
 
 
 def decide(
@@ -65,13 +65,16 @@ def decide(
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
     mover = Mover(definition, snapshot, now, context)
     try:
-        _DECIDERS[type(happening)](mover, happening)
+        with scope.deciding(snapshot.address):
+            _DECIDERS[type(happening)](mover, happening)
+            if context.kept and not is_about_itself(mover, happening):
+                fire_kept(mover)
+    except NestedAction:
+        raise
     except TransitionNotAllowed as error:
         raise _with_allowed(mover, happening, error) from error.__cause__
     except DataError as error:
         raise without_values(definition, error, snapshot, *carried(happening)) from error.__cause__
-    if context.kept and not is_about_itself(mover, happening):
-        fire_kept(mover)
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
     refused = row_refused(happening, commit.after.state)
     return commit if refused is None else _past_its_row(mover, commit, refused)

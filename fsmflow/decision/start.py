@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from fsmflow.decision import scope
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Place, Snapshot, Standing
@@ -41,10 +42,11 @@ def begin(
         raise unknown_state(definition, entered)
     mover = Mover(definition, _blank(definition, entity_id, entered, data, place or Place(), now), now)
     event = mover.event("start", None, actor)
-    if state is None:
-        mover.begin(event, actor)
-    else:
-        mover.enter(entered, event=event, subject=subject_at(mover, event))
+    with scope.deciding(mover.after.address):
+        if state is None:
+            mover.begin(event, actor)
+        else:
+            mover.enter(entered, event=event, subject=subject_at(mover, event))
     if state is not None and mover.after.work is not None and mover.after.work.runs:
         mover.after = replace(mover.after, phase=WAITING, work=_left_of(definition, mover.after))
     elif place is not None and place.standing == Standing.QUEUED and not mover.after.has_settled:

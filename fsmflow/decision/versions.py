@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fsmflow import codec
+from fsmflow.decision import scope
 from fsmflow.decision.context import Entered
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
@@ -113,7 +114,8 @@ def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
     data = snapshot.data
     try:
         view = DataView(definition, snapshot, firing, snapshot.event, data, snapshot.failure)
-        new = upgrade(subject_of(definition, view), data, snapshot.version)
+        with scope.deciding(snapshot.address):
+            new = upgrade(subject_of(definition, view), data, snapshot.version)
         if new is not None and not isinstance(new, Mapping):
             raise DataError(f"upgrade returned {shown(new)}; it returns the new data, or None if it changed data")
         text = codec.encode(dict(view.data if new is None else new))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
+from fsmflow.decision import scope
 from fsmflow.decision.context import NOTHING, Branches, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.subject import GuardView
-from fsmflow.errors import FsmflowError, TransitionNotAllowed
+from fsmflow.errors import FsmflowError, NestedAction
 from fsmflow.log import StepLog
 
 
@@ -62,7 +63,7 @@ class View(Protocol):
     def log(self) -> StepLog: ...
 
     def permit(self, action: str) -> None:
-        """Raises TransitionNotAllowed where an action cannot be taken from here."""
+        """Raises NestedAction where an action cannot be taken from here."""
         ...
 
     def show(self, snapshot: Snapshot) -> None:
@@ -162,8 +163,8 @@ class DecisionView(NoJob, GuardView):
         return next_undo(self.definition, self.snapshot, self._context)
 
     def permit(self, action: str) -> NoReturn:
-        """Raises TransitionNotAllowed."""
-        raise self.refuse(action)
+        """Raises NestedAction."""
+        raise scope.of_callback(action, self.snapshot.address, self.state, self.snapshot.address)
 
     def show(self, snapshot: Snapshot) -> None:
         """What is decided about is the entity as it was read."""
@@ -184,22 +185,14 @@ class DecisionView(NoJob, GuardView):
         self.sent.append(recall)
         return there
 
-    def refuse(self, action: str) -> TransitionNotAllowed:
-        """The error for an action that a guard or callback must not take."""
-        return TransitionNotAllowed(
-            self.snapshot.address,
-            self.state,
-            action,
-            why="guards and callbacks cannot fire, save or wait; do that in a job",
-        )
-
 
 class DataView(DecisionView):
     """What ``upgrade`` and ``merge`` see of the entity: they say what becomes of data, and nothing else."""
 
     def send(self, message: Message) -> NoReturn:
-        """Raises TransitionNotAllowed: they are called where data are only looked at, too, and more than once."""
-        raise self.refuse("send")
+        """Raises NestedAction: they are called where data are only looked at, too, and more than once."""
+        why = "upgrade and merge only say what becomes of data; what they sent would be sent more than once"
+        raise NestedAction(self.snapshot.address, self.state, "send", why)
 
 
 def subject_of(definition: Definition, view: View) -> Any:

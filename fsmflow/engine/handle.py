@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from fsmflow.decision import scope
 from fsmflow.decision.context import Branches
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.exhibit import exhibited
@@ -68,7 +69,8 @@ class HandleView(NoJob):
         return current().store.own_rows.row_of(field, self.snapshot)
 
     def permit(self, action: str) -> None:
-        """Everything can be done through a handle."""
+        """Raises NestedAction inside a guard or callback, and in the entity's own job: a handle is no way around."""
+        scope.permit(action, self.snapshot.address, self.state)
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the entity as it is now."""

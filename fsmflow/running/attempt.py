@@ -55,6 +55,11 @@ class Attempt:
         return self.snapshot.address
 
     @property
+    def addresses(self) -> tuple[str, ...]:
+        """Of the entity, and of the parent that a branch works for."""
+        return (self.address,) if self.parent is None else (self.address, self.parent.address)
+
+    @property
     def limit_s(self) -> float | None:
         """How long its job may run; None for as long as it likes."""
         return None if self.spec.limit_ms is None else self.spec.limit_ms / 1000

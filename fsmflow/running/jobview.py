@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
+from fsmflow.decision import scope
 from fsmflow.decision.context import Branches, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.exhibit import exhibited
@@ -197,8 +198,9 @@ class JobView:
         self._go_on_from_here()
         self.sent = []
 
-    def permit(self, action: str) -> None:
-        """A job may act on any entity."""
+    def permit(self, action: str) -> NoReturn:
+        """Raises NestedAction: a job acts on any entity but its own, and the parent that it speaks for."""
+        raise scope.of_job(action, self._works_for.address, self.state, self.snapshot.address)
 
     def show(self, snapshot: Snapshot) -> None:
         """A job goes on with the entity as it was claimed or saved, whatever it brings about."""

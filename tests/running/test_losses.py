@@ -10,6 +10,7 @@ import pytest
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.lease import LEASE_MS
 from tests.support.bench import Bench
+from tests.support.concurrency import by_others
 from tests.support.machines import Counter, Order, play
 
 LEASE_S = LEASE_MS / 1000
@@ -83,7 +84,7 @@ def test_a_limit_that_ends_while_the_job_uses_the_database_leaves_a_connection_t
     def act(machine: Any) -> None:
         while True:
             link.rows(statement)
-            Order.get("1").note(text="and a commit")
+            by_others(Order.get("1")).note(text="and a commit")
 
     play["shipping"] = act
     bench.step("slow")

@@ -13,7 +13,7 @@ from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.lease import LEASE_MS
 from fsmflow.store.tables import WORK
 from tests.support.bench import Bench
-from tests.support.concurrency import meanwhile
+from tests.support.concurrency import by_others, meanwhile
 from tests.support.machines import Order, play
 
 ALICE = Actor("alice", roles={"manager"})
@@ -172,7 +172,7 @@ def test_a_running_attempt_ends_and_commits_and_what_comes_next_is_held(bench: B
     order = started("submit")
 
     def act(machine: Any) -> dict[str, int]:
-        Order.get("1").pause()
+        by_others(Order.get("1")).pause()
         machine.heartbeat(progress=0.5)
         machine.save()
         return {"paid": 1}
@@ -218,7 +218,7 @@ def test_an_attempt_that_ends_badly_while_paused_is_not_run_again_before_it_is_r
     order = started("submit")
 
     def act(machine: Any) -> None:
-        Order.get("1").pause()
+        by_others(Order.get("1")).pause()
         raise ConnectionError("down")
 
     play["charging"] = act
@@ -275,7 +275,7 @@ def test_resuming_what_runs_or_waits_for_a_person_does_nothing(bench: Bench) -> 
     assert order.resume().state == "pending"
     order.submit()
     seen: list[Any] = []
-    play["charging"] = lambda machine: seen.append(Order.get("1").resume().history)
+    play["charging"] = lambda machine: seen.append(by_others(Order.get("1")).resume().history)
     bench.step()
     assert len(seen[0]) == 2
     assert bench.queued() == []

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Actor, Fail, Machine, NotPermitted, Retry, State
+from tests.support.concurrency import by_others
 from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 
@@ -95,7 +96,7 @@ def test_a_payment_that_comes_while_a_reminder_is_sent_counts_afterwards() -> No
 
         def remind(self) -> dict[str, Any]:
             # The customer pays while the job runs.
-            entry = Eager.get(self.entity_id).pay(key="payment-1")
+            entry = by_others(Eager.get(self.entity_id)).pay(key="payment-1")
             done.append(entry.kind)
             return super().remind()
 
@@ -210,7 +211,7 @@ class Invoice(Machine):
     def ask(self) -> dict[str, Any]:
         done.append("asked")
         if self.data.get("quick"):
-            Invoice.get(self.entity_id).confirm()
+            by_others(Invoice.get(self.entity_id)).confirm()
         if self.data.get("breaks"):
             raise Fail("no line")
         self.send("remind", after=timedelta(days=1))
@@ -301,7 +302,7 @@ class Upload(Machine):
     def convert(self) -> dict[str, Any]:
         done.append(self.data["file"])
         if self.data["file"] == "a":
-            Upload.get(self.entity_id).upload(file="b")
+            by_others(Upload.get(self.entity_id)).upload(file="b")
         return {"converted": self.data["file"]}
 
 

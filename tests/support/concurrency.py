@@ -7,6 +7,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextvars import Context
 from typing import Any
 from unittest.mock import patch
 
@@ -30,6 +31,20 @@ def meanwhile(owner: Any, name: str, action: Callable[[], object]) -> Iterator[N
     with patch.object(owner, name, interrupted):
         yield
     assert calls, f"{name} was never called"
+
+
+class _ByOthers:
+    def __init__(self, machine: Any) -> None:
+        self._machine = machine
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return lambda *args, **options: Context().run(getattr(self._machine, name), *args, **options)
+
+
+def by_others(machine: Any) -> Any:
+    """A handle, or a machine's class, whose methods are called by somebody else: inside a job, which must not do this
+    itself, it stands for what happens elsewhere meanwhile."""
+    return _ByOthers(machine)
 
 
 def in_processes(count: int, act: Callable[..., Any], *arguments: Any) -> list[Any]:
