@@ -5,6 +5,8 @@ from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, Outcome
+from fsmflow.decision.offers import Offer, Way
+from fsmflow.definition.answer import Refuse
 from fsmflow.definition.retry import Retry
 from fsmflow.definition.state import State
 from fsmflow.engine.explain import Explanation
@@ -19,6 +21,7 @@ from fsmflow.errors import (
     EntityNotFound,
     Fail,
     FsmflowError,
+    GuardError,
     MergeError,
     MethodError,
     NestedAction,
@@ -56,15 +59,18 @@ __all__ = [
     "Fail",
     "Failure",
     "FsmflowError",
+    "GuardError",
     "HistoryEntry",
     "Machine",
     "MergeError",
     "MethodError",
     "NestedAction",
     "NotPermitted",
+    "Offer",
     "Outcome",
     "Progress",
     "RedisUnavailable",
+    "Refuse",
     "Retry",
     "RetryAfter",
     "State",
@@ -75,6 +81,7 @@ __all__ = [
     "UnknownBranch",
     "UnknownMachine",
     "UnknownState",
+    "Way",
     "WorkerLost",
     "configure",
 ]

@@ -197,8 +197,8 @@ class MergeError(FsmflowError):
 class TransitionNotAllowed(FsmflowError):
     """A trigger or an action that does not apply now.
 
-    ``state`` and ``trigger`` say what was asked, ``allowed`` what could be asked instead, and ``refusals``
-    names each guard that refused.
+    ``state`` and ``trigger`` say what was asked, ``allowed`` what could be asked instead, and ``refusals`` what each
+    guard that refused has to say. ``words`` are those among them that a guard gave with ``Refuse``, for people to read.
     """
 
     def __init__(
@@ -207,20 +207,23 @@ class TransitionNotAllowed(FsmflowError):
         state: str,
         trigger: str,
         *,
-        allowed: Iterable[str] = (),
+        allowed: Iterable[str] | None = None,
         refusals: Sequence[str] = (),
+        words: Sequence[str] = (),
         why: str | None = None,
     ) -> None:
         self.address = address
         self.state = state
         self.trigger = trigger
-        self.allowed = tuple(allowed)
+        self.allowed = tuple(allowed or ())
         self.refusals = tuple(refusals)
+        self.words = tuple(words)
         self.why = why
         reason = why or "; ".join(self.refusals) or f"no transition {trigger!r} starts there"
-        now = ", ".join(self.allowed) if self.allowed else "nothing"
-        end = "" if reason.endswith("?") else "."
-        super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}{end} Allowed now: {now}")
+        end = "" if reason.endswith(("?", ".", "!")) else "."
+        # Where nobody has looked, it is not told that nothing is allowed.
+        now = "" if allowed is None else f" Allowed now: {', '.join(self.allowed) or 'nothing'}"
+        super().__init__(f"{address} is in {state!r}: {trigger!r} was refused: {reason}{end}{now}")
 
 
 class NestedAction(TransitionNotAllowed):
@@ -230,9 +233,24 @@ class NestedAction(TransitionNotAllowed):
         self.address = address
         self.state = state
         self.trigger = action
-        self.allowed, self.refusals = (), ()
+        self.allowed, self.refusals, self.words = (), (), ()
         self.why = why
         FsmflowError.__init__(self, f"{address}: {action!r} was refused: {why}")
+
+
+class GuardError(FsmflowError):
+    """A guard raised, or returned what is neither a verdict nor ``Refuse``. Nothing was changed.
+
+    ``guard`` names it. What it raised is the ``__cause__``; None where it returned something wrong.
+    """
+
+    def __init__(self, address: str, state: str, trigger: str, guard: str, what: str) -> None:
+        self.address = address
+        self.state = state
+        self.trigger = trigger
+        self.guard = guard
+        self.detail = f"guard {guard!r} of {trigger!r} {what}"
+        super().__init__(f"{address} is in {state!r}: {self.detail}")
 
 
 class NotPermitted(FsmflowError):

@@ -7,7 +7,7 @@ import traceback
 from typing import Final
 
 from fsmflow.cli.output import one_line
-from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, name_of, text_of
+from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, GuardError, name_of, text_of
 
 _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "MySQLdb", "redis"})
 _NOT_THE_USERS: Final = frozenset({"fsmflow", "click", "rich", "transitions", "rq", *_SERVER_LIBRARIES})
@@ -18,7 +18,9 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, DefinitionError):
         return str(error)
     if isinstance(error, FsmflowError):
-        return one_line(str(error))
+        guard = error.__cause__ if isinstance(error, GuardError) else None
+        place = None if guard is None else _place_in_users_code(guard)
+        return one_line(str(error)) + ("" if place is None else f" (raised in {place})")
     kind = f"{name_of(type(error))}: {one_line(text_of(error))}"
     if isinstance(error, OSError | UnicodeError) or _is_of_a_server(error):
         return kind

@@ -8,11 +8,15 @@ from typing import Any
 from fsmflow.cli.output import iso, iso_of
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry
-from fsmflow.decision.triggers import allowed_triggers
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.offers import Offer
 from fsmflow.decision.work import Work
-from fsmflow.engine.branches import branch_of, context_of, item_of
+from fsmflow.engine.branches import branch_of, item_of
 from fsmflow.engine.details import Details, Stuck, details_of
+from fsmflow.engine.explain import offers_to
+from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import UnknownState
 from fsmflow.queries import definition_for, redacted
 from fsmflow.redaction import hide
 
@@ -42,8 +46,9 @@ def stuck_object(stuck: Stuck) -> dict[str, Any]:
     return {**vars(stuck), "next_at": stuck.next_at and iso_of(stuck.next_at)}
 
 
-def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
-    """All that is known of an entity but its history."""
+def entity(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> dict[str, Any]:
+    """All that is known of an entity but its history; ``actor``: whom to tell what is allowed."""
+    found = offered(runtime, snapshot, actor)
     failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
     return {
@@ -56,7 +61,8 @@ def entity(runtime: Runtime, snapshot: Snapshot) -> dict[str, Any]:
         **_details(details),
         "item": hide(item_of(snapshot), keys),
         "result": hide(result_of(snapshot), keys),
-        "allowed": allowed(runtime, snapshot),
+        "allowed": [offer.trigger for offer in found if offer.allowed],
+        "triggers": [offer_object(offer) for offer in found],
     }
 
 
@@ -94,12 +100,18 @@ def result_of(snapshot: Snapshot) -> Any:
     return branch_of(snapshot).result if snapshot.branch_of is not None else None
 
 
-def allowed(runtime: Runtime, snapshot: Snapshot) -> list[str]:
-    """The triggers that anybody could fire now; none where the code does not know the machine or the state."""
-    definition = definition_for(runtime, snapshot)
-    if definition is None:
+def offered(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> list[Offer]:
+    """What ``actor`` could fire now; nothing where the code does not know the machine or the state."""
+    root = runtime.machines.all().get(snapshot.machine)
+    try:
+        return [] if root is None else offers_to(runtime, instance_of(root, snapshot), actor)
+    except UnknownState:
         return []
-    return allowed_triggers(definition, snapshot, None, context_of(runtime.store, definition, snapshot))
+
+
+def offer_object(offer: Offer) -> dict[str, Any]:
+    """A trigger that is offered."""
+    return {**vars(offer), "dest": offer.dest, "ways": [vars(way) for way in offer.ways]}
 
 
 def failure_brief(failure: Failure) -> dict[str, Any]:

@@ -146,10 +146,18 @@ def epoch_option(command: Command) -> Command:
     )(command)
 
 
-def actor_options(command: Callable[..., int]) -> Callable[..., int]:
-    """``--actor`` and ``--role``, handed on as ``actor``."""
+def actor_options(command: Command) -> Callable[..., int]:
+    """``--actor`` and ``--role`` of whoever asks for something, handed on as ``actor``."""
+    return _actor(command, "Who asks; kept in the history.")
 
-    @click.option("--actor", "actor_name", help="Who asks; kept in the history.")
+
+def viewer_options(command: Command) -> Callable[..., int]:
+    """The same of whoever is to be shown what is allowed."""
+    return _actor(command, "Whom to tell what is allowed.")
+
+
+def _actor(command: Command, meaning: str) -> Callable[..., int]:
+    @click.option("--actor", "actor_name", help=meaning)
     @click.option("--role", "roles", multiple=True, help="A role of the actor; may be repeated. Needs --actor.")
     @functools.wraps(command)
     def wrapped(*args: Any, actor_name: str | None, roles: tuple[str, ...], **options: Any) -> int:

@@ -9,9 +9,11 @@ import click
 
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle
-from fsmflow.cli.options import MANY, filter_options, json_option
+from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.offers import Offer
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Details, Kept, Stuck, details_of
 from fsmflow.engine.runtime import Runtime, current
@@ -80,8 +82,9 @@ def _row(snapshot: Snapshot, now: int, stuck: Sequence[Stuck]) -> tuple[str, ...
 @click.command()
 @click.argument("address")
 @click.option("--traceback", is_flag=True, help="Show the traceback of the failure too.")
+@viewer_options
 @json_option
-def show(address: str, traceback: bool, as_json: bool) -> int:
+def show(address: str, actor: Actor | None, traceback: bool, as_json: bool) -> int:
     """Show one entity as it is now. Its state, data, failure, and what it does next.
 
     ADDRESS is machine:id, or the id alone where only one machine has it.
@@ -93,10 +96,11 @@ def show(address: str, traceback: bool, as_json: bool) -> int:
     runtime = current()
     snapshot = resolve(runtime, address)
     if as_json:
-        output.print_json(objects.entity(runtime, snapshot))
+        output.print_json(objects.entity(runtime, snapshot, actor))
         return 0
     click.echo(snapshot.address)
-    for name, text in _facts(runtime, snapshot, traceback):
+    offers = objects.offered(runtime, snapshot, actor)
+    for name, text in (*_facts(runtime, snapshot, traceback), *_allowed(offers)):
         lines = output.clean(text).splitlines() or [""]
         click.echo(f"  {name:{_MARGIN}}{lines[0]}")
         for line in lines[1:]:
@@ -126,7 +130,13 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     if snapshot.work:
         yield "work", _work(snapshot, now)
     yield from _events(context, now)
-    yield "allowed", ", ".join(objects.allowed(runtime, snapshot)) or "nothing"
+
+
+def _allowed(offers: Sequence[Offer]) -> Iterator[tuple[str, str]]:
+    yield "allowed", ", ".join(offer.trigger for offer in offers if offer.allowed) or "nothing"
+    others = [output.one_line(str(offer)) for offer in offers if not offer.allowed]
+    if others:
+        yield "not now", "\n".join(others)
 
 
 def _branches(context: Details) -> Iterator[tuple[str, str]]:
@@ -200,21 +210,26 @@ def _work(snapshot: Snapshot, now: int) -> str:
 
 @click.command()
 @click.argument("address")
+@viewer_options
 @json_option
-def explain(address: str, as_json: bool) -> int:
-    """Explain what an entity does, waits for and is blocked by.
+def explain(address: str, actor: Actor | None, as_json: bool) -> int:
+    """Explain what an entity does, waits for and is blocked by, and what is allowed now.
 
     \b
       fsmflow explain order:1042
+      fsmflow explain order:1042 --actor alice --role manager
     """
     runtime = current()
     found = resolve(runtime, address)
-    explanation = handle(runtime.machines.get(found.machine), found).explain()
+    explanation = handle(runtime.machines.get(found.machine), found).explain(actor)
     if as_json:
         next_at = explanation.next_at and output.iso_of(explanation.next_at)
-        stuck = [objects.stuck_object(one) for one in explanation.stuck]
+        lists = {
+            "stuck": [objects.stuck_object(one) for one in explanation.stuck],
+            "triggers": [objects.offer_object(offer) for offer in explanation.triggers],
+        }
         moments = {"since": output.iso_of(explanation.since), "next_at": next_at}
-        output.print_json({**vars(explanation), **moments, "stuck": stuck})
+        output.print_json({**vars(explanation), **moments, **lists})
     else:
         click.echo(output.clean(str(explanation)))
     return 0

@@ -83,7 +83,7 @@ def start(
             raise click.UsageError(missing)
         kind, given = cast(type[Machine], definition.owner), merged(data, fields)
         one = kind.start(entity_id, given, state=state, if_exists=if_exists, actor=actor, key=key)
-        return _tell(runtime, one, as_json=as_json)
+        return _tell(runtime, one, actor, as_json=as_json)
     if key is not None:
         raise click.UsageError("--key is for one entity; with --from, --if-exists return makes it safe to run again")
     common = merged(data, (*([as_field(entity_id)] if entity_id is not None else []), *fields))
@@ -92,9 +92,9 @@ def start(
     return load.run(as_json=as_json)
 
 
-def _tell(runtime: Runtime, started: Machine, *, as_json: bool) -> int:
+def _tell(runtime: Runtime, started: Machine, actor: Actor | None, *, as_json: bool) -> int:
     if as_json:
-        output.print_json(objects.entity(runtime, resolve(runtime, started.address)))
+        output.print_json(objects.entity(runtime, resolve(runtime, started.address), actor))
     else:
         click.echo(f"{started.address}  {started.state}")
     return 0

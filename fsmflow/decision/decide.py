@@ -42,8 +42,9 @@ from fsmflow.decision.happenings import (
 )
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, commit_of
+from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.redaction import carried, without_values
-from fsmflow.decision.triggers import allowed_triggers, delivered, timer_fired, triggered
+from fsmflow.decision.triggers import delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DatabaseRefused, DataError, NestedAction, TransitionNotAllowed
@@ -99,9 +100,15 @@ def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowe
     """The refusal, with what could be asked instead."""
     if error.allowed or not isinstance(happening, Asked) or mover.before.address != error.address:
         return error
-    allowed = allowed_triggers(mover.definition, mover.before, happening.actor, mover.context)
+    allowed = allowed_triggers(mover.definition, mover.before, happening.actor, mover.now, mover.context)
     return TransitionNotAllowed(
-        error.address, error.state, error.trigger, allowed=allowed, refusals=error.refusals, why=error.why
+        error.address,
+        error.state,
+        error.trigger,
+        allowed=allowed,
+        refusals=error.refusals,
+        words=error.words,
+        why=error.why,
     )
 
 

@@ -6,10 +6,11 @@ import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from fsmflow import clock
 from fsmflow.decision.entity import Failure, Snapshot
-from fsmflow.errors import name_of
+from fsmflow.errors import GuardError, MethodError, name_of, text_of
 
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -56,6 +57,24 @@ def fitted(blocks: Sequence[str], limit: int) -> str:
 def _shortened(text: str, limit: int) -> str:
     half = limit // 2
     return text if len(text) <= limit else f"{text[:half]}...{text[half - limit :]}"
+
+
+def kind_of(error: BaseException) -> type[BaseException]:
+    """What an error is recorded as: what a guard or method of the user's raised, rather than that it did."""
+    # Not isinstance, which asks the error itself what it is.
+    kind = type(error)
+    return type(error.__cause__) if issubclass(kind, GuardError | MethodError) and error.__cause__ is not None else kind
+
+
+def raised(what: str, error: BaseException, *, why: str | None = None) -> str:
+    """``what`` raised an error, in words, which are those of ``why`` where it is given. A guard that did is named."""
+    if not issubclass(type(error), GuardError):
+        return f"{what} raised {name_of(type(error))}: {text_of(error) if why is None else why}"
+    mistake, cause = cast(GuardError, error), error.__cause__
+    if cause is None:
+        return f"{what}: {mistake.detail}"
+    guard = f"guard {mistake.guard!r} of {mistake.trigger!r}"
+    return f"{what} raised {name_of(type(cause))}: {text_of(cause)} ({guard})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,7 +118,7 @@ class Mover:
         view.is_on_its_way = lambda name: is_on_its_way(name, self.mail, self.context)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
-            raise Refused(source.address, source.state, trigger, refusals=firing.refusals)
+            raise self._refused(trigger, event, firing)
         trigger, dest = firing.fired.trigger, firing.fired.dest
         self._take_along(source, view, trigger, enters=dest is not None)
         entry["edit"] = self.edit(settled, source.data_text if settled is None else settled.text)
@@ -149,6 +149,11 @@ class Mover:
         if text is None or text == after:
             return edit_of({}, {}, overwritten, self.definition.wide.redact) if overwritten else None
         return edit_of(codec.decode(text), codec.decode(after), overwritten, self.definition.wide.redact)
+
+    def _refused(self, trigger: str, event: Event, firing: Firing) -> Refused:
+        refusals = [self.masked(str(refusal), event.payload) for refusal in firing.refusals]
+        words = [self.masked(refusal.words, event.payload) for refusal in firing.refusals if refusal.words is not None]
+        return Refused(self.after.address, self.after.state, trigger, refusals=refusals, words=words)
 
     def _take_along(self, source: Snapshot, view: DecisionView, trigger: str, *, enters: bool) -> None:
         """What callbacks made of the data, what they sent, and that a step has been undone."""

@@ -42,7 +42,7 @@ def skipped(mover: Mover, happening: Skipped) -> None:
         )
     except Refused as refused:
         why = f"nothing accepts {event.trigger!r} of {step.name!r}: {'; '.join(refused.refusals) or 'no transition'}"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why) from None
+        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, words=refused.words, why=why) from None
     if trial.after.epoch == snapshot.epoch:
         why = f"{event.trigger!r} of {step.name!r} is internal and leads nowhere"
         raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)

@@ -18,6 +18,7 @@ from fsmflow.errors import NestedAction
 START: Final = "start"
 #: What no message can ask for.
 _OPERATORS: Final = frozenset({"pause", "resume", "skip", "rewind", "force", "start_many", "wait", "save"})
+_LOOKS: Final = frozenset({"triggers", "allowed_triggers", "explain"})
 
 
 @dataclass(frozen=True)
@@ -63,14 +64,16 @@ def permit(action: str, target: str, state: str = "") -> None:
         return
     if scope.own is None:
         raise of_callback(action, target, state, scope.address)
-    if target in scope.own and action != START:
+    if target in scope.own and action not in _LOOKS and action != START:
         raise of_job(action, target, state, scope.address)
 
 
 def of_callback(action: str, target: str, state: str, asker: str) -> NestedAction:
     """The error for an action that a guard or callback of ``asker`` asked for."""
     to = "" if target == asker else f", to={target!r}"
-    if action == START:
+    if action in _LOOKS:
+        advice = "that asks guards, which would ask guards again"
+    elif action == START:
         advice = f"self.send(trigger, to={target!r}, start={{...}}) starts it with the transition"
     elif action in _OPERATORS:
         advice = "do that in a job, or once the transition is made"

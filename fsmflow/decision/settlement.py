@@ -7,12 +7,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 from fsmflow import clock, codec
-from fsmflow.causes import blocks, summary
+from fsmflow.causes import behind, blocks
 from fsmflow.decision.bypass import is_too_much
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.entity import Claim, Event, Failure
-from fsmflow.decision.failure import Facts, clip
+from fsmflow.decision.failure import Facts, clip, kind_of, raised
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import as_kept, from_kept
@@ -26,12 +26,10 @@ from fsmflow.errors import (
     DatabaseRefused,
     DataError,
     FsmflowError,
-    MethodError,
     StepTimeout,
     TransitionNotAllowed,
     UpgradeError,
     WorkerLost,
-    name_of,
     text_of,
 )
 
@@ -69,7 +67,7 @@ def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: 
     withheld = _withheld(happening) if keeps else None
     message = _rejection(happening.trigger, error, withheld=withheld is not None)
     refused = type(error) in (Refused, LeadsNowhere)
-    kind, text = (TransitionNotAllowed, ()) if refused else (_kind_of(error), blocks(error))
+    kind, text = (TransitionNotAllowed, ()) if refused else (kind_of(error), blocks(error))
     failure = mover.describe(Facts(kind=kind, message=message, traceback=text, permanent=True), *carried(happening))
     _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
     mover.after = replace(mover.after, result_text=withheld)
@@ -278,7 +276,8 @@ def give_up(
             duration=duration,
         )
     except BaseException as error:  # noqa: BLE001 - whatever the user's guards and callbacks raise
-        reason = f"past its 'fail' transitions, as one raised {summary(error)[:MAX_NOTE]}"
+        one = raised("one", error, why=f"{text_of(error)}{behind(error)}")
+        reason = f"past its 'fail' transitions, as {one[:MAX_NOTE]}"
         _rest(mover, failure, duration=duration, attempt=attempt, reason=clip(reason, MAX_NOTE))
         return
     mover.adopt(trial)
@@ -293,15 +292,9 @@ def _past(mover: Mover, error: DataError) -> str | None:
 
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
-    message = f"{what} raised {name_of(type(error))}: {_why(error)}"
-    failure = mover.describe(Facts(kind=_kind_of(error), message=message, traceback=blocks(error), permanent=True))
+    message = raised(what, error, why=_why(error))
+    failure = mover.describe(Facts(kind=kind_of(error), message=message, traceback=blocks(error), permanent=True))
     _rest(mover, failure)
-
-
-def _kind_of(error: BaseException) -> type[BaseException]:
-    """What an error is recorded as: what a method of the user's raised, rather than that it did."""
-    kind = type(error)
-    return type(error.__cause__) if issubclass(kind, MethodError) and error.__cause__ is not None else kind
 
 
 def _why(error: BaseException) -> str:
@@ -357,7 +350,7 @@ def _rejection(trigger: str, error: BaseException, *, withheld: bool) -> str:
     elif issubclass(type(error), DatabaseRefused):
         reason = _why(error)
     else:
-        reason = f"deciding it raised {name_of(type(error))}: {text_of(error)}"
+        reason = raised("deciding it", error)
     what = "the job returned" if trigger == DONE else f"the job returned Outcome({trigger!r})"
     then = (
         "The result is kept; retry decides again from it" if withheld else "It cannot be kept; retry runs the job again"

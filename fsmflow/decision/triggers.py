@@ -1,4 +1,4 @@
-"""Decides what triggers lead to: from outside, of a timer, of a message; and which are allowed now.
+"""Decides what triggers lead to: from outside, of a timer, of a message.
 
 Guards are evaluated where a trigger is fired: in ``definition.guards``.
 """
@@ -9,37 +9,16 @@ from dataclasses import replace
 
 from fsmflow import codec
 from fsmflow.decision import settlement
-from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.deferral import discard, ignore, keep
-from fsmflow.decision.entity import Snapshot, StaleClaim, Standing
+from fsmflow.decision.entity import StaleClaim, Standing
 from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
 from fsmflow.decision.history import HistoryKind
-from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
+from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused
-from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.offers import WAITS_FOR_ITS_TURN, allowed_triggers, belongs_to_engine, waits
 from fsmflow.decision.work import WorkKind, dispatched, hurried
-from fsmflow.definition.guards import Firing, would_fire
-from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
+from fsmflow.definition.names import CANCEL, RETRY
 from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, text_of
-
-
-def allowed_triggers(
-    definition: Definition, snapshot: Snapshot, actor: Actor | None, context: Context = NOTHING
-) -> list[str]:
-    """The triggers that ``actor`` could fire now, as far as can be told without their payloads."""
-    if snapshot.state not in definition.states or snapshot.version != definition.version:
-        return []
-    allowed = []
-    for trigger in definition.outgoing[snapshot.state]:
-        if belongs_to_engine(definition, snapshot, trigger):
-            continue
-        roles = actor.roles if actor else frozenset()
-        firing = Firing(snapshot.address, snapshot.state, roles, actor.name if actor else None)
-        view = DecisionView(definition, snapshot, firing, snapshot.event, snapshot.data, snapshot.failure, context)
-        if would_fire(definition, trigger, firing, subject_of(definition, view)):
-            allowed.append(trigger)
-    return allowed
 
 
 def _check_trigger(mover: Mover, happening: Triggered) -> None:
@@ -51,7 +30,7 @@ def _check_trigger(mover: Mover, happening: Triggered) -> None:
             f"it was seen at epoch {happening.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
         )
     if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
-        raise _refused(mover, happening, why="it waits for its turn, as its parent has a limit")
+        raise _refused(mover, happening, why=WAITS_FOR_ITS_TURN)
     if belongs_to_engine(definition, snapshot, trigger):
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
     if happening.patch and snapshot.branch_of is not None:
@@ -92,18 +71,13 @@ def triggered(mover: Mover, happening: Triggered) -> None:
         known = any(trigger in triggers for triggers in definition.outgoing.values())
         hint = did_you_mean(trigger, [name for names in definition.outgoing.values() for name in names])
         why = None if known else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"
-        raise _refused(mover, happening, why=why, refusals=refused.refusals) from None
+        raise _refused(mover, happening, why=why, refused=refused) from None
     reentered = (
         mover.after.epoch != snapshot.epoch and mover.after.state == definition.states[snapshot.state].failed_from
     )
     if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
         last = snapshot.failure
         settlement.accept_withheld(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
-
-
-def waits(snapshot: Snapshot) -> bool:
-    """Whether the job of an entity waits out its interval."""
-    return snapshot.work is not None and snapshot.work.waits
 
 
 def hurry(mover: Mover, happening: Triggered) -> None:
@@ -119,22 +93,14 @@ def hurry(mover: Mover, happening: Triggered) -> None:
 
 
 def _refused(
-    mover: Mover, happening: Triggered, *, why: str | None, refusals: tuple[str, ...] = ()
+    mover: Mover, happening: Triggered, *, why: str | None, refused: Refused | None = None
 ) -> TransitionNotAllowed:
     snapshot = mover.before
-    allowed = allowed_triggers(mover.definition, snapshot, happening.actor, mover.context)
+    allowed = allowed_triggers(mover.definition, snapshot, happening.actor, mover.now, mover.context)
+    refusals, words = (refused.refusals, refused.words) if refused is not None else ((), ())
     return TransitionNotAllowed(
-        snapshot.address, snapshot.state, happening.trigger, allowed=allowed, refusals=refusals, why=why
+        snapshot.address, snapshot.state, happening.trigger, allowed=allowed, refusals=refusals, words=words, why=why
     )
-
-
-def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:
-    if trigger != TIMEOUT:
-        return trigger in ENGINE_TRIGGERS
-    timer, work = definition.states[snapshot.state].timer, snapshot.work
-    if timer is None or timer.trigger != TIMEOUT or work is None:
-        return False
-    return work.kind == WorkKind.TIMER or work.deadline is not None
 
 
 def timer_fired(mover: Mover, happening: TimerFired) -> None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
 
-from transitions.core import Condition, Machine, Transition
+from transitions.core import Machine, Transition
 from transitions.core import State as TransitionsState
 
-from fsmflow.definition.bind import ref_name
-from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
-from fsmflow.errors import NotPermitted
+from fsmflow.definition.answer import NoAnswer, Refusal, Refuse, refuses
+from fsmflow.definition.model import Definition, StateSpec, TransitionSpec
+from fsmflow.errors import Cancelled, ConfigurationError, GuardError, NestedAction, NotPermitted, name_of, text_of
+
+#: What a guard may raise that is told as its mistake. A guard that ends the process would end it in mid-decision.
+_RAISED: Final = (Exception, SystemExit, Cancelled)
 
 
 class Firing:
@@ -25,53 +27,60 @@ class Firing:
         self.address = address
         self.roles = roles
         self.actor = actor
-        self.refusals: list[str] = []
+        self.refusals: list[Refusal] = []
         self.fired: TransitionSpec | None = None
 
 
-class _Guard(Condition):
-    """A condition that takes any truth value; ``transitions`` would compare with True itself."""
-
-    def __init__(self, func: Bound, target: bool = True) -> None:
-        super().__init__(func, target)
-        self.bound = func
-
-    def check(self, event_data: Any) -> bool:
-        verdict = self.bound(*event_data.args)
-        if inspect.iscoroutine(verdict):
-            verdict.close()
-            raise TypeError(f"guard {ref_name(self.bound)!r} returned a coroutine, which would always count as true")
-        return bool(verdict) is self.target
-
-
 class _Rule(Transition):
-    """A transition that records on the model which guard refused, and which transition fired."""
-
-    condition_cls = _Guard
+    """A transition that asks its guards itself: their answers may be words, and ``transitions`` would compare them with
+    True. It records on the model which guard refused, and which transition fired."""
 
     def __init__(self, spec: TransitionSpec) -> None:
-        guards: Any = {"conditions": list(spec.conditions), "unless": list(spec.unless)}
         super().__init__(
             spec.source,
             spec.dest,  # type: ignore[arg-type]
-            **guards,
             before=list(spec.before),
             after=list(spec.after),
             prepare=list(spec.prepare),
         )
         self.spec = spec
+        vetoes = (False,) * len(spec.conditions) + (True,) * len(spec.unless)
+        self._guards = tuple(zip((*spec.conditions, *spec.unless), spec.guards, vetoes, strict=True))
 
     def _eval_conditions(self, event_data: Any) -> bool:
         firing: Firing = event_data.model
-        for condition, name in zip(self.conditions, self.spec.guards, strict=True):
-            if not condition.check(event_data):
-                if not self.spec.generated:
-                    firing.refusals.append(_refusal(self.spec, name, condition))
-                return False
+        refusal = self.refusal(firing, *event_data.args)
+        if refusal is not None:
+            if not self.spec.generated:
+                firing.refusals.append(refusal)
+            return False
+        self.check_roles(firing)
+        return True
+
+    def check_roles(self, firing: Firing) -> None:
+        """Raises NotPermitted where whoever fires has none of the roles."""
         wanted = self.spec.roles
         if wanted and firing.roles is not None and not wanted & firing.roles:
             raise NotPermitted(firing.address, self.spec.trigger, wanted, firing.actor)
-        return True
+
+    def refusal(self, firing: Firing, subject: Any) -> Refusal | None:
+        """What the first guard that refuses has to say; None where all pass. Raises GuardError."""
+        spec = self.spec
+        for guard, name, is_veto in self._guards:
+            try:
+                answer = guard(subject)
+                refused = refuses(answer, is_veto=is_veto)
+            except (ConfigurationError, NestedAction):
+                raise  # of what fsmflow itself read for the guard, and what it would not do for it
+            except NoAnswer as fault:
+                raise GuardError(firing.address, firing.state, spec.trigger, name, text_of(fault)) from None
+            except _RAISED as error:
+                raised = f"raised {name_of(type(error))}: {text_of(error)}"
+                raise GuardError(firing.address, firing.state, spec.trigger, name, raised) from error
+            if refused:
+                words = answer.words if isinstance(answer, Refuse) else None
+                return Refusal(guard=name, is_veto=is_veto, trigger=spec.trigger, dest=spec.dest, words=words)
+        return None
 
     def execute(self, event_data: Any) -> bool:
         done = bool(super().execute(event_data))
@@ -99,7 +108,8 @@ def build_machine(
 def fire(definition: Definition, trigger: str, firing: Firing, subject: Any) -> bool:
     """Fire ``trigger`` on ``firing``; the callbacks get ``subject``. Whether a transition was made.
 
-    Raises what a guard or callback raises, and NotPermitted. ``firing.state`` is then to be thrown away.
+    Raises GuardError for what a guard raises, what a callback raises, and NotPermitted. ``firing.state`` is then to be
+    thrown away.
     """
     if not definition.offers(trigger, firing.state):
         return False
@@ -115,31 +125,29 @@ def call_on_enter(definition: Definition, state: str, subject: Any) -> bool:
     return bool(callbacks)
 
 
-def would_fire(definition: Definition, trigger: str, firing: Firing, subject: Any) -> bool:
-    """Whether ``trigger`` would be accepted, as far as can be told without its payload: a guard that raises counts
-    as a yes, since it may be the payload that it misses."""
+#: What a transition says to somebody who only asks: None where it would be taken.
+Reply = Refusal | Exception | None
+
+
+def ask(definition: Definition, trigger: str, firing: Firing, subject: Any) -> Iterator[tuple[TransitionSpec, Reply]]:
+    """Each transition on ``trigger`` in order, with what it would say if it were fired; nothing is moved.
+
+    Whoever fires stops at the first that is taken, or raises. The errors are those of ``fire``, and what a ``prepare``
+    raises.
+    """
     for rule in definition.machine.events[trigger].transitions.get(firing.state, ()):
-        try:
-            for prepare in rule.prepare:
-                prepare(subject)
-            if rule._eval_conditions(_Asked(firing, subject)):  # noqa: SLF001 - nothing public asks without moving
-                return True
-        except NotPermitted:
-            return False
-        except Exception:  # noqa: BLE001 - a guard asked without its payload may raise anything
-            return True
-    return False
+        yield rule.spec, _reply(rule, firing, subject)
 
 
-class _Asked:
-    """The part of transitions' EventData that evaluating conditions needs."""
-
-    def __init__(self, firing: Firing, subject: Any) -> None:
-        self.model = firing
-        self.args = (subject,)
-
-
-def _refusal(spec: TransitionSpec, name: str, condition: Condition) -> str:
-    verdict = "false" if condition.target else "true"
-    to = f"to {spec.dest!r}" if spec.dest else "internal"
-    return f"guard {name!r} is {verdict} ({spec.trigger} {to})"
+def _reply(rule: _Rule, firing: Firing, subject: Any) -> Reply:
+    try:
+        for prepare in rule.spec.prepare:
+            prepare(subject)
+        refusal = rule.refusal(firing, subject)
+        if refusal is None:
+            rule.check_roles(firing)
+        return refusal
+    except ConfigurationError:
+        raise
+    except _RAISED as error:
+        return error if isinstance(error, Exception) else RuntimeError(f"it raised {name_of(type(error))}")

@@ -8,7 +8,8 @@ from datetime import datetime
 
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot, Standing
-from fsmflow.decision.triggers import allowed_triggers
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.offers import Offer, offers
 from fsmflow.decision.versions import lacking
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
@@ -27,10 +28,12 @@ _NAMED = 3
 class Explanation:
     """Where an entity stands. Its ``str()`` is what the command line prints.
 
-    ``scheduled``: the messages that it sent and that are on their way: name, trigger, to whom and when. ``deferred``:
-    the triggers that came too early and are kept; ``kept`` the same with their numbers. ``undelivered``: the messages
-    that it sent and that could not be delivered, with the reason. ``stuck``: what is due and cannot go on; each has
-    ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that ``status_field`` writes.
+    ``allowed``: the triggers that the actor who asks can fire; ``triggers``: these and the others, with what stands
+    against them. ``scheduled``: the messages that it sent and that are on their way: name, trigger, to whom and when.
+    ``deferred``: the triggers that came too early and are kept; ``kept`` the same with their numbers. ``undelivered``:
+    the messages that it sent and that could not be delivered, with the reason. ``stuck``: what is due and cannot go on;
+    each has ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that
+    ``status_field`` writes.
     """
 
     address: str
@@ -48,6 +51,7 @@ class Explanation:
     own_row: str | None = None
     kept: tuple[str, ...] = ()
     stuck: tuple[Stuck, ...] = ()
+    triggers: tuple[Offer, ...] = ()
 
     def __str__(self) -> str:
         facts = [
@@ -61,16 +65,23 @@ class Explanation:
             ("kept:", ", ".join(self.kept)),
             *(("undelivered:", message) for message in self.undelivered),
             ("allowed now:", ", ".join(self.allowed) or "nothing"),
+            ("not now:", "; ".join(str(offer) for offer in self.triggers if not offer.allowed)),
         ]
         lines = [f"{self.address} is in {self.state} ({self.phase}) since {_moment(self.since)}"]
         return "\n".join([*lines, *(f"{name:<12} {text}" for name, text in facts if text)])
 
 
-def explain(runtime: Runtime, instance: Instance) -> Explanation:
-    """Explain one entity. One look at Redis where a job waits for a worker; Redis may be down."""
+def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list[Offer]:
+    """What ``actor`` could fire now."""
+    own, snapshot = instance.own, instance.snapshot
+    return offers(own, snapshot, actor, runtime.now(), context_of(runtime.store, own, snapshot))
+
+
+def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) -> Explanation:
+    """Explain one entity to ``actor``. One look at Redis where a job waits for a worker; Redis may be down."""
     own, snapshot, spec = instance.own, instance.snapshot, instance.spec
     work = snapshot.work
-    allowed = tuple(allowed_triggers(own, snapshot, None, context_of(runtime.store, own, snapshot)))
+    triggers = tuple(offers_to(runtime, instance, actor))
     details = details_of(runtime, own, snapshot)
     return Explanation(
         address=snapshot.address,
@@ -78,16 +89,17 @@ def explain(runtime: Runtime, instance: Instance) -> Explanation:
         phase=snapshot.phase,
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work) or _ending(runtime, instance),
-        waiting_for=None if spec is None else _Waiting(instance, spec, details, allowed).text(),
+        waiting_for=None if spec is None else _Waiting(instance, spec, details, triggers).text(),
         next_at=_next_at(work),
         blocked_by=_fault(instance) or _blocked_by(runtime, instance, details),
         deferred=tuple(kept.trigger for kept in details.kept),
-        allowed=allowed,
+        allowed=tuple(offer.trigger for offer in triggers if offer.allowed),
         undelivered=tuple(map(str, details.lost)),
         own_row=details.own_row,
         kept=tuple(map(str, details.kept)),
         stuck=details.stuck,
         scheduled=tuple(map(_scheduled, details.sent)),
+        triggers=triggers,
     )
 
 
@@ -135,12 +147,18 @@ def _attempt(spec: StateSpec, work: Work) -> str:
 class _Waiting:
     """What an entity waits for, in words."""
 
-    def __init__(self, instance: Instance, spec: StateSpec, details: Details, allowed: tuple[str, ...]) -> None:
+    def __init__(self, instance: Instance, spec: StateSpec, details: Details, triggers: tuple[Offer, ...]) -> None:
         self._instance = instance
         self._spec = spec
         self._snapshot = instance.snapshot
         self._details = details
-        self._triggers = ", ".join(allowed)
+        # What somebody could fire, with another role or with the payload that a guard needs.
+        fired = [
+            str(offer) if offer.needs_roles else offer.trigger
+            for offer in triggers
+            if offer.allowed is not False or offer.needs_roles
+        ]
+        self._triggers = ", ".join(fired) or "none is allowed now"
 
     def text(self) -> str | None:
         """What it waits for, and the deadline that runs beside that."""

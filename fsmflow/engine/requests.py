@@ -9,9 +9,9 @@ from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import FAILED_ONES, Snapshot
 from fsmflow.decision.happenings import Asked, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
+from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
-from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.versions import lacking, names_of, unknown_state
 from fsmflow.definition.fanout import MAX_NAMED
 from fsmflow.definition.model import Definition
@@ -128,7 +128,8 @@ def _check_rewind(runtime: Runtime, instance: Instance, asked: Rewound) -> None:
     names = names_of(instance.root, asked.state)
     if all(runtime.store.entities.last_source(snapshot.row, name) is None for name in names):
         why = f"it has not been in {asked.state!r}; 'force' enters any state"
-        allowed = allowed_triggers(own, snapshot, asked.actor, context_of(runtime.store, own, snapshot))
+        context = context_of(runtime.store, own, snapshot)
+        allowed = allowed_triggers(own, snapshot, asked.actor, runtime.now(), context)
         raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, allowed=allowed, why=why)
 
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
+from fsmflow.decision import scope
 from fsmflow.decision.context import Branches, Progress
 from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
-from fsmflow.decision.triggers import allowed_triggers
+from fsmflow.decision.offers import Offer
 from fsmflow.engine import lookup
-from fsmflow.engine.branches import BranchList, context_of, item_of
-from fsmflow.engine.explain import Explanation, explain
+from fsmflow.engine.branches import BranchList, item_of
+from fsmflow.engine.explain import Explanation, explain, offers_to
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
@@ -44,7 +45,7 @@ class Attributes(Base):
             self.address,
             self.state,
             f"state = {value!r}",
-            allowed=self.allowed_triggers() if isinstance(self._view, HandleView) else (),
+            allowed=self.allowed_triggers() if isinstance(self._view, HandleView) else None,
             why="a state is entered by a transition, never assigned",
         )
 
@@ -142,12 +143,23 @@ class Attributes(Base):
         return [entry.hidden(keys) for entry in found] if keys else found
 
     def allowed_triggers(self, actor: Actor | str | None = None) -> list[str]:
-        """The triggers that ``actor`` could fire now, as far as can be told without their payload."""
-        instance = lookup.load(current(), self._root, self._id)
-        context = context_of(current().store, instance.own, instance.snapshot)
-        return allowed_triggers(instance.own, instance.snapshot, as_actor(actor), context)
+        """The triggers that ``actor`` can fire now, without a payload. ``triggers`` says more of each."""
+        return [offer.trigger for offer in self._offers("allowed_triggers", actor) if offer.allowed]
 
-    def explain(self) -> Explanation:
-        """What the entity is doing, what it waits for, and what stands in its way. Its ``str()`` is for people."""
+    def triggers(self, actor: Actor | str | None = None) -> list[Offer]:
+        """Each trigger that means something now: where it would lead, whether ``actor`` is allowed to fire it, and if
+        not, why. Guards are asked with a supposed event: this trigger, this actor, now, an empty payload; nothing is
+        written. One query, and what guards look at. Raises NestedAction in guards and callbacks."""
+        return self._offers("triggers", actor)
+
+    def explain(self, actor: Actor | str | None = None) -> Explanation:
+        """What the entity is doing, what it waits for, and what stands in its way; ``actor``: who asks what is allowed.
+        Its ``str()`` is for people. Raises NestedAction in guards and callbacks."""
+        scope.permit("explain", self.address, self.state)
         runtime = current()
-        return explain(runtime, lookup.load(runtime, self._root, self._id))
+        return explain(runtime, lookup.load(runtime, self._root, self._id), as_actor(actor))
+
+    def _offers(self, name: str, actor: Actor | str | None) -> list[Offer]:
+        scope.permit(name, self.address, self.state)
+        runtime = current()
+        return offers_to(runtime, lookup.load(runtime, self._root, self._id), as_actor(actor))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from fsmflow import Machine, Retry, State, TransitionNotAllowed
+from fsmflow import GuardError, Machine, Retry, State, TransitionNotAllowed
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
@@ -80,7 +80,7 @@ class AnyOrder(RuleBasedStateMachine):
         before, seen = self.walk.snapshot, len(self.walk.history)
         try:
             act()
-        except (TransitionNotAllowed, ZeroDivisionError, StaleClaim):
+        except (TransitionNotAllowed, GuardError, ZeroDivisionError, StaleClaim):
             assert self.walk.snapshot is before
             assert len(self.walk.history) == seen
             return

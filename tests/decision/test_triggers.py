@@ -154,7 +154,7 @@ def test_a_transition_is_written_down_with_who_and_why() -> None:
     assert (entry.payload, entry.epoch, entry.seq) == ({"n": 1}, 2, 2)
 
 
-@pytest.mark.parametrize("place", ["prepare", "guard", "veto", "before", "exit", "enter", "after"])
+@pytest.mark.parametrize("place", ["prepare", "before", "exit", "enter", "after"])
 def test_what_a_callback_raises_passes_through_and_nothing_changes(place: str) -> None:
     def burst(machine: Machine) -> None:
         raise ZeroDivisionError("in " + place)
@@ -218,7 +218,7 @@ def test_a_payload_that_cannot_be_stored_refuses_the_transition() -> None:
         Walk(Desk).trigger("begin", x=float("nan"))
 
 
-@pytest.mark.parametrize("verdict", [1, "yes", [0], object()])
+@pytest.mark.parametrize("verdict", [1, 0.5, [0], {"a": 1}, object()])
 def test_any_true_value_lets_a_guard_pass(verdict: Any) -> None:
     class Door(Machine):
         initial = "open"
@@ -228,19 +228,6 @@ def test_any_true_value_lets_a_guard_pass(verdict: Any) -> None:
     walk = Walk(Door)
     walk.trigger("close")
     assert walk.state == "shut"
-
-
-def test_a_guard_that_returns_a_coroutine_raises_rather_than_counting_as_true() -> None:
-    async def later(machine: Machine) -> bool:
-        return False
-
-    class Door(Machine):
-        initial = "open"
-        states = ["open", State("shut", final=True)]
-        transitions = [["close", "open", "shut", lambda machine: later(machine)]]
-
-    with pytest.raises(TypeError, match="guard '<lambda>' returned a coroutine"):
-        Walk(Door).trigger("close")
 
 
 def test_the_first_transition_whose_guards_pass_wins() -> None:

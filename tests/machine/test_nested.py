@@ -130,6 +130,9 @@ def test_the_error_says_what_to_write_instead() -> None:
             (lambda machine: machine.trigger("note"), "self.send('note') is committed with the transition"),
             (lambda machine: Parcel.start("3"), "self.send(trigger, to='parcel:3', start={...}) starts it"),
             (lambda machine: Parcel.get("2").pause(), "do that in a job, or once the transition is made"),
+            (lambda machine: Parcel.get("2").explain(), "that asks guards, which would ask guards again"),
+            (lambda machine: Parcel.get("1").triggers(), "that asks guards, which would ask guards again"),
+            (lambda machine: machine.allowed_triggers(), "that asks guards, which would ask guards again"),
         ):
             play["before"] = act
             with pytest.raises(NestedAction) as refused:

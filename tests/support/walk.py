@@ -25,8 +25,8 @@ from fsmflow.decision.happenings import (
     TimerFired,
     Triggered,
 )
+from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.start import begin
-from fsmflow.decision.triggers import allowed_triggers
 from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
 
@@ -146,7 +146,7 @@ class Walk:
         self.now += round(seconds * 1000)
 
     def allowed(self, actor: Actor | None = None) -> list[str]:
-        return allowed_triggers(self.definition, self.snapshot, actor)
+        return allowed_triggers(self.definition, self.snapshot, actor, self.now)
 
     def kinds(self) -> list[str]:
         return [entry.kind for entry in self.history]

@@ -1,0 +1,205 @@
+"""What could be fired now: each trigger with where it leads, whether it is allowed, and if not, why.
+
+Guards are asked with a supposed event: this trigger, this actor, now, and an empty payload. Nothing is moved, and what
+they make of the data is thrown away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fsmflow import clock
+from fsmflow.decision import scope
+from fsmflow.decision.context import NOTHING, Context
+from fsmflow.decision.entity import Event, Snapshot, Standing
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.redaction import masked
+from fsmflow.decision.view import DecisionView, subject_of
+from fsmflow.decision.work import WorkKind
+from fsmflow.definition.answer import Refusal
+from fsmflow.definition.guards import Firing, Reply, ask
+from fsmflow.definition.model import Definition, TransitionSpec
+from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
+from fsmflow.errors import GuardError, NotPermitted, name_of, text_of
+
+WAITS_FOR_ITS_TURN = "it waits for its turn, as its parent has a limit"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Way:
+    """One transition that a trigger could take. ``dest``: the state that it enters, None for an internal one.
+
+    ``allowed`` is None where it cannot be told, as a guard needs the payload, or raised. ``why`` says so, or what
+    stands against it. ``needs_roles``: nothing does but that the actor has none of these.
+    """
+
+    dest: str | None
+    allowed: bool | None
+    why: str | None = None
+    needs_roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """A trigger, as somebody could fire it now. Its ``str()`` is for people: ``approve (needs role manager)``.
+
+    ``allowed`` is None where it cannot be told without the payload; ``why`` says what stands against it. ``ways`` are
+    the transitions that were asked, in the order in which they are tried, up to the one that it would take. A trigger
+    that is kept or ignored has none.
+    """
+
+    trigger: str
+    allowed: bool | None
+    why: str | None = None
+    ways: tuple[Way, ...] = ()
+
+    @property
+    def dest(self) -> str | None:
+        """The state that it would lead to; None where it is not allowed, and where it is internal."""
+        return next((way.dest for way in self.ways if way.allowed), None)
+
+    @property
+    def needs_roles(self) -> tuple[str, ...]:
+        """The actor has none of these, and nothing else stands against it."""
+        return self.ways[-1].needs_roles if self.ways and self.allowed is False else ()
+
+    def __str__(self) -> str:
+        return self.trigger if self.why is None else f"{self.trigger} ({self.why})"
+
+
+def allowed_triggers(
+    definition: Definition, snapshot: Snapshot, actor: Actor | None, now: int, context: Context = NOTHING
+) -> list[str]:
+    """The triggers that ``actor`` can fire now, without a payload."""
+    return [offer.trigger for offer in offers(definition, snapshot, actor, now, context) if offer.allowed]
+
+
+def offers(
+    definition: Definition, snapshot: Snapshot, actor: Actor | None, now: int, context: Context = NOTHING
+) -> list[Offer]:
+    """Every trigger that means something where the entity stands: those of its state, in order, then what it keeps and
+    ignores. None where the code does not know the state, or the version. Raises what reading the context raises."""
+    if snapshot.state not in definition.states or snapshot.version != definition.version:
+        return []
+    found = []
+    for trigger in definition.outgoing[snapshot.state]:
+        if belongs_to_engine(definition, snapshot, trigger):
+            continue
+        if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
+            found.append(Offer(trigger=trigger, allowed=False, why=WAITS_FOR_ITS_TURN))
+        else:
+            found.append(_Asking(definition, snapshot, actor, now, context).offer(trigger))
+    if waits(snapshot) and not definition.offers(RETRY, snapshot.state):
+        found.append(Offer(trigger=RETRY, allowed=True, ways=(Way(dest=None, allowed=True),)))
+    spec = definition.states[snapshot.state]
+    known = {offer.trigger for offer in found}
+    for names, why in ((spec.defer, "too early: it is kept for later"), (spec.ignore, "it is ignored here")):
+        found += [Offer(trigger=name, allowed=False, why=why) for name in sorted(names - known)]
+    return found
+
+
+class _Asking:
+    """One trigger, as it is asked about."""
+
+    def __init__(
+        self, definition: Definition, snapshot: Snapshot, actor: Actor | None, now: int, context: Context
+    ) -> None:
+        self._definition = definition
+        self._snapshot = snapshot
+        self._actor = actor
+        self._at = clock.to_datetime(now)
+        self._context = context
+        self._payload = _Unknown()
+
+    def offer(self, trigger: str) -> Offer:
+        with scope.deciding(self._snapshot.address):
+            ways = tuple(self._ways(trigger))
+        if not ways:
+            # Only those that fsmflow makes for an undo, and none of them is next.
+            return Offer(trigger=trigger, allowed=False, why="no step is left to be undone")
+        likely = next((way for way in ways if way.allowed is not False), None)
+        if likely is None and ways[-1].needs_roles:
+            likely = ways[-1]
+        if likely is not None:
+            return Offer(trigger=trigger, allowed=likely.allowed, why=likely.why, ways=ways)
+        return Offer(trigger=trigger, allowed=False, why="; ".join(_reasons(ways)), ways=ways)
+
+    def _ways(self, trigger: str) -> Iterator[Way]:
+        """Up to the one that is taken, or would be with another role."""
+        actor, snapshot = self._actor, self._snapshot
+        roles, name = (actor.roles, actor.name) if actor else (frozenset[str](), None)
+        firing = Firing(snapshot.address, snapshot.state, roles, name)
+        event = Event(trigger=trigger, payload=self._payload, actor=name, at=self._at)
+        view = DecisionView(self._definition, snapshot, firing, event, snapshot.data, snapshot.failure, self._context)
+        for spec, reply in ask(self._definition, trigger, firing, subject_of(self._definition, view)):
+            if spec.generated and isinstance(reply, Refusal):
+                continue
+            yield self._way(spec, reply)
+            if reply is None or isinstance(reply, NotPermitted):
+                return
+
+    def _way(self, spec: TransitionSpec, reply: Reply) -> Way:
+        was_read, self._payload.was_read = self._payload.was_read, False
+        if reply is None:
+            return Way(dest=spec.dest, allowed=True)
+        if isinstance(reply, NotPermitted):
+            why = f"needs role {' or '.join(reply.roles)}"
+            return Way(dest=spec.dest, allowed=False, why=why, needs_roles=reply.roles)
+        if isinstance(reply, Refusal) and (reply.words or not was_read):
+            why = reply.short
+        else:
+            why = _needs_payload(reply) if was_read else _raised(reply)
+        # With a payload, who has looked into it may say otherwise.
+        allowed = False if isinstance(reply, Refusal) and not was_read else None
+        return Way(dest=spec.dest, allowed=allowed, why=masked(self._definition, why, self._snapshot))
+
+
+def _reasons(ways: tuple[Way, ...]) -> list[str]:
+    return [f"{way.why} (to {way.dest!r})" if len(ways) > 1 and way.dest else way.why or "" for way in ways]
+
+
+def _needs_payload(reply: Reply) -> str:
+    asked = f"guard {reply.guard!r}" if isinstance(reply, Refusal | GuardError) else "a prepare"
+    return f"{asked} needs the payload"
+
+
+def _raised(reply: Reply) -> str:
+    if isinstance(reply, GuardError):
+        return reply.detail
+    raised = f"{name_of(type(reply))}: {text_of(reply)}" if isinstance(reply, Exception) else ""
+    return f"a guard or prepare raised {raised}"
+
+
+def waits(snapshot: Snapshot) -> bool:
+    """Whether the job of an entity waits out its interval; a retry then runs it now."""
+    return snapshot.work is not None and snapshot.work.waits
+
+
+def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:
+    """Whether a trigger is fired by the engine alone: ``timeout`` where a deadline runs."""
+    if trigger != TIMEOUT:
+        return trigger in ENGINE_TRIGGERS
+    timer, work = definition.states[snapshot.state].timer, snapshot.work
+    if timer is None or timer.trigger != TIMEOUT or work is None:
+        return False
+    return work.kind == WorkKind.TIMER or work.deadline is not None
+
+
+class _Unknown(Mapping[str, Any]):
+    """The payload of a supposed event: empty, and it notes that somebody has looked into it."""
+
+    was_read = False
+
+    def __getitem__(self, key: str) -> Any:
+        self.was_read = True
+        raise KeyError(key)
+
+    def __iter__(self) -> Iterator[str]:
+        self.was_read = True
+        return iter(())
+
+    def __len__(self) -> int:
+        self.was_read = True
+        return 0
