@@ -12,7 +12,7 @@ from fsmflow.decision.messages import Message, Recall
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.subject import GuardView
-from fsmflow.errors import FsmflowError, NestedAction
+from fsmflow.errors import FsmflowError, NestedAction, TransitionNotAllowed
 from fsmflow.log import StepLog
 
 
@@ -64,6 +64,10 @@ class View(Protocol):
 
     def permit(self, action: str) -> None:
         """Raises NestedAction where an action cannot be taken from here."""
+        ...
+
+    def job_refusal(self, name: str, states: tuple[str, ...]) -> TransitionNotAllowed | None:
+        """Why a method that is the job of these states is not to be called from here; None where it may be."""
         ...
 
     def show(self, snapshot: Snapshot) -> None:
@@ -165,6 +169,9 @@ class DecisionView(NoJob, GuardView):
     def permit(self, action: str) -> NoReturn:
         """Raises NestedAction."""
         raise scope.of_callback(action, self.snapshot.address, self.state, self.snapshot.address)
+
+    def job_refusal(self, name: str, states: tuple[str, ...]) -> None:
+        """A callback that calls a job of its own class means it."""
 
     def show(self, snapshot: Snapshot) -> None:
         """What is decided about is the entity as it was read."""

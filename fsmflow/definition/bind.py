@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fsmflow.definition.jobmethod import as_written
 from fsmflow.definition.model import Bound
 from fsmflow.definition.parse import plain_name
 from fsmflow.errors import did_you_mean, name_of, shown, text_of
@@ -93,13 +94,13 @@ class Binder:
         if name in self._taken or name.startswith("__"):
             self._faults.append(f"{where}: {role} {name!r} is a name of Machine itself; choose another")
             return None
-        attribute = found[0]
+        attribute = as_written(found[0])
         if isinstance(attribute, property) and attribute.fget is not None:
             return attribute.fget, True, attribute.fget
         if isinstance(attribute, (staticmethod, classmethod)):
             function = getattr(self._owner, name)
             if isinstance(attribute, classmethod):
-                return attribute.__func__, True, lambda machine, *item: function(*item)
+                return attribute.__func__, True, _of_class(function, attribute.__func__)
             return function, False, function
         if not callable(attribute):
             self._faults.append(f"{where}: {role} {name!r} is {shown(attribute)}, not a method")
@@ -128,6 +129,17 @@ class Binder:
 
     def _method_names(self) -> list[str]:
         return [name for name in dir(self._owner) if not name.startswith("__") and name not in self._taken]
+
+
+def _of_class(function: Callable[..., Any], written: Any) -> Bound:
+    """A class method, as all else that is bound: it takes the machine."""
+
+    def call(machine: Any, *item: Any) -> Any:
+        return function(*item)
+
+    call.__name__ = written.__name__
+    call.__wrapped__ = written  # type: ignore[attr-defined]
+    return call
 
 
 def as_list(refs: Any) -> list[Any]:

@@ -96,7 +96,7 @@ class StateCompiler:
         if state.each is None or state.job is None or not self._binder.takes_item(ref):
             return self._job(state, ref, "undo")
         undo = self._binder.callable(ref, "undo", where, may_be_async=True, takes_item=True)
-        return undo and (lambda machine: undo(machine, machine.undoing.item))  # type: ignore[call-arg]
+        return undo and _with_item(undo)
 
     def _check_flags(self, state: State) -> None:
         for flag in _FLAGS:
@@ -278,6 +278,16 @@ def _names_in(value: Any) -> list[Any]:
 
 def _is_given(timeout: Any) -> bool:
     return timeout is not UNSET and timeout is not None
+
+
+def _with_item(undo: Any) -> Bound:
+    """An undo that takes what its branch was for."""
+
+    def call(machine: Any) -> Any:
+        return undo(machine, machine.undoing.item)
+
+    call.__wrapped__ = undo  # type: ignore[attr-defined]
+    return call
 
 
 def _job_name(state: State, fan: Fan | None) -> str:

@@ -11,6 +11,7 @@ from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.exhibit import exhibited
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.view import NoJob
+from fsmflow.definition.jobmethod import triggers_to
 from fsmflow.definition.model import Definition
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.runtime import current
@@ -71,6 +72,14 @@ class HandleView(NoJob):
     def permit(self, action: str) -> None:
         """Raises NestedAction inside a guard or callback, and in the entity's own job: a handle is no way around."""
         scope.permit(action, self.snapshot.address, self.state)
+
+    def job_refusal(self, name: str, states: tuple[str, ...]) -> TransitionNotAllowed:
+        """A handle is where nobody runs jobs: the call is meant for what leads to one."""
+        where = " and ".join(map(repr, states))
+        triggers = " or ".join(f"{trigger}()" for trigger in triggers_to(self._root, states, self.state))
+        ask = f"did you mean {triggers}?" if triggers else "it runs by itself once the entity is there"
+        why = f"{name!r} is the job of {where} and is run by a worker; {ask}"
+        return TransitionNotAllowed(self.snapshot.address, self.state, name, why=why)
 
     def show(self, snapshot: Snapshot) -> None:
         """Show the entity as it is now."""

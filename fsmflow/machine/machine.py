@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.definition.compile import compile_machine
+from fsmflow.definition.jobmethod import guard_jobs
 from fsmflow.definition.names import METHOD_TRIGGERS
 from fsmflow.machine.actions import Actions
 from fsmflow.machine.entities import Entities
@@ -36,6 +37,7 @@ class Machine(Entities, Actions, JobMethods):
             return
         cls._definition = definition = compile_machine(cls, Machine)
         cls.name = definition.name
+        guard_jobs(cls, Machine, definition)
         for trigger in dict.fromkeys(spec.trigger for spec in definition.transitions):
             if trigger not in METHOD_TRIGGERS and not hasattr(cls, trigger):
                 setattr(cls, trigger, _sugar(trigger))

@@ -202,6 +202,9 @@ class JobView:
         """Raises NestedAction: a job acts on any entity but its own, and the parent that it speaks for."""
         raise scope.of_job(action, self._works_for.address, self.state, self.snapshot.address)
 
+    def job_refusal(self, name: str, states: tuple[str, ...]) -> None:
+        """A job may call another."""
+
     def show(self, snapshot: Snapshot) -> None:
         """A job goes on with the entity as it was claimed or saved, whatever it brings about."""
 

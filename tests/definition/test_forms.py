@@ -274,7 +274,7 @@ def test_a_job_may_be_a_name_a_function_a_path_an_object_and_asynchronous() -> N
         "charge_later",
         "<lambda>",
     ]
-    assert states["one"].job is Shop.__dict__["charge"]
+    assert states["one"].job is Shop.charge
     assert states["two"].job is states["three"].job is later
     assert all(states[name].is_working for name in ("one", "two", "three", "four", "five", "six"))
 
