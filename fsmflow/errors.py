@@ -249,6 +249,7 @@ class GuardError(FsmflowError):
         self.state = state
         self.trigger = trigger
         self.guard = guard
+        self.what = what
         self.detail = f"guard {guard!r} of {trigger!r} {what}"
         super().__init__(f"{address} is in {state!r}: {self.detail}")
 

@@ -20,7 +20,7 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, FsmflowError):
         guard = error.__cause__ if isinstance(error, GuardError) else None
         place = None if guard is None else _place_in_users_code(guard)
-        return one_line(str(error)) + ("" if place is None else f" (raised in {place})")
+        return one_line(text_of(error)) + ("" if place is None else f" (raised in {place})")
     kind = f"{name_of(type(error))}: {one_line(text_of(error))}"
     if isinstance(error, OSError | UnicodeError) or _is_of_a_server(error):
         return kind

@@ -43,11 +43,11 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.offers import allowed_triggers
-from fsmflow.decision.redaction import carried, without_values
+from fsmflow.decision.redaction import carried, masked, without_values
 from fsmflow.decision.triggers import delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.errors import DatabaseRefused, DataError, NestedAction, TransitionNotAllowed
+from fsmflow.errors import DatabaseRefused, DataError, FsmflowError, GuardError, NestedAction, TransitionNotAllowed
 
 
 def decide(
@@ -70,12 +70,8 @@ def decide(
             _DECIDERS[type(happening)](mover, happening)
             if context.kept and not is_about_itself(mover, happening):
                 fire_kept(mover)
-    except NestedAction:
-        raise
-    except TransitionNotAllowed as error:
-        raise _with_allowed(mover, happening, error) from error.__cause__
-    except DataError as error:
-        raise without_values(definition, error, snapshot, *carried(happening)) from error.__cause__
+    except (TransitionNotAllowed, GuardError, DataError) as error:
+        raise _as_told(mover, happening, error) from error.__cause__
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
     refused = row_refused(happening, commit.after.state)
     return commit if refused is None else _past_its_row(mover, commit, refused)
@@ -94,6 +90,18 @@ def _ends_badly(happening: Happening) -> bool:
     if isinstance(happening, Joined):
         return happening.error is not None
     return isinstance(happening, (Failed, Crashed, Postponed, Unacceptable))
+
+
+def _as_told(mover: Mover, happening: Happening, error: FsmflowError) -> FsmflowError:
+    """A refusal as its caller gets it: with what could be asked instead, and without what is redacted."""
+    if isinstance(error, GuardError):
+        what = masked(mover.definition, error.what, mover.before, *carried(happening))
+        return GuardError(error.address, error.state, error.trigger, error.guard, what)
+    if isinstance(error, DataError):
+        return without_values(mover.definition, error, mover.before, *carried(happening))
+    if isinstance(error, TransitionNotAllowed) and not isinstance(error, NestedAction):
+        return _with_allowed(mover, happening, error)
+    return error
 
 
 def _with_allowed(mover: Mover, happening: Happening, error: TransitionNotAllowed) -> TransitionNotAllowed:

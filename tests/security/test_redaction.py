@@ -10,7 +10,18 @@ from typing import Any
 
 import pytest
 
-from fsmflow import DataError, Fail, Failure, HistoryEntry, Machine, Outcome, Retry, State, TransitionNotAllowed
+from fsmflow import (
+    DataError,
+    Fail,
+    Failure,
+    GuardError,
+    HistoryEntry,
+    Machine,
+    Outcome,
+    Retry,
+    State,
+    TransitionNotAllowed,
+)
 from fsmflow.cli.main import cli, run
 from fsmflow.decision.versions import brought_up
 from fsmflow.errors import UpgradeError
@@ -271,7 +282,7 @@ def test_what_was_written_before_it_was_redacted_is_hidden_where_it_is_shown(
         assert leaks(printed(capsys, "history", "payment:1", "--json")) == []
 
 
-def test_a_guard_raises_to_its_caller_as_it_is_and_to_the_log_without_the_card(
+def test_what_a_guard_raises_is_told_without_the_card_and_its_caller_has_the_cause_as_it_is(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Waiter(Payment):
@@ -280,8 +291,10 @@ def test_a_guard_raises_to_its_caller_as_it_is_and_to_the_log_without_the_card(
         on_failure = None
 
     with caplog.at_level(logging.DEBUG, "fsmflow"), memory(machines=[Payment, Waiter]) as box:
-        with pytest.raises(ValueError, match=f"guard: {CARD}"):
+        with pytest.raises(GuardError, match=r"guard 'raises' of 'guarded' raised ValueError: guard: ") as raised:
             Payment.start("1", card=CARD).trigger("guarded")
+        assert leaks(str(raised.value)) == []
+        assert str(raised.value.__cause__) == f"guard: {CARD}"
         Waiter.start("1", card=CARD).trigger("hold")
         box.advance(seconds=2)
     assert f"ValueError: guard: {MASK}" in caplog.text
