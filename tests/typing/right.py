@@ -21,13 +21,16 @@ from fsmflow import (
     Failure,
     HistoryEntry,
     Machine,
+    Offer,
     Outcome,
     Progress,
+    Refuse,
     Retry,
     RetryAfter,
     State,
     TransitionNotAllowed,
     Undoing,
+    Way,
 )
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 
@@ -47,7 +50,7 @@ class Order(Machine):
     ]
     transitions = [
         ["submit", "open", "paying"],
-        {"trigger": "done", "source": "paying", "dest": "packing", "conditions": "is_paid"},
+        {"trigger": "done", "source": "paying", "dest": "packing", "conditions": "is_paid", "unless": "is_blocked"},
     ]
 
     def pay(self) -> Outcome | dict[str, Any]:
@@ -69,6 +72,10 @@ class Order(Machine):
     def is_paid(self) -> bool:
         assert_type(self.event, Event)
         return bool(self.data["paid"])
+
+    def is_blocked(self) -> bool | Refuse:
+        assert_type(Refuse("blocked").words, str)
+        return Refuse("the customer is blocked") if self.data["blocked"] else False
 
     def on_transition(self, entry: HistoryEntry) -> None:
         assert_type(entry.trigger, str | None)
@@ -120,7 +127,17 @@ def looking(order: Order) -> None:
     assert_type(order.history[0].at, datetime)
     assert_type(order.history[-1].dest, str)
     assert_type(order.allowed_triggers(actor="ann"), list[str])
-    explanation = order.explain()
+    offer = order.triggers(actor=Actor("ann", {"clerk"}))[0]
+    assert_type(offer, Offer)
+    assert_type(offer.trigger, str)
+    assert_type(offer.allowed, bool | None)
+    assert_type(offer.why, str | None)
+    assert_type(offer.dest, str | None)
+    assert_type(offer.needs_roles, tuple[str, ...])
+    assert_type(offer.ways, tuple[Way, ...])
+    assert_type(offer.ways[0].dest, str | None)
+    explanation = order.explain(actor="ann")
+    assert_type(explanation.triggers, tuple[Offer, ...])
     assert_type(explanation, Explanation)
     assert_type(explanation.next_at, datetime | None)
     assert_type(explanation.allowed, tuple[str, ...])
@@ -149,6 +166,7 @@ def acting(order: Order) -> None:
         order.retry()
     except TransitionNotAllowed as refused:
         assert_type(refused.allowed, tuple[str, ...])
+        assert_type(refused.words, tuple[str, ...])
 
 
 def testing() -> None:

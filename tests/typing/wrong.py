@@ -64,6 +64,8 @@ def looking(order: Order) -> None:
     order.history[0].dest = "open"  # type: ignore[misc]
     print(order.history[0].state)  # type: ignore[attr-defined]
     order.explain().allowed.append("submit")  # type: ignore[attr-defined]
+    order.triggers()[0].allowed = True  # type: ignore[misc]
+    order.triggers(5)  # type: ignore[arg-type]
     order.explain().next_at.date()  # type: ignore[union-attr]
     Explanation(str(count))  # type: ignore[call-arg]
 
