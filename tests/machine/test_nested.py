@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from fsmflow import Machine, NestedAction, Outcome, State, TransitionNotAllowed
+from fsmflow import Machine, MethodError, NestedAction, Outcome, State, TransitionNotAllowed
 from tests.support.concurrency import by_others
 from tests.support.sandbox import every_database, sandbox
 
@@ -160,8 +160,9 @@ def test_the_method_of_a_timeout_starts_nothing_either() -> None:
     with sandbox(machines=[Parcel]):
         one = Parcel.start("1")
         play["timeout"] = lambda machine: Parcel.start("2") and 60
-        with pytest.raises(NestedAction):
+        with pytest.raises(MethodError, match="guards and callbacks cannot fire, start, save or wait") as refused:
             one.trigger("rest")
+        assert isinstance(refused.value.__cause__, NestedAction)
         assert Parcel.counts() == {"new": 1}
 
 
