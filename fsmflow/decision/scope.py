@@ -7,8 +7,6 @@ context, so that a handle which the code makes for itself is no way around.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
@@ -33,28 +31,32 @@ class _Scope:
 _scope: ContextVar[_Scope | None] = ContextVar("fsmflow_scope", default=None)
 
 
-@contextmanager
-def _inside(scope: _Scope | None) -> Iterator[None]:
-    token = _scope.set(scope)
-    try:
-        yield
-    finally:
-        _scope.reset(token)
+class _Inside:
+    """No generator, as contextlib makes of one what sets attributes of an error, and a user's may be frozen."""
+
+    def __init__(self, scope: _Scope | None) -> None:
+        self._scope = scope
+
+    def __enter__(self) -> None:
+        self._token = _scope.set(self._scope)
+
+    def __exit__(self, *error: object) -> None:
+        _scope.reset(self._token)
 
 
-def deciding(address: str) -> AbstractContextManager[None]:
+def deciding(address: str) -> _Inside:
     """Inside, the code of the user's is a guard or callback of this entity."""
-    return _inside(_Scope(address, None))
+    return _Inside(_Scope(address, None))
 
 
-def working(address: str, *above: str) -> AbstractContextManager[None]:
+def working(address: str, *above: str) -> _Inside:
     """Inside, it is the job of this entity; ``above`` is the parent that the job of a branch speaks for."""
-    return _inside(_Scope(address, frozenset({address, *above})))
+    return _Inside(_Scope(address, frozenset({address, *above})))
 
 
-def outside() -> AbstractContextManager[None]:
+def outside() -> _Inside:
     """Inside, it is neither, whatever called it: a hook."""
-    return _inside(None)
+    return _Inside(None)
 
 
 def permit(action: str, target: str, state: str = "") -> None:
