@@ -220,9 +220,11 @@ def _about_parent(runtime: Runtime, snapshot: Snapshot, happening: Triggered | S
     if above is not None and _is_in_step(above, snapshot):
         return None
     then = "nothing would come of it" if snapshot.branch_of is not None else "'force' begins it anew, for its own sake"
-    return _refused(snapshot, happening, f"{_left(above)}, and it was cancelled; {then}")
+    return _refused(snapshot, happening, f"{_left(above)}, and it was cancelled; {then}", ())
 
 
-def _refused(snapshot: Snapshot, happening: Happening, why: str) -> TransitionNotAllowed:
+def _refused(
+    snapshot: Snapshot, happening: Happening, why: str, allowed: tuple[str, ...] | None = None
+) -> TransitionNotAllowed:
     asked = SKIP if isinstance(happening, Skipped) else happening.trigger if isinstance(happening, Triggered) else RETRY
-    return TransitionNotAllowed(snapshot.address, snapshot.state, asked, why=why)
+    return TransitionNotAllowed(snapshot.address, snapshot.state, asked, allowed=allowed, why=why)
