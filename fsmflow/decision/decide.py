@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from fsmflow.decision import actions, fanout, pause, scope, settlement
+from fsmflow.decision import actions, asker, fanout, pause, settlement
 from fsmflow.decision.bypass import row_refused
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Context
@@ -66,7 +66,7 @@ def decide(
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
     mover = Mover(definition, snapshot, now, context)
     try:
-        with scope.deciding(snapshot.address):
+        with asker.deciding(snapshot.address):
             _DECIDERS[type(happening)](mover, happening)
             if context.kept and not is_about_itself(mover, happening):
                 fire_kept(mover)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fsmflow import clock
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.entity import Event, Snapshot, Standing
 from fsmflow.decision.inputs import Actor
@@ -114,7 +114,7 @@ class _Asking:
         self._payload = _Unknown()
 
     def offer(self, trigger: str) -> Offer:
-        with scope.deciding(self._snapshot.address):
+        with asker.deciding(self._snapshot.address):
             ways = tuple(self._ways(trigger))
         if not ways:
             # Only those that fsmflow makes for an undo, and none of them is next.

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Place, Snapshot, Standing
@@ -42,7 +42,7 @@ def begin(
         raise unknown_state(definition, entered)
     mover = Mover(definition, _blank(definition, entity_id, entered, data, place or Place(), now), now)
     event = mover.event("start", None, actor)
-    with scope.deciding(mover.after.address):
+    with asker.deciding(mover.after.address):
         if state is None:
             mover.begin(event, actor)
         else:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fsmflow import codec
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import Entered
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
@@ -114,7 +114,7 @@ def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
     data = snapshot.data
     try:
         view = DataView(definition, snapshot, firing, snapshot.event, data, snapshot.failure)
-        with scope.deciding(snapshot.address):
+        with asker.deciding(snapshot.address):
             new = upgrade(subject_of(definition, view), data, snapshot.version)
         if new is not None and not isinstance(new, Mapping):
             raise DataError(f"upgrade returned {shown(new)}; it returns the new data, or None if it changed data")

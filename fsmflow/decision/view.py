@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import NOTHING, Branches, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.messages import Message, Recall
@@ -168,7 +168,7 @@ class DecisionView(NoJob, GuardView):
 
     def permit(self, action: str) -> NoReturn:
         """Raises NestedAction."""
-        raise scope.of_callback(action, self.snapshot.address, self.state, self.snapshot.address)
+        raise asker.of_callback(action, self.snapshot.address, self.state, self.snapshot.address)
 
     def job_refusal(self, name: str, states: tuple[str, ...]) -> None:
         """A callback that calls a job of its own class means it."""

@@ -52,7 +52,8 @@ def guard_jobs(owner: type, base: type, definition: Definition) -> None:
 def _states_by_job(definition: Definition) -> dict[int, tuple[str, ...]]:
     found: dict[int, tuple[str, ...]] = {}
     for spec in definition.states.values():
-        beside = [job for _, job in spec.fan.jobs] if spec.fan is not None else []
+        named = spec.fan.named if spec.fan is not None else ()
+        beside = [branch.job for branch in named if branch.job is not None]
         for job in (*([spec.job] if spec.job is not None else []), *beside):
             for function in _functions_of(job):
                 found[id(function)] = (*found.get(id(function), ()), spec.name)

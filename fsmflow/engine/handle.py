@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import Branches
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.exhibit import exhibited
@@ -71,7 +71,7 @@ class HandleView(NoJob):
 
     def permit(self, action: str) -> None:
         """Raises NestedAction inside a guard or callback, and in the entity's own job: a handle is no way around."""
-        scope.permit(action, self.snapshot.address, self.state)
+        asker.permit(action, self.snapshot.address, self.state)
 
     def job_refusal(self, name: str, states: tuple[str, ...]) -> TransitionNotAllowed:
         """A handle is where nobody runs jobs: the call is meant for what leads to one."""

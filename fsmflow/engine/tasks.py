@@ -13,7 +13,7 @@ from enum import StrEnum
 from functools import partial
 
 from fsmflow import log
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.commit import Commit, EventKind
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.history import HistoryEntry
@@ -101,7 +101,7 @@ def _call_hooks(definition: Definition, entries: tuple[HistoryEntry, ...], after
 def _call(after: Snapshot, name: str, hook: Callable[..., object] | None, view: HandleView, argument: object) -> None:
     try:
         if hook is not None:
-            with scope.outside():
+            with asker.outside():
                 hook(subject_of(view.definition, view), argument)
     except Exception as error:  # noqa: BLE001 - it is the user's, and the commit stands
         reword(error, masked(view.definition, text_of(error), after))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn, cast
 
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import Branches, Progress
 from fsmflow.decision.entity import Event, Failure
 from fsmflow.decision.history import HistoryEntry
@@ -155,11 +155,11 @@ class Attributes(Base):
     def explain(self, actor: Actor | str | None = None) -> Explanation:
         """What the entity is doing, what it waits for, and what stands in its way; ``actor``: who asks what is allowed.
         Its ``str()`` is for people. Raises NestedAction in guards and callbacks."""
-        scope.permit("explain", self.address, self.state)
+        asker.permit("explain", self.address, self.state)
         runtime = current()
         return explain(runtime, lookup.load(runtime, self._root, self._id), as_actor(actor))
 
     def _offers(self, name: str, actor: Actor | str | None) -> list[Offer]:
-        scope.permit(name, self.address, self.state)
+        asker.permit(name, self.address, self.state)
         runtime = current()
         return offers_to(runtime, lookup.load(runtime, self._root, self._id), as_actor(actor))

@@ -10,7 +10,7 @@ from typing import Any, Self
 from uuid import UUID
 
 from fsmflow import clock
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.inputs import Actor, as_actor, checked_id, checked_text
 from fsmflow.decision.versions import merged
@@ -48,7 +48,7 @@ class Entities(Base):
         DataError for an id or data that cannot be stored; UnknownState; NestedAction in guards and callbacks.
         """
         _check_if_exists(if_exists)
-        scope.permit(scope.START, f"{cls._compiled().name}:{entity_id}")
+        asker.permit(asker.START, f"{cls._compiled().name}:{entity_id}")
         birth = _birth(entity_id, {**as_dict(data), **fields}, state=state, actor=actor, key=key)
         return cls._handle(start.start(current(), cls._compiled(), birth, if_exists=if_exists))
 
@@ -75,7 +75,7 @@ class Entities(Base):
         given = {**as_dict(payload, "payload"), **fields}
         first = Triggered(trigger=trigger, payload=given, actor=as_actor(actor), reason=reason, key=key)
         definition, runtime = cls._compiled(), current()
-        scope.permit(trigger, f"{definition.name}:{checked}")
+        asker.permit(trigger, f"{definition.name}:{checked}")
         if runtime.store.entities.load_existing(definition.name, checked) is None:
             birth = Birth(entity_id=checked, data=as_dict(data), actor=first.actor, first=first)
             try:
@@ -106,7 +106,7 @@ class Entities(Base):
         if isinstance(page, bool) or not isinstance(page, int) or page < 1:
             raise DataError(f"page is {shown(page)}; it is a whole number from 1: so many entities at once")
         definition = cls._compiled()
-        scope.permit("start_many", definition.name)
+        asker.permit("start_many", definition.name)
         pairs = map(_pair, entities)
         births = (_birth(id_, as_dict(data), state=state, actor=actor, key=None) for id_, data in pairs)
         started = 0

@@ -11,7 +11,7 @@ from typing import Any
 
 from fsmflow import clock, codec, log
 from fsmflow.causes import behind, blocks, summary
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Spread
@@ -71,7 +71,7 @@ class Job:
         """Run it under its limit, or make branches in its place; how the attempt ended. Raises nothing."""
         result: Any = None
         try:
-            with self._limit.running(), scope.working(*self._attempt.addresses):
+            with self._limit.running(), asker.working(*self._attempt.addresses):
                 if self._attempt.makes_branches:
                     return self._make_branches()
                 result = self._call()

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
-from fsmflow.decision import scope
+from fsmflow.decision import asker
 from fsmflow.decision.context import Branches, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.exhibit import exhibited
@@ -200,7 +200,7 @@ class JobView:
 
     def permit(self, action: str) -> NoReturn:
         """Raises NestedAction: a job acts on any entity but its own, and the parent that it speaks for."""
-        raise scope.of_job(action, self._works_for.address, self.state, self.snapshot.address)
+        raise asker.of_job(action, self._works_for.address, self.state, self.snapshot.address)
 
     def job_refusal(self, name: str, states: tuple[str, ...]) -> None:
         """A job may call another."""

@@ -7,11 +7,14 @@ context, so that a handle which the code makes for itself is no way around.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Final
 
 from fsmflow.errors import NestedAction
+from fsmflow.scope import scope
 
 START: Final = "start"
 #: What no message can ask for.
@@ -20,7 +23,7 @@ _LOOKS: Final = frozenset({"triggers", "allowed_triggers", "explain"})
 
 
 @dataclass(frozen=True)
-class _Scope:
+class _Asker:
     """``address`` is that of the entity whose code it is. ``own``: all that a job must not act on, None for a guard or
     callback."""
 
@@ -28,46 +31,42 @@ class _Scope:
     own: frozenset[str] | None
 
 
-_scope: ContextVar[_Scope | None] = ContextVar("fsmflow_scope", default=None)
+_asker: ContextVar[_Asker | None] = ContextVar("fsmflow_asker", default=None)
 
 
-class _Inside:
-    """No generator, as contextlib makes of one what sets attributes of an error, and a user's may be frozen."""
-
-    def __init__(self, scope: _Scope | None) -> None:
-        self._scope = scope
-
-    def __enter__(self) -> None:
-        self._token = _scope.set(self._scope)
-
-    def __exit__(self, *error: object) -> None:
-        _scope.reset(self._token)
+@scope
+def _inside(asker: _Asker | None) -> Iterator[None]:
+    token = _asker.set(asker)
+    try:
+        yield
+    finally:
+        _asker.reset(token)
 
 
-def deciding(address: str) -> _Inside:
+def deciding(address: str) -> AbstractContextManager[None]:
     """Inside, the code of the user's is a guard or callback of this entity."""
-    return _Inside(_Scope(address, None))
+    return _inside(_Asker(address, None))
 
 
-def working(address: str, *above: str) -> _Inside:
+def working(address: str, *above: str) -> AbstractContextManager[None]:
     """Inside, it is the job of this entity; ``above`` is the parent that the job of a branch speaks for."""
-    return _Inside(_Scope(address, frozenset({address, *above})))
+    return _inside(_Asker(address, frozenset({address, *above})))
 
 
-def outside() -> _Inside:
+def outside() -> AbstractContextManager[None]:
     """Inside, it is neither, whatever called it: a hook."""
-    return _Inside(None)
+    return _inside(None)
 
 
 def permit(action: str, target: str, state: str = "") -> None:
     """Raises NestedAction where the code that asks must not do so."""
-    scope = _scope.get()
-    if scope is None:
+    asker = _asker.get()
+    if asker is None:
         return
-    if scope.own is None:
-        raise of_callback(action, target, state, scope.address)
-    if target in scope.own and action not in _LOOKS and action != START:
-        raise of_job(action, target, state, scope.address)
+    if asker.own is None:
+        raise of_callback(action, target, state, asker.address)
+    if target in asker.own and action not in _LOOKS and action != START:
+        raise of_job(action, target, state, asker.address)
 
 
 def of_callback(action: str, target: str, state: str, asker: str) -> NestedAction:
