@@ -134,6 +134,7 @@ class Entered:
 
     state: str
     step: int
+    step_name: str
     completed: bool
     result: Any
     rows: tuple[int, ...]
@@ -141,8 +142,9 @@ class Entered:
 
 @dataclass(frozen=True, kw_only=True)
 class Undoing:
-    """What an undo job undoes: ``result`` is what the step's job returned. Of a branch of that ``branch`` is the name,
-    and ``item`` what it was for.
+    """What an undo job undoes: which step, by its state, its ``job`` and the ``idempotency_key`` that the job had;
+    ``result`` is what that returned. Of a branch of the step ``branch`` is the name, and ``item`` what it was for; job,
+    key and result are the branch's.
 
     ``completed`` False: the step failed or was left, and may or may not have taken effect.
     """
@@ -152,6 +154,8 @@ class Undoing:
     result: Any
     item: Any = None
     branch: str | None = None
+    job: str = ""
+    idempotency_key: str | None = None
 
 
 def _nothing(snapshot: Snapshot) -> Branches:

@@ -251,8 +251,9 @@ class Mover:
             # The step goes on, with the branches that are done; those that are run again get keys of their own.
             self.posts.append(Post(kind=EventKind.FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))
         if spec.undo is not None and after.step == after.epoch:
+            step, text = after.step, codec.encode(after.step_name)
             self.posts.append(
-                Post(kind=EventKind.ENTERED, trigger=spec.name, key=str(after.step), at=self.now, seq=after.step)
+                Post(kind=EventKind.ENTERED, trigger=spec.name, key=str(step), text=text, at=self.now, seq=step)
             )
 
     def _remembered(self, dest: str, failure: Failure | None, event: Event) -> Failure | None:

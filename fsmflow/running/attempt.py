@@ -8,6 +8,7 @@ from typing import Any, Final
 from fsmflow.decision.context import Undoing, being_undone
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned, Spread, Unacceptable
+from fsmflow.decision.idempotency import key_of
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.branches import stored_item
@@ -97,6 +98,11 @@ def undoing_of(runtime: Runtime, attempt: Attempt) -> Undoing | None:
         found: dict[str, Any] = stored_item(snapshot) or {}
         return Undoing(**found)
     entered = being_undone(retraced(attempt.root, runtime.store.events.trail(snapshot.row)), spec.undoes)
+    undone = attempt.root.states.get(spec.undoes)
+    job = "" if undone is None else undone.job_name
     if entered is None:
-        return Undoing(state=spec.undoes, completed=False, result=None)
-    return Undoing(state=entered.state, completed=entered.completed, result=entered.result)
+        return Undoing(state=spec.undoes, completed=False, result=None, job=job)
+    key = key_of(runtime.store.installation, replace(snapshot, step_name=entered.step_name))
+    return Undoing(
+        state=entered.state, completed=entered.completed, result=entered.result, job=job, idempotency_key=key
+    )

@@ -8,6 +8,8 @@ from typing import Any, Final, NamedTuple
 
 from fsmflow import codec
 from fsmflow.decision.context import being_undone
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.idempotency import key_of
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Bound, Fan, source_name
 from fsmflow.definition.parse import plain_name
@@ -130,8 +132,18 @@ class Items:
                     "result": branch.result,
                     "item": branch.item,
                     "branch": branch.name,
+                    "job": self._job_of(snapshot),
+                    "idempotency_key": key_of(self._store.installation, snapshot),
                 }
                 yield Part(undone, snapshot.branch_name)
+
+    def _job_of(self, branch: Snapshot) -> str:
+        """What the job of a branch is called that is undone; nothing of a child, which has jobs of its own."""
+        spec = self._definition.states.get(self._spec.undoes or "")
+        if spec is None or spec.fan is None or branch.branch_of is None:
+            return ""
+        named = spec.fan.branch(branch.branch_name)
+        return spec.job_name if named is None else named.job_name
 
 
 class _Parts(Iterable[Part]):

@@ -98,5 +98,6 @@ def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:
         step=int(post.key or 0),
         completed=last is not None,
         result=codec.decode(last.text) if last is not None and last.text else None,
+        step_name=codec.decode(post.text) if post.text else "",
         rows=(post.id, *(item.id for item in returned)),
     )
