@@ -147,7 +147,7 @@ def test_what_both_changed_is_the_jobs_and_is_told(bench: Bench, caplog: pytest.
     case = asking(amount=1, customer={"city": "Graz", "card": "4111-1"}, gone=1)
 
     def act(machine: Any) -> dict[str, Any]:
-        note(amount=2, customer={"city": "Linz", "card": "4111-2", "zip": 4020}, gone=2)
+        note(amount=2, customer={"city": "Vienna", "card": "4111-2", "zip": 4020}, gone=2)
         machine.data["customer"]["city"] = "Wien"
         machine.data["customer"]["card"] = "4111-3"
         del machine.data["gone"]
@@ -158,7 +158,7 @@ def test_what_both_changed_is_the_jobs_and_is_told(bench: Bench, caplog: pytest.
         bench.step()
     assert case.refresh().data == {"amount": 3, "customer": {"city": "Wien", "card": "4111-3", "zip": 4020}}
     edit = case.history[-1].edit
-    assert edit == Edit(overwritten={"amount": 2, "customer.city": "Linz", "customer.card": "[redacted]", "gone": 2})
+    assert edit == Edit(overwritten={"amount": 2, "customer.city": "Vienna", "customer.card": "[redacted]", "gone": 2})
     (told,) = [record.getMessage() for record in caplog.records if "data.overwritten" in record.getMessage()]
     assert told.startswith(
         "data.overwritten: case:1: the job of 'asking' and others both changed amount, customer.city"

@@ -217,7 +217,7 @@ def test_a_deadlock_is_tried_again_without_anybody_noticing(
 
 
 @pytest.mark.parametrize("database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
-def test_a_serialization_failure_is_tried_again_without_anybody_noticing(
+def test_a_conflict_of_transactions_is_tried_again_without_anybody_noticing(
     store: Store, other: Link, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A database of the user's own may have such transactions; the one who waits is told when the other commits."""
