@@ -22,17 +22,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+from _packages import Unavailable, finish, install_packages, last_line
+
 STARTS_WITHIN_S = 60.0
 STOPS_WITHIN_S = 15.0
-INSTALLS_WITHIN_S = 900.0
 PR_SET_PDEATHSIG = 1
 IN_MEMORY = "/dev/shm"
 ROOM_BYTES = 2 * 1024**3
-APT_OPTIONS = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
-
-
-class Unavailable(Exception):
-    """A server cannot be had here; the text says why."""
 
 
 class Server(abc.ABC):
@@ -211,17 +207,10 @@ def install(missing: "Sequence[Server | PgBouncer]") -> str:
     """Install what is missing where that can be done; gives the reason for what is still missing after that."""
     if not missing:
         return ""
-    if os.geteuid() != 0 or not shutil.which("apt-get"):
-        return "its programs were not found, and installing them takes root and apt-get"
-    print(f"installing {' and '.join(server.label for server in missing)} with apt-get…", flush=True)
-    packages = [server.package for server in missing]
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    install = ["apt-get", *APT_OPTIONS, "install", "--yes", "--no-install-recommends", *packages]
-    try:
-        for command in (["apt-get", *APT_OPTIONS, "update"], install):
-            _finish(command, env=environment, timeout=INSTALLS_WITHIN_S)
-    except Unavailable as why:
-        return str(why)
+    label = " and ".join(server.label for server in missing)
+    why = install_packages(label, [server.package for server in missing])
+    if why:
+        return why
     for server in missing:
         server.programs = server.find()
     return "apt-get installed it, but its programs were not found"
@@ -240,7 +229,7 @@ class Running:
     def initialise(self) -> None:
         """Make the data directory. Raises Unavailable."""
         command = self.server.initialise(self.home)
-        _finish(command, env=self._environment, cwd=self.home, user=self.account, timeout=STARTS_WITHIN_S)
+        finish(command, env=self._environment, cwd=self.home, user=self.account, timeout=STARTS_WITHIN_S)
 
     def start(self) -> None:
         """Start it, and return once it takes connections. Raises Unavailable."""
@@ -314,7 +303,7 @@ def _await(server: Server, home: Path, process: "subprocess.Popen[bytes]") -> No
             return
         time.sleep(0.05)
     state = "still did not answer" if process.poll() is None else f"ended with status {process.returncode}"
-    raise Unavailable(f"its server {state}: {_last_line((home / 'log').read_text(errors='replace'))}")
+    raise Unavailable(f"its server {state}: {last_line((home / 'log').read_text(errors='replace'))}")
 
 
 def _stop(process: "subprocess.Popen[bytes]", stop_signal: signal.Signals) -> None:
@@ -347,35 +336,6 @@ def _first_account(*names: str) -> str:
     raise Unavailable(f"root cannot run it, and there is no account {' or '.join(names)}")
 
 
-def _finish(
-    command: list[str],
-    *,
-    env: dict[str, str],
-    timeout: float,
-    cwd: Path | None = None,
-    user: str | None = None,
-) -> None:
-    try:
-        ended = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env=env,
-            cwd=cwd,
-            user=user,
-            extra_groups=[] if user else None,
-            timeout=timeout,
-            check=False,
-        )
-    except (OSError, subprocess.SubprocessError) as error:
-        raise Unavailable(f"{Path(command[0]).name}: {error}") from error
-    if ended.returncode:
-        raise Unavailable(f"{Path(command[0]).name} failed: {_last_line(ended.stdout)}")
-
-
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -394,7 +354,3 @@ def _version(folder: str) -> tuple[int, ...]:
 def _write(path: Path, text: str) -> None:
     path.write_text(text)
     path.chmod(0o644)  # for the server's account, whatever the umask; the folder lets nobody else in
-
-
-def _last_line(output: str) -> str:
-    return (output.strip().splitlines() or ["it said nothing"])[-1]

