@@ -142,7 +142,8 @@ class _Designer:
         if kind in ("job", "wait"):
             options = {**self._job_options(name, state, plain=kind == "job"), **early}
             if kind == "job":
-                return State(state, job=work, **options), done
+                bounds, late = self._bounds(name, state, following)
+                return State(state, job=work, **options, **bounds), [*done, *late]
             options.pop("defer", None)
             options["timeout"] = 40
             return State(state, job=work, wait=True, **options), [*go, self._late(state, following)]
@@ -151,6 +152,14 @@ class _Designer:
         if kind == "delay":
             return State(state, delay=self._dice.choice([0, 3, 60]), **early), done
         return self._fan(name, state, following, kind, early)
+
+    def _bounds(self, name: str, state: str, following: str) -> tuple[dict[str, Any], list[Any]]:
+        """How long a whole step may take, and where it goes then. By dice of its own, as the seeds that are known are
+        to stay what they are."""
+        dice = Random(f"within {name} {state}")
+        if dice.random() > 0.3:
+            return {}, []
+        return {"within": dice.choice([6, 15, 40])}, [self._late(state, following)] if dice.random() < 0.4 else []
 
     def _late(self, state: str, following: str) -> Any:
         """What a deadline leads to: on, or only to a note."""
@@ -205,7 +214,8 @@ class _Designer:
         if kind == "each":
             self._keyed.add((name, state))
         each: Any = "items" if kind == "each" else _items
-        return State(state, job=branch_work, each=each, **self._undone(options)), ways
+        bounds, late = self._bounds(name, state, following)
+        return State(state, job=branch_work, each=each, **self._undone(options), **bounds), [*ways, *late]
 
     def _side_by_side(self) -> dict[str, Any]:
         if self._names.random() < 0.4:
