@@ -86,12 +86,14 @@ class Settling:
 @dataclass(frozen=True, kw_only=True)
 class Changes:
     """The top-level keys of data that a job set or removed. ``base``: what was there under these as it began, where
-    anything was; ``began_with``: the stored form of all of the data then, empty where that is not known any more."""
+    anything was; ``began_with``: the stored form of all of the data then, empty where that is not known any more.
+    ``edited``: the keys that a retry has set since."""
 
     changed: Mapping[str, Any] = field(default_factory=dict)
     removed: tuple[str, ...] = ()
     base: Mapping[str, Any] = field(default_factory=dict)
     began_with: str = ""
+    edited: frozenset[str] = frozenset()
 
     def applied_to(self, data: Mapping[str, Any], resolve: Resolve | None = None) -> Merged:
         """``data``, as others may have changed them since, merged with the changes. Raises what ``resolve`` raises,
@@ -99,7 +101,7 @@ class Changes:
         keys = (*self.changed, *self.removed)
         theirs = {key: data[key] for key in keys if key in data}
         mine = codec.decode(codec.encode(dict(self.changed), limit=2**31))
-        merged = merge(self.base, theirs, mine, resolve)
+        merged = merge(self.base, theirs, mine, resolve, self.edited)
         kept = {key: value for key, value in data.items() if key not in self.removed}
         return replace(merged, data={**kept, **merged.data})
 

@@ -38,16 +38,21 @@ class Merged:
 
 
 def merge(
-    base: Mapping[str, Any], theirs: Mapping[str, Any], mine: Mapping[str, Any], resolve: Resolve | None = None
+    base: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    mine: Mapping[str, Any],
+    resolve: Resolve | None = None,
+    edited: frozenset[str] = frozenset(),
 ) -> Merged:
     """Mappings are merged key by key, at any depth; of lists to which both only appended, both ends are taken, theirs
-    first. Where one side alone changed a value, that counts. For a value that both changed ``resolve`` is asked;
-    without it that of the job stands, and is told. All three are in the form in which data come back from storage.
+    first. Where one side alone changed a value, that counts. For a value that both changed, be it to the same,
+    ``resolve`` is asked; without it, or where it has no answer, that of the job stands, and is told. Under the keys
+    that were ``edited`` by hand, what is there stands. All three are in the form in which data come back from storage.
 
     Raises what ``resolve`` raises.
     """
     overwritten: dict[Path, Any] = {}
-    return Merged(_merged_mapping((), base, theirs, mine, _Judge(resolve, overwritten)), overwritten)
+    return Merged(_merged_mapping((), base, theirs, mine, _Judge(resolve, overwritten, edited)), overwritten)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -75,13 +80,22 @@ class _Judge:
 
     resolve: Resolve | None
     overwritten: dict[Path, Any]
+    edited: frozenset[str]
+
+    def has_edited(self, path: Path, theirs: Any) -> bool:
+        """Whether a value was given by hand, and is no mapping or list that more may be in."""
+        return path[0] in self.edited and theirs is not MISSING and not isinstance(theirs, dict | list)
 
     def decide(self, path: Path, base: Any, theirs: Any, mine: Any) -> Any:
-        if self.resolve is None:
+        if path[0] in self.edited:
+            return theirs
+        sides = [None if value is MISSING else value for value in (base, theirs, mine)]
+        answer = None if self.resolve is None else self.resolve(".".join(path), *sides)
+        if answer is not None or (self.resolve is not None and None in sides[1:]):
+            return answer
+        if not same(theirs, mine):
             self.overwritten[path] = theirs
-            return mine
-        shown = (None if value is MISSING else value for value in (base, theirs, mine))
-        return self.resolve(".".join(path), *shown)
+        return mine
 
 
 def _merged_mapping(
@@ -96,7 +110,9 @@ def _merged_mapping(
 
 
 def _merged(path: Path, base: Any, theirs: Any, mine: Any, judge: _Judge) -> Any:
-    if same(theirs, base) or same(theirs, mine):
+    if judge.has_edited(path, theirs):
+        return theirs
+    if same(theirs, base):
         return mine
     if same(mine, base):
         return theirs

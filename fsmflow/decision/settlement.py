@@ -26,6 +26,7 @@ from fsmflow.errors import (
     DatabaseRefused,
     DataError,
     FsmflowError,
+    MergeError,
     StepTimeout,
     TransitionNotAllowed,
     UpgradeError,
@@ -75,11 +76,12 @@ def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: 
 
 def accept_withheld(mover: Mover, result_text: str, patch_keys: set[str], attempts: int | None) -> None:
     """After a retry: decide again from a result that was withheld. Nothing is done where it is still refused: the job,
-    which the retry has planned, runs again."""
+    which the retry has planned, runs again. What the retry has set (``patch_keys``) stands.
+
+    Raises MergeError, with the result still kept: nobody has said that the job should run again."""
     withheld = codec.decode(result_text)
-    changed = {key: value for key, value in withheld["changed"].items() if key not in patch_keys}
     removed = tuple(key for key in withheld["removed"] if key not in patch_keys)
-    changes = Changes(changed=changed, removed=removed, base=withheld["base"])
+    changes = Changes(changed=withheld["changed"], removed=removed, base=withheld["base"], edited=frozenset(patch_keys))
     sent = tuple(from_kept(item) for item in withheld.get("sent", ()))
     happening = Returned(
         claim=ENDED_CLAIM, trigger=withheld["trigger"], changes=changes, result=withheld.get("result"), sent=sent
@@ -87,6 +89,8 @@ def accept_withheld(mover: Mover, result_text: str, patch_keys: set[str], attemp
     trial = mover.trial()
     try:
         _accept(trial, happening, attempt=attempts, duration=None)
+    except MergeError:
+        raise
     except Exception:  # noqa: BLE001 - whatever the user's guards and callbacks raise
         return
     mover.adopt(trial)
