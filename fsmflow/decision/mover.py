@@ -236,6 +236,8 @@ class Mover:
         if same or (spec.name == CANCELLED and source.parent is not None):
             return {}
         step_name, visits = begun(source, spec.failed_from or spec.name)
+        if spec.is_final and source.branch_of is not None:
+            step_name = source.step_name  # an undo asks by which name the step was known
         return {"step": epoch, "step_name": step_name, "visits_text": visits, "items": None}
 
     def _post_beside(self, source: Snapshot, *, renews: bool) -> None:

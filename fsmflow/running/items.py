@@ -133,17 +133,23 @@ class Items:
                     "item": branch.item,
                     "branch": branch.name,
                     "job": self._job_of(snapshot),
-                    "idempotency_key": key_of(self._store.installation, snapshot),
+                    "idempotency_key": self._key_of(snapshot),
                 }
                 yield Part(undone, snapshot.branch_name)
+
+    def _key_of(self, branch: Snapshot) -> str | None:
+        """The key that the job of a branch had; None of a child, which has jobs of its own."""
+        return None if branch.branch_of is None else key_of(self._store.installation, branch)
 
     def _job_of(self, branch: Snapshot) -> str:
         """What the job of a branch is called that is undone; nothing of a child, which has jobs of its own."""
         spec = self._definition.states.get(self._spec.undoes or "")
         if spec is None or spec.fan is None or branch.branch_of is None:
             return ""
+        if not spec.fan.named:
+            return spec.job_name
         named = spec.fan.branch(branch.branch_name)
-        return spec.job_name if named is None else named.job_name
+        return "" if named is None else named.job_name
 
 
 class _Parts(Iterable[Part]):
