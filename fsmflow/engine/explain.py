@@ -245,7 +245,7 @@ def _blocked_by(runtime: Runtime, instance: Instance, details: Details) -> str |
             f"the definition has no state {snapshot.state!r}; deploy one that has, say in renamed_states what it is "
             f"called now, or 'force' the entity into another"
         )
-    if snapshot.paused:
+    if snapshot.paused and not spec.is_final:
         return "a pause; resume lets it go on"
     failure = snapshot.failure
     # In undoing_X, and after it, the failure that led there is still shown; what stands in the way is one of its own.

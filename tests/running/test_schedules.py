@@ -205,7 +205,7 @@ def test_one_that_cannot_be_started_is_tried_again_and_keeps_nobody_waiting(
     broken.append("queue")
     at(bench, START.replace(hour=3))
     bench.sweep()
-    assert "schedule.failed: fragile: LookupError: no queue; it is tried again" in caplog.text
+    assert "which raised LookupError: no queue; it is tried again" in caplog.text
     assert (ids(Fragile), ids()) == ([], ["2026-11-22T03:00:00Z"])
     broken.clear()
     at(bench, START.replace(hour=4))
