@@ -74,7 +74,7 @@ def test_a_database_url_that_cannot_be_used_is_told_in_one_line(shop: Shop, url:
 
 
 def test_tables_that_are_missing_are_made_by_init(shop: Shop) -> None:
-    shop.variables["FSMFLOW_DATABASE_URL"] = f"sqlite:///{shop.folder}/shop.db?timeout=3"
+    shop.variables["FSMFLOW_DATABASE_URL"] = f"sqlite:///{shop.folder}/shop.db"
     assert "run 'fsmflow init' once" in shop.refused("list")
     assert f"sqlite:///{shop.folder}/shop.db\n" in shop.ok("init")
     assert shop.json("list") == []
