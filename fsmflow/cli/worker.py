@@ -36,7 +36,7 @@ def init(as_json: bool) -> int:
       fsmflow init
     """
     chosen = settings.current()
-    create_store(chosen)
+    create_store(chosen).link.forget_connection()
     database, redis = _database_of(chosen), _without_password(chosen.redis_url or "the embedded server")
     problem, pooled = listening(current()).error, current().store.link.is_pooled
     if as_json:
