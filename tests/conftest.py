@@ -23,6 +23,8 @@ from tests.support.servers import TEST_VARIABLES, Valkey, fresh_mysql, fresh_pos
 from tests.support.traces import failing, ran
 from tests.support.users import users_database
 
+#: Read here, as no test sees the variable.
+WHOLE = bool(os.environ.get("FSMFLOW_TEST_WHOLE"))
 HERE = Path(__file__).parent
 #: Where every test that asks for no server is pure: it starts no process and does not wait. These are the unit tests.
 PURE = ("definition", "decision", "ground", "engine", "machine", "running", "testing", "verify", "attacks/model")
@@ -143,6 +145,15 @@ def any_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database_url: str
     """An installation on each kind of database in turn."""
     with installation(tmp_path, monkeypatch, database_url=database_url, redis_url=redis_url) as made:
         yield made
+
+
+@pytest.fixture
+def sampled_place(request: pytest.FixtureRequest, database_url: str) -> World:
+    """The same, on servers where FSMFLOW_TEST_WHOLE is set: for what is slow and differs little between databases."""
+    if not database_url.startswith("sqlite") and not WHOLE:
+        pytest.skip("on a server it is run on demand: set FSMFLOW_TEST_WHOLE=1")
+    made: World = request.getfixturevalue("any_place")
+    return made
 
 
 def _is_pure(item: pytest.Item) -> bool:
