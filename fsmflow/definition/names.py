@@ -56,21 +56,21 @@ def snake_case(name: str) -> str:
 
 def name_fault(name: object) -> str | None:
     """What is wrong with a machine's, a state's or a trigger's name, or None."""
-    if not isinstance(name, str):
-        return f"{shown(name)} is not a name"
-    if not NAME_PATTERN.fullmatch(name):
-        return f"{shown(name)} is not a name: lower-case letters, digits and underscores, beginning with a letter"
-    if len(name) > MAX_NAME:
-        return f"{shown(name)} has {len(name)} characters; {MAX_NAME} are allowed"
-    return None
+    wanted = "is not a name: lower-case letters, digits and underscores, beginning with a letter"
+    return _fault(name, NAME_PATTERN, wanted)
 
 
 def branch_name_fault(name: object) -> str | None:
     """What is wrong with the name of a branch, or None."""
+    wanted = "is no name of a branch: letters, digits, '_' and '-', beginning with a letter"
+    return _fault(name, BRANCH_PATTERN, wanted)
+
+
+def _fault(name: object, pattern: re.Pattern[str], wanted: str) -> str | None:
     if not isinstance(name, str):
         return f"{shown(name)} is not a name"
-    if not BRANCH_PATTERN.fullmatch(name):
-        return f"{shown(name)} is no name of a branch: letters, digits, '_' and '-', beginning with a letter"
+    if not pattern.fullmatch(name):
+        return f"{shown(name)} {wanted}"
     if len(name) > MAX_NAME:
         return f"{shown(name)} has {len(name)} characters; {MAX_NAME} are allowed"
     return None
