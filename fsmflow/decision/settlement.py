@@ -167,7 +167,8 @@ def failed(mover: Mover, happening: Failed) -> None:
         _out_of_time(mover, replace(failure, permanent=True), duration=duration, attempt=work.attempt)
         return
     if policy is None or not retries:
-        give_up(mover, failure, duration=duration, past=next(iter(happening.refusals), None))
+        past = next(iter(happening.refusals), None)
+        give_up(mover, failure, attempt=work.attempt, duration=duration, past=past)
         return
     spread = zlib.crc32(f"{mover.after.row}-{work.epoch}-{work.attempt}".encode()) / 2**32
     wait = policy.delay_ms(work.failures + 1, spread)
@@ -186,7 +187,8 @@ def crashed(mover: Mover, happening: Crashed) -> None:
     failure = mover.describe(Facts(kind=WorkerLost, message=message, permanent=exhausted))
     duration = _seconds(happening.duration_ms)
     if exhausted:
-        give_up(mover, failure, duration=duration, past=next(iter(happening.refusals), None))
+        past = next(iter(happening.refusals), None)
+        give_up(mover, failure, attempt=work.attempt, duration=duration, past=past)
         return
     _run_again(mover, replace(work, crashes=work.crashes + 1), after_ms=0)
     mover.after = replace(mover.after, failure_text=failure.to_text())
@@ -213,8 +215,10 @@ def overdue(mover: Mover, *, past: DataError | None = None) -> None:
     """The time of the whole step is over: ``timeout`` is fired where a transition takes it, else the step fails; so it
     does ``past`` what could not be committed."""
     work = _work(mover)
-    runs = work.kind == WorkKind.JOB and work.owner is not None
-    attempts = work.attempt if runs or work.kind != WorkKind.JOB else work.attempt - 1
+    between = work.kind == WorkKind.JOB and work.owner is None
+    attempts = work.attempt - 1 if between else work.attempt
+    # Between two attempts it ends none: the last has ended before.
+    ended = None if between else attempts
     last = mover.after.failure
     seconds = (mover.now - mover.after.entered_at) / 1000
     count = "1 attempt was" if attempts == 1 else f"{attempts} attempts were"
@@ -223,9 +227,9 @@ def overdue(mover: Mover, *, past: DataError | None = None) -> None:
     message = f"the step was not done within the time that its state gives it, after {seconds:g} s{made}"
     failure = replace(mover.describe(Facts(kind=StepTimeout, message=message, permanent=True)), attempts=attempts)
     if past is not None:
-        give_up(mover, failure, duration=None, attempt=attempts or None, past=past)
+        give_up(mover, failure, duration=None, attempt=ended, past=past)
     else:
-        _out_of_time(mover, failure, duration=None, attempt=attempts or None)
+        _out_of_time(mover, failure, duration=None, attempt=ended)
 
 
 def _is_overdue(mover: Mover, work: Work, *, told: bool) -> bool:
@@ -257,13 +261,12 @@ def give_up(
     mover: Mover,
     failure: Failure,
     *,
+    attempt: int | None,
     duration: float | None,
-    attempt: int | None = None,
     past: DataError | None = None,
 ) -> None:
     """Fire ``fail``. Where a guard or callback of it raises, or what it leads to could not be committed, which ``past``
     tells, go to ``failed_from_X`` past it."""
-    attempt = attempt or (mover.after.work.attempt if mover.after.work else None)
     if past is not None:
         _rest(mover, failure, duration=duration, attempt=attempt, reason=_past(mover, past))
         return

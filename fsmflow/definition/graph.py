@@ -130,9 +130,9 @@ def _deferral_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> It
 
 
 def _internal_faults(state: StateSpec, offered: Mapping[tuple[str, str], Sequence[TransitionSpec]]) -> Iterable[str]:
-    for trigger in (DONE, FAIL, UNDONE):
-        if not _fires(trigger, state):
-            continue
+    ends = [trigger for trigger in (DONE, FAIL, UNDONE) if _fires(trigger, state)]
+    ends += [TIMEOUT] if state.timer is not None and state.timer.bounds else []
+    for trigger in ends:
         for spec in offered.get((trigger, state.name), ()):
             if spec.dest is None:
                 yield (

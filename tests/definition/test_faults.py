@@ -132,6 +132,21 @@ def test_a_done_or_fail_that_is_internal() -> None:
     )
 
 
+@pytest.mark.parametrize("options", [{"job": act}, {"jobs": [act]}, {"job": act, "wait": True}], ids=str)
+@pytest.mark.parametrize("source", ["open", "*"])
+def test_an_internal_timeout_of_a_step_that_is_bounded(options: dict[str, Any], source: str) -> None:
+    states = [State("open", within=60, **options), FINAL]
+    transitions = [["timeout", source, None], ["shut" if options.get("wait") else "done", "open", "shut"]]
+    (fault,) = faults_of(states=states, transitions=transitions)
+    assert fault.startswith("transition 1: 'timeout' from 'open' is internal, so nothing would ever happen there again")
+
+
+def test_an_internal_timeout_of_a_state_that_rests_is_a_reminder() -> None:
+    states = [State("open", timeout=60), FINAL]
+    transitions = [["timeout", "open", None], ["close", "open", "shut"]]
+    type("Door", (Machine,), {"initial": "open", "states": states, "transitions": transitions})
+
+
 def test_an_unreachable_state() -> None:
     states = ["open", "attic", FINAL]
     (fault,) = faults_of(states=states, transitions=[["close", ["open", "attic"], "shut"]])

@@ -159,7 +159,8 @@ class _Designer:
         dice = Random(f"within {name} {state}")
         if dice.random() > 0.3:
             return {}, []
-        return {"within": dice.choice([6, 15, 40])}, [self._late(state, following)] if dice.random() < 0.4 else []
+        within = {"within": dice.choice([6, 15, 40])}
+        return within, [["timeout", state, following]] if dice.random() < 0.4 else []
 
     def _late(self, state: str, following: str) -> Any:
         """What a deadline leads to: on, or only to a note."""
