@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -255,8 +256,8 @@ def source_name(source: str | Bound) -> str:
 def due_after(timer: Timer, subject: Any, now: datetime) -> timedelta:
     """How long after ``now`` a timer fires; asks the user's method where there is one.
 
-    What is past already is due at once. Raises what the method raises, and WrongValue for what is no duration and no
-    aware datetime.
+    A moment that is past is due at once. Raises what the method raises, and WrongValue for what is no duration from 0
+    and no aware datetime.
     """
     given = timer.after(subject) if callable(timer.after) else timer.after
     try:
@@ -265,21 +266,30 @@ def due_after(timer: Timer, subject: Any, now: datetime) -> timedelta:
         after = None  # a moment in name alone, as NaT of pandas
     if isinstance(given, datetime) and after is None:
         raise WrongValue(f"returned {shown(given)}, a datetime without a time zone; it gives an aware one")
+    if _is_negative(after):
+        raise WrongValue(
+            f"returned {shown(given)}, which is negative; it gives seconds or a timedelta from 0, or an aware "
+            f"datetime, which may be past"
+        )
     if after is None or not is_duration(after):
         raise WrongValue(f"returned {shown(given)}; it gives seconds, a timedelta or an aware datetime")
     return after if isinstance(after, timedelta) else timedelta(seconds=after)
 
 
 def _left(given: Any, now: datetime) -> Any:
-    """A moment as the time until then, and a duration as one from 0. None for a moment without a time zone."""
-    if isinstance(given, datetime):
-        if given.utcoffset() is None:
-            return None
-        given = min(given - now, timedelta(seconds=MAX_DURATION_S))
-    if isinstance(given, timedelta):
-        return max(given, timedelta())
-    is_number = isinstance(given, (int, float)) and not isinstance(given, bool)
-    return max(given, 0) if is_number else given
+    """A moment as the time until then, from 0; all else as it is. None for a moment without a time zone."""
+    if not isinstance(given, datetime):
+        return given
+    if given.utcoffset() is None:
+        return None
+    return max(timedelta(), min(given - now, timedelta(seconds=MAX_DURATION_S)))
+
+
+def _is_negative(after: Any) -> bool:
+    """Whether a duration lies before now. One that is infinite is none."""
+    if isinstance(after, timedelta):
+        return after < timedelta()
+    return isinstance(after, (int, float)) and not isinstance(after, bool) and -math.inf < after < 0
 
 
 def queue_of(spec: StateSpec, subject: Any) -> str:

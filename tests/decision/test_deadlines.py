@@ -71,13 +71,15 @@ class NotATime(datetime):
         return "NaT"
 
 
-def deadline(returned: Any) -> type[Machine]:
+def deadline(returned: Any, parameter: str = "timeout", job: Any = None) -> type[Machine]:
     """A machine whose first state has a deadline that a method returns."""
+
+    asks: dict[str, Any] = {parameter: "time_left"}
 
     class Waiting(Machine):
         initial = "open"
-        states = [State("open", timeout="time_left"), State("over", final=True)]
-        transitions = [["timeout", "open", "over"]]
+        states = [State("open", job=job, **asks), State("over", final=True)]
+        transitions = [["timeout" if parameter == "timeout" else "done", "open", "over"]]
 
         def time_left(self) -> Any:
             return returned(self) if callable(returned) else returned
@@ -94,8 +96,8 @@ def deadline(returned: Any) -> type[Machine]:
         (NOW_AS_DATETIME + timedelta(hours=2), 7_200),
         (datetime(2026, 1, 2, 6, 4, 5, tzinfo=timezone(timedelta(hours=2))), 3_600),
         (0, 0),
-        (-5, 0),
-        (timedelta(days=-1), 0),
+        (-0.0, 0),
+        (timedelta(), 0),
         (NOW_AS_DATETIME - timedelta(days=400), 0),
         (datetime.max.replace(tzinfo=UTC), MAX_DURATION_S),
         (lambda machine: machine.event.at + timedelta(seconds=9), 9),
@@ -119,12 +121,25 @@ def test_a_method_returns_seconds_a_timedelta_or_an_aware_datetime(returned: Any
         (float("inf"), "inf; it gives seconds"),
         pytest.param(10**400, ".*; it gives seconds", id="more than a float can hold"),
         (timedelta.max, ".*; it gives seconds"),
+        (-1, "-1, which is negative; it gives seconds or a timedelta from 0, or an aware datetime, which may be past"),
+        (-0.25, "-0.25, which is negative"),
+        (-float("inf"), "-inf; it gives seconds"),
+        pytest.param(-(10**400), ".*, which is negative", id="less than a float can hold"),
+        (timedelta(days=-1), r"datetime.timedelta\(days=-1\), which is negative"),
+        (timedelta.min, ".*, which is negative"),
         (NotATime(2026, 1, 1), "NaT, a datetime without a time zone"),
     ],
 )
 def test_a_method_that_returns_no_duration_is_refused(returned: Any, told: str) -> None:
     with pytest.raises(MethodError, match=f"waiting:1: timeout= of 'open' asked 'time_left', which returned {told}"):
         Walk(deadline(returned))
+
+
+@pytest.mark.parametrize(("parameter", "job"), [("timeout", None), ("delay", None), ("within", lambda machine: None)])
+def test_a_negative_time_is_refused_whatever_it_limits(parameter: str, job: Any) -> None:
+    """It would fire at once. Who means a moment that may be past gives the moment."""
+    with pytest.raises(MethodError, match=f"{parameter}= of 'open' asked 'time_left', which returned -1, which is neg"):
+        Walk(deadline(-1, parameter, job))
 
 
 def test_a_method_that_raises_is_named_with_the_entity_and_what_it_raised() -> None:

@@ -78,14 +78,13 @@ def test_a_delay_fires_done_after_its_time_and_accepts_triggers_meanwhile(bench:
     assert order.refresh().state == "rejected"
 
 
-@pytest.mark.parametrize("cooling", [0, -5])
-def test_a_delay_of_no_time_is_over_at_the_next_sweep(bench: Bench, cooling: int) -> None:
-    order = started("cool", cooling=cooling)
+def test_a_delay_of_no_time_is_over_at_the_next_sweep(bench: Bench) -> None:
+    order = started("cool", cooling=0)
     bench.advance(0)
     assert order.refresh().state == "approval"
 
 
-@pytest.mark.parametrize("cooling", ["soon", None, True, float("inf"), float("nan"), datetime(2024, 1, 1)])
+@pytest.mark.parametrize("cooling", ["soon", -5, None, True, float("inf"), float("nan"), datetime(2024, 1, 1)])
 def test_a_delay_that_is_no_time_is_refused_with_the_trigger_that_leads_there(bench: Bench, cooling: Any) -> None:
     order = started()
     play["cooling_time"] = lambda machine: cooling
