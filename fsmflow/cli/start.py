@@ -63,7 +63,8 @@ def start(
     key: str | None,
     as_json: bool,
 ) -> int:
-    """Start an entity of MACHINE under this ID, in the initial state.
+    """Start an entity of MACHINE under this ID, in the initial state. Without an ID one is made: each such call starts
+    another entity. MACHINE may also be the address, machine:id.
 
     What follows is its data: name=text, or name:=json for numbers, true, lists and so on. With --from, many: each line
     of JSON lines is an object with "id" and the data. A CSV has a column 'id'; its other columns are data as text, and
@@ -72,24 +73,56 @@ def start(
 
     \b
       fsmflow start order 1042 customer=ada amount:=1500
+      fsmflow start order customer=ada amount:=1500
       fsmflow start order 1043 --data @order.json --state awaiting_approval
       fsmflow start order --from orders.jsonl --if-exists return
     """
     runtime = current()
-    definition = runtime.machines.get(machine)
+    machine, entity_id, fields = _placed(machine, entity_id, fields)
+    definition, given = runtime.machines.get(machine), merged(data, fields)
     if source is None:
-        if entity_id is None or dry_run:
-            missing = "--dry-run goes with --from" if dry_run else "which entity? Give an ID, or --from FILE"
-            raise click.UsageError(missing)
-        kind, given = cast(type[Machine], definition.owner), merged(data, fields)
-        one = kind.start(entity_id, given, state=state, if_exists=if_exists, actor=actor, key=key)
+        if dry_run:
+            raise click.UsageError("--dry-run goes with --from")
+        one = _start(definition, entity_id, given, state=state, if_exists=if_exists, actor=actor, key=key)
         return _tell(runtime, one, actor, as_json=as_json)
+    _check_many(entity_id, key)
+    skips = if_exists == "return"
+    load = _Load(runtime, definition, source, given, state=state, actor=actor, skips=skips, dry_run=dry_run)
+    return load.run(as_json=as_json)
+
+
+def _placed(
+    machine: str, entity_id: str | None, fields: tuple[tuple[str, Any], ...]
+) -> tuple[str, str | None, tuple[tuple[str, Any], ...]]:
+    """The machine, the ID and the fields, whichever of them were given: what has a '=' is a field."""
+    if entity_id is not None and "=" in entity_id:
+        fields, entity_id = (as_field(entity_id), *fields), None
+    machine, colon, named = machine.partition(":")
+    if not colon:
+        return machine, entity_id, fields
+    if entity_id is not None:
+        raise click.UsageError(f"{machine}:{named} has an ID, and {entity_id!r} is another one")
+    return machine, named, fields
+
+
+def _start(definition: Definition, entity_id: str | None, data: dict[str, Any], **options: Any) -> Machine:
+    kind = cast(type[Machine], definition.owner)
+    if entity_id is not None:
+        return kind.start(entity_id, data, **options)
+    named = next((name for name in ("id", "entity_id") if name in data), None)
+    if named is not None:
+        given = str(data[named])[:60]
+        raise click.UsageError(
+            f"{named}={given} is data, and there is no ID, which comes right after MACHINE: {definition.name} {given}"
+        )
+    return kind.start(data, **options)
+
+
+def _check_many(entity_id: str | None, key: str | None) -> None:
     if key is not None:
         raise click.UsageError("--key is for one entity; with --from, --if-exists return makes it safe to run again")
-    common = merged(data, (*([as_field(entity_id)] if entity_id is not None else []), *fields))
-    skips = if_exists == "return"
-    load = _Load(runtime, definition, source, common, state=state, actor=actor, skips=skips, dry_run=dry_run)
-    return load.run(as_json=as_json)
+    if entity_id is not None:
+        raise click.UsageError(f"{entity_id!r} is an ID; with --from each line has its own")
 
 
 def _tell(runtime: Runtime, started: Machine, actor: Actor | None, *, as_json: bool) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Final, Self, overload
 from uuid import UUID
 
 from fsmflow import clock
@@ -14,6 +14,7 @@ from fsmflow.decision import asker
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.inputs import Actor, as_actor, checked_id, checked_text
 from fsmflow.decision.versions import merged
+from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine import lookup, requests, start
@@ -21,16 +22,47 @@ from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, select
 from fsmflow.engine.start import Birth, start_page
 from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
+from fsmflow.ids import uuid7
 from fsmflow.machine.base import Base, as_dict, state_name
+
+#: In the place of an id that is to be made. None is no such: it is the id of a row that was not saved yet.
+_MADE: Final[Any] = object()
 
 
 class Entities(Base):
     """The class methods of a machine."""
 
+    @overload
     @classmethod
     def start(
         cls,
         entity_id: str | int | UUID,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        state: str | None = None,
+        if_exists: str = "raise",
+        actor: Actor | str | None = None,
+        key: str | None = None,
+        **fields: Any,
+    ) -> Self: ...
+
+    @overload
+    @classmethod
+    def start(
+        cls,
+        data: Mapping[str, Any] = ...,
+        /,
+        *,
+        state: str | None = None,
+        actor: Actor | str | None = None,
+        **fields: Any,
+    ) -> Self: ...
+
+    @classmethod
+    def start(
+        cls,
+        entity_id: Any = _MADE,
         data: Mapping[str, Any] | None = None,
         /,
         *,
@@ -44,13 +76,24 @@ class Entities(Base):
 
         Once this returns, the entity is durable, and its job will run even if Redis is down now. ``data`` and
         ``fields`` together are its data. ``state`` adopts an entity in mid-life: no job is run, until ``resume``.
+
+        Without an id one is made, which sorts by time. Each such call starts another entity. Give an id wherever the
+        call may be repeated, as after an error, in a job or for a request: of two calls with one id one starts it.
+
         Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key`` before;
         DataError for an id or data that cannot be stored; UnknownState; NestedAction in guards and callbacks.
         """
+        definition = cls._compiled()
         _check_if_exists(if_exists)
-        asker.permit(asker.START, f"{cls._compiled().name}:{entity_id}")
+        if isinstance(entity_id, Mapping) and data is None:
+            entity_id, data = _MADE, entity_id
+        is_made = entity_id is _MADE
+        asker.permit(asker.START, definition.name if is_made else f"{definition.name}:{entity_id}")
+        if is_made:
+            _check_unnamed(definition, fields, if_exists=if_exists, key=key)
+            entity_id = uuid7(current().now())
         birth = _birth(entity_id, {**as_dict(data), **fields}, state=state, actor=actor, key=key)
-        return cls._handle(start.start(current(), cls._compiled(), birth, if_exists=if_exists))
+        return cls._handle(start.start(current(), definition, birth, if_exists=if_exists))
 
     @classmethod
     def start_or_trigger(
@@ -181,6 +224,27 @@ def _globs(state: str | Collection[str] | None) -> tuple[str, ...] | None:
 def _check_if_exists(if_exists: str) -> None:
     if if_exists not in ("raise", "return"):
         raise DataError(f"if_exists is {if_exists!r}; it is 'raise' or 'return'")
+
+
+def _check_unnamed(definition: Definition, fields: Mapping[str, Any], *, if_exists: str, key: str | None) -> None:
+    """Raises DataError where an entity without an id would not be what the caller means."""
+    named = next((name for name in ("entity_id", "id") if name in fields), None)
+    if named is not None:
+        raise DataError(
+            f"start({named}={shown(fields[named])}): the id is given by its place, start({shown(fields[named])}); for "
+            f"data of that name give the data as a mapping"
+        )
+    if key is not None or if_exists != "raise":
+        option = f"key={shown(key)}" if key is not None else f"if_exists={if_exists!r}"
+        raise DataError(
+            f"start({option}) without an id: an id is made for each call, so it would start another entity; give an id "
+            f"that is the same when the call is repeated"
+        )
+    if definition.wide.status_field is not None:
+        raise DataError(
+            f"machine {definition.name!r} has a status_field: the id of an entity is the primary key of its row; give "
+            f"that, start(row.id)"
+        )
 
 
 def _check_search(*, phase: object, older: object, limit: object, error: object, branch: object) -> None:

@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[Callable[[Any], Any], str]] = {
     "text for newest": (lambda bill: Bill.find(newest="no"), "newest is 'no'; it is True or False"),  # type: ignore[arg-type]
     "several phases": (lambda bill: Bill.find(phase=["failed"]), "phase is ['failed']; it is one of"),  # type: ignore[arg-type]
     "branches to count": (lambda bill: Bill.counts(branches="no"), "branches is 'no'; it is True or False"),  # type: ignore[arg-type]
-    "a list for if_exists": (lambda bill: Bill.start("1", if_exists=["return"]), "if_exists is ['return']"),  # type: ignore[arg-type]
+    "a list for if_exists": (lambda bill: Bill.start("1", if_exists=["return"]), "if_exists is ['return']"),  # type: ignore[call-overload]
     "a text of roles": (lambda bill: bill.allowed_triggers(actor=5), "actor is 5; it must be text"),
 }
 

@@ -92,6 +92,8 @@ def configuring() -> None:
 
 
 def starting() -> None:
+    assert_type(Order.start(), Order)
+    assert_type(Order.start({"a": 1}, actor="ann", state="paying", total=3), Order)
     assert_type(Order.start("1"), Order)
     assert_type(Order.start(1, {"a": 1}, actor=Actor("ann", roles=["clerk"]), key="k", total=3), Order)
     assert_type(Order.start(UUID(int=1), state="paying", if_exists="return", actor="ann"), Order)

@@ -37,12 +37,12 @@ def configuring() -> None:
 
 
 def starting() -> None:
-    Order.start()  # type: ignore[call-arg]
-    Order.start(1.5)  # type: ignore[arg-type]
-    Order.start(entity_id="1")  # type: ignore[call-arg]
-    Order.start("1", ["no", "mapping"])  # type: ignore[arg-type]
-    Order.start("1", actor=5)  # type: ignore[arg-type]
-    Order.start("1", if_exists=True)  # type: ignore[arg-type]
+    Order.start(None)  # type: ignore[call-overload]
+    Order.start(1.5)  # type: ignore[call-overload]
+    Order.start({"a": 1}, {"b": 2})  # type: ignore[call-overload]
+    Order.start("1", ["no", "mapping"])  # type: ignore[call-overload]
+    Order.start("1", actor=5)  # type: ignore[call-overload]
+    Order.start("1", if_exists=True)  # type: ignore[call-overload]
     Order.start_many(["1", "2"])  # type: ignore[list-item]
 
 
