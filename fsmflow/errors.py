@@ -75,8 +75,8 @@ class DatabaseRefused(DataError):
 
 
 class MethodError(DataError):
-    """A method that a state asks for a value (``timeout``, ``delay``, ``within``, ``queue``) raised, or returned what
-    is none. Nothing was changed by it. What it raised is the ``__cause__``."""
+    """A method that a state asks for something (``timeout``, ``delay``, ``within``, ``queue``, ``each``, ``only``)
+    raised, or gave what cannot be. Nothing was changed by it. What it raised is the ``__cause__``."""
 
     def __init__(self, address: str, state: str, parameter: str, method: str, what: str) -> None:
         self.address = address

@@ -116,7 +116,8 @@ class BranchMaker:
             return self._after_last(parts, made)
         parent = self._parent
         before = self._steadily(lambda: self._branches.items(parent.row, parent.step))
-        revision = Revision(before, [part.item for part in parts])
+        items = [part.item for part in parts]
+        revision = Revision(before, items, [self._items.encoded(index, item) for index, item in enumerate(items)])
         self.changes = revision.told(self._spec.name, secret=bool(self._definition.wide.redact))
         return map(Part, revision.new)
 
@@ -124,11 +125,11 @@ class BranchMaker:
         parent = self._parent
         (last,) = self._steadily(lambda: self._branches.page(parent.row, parent.step, after=made - 2, limit=1))
         item = next(islice(parts, made - 1, None), Part()).item
-        if codec.encode(item, what=f"item {made - 1}") != last.item_text:
+        if self._items.encoded(made - 1, item) != last.item_text:
             before = codec.decode(last.item_text or "null")
-            raise DataError(
-                f"each= of {self._spec.name!r} gave {shown(item)} as item {made - 1}, and {shown(before)} before; "
-                f"it is read again after a crash and while branches end, and has to give the same items each time"
+            raise self._items.no_items(
+                f"{shown(item)} as item {made - 1}, and {shown(before)} before; it is read again after a crash and "
+                f"while branches end, and has to give the same items each time"
             )
         return parts
 
@@ -199,7 +200,7 @@ class BranchMaker:
             parent_index=index,
             branch_of=self._spec.name if machine is None else None,
             branch_name=part.name,
-            item_text=codec.encode(part.item, what=f"item {index}") if kept else None,
+            item_text=self._items.encoded(index, part.item) if kept else None,
             standing=Standing.ACTIVE if fan.limit is None else Standing.QUEUED,
         )
         if machine is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow import codec
@@ -15,8 +15,9 @@ from fsmflow.definition.model import Bound, Fan, source_name
 from fsmflow.definition.parse import plain_name
 from fsmflow.engine.branches import branch_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, did_you_mean, shown
+from fsmflow.errors import DataError, Fail, MethodError, RetryAfter, did_you_mean, name_of, shown, text_of
 from fsmflow.running.attempt import Attempt
+from fsmflow.scope import scope
 
 PAGE: Final = 200
 #: So many items are told of in one line.
@@ -49,7 +50,8 @@ class Items:
     def read(self, subject: Any) -> Iterable[Part]:
         """The parts; an iterator where they come lazily. ``subject`` is handed to the user's method.
 
-        Raises what that raises, and DataError for what is no list of items, and for a name that no branch has.
+        Raises MethodError for what that raises, for what is no list of items and for a name that no branch has;
+        DataError where that is in a key of data.
         """
         if self._fan.undoes:
             return self._undone()
@@ -60,21 +62,56 @@ class Items:
         found = self._found("each", self._fan.each, subject)
         if found is None and self._parent.items is not None:
             return ()  # they had all been read; what is gone is told
-        if found is None or isinstance(found, (str, bytes, Mapping)) or not isinstance(found, Iterable):
-            raise DataError(
-                f"each= of {self._spec.name!r} gave {shown(found)}; it gives a list of items, or yields them"
-            )
-        return map(Part, found) if isinstance(found, Iterator) else _Parts(found)
+        if isinstance(found, (str, bytes, bytearray, Mapping)) or not isinstance(found, Iterable):
+            raise self.no_items(f"{shown(found)}; it gives a list of items, or yields them")
+        if isinstance(found, (set, frozenset)):
+            raise self.no_items(f"{shown(found)}; a set has no order: it gives a list of items, or yields them")
+        return self._parts(found) if isinstance(found, Iterator) else _Parts(found, self._parts)
+
+    def encoded(self, index: int, item: Any) -> str:
+        """An item as it is stored with its branch. Raises MethodError for what cannot be."""
+        try:
+            return codec.encode(item, what=f"item {index}")
+        except DataError as error:
+            raise self.no_items(f"an item that cannot be stored: {error}") from None
+
+    def no_items(self, what: str) -> DataError:
+        """The error for items that cannot be: of the user's method, or of a key of data."""
+        parameter, source = ("only", self._fan.only) if self._fan.named else ("each", self._fan.each)
+        return self._mistake(parameter, source or "", f"gave {what}")
+
+    def _parts(self, found: Iterable[Any]) -> Iterator[Part]:
+        with self._asking("each", self._fan.each or ""):
+            for item in found:
+                yield Part(item)
+
+    @scope
+    def _asking(self, parameter: str, source: str | Bound) -> Iterator[None]:
+        """Inside, the user's code is run. What it raises becomes the cause of a MethodError that names it; but what
+        says itself how the attempt ends."""
+        try:
+            yield
+        except (Fail, RetryAfter):
+            raise
+        except Exception as error:
+            raised = f"raised {name_of(type(error))}: {text_of(error)}"
+            raise self._mistake(parameter, source, raised) from error
+
+    def _mistake(self, parameter: str, source: str | Bound, what: str) -> DataError:
+        address, state = self._parent.address, self._spec.name
+        if isinstance(source, str):
+            return DataError(f"{address}: {parameter}={source!r} of {state!r} {what}")
+        return MethodError(address, state, parameter, source_name(source), what)
 
     def _found(self, parameter: str, source: str | Bound, subject: Any) -> Any:
         """What a key of data holds, or what the user's method gives."""
         if not isinstance(source, str):
-            return source(subject)
+            with self._asking(parameter, source):
+                return source(subject)
         data = self._parent.data
         if source not in data and self._parent.items is None:
-            raise DataError(
-                f"{parameter}={source!r} of {self._spec.name!r}: data has no {source!r}; "
-                f"it has {', '.join(data) or 'nothing'}"
+            raise self._mistake(
+                parameter, source, f"finds nothing: data has no {source!r}; it has {', '.join(data) or 'nothing'}"
             )
         return data.get(source)
 
@@ -108,12 +145,8 @@ class Items:
         return ", or a mapping of names to the data of the children" if self._fan.has_children else ""
 
     def _no_pick(self, told: str) -> DataError:
-        fan = self._fan
-        names = ", ".join(branch.name for branch in fan.named)
-        source = source_name(fan.only or "")
-        return DataError(
-            f"{self._parent.address}: only= ({source}) of {self._spec.name!r} {told}; its branches are: {names}"
-        )
+        names = ", ".join(branch.name for branch in self._fan.named)
+        return self._mistake("only", self._fan.only or "", f"{told}; its branches are: {names}")
 
     def _undone(self) -> Iterator[Part]:
         """The branches of the step that is being undone, the last first."""
@@ -155,24 +188,25 @@ class Items:
 class _Parts(Iterable[Part]):
     """Items that may be read more than once, as parts."""
 
-    def __init__(self, items: Iterable[Any]) -> None:
+    def __init__(self, items: Iterable[Any], read: Callable[[Iterable[Any]], Iterator[Part]]) -> None:
         self._items = items
+        self._read = read
 
     def __iter__(self) -> Iterator[Part]:
-        return map(Part, self._items)
+        return self._read(self._items)
 
 
 class Revision:
     """Items as they are now beside those that branches were made for: what is new, and what is another or gone.
+    ``before`` and ``now`` as they are stored.
 
     What is at its place is the same, and so is what stands somewhere else now: nothing is run twice. What stands at the
     place of an item that is gone is that item, changed. All else is new, wherever it stands.
     """
 
-    def __init__(self, before: Sequence[str], items: Sequence[Any]) -> None:
-        now = [codec.encode(item, what=f"item {index}") for index, item in enumerate(items)]
+    def __init__(self, before: Sequence[str], items: Sequence[Any], now: Sequence[str]) -> None:
         made = len(before)
-        if list(before) == now[:made]:
+        if list(before) == list(now[:made]):
             self.new, self._changed, self._gone = list(items[made:]), [], []
             return
         left, right = Counter(before), Counter(now)

@@ -19,7 +19,7 @@ from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, StepTimeout, shown, text_of
+from fsmflow.errors import DataError, MethodError, StepTimeout, shown, text_of
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import BranchMaker
 from fsmflow.running.fork import leave_if_forked
@@ -133,6 +133,10 @@ class Job:
 
     def _raised(self, error: BaseException, result: Any) -> Ended:
         """How an attempt ended whose job raised, or whose result cannot be read."""
+        asked = None
+        if self._attempt.makes_branches and type(error) is MethodError and error.__cause__ is not None:
+            # It tells which method was asked; what that raised decides.
+            asked, error = text_of(error), error.__cause__
         decisive = decisive_of(error, self._spec.retry)
         if decisive.wait_s is not None:
             return Postponed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), seconds=decisive.wait_s)
@@ -141,7 +145,7 @@ class Job:
         overran = decisive.is_any(TimeUp)
         facts = Facts(
             kind=StepTimeout if overran else type(decisive.error),
-            message=self._overran() if overran else text_of(decisive.error),
+            message=self._overran() if overran else asked or text_of(decisive.error),
             traceback=blocks(error),
             permanent=decisive.permanent,
             within=decisive.within,

@@ -252,8 +252,8 @@ def test_a_second_visit_has_branches_of_its_own() -> None:
 def test_what_each_gives_must_be_items() -> None:
     with sandbox(machines=[Batch]) as box:
         wrong: list[tuple[dict[str, Any], str]] = [
-            ({"lines": 5}, "gave 5; it gives a list of items"),
-            ({"rows": []}, "data has no 'lines'; it has rows"),
+            ({"lines": 5}, "batch:0: each='lines' of 'packing' gave 5; it gives a list of items"),
+            ({"rows": []}, "batch:1: each='lines' of 'packing' finds nothing: data has no 'lines'; it has rows"),
         ]
         for number, (data, words) in enumerate(wrong):
             batch = Batch.start(str(number), data)

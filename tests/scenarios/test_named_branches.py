@@ -159,8 +159,8 @@ def test_a_pick_that_cannot_be_is_told_with_all_that_it_takes_to_mend_it(needed:
         box.run()
         failure = incident.refresh().failure
         assert failure is not None
-        assert (incident.state, failure.error_type, failure.attempts) == ("failed_from_responding", "DataError", 1)
-        assert failure.message.startswith("incident:1: only= (needed) of 'responding' gave ")
+        assert (incident.state, failure.error_type, failure.attempts) == ("failed_from_responding", "MethodError", 1)
+        assert failure.message.startswith("incident:1: only= of 'responding' asked 'needed', which gave ")
         assert words in failure.message
         assert ran == []
         incident.retry(data={"needed": ["doctor"]})
@@ -196,7 +196,10 @@ def test_a_key_that_data_lacks_is_told() -> None:
         box.run()
         failure = incident.refresh().failure
         assert failure is not None
-        assert failure.message == "only='wanted' of 'responding': data has no 'wanted'; it has who"
+        assert (
+            failure.message
+            == "incident:1: only='wanted' of 'responding' finds nothing: data has no 'wanted'; it has who"
+        )
 
 
 def test_each_branch_is_undone_under_its_name() -> None:
