@@ -17,8 +17,12 @@ DATABASE_URL = "FSMFLOW_DATABASE_URL"
 REDIS_URL = "FSMFLOW_REDIS_URL"
 MACHINES = "FSMFLOW_MACHINES"
 HOME = "FSMFLOW_HOME"
+RELEASE = "FSMFLOW_RELEASE"
 MAX_JOBS = "FSMFLOW_MAX_JOBS"
 MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
+
+#: The most characters of the name of a release.
+MAX_RELEASE = 64
 
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmg]i?b|)\s*", re.IGNORECASE)
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
@@ -38,6 +42,8 @@ class Settings:
     #: After how many jobs, and from how many bytes of memory on, a worker process is replaced.
     max_jobs: int | None = None
     max_memory: int | None = None
+    #: What the code here is called, where somebody says so.
+    release: str | None = None
 
 
 class _Chosen:
@@ -116,7 +122,19 @@ def from_environment() -> Settings:
         home=Path(os.environ.get(HOME) or ".fsmflow"),
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
+        release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
     )
+
+
+def _release(text: str) -> str:
+    """The name of a release. Raises ConfigurationError."""
+    name = text.strip()
+    if not name or len(name) > MAX_RELEASE or not name.isprintable():
+        raise ConfigurationError(
+            f"{RELEASE} is {text[:MAX_RELEASE]!r}; it takes a name of 1 to {MAX_RELEASE} characters, such as a version "
+            f"or a commit"
+        )
+    return name
 
 
 def count_of(value: int | str, what: str) -> int:
@@ -150,6 +168,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "redis_url": settings.redis_url,
         "machines": [_module_name(source) for source in settings.machines],
         "home": str(settings.home.absolute()),
+        "release": settings.release,
     }
 
 

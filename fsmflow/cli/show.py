@@ -126,10 +126,19 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
         yield "failure", _failure(snapshot.failure, traceback)
     if context.own_row:
         yield "own row", context.own_row
+    yield from _release(runtime, snapshot)
     yield from _branches(context)
     if snapshot.work:
         yield "work", _work(snapshot, now)
     yield from _events(context, now)
+
+
+def _release(runtime: Runtime, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
+    """That other code than this has written last, where it has."""
+    for last in runtime.store.entities.history(snapshot.row, after=snapshot.seq - 1):
+        if last.release not in (None, runtime.release.name):
+            here = f"; the code here is {runtime.release.name}" if runtime.release.name else ""
+            yield "release", f"{last.release} wrote the last line of its history{here}"
 
 
 def _allowed(offers: Sequence[Offer]) -> Iterator[tuple[str, str]]:
@@ -261,7 +270,7 @@ def history(address: str, limit: int, as_json: bool) -> int:
         output.print_array(objects.entry(entry, keys) for entry in entries)
     else:
         columns = ("SEQ", "AT (UTC)", "WHAT", "STATE", "ACTOR", "DETAIL")
-        output.print_table(columns, (_entry_row(entry.hidden(keys)) for entry in entries))
+        output.print_table(columns, _entry_rows(entry.hidden(keys) for entry in entries))
     if before:
         output.note(f"{before:,} earlier entries are not shown; --limit 0 shows all")
     return 0
@@ -273,8 +282,18 @@ def _entries(runtime: Runtime, row: int, after: int) -> Iterator[HistoryEntry]:
         after = page[-1].seq
 
 
-def _entry_row(entry: HistoryEntry) -> tuple[str, ...]:
+def _entry_rows(entries: Iterable[HistoryEntry]) -> Iterator[tuple[str, ...]]:
+    """A row for each line; that of the first line which other code has written says so."""
+    last: HistoryEntry | None = None
+    for entry in entries:
+        other = last is not None and entry.release != last.release and entry.release is not None
+        yield _entry_row(entry, f"release {entry.release}" if other else "")
+        last = entry
+
+
+def _entry_row(entry: HistoryEntry, release: str) -> tuple[str, ...]:
     details = [
+        release,
         "" if entry.attempt is None else f"attempt {entry.attempt}",
         "" if entry.duration is None else f"{entry.duration:.2f} s",
         f"{entry.failure.error_type}: {entry.failure.message}" if entry.failure else "",

@@ -71,7 +71,7 @@ class HistoryEntry:
 
     ``edit`` is what became of the data by hand, by a callback, or as a job's end met what others had written. What a
     job made of its data is not among it. ``version`` is that of the machine which wrote it: what it says is legal by
-    that, whatever the machine is by now.
+    that, whatever the machine is by now. ``release`` is that of the code that wrote it: see ``FSMFLOW_RELEASE``.
     """
 
     seq: int
@@ -90,6 +90,7 @@ class HistoryEntry:
     duration: float | None = None
     version: int = 1
     edit: Edit | None = None
+    release: str | None = None
 
     def hidden(self, keys: Collection[str]) -> HistoryEntry:
         """The same with masks for ``keys``, which may be redacted only since it was written."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar
 
-from fsmflow import clock, codec
+from fsmflow import clock, codec, release
 from fsmflow.decision.commit import Commit, EventKind, Mark, Post
 from fsmflow.decision.context import NOTHING, Context, being_undone
 from fsmflow.decision.edit import Edit, edit_of
@@ -345,6 +345,7 @@ class Mover:
                 actor=actor.name if actor else None,
                 payload=hide(payload, self.definition.wide.redact),
                 version=self.after.version,
+                release=release.here(),
                 **entry,
             )
         )

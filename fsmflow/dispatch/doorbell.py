@@ -18,7 +18,9 @@ from rq.queue import Queue
 from rq.utils import utcparse
 
 from fsmflow import clock, log
+from fsmflow.dispatch import listeners
 from fsmflow.dispatch.embedded import EmbeddedServer
+from fsmflow.dispatch.listeners import Listener
 from fsmflow.dispatch.tickets import JobTemplate, job_id, rq_queue
 from fsmflow.dispatch.whereabouts import astray
 from fsmflow.errors import ConfigurationError, RedisUnavailable
@@ -114,12 +116,36 @@ class Doorbell:
         self.client().set(self._marker_key, "1")
 
     def appear(self, name: str) -> None:
-        """Tell that a supervisor lives, for some seconds. Raises REDIS_ERRORS."""
-        self.client().zadd(self._supervisors_key, {name: self._now() + _ALIVE_MS})
+        """Tell that a supervisor lives, for some seconds, and its processes with it. One round trip. Raises
+        REDIS_ERRORS."""
+        pipe = self.client().pipeline(transaction=False)
+        pipe.zadd(self._supervisors_key, {name: self._now() + _ALIVE_MS})
+        pipe.pexpire(listeners.key_of(self.installation, name), listeners.HEARD_MS)
+        pipe.execute()
 
     def disappear(self, name: str) -> None:
         """Tell that a supervisor ends, and has left nothing behind. Raises REDIS_ERRORS."""
-        self.client().zrem(self._supervisors_key, name)
+        pipe = self.client().pipeline(transaction=False)
+        pipe.zrem(self._supervisors_key, name)
+        pipe.delete(listeners.key_of(self.installation, name))
+        pipe.execute()
+
+    def absent(self, process: str) -> None:
+        """Tell that a worker process has ended. Raises REDIS_ERRORS."""
+        listeners.absent(self.client(), self.installation, process)
+
+    def listeners(self) -> list[Listener]:
+        """The worker processes that live, as they told of themselves, the oldest first. Two round trips. Raises
+        REDIS_ERRORS."""
+        client, since = self.client(), self._now() + _ALIVE_MS - listeners.HEARD_MS
+        names: Any = client.zrangebyscore(self._supervisors_key, since, "+inf")
+        return listeners.found(client, self.installation, [name.decode("utf-8", "replace") for name in names])
+
+    def place_of(self, ring: Ring) -> int | None:
+        """How many doorbells are before this one in its queue; None where it is not there. Raises REDIS_ERRORS."""
+        ticket, queue = ring
+        place: Any = self.client().lpos(f"rq:queue:{self.rq_queue(queue)}", job_id(self.installation, ticket))
+        return None if place is None else int(place)
 
     def gone(self) -> list[str]:
         """The supervisors that have appeared, and have not been heard of since; each is told to one who asks. Raises

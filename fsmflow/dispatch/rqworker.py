@@ -15,6 +15,7 @@ from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
 from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
+from fsmflow.dispatch.listeners import Listener, present
 from fsmflow.dispatch.strays import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
 from fsmflow.errors import shown
@@ -71,6 +72,7 @@ class StepWorker(SimpleWorker):
         stopping: Callable[[], bool],
         *,
         name: str | None = None,
+        listener: Listener | None = None,
     ) -> None:
         self.client = connect(doorbell.url(), timeout_s=_TIMEOUT_S)
         super().__init__(
@@ -82,6 +84,7 @@ class StepWorker(SimpleWorker):
         self._doorbell = doorbell
         self._perform = perform
         self._stopping = stopping
+        self._listener = listener
         self._take_script = self.client.register_script(_TAKE)
         self._prefix = Job.key_for("")
         self._seen_alive = float("-inf")
@@ -154,6 +157,8 @@ class StepWorker(SimpleWorker):
         if self._seen_alive == float("-inf") or not self.connection.exists(self.key):
             self.register_birth()  # type: ignore[no-untyped-call]
         self.heartbeat()
+        if self._listener is not None:
+            present(self.client, self._doorbell.installation, self._listener)
         self._seen_alive = now
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 
-from fsmflow import clock, log
+from fsmflow import clock, log, release
 from fsmflow import settings as settings_of
 from fsmflow.decision.entity import Snapshot
 from fsmflow.dispatch.doorbell import Doorbell, Ring
@@ -29,6 +29,8 @@ class Runtime:
         self, settings: Settings, store: Store, *, machines: Registry | None = None, doorbell: Doorbell | None = None
     ) -> None:
         self.settings = settings
+        #: Of this process: the code that is loaded, whatever becomes of its files.
+        self.release = release.note(settings)
         self.store = store
         self.machines = machines or Registry(settings.machines)
         self.doorbell = doorbell or Doorbell(settings, store.installation, store.clock.now)

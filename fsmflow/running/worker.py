@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, Final
 
-from fsmflow import clock, log, settings
+from fsmflow import clock, log, release, settings
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine.followup import on_its_own
@@ -20,6 +20,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.running.executor import Executor
+from fsmflow.running.presence import listener_of
 from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
 from fsmflow.running.wear import Endurance, Wear
 
@@ -53,6 +54,7 @@ class WorkerProcess:
         self._catch_signals()
         os.register_at_fork(after_in_child=_as_usual)
         threading.Thread(target=self._watch, daemon=True).start()
+        release.note(settings.current())  # before its files are imported, which may change at any time
         # One of their modules may configure another database than the environment names.
         Registry(settings.current().machines).all()
         runtime = self._runtime()
@@ -115,7 +117,10 @@ class WorkerProcess:
         # A name that RQ knows already is refused: each connection has one of its own.
         self._connections += 1
         name = f"{self._name}.{self._connections}"
-        return StepWorker(self._queues, runtime.doorbell, executor.execute, self._is_stopping, name=name)
+        listener = listener_of(runtime, self._name, self._queues)
+        return StepWorker(
+            self._queues, runtime.doorbell, executor.execute, self._is_stopping, name=name, listener=listener
+        )
 
     def _end_if_worn(self, wear: Wear) -> None:
         wear.count()

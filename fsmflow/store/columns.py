@@ -19,6 +19,7 @@ from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.work import Work, WorkKind
+from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
 from fsmflow.store.dialects import Dialect
 
@@ -204,6 +205,7 @@ _HISTORY = (
     ),
     Column("version", _whole()),
     Column("edit", _long_text(null=True), store=_optional(Edit.to_text), load=_optional(Edit.from_text)),
+    Column("release", _chars(MAX_RELEASE, null=True)),
 )
 _EVENT = (
     Column("kind", _chars(10), store=_value, load=EventKind),

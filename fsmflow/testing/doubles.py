@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NoReturn
 
 from fsmflow.dispatch.doorbell import Doorbell, Ring
+from fsmflow.dispatch.listeners import Listener
 from fsmflow.errors import RedisUnavailable
 from fsmflow.running.slot import RUNNING, SETTLING, Doing, Slot
 from fsmflow.store.work import Ticket
@@ -52,6 +53,17 @@ class MemoryDoorbell(Doorbell):
 
     def disappear(self, name: str) -> None:
         """A sandbox has no supervisors."""
+
+    def absent(self, process: str) -> None:
+        """A sandbox has no worker processes."""
+
+    def listeners(self) -> list[Listener]:
+        """None: the sandbox runs all jobs itself."""
+        return []
+
+    def place_of(self, ring: Ring) -> int | None:
+        """None: what waits is run first."""
+        return None
 
     def gone(self) -> list[str]:
         """Nobody."""

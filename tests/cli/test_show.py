@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 
+import pytest
+
+from fsmflow import release
+from fsmflow.release import Release
 from fsmflow.testing import Sandbox
 from tests.cli.orders import Order
 from tests.cli.shop import MACHINES, Shop
@@ -202,3 +206,20 @@ def test_what_is_kept_sent_and_lost_is_shown(shell: Terminal, box: Sandbox) -> N
     assert explained["waiting_for"] == "a trigger as the answer, as job 'ask' has returned, or 'timeout' by itself"
     assert "answer to order:nobody" in explained["undelivered"][0]
     assert "undelivered: answer to order:nobody" in shell.ok("explain", "2")
+
+
+def test_history_and_show_tell_where_other_code_wrote_it(
+    box: Sandbox, shell: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    order = Order.start("1", lines=[])
+    mine = order.history[-1].release
+    assert "release" not in shell.ok("history", "order:1")
+    assert "release" not in shell.ok("show", "order:1")
+    monkeypatch.setattr(release._Noted, "release", Release(name="2030-02"))
+    order.pause()
+    order.resume()
+    first, second, third = shell.ok("history", "order:1").splitlines()[1:]
+    assert second.endswith("release 2030-02")
+    assert "release" not in first + third
+    assert f"2030-02 wrote the last line of its history; the code here is {mine}" in shell.ok("show", "order:1")
+    assert [line["release"] for line in shell.json("history", "order:1")] == [mine, "2030-02", "2030-02"]

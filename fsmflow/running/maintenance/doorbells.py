@@ -106,6 +106,10 @@ class Doorbells:
             return
         self._ring_all([item for item in unanswered if item.row in rows], self._runtime.now())
 
+    def absent(self, process: str) -> None:
+        """Tell that a worker process has ended; what is told of it ends by itself where Redis is away."""
+        self._answers(lambda: self._runtime.doorbell.absent(process))
+
     def ring_for_gone(self) -> bool:
         """The same for supervisors of which nothing was heard for some seconds. Whether Redis is there."""
         gone: list[str] = []

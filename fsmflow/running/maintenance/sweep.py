@@ -88,7 +88,9 @@ class Maintenance:
         self._losses.released(row, owner)
 
     def left_behind(self, worker: str) -> None:
-        """A worker process is gone whose names begin so: ring anew for what it had taken, or had to ring."""
+        """A worker process is gone whose names begin so: it listens no more, and what it had taken, or had to ring, is
+        rung anew."""
+        self._doorbells.absent(worker.removesuffix("."))
         self._doorbells.ring_for_dead([worker])
 
     def no_renewals(self) -> None:
