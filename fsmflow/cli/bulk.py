@@ -101,6 +101,7 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
             output.note("it ended before its time; the same command goes on with the rest")
         raise
     _report(action, wanted, tally)
+    _hint(runtime, wanted)
     return 1 if tally.refused else 0
 
 
@@ -201,6 +202,16 @@ def _change(before: Snapshot, after: Snapshot | Machine) -> str:
     if before.work is not None and before.work.waits:
         return f"{after.state}, run now"
     return f"{after.state}, as it was"
+
+
+def _hint(runtime: Runtime, wanted: Wanted) -> None:
+    """Say that branches wait too, which a selection leaves out that does not ask for them."""
+    asked = wanted.selection
+    if wanted.addresses or not asked.waiting or asked.branches or asked.branch is not None:
+        return
+    found = next(select(runtime, replace(asked, branch="*"), limit=1), None)
+    if found is not None:
+        output.note(f"{found.address} and maybe other branches wait too: --branches takes them along")
 
 
 def _object(result: Result) -> dict[str, object]:

@@ -29,6 +29,7 @@ from fsmflow.decision.redaction import carried, masked
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of
+from fsmflow.engine.details import SHOWN, told_of_waiting
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
@@ -207,11 +208,14 @@ def _about_family(
     retries = isinstance(happening, Triggered) and happening.trigger == RETRY
     if not retries or spec is None or spec.fan is None:
         return error
-    progress = runtime.store.branches.progress(snapshot.row, snapshot.step)
+    branches = runtime.store.branches
+    progress = branches.progress(snapshot.row, snapshot.step)
+    waiting = branches.waiting(snapshot.row, snapshot.step, limit=SHOWN)
     why = (
         f"it is in that step, and waits for its branches ({progress}); a branch that failed can be retried by itself, "
         f"and the entity once it rests in {failed_from(snapshot.state)!r}"
     )
+    why = f"{why}; {told_of_waiting(waiting)}" if waiting else why
     return TransitionNotAllowed(snapshot.address, snapshot.state, RETRY, allowed=error.allowed, why=why)
 
 

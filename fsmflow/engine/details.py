@@ -19,6 +19,8 @@ from fsmflow.engine.runtime import Runtime
 
 #: So many branches, messages and kept events are shown one by one; the rest is counted.
 SHOWN: Final = 10
+#: So many branches are named in a sentence.
+NAMED: Final = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +79,15 @@ class Stuck:
 @dataclass(frozen=True, kw_only=True)
 class Details:
     """``progress`` and the branches are those of the step that fans out, while the entity is in it or rests in its
-    failure; ``failed`` and ``unsettled`` hold the first few. ``undoable``: the steps that 'undo' would undo, the latest
-    first. ``own_row``: what is wrong with the user's own row."""
+    failure; ``failed``, ``unsettled`` and ``waiting`` (those whose job waits out an interval, the next first) hold the
+    first few. ``undoable``: the steps that 'undo' would undo, the latest first. ``own_row``: what is wrong with
+    the user's own row."""
 
     parent: Snapshot | None = None
     progress: Progress | None = None
     failed: tuple[Snapshot, ...] = ()
     unsettled: tuple[Snapshot, ...] = ()
+    waiting: tuple[Snapshot, ...] = ()
     kept: tuple[Kept, ...] = ()
     sent: tuple[Message, ...] = ()
     lost: tuple[Message, ...] = ()
@@ -106,6 +110,7 @@ def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> 
         progress=store.branches.progress(*at) if fans else None,
         failed=_standing(runtime, snapshot, *FAILED_ONES) if fans else (),
         unsettled=_standing(runtime, snapshot, Standing.ACTIVE, Standing.QUEUED) if fans else (),
+        waiting=tuple(store.branches.waiting(*at, limit=SHOWN)) if fans else (),
         kept=tuple(map(_kept, kept)),
         sent=tuple(map(_message, sent)),
         lost=tuple(map(_message, lost)),
@@ -113,6 +118,17 @@ def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> 
         undoable=_undoable(runtime, own, snapshot) if own is not None and own.undoes else (),
         own_row=_own_row(runtime, own, snapshot),
     )
+
+
+def told_of_waiting(waiting: Sequence[Snapshot]) -> str:
+    """What is told of branches whose job waits out an interval, the next first, and how they are run now."""
+    first, then = waiting[0], "by its address, runs it now"
+    at = "" if first.work is None else f"until {clock.to_datetime(first.work.wake_at):%Y-%m-%d %H:%M:%S} UTC"
+    if len(waiting) == 1:
+        return f"{first.address} waits out an interval, {at}: 'retry' of that one, {then}"
+    more = " and more" if len(waiting) > NAMED else ""
+    named = ", ".join(branch.address for branch in waiting[:NAMED])
+    return f"{named}{more} wait out an interval, the first {at}: 'retry' of one, {then}"
 
 
 def stuck_of(own: Definition | None, snapshot: Snapshot, posts: Sequence[Posted]) -> tuple[Stuck, ...]:

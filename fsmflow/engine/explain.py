@@ -16,12 +16,9 @@ from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import UNDONE, WAITING
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import context_of
-from fsmflow.engine.details import Details, Message, Stuck, details_of
+from fsmflow.engine.details import NAMED, Details, Message, Stuck, details_of, told_of_waiting
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
-
-#: So many branches are named.
-_NAMED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +87,7 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work) or _ending(runtime, instance),
         waiting_for=None if spec is None else _Waiting(instance, spec, details, triggers).text(),
-        next_at=_next_at(work),
+        next_at=_next_at(work, details.waiting),
         blocked_by=_fault(instance) or _blocked_by(runtime, instance, details),
         deferred=tuple(kept.trigger for kept in details.kept),
         allowed=tuple(offer.trigger for offer in triggers if offer.allowed),
@@ -103,11 +100,16 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
     )
 
 
-def _next_at(work: Work | None) -> datetime | None:
-    """When something happens by itself: a retry or a timer, or the deadline of what also has a job or branches."""
+def _next_at(work: Work | None, waiting: Sequence[Snapshot]) -> datetime | None:
+    """When something happens by itself: a retry or a timer, or the deadline of what also has a job or branches, or the
+    next run of one of these."""
     if work is None or work.held is not None:
         return None
-    waits = work.owner is None and work.rung_at is None and not work.watches
+    if work.watches:
+        moments = [branch.work.wake_at for branch in waiting if branch.work is not None]
+        moments += [] if work.deadline is None else [work.deadline]
+        return clock.to_datetime(min(moments)) if moments else None
+    waits = work.owner is None and work.rung_at is None
     moment = work.wake_at if waits else work.deadline
     return None if moment is None else clock.to_datetime(moment)
 
@@ -129,11 +131,11 @@ def _ending(runtime: Runtime, instance: Instance) -> str | None:
     step = instance.step
     if not instance.own.fans or step is None or step.fan is not None:
         return None
-    left = runtime.store.branches.unsettled(instance.snapshot.row, limit=_NAMED + 1)
+    left = runtime.store.branches.unsettled(instance.snapshot.row, limit=NAMED + 1)
     if not left:
         return None
-    named = ", ".join(branch.address for branch in left[:_NAMED])
-    more = " and more" if len(left) > _NAMED else ""
+    named = ", ".join(branch.address for branch in left[:NAMED])
+    more = " and more" if len(left) > NAMED else ""
     return f"its branches are being ended, of which some are still on their way: {named}{more}"
 
 
@@ -211,7 +213,11 @@ class _Waiting:
         left = progress.total - progress.done - progress.failed
         far = " so far" if work.kind == WorkKind.WINDOW else ""
         count = f"{left} of {progress.total} branches{far}"
-        return f"{count}: {_named(self._details.unsettled, left)}" if left else f"the end of its {count}"
+        if not left:
+            return f"the end of its {count}"
+        waiting = self._details.waiting
+        wait = f"; {told_of_waiting(waiting)}" if waiting else ""
+        return f"{count}: {_named(self._details.unsettled, left)}{wait}"
 
     def _somebody(self) -> str:
         progress = self._details.progress
@@ -225,7 +231,7 @@ class _Waiting:
 
 
 def _named(branches: Sequence[Snapshot], count: int) -> str:
-    named = [branch.address for branch in branches[:_NAMED]]
+    named = [branch.address for branch in branches[:NAMED]]
     more = count - len(named)
     return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
 

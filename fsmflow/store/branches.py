@@ -54,6 +54,10 @@ class Branches:
         rows = self._link.query(self._sql.by_standing, (parent, standing.value, step, after, limit))
         return [snapshot_of(row) for row in rows]
 
+    def waiting(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:
+        """Branches whose job waits out an interval, the next first. Reads all that are on their way."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.waiting, (parent, step, limit))]
+
     def untold(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:
         """Branches that have settled and that their parent has not been told of, in the order in which they did."""
         return [snapshot_of(row) for row in self._link.query(self._sql.untold, (parent, step, limit))]

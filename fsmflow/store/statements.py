@@ -160,6 +160,11 @@ class Statements:
         self.first_branches = self._sql(
             f"SELECT parent_step, entity_id FROM {ENTITY} WHERE parent = ? AND parent_index = 0 ORDER BY parent_step"
         )
+        waits = f"w.kind {among(RUNS)} AND w.{self._q('owner')} IS NULL AND w.rung_at IS NULL AND w.held IS NULL"
+        self.waiting = self._sql(
+            f"{self.joined} WHERE e.parent = ? AND e.standing = {Standing.ACTIVE.value} AND e.parent_step = ? "
+            f"AND {waits} ORDER BY w.wake_at, e.id LIMIT ?"
+        )
         self.tell = self._sql(
             f"UPDATE {ENTITY} SET standing = standing + {_TOLD}, revision = revision + 1 "
             f"WHERE id = ? AND revision = ? AND standing {among(UNTOLD)}"
