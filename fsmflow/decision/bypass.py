@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsmflow.decision.happenings import BranchSettled, Crashed, Failed, Happening, Joined, TimerFired, Unacceptable
+from fsmflow.decision.values import replace
 from fsmflow.errors import DatabaseRefused
 
 #: What is recorded past a refusal. What is asked for from outside is refused to whoever asks; what a job returned is

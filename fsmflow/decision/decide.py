@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from fsmflow.decision import actions, asker, fanout, pause, settlement
@@ -45,6 +44,7 @@ from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.redaction import carried, masked, without_values
 from fsmflow.decision.triggers import delivered, timer_fired, triggered
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DatabaseRefused, DataError, FsmflowError, GuardError, NestedAction, TransitionNotAllowed

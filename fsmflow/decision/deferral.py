@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +13,7 @@ from fsmflow.decision.happenings import Answered, Delivered, Discarded, Dropped,
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import lost
 from fsmflow.decision.mover import MAX_WHY, Mover, Refused
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import again_ms
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DataError, NotPermitted, text_of

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fsmflow import codec
 from fsmflow.decision.merge import MISSING, Path, grown, same
+from fsmflow.decision.values import replace
 from fsmflow.errors import shown
 from fsmflow.redaction import MASK, hide
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +11,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, checked_text
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec, release
@@ -19,6 +19,7 @@ from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import Answer, Message, Recall, answer_to, envelope_of, mail_of
 from fsmflow.decision.outbox import is_on_its_way, sorted_out
 from fsmflow.decision.redaction import masked
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import lacking
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried

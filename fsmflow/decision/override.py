@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.happenings import Asked, Forced, Rewound, Skipped
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, Refused, subject_at
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import DONE, UNDONE
 from fsmflow.errors import TransitionNotAllowed

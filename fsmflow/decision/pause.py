@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.happenings import Paused, Replanned, Resumed
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, subject_at
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import hold, let_go
 from fsmflow.errors import TransitionNotAllowed
 

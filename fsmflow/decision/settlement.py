@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import zlib
-from dataclasses import replace
 from typing import Any, cast
 
 from fsmflow import clock, codec
@@ -19,6 +18,7 @@ from fsmflow.decision.messages import as_kept, from_kept
 from fsmflow.decision.mover import Mover, Refused, Settled
 from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, TIMEOUT, UNDONE, WAITING, failed_from
 from fsmflow.errors import (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from fsmflow.decision import asker
@@ -16,6 +15,7 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.decision.mover import Mover, commit_of, subject_at
 from fsmflow.decision.outbox import still_sent
 from fsmflow.decision.redaction import encoded
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import Definition

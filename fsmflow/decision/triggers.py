@@ -5,8 +5,6 @@ Guards are evaluated where a trigger is fired: in ``definition.guards``.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsmflow import codec
 from fsmflow.decision import settlement
 from fsmflow.decision.deferral import discard, ignore, keep
@@ -16,6 +14,7 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.offers import WAITS_FOR_ITS_TURN, allowed_triggers, belongs_to_engine, waits
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import WorkKind, dispatched, hurried
 from fsmflow.definition.names import CANCEL, RETRY
 from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, text_of

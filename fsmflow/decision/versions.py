@@ -6,13 +6,13 @@ In memory alone: it is written with the next commit of the entity, and its histo
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from fsmflow import codec
 from fsmflow.decision import asker
 from fsmflow.decision.context import Entered
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
+from fsmflow.decision.values import replace
 from fsmflow.decision.view import DataView, subject_of
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition

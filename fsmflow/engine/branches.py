@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cached_property
 from typing import Any, overload
 
@@ -10,6 +9,7 @@ from fsmflow import codec
 from fsmflow.decision.context import Branch, Branches, Context, Progress
 from fsmflow.decision.entity import UNTOLD, Snapshot, Standing
 from fsmflow.decision.happenings import BranchSettled, Happening
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, UNDOING_PREFIX, WORKING

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Final, TypeVar
 
 from fsmflow import log
@@ -26,6 +25,7 @@ from fsmflow.decision.happenings import (
 )
 from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
+from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Final
 
 from fsmflow import log
@@ -12,6 +11,7 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.messages import Answer, Envelope, answer_of, envelope_of
 from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import attempt, until_first, write
 from fsmflow.engine.lookup import instance_for, instance_of

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from fsmflow.decision.entity import FAILED_ONES, Snapshot, StaleClaim, Standing
 from fsmflow.decision.happenings import (
     Admitted,
@@ -12,6 +10,7 @@ from fsmflow.decision.happenings import (
     MoreWanted,
 )
 from fsmflow.decision.items import may_differ
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on

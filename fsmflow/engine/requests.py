@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import FAILED_ONES, Snapshot
@@ -12,6 +12,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import lacking, names_of, unknown_state
 from fsmflow.definition.fanout import MAX_NAMED
 from fsmflow.definition.model import Definition

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from fsmflow.decision.context import Undoing, being_undone
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned, Spread, Unacceptable
 from fsmflow.decision.idempotency import key_of
+from fsmflow.decision.values import replace
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.branches import stored_item

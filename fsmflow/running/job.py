@@ -6,7 +6,6 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from dataclasses import replace
 from typing import Any
 
 from fsmflow import clock, codec, log
@@ -16,6 +15,7 @@ from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Spread
 from fsmflow.decision.inputs import Outcome
+from fsmflow.decision.values import replace
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.engine.runtime import Runtime

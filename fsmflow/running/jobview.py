@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any, NoReturn
 
 from fsmflow import clock, codec, log
@@ -18,6 +17,7 @@ from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.merge import same
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.redaction import masked
+from fsmflow.decision.values import replace
 from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.lookup import instance_of

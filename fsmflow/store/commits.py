@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
+from fsmflow.decision.values import replace
 from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
 from fsmflow.patience import Patience
