@@ -27,7 +27,6 @@ from tests.support.machines import Counter, Order, play
 from tests.support.servers import Valkey
 
 GRACE_S = GRACE_MS / 1000
-pytestmark = pytest.mark.alone
 
 
 def urls(bench: Bench) -> tuple[str, str]:

@@ -12,8 +12,6 @@ import pytest
 from tests.support.processes import COMMAND, Supervisor, World
 from tests.support.unruly_flows import Unruly
 
-pytestmark = pytest.mark.alone
-
 APART = ("unshare", "--pid", "--fork", "--mount-proc", "--kill-child")
 
 

@@ -14,13 +14,12 @@ from tests.support.eventually import eventually
 from tests.support.process_flows import Chain, Slow
 from tests.support.processes import World, is_alive
 
-pytestmark = pytest.mark.alone
-
 
 def kinds(machine: fsmflow.Machine) -> list[tuple[str, str | None, str]]:
     return [(entry.kind, entry.trigger, entry.dest) for entry in machine.history]
 
 
+@pytest.mark.alone
 def test_a_killed_step_runs_again_within_a_second_and_nothing_before_it_does(any_place: World) -> None:
     any_place.supervisor(processes=1)
     chain = Chain.start("1", gate="gate")

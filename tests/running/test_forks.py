@@ -11,8 +11,6 @@ from tests.support.eventually import eventually
 from tests.support.processes import World, is_alive
 from tests.support.unruly_flows import Bound, Unruly
 
-pytestmark = pytest.mark.alone
-
 WAYS = ["fork", "fork and raise", "fork and exit", "daemonise", "pty", "async fork", "guard forks", "hook forks"]
 
 

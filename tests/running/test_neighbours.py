@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import pytest
 import redis
 from rq import Callback, Queue
 from rq.job import Job
@@ -23,8 +22,6 @@ from tests.support.eventually import eventually
 from tests.support.paths import ROOT
 from tests.support.process_flows import Chain
 from tests.support.processes import World, world
-
-pytestmark = pytest.mark.alone
 
 
 def theirs(number: int) -> int:

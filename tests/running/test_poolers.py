@@ -19,7 +19,7 @@ from tests.support.process_flows import Chain
 from tests.support.processes import World, installation
 from tests.support.terminal import Terminal
 
-pytestmark = [pytest.mark.alone, pytest.mark.postgres]
+pytestmark = pytest.mark.postgres
 
 CHAINS = 40
 _OTHERS = 8

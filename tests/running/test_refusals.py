@@ -154,7 +154,6 @@ def failed(payment: Payment) -> bool:
     return payment.refresh().phase == "failed"
 
 
-@pytest.mark.alone
 def test_a_worker_is_free_at_once_and_ends_when_it_is_told_to(shop: World) -> None:
     supervisor = shop.supervisor(processes=1)
     blocked, refused, booked, fine = (
@@ -202,7 +201,6 @@ def test_a_failure_that_cannot_be_recorded_either_is_waited_for_with_the_result_
     assert (books.refresh().state, books.data["text"], ran) == ("booked", '"', ["1"])
 
 
-@pytest.mark.alone
 @on_sqlite
 def test_a_claim_that_the_database_refuses_ends_no_worker(shop: World, database_url: str) -> None:
     supervisor = shop.supervisor(processes=1)

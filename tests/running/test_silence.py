@@ -7,8 +7,6 @@ import pytest
 from tests.support.process_flows import Watched
 from tests.support.processes import World
 
-pytestmark = pytest.mark.alone
-
 
 @pytest.mark.parametrize("how", ["silent", "deaf"])
 def test_a_job_that_gives_no_sign_of_life_counts_as_lost_and_is_run_again(any_place: World, how: str) -> None:
@@ -32,8 +30,8 @@ def test_a_job_that_tells_that_it_lives_is_left_alone_however_long_it_takes(plac
 
 
 @pytest.mark.parametrize("how", ["fails", "long"])
-def test_a_step_that_has_used_up_its_time_fails_whatever_it_does_with_it(any_place: World, how: str) -> None:
-    any_place.supervisor(processes=1)
+def test_a_step_that_has_used_up_its_time_fails_whatever_it_does_with_it(sampled_place: World, how: str) -> None:
+    sampled_place.supervisor(processes=1)
     watched = Watched.start("1", how=how)
     watched.trigger("go_bounded")
     watched.wait(timeout=30)

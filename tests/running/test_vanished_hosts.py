@@ -20,8 +20,6 @@ from tests.support.process_flows import Chain
 from tests.support.processes import World
 from tests.support.servers import Valkey, on_servers
 
-pytestmark = pytest.mark.alone
-
 #: Beyond this, nobody need wait for a host that is gone.
 PROMISED_S = 20.0
 

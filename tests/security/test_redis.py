@@ -22,8 +22,6 @@ from tests.support.process_flows import Chain
 from tests.support.processes import World, installation
 from tests.support.servers import Valkey
 
-pytestmark = pytest.mark.alone
-
 ACL = ROOT / "docs" / "reference" / "redis.acl"
 WORKER, APP, RQ = "fsmflow_worker:change-me-1", "fsmflow_app:change-me-2", "fsmflow_rq:change-me-3"
 PASSWORDS = ("change-me-1", "change-me-2", "change-me-3")

@@ -222,7 +222,6 @@ def refusing(request: pytest.FixtureRequest) -> Iterator[peewee.Database]:
             database.close()
 
 
-@pytest.mark.alone
 @pytest.mark.postgres
 def test_a_worker_starts_and_runs_as_the_user_of_the_documentation(
     user_on_postgres: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

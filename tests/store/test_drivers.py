@@ -76,7 +76,6 @@ def test_whether_a_transaction_is_open_is_asked_of_the_server(database_url: str,
     link.forget_connection()
 
 
-@pytest.mark.alone
 @on_mysql
 def test_worker_processes_work_with_mysqlclient_alone(any_place: World) -> None:
     shadow = any_place.folder / "shadow"

@@ -191,7 +191,6 @@ def test_a_lock_of_another_process_is_waited_for_as_long_as_it_takes_to_let_it_g
     assert store.entities.load("order", "1") == after
 
 
-@pytest.mark.alone
 @on_servers
 def test_a_deadlock_is_tried_again_without_anybody_noticing(
     store: Store, other: Link, database_url: str, monkeypatch: pytest.MonkeyPatch

@@ -40,7 +40,6 @@ def test_making_it_ready_again_changes_nothing(store: Store) -> None:
     assert store.installation == before
 
 
-@pytest.mark.alone
 def test_eight_processes_may_make_it_ready_at_once(database_url: str) -> None:
     found = in_processes(8, create_and_tell, database_url)
     assert len(set(found)) == 1
@@ -98,7 +97,6 @@ def test_the_embedded_database_makes_itself_ready(tmp_path: Path) -> None:
     assert store.installation
 
 
-@pytest.mark.alone
 def test_eight_processes_may_open_the_embedded_database_at_once(tmp_path: Path) -> None:
     assert len(set(in_processes(8, open_home_and_tell, tmp_path / "home"))) == 1
 

@@ -163,7 +163,6 @@ def test_steps_that_were_taken_are_not_taken_again(db: peewee.Database, monkeypa
     assert taken == [OLDER + 2, OLDER + 3]
 
 
-@pytest.mark.alone
 def test_of_several_processes_that_upgrade_at_once_one_takes_the_step(db: peewee.Database, database_url: str) -> None:
     installation = create_store(Settings(database=db)).installation
     whole = shape(db)

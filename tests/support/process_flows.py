@@ -113,7 +113,7 @@ class Watched(Machine):
     states = [
         "new",
         State("digging", job="dig", heartbeat=1, timeout=60),
-        State("bounded", job="dig", within=2, retry=Retry(max=99, interval=0.01, jitter=0)),
+        State("bounded", job="dig", within=2, retry=Retry(max=99, interval=0.05, jitter=0)),
         State("over", final=True),
     ]
     transitions = [

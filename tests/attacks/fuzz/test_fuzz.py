@@ -116,7 +116,6 @@ CALLS: list[Any] = [
 ]
 
 
-@pytest.mark.alone
 def test_a_running_worker_drops_planted_jobs_and_goes_on_with_its_own(place: World, redis_url: str) -> None:
     supervisor = place.supervisor(processes=1)
     _finish("before")
