@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 #: The longest duration that is accepted anywhere, in seconds: 285 years. In nanoseconds it still fits into 64 bits,
@@ -275,6 +275,21 @@ class TransitionConflict(FsmflowError):
     def __init__(self, address: str, detail: str) -> None:
         self.address = address
         super().__init__(f"{address}: {detail}. Nothing was changed; look at it again and repeat what still applies")
+
+
+class KeyConflict(FsmflowError):
+    """A key that was used for another request: ``used_for`` what, and ``at`` when. Nothing was changed."""
+
+    def __init__(self, address: str, key: str, asked: str, used_for: str, at: datetime) -> None:
+        self.address = address
+        self.key = key
+        self.trigger = asked
+        self.used_for = used_for
+        self.at = at
+        super().__init__(
+            f"{address}: {asked!r} was refused: its key {shown(key)} was used for {used_for!r} on "
+            f"{at:%Y-%m-%d %H:%M:%S} UTC. Nothing was changed; a key stands for one request, so give this one its own"
+        )
 
 
 class Fail(FsmflowError):

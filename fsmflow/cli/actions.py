@@ -64,9 +64,11 @@ def trigger(
     entity = handle(runtime.machines.get(found.machine), found)
     entry = entity.trigger(name, merged(data, fields), actor=actor, reason=reason, key=key, epoch=epoch)
     if as_json:
-        state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch}
+        state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch, "repeated": entry.repeated}
         output.print_json({"address": entity.address, **state, "entry": objects.entry(entry, redacted(runtime, found))})
         return 0
+    if entry.repeated:
+        output.note(f"nothing was changed: key {key!r} was used for this on {entry.at:%Y-%m-%d %H:%M:%S} UTC")
     now = "" if entity.state == entry.dest else f"; it is in {entity.state} by now"
     stays = f"{entry.dest}, {entry.kind}"
     click.echo(

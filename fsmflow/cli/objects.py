@@ -148,7 +148,7 @@ def entry(found: HistoryEntry, keys: Collection[str]) -> dict[str, Any]:
     found = found.hidden(keys)
     failure = found.failure
     return {
-        **vars(found),
+        **{name: value for name, value in vars(found).items() if name != "repeated"},
         "at": iso_of(found.at),
         "failure": failure and failure_brief(failure),
         "edit": found.edit and vars(found.edit),

@@ -73,6 +73,8 @@ class HistoryEntry:
     ``edit`` is what became of the data by hand, by a callback, or as a job's end met what others had written. What a
     job made of its data is not among it. ``version`` is that of the machine which wrote it: what it says is legal by
     that, whatever the machine is by now. ``release`` is that of the code that wrote it: see ``FSMFLOW_RELEASE``.
+    ``repeated``: it was there before, as what was asked for had been done with the same key; no two entries differ by
+    that alone.
     """
 
     seq: int
@@ -92,6 +94,7 @@ class HistoryEntry:
     version: int = 1
     edit: Edit | None = None
     release: str | None = None
+    repeated: bool = field(default=False, compare=False)
 
     def hidden(self, keys: Collection[str]) -> HistoryEntry:
         """The same with masks for ``keys``, which may be redacted only since it was written."""

@@ -14,9 +14,10 @@ from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import attempt, until_first, write
+from fsmflow.engine.keys import first_with_key
 from fsmflow.engine.lookup import instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, TransitionNotAllowed, UnknownMachine, UnknownState
+from fsmflow.errors import DataError, KeyConflict, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point
 
 #: How long a message waits for a machine that the code here does not know: it may come with the next deployment.
@@ -71,13 +72,14 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
     )
     snapshot = runtime.store.entities.load(definition.name, entity_id)
     if snapshot is not None:
-        if envelope.key is not None and runtime.store.entities.seq_of_key(snapshot.row, envelope.key) is not None:
-            return _took_before(runtime, post, envelope)
         try:
             instance, delivered = instance_of(definition, snapshot), Delivered(post=post, event=event)
             try:
-                return attempt(runtime, instance, delivered) is not None
-            except (TransitionNotAllowed, DataError) as error:
+                took = first_with_key(runtime, instance, event) is not None
+                return (
+                    _took_before(runtime, post, envelope) if took else attempt(runtime, instance, delivered) is not None
+                )
+            except (TransitionNotAllowed, DataError, KeyConflict) as error:
                 return attempt(runtime, instance, replace(delivered, refused=str(error))) is not None
         except UnknownState as error:
             _leave_to_others(runtime, post, envelope, str(error))

@@ -21,6 +21,7 @@ from fsmflow.engine.branches import context_of
 from fsmflow.engine.commits import conflict, decided, until_first
 from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
+from fsmflow.engine.keys import first_with_key
 from fsmflow.engine.lookup import Instance, load
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import TransitionNotAllowed
@@ -30,8 +31,8 @@ from fsmflow.store.work import Due
 def trigger(runtime: Runtime, root: Definition, entity_id: str, asked: Triggered) -> tuple[Snapshot, HistoryEntry]:
     """Fire a trigger from outside; the entity after it, and the entry that was written.
 
-    With a key that was used before, nothing changes and the first entry comes back. One query (two with a key), one
-    transaction of 2 to 4 statements, one Redis round trip.
+    With a key that was used before, nothing changes and the first entry comes back, marked as repeated. One query (two
+    with a key), one transaction of 2 to 4 statements, one Redis round trip.
     """
     outcome = _ask(runtime, root, entity_id, asked)
     return outcome.instance.snapshot, outcome.entries[0]
@@ -64,14 +65,17 @@ def _ask(
     entity_id: str,
     asked: Asked,
     applies: Callable[[Instance], bool] = lambda instance: True,
+    *,
+    whole: Asked | None = None,
 ) -> _Outcome:
     """Decide and commit, anew as long as others write first; nothing where the key has been used, which is told by the
-    commit too, or ``applies`` finds nothing to do. Raises what the decision refuses, TransitionConflict."""
+    commit too, or ``applies`` finds nothing to do. ``whole``: the request that this is a part of. Raises what the
+    decision refuses, TransitionConflict, and KeyConflict where the key was used for another request."""
     asked = asked.checked()
 
     def ask_once(turn: int) -> _Outcome | None:
         instance = load(runtime, root, entity_id)
-        repeated = _repeated(runtime, instance, asked.key, known=turn > 0)
+        repeated = _repeated(runtime, instance, whole or asked, known=turn > 0)
         if repeated is not None or not applies(instance):
             return repeated or _Outcome(instance=instance)
         _check(runtime, instance, asked)
@@ -87,16 +91,15 @@ def _ask(
     return outcome
 
 
-def _repeated(runtime: Runtime, instance: Instance, key: str | None, *, known: bool) -> _Outcome | None:
-    """What a request came to when its key was used; None where it was not yet."""
+def _repeated(runtime: Runtime, instance: Instance, asked: Asked, *, known: bool) -> _Outcome | None:
+    """What a request came to when its key was used; None where it was not yet. Raises KeyConflict."""
     snapshot = instance.snapshot
-    seq = None if key is None else runtime.store.entities.seq_of_key(snapshot.row, key, known=known)
-    if seq is None:
+    first = first_with_key(runtime, instance, asked, known=known)
+    if first is None:
         return None
-    entry = runtime.store.entities.entry(snapshot.row, seq)
     # It may have been used after the entity was loaded.
-    now = instance if seq <= snapshot.seq else load(runtime, instance.root, snapshot.entity_id)
-    return _Outcome(instance=now, entries=(entry,), repeated=True)
+    now = instance if first.seq <= snapshot.seq else load(runtime, instance.root, snapshot.entity_id)
+    return _Outcome(instance=now, entries=(replace(first, repeated=True),), repeated=True)
 
 
 def _check(runtime: Runtime, instance: Instance, asked: Asked) -> None:
@@ -143,7 +146,7 @@ def _resume(runtime: Runtime, root: Definition, entity_id: str, asked: Resumed) 
         return snapshot
     then, later = _next(instance), _after_pause(asked) if was_paused else asked
     if then in (Resumption.RETRY, Resumption.STRANDED) or (then is Resumption.HURRY and not was_paused):
-        return trigger(runtime, root, entity_id, _retry(later))[0]
+        return _ask(runtime, root, entity_id, _retry(later), whole=later).instance.snapshot
     if then is Resumption.START:
         # One that was paused meanwhile stays so.
         start = _ask(runtime, root, entity_id, _start(later), lambda found: _next(found) is Resumption.START)
@@ -180,7 +183,7 @@ def plan(runtime: Runtime, instance: Instance, action: Action, asked: Asked) -> 
     may move it meanwhile."""
     asked = asked.checked()
     snapshot = instance.snapshot
-    if action.is_idle(snapshot) or _is_used(runtime, snapshot, asked.key):
+    if action.is_idle(snapshot) or first_with_key(runtime, instance, asked) is not None:
         return snapshot
     if isinstance(asked, Resumed):
         return _plan_resume(runtime, instance, asked)
@@ -203,9 +206,3 @@ def _plan_resume(runtime: Runtime, instance: Instance, asked: Resumed) -> Snapsh
 def _planned(runtime: Runtime, instance: Instance, asked: Asked) -> Instance:
     _check(runtime, instance.checked(), asked)
     return replace(instance, snapshot=decided(runtime, instance.checked(), asked).after)
-
-
-def _is_used(runtime: Runtime, snapshot: Snapshot, key: str | None) -> bool:
-    if key is None:
-        return False
-    return runtime.store.entities.seq_of_key(snapshot.row, key) is not None

@@ -29,6 +29,7 @@ class Actions(Attributes):
     """Every action decides on the entity as it is now, and refreshes the handle.
 
     With ``key``, one that is repeated changes nothing. One that is refused, or finds nothing to do, uses up no key.
+    Another request with a used key raises KeyConflict.
     """
 
     def trigger(
@@ -48,9 +49,9 @@ class Actions(Attributes):
         Once this returns, the transition is durable, and what it leads to will run even if Redis is down now.
         ``payload`` and ``fields`` together come with the event; fields win. Give what an outsider wrote, such as the
         body of a webhook, as ``payload``: its names could be those of options. With ``key``, a repeated delivery of
-        the same outside event changes nothing and returns the first entry. With ``epoch``, an entity that has moved
-        since raises TransitionConflict. Raises TransitionNotAllowed,
-        NotPermitted, TransitionConflict, DataError, UnknownState.
+        the same outside event changes nothing and returns the first entry, ``repeated``; another trigger with that key
+        raises KeyConflict. With ``epoch``, an entity that has moved since raises TransitionConflict. Raises
+        TransitionNotAllowed, NotPermitted, TransitionConflict, KeyConflict, DataError, UnknownState.
         """
         given = {**as_dict(payload, "payload"), **fields}
         happening = Triggered(trigger=name, payload=given, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)

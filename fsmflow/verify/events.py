@@ -44,14 +44,17 @@ def check_due(event: Event, address: str, at: Moment, findings: Findings) -> Non
 
 def _check_keys(found: Found, events: Sequence[Event], findings: Findings) -> None:
     """A key that was applied is there, so that it is not applied again, and what it led to can be found."""
-    used = {event.key or "": event.seq for event in events if event.kind == KEY}
+    used = {event.key or "": (event.seq, event.trigger) for event in events if event.kind == KEY}
     applied = found.fold.keys
     for key in applied.keys() - used.keys():
-        what = f"the key {key!r} was applied in history row {applied[key]}, and is not noted as used"
+        what = f"the key {key!r} was applied in history row {applied[key][0]}, and is not noted as used"
         findings.add("key-recorded", found.entity.address, what)
-    for key, seq in used.items():
-        if key not in applied or applied[key] != seq:
+    for key, (seq, asked) in used.items():
+        if key not in applied or applied[key][0] != seq:
             what = f"the key {key!r} is noted as used by history row {seq}, and that row does not have it"
+            findings.add("key-recorded", found.entity.address, what)
+        elif applied[key][1] != asked:
+            what = f"the key {key!r} is noted as used for {asked!r}, and history row {seq} tells of {applied[key][1]!r}"
             findings.add("key-recorded", found.entity.address, what)
 
 

@@ -65,8 +65,8 @@ class Fold:
         #: Of the last row, and of the one that entered the state.
         self.version = 0
         self.entered_in_version = 0
-        #: Entries by key; the numbers of those that were kept for later; how many were discarded.
-        self.keys: dict[str, int] = {}
+        #: Entries by key, with what was asked; the numbers of those that were kept for later; how many were discarded.
+        self.keys: dict[str, tuple[int, str]] = {}
         self.deferred: set[int] = set()
         self.discarded = 0
         #: Internal triggers since the state was entered, and whether an operator ever placed the entity.
@@ -134,11 +134,11 @@ class Fold:
     def _remember(self, entry: Entry) -> None:
         if entry.kind == "discarded":
             self.discarded += 1  # what is refused uses up no key
-        elif entry.key is not None and self.keys.setdefault(entry.key, entry.seq) != entry.seq:
-            self._add(
-                "key-once",
-                f"the key {entry.key!r} was applied twice, in history rows {self.keys[entry.key]} and {entry.seq}",
-            )
+        elif entry.key is not None:
+            first, _ = self.keys.setdefault(entry.key, (entry.seq, entry.trigger or entry.kind))
+            if first != entry.seq:
+                what = f"the key {entry.key!r} was applied twice, in history rows {first} and {entry.seq}"
+                self._add("key-once", what)
         if entry.kind == "deferred":
             self.deferred.add(entry.seq)
 

@@ -31,6 +31,20 @@ def test_a_message_that_is_refused_uses_up_no_key() -> None:
         assert target.trigger("put", key="k1").kind == "transition"
 
 
+def test_a_message_with_the_key_of_another_request_is_refused_and_its_sender_told() -> None:
+    with sandbox(machines=[Sender, Box]) as box:
+        target = Box.start("1")
+        target.trigger("unlock", key="k1")
+        sender = Sender.start("1")
+        box.run()
+        assert target.refresh().data == {}
+        why = "'put' was refused: its key 'k1' was used for 'unlock' on"
+        for told in (target.history[-1], sender.history[-1]):
+            assert why in (told.reason or ""), told
+        assert (target.history[-1].kind, sender.history[-1].kind) == ("discarded", "refused")
+        assert box.run() == 0
+
+
 def test_a_message_to_a_failed_child_whose_parent_has_gone_on_is_recorded_and_not_tried_for_ever() -> None:
     class Kid(Child):
         name = "kid"

