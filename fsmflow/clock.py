@@ -9,6 +9,8 @@ from datetime import UTC, datetime, timedelta
 
 from fsmflow.errors import FsmflowError
 
+#: The units in which people read a span of time: milliseconds, and what they are called.
+UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 _REMEASURE_S = 60.0
 _NEVER = float("-inf")
 
@@ -90,6 +92,11 @@ def to_datetime(moment_ms: int) -> datetime:
 def from_datetime(moment: datetime) -> int:
     """The stored form of an aware datetime."""
     return int(moment.timestamp() * 1000)
+
+
+def iso(moment: datetime) -> str:
+    """An aware UTC datetime as other programs read it."""
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def to_ms(duration: float | timedelta) -> int:

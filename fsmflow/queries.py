@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import glob
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from fsmflow import clock
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
@@ -26,6 +27,13 @@ from fsmflow.store.listing import Filter
 _PATTERN_LENGTH = 60
 #: More events than this that cannot go on are not told of one by one.
 _MANY_STUCK = 10_000
+
+
+def history_of(runtime: Runtime, row: int, *, after: int = 0) -> Iterator[HistoryEntry]:
+    """The history of an entity, read in pages as it is asked for; that which follows on a number."""
+    while page := runtime.store.entities.history(row, after=after):
+        yield from page
+        after = page[-1].seq
 
 
 def resolve(runtime: Runtime, text: str) -> Snapshot:

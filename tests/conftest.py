@@ -27,7 +27,18 @@ from tests.support.users import users_database
 WHOLE = bool(os.environ.get("FSMFLOW_TEST_WHOLE"))
 HERE = Path(__file__).parent
 #: Where every test that asks for no server is pure: it starts no process and does not wait. These are the unit tests.
-PURE = ("definition", "decision", "ground", "engine", "machine", "running", "testing", "verify", "attacks/model")
+PURE = (
+    "definition",
+    "decision",
+    "ground",
+    "engine",
+    "machine",
+    "running",
+    "testing",
+    "verify",
+    "diagram",
+    "attacks/model",
+)
 #: What starts processes all the same.
 IMPURE = ("ground/test_lint.py", "testing/test_plugin.py")
 SERVERS = frozenset({"valkey", "database_url", "postgres_url", "mysql_url"})

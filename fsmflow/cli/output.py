@@ -24,7 +24,6 @@ _ALIGNED = 500
 _STYLES = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
 #: Columns that give way where a terminal is narrow.
 _FOLDED = {"ADDRESS", "STATE", "FAILURE", "DETAIL"}
-_UNITS = ((86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1_000, "s"))
 
 Row = Sequence[str]
 
@@ -69,7 +68,7 @@ def iso(moment_ms: int) -> str:
 
 def iso_of(moment: datetime) -> str:
     """An aware UTC datetime for JSON."""
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return clock.iso(moment)
 
 
 def moment(moment_ms: int) -> str:
@@ -79,7 +78,7 @@ def moment(moment_ms: int) -> str:
 
 def duration(span_ms: int) -> str:
     """A span of time for people, in its largest unit: ``3 min``."""
-    for size, unit in _UNITS:
+    for size, unit in clock.UNITS:
         if span_ms >= size:
             return f"{span_ms // size} {unit}"
     return "0 s"

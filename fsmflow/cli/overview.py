@@ -1,4 +1,4 @@
-"""Commands that look at machines and at all entities together: failures, stats, check, draw. They change nothing."""
+"""Commands that look at machines and at all entities together: failures, stats, check. They change nothing."""
 
 from __future__ import annotations
 
@@ -10,15 +10,13 @@ import click
 from fsmflow import settings
 from fsmflow.cli import objects, output
 from fsmflow.cli.options import json_option
-from fsmflow.decision.versions import merged, unknown_state
+from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
-from fsmflow.diagram import mermaid
-from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
-from fsmflow.errors import ConfigurationError, EntityNotFound, UnknownMachine
+from fsmflow.errors import ConfigurationError
 from fsmflow.queries import (
     FailureGroup,
     Listening,
@@ -26,7 +24,6 @@ from fsmflow.queries import (
     failure_groups,
     listening,
     queues_of,
-    resolve,
     stuck_groups,
 )
 from fsmflow.store.listing import Filter
@@ -248,42 +245,3 @@ def no_machines() -> ConfigurationError:
         f"no machines were found in {names}; set {settings.MACHINES} to the modules that have them, "
         f"or start in the folder that holds 'machines'"
     )
-
-
-@click.command()
-@click.argument("what", metavar="MACHINE|ADDRESS")
-@click.option("--all", "everything", is_flag=True, help="Also the generated 'cancel' transitions.")
-@json_option
-def draw(what: str, everything: bool, as_json: bool) -> int:
-    """Draw a machine as a Mermaid state diagram. Of an entity, its state is highlighted.
-
-    GitHub, GitLab and mermaid.live show the text as a picture.
-
-    \b
-      fsmflow draw order > order.mmd
-      fsmflow draw order:1042
-      fsmflow draw order:1042/packing/3
-    """
-    definition, state = _drawn(what)
-    text = mermaid(definition, current=state, everything=everything)
-    if as_json:
-        output.print_json({"machine": definition.name, "state": state, "diagram": text})
-    else:
-        click.echo(text, nl=False)
-    return 0
-
-
-def _drawn(what: str) -> tuple[Definition, str | None]:
-    registry = machines()
-    if what in registry.all():
-        return registry.get(what), None
-    try:
-        snapshot = resolve(current(), what)
-    except EntityNotFound as error:
-        if ":" in what:
-            raise
-        raise UnknownMachine(what, registry.all()) from error
-    instance = instance_of(registry.get(snapshot.machine), snapshot)
-    if instance.spec is None:
-        raise unknown_state(instance.own, snapshot.state, address=snapshot.address)
-    return instance.own, instance.spec.name

@@ -18,7 +18,7 @@ from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Details, Kept, Stuck, details_of
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
-from fsmflow.queries import definition_for, redacted, resolve, stuck_events, stuck_in
+from fsmflow.queries import definition_for, history_of, redacted, resolve, stuck_events, stuck_in
 from fsmflow.redaction import hide
 
 _MARGIN = 10
@@ -265,7 +265,7 @@ def history(address: str, limit: int, as_json: bool) -> int:
     runtime = current()
     snapshot = resolve(runtime, address)
     before = max(0, snapshot.seq - limit) if limit else 0
-    entries, keys = _entries(runtime, snapshot.row, before), redacted(runtime, snapshot)
+    entries, keys = history_of(runtime, snapshot.row, after=before), redacted(runtime, snapshot)
     if as_json:
         output.print_array(objects.entry(entry, keys) for entry in entries)
     else:
@@ -274,12 +274,6 @@ def history(address: str, limit: int, as_json: bool) -> int:
     if before:
         output.note(f"{before:,} earlier entries are not shown; --limit 0 shows all")
     return 0
-
-
-def _entries(runtime: Runtime, row: int, after: int) -> Iterator[HistoryEntry]:
-    while page := runtime.store.entities.history(row, after=after):
-        yield from page
-        after = page[-1].seq
 
 
 def _entry_rows(entries: Iterable[HistoryEntry]) -> Iterator[tuple[str, ...]]:

@@ -65,7 +65,7 @@ def test_check_reports_every_fault_of_a_definition(shop: Shop) -> None:
 def test_a_branch_is_drawn_as_the_small_machine_that_it_is(
     shell: Terminal, packing: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("fsmflow.cli.overview.machines", lambda: Registry([Order, Shipment]))
+    monkeypatch.setattr("fsmflow.cli.draw.machines", lambda: Registry([Order, Shipment]))
     text = shell.ok("draw", "order:1/packing/2")
     assert "class failed_from_packing current" in text
     assert "charging" not in text

@@ -71,3 +71,12 @@ def test_finding_and_counting_go_by_machine_state_and_phase(store: Store) -> Non
     assert store.listing.counts() == {("order", "charging"): 1, ("order", "pending"): 1, ("order", "rejected"): 1}
     assert store.listing.counts("counter") == {}
     assert store.link.rows(f"SELECT COUNT(*) FROM {WORK}") == [(1,)]
+
+
+def test_ages_tell_how_many_stand_in_each_state_and_since_when_the_oldest_does(store: Store) -> None:
+    assert store.listing.ages("order") == {}
+    start(store, "a")
+    store.commits.commit(begin(ORDER, "b", {}, None, None, NOW - 60_000), nothing)
+    charging(store, "c")
+    assert store.listing.ages("order") == {"charging": (1, NOW), "pending": (2, NOW - 60_000)}
+    assert store.listing.ages("counter") == {}

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
-from fsmflow.definition.model import BranchSpec, Definition, Fan, StateSpec, TransitionSpec, source_name
+from fsmflow.definition.model import Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDO, UNDONE
+from fsmflow.diagram.labels import label, marks
+from fsmflow.diagram.overlay import EMPTY, Tally
 
 #: What Mermaid's lexer takes for a keyword where an id stands.
 _KEYWORDS = {"accdescr", "acctitle", "class", "classdef", "click", "default", "direction", "href", "note", "scale"}
@@ -27,19 +29,25 @@ _FAILED = "classDef failed stroke:#c62828,stroke-dasharray:5 5"
 _UNDOING = "classDef undoing stroke:#6a1b9a"
 
 
-def mermaid(definition: Definition, *, current: str | None = None, everything: bool = False) -> str:
-    """The diagram's text. ``current`` is highlighted. ``everything`` adds the generated ``cancel`` transitions, and the
-    generated ``undo`` of states other than ``failed_from_X``.
+def mermaid(
+    definition: Definition,
+    *,
+    current: str | None = None,
+    everything: bool = False,
+    tallies: Mapping[str, Tally] = EMPTY,
+) -> str:
+    """The diagram's text. ``current`` is highlighted, ``tallies`` are told. ``everything`` adds the generated
+    ``cancel`` transitions, and the generated ``undo`` of states other than ``failed_from_X``.
 
     Which step is undone next is decided as the entity goes: all ways between the states that undo lead through one
     choice, instead of from each of them to each other.
     """
     drawn = [spec for spec in definition.transitions if not _is_left_out(definition, spec, everything)]
-    states = _states(definition, drawn, current)
+    states = _states(definition, drawn, {current, *tallies})
     ids = _ids(states)
     choice = _choice(ids)
     ways = list(_ways(definition, drawn, ids, choice))
-    lines = ["stateDiagram-v2", *_declarations(states, ids)]
+    lines = ["stateDiagram-v2", *_declarations(states, ids, tallies)]
     if any(dest == choice for _, dest, _ in ways):
         lines.append(f"state {choice} <<choice>>")
         ways += [(choice, ids[spec.name], _escaped(f"next is {spec.undoes}")) for spec in states if spec.undoes]
@@ -58,9 +66,9 @@ def _is_left_out(definition: Definition, spec: TransitionSpec, everything: bool)
     return spec.trigger == CANCEL or (spec.trigger == UNDO and not definition.states[spec.source].is_failed)
 
 
-def _states(definition: Definition, drawn: list[TransitionSpec], current: str | None) -> list[StateSpec]:
-    """All states, but not ``cancelled`` where only transitions that are left out lead to it."""
-    reached = {spec.dest for spec in drawn} | {definition.initial, current}
+def _states(definition: Definition, drawn: list[TransitionSpec], there: set[str | None]) -> list[StateSpec]:
+    """All states, but not ``cancelled`` where only transitions that are left out lead to it and nobody is there."""
+    reached = {spec.dest for spec in drawn} | {definition.initial} | there
     return [spec for name, spec in definition.states.items() if name in reached or name != CANCELLED]
 
 
@@ -83,49 +91,13 @@ def _choice(ids: dict[str, str]) -> str:
     return choice
 
 
-def _declarations(states: list[StateSpec], ids: dict[str, str]) -> Iterator[str]:
+def _declarations(states: list[StateSpec], ids: dict[str, str], tallies: Mapping[str, Tally]) -> Iterator[str]:
     for spec in states:
-        marks = "" if spec.generated else ", ".join(_marks(spec))
-        if marks or spec.name != ids[spec.name]:
-            name = f"{spec.name} ({_escaped(marks)})" if marks else spec.name
+        told = [] if spec.generated else list(marks(spec))
+        told += [tallies[spec.name].told] if spec.name in tallies else []
+        if told or spec.name != ids[spec.name]:
+            name = f"{spec.name} ({_escaped(', '.join(told))})" if told else spec.name
             yield f'state "{name}" as {ids[spec.name]}'
-
-
-def _marks(spec: StateSpec) -> Iterator[str]:
-    """What a state does that its ways do not show."""
-    if spec.fan is not None:
-        yield from _fan_marks(spec.fan)
-    if spec.waits:
-        yield "asks and waits"
-    if spec.transactional:
-        yield "transactional"
-    if spec.at_most_once:
-        yield "at most once"
-    if spec.defer:
-        yield f"defers {' and '.join(sorted(spec.defer))}"
-    if spec.ignore:
-        yield f"ignores {' and '.join(sorted(spec.ignore))}"
-
-
-def _fan_marks(fan: Fan) -> Iterator[str]:
-    if fan.named:
-        kind = "machines" if fan.has_children else "jobs"
-        yield f"{kind} {' and '.join(_named_mark(branch) for branch in fan.named)}"
-    if fan.only is not None:
-        yield f"only {source_name(fan.only)}"
-    if fan.machine is not None:
-        yield f"machine {fan.machine}"
-    if fan.each is not None:
-        yield f"for each of {source_name(fan.each)}"
-    if fan.limit is not None:
-        yield f"{fan.limit} at once"
-    if fan.stops:
-        yield "stops at a failure"
-
-
-def _named_mark(branch: BranchSpec) -> str:
-    """The name of a branch; of a child its machine before that, where it is called otherwise."""
-    return branch.name if branch.machine in (None, branch.name) else f"{branch.machine} as {branch.name}"
 
 
 def _ways(
@@ -153,23 +125,14 @@ def _ends_undoing(definition: Definition, spec: TransitionSpec) -> bool:
 def _edges(ways: Iterable[tuple[str, str, str]]) -> Iterator[str]:
     """One arrow for each pair of states: several beside each other would hide each other's labels."""
     labels: dict[tuple[str, str], list[str]] = {}
-    for source, dest, label in ways:
-        labels.setdefault((source, dest), []).append(label)
+    for source, dest, text in ways:
+        labels.setdefault((source, dest), []).append(text)
     for (source, dest), found in labels.items():
         yield f"{source} --> {dest}: {' | '.join(dict.fromkeys(found))}"
 
 
 def _label(spec: TransitionSpec) -> str:
-    conditions, unless = spec.guards[: len(spec.conditions)], spec.guards[len(spec.conditions) :]
-    guards = " and ".join([*conditions, *(f"not {name}" for name in unless)])
-    parts = [spec.trigger]
-    if guards:
-        parts.append(f"[{guards}]")
-    if spec.roles:
-        parts.append(f"({' or '.join(sorted(spec.roles))})")
-    if spec.dest is None:
-        parts.append("(internal)")
-    return _escaped(" ".join(parts))
+    return _escaped(label(spec))
 
 
 def _escaped(text: str) -> str:

@@ -1,0 +1,44 @@
+"""A picture in sentences, for whoever hears it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Final
+
+from fsmflow.definition.names import FINISHED, WORKING
+from fsmflow.diagram.chart import Arrow, Box, Chart
+from fsmflow.diagram.labels import plain
+
+#: The most steps of a way that are told.
+_LATEST: Final = 40
+
+
+def described(chart: Chart) -> str:
+    """What a picture shows: where it begins, each state and where it leads, and the way of an entity."""
+    return " ".join(_sentences(chart))
+
+
+def _sentences(chart: Chart) -> Iterator[str]:
+    yield from (f"{text.rstrip('.')}." for text in chart.subtitle)
+    yield f"It begins in {chart.initial.title}."
+    titles = {box.key: box.title for box in chart.boxes}
+    for box in chart.boxes:
+        ways = [arrow for arrow in chart.arrows if arrow.source == box.key]
+        yield _state(box, [_way(arrow, titles[arrow.dest]) for arrow in ways])
+    if chart.journey is not None:
+        moves = chart.journey.moves
+        left_out = max(0, len(moves) - _LATEST)
+        steps = [plain(f"{move.trigger} to {move.dest}") for move in islice(moves, left_out, None)]
+        yield f"The way it came{f', without the first {left_out:,} steps' if left_out else ''}: {', '.join(steps)}."
+
+
+def _state(box: Box, ways: list[str]) -> str:
+    what = ["an end"] if box.kind == FINISHED else ["a step"] if box.kind == WORKING else []
+    what += [*box.lines, *(note.text for note in box.notes), *(way.text for way in box.inner)]
+    about = f" ({', '.join(what)})" if what else ""
+    return f"{box.title}{about}{': ' if ways else ''}{'; '.join(ways)}."
+
+
+def _way(arrow: Arrow, dest: str) -> str:
+    return f"{' or '.join(way.text for way in arrow.ways)} leads to {dest}"
