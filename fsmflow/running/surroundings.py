@@ -37,6 +37,8 @@ _SIGNALS: Final = (
 )
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _OFF: Final = (0.0, 0.0)
+#: That of the module makes an Enum of each answer, which takes longer than all else here together.
+_handler_of: Final = vars(signal)["_signal"].getsignal
 
 
 class _Thing(Protocol):
@@ -88,7 +90,7 @@ class _Decimals:
 
 class _Handlers:
     def read(self) -> Any:
-        return tuple(map(signal.getsignal, _SIGNALS))
+        return tuple(map(_handler_of, _SIGNALS))
 
     def put_back(self, value: Any) -> None:
         for number, handler in zip(_SIGNALS, value, strict=True):
@@ -153,7 +155,7 @@ class Surroundings:
         # Timers first: they call what comes next.
         of_signals = {"timers": _Timers(), **_OF_SIGNALS} if in_main else {}
         self._things: dict[str, _Thing] = {**of_signals, **_OTHERS}
-        self._before = {name: thing.read() for name, thing in self._things.items()}
+        self._before = self._read()
         self._environment = _environment()
         self._known = {_of_thread(thread) for thread in threading.enumerate()} | set(_children())
         self._told: set[tuple[str, str]] = set()
@@ -161,10 +163,20 @@ class Surroundings:
     def put_right(self, address: str, job: str) -> None:
         """After a job: put right what can be, and tell it; tell of what it left behind. Raises nothing."""
         flush()
-        for name, thing in self._things.items():
-            self._put_right(address, job, name, thing)
+        if not self._is_as_before():
+            for name, thing in self._things.items():
+                self._put_right(address, job, name, thing)
         for what in (*self._of_environment(), *self._that_run()):
             self._tell(address, job, what, "stays as it is")
+
+    def _read(self) -> dict[str, Any]:
+        return {name: thing.read() for name, thing in self._things.items()}
+
+    def _is_as_before(self) -> bool:
+        try:
+            return self._read() == self._before
+        except OSError:
+            return False  # the working folder is gone, say
 
     def _put_right(self, address: str, job: str, name: str, thing: _Thing) -> None:
         try:
