@@ -11,6 +11,7 @@ from typing import Any
 from fsmflow.errors import name_of, text_of
 
 logger = logging.getLogger("fsmflow")
+_of_jobs = logging.getLogger("fsmflow.job")
 
 #: So much of a text of somebody else's is logged.
 _LONGEST = 4_000
@@ -35,7 +36,7 @@ def configure(level: str) -> None:
     peewee too: it would log each statement with the data that it writes. What is printed is seen line by line: it
     would be lost with a process that is killed."""
     logging.basicConfig(level=level, format=_FORMAT)
-    for ours in (logger, logging.getLogger("fsmflow.job")):
+    for ours in (logger, _of_jobs):
         object.__setattr__(ours, "__class__", _Heard)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
@@ -70,7 +71,7 @@ class StepLog(logging.LoggerAdapter[logging.Logger]):
 
 def step_log(address: str, state: str, attempt: int, mask: Callable[[str], str] | None = None) -> StepLog:
     """The logger that a job gets. ``mask`` takes out of each line what is not to be seen."""
-    return StepLog(logging.getLogger("fsmflow.job"), {"address": address, "state": state, "attempt": attempt}, mask)
+    return StepLog(_of_jobs, {"address": address, "state": state, "attempt": attempt}, mask)
 
 
 def _error_of(exc_info: Any) -> Any:
