@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from fsmflow.decision.context import Undoing, being_undone
 from fsmflow.decision.entity import Claim, Snapshot
@@ -16,8 +16,6 @@ from fsmflow.engine.branches import stored_item
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
 
-#: What is left of no time at all: a timer of 0 s would never ring.
-_LEAST_S: Final = 0.001
 #: How an attempt may end.
 Ended = Returned | Failed | Postponed | Crashed | Spread | Unacceptable
 
@@ -76,7 +74,7 @@ class Attempt:
         timer, work = self.spec.timer, self.snapshot.work
         if timer is None or not timer.bounds or work is None or work.deadline is None:
             return None
-        return max((work.deadline - now) / 1000, _LEAST_S)
+        return max((work.deadline - now) / 1000, 0.0)
 
     @property
     def makes_branches(self) -> bool:

@@ -43,6 +43,7 @@ class Job:
         limit_s = min(limits, default=None)
         #: Whether the time of the whole step is over before that of the attempt.
         self._cut = limit_s is not None and limit_s == left_s
+        self._begins = False
         self._limit = TimeLimit(limit_s, attempt.silence_s)
         self._told = told
         self._pid = os.getpid()
@@ -68,9 +69,11 @@ class Job:
         self._told(self)
 
     def run(self) -> Ended:
-        """Run it under its limit, or make branches in its place; how the attempt ended. Raises nothing."""
+        """Run it under its limit, or make branches in its place; how the attempt ended. Where the time of its step is
+        over already nothing begins. Raises nothing."""
         result: Any = None
         try:
+            self._begin()
             with self._limit.running(), asker.working(*self._attempt.addresses):
                 if self._attempt.makes_branches:
                     return self._make_branches()
@@ -81,6 +84,11 @@ class Job:
             return self._raised(error, getattr(result, "data", None) if isinstance(result, Outcome) else result)
         finally:
             self._limit.disarm()
+
+    def _begin(self) -> None:
+        self._begins = not self._cut or clock.monotonic() < self.deadline
+        if not self._begins:
+            raise TimeUp
 
     def _elapsed_ms(self) -> int:
         return round((clock.monotonic() - self.began) * 1000)
@@ -160,9 +168,11 @@ class Job:
         return Crashed(claim=self._attempt.claim, duration_ms=self._elapsed_ms(), detail=detail)
 
     def _overran(self) -> str:
+        what = "making branches" if self._attempt.makes_branches else f"job {self._spec.job_name!r}"
         if self._cut:
-            return f"job {self._spec.job_name!r} still ran as the time that its state gives the step was over"
-        return f"job {self._spec.job_name!r} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
+            how = "still ran" if self._begins else "was not begun"
+            return f"{what} {how} as the time that its state gives the step was over"
+        return f"{what} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
 
     def _failed(self, facts: Facts, more: str, result: Any) -> Failed:
         """What only the job knows, its result and what it made of the data, is taken out here; the rest with the

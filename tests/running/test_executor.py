@@ -79,6 +79,31 @@ def test_a_deadlock_on_the_way_to_the_commit_is_no_failure_of_a_transactional_jo
         assert safe.refresh().state == "charged"
 
 
+@pytest.mark.parametrize("options", [{}, {"transactional": True}, {"each": "parts"}], ids=str)
+def test_a_job_does_not_begin_once_the_time_of_its_step_is_over(options: dict[str, Any]) -> None:
+    """Its worker may be quicker than the sweep: after a crash, or where the doorbell has waited for long."""
+
+    class Brief(Machine):
+        initial = "charging"
+        states = [State("charging", job="charge", within=10, **options), State("charged", final=True)]
+        transitions = [["done", "charging", "charged"]]
+
+        def charge(self, part: object = None) -> None:
+            ran.append("charge")
+
+    with sandbox(machines=[Brief]) as box:
+        brief = Brief.start("1", parts=[1])
+        ticket = box._doorbell.take()
+        assert ticket is not None
+        box._clock.move_to(box._clock.now() + 10_000)
+        executor_of.Executor(box._runtime).execute(ticket)
+        assert (brief.refresh().state, list(brief.branches), ran) == ("failed_from_charging", [], [])
+        assert brief.failure is not None
+        assert brief.failure.error_type == "StepTimeout"
+        what = "making branches" if "each" in options else "job 'charge'"
+        assert brief.failure.message == f"{what} was not begun as the time that its state gives the step was over"
+
+
 class Late(Machine):
     initial = "charging"
     states = [
