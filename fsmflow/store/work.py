@@ -53,10 +53,10 @@ class Due:
         """A job that nobody runs: what is due is to ring for it."""
         return self.work.runs and self.work.owner is None
 
-    def at(self, wake_at: int) -> Due:
+    def at(self, wake_at: int, now: int) -> Due:
         """The same row, to be looked at at another moment, but not after a deadline that is still to come."""
         deadline = self.work.deadline
-        if deadline is not None and deadline > self.work.wake_at:
+        if deadline is not None and deadline > now:
             wake_at = min(wake_at, deadline)
         return replace(self, work=replace(self.work, wake_at=wake_at))
 
@@ -184,10 +184,11 @@ class WorkRows:
         params = (now, wake_at, wake_at, item.row, work.epoch, work.attempt, work.dispatch)
         return bool(self._link.execute(self._sql.ring, params).rowcount == 1)
 
-    def postpone(self, due: Iterable[tuple[Due, int]]) -> list[Due]:
-        """Look at each of these again at its new ``wake_at``, where nobody has touched it since; as they are then."""
+    def postpone(self, due: Iterable[tuple[Due, int]], now: int) -> list[Due]:
+        """Look at each of these again at its new ``wake_at``, or at a deadline that comes before, where nobody has
+        touched it since; as they are then."""
         in_order = sorted(due, key=lambda pair: pair[0].row)
-        later = [item.at(wake_at) for item, wake_at in in_order]
+        later = [item.at(wake_at, now) for item, wake_at in in_order]
 
         def postpone() -> None:
             for (item, _), after in zip(in_order, later, strict=True):

@@ -8,13 +8,14 @@ from unittest.mock import patch
 
 import pytest
 
-from fsmflow import Actor, DataError, TransitionNotAllowed
+from fsmflow import Actor, DataError, Machine, RetryAfter, State, TransitionNotAllowed
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.lease import LEASE_MS
 from fsmflow.store.tables import WORK
 from tests.support.bench import Bench
 from tests.support.concurrency import by_others, meanwhile
 from tests.support.machines import Order, play
+from tests.support.sandbox import sandbox
 
 ALICE = Actor("alice", roles={"manager"})
 GRACE_S = GRACE_MS / 1000
@@ -55,6 +56,41 @@ def test_a_deadline_that_was_met_never_fires(bench: Bench) -> None:
     order.approve(actor=ALICE)
     bench.advance(HOUR_S)
     assert order.refresh().state == "shipping"
+
+
+@pytest.mark.parametrize("after_s", [6, 11, 14])
+def test_a_deadline_soon_after_a_look_at_the_branches_is_not_overlooked(after_s: int) -> None:
+    """Who looks at them, and finds nothing, puts the next look off."""
+
+    class Visit(Machine):
+        initial = "inside"
+        states = [State("inside"), State("over", final=True)]
+        transitions = [["leave", "inside", "over"]]
+
+    class Asking(Machine):
+        initial = "asking"
+        states = [
+            State("asking", job="ask", each="whom", within=after_s),
+            State("receiving", machine="visit", timeout=after_s),
+            State("closed", final=True),
+        ]
+        transitions = [
+            ["done", "asking", "closed"],
+            ["timeout", "asking", "receiving"],
+            ["done", "receiving", "closed"],
+            ["timeout", "receiving", "closed"],
+        ]
+
+        def ask(self, whom: str) -> None:
+            raise RetryAfter(60)
+
+    with sandbox(machines=[Asking, Visit]) as box:
+        asking = Asking.start("1", whom=["a", "b"])
+        states = []
+        for _ in range(2):
+            box.advance(seconds=after_s + 1)
+            states.append(asking.refresh().state)
+        assert states == ["receiving", "closed"]
 
 
 def test_internal_transitions_leave_a_deadline_alone(bench: Bench) -> None:

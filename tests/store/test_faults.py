@@ -106,7 +106,7 @@ WRITES: dict[str, Callable[[Store, Snapshot], object]] = {
     "commit": lambda store, order: store.commits.commit(decided(order, "note"), nothing),
     "claim": lambda store, order: store.work.claim(ticket_of(order), "worker", lease_until=LEASE),
     "ring": lambda store, order: store.work.ring(store.work.due(LATER, 10), NOW),
-    "postpone": lambda store, order: store.work.postpone((due, NOW) for due in store.work.due(LATER, 10)),
+    "postpone": lambda store, order: store.work.postpone([(due, NOW) for due in store.work.due(LATER, 10)], NOW),
     "wake_rung": lambda store, order: store.work.wake_rung(NOW),
 }
 OF_A_CLAIM: dict[str, Callable[[Store, Claim], object]] = {

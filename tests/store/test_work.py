@@ -240,13 +240,13 @@ def test_what_was_claimed_meanwhile_is_neither_rung_nor_postponed(store: Store) 
     claimed(store, before)
     there = now_of(store, before)
     assert store.work.ring(found, NOW + GRACE_MS) == []
-    store.work.postpone([(item, NOW + 99) for item in found])
+    store.work.postpone([(item, NOW + 99) for item in found], NOW)
     assert now_of(store, before) == there
 
 
 def test_what_is_postponed_is_due_later(store: Store) -> None:
     before = charging(store)
-    store.work.postpone([(item, NOW + 99_000) for item in due(store, NOW + GRACE_MS)])
+    store.work.postpone([(item, NOW + 99_000) for item in due(store, NOW + GRACE_MS)], NOW)
     assert due(store, NOW + 98_999) == []
     assert [item.row for item in due(store, NOW + 99_000)] == [before.row]
 

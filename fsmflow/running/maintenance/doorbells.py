@@ -136,7 +136,7 @@ class Doorbells:
             return True
         rung = {ticket.row for ticket, _ in rings}
         again = [item.after_ring(now) for item in due if item.row in rung]
-        self._runtime.store.work.postpone((item, now + LOCKED_MS) for item in again)
+        self._runtime.store.work.postpone([(item, now + LOCKED_MS) for item in again], now)
         return False
 
 

@@ -81,7 +81,7 @@ class Losses:
         """
         if clock.monotonic() - self.answers_since < SETTLED_S:
             # After an outage of the database those who are alive come first, and renew their leases.
-            self._runtime.store.work.postpone([(item, now + LOCKED_MS)])
+            self._runtime.store.work.postpone([(item, now + LOCKED_MS)], now)
             return
 
         def expired(snapshot: Snapshot) -> Happening:
@@ -95,5 +95,5 @@ class Losses:
             apply(self._runtime, item.row, expired)
         except UnknownMachine as error:
             # Only code that knows the machine may tell whether the job can be run again.
-            self._runtime.store.work.postpone([(item, now + LOCKED_MS)])
+            self._runtime.store.work.postpone([(item, now + LOCKED_MS)], now)
             log.claim_released(address_of(self._runtime, item.row), str(error))

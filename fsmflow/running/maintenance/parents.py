@@ -20,12 +20,12 @@ def look_at(runtime: Runtime, item: Due, now: int) -> None:
     It is put off first, and by more than a branch that settles meanwhile does: so that one is not overlooked.
     """
     work = runtime.store.work
-    item = work.postpone([(item, now + 2 * NUDGE_MS)])[0]
+    item = work.postpone([(item, now + 2 * NUDGE_MS)], now)[0]
     with followup.following(runtime):
         more = look(runtime, item.row)
     if item.work.tries:
         work.unstick(item)
     if more:
-        work.postpone([(item, now)])
+        work.postpone([(item, now)], now)
     elif runtime.now() - now < NUDGE_MS:
-        work.postpone([(item, now + WATCH_MS)])
+        work.postpone([(item, now + WATCH_MS)], now)

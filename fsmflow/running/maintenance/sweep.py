@@ -150,7 +150,7 @@ class Maintenance:
             why = f"{type(error).__name__}: {text_of(error)}"
             self._stick(item, now, why, again_ms_after(item.work.tries + 1, POISON_MS))
             return
-        self._runtime.store.work.postpone([(item, now + again_ms)])
+        self._runtime.store.work.postpone([(item, now + again_ms)], now)
 
     def _stick(self, item: Due, now: int, why: str, again_ms: int) -> None:
         self._runtime.store.work.stick(item, now=now, again_at=now + again_ms, why=clip(why, MAX_WHY))
@@ -168,7 +168,7 @@ class Maintenance:
         elif item.work.watches:
             look_at(self._runtime, item, now)
         elif claim is not None:
-            self._runtime.store.work.postpone([(item, item.work.lease_until or now)])
+            self._runtime.store.work.postpone([(item, item.work.lease_until or now)], now)
         else:
             fire(self._runtime, item)
 
