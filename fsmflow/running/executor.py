@@ -19,6 +19,7 @@ from fsmflow.running.claim import claim_attempt
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.job import Job
 from fsmflow.running.lease import renewed, secure
+from fsmflow.running.limits import TimeLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import settle
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
@@ -100,19 +101,19 @@ class Executor:
         point("job.before", attempt.address)
         claim = attempt.claim
 
-        def told(job: Job) -> None:
+        def told(limit: TimeLimit) -> None:
             running = Doing(
-                state=RUNNING, row=claim.row, owner=claim.owner, deadline=job.deadline, silent_at=job.silent_at
+                state=RUNNING, row=claim.row, owner=claim.owner, deadline=limit.deadline, silent_at=limit.silent_at
             )
             self._tell(running)
 
         job = Job(self._runtime, attempt, undoing, told)
-        told(job)
+        told(job.limit)
         return job
 
     def _run(self, attempt: Attempt, job: Job) -> Ended | None:
         """How the attempt ended; None where that is committed, or no longer wanted."""
-        with self._renewed(attempt, job):
+        with self._renewed(attempt, job.limit):
             if not attempt.is_in_transaction:
                 return self._go(attempt, job)
             with collecting() as self._rings:
@@ -145,13 +146,13 @@ class Executor:
         deadline = clock.monotonic() + _TASKS_S
         self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, deadline=deadline))
 
-    def _renewed(self, attempt: Attempt, job: Job) -> AbstractContextManager[None]:
+    def _renewed(self, attempt: Attempt, limit: TimeLimit) -> AbstractContextManager[None]:
         """With a slot the supervisor renews the lease. That of a transactional job holds for its whole limit."""
         if self._slot is not None:
             return nullcontext()
         if attempt.spec.transactional:
-            return renewed(self._runtime, attempt.claim, lambda: job.began)
-        return renewed(self._runtime, attempt.claim, lambda: min(job.deadline, job.silent_at))
+            return renewed(self._runtime, attempt.claim, lambda: limit.began)
+        return renewed(self._runtime, attempt.claim, lambda: min(limit.deadline, limit.silent_at))
 
     def _settling(self, claim: Claim) -> None:
         self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))

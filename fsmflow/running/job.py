@@ -33,7 +33,7 @@ class Job:
     called as often as it gives a sign of life."""
 
     def __init__(
-        self, runtime: Runtime, attempt: Attempt, undoing: Undoing | None, told: Callable[[Job], None]
+        self, runtime: Runtime, attempt: Attempt, undoing: Undoing | None, told: Callable[[TimeLimit], None]
     ) -> None:
         self._runtime = runtime
         self._attempt = attempt
@@ -44,29 +44,10 @@ class Job:
         #: Whether the time of the whole step is over before that of the attempt.
         self._cut = limit_s is not None and limit_s == left_s
         self._begins = False
-        self._limit = TimeLimit(limit_s, attempt.silence_s)
-        self._told = told
+        self.limit = limit = TimeLimit(limit_s, attempt.silence_s, told)
         self._pid = os.getpid()
-        self.view = role_of(attempt)(runtime, attempt, self._limit.shield, self.deadline, undoing, self._alive)
-
-    @property
-    def began(self) -> float:
-        """When its time began, on the clock of ``monotonic`` as all moments here."""
-        return self._limit.began
-
-    @property
-    def deadline(self) -> float:
-        """Until when it may run."""
-        return self._limit.deadline
-
-    @property
-    def silent_at(self) -> float:
-        """Until when it has to give a sign of life."""
-        return self._limit.silent_at
-
-    def _alive(self) -> None:
-        self._limit.alive()
-        self._told(self)
+        # Nothing of what the view is given leads back to it: a ring would keep the data until garbage is collected.
+        self.view = role_of(attempt)(runtime, attempt, limit.shield, limit.deadline, undoing, limit.alive)
 
     def run(self) -> Ended:
         """Run it under its limit, or make branches in its place; how the attempt ended. Where the time of its step is
@@ -74,27 +55,27 @@ class Job:
         result: Any = None
         try:
             self._begin()
-            with self._limit.running(), asker.working(*self._attempt.addresses):
+            with self.limit.running(), asker.working(*self._attempt.addresses):
                 if self._attempt.makes_branches:
                     return self._make_branches()
                 result = self._call()
             return self._returned(result)
         except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
-            self._limit.disarm()
+            self.limit.disarm()
             return self._raised(error, getattr(result, "data", None) if isinstance(result, Outcome) else result)
         finally:
-            self._limit.disarm()
+            self.limit.disarm()
 
     def _begin(self) -> None:
-        self._begins = not self._cut or clock.monotonic() < self.deadline
+        self._begins = not self._cut or clock.monotonic() < self.limit.deadline
         if not self._begins:
             raise TimeUp
 
     def _elapsed_ms(self) -> int:
-        return round((clock.monotonic() - self.began) * 1000)
+        return round((clock.monotonic() - self.limit.began) * 1000)
 
     def _make_branches(self) -> Spread:
-        maker = BranchMaker(self._runtime, self._attempt, self._limit.shield)
+        maker = BranchMaker(self._runtime, self._attempt, self.limit.shield)
         items = maker.make(subject_of(self.view.definition, self.view))
         return Spread(claim=self._attempt.claim, items=items, changes=maker.changes)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Final
 
@@ -28,17 +28,18 @@ class Silent(TimeUp):
 
 class TimeLimit:
     """Raises TimeUp in the main thread once the limit is over, or Silent once it was not told for ``silence_s`` that
-    the job lives: while that runs, and nothing is being written.
+    the job lives: while that runs, and nothing is being written. ``told`` is called as often as it gives such a sign.
 
     A process whose job keeps the interpreter busy in C never gets there; its supervisor kills it.
     """
 
-    def __init__(self, limit_s: float | None, silence_s: float | None = None) -> None:
+    def __init__(self, limit_s: float | None, silence_s: float | None, told: Callable[[TimeLimit], None]) -> None:
         #: All on the clock of ``monotonic``.
         self.began = clock.monotonic()
         self.deadline = self.began + (math.inf if limit_s is None else limit_s)
         self._silence_s = math.inf if silence_s is None else silence_s
         self.silent_at = self.began + self._silence_s
+        self._told = told
         self._armed = False
         self._shielded = 0
         self._due = False
@@ -61,6 +62,7 @@ class TimeLimit:
     def alive(self) -> None:
         """The job has given a sign of life."""
         self.silent_at = clock.monotonic() + self._silence_s
+        self._told(self)
 
     @property
     def _next_at(self) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from typing import Any
 from unittest.mock import patch
 
@@ -48,6 +50,18 @@ def test_a_job_runs_once_the_state_is_entered_and_its_return_moves_the_entity_on
     ]
     assert all(entry.duration is not None and entry.duration >= 0 for entry in order.history[2:])
     assert work_row(bench) == []
+
+
+def test_what_a_job_held_is_let_go_as_it_ends(bench: Bench) -> None:
+    charging(amount=3)
+    held: list[weakref.ref[Any]] = []
+    play["charging"] = lambda machine: held.extend(map(weakref.ref, (machine, machine._view)))
+    gc.disable()
+    try:
+        bench.step()
+        assert [ref() for ref in held] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_a_job_sees_the_entity_the_event_of_its_step_and_a_key_for_it(bench: Bench) -> None:
