@@ -1,13 +1,13 @@
-"""Values, which are frozen dataclasses, copied with other fields: each step makes a dozen such copies.
+"""Values, which are frozen dataclasses, made of all their fields and copied with other ones: a dozen times a step.
 
-That of ``dataclasses`` calls ``__init__``, which sets the fields of a frozen class one by one.
+An ``__init__`` of ``dataclasses``, which ``replace`` of it calls too, sets the fields of a frozen class one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 Value = TypeVar("Value")
 
@@ -27,9 +27,21 @@ else:
             if not names.issuperset(changes):
                 raise TypeError(f"{type(value).__name__} has no field {', '.join(sorted(changes.keys() - names))}")
             held = {name: held[name] for name in names}
-        made = object.__new__(type(value))
-        object.__setattr__(made, "__dict__", held)
-        return made
+        return _of(type(value), held)
+
+
+def made(kind: type[Value], held: dict[str, Any]) -> Value:
+    """A value of a class, from all its fields. Raises TypeError where these are others."""
+    names = _names(cast(type, kind))
+    if held.keys() != names:
+        raise TypeError(f"{kind.__name__} has other fields: {', '.join(sorted(held.keys() ^ names))}")
+    return _of(kind, held)
+
+
+def _of(kind: type[Value], held: dict[str, Any]) -> Value:
+    value = object.__new__(kind)
+    object.__setattr__(value, "__dict__", held)
+    return value
 
 
 @cache

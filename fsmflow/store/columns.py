@@ -18,6 +18,7 @@ from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.history import HistoryEntry, HistoryKind
+from fsmflow.decision.values import made
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
@@ -320,12 +321,12 @@ def guard_of(entity: Snapshot, work: Work) -> tuple[Any, ...]:
 
 def snapshot_of(row: Sequence[Any]) -> Snapshot:
     """The snapshot that a row of READ_ENTITY_COLUMNS and WORK_COLUMNS holds."""
-    return Snapshot(**_entity.attributes(row), work=work_of(row[_ENTITY_WIDTH:]))
+    return made(Snapshot, {**_entity.attributes(row), "work": work_of(row[_ENTITY_WIDTH:]), "stored_as": None})
 
 
 def work_of(values: Sequence[Any]) -> Work | None:
     """The work that values of WORK_COLUMNS hold; None where an entity has none."""
-    return None if values[0] is None else Work(**_work.attributes(values))
+    return None if values[0] is None else made(Work, _work.attributes(values))
 
 
 def entry_of(row: Sequence[Any]) -> HistoryEntry:

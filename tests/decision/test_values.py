@@ -8,7 +8,7 @@ from functools import cached_property
 
 import pytest
 
-from fsmflow.decision.values import replace
+from fsmflow.decision.values import made, replace
 from fsmflow.decision.work import Work, WorkKind
 
 
@@ -55,6 +55,13 @@ def test_a_field_that_a_value_does_not_have_is_refused_by_name() -> None:
 
     with pytest.raises(TypeError, match="Box has no field colour, length"):
         replace(box, length=1, colour=2, depth=1)  # type: ignore[call-arg]
+
+
+def test_a_value_is_made_of_all_its_fields() -> None:
+    assert made(Box, {"width": 3, "depth": 2, "marks": ["fragile"]}) == Box(width=3, marks=["fragile"])
+
+    with pytest.raises(TypeError, match="Box has other fields: height, marks"):
+        made(Box, {"width": 3, "depth": 2, "height": 4})
 
 
 @dataclass(frozen=True)
