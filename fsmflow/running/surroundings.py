@@ -37,8 +37,9 @@ _SIGNALS: Final = (
 )
 _TIMERS: Final = (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)
 _OFF: Final = (0.0, 0.0)
-#: That of the module makes an Enum of each answer, which takes longer than all else here together.
+#: Those of the module make Enums of each answer, which takes longer than all else here together.
 _handler_of: Final = vars(signal)["_signal"].getsignal
+_mask: Final = vars(signal)["_signal"].pthread_sigmask
 
 
 class _Thing(Protocol):
@@ -77,15 +78,18 @@ class _Locale:
 
 
 class _Decimals:
+    """The context, told apart from the one at first: to take the traps out of it takes long."""
+
+    def __init__(self) -> None:
+        self._first = decimal.getcontext().copy()
+
     def read(self) -> Any:
         now = decimal.getcontext()
-        return now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp, tuple(now.traps.items())
+        same_traps = now.traps == self._first.traps
+        return now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp, same_traps
 
     def put_back(self, value: Any) -> None:
-        *others, traps = value
-        now = decimal.getcontext()
-        now.prec, now.rounding, now.Emin, now.Emax, now.capitals, now.clamp = others
-        now.traps.update(traps)
+        decimal.setcontext(self._first.copy())
 
 
 class _Handlers:
@@ -112,10 +116,10 @@ class _Wakeup:
 
 class _Blocked:
     def read(self) -> Any:
-        return signal.pthread_sigmask(signal.SIG_BLOCK, ())
+        return _mask(signal.SIG_BLOCK, ())
 
     def put_back(self, value: Any) -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, value)
+        _mask(signal.SIG_SETMASK, value)
 
 
 class _Timers:
@@ -142,7 +146,6 @@ _OTHERS: Final[dict[str, _Thing]] = {
     "the umask": _Umask(),
     "the default timeout of sockets": _SocketTimeout(),
     "the locale": _Locale(),
-    "the context of decimals": _Decimals(),
 }
 
 
@@ -154,9 +157,9 @@ class Surroundings:
         in_main = threading.current_thread() is threading.main_thread()
         # Timers first: they call what comes next.
         of_signals = {"timers": _Timers(), **_OF_SIGNALS} if in_main else {}
-        self._things: dict[str, _Thing] = {**of_signals, **_OTHERS}
+        self._things: dict[str, _Thing] = {**of_signals, **_OTHERS, "the context of decimals": _Decimals()}
         self._before = self._read()
-        self._environment = _environment()
+        self._environment = dict(_environment())
         self._known = {_of_thread(thread) for thread in threading.enumerate()} | set(_children())
         self._told: set[tuple[str, str]] = set()
 
@@ -195,7 +198,7 @@ class Surroundings:
         now = _environment()
         if now == self._environment:
             return
-        before, self._environment = self._environment, now
+        before, self._environment = self._environment, dict(now)
         for name in sorted(now.keys() | before.keys()):
             if now.get(name) != before.get(name):
                 yield f"the variable {os.fsdecode(name)}"
@@ -214,7 +217,7 @@ class Surroundings:
 def _environment() -> dict[bytes, bytes]:
     """The variables as they are kept: to decode them all takes longer than all else here together."""
     kept: dict[bytes, bytes] = vars(os.environ)["_data"]
-    return dict(kept)
+    return kept
 
 
 def _of_thread(thread: threading.Thread) -> str:
