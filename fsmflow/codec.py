@@ -17,6 +17,8 @@ Number = TypeVar("Number", float, Decimal)
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 _SECOND = timedelta(seconds=1)
+#: ``json.dumps`` would make one for each text.
+_write = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 _READERS: dict[str, Callable[[Any], Any]] = {
     "$datetime": datetime.fromisoformat,
@@ -35,7 +37,7 @@ def encode(value: Any, *, what: str = "data", limit: int = MAX_BYTES) -> str:
     """
     plain = _plain(value, what, MAX_DEPTH)
     try:
-        text = json.dumps(plain, ensure_ascii=False, separators=(",", ":"))
+        text = _write(plain)
         size = len(text.encode())
     except ValueError as error:
         where = next(_unwritable(value, what), what)

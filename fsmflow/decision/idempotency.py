@@ -23,6 +23,9 @@ _DIGEST: Final = MAX_KEY - _HEAD - _TAIL - len("++")
 #: What an id may have of its own in a key, besides letters, digits and ``_.-``. A ``+`` marks a digest.
 _PLAIN: Final = "/:@=,"
 _RENEWED: Final = ".new"
+#: Names and numbers alone, on the way of each step: nothing that the codec has to look for.
+_read: Final = json.JSONDecoder().decode
+_write: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def begun(snapshot: Snapshot, state: str) -> tuple[str, str]:
@@ -31,10 +34,9 @@ def begun(snapshot: Snapshot, state: str) -> tuple[str, str]:
     No two steps of an entity are ever called the same, however its states are renamed: a visit is counted under the
     name that the state had then.
     """
-    # Names and numbers alone, on the way of each step: nothing that the codec has to look for.
-    visits: dict[str, int] = json.loads(snapshot.visits_text)
+    visits: dict[str, int] = _read(snapshot.visits_text)
     visit = visits[state] = visits.get(state, 0) + 1
-    return f"{state}.{visit}", json.dumps(visits, separators=(",", ":"))
+    return f"{state}.{visit}", _write(visits)
 
 
 def renewed(step_name: str) -> str:
