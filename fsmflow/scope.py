@@ -46,6 +46,6 @@ def scope(function: Callable[Params, Iterator[Value]]) -> Callable[Params, Abstr
 
     @wraps(function)
     def made(*args: Params.args, **kwargs: Params.kwargs) -> AbstractContextManager[Value]:
-        return _Scope(cast(Generator[Value, Any, Any], function(*args, **kwargs)))
+        return _Scope(cast("Generator[Value, Any, Any]", function(*args, **kwargs)))
 
     return made
