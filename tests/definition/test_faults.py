@@ -132,7 +132,9 @@ def test_a_done_or_fail_that_is_internal() -> None:
     )
 
 
-@pytest.mark.parametrize("options", [{"job": act}, {"jobs": [act]}, {"job": act, "wait": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"job": act}, {"jobs": [act]}, {"job": act, "wait": True}], ids=["job", "jobs", "wait"]
+)
 @pytest.mark.parametrize("source", ["open", "*"])
 def test_an_internal_timeout_of_a_step_that_is_bounded(options: dict[str, Any], source: str) -> None:
     states = [State("open", within=60, **options), FINAL]
