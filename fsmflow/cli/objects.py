@@ -15,6 +15,7 @@ from fsmflow.engine.branches import branch_of, item_of
 from fsmflow.engine.details import Details, Stuck, details_of
 from fsmflow.engine.explain import offers_to
 from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState
 from fsmflow.queries import definition_for, redacted
@@ -51,12 +52,15 @@ def entity(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> dict[st
     found = offered(runtime, snapshot, actor)
     failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
+    reasons = Reasons(runtime)
     return {
         **summary(snapshot, details.stuck),
         "revision": snapshot.revision,
         "data": hide(snapshot.data, keys),
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
+        "blocked": reasons.obstacle(snapshot),
+        "workers": reasons.other_code(snapshot),
         "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
         **_details(details),
         "item": hide(item_of(snapshot), keys),

@@ -16,6 +16,7 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Details, Kept, Stuck, details_of
+from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
 from fsmflow.queries import definition_for, history_of, redacted, resolve, stuck_events, stuck_in
@@ -128,9 +129,17 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
         yield "own row", context.own_row
     yield from _release(runtime, snapshot)
     yield from _branches(context)
+    yield from _next(runtime, snapshot, now)
+    yield from _events(context, now)
+
+
+def _next(runtime: Runtime, snapshot: Snapshot, now: int) -> Iterator[tuple[str, str]]:
+    """What it does next, and what keeps it from that."""
+    reasons = Reasons(runtime)
     if snapshot.work:
         yield "work", _work(snapshot, now)
-    yield from _events(context, now)
+    found = {"blocked": reasons.obstacle(snapshot), "workers": reasons.other_code(snapshot)}
+    yield from ((name, text) for name, text in found.items() if text)
 
 
 def _release(runtime: Runtime, snapshot: Snapshot) -> Iterator[tuple[str, str]]:

@@ -14,10 +14,10 @@ from fsmflow.decision.versions import lacking
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import UNDONE, WAITING
-from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import NAMED, Details, Message, Stuck, details_of, told_of_waiting
 from fsmflow.engine.lookup import Instance
+from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime
 
 
@@ -30,7 +30,7 @@ class Explanation:
     ``deferred``: the triggers that came too early and are kept; ``kept`` the same with their numbers. ``undelivered``:
     the messages that it sent and that could not be delivered, with the reason. ``stuck``: what is due and cannot go on;
     each has ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that
-    ``status_field`` writes.
+    ``status_field`` writes. ``workers``: that those who listen for its job have loaded other code.
     """
 
     address: str
@@ -49,6 +49,14 @@ class Explanation:
     kept: tuple[str, ...] = ()
     stuck: tuple[Stuck, ...] = ()
     triggers: tuple[Offer, ...] = ()
+    workers: str | None = None
+
+    @property
+    def why(self) -> str:
+        """What it does or waits for, and what stands in its way, in a line of text."""
+        waits = self.waiting_for and f"it waits for {self.waiting_for}"
+        blocked = self.blocked_by and f"blocked by: {self.blocked_by}"
+        return "; ".join(text for text in (self.doing, waits, blocked, self.workers) if text)
 
     def __str__(self) -> str:
         facts = [
@@ -56,6 +64,7 @@ class Explanation:
             ("waiting for:", self.waiting_for),
             ("next at:", self.next_at and _moment(self.next_at)),
             ("blocked by:", self.blocked_by),
+            ("workers:", self.workers),
             ("own row:", self.own_row),
             *(("stuck:", stuck) for stuck in self.stuck),
             *(("scheduled:", message) for message in self.scheduled),
@@ -77,7 +86,7 @@ def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list
 def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) -> Explanation:
     """Explain one entity to ``actor``. One look at Redis where a job waits for a worker; Redis may be down."""
     own, snapshot, spec = instance.own, instance.snapshot, instance.spec
-    work = snapshot.work
+    work, reasons = snapshot.work, Reasons(runtime)
     triggers = tuple(offers_to(runtime, instance, actor))
     details = details_of(runtime, own, snapshot)
     return Explanation(
@@ -86,9 +95,10 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
         phase=snapshot.phase,
         since=clock.to_datetime(snapshot.entered_at),
         doing=_doing(spec, work) or _ending(runtime, instance),
-        waiting_for=None if spec is None else _Waiting(instance, spec, details, triggers).text(),
+        waiting_for=None if spec is None else _Waiting(instance, spec, details, triggers, reasons).text(),
         next_at=_next_at(work, details.waiting),
-        blocked_by=_fault(instance) or _blocked_by(runtime, instance, details),
+        blocked_by=_fault(instance) or _blocked_by(runtime, reasons, instance, details),
+        workers=reasons.other_code(instance.stored),
         deferred=tuple(kept.trigger for kept in details.kept),
         allowed=tuple(offer.trigger for offer in triggers if offer.allowed),
         undelivered=tuple(map(str, details.lost)),
@@ -149,7 +159,10 @@ def _attempt(spec: StateSpec, work: Work) -> str:
 class _Waiting:
     """What an entity waits for, in words."""
 
-    def __init__(self, instance: Instance, spec: StateSpec, details: Details, triggers: tuple[Offer, ...]) -> None:
+    def __init__(
+        self, instance: Instance, spec: StateSpec, details: Details, triggers: tuple[Offer, ...], reasons: Reasons
+    ) -> None:
+        self._reasons = reasons
         self._instance = instance
         self._spec = spec
         self._snapshot = instance.snapshot
@@ -191,8 +204,8 @@ class _Waiting:
         attempt = _attempt(self._spec, work)
         task = f"run {attempt}" if self._spec.fan is None else attempt.replace("making", "make")
         if work.rung_at is None:
-            return f"its time to {task}; 'retry' runs it now"
-        return f"a worker to {task} from queue {work.queue!r}"
+            return f"its time to {task}, at {_moment(clock.to_datetime(work.wake_at))}; 'retry' runs it now"
+        return f"a worker to {task} from queue {work.queue!r}{self._reasons.place(self._instance.stored)}"
 
     def _without_work(self) -> str | None:
         spec, snapshot = self._spec, self._snapshot
@@ -244,32 +257,40 @@ def _fault(instance: Instance) -> str | None:
     return str(lacking(instance.own, instance.snapshot)) if step is not None and step.lacks_job else None
 
 
-def _blocked_by(runtime: Runtime, instance: Instance, details: Details) -> str | None:
+def _blocked_by(runtime: Runtime, reasons: Reasons, instance: Instance, details: Details) -> str | None:
     spec, snapshot = instance.spec, instance.snapshot
     if spec is None:
         return (
             f"the definition has no state {snapshot.state!r}; deploy one that has, say in renamed_states what it is "
             f"called now, or 'force' the entity into another"
         )
-    if snapshot.paused and not spec.is_final:
-        return "a pause; resume lets it go on"
+    if spec.is_final:
+        return None
+    work, failure = snapshot.work, _failure(snapshot, spec)
+    if failure is not None and work is not None and work.waits and work.wake_at > runtime.now():
+        return failure
+    obstacle = reasons.obstacle(instance.stored) or failure
+    if obstacle is None and work is not None and work.watches:
+        return _failed_branches(details) or _obstacle_of_branches(reasons, details)
+    return obstacle
+
+
+def _failure(snapshot: Snapshot, spec: StateSpec) -> str | None:
     failure = snapshot.failure
     # In undoing_X, and after it, the failure that led there is still shown; what stands in the way is one of its own.
     remembers = spec.undoes is not None or snapshot.event.trigger == UNDONE
-    if failure is not None and not spec.is_final and (not remembers or failure.state == spec.name):
-        return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
-    work = snapshot.work
-    if work is not None and work.watches:
-        return _failed_branches(details)
-    if work is None or work.queue is None or work.owner is not None or not work.runs:
+    if failure is None or (remembers and failure.state != spec.name):
         return None
-    try:
-        listened = runtime.doorbell.listened()
-    except REDIS_ERRORS as error:
-        return f"Redis, which does not answer ({error}); the job follows when it is back"
-    if work.queue in listened:
-        return None
-    return f"no worker listens on queue {work.queue!r}; start one with 'fsmflow worker'"
+    return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
+
+
+def _obstacle_of_branches(reasons: Reasons, details: Details) -> str | None:
+    """What stands in the way of the first of its branches that something stands in the way of."""
+    for branch in details.unsettled:
+        obstacle = reasons.obstacle(branch)
+        if obstacle is not None:
+            return f"what stands in the way of {branch.address}: {obstacle}"
+    return None
 
 
 def _failed_branches(details: Details) -> str | None:

@@ -16,13 +16,14 @@ class Instance:
     """An entity with the code of today that it goes by. A branch whose name the code lacks goes by one without a job.
 
     ``root`` is the definition of its machine, ``own`` that of the entity: another one for a branch. ``snapshot`` is
-    brought up to that code. Where it cannot be, it has only the names of today, and ``fault`` says why: whoever looks
-    is shown that, and whoever decides raises it.
+    brought up to that code; ``stored`` is what it was before. Where it cannot be, it has only the names of today, and
+    ``fault`` says why: whoever looks is shown that, and whoever decides raises it.
     """
 
     root: Definition
     own: Definition
     snapshot: Snapshot
+    stored: Snapshot
     fault: UnknownVersion | UpgradeError | None = None
 
     def checked(self) -> Instance:
@@ -47,18 +48,18 @@ def instance_of(root: Definition, snapshot: Snapshot) -> Instance:
 
     Raises UnknownState for a branch whose step the code does not have any more.
     """
-    fault: UnknownVersion | UpgradeError | None = None
+    stored, fault = snapshot, None
     try:
-        snapshot = brought_up(root, snapshot)
+        snapshot = brought_up(root, stored)
     except (UnknownVersion, UpgradeError) as error:
-        snapshot, fault = renamed(root, snapshot), error
-    return Instance(root=root, own=_own(root, snapshot), snapshot=snapshot, fault=fault)
+        snapshot, fault = renamed(root, stored), error
+    return Instance(root=root, own=_own(root, snapshot), snapshot=snapshot, stored=stored, fault=fault)
 
 
 def under_todays_names(root: Definition, snapshot: Snapshot) -> Instance:
     """``instance_of`` for whoever asks where an entity stands, and nothing else: its data stay as they are stored."""
-    snapshot = renamed(root, snapshot)
-    return Instance(root=root, own=_own(root, snapshot), snapshot=snapshot)
+    today = renamed(root, snapshot)
+    return Instance(root=root, own=_own(root, today), snapshot=today, stored=snapshot)
 
 
 def instance_for(runtime: Runtime, snapshot: Snapshot) -> Instance:

@@ -17,6 +17,7 @@ from fsmflow.decision.override import FORCE, REWIND, SKIP
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
 from fsmflow.engine import lookup, requests
+from fsmflow.engine.explain import explain
 from fsmflow.engine.runtime import current
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.attributes import Attributes
@@ -160,14 +161,16 @@ class Actions(Attributes):
 
     def wait(self, until: Until = None, timeout: float | timedelta | None = None) -> Self:
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
-        the handle says so. Raises TimeoutError, with where it stands, after ``timeout`` seconds or a timedelta."""
+        the handle says so. Raises TimeoutError, with where it stands and why, after ``timeout`` (seconds, or a
+        timedelta)."""
         self._acts("wait")
         reached, limit_s = self._until(until), _seconds(timeout)
         started, pause_s = clock.monotonic(), 0.005
         while not reached(self.refresh()):
             left = None if limit_s is None else limit_s - (clock.monotonic() - started)
             if left is not None and left <= 0:
-                raise TimeoutError(f"{self.address} is still in {self.state!r} after {limit_s:g} s")
+                told = explain(current(), lookup.load(current(), self._root, self._id))
+                raise TimeoutError(f"{self.address} is still in {self.state!r} after {limit_s:g} s: {told.why}")
             current().idle(pause_s if left is None else min(pause_s, left))
             pause_s = min(pause_s * 1.3, 0.25)
         return self

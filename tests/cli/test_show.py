@@ -11,6 +11,7 @@ from fsmflow.release import Release
 from fsmflow.testing import Sandbox
 from tests.cli.orders import Order
 from tests.cli.shop import MACHINES, Shop
+from tests.support.interruptions import execute_next
 from tests.support.terminal import Terminal
 from tests.support.traces import failing
 
@@ -158,17 +159,36 @@ def test_a_branch_that_waits_for_its_turn_says_so(shell: Terminal, box: Sandbox)
     box.run()
     told = shell.json("explain", "order:1")
     children = "shipment:order:1/shipping/0, shipment:order:1/shipping/1"
-    assert told["waiting_for"] == f"2 of 2 branches: {children}"
-    assert (told["blocked_by"], told["next_at"]) == (None, None)
+    assert told["waiting_for"].startswith(
+        f"2 of 2 branches: {children}; {children.split(',')[0]} waits out an interval"
+    )
+    assert told["blocked_by"] is None
+    assert told["next_at"] == shell.json("explain", "shipment:order:1/shipping/0")["next_at"]
     assert "work      waiting for its branches" in shell.ok("show", "order:1")
     queued = shell.json("explain", "shipment:order:1/shipping/1")
     assert queued["waiting_for"] == "its turn, as order:1 runs only so many branches at once"
     box.advance(minutes=1)
     told = shell.json("explain", "order:1")
-    assert told["waiting_for"] == "1 of 2 branches: shipment:order:1/shipping/1"
+    assert told["waiting_for"].startswith(
+        "1 of 2 branches: shipment:order:1/shipping/1; shipment:order:1/shipping/1 waits"
+    )
     assert told["blocked_by"].startswith(
         "1 branch has failed (shipment:order:1/shipping/0), the first of them with Conn"
     )
+
+
+def test_a_branch_says_by_whose_pause_it_is_held(shell: Terminal, box: Sandbox) -> None:
+    Order.start("1", {"lines": ["a", "b"]}, state="asking").approve()
+    execute_next(box)
+    shell.ok("pause", "order:1")
+    held = "the pause of order:1, which holds its branches too; resume of order:1 lets them go on"
+    child = "shipment:order:1/shipping/0"
+    assert shell.json("explain", child)["blocked_by"] == held
+    assert f"blocked   {held}" in shell.ok("show", child)
+    assert shell.json("show", "order:1")["blocked"] == "a pause; resume lets it go on"
+    shell.ok("resume", "order:1")
+    shell.ok("pause", child)
+    assert shell.json("explain", child)["blocked_by"] == "a pause; resume lets it go on"
 
 
 def test_explain_counts_the_branches_that_are_waited_for(shell: Terminal, box: Sandbox) -> None:

@@ -173,7 +173,8 @@ def test_an_explanation_names_the_failure_and_the_next_attempt(bench: Bench) -> 
     play["charging"] = act
     bench.step()
     told = order.explain()
-    assert told.waiting_for == "its time to run attempt 2 of job 'act'; 'retry' runs it now"
+    at = f"{told.next_at:%Y-%m-%d %H:%M:%S} UTC"
+    assert told.waiting_for == f"its time to run attempt 2 of job 'act', at {at}; 'retry' runs it now"
     assert told.blocked_by == "ConnectionError: no route (attempt 1 of 'charging')"
     assert told.next_at is not None
     assert told.next_at.timestamp() * 1000 == pytest.approx(bench.clock.now() + 10_000)
