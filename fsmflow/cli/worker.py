@@ -26,17 +26,19 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
 @click.command()
+@click.option("--views", is_flag=True, help="Make views for those who look with SQL, too, and keep them up.")
 @json_option
-def init(as_json: bool) -> int:
+def init(views: bool, as_json: bool) -> int:
     """Create the tables in the database, or upgrade them. Safe to be run again at any time.
 
     Needed once where FSMFLOW_DATABASE_URL is set, and after an upgrade; the embedded SQLite database does it by itself.
 
     \b
       fsmflow init
+      fsmflow init --views
     """
     chosen = settings.current()
-    create_store(chosen).link.forget_connection()
+    create_store(chosen, views=views).link.forget_connection()
     database, redis = _database_of(chosen), _without_password(chosen.redis_url or "the embedded server")
     problem, pooled = listening(current()).error, current().store.link.is_pooled
     if as_json:

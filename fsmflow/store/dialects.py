@@ -24,6 +24,7 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store import connections
 from fsmflow.store.drivers import connected_by_url, imported, mysql_in_transaction
+from fsmflow.store.spelling import MysqlSpelling, PostgresSpelling, Spelling, SqliteSpelling
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
@@ -55,6 +56,8 @@ class Dialect(ABC):
     #: The modules of its drivers, and what to do where peewee has none of them.
     drivers: ClassVar[tuple[str, ...]]
     advice: ClassVar[str]
+    #: How views for people are written.
+    spelling: ClassVar[Spelling]
     #: Options of a connection that changes tables, where that must not be cut off.
     patience: ClassVar[Mapping[str, Any]] = {}
     #: What BEGIN is told in a transaction that writes.
@@ -171,6 +174,7 @@ class Sqlite(Dialect):
     kind = SqliteDatabase
     drivers = ("sqlite3", "pysqlite3", "sqlcipher3", "pysqlcipher3")
     advice = "use peewee's SqliteDatabase"
+    spelling = SqliteSpelling()
     begin = ("IMMEDIATE",)
     locking = ""
     row_field = peewee.AutoField
@@ -233,6 +237,7 @@ class Postgres(Dialect):
     kind = PostgresqlDatabase
     drivers = ("psycopg", "psycopg2")
     advice = "install fsmflow[postgres], and use peewee's PostgresqlDatabase"
+    spelling = PostgresSpelling()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
 
@@ -327,6 +332,7 @@ class Mysql(Dialect):
     kind = MySQLDatabase
     drivers = ("pymysql", "MySQLdb")
     advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient, and use peewee's MySQLDatabase"
+    spelling = MysqlSpelling()
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"

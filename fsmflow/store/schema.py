@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any
 
@@ -16,34 +17,42 @@ from fsmflow.store.dialects import Dialect
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META
 from fsmflow.store.upgrades import upgrade
+from fsmflow.store.views import show
 
 SCHEMA_VERSION = 1
+#: The fact that somebody wants the views.
+_SHOWN = "views"
 
 
-def create(link: Link) -> None:
-    """Create what is missing of the tables. Safe to be run by several processes at once, and again."""
+def create(link: Link, *, views: bool = False) -> None:
+    """Create what is missing of the tables; with ``views``, the views for people too, which are kept up from then on.
+    Safe to be run by several processes at once, and again."""
     db = link.db
     with db.connection_context() if db.is_closed() else nullcontext(), link.dialect.upgrading(db):
-        _bring_up(link)
+        _bring_up(link, views=views)
 
 
-def _bring_up(link: Link) -> None:
+def _bring_up(link: Link, *, views: bool) -> None:
     """Upgrade the tables that are there, and create those that are not."""
     db, models = link.db, _models(link)
     version = _meta(link).get("schema") if db.table_exists(META) else None
     if version is not None and int(version) < SCHEMA_VERSION:
         upgrade(link, int(version), SCHEMA_VERSION)
     link.dialect.create_tables(db, models)
-    _write_meta(link)
+    facts = {"schema": str(SCHEMA_VERSION), "installation": secrets.token_hex(4)}
+    _write_meta(link, {**facts, _SHOWN: "1"} if views else facts)
+    if _SHOWN in _meta(link):
+        show(link)
 
 
 def _meta(link: Link) -> dict[str, str]:
     return dict(link.rows(f"SELECT {link.quoted('name')}, {link.quoted('value')} FROM {META}"))
 
 
-def _write_meta(link: Link) -> None:
+def _write_meta(link: Link, facts: Mapping[str, str]) -> None:
+    """Write those that are not known yet."""
     known = _meta(link)
-    for name, value in (("schema", str(SCHEMA_VERSION)), ("installation", secrets.token_hex(4))):
+    for name, value in facts.items():
         if name not in known:
             columns = f"{link.quoted('name')}, {link.quoted('value')}"
             link.execute(f"INSERT INTO {META} ({columns}) VALUES ({link.mark}, {link.mark})", (name, value))

@@ -64,11 +64,12 @@ class Store:
         there = self.link.db.table_exists(tables.META)
         return {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
 
-    def create(self) -> None:
-        """Create or upgrade the tables. Safe to be run by several processes at once."""
+    def create(self, *, views: bool = False) -> None:
+        """Create or upgrade the tables, and the views where these are or were asked for. Safe to be run by several
+        processes at once."""
         self.link.check_driver()
         with self.link.alone():
-            self.link.twice(lambda: schema.create(self.link))
+            self.link.twice(lambda: schema.create(self.link, views=views))
 
 
 def open_store(settings: Settings) -> Store:
@@ -79,15 +80,16 @@ def open_store(settings: Settings) -> Store:
     return _ready(Store(_link(settings)), create=settings.database is None and settings.database_url is None)
 
 
-def create_store(settings: Settings) -> Store:
-    """The store of the settings, its tables made or upgraded. Raises ConfigurationError."""
-    return _ready(Store(_link(settings, patient=True)), create=True)
+def create_store(settings: Settings, *, views: bool = False) -> Store:
+    """The store of the settings, its tables made or upgraded; with ``views``, those for people too. Raises
+    ConfigurationError."""
+    return _ready(Store(_link(settings, patient=True)), create=True, views=views)
 
 
-def _ready(store: Store, *, create: bool) -> Store:
+def _ready(store: Store, *, create: bool, views: bool = False) -> Store:
     try:
         if create:
-            store.create()
+            store.create(views=views)
         store.check()
     except ConfigurationError:
         # A store that cannot be used is thrown away, and its connection would be left to the server.

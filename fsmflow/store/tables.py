@@ -2,3 +2,5 @@
 
 PREFIX = "fsmflow_"
 ENTITY, WORK, HISTORY, EVENT, META = (PREFIX + name for name in ("entity", "work", "history", "event", "meta"))
+#: Made on demand, for people who look with SQL.
+ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

@@ -1,0 +1,72 @@
+"""How the databases spell what a person wants to read: moments, texts that are put together, parts of JSON."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+
+class Spelling(ABC):
+    """Expressions of SQL made of others. It has no state."""
+
+    @abstractmethod
+    def moment(self, milliseconds: str) -> str:
+        """A point in time, of UTC in milliseconds."""
+
+    @abstractmethod
+    def part(self, text: str, name: str) -> str:
+        """A text in a stored JSON object."""
+
+    def joined(self, *texts: str) -> str:
+        """Texts put together."""
+        return " || ".join(texts)
+
+    def json(self, text: str) -> str:
+        """A stored JSON text, as JSON where that is a type of its own."""
+        return text
+
+    def truth(self, condition: str) -> str:
+        """Whether a condition holds."""
+        return f"({condition})"
+
+    def replaced(self, view: str, query: str) -> tuple[str, ...]:
+        """The statements that make a view, or make it anew."""
+        return (f"CREATE OR REPLACE VIEW {view} AS {query}",)
+
+
+class SqliteSpelling(Spelling):
+    """Moments are texts in UTC, truth is 0 or 1."""
+
+    def moment(self, milliseconds: str) -> str:
+        return f"strftime('%Y-%m-%d %H:%M:%f', {milliseconds} / 1000.0, 'unixepoch')"
+
+    def part(self, text: str, name: str) -> str:
+        return f"json_extract({text}, '$.{name}')"
+
+    def replaced(self, view: str, query: str) -> tuple[str, ...]:
+        return f"DROP VIEW IF EXISTS {view}", f"CREATE VIEW {view} AS {query}"
+
+
+class PostgresSpelling(Spelling):
+    """``json``, not ``jsonb``: that refuses a text with a character of the number 0, and with it the whole view."""
+
+    def moment(self, milliseconds: str) -> str:
+        return f"to_timestamp({milliseconds} / 1000.0)"
+
+    def part(self, text: str, name: str) -> str:
+        return f"({text})::json ->> '{name}'"
+
+    def json(self, text: str) -> str:
+        return f"({text})::json"
+
+
+class MysqlSpelling(Spelling):
+    """Moments have no zone and are in UTC; JSON stays a text, as that is what MariaDB calls JSON."""
+
+    def moment(self, milliseconds: str) -> str:
+        return f"TIMESTAMPADD(MICROSECOND, {milliseconds} * 1000, TIMESTAMP'1970-01-01 00:00:00.000000')"
+
+    def part(self, text: str, name: str) -> str:
+        return f"JSON_UNQUOTE(JSON_EXTRACT({text}, '$.{name}'))"
+
+    def joined(self, *texts: str) -> str:
+        return f"CONCAT({', '.join(texts)})"
