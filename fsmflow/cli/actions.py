@@ -9,16 +9,14 @@ import click
 
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle, perform
+from fsmflow.cli.fields import as_field, as_patch, merged
 from fsmflow.cli.options import (
     Wanted,
     actor_options,
-    as_field,
-    as_patch,
     data_option,
     epoch_option,
     json_option,
     key_option,
-    merged,
     reason_option,
     target_options,
     target_options_beside_data,

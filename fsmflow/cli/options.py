@@ -1,18 +1,16 @@
-"""What commands take: options that many share, and the reading of ``k=text``, ``k:=json`` and durations."""
+"""What commands take: options that many share, and the reading of durations."""
 
 from __future__ import annotations
 
 import functools
-import json
 import re
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import click
 
+from fsmflow.cli.fields import as_field, as_object
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
@@ -44,41 +42,6 @@ class Group(click.Group):
         return list(self.commands)
 
 
-def as_field(text: str) -> tuple[str, Any]:
-    """``k=text`` or ``k:=json``: the name and its value. Raises BadParameter."""
-    name, equals, value = text.partition("=")
-    is_json = name.endswith(":")
-    name = name.removesuffix(":")
-    if not equals or not name:
-        raise click.BadParameter(f"{shown(text)} is neither name=text nor name:=json")
-    if not is_json:
-        return name, value
-    try:
-        return name, read_json(value)
-    except ValueError as error:
-        hint = f"what follows ':=' is not JSON ({error}); for plain text write {name}=..."
-        raise click.BadParameter(f"{text[:200]!r}: {hint}") from error
-
-
-def as_object(text: str) -> dict[str, Any]:
-    """A JSON object: the text itself, ``@file`` that holds it, or ``@-`` for standard input. Raises BadParameter."""
-    where = text[:200] if text.startswith("@") else "the text"
-    try:
-        found = read_json(_contents(text[1:]) if text.startswith("@") else text)
-    except OSError as error:
-        raise click.BadParameter(f"{where} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise click.BadParameter(f"{where} is not JSON: {error}") from error
-    if not isinstance(found, dict):
-        raise click.BadParameter(f"{where} holds {str(found)[:60]!r}; it has to be a JSON object, as in '{{\"k\": 1}}'")
-    return found
-
-
-def as_patch(text: str) -> dict[str, Any]:
-    """``k=text``, ``k:=json``, or what ``as_object`` takes: an object. Raises BadParameter."""
-    return as_object(text) if text.startswith(("{", "@")) else dict([as_field(text)])
-
-
 def as_milliseconds(text: str) -> int:
     """``90s``, ``10m``, ``2h``, ``3d`` or ``1w``, in milliseconds. Raises BadParameter."""
     found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
@@ -86,27 +49,6 @@ def as_milliseconds(text: str) -> int:
         hint = "write a whole number and s, m, h, d or w: 90s, 10m, 3d"
         raise click.BadParameter(f"{shown(text)} is no duration; {hint}")
     return int(found[1]) * _SECONDS[found[2]] * 1000
-
-
-def read_json(text: str) -> Any:
-    """The JSON value of a text. Raises ValueError, also for NaN and for what is nested too deep to be read."""
-    try:
-        return json.loads(text, parse_constant=_refuse_constant)
-    except RecursionError as error:
-        raise ValueError("it is nested too deep") from error
-
-
-def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _contents(path: str) -> str:
-    return sys.stdin.buffer.read().decode() if path == "-" else Path(path).read_text(encoding="utf-8")
-
-
-def merged(data: dict[str, Any] | None, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """What ``--data`` gave, and over it what was written field by field."""
-    return {**(data or {}), **dict(fields)}
 
 
 def json_option(command: Command) -> Command:

@@ -13,7 +13,8 @@ import click
 
 from fsmflow.cli import objects, output
 from fsmflow.cli.bar import Bar, can_show
-from fsmflow.cli.options import actor_options, as_field, data_option, json_option, key_option, merged, read_json
+from fsmflow.cli.fields import as_field, merged, read_json
+from fsmflow.cli.options import actor_options, data_option, json_option, key_option
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime, current

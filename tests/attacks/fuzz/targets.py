@@ -11,7 +11,8 @@ import click
 from hypothesis import strategies as st
 
 from fsmflow import DataError, DefinitionError, FsmflowError, Machine, State, codec
-from fsmflow.cli.options import as_field, as_milliseconds, as_object
+from fsmflow.cli.fields import as_field, as_object
+from fsmflow.cli.options import as_milliseconds
 from fsmflow.definition.model import Definition
 from fsmflow.definition.retry import is_duration
 from fsmflow.diagram import mermaid
