@@ -9,7 +9,7 @@ import click
 
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle, perform
-from fsmflow.cli.fields import as_field, as_patch, merged
+from fsmflow.cli.fields import FIELD, HELP, as_field, as_patch, merged
 from fsmflow.cli.options import (
     Wanted,
     actor_options,
@@ -28,10 +28,10 @@ from fsmflow.engine.runtime import current
 from fsmflow.queries import redacted, resolve
 
 
-@click.command()
+@click.command(epilog=HELP)
 @click.argument("address")
 @click.argument("name", metavar="TRIGGER")
-@click.argument("fields", nargs=-1, type=as_field, metavar="[NAME=TEXT | NAME:=JSON]...")
+@click.argument("fields", nargs=-1, type=as_field, metavar=f"[{FIELD}]...")
 @data_option
 @actor_options
 @reason_option
@@ -76,14 +76,12 @@ def trigger(
 
 
 _set_options = (
-    click.option(
-        "--set", "fields", type=as_field, multiple=True, metavar="NAME=TEXT | NAME:=JSON", help="Merge into data first."
-    ),
+    click.option("--set", "fields", type=as_field, multiple=True, metavar=FIELD, help="Merge into data first."),
     click.option(
         "--data",
         type=as_patch,
         multiple=True,
-        metavar="NAME=TEXT | NAME:=JSON | @FILE | JSON",
+        metavar=f"{FIELD} | @FILE | JSON",
         help="The same, for entities that are named; single fields or a JSON object.",
     ),
 )
@@ -104,7 +102,8 @@ def _command_of(action: Action) -> click.Command:
         return perform(action, asked, wanted, as_json=as_json)
 
     examples = "\n".join(f"  {example}" for example in action.examples)
-    return click.command(action.name, help=f"{action.help}\n\n\b\n{examples}")(_taking(action, command))
+    told = f"{action.help}\n\n\b\n{examples}"
+    return click.command(action.name, help=told, epilog=HELP)(_taking(action, command))
 
 
 def _taking(action: Action, command: Callable[..., int]) -> Callable[..., int]:

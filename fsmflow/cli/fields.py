@@ -1,32 +1,109 @@
-"""Data as they are written on a command line: ``k=text``, ``k:=json``, and whole objects."""
+"""Data as they are written on a command line: ``k=text``, ``k:=json``, ``k:date=2030-01-31``, and whole objects."""
 
 from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
+from uuid import UUID
 
 import click
 
-from fsmflow.errors import shown
+from fsmflow.errors import did_you_mean, shown
+
+#: What ``HELP`` explains.
+FIELD: Final = "NAME=VALUE"
+
+
+@dataclass(frozen=True)
+class Type:
+    """What a text can be read as. ``form``: how it is to be written; ``read`` raises ValueError or ArithmeticError."""
+
+    meaning: str
+    example: str
+    form: str
+    read: Callable[[str], Any]
+
+
+def _decimal(text: str) -> Decimal:
+    found = Decimal(text)
+    if not found.is_finite():
+        raise ValueError
+    return found
+
+
+def _datetime(text: str) -> datetime:
+    # Python would read a day alone as its midnight, which nobody has said.
+    if not text[10:]:
+        raise ValueError
+    return datetime.fromisoformat(text)
+
+
+TYPES: Final = {
+    "decimal": Type("an exact number", "amount:decimal=12.30", "digits with a point", _decimal),
+    "date": Type("a day", "due:date=2030-01-31", "year, month and day", date.fromisoformat),
+    "datetime": Type(
+        "a moment, with its offset from UTC", "at:datetime=2030-01-31T09:00+01:00", "a day and a time", _datetime
+    ),
+    "uuid": Type("a UUID", "ref:uuid=01990a3b-5c1e-7c40-9a51-2f0e6d8b4c17", "32 hexadecimal digits", UUID),
+}
+_FORMS: Final = (
+    ("customer=ada", "text"),
+    ("amount:=1500", "JSON: numbers, true, null, lists, objects"),
+    *((kind.example, kind.meaning) for kind in TYPES.values()),
+)
+#: What the help of each command says that takes fields.
+HELP: Final = f"\b\n{FIELD} is one of\n" + "\n".join(f"  {example:<45}  {meaning}" for example, meaning in _FORMS)
 
 
 def as_field(text: str) -> tuple[str, Any]:
-    """``k=text`` or ``k:=json``: the name and its value. Raises BadParameter."""
-    name, equals, value = text.partition("=")
-    is_json = name.endswith(":")
-    name = name.removesuffix(":")
-    if not equals or not name:
-        raise click.BadParameter(f"{shown(text)} is neither name=text nor name:=json")
-    if not is_json:
-        return name, value
+    """``k=text``, ``k:=json`` or ``k:type=text``: the name and its value. Raises BadParameter."""
+    left, equals, value = text.partition("=")
+    if not equals or left in ("", ":"):
+        raise click.BadParameter(f"{shown(text)} is neither name=text nor name:=json nor name:type=text")
     try:
-        return name, read_json(value)
+        name, read = reader_of(left)
+        return name, read(value)
     except ValueError as error:
-        hint = f"what follows ':=' is not JSON ({error}); for plain text write {name}=..."
-        raise click.BadParameter(f"{text[:200]!r}: {hint}") from error
+        raise click.BadParameter(f"{shown(text)}: {error}") from error
+
+
+def reader_of(written: str) -> tuple[str, Callable[[str], Any]]:
+    """``name``, ``name:`` or ``name:type``: the name, and what reads its text. Both raise ValueError, in words."""
+    name, colon, kind = written.rpartition(":")
+    if not colon:
+        return written, str
+    if not name:
+        raise ValueError(f"{shown(written)} has no name before its ':'")
+    if not kind:
+        return name, lambda text: _json_of(name, text)
+    if kind not in TYPES:
+        raise ValueError(
+            f"there is no type {shown(kind)}, but {', '.join(TYPES)}; a number is written name:=5, "
+            f"and text name=text{did_you_mean(kind, TYPES)}"
+        )
+    return name, lambda text: _read_as(name, kind, text)
+
+
+def _json_of(name: str, text: str) -> Any:
+    try:
+        return read_json(text)
+    except ValueError as error:
+        raise ValueError(f"what follows ':=' is not JSON ({error}); for plain text write {name}=...") from error
+
+
+def _read_as(name: str, kind: str, text: str) -> Any:
+    found = TYPES[kind]
+    try:
+        return found.read(text)
+    except (ValueError, ArithmeticError) as error:
+        right = found.example.partition("=")[2]
+        raise ValueError(f"{shown(text)} is no {kind}; write {found.form}, as in {name}:{kind}={right}") from error
 
 
 def as_object(text: str) -> dict[str, Any]:
@@ -44,7 +121,7 @@ def as_object(text: str) -> dict[str, Any]:
 
 
 def as_patch(text: str) -> dict[str, Any]:
-    """``k=text``, ``k:=json``, or what ``as_object`` takes: an object. Raises BadParameter."""
+    """What ``as_field`` or ``as_object`` takes: an object. Raises BadParameter."""
     return as_object(text) if text.startswith(("{", "@")) else dict([as_field(text)])
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
-from fsmflow.cli.fields import as_field, as_object
+from fsmflow.cli.fields import FIELD, as_field, as_object
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
@@ -198,7 +198,7 @@ def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any]
             "where",
             type=as_field,
             multiple=True,
-            metavar="NAME=TEXT | NAME:=JSON",
+            metavar=FIELD,
             help="Those whose data has this value; may be repeated; a.b is field b of field a.",
         ),
         click.option("--waiting", is_flag=True, help="Those whose job waits out an interval before it is run again."),

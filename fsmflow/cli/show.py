@@ -9,6 +9,7 @@ import click
 
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle
+from fsmflow.cli.fields import HELP
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
@@ -28,7 +29,7 @@ _WIDTH = 200
 _STUCK_WIDTH = 160
 
 
-@click.command("list")
+@click.command("list", epilog=HELP)
 @filter_options
 @click.option(
     "--limit",

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO, Final, cast
 
@@ -13,7 +14,7 @@ import click
 
 from fsmflow.cli import objects, output
 from fsmflow.cli.bar import Bar, can_show
-from fsmflow.cli.fields import as_field, merged, read_json
+from fsmflow.cli.fields import FIELD, HELP, as_field, merged, read_json, reader_of
 from fsmflow.cli.options import actor_options, data_option, json_option, key_option
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
@@ -30,10 +31,10 @@ _ID: Final = "id"
 Line = tuple[str, dict[str, Any]]
 
 
-@click.command()
+@click.command(epilog=HELP)
 @click.argument("machine")
 @click.argument("entity_id", metavar="[ID]", required=False)
-@click.argument("fields", nargs=-1, type=as_field, metavar="[NAME=TEXT | NAME:=JSON]...")
+@click.argument("fields", nargs=-1, type=as_field, metavar=f"[{FIELD}]...")
 @data_option
 @click.option(
     "--state", metavar="STATE", help="Adopt it in mid-life, in this state; its job is not run until 'resume'."
@@ -67,13 +68,13 @@ def start(
     """Start an entity of MACHINE under this ID, in the initial state. Without an ID one is made: each such call starts
     another entity. MACHINE may also be the address, machine:id.
 
-    What follows is its data: name=text, or name:=json for numbers, true, lists and so on. With --from, many: each line
-    of JSON lines is an object with "id" and the data. A CSV has a column 'id'; its other columns are data as text, and
-    those whose name ends in ':' as JSON, left out where empty. Data on the command line is that of all, a file's wins.
-    What is wrong ends it before its page of 1,000. '--if-exists return' goes on after an interruption.
+    What follows is its data. With --from, many: each line of JSON lines is an object with "id" and the data. A CSV has
+    a column 'id'; its other columns are data as text, and those called 'name:' or 'name:type' as JSON or of that type,
+    left out where empty. Data on the command line is that of all, a file's wins. What is wrong ends it before its page
+    of 1,000. '--if-exists return' goes on after an interruption.
 
     \b
-      fsmflow start order 1042 customer=ada amount:=1500
+      fsmflow start order 1042 customer=ada amount:=1500 due:date=2030-01-31
       fsmflow start order customer=ada amount:=1500
       fsmflow start order 1043 --data @order.json --state awaiting_approval
       fsmflow start order --from orders.jsonl --if-exists return
@@ -265,42 +266,59 @@ def _objects(source: str, file: BinaryIO) -> Iterator[Line]:
 
 def _rows_of_csv(source: str, file: BinaryIO) -> Iterator[Line]:
     reader = csv.reader(_texts(source, file), strict=True)
-    names: list[str] | None = None
+    columns: list[_Column] | None = None
     try:
         for row in reader:
             where = f"{source}, line {reader.line_num}"
-            if names is None:
-                names = _header(where, row)
+            if columns is None:
+                columns = _columns(where, row)
             elif row:
-                yield _row(where, names, row)
+                yield _row(where, columns, row)
     except csv.Error as error:
         raise DataError(f"{source}, line {reader.line_num}: {error}") from error
 
 
-def _header(where: str, names: list[str]) -> list[str]:
-    if _ID not in names:
+@dataclass(frozen=True)
+class _Column:
+    """``title`` as the file has it; ``read`` raises ValueError. One without it holds text."""
+
+    title: str
+    name: str
+    read: Callable[[str], Any] | None
+
+
+def _columns(where: str, titles: list[str]) -> list[_Column]:
+    if _ID not in titles:
         raise DataError(f"{where}: a CSV begins with the names of its columns, 'id' among them")
+    columns = [_column(where, title) for title in titles]
+    names = [column.name for column in columns]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise DataError(f"{where}: column {twice!r} is there twice")
-    return names
+    return columns
 
 
-def _row(where: str, names: list[str], row: list[str]) -> Line:
-    if len(row) != len(names):
-        raise DataError(f"{where}: it has {len(row)} cells; there are {len(names)} columns")
-    cells = dict(zip(names, row, strict=True))
-    entity_id = cells.pop(_ID)
+def _column(where: str, title: str) -> _Column:
+    try:
+        name, read = reader_of(title)
+    except ValueError as error:
+        raise DataError(f"{where}: column {title!r}: {error}") from error
+    return _Column(title, name, None if name == title else read)
+
+
+def _row(where: str, columns: list[_Column], row: list[str]) -> Line:
+    if len(row) != len(columns):
+        raise DataError(f"{where}: it has {len(row)} cells; there are {len(columns)} columns")
     data: dict[str, Any] = {}
-    for name, text in cells.items():
-        if not name.endswith(":"):
-            data[name] = text
+    for column, text in zip(columns, row, strict=True):
+        if column.read is None:
+            data[column.name] = text
         elif text:
             try:
-                data[name.removesuffix(":")] = read_json(text)
+                data[column.name] = column.read(text)
             except ValueError as error:
-                raise DataError(f"{where}: column {name!r} is not JSON: {error}") from error
-    return _identified(where, entity_id, data)
+                raise DataError(f"{where}: column {column.title!r}: {error}") from error
+    return _identified(where, data.pop(_ID), data)
 
 
 def _identified(where: str, entity_id: object, data: dict[str, Any]) -> Line:

@@ -110,7 +110,7 @@ def test_list_selects_by_everything(shell: Terminal, box: Sandbox, declined: Non
     box.advance(hours=2)
     assert listed("--older", "2h") == ["1", "2", "3", "4"]
     assert listed("--older", "3h") == []
-    assert "neither name=text nor name:=json" in shell.misused("list", "--where", "customer")
+    assert "neither name=text nor name:=json nor name:type=text" in shell.misused("list", "--where", "customer")
 
 
 def test_refusals_are_grouped_with_counts_and_an_example(shell: Terminal, declined: None) -> None:
