@@ -267,7 +267,8 @@ def _lines(spec: StateSpec | None) -> Iterator[str]:
     """What is told of a state below its name."""
     if spec is None or spec.generated:
         return
-    if spec.job_name and spec.phase == WORKING:
+    # Of branches by name the marks say which jobs they run.
+    if spec.job_name and spec.phase == WORKING and not (spec.fan and spec.fan.named):
         yield f"job {spec.job_name}"
     yield from marks(spec)
     if (timer := timer_mark(spec)) is not None and spec.phase != FINISHED:

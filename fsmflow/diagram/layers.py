@@ -6,10 +6,13 @@ graph is always the same.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_right, insort
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from statistics import fmean
 from typing import Final
+
+from fsmflow.diagram.verticals import upright
 
 Point = tuple[float, float]
 Path = list[Point]
@@ -23,11 +26,14 @@ _GAP_Y: Final = 26.0
 _MOST_GAP_Y: Final = 64.0
 _PORT_X: Final = 16.0
 _SWEEPS: Final = 24
+#: Of so many ways out of a box the first is its main way.
+_FEW: Final = 4
 
 
-def layered(sizes: Sequence[Size], edges: Sequence[Edge]) -> tuple[list[Point], list[Path]]:
-    """The centre of each box, and the line of each edge."""
-    rows = _Rows(sizes, edges)
+def layered(sizes: Sequence[Size], edges: Sequence[Edge], labels: int = 0) -> tuple[list[Point], list[Path]]:
+    """The centre of each box, and the line of each edge. The last boxes are ``labels``, through whose middle the line
+    runs that they are written at."""
+    rows = _Rows(sizes, edges, labels)
     rows.sort()
     rows.align()
     return rows.centres(), rows.lines()
@@ -36,8 +42,9 @@ def layered(sizes: Sequence[Size], edges: Sequence[Edge]) -> tuple[list[Point], 
 class _Rows:
     """Boxes and, with numbers above theirs, the places of edges that pass a row."""
 
-    def __init__(self, sizes: Sequence[Size], edges: Sequence[Edge]) -> None:
+    def __init__(self, sizes: Sequence[Size], edges: Sequence[Edge], labels: int) -> None:
         self._count = len(sizes)
+        self._labels = range(len(sizes) - labels, len(sizes))
         self._sizes = list(sizes)
         self._rank = _ranks(len(sizes), edges)
         self._chains = [self._chain(edge) for edge in edges]
@@ -76,42 +83,119 @@ class _Rows:
         best, fewest = [list(row) for row in self._rows], self._crossings()
         for sweep in range(_SWEEPS):
             down = sweep % 2 == 0
-            for row in self._rows[1:] if down else self._rows[-2::-1]:
-                self._sort_row(row, self._above if down else self._below)
+            for done, row in pairwise(self._rows if down else self._rows[::-1]):
+                self._sort_row(row, done, self._above if down else self._below)
             found = self._crossings()
             if found < fewest:
                 best, fewest = [list(row) for row in self._rows], found
         self._rows = best
+        self._swap()
+        self._bypass()
 
-    def _sort_row(self, row: list[int], beside: list[list[int]]) -> None:
-        places = self._places()
-        middle = {node: fmean(places[other] for other in beside[node]) if beside[node] else None for node in row}
+    def _sort_row(self, row: list[int], done: list[int], beside: list[list[int]]) -> None:
+        places = {node: (place + 0.5) / len(done) for place, node in enumerate(done)}
         # Who has nobody there keeps the place beside who came before it.
         last, keys = 0.0, {}
         for node in row:
-            found = middle[node]
-            last = last if found is None else found
+            if others := beside[node]:
+                last = sum(places[other] for other in others) / len(others)
             keys[node] = last
         row.sort(key=keys.__getitem__)
 
-    def _places(self) -> dict[int, float]:
-        return {node: (place + 0.5) / len(row) for row in self._rows for place, node in enumerate(row)}
+    def _crossings(self, ranks: Iterable[int] | None = None) -> int:
+        """How many lines cross each other, of all or of those that leave these rows."""
+        found = 0
+        for rank in range(len(self._rows) - 1) if ranks is None else ranks:
+            places = {node: place for place, node in enumerate(self._rows[rank + 1])}
+            passed: list[int] = []
+            for node in self._rows[rank]:
+                for end in sorted(places[end] for end in self._below[node]):
+                    found += len(passed) - bisect_right(passed, end)
+                    insort(passed, end)
+        return found
 
-    def _crossings(self) -> int:
-        places, found = self._places(), 0
-        for row in self._rows[:-1]:
-            ends = [end for node in row for end in sorted(self._below[node], key=places.__getitem__)]
-            found += sum(places[end] > places[other] for at, end in enumerate(ends) for other in ends[at + 1 :])
+    def _swap(self) -> None:
+        """Change places of neighbours as long as that makes fewer lines cross."""
+        for _ in range(_SWEEPS):
+            if not sum(map(self._swap_in, range(len(self._rows)))):
+                return
+
+    def _swap_in(self, rank: int) -> int:
+        row, swaps = self._rows[rank], 0
+        near = self._rows[max(0, rank - 1) : rank + 2]
+        places = {node: at for other in near for at, node in enumerate(other)}
+        for at in range(len(row) - 1):
+            left, right = row[at : at + 2]
+            if self._cross(left, right, places) > self._cross(right, left, places):
+                row[at : at + 2] = right, left
+                swaps += 1
+        return swaps
+
+    def _cross(self, left: int, right: int, places: dict[int, int]) -> int:
+        """How many lines of two in a row cross each other where they stand in this order."""
+        return sum(
+            places[one] > places[two]
+            for beside in (self._above, self._below)
+            for one in beside[left]
+            for two in beside[right]
+        )
+
+    def _bypass(self) -> None:
+        """Lead what passes rows around all others, where that makes fewer lines cross."""
+        for strand in map(self._strand, self._labels):
+            for at_the_end in (False, True) if len(strand) > 1 else ():
+                self._lead(strand, at_the_end)
+
+    def _lead(self, strand: list[int], at_the_end: bool) -> None:
+        rows = [self._rows[self._rank[node]] for node in strand]
+        ranks = {self._rank[node] for node in strand}
+        ranks |= {rank - 1 for rank in ranks}
+        crossings, before = self._crossings(ranks), [list(row) for row in rows]
+        for node, row in zip(strand, rows, strict=True):
+            row.remove(node)
+            row.insert(len(row) if at_the_end else 0, node)
+        if self._crossings(ranks) >= crossings:
+            for row, order in zip(rows, before, strict=True):
+                row[:] = order
+
+    def _strand(self, label: int) -> list[int]:
+        """What is written at an arrow, with all places in which that passes a row."""
+        found = [label]
+        for beside in (self._above, self._below):
+            node = beside[label][0]
+            while node >= self._count:
+                found.append(node)
+                node = beside[node][0]
         return found
 
     def align(self) -> None:
-        """Move what stands in a row, without changing its order, to where its lines are straight. The last sweep goes
-        down, so that what follows in a chain stands upright below each other."""
+        """Move what stands in a row, without changing its order, to where its lines are straight: first near to all
+        that they lead to, then exactly below or above some of it. The last sweep goes down, so that what follows in a
+        chain stands upright below each other."""
         for sweep in range(_SWEEPS + 1):
             down = sweep % 2 == 0
             beside = self._above if down else self._below
             for row in self._rows if down else reversed(self._rows):
                 self._align_row(row, beside)
+        links = [(*link, self._pull(*link)) for chain in self._chains for link in pairwise(chain)]
+        self._x = upright(self._rows, links, self._gap, self._x)
+
+    def _pull(self, upper: int, lower: int) -> float:
+        """How much it is worth that the line between two rows is straight: most where it only passes, and more where
+        it belongs to the main way out of its box."""
+        if min(upper, lower) >= self._count:
+            return 8.0
+        if max(upper, lower) >= self._count:
+            return 1.0
+        source, label = (self._above[upper][0], upper) if upper in self._labels else (upper, lower)
+        return 4.0 if self._main_way(source) == label else 2.0
+
+    def _main_way(self, source: int) -> int | None:
+        """The first way out of a box that passes no row. A box with many of them stands above their middle."""
+        ways = [way for way in self._below[source] if all(end < self._count for end in (way, *self._below[way]))]
+        if len(ways) <= _FEW:
+            return next(iter(ways), None)
+        return sorted(ways, key=self._x.__getitem__)[len(ways) // 2]
 
     def _both(self, node: int) -> list[int]:
         return self._above[node] + self._below[node]
@@ -166,11 +250,13 @@ class _Rows:
         found = {}
         for node, others in enumerate(beside):
             ends = sorted(dict.fromkeys(others), key=self._x.__getitem__)
-            room = max(0.0, self._sizes[node][0] / 2 - 14.0)
+            room = 0.0 if node in self._labels else max(0.0, self._sizes[node][0] / 2 - 14.0)
             step = min(_PORT_X, 2 * room / max(1, len(ends) - 1))
-            wanted = [min(max(self._x[other], self._x[node] - room), self._x[node] + room) for other in ends]
-            for other, x in zip(ends, spread(wanted, [step] * (len(ends) - 1), [1.0] * len(ends)), strict=True):
-                x = min(max(x, self._x[node] - room), self._x[node] + room)
+            left, right = self._x[node] - room, self._x[node] + room
+            wanted = [min(max(self._x[other], left), right) for other in ends]
+            apart = spread(wanted, [step] * (len(ends) - 1), [1.0] * len(ends))
+            for at, (other, x) in enumerate(zip(ends, apart, strict=True)):
+                x = min(max(x, left + at * step), right - (len(ends) - 1 - at) * step)
                 found[(other, node) if end else (node, other)] = x
         return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -24,6 +25,8 @@ _PAD_X: Final = 16.0
 _PAD_Y: Final = 10.0
 _MARGIN: Final = 24.0
 _DOT: Final = (14.0, 14.0)
+#: How much room each arrow has at its box.
+_APART: Final = 10.0
 #: How often something was taken; what does not leave its box.
 _TIMES: Final = "\N{MULTIPLICATION SIGN}"
 _BACK: Final = "\N{CLOCKWISE OPEN CIRCLE ARROW} "
@@ -41,21 +44,29 @@ def svg(chart: Chart) -> str:
     """
     texts = [_box_lines(box) for box in chart.boxes]
     labels = [list(_label_lines(arrow)) for arrow in chart.arrows]
-    placed = place(_graph(chart, texts, labels))
+    boxes = [_box_size(lines, ends) for lines, ends in zip(texts, _ends(chart), strict=True)]
+    placed = place(_graph(chart, boxes, labels))
     body = [*_arrows(chart, placed), _dot(placed.boxes[0])]
-    body += [_box(box, lines, centre) for box, lines, centre in zip(chart.boxes, texts, placed.boxes[1:], strict=True)]
+    drawn = zip(chart.boxes, texts, placed.boxes[1:], boxes, strict=True)
+    body += [_box(box, lines, centre, size) for box, lines, centre, size in drawn]
     labelled = zip(chart.arrows, labels, placed.labels[1:], strict=True)
     body += [_label(arrow, lines, centre) for arrow, lines, centre in labelled if centre is not None]
-    sizes = [_DOT, *map(_box_size, texts), *map(_label_size, labels)]
+    sizes = [_DOT, *boxes, *map(_label_size, labels)]
     return ascii_only(_page(chart, _Extent.of(placed, sizes), body))
 
 
-def _graph(chart: Chart, texts: list[list[Line]], labels: list[list[Line]]) -> Graph:
+def _ends(chart: Chart) -> list[int]:
+    """How many arrows each box has."""
+    found = Counter(key for arrow in chart.arrows for key in (arrow.source, arrow.dest))
+    return [found[box.key] for box in chart.boxes]
+
+
+def _graph(chart: Chart, boxes: list[Size], labels: list[list[Line]]) -> Graph:
     numbers = {box.key: number for number, box in enumerate(chart.boxes, 1)}
     links = [Link(source=0, dest=1)]
     for arrow, lines in zip(chart.arrows, labels, strict=True):
         links.append(Link(source=numbers[arrow.source], dest=numbers[arrow.dest], label=_label_size(lines)))
-    return Graph(boxes=[_DOT, *map(_box_size, texts)], links=links)
+    return Graph(boxes=[_DOT, *boxes], links=links)
 
 
 def _box_lines(box: Box) -> list[Line]:
@@ -86,9 +97,9 @@ def _counted(way: Way) -> str:
     return f"{way.text} {_TIMES}{way.taken:,}" if way.taken > 1 else way.text
 
 
-def _box_size(lines: list[Line]) -> Size:
+def _box_size(lines: list[Line], ends: int) -> Size:
     wide, high = _size(lines)
-    return max(wide + 2 * _PAD_X, 96.0), max(high + 2 * _PAD_Y, 42.0)
+    return max(wide + 2 * _PAD_X, 96.0, 28.0 + ends * _APART), max(high + 2 * _PAD_Y, 42.0)
 
 
 def _label_size(lines: list[Line]) -> Size:
@@ -100,8 +111,8 @@ def _size(lines: list[Line]) -> Size:
     return max(line.width for line in lines), sum(line.height for line in lines)
 
 
-def _box(box: Box, lines: list[Line], centre: Point) -> str:
-    wide, high = size = _box_size(lines)
+def _box(box: Box, lines: list[Line], centre: Point, size: Size) -> str:
+    wide, high = size
     found = [*(["made"] if box.generated else []), *(["visited"] if box.visited else [])]
     found += ["stuck" if box.has_failed else "here"] if box.now else []
     told = titled(". ".join([box.title, *box.lines, *(way.text for way in box.inner)]))

@@ -72,7 +72,10 @@ def place(graph: Graph) -> Placed:
             sizes.append(link.label)
         parts.append(range(len(edges), len(edges) + len(ends) - 1))
         edges += pairwise(ends)
-    centres, lines = (layers.layered if _engine is None else _graphlay(_engine))(sizes, edges)
+    if _engine is None:
+        centres, lines = layers.layered(sizes, edges, labels=len(sizes) - len(graph.boxes))
+    else:
+        centres, lines = _laid_out(_engine, sizes, edges)
     rest = iter(centres[len(graph.boxes) :])
     return Placed(
         boxes=centres[: len(graph.boxes)],
@@ -109,12 +112,11 @@ def _back(graph: Graph) -> list[bool]:
     return found
 
 
-def _graphlay(engine: Callable[..., Any]) -> Callable[[Sequence[Size], Sequence[Edge]], tuple[list[Point], list[Path]]]:
-    def layered(sizes: Sequence[Size], edges: Sequence[Edge]) -> tuple[list[Point], list[Path]]:
-        nodes = [{"size": {"width": width, "height": height}, "shape": "box"} for width, height in sizes]
-        joined = [{"source": source, "target": dest, "weight": 1.0} for source, dest in edges]
-        found = engine({"nodes": nodes, "edges": joined}, preset="process_map", options=_OPTIONS)
-        centres = [(node["center"]["x"], node["center"]["y"]) for node in found.nodes]
-        return centres, [[(point["x"], point["y"]) for point in edge["points"]] for edge in found.edges]
-
-    return layered
+def _laid_out(
+    engine: Callable[..., Any], sizes: Sequence[Size], edges: Sequence[Edge]
+) -> tuple[list[Point], list[Path]]:
+    nodes = [{"size": {"width": width, "height": height}, "shape": "box"} for width, height in sizes]
+    joined = [{"source": source, "target": dest, "weight": 1.0} for source, dest in edges]
+    found = engine({"nodes": nodes, "edges": joined}, preset="process_map", options=_OPTIONS)
+    centres = [(node["center"]["x"], node["center"]["y"]) for node in found.nodes]
+    return centres, [[(point["x"], point["y"]) for point in edge["points"]] for edge in found.edges]

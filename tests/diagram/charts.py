@@ -76,6 +76,31 @@ class Long(Machine):
     ]
 
 
+class Hub(Machine):
+    """Ten ways from one state, and ten back to it."""
+
+    spokes = [f"spoke_{number}" for number in range(10)]
+    initial = "hub"
+    states = ["hub", *spokes, State("over", final=True)]
+    transitions = [
+        *[[f"to_{spoke}", "hub", spoke] for spoke in spokes],
+        ["home", spokes, "hub"],
+        ["finish", "hub", "over"],
+    ]
+
+
+class Checked(Machine):
+    """Two jobs by name, side by side."""
+
+    initial = "checking"
+    states = [State("checking", jobs={"credit": "ask_bank", "stock": "look"}), State("over", final=True)]
+    transitions = [["done", "checking", "over"]]
+
+    def ask_bank(self) -> None: ...
+
+    def look(self) -> None: ...
+
+
 def journey(address: str, *ways: tuple[str | None, str, str], failure: str | None = None) -> Journey:
     """The way of an entity that ends where its last step led."""
     moves = tuple(Move(source=source, trigger=trigger, dest=dest, at=AT) for source, trigger, dest in ways)

@@ -23,10 +23,12 @@ from machines.order import Order
 from machines.podcast import Podcast
 from machines.report import Report
 from machines.trip import Trip
-from tests.diagram.charts import AT, HOSTILE, LONG, Hostile, Long, Ticket, journey
+from tests.diagram.charts import AT, HOSTILE, LONG, Checked, Hostile, Hub, Long, Ticket, journey
 from tests.support.deployments import definition_of
 
 EXAMPLES: list[type[Machine]] = [Order, Podcast, Approval, Newsletter, Onboarding, Invitation, Report, Trip]
+#: Hard to draw.
+HARD = [Ticket, Long, Hostile, Hub, Checked]
 SPACE = "{http://www.w3.org/2000/svg}"
 FAILED = journey(
     "order:7",
@@ -75,7 +77,7 @@ def described(root: Element) -> str:
 
 
 @pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize("machine", [*EXAMPLES, Ticket, Long, Hostile], ids=lambda machine: machine.__name__)
+@pytest.mark.parametrize("machine", [*EXAMPLES, *HARD], ids=lambda machine: machine.__name__)
 class TestAnyMachine:
     def test_it_is_wellformed_and_holds_each_state_in_the_page(self, machine: type[Machine]) -> None:
         root = drawn(machine)
@@ -140,6 +142,17 @@ def test_what_does_not_leave_a_state_stands_in_its_box() -> None:
     root = drawn(Ticket)
     assert "↻ assign" in [line.text for line in group(root, "assigned").iter(f"{SPACE}text")]
     assert "↻ comment (internal)" in [line.text for line in group(root, "in_progress").iter(f"{SPACE}text")]
+
+
+def test_the_jobs_of_branches_by_name_are_told_once() -> None:
+    (box,) = [box for box in chart(definition_of(Checked)).boxes if box.key == "checking"]
+    assert box.lines == ("jobs credit and stock",)
+
+
+def test_a_box_is_wide_enough_for_its_arrows() -> None:
+    root = drawn(Hub)
+    spoke, hub = (next(group(root, name).iter(f"{SPACE}rect")) for name in ("spoke_1", "hub"))
+    assert float(spoke.get("width", "")) < 120 < 220 < float(hub.get("width", ""))
 
 
 def test_all_that_undo_something_are_one_box() -> None:

@@ -51,6 +51,16 @@ def crosses(path: Path, shape: tuple[Point, Size]) -> bool:
     return False
 
 
+def meet(one: tuple[Point, Point], two: tuple[Point, Point]) -> bool:
+    """Whether two pieces of lines cross."""
+
+    def side(line: tuple[Point, Point], point: Point) -> float:
+        (x0, y0), (x1, y1) = line
+        return (x1 - x0) * (point[1] - y0) - (y1 - y0) * (point[0] - x0)
+
+    return all(side(a, b[0]) * side(a, b[1]) < -SLACK for a, b in ((one, two), (two, one)))
+
+
 CHAIN = graph(4, (0, 1), (1, 2), (2, 3))
 LOOP = graph(3, (0, 1), (1, 2), (2, 1), (1, 0), (2, 0))
 FAN = graph(9, *[(0, number) for number in range(1, 8)], *[(number, 8) for number in range(1, 8)])
@@ -105,6 +115,33 @@ def test_a_chain_runs_straight_down() -> None:
     placed = place(CHAIN)
     assert len({round(x) for x, _ in [*placed.boxes, *(label for label in placed.labels if label)]}) == 1
     assert [y for _, y in placed.boxes] == sorted(y for _, y in placed.boxes)
+
+
+def test_the_main_way_runs_straight_down_beside_others() -> None:
+    placed = place(graph(5, (0, 1), (1, 2), (2, 3), (0, 4), (1, 4), (2, 4)))
+    assert len({round(x) for x, _ in placed.boxes[:4]}) == 1
+
+
+def test_what_passes_a_box_crosses_nothing_where_it_can_go_around() -> None:
+    placed = place(graph(4, (0, 1), (0, 2), (1, 2), (1, 3)))
+    parts = [pair for path in placed.paths for line in path for pair in pairwise(line)]
+    assert [pair for pair in combinations(parts, 2) if meet(*pair)] == []
+
+
+@pytest.mark.parametrize("wanted", [FAN, TWINS, LEAPS])
+def test_arrows_stay_apart_at_their_box(wanted: Graph) -> None:
+    placed = place(wanted)
+    ends = [end for first, second in placed.paths for end in (first[0], second[-1])]
+    near = [abs(one[0] - two[0]) for one, two in combinations(ends, 2) if abs(one[1] - two[1]) < SLACK]
+    assert min(near) > 4.0
+
+
+@pytest.mark.parametrize("engine", ["layers"], indirect=True)
+def test_a_line_of_our_own_layout_runs_through_the_middle_of_what_is_written_at_it() -> None:
+    placed = place(LEAPS)
+    for label, (first, second) in zip(placed.labels, placed.paths, strict=True):
+        assert label is not None
+        assert first[-1][0] == second[0][0] == label[0]
 
 
 def test_an_arrow_back_runs_up() -> None:
