@@ -305,5 +305,13 @@ def gave_up(how: str) -> None:
     )
 
 
+def database_gone(path: str) -> None:
+    logger.error(
+        "database.gone: %s was deleted or replaced while this worker had it open; the worker ends, as nobody would "
+        "read what it writes. Run 'fsmflow worker' again: it works with the file that is there then, or with a new one",
+        path,
+    )
+
+
 def stopping(how: str) -> None:
     logger.info("supervisor.stopping: %s", how)

@@ -22,6 +22,7 @@ from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.wear import Endurance
 from fsmflow.running.workers import LostAttempt, LostWorker, Workers
+from fsmflow.store.file import DatabaseFile
 
 _TICK_S: Final = 0.25
 _JOIN_S: Final = 10.0
@@ -61,10 +62,12 @@ class Supervisor:
         self._signals = 0
         self._obeyed = 0
         self._gave_up = False
+        self._file = DatabaseFile.of(runtime.store.link)
         self._quiet_sweeps = 0
 
     def run(self) -> int:
-        """Supervise until told to stop, or until nothing is due with ``burst``. The exit status.
+        """Supervise until told to stop, or until nothing is due with ``burst``. The exit status: 1 where no process
+        ever got ready, or where the file of the database is gone.
 
         This thread talks to processes only, so that a database or Redis that hangs keeps no job beyond its limit
         alive and no dead process from being replaced; threads renew the leases and run maintenance.
@@ -108,6 +111,10 @@ class Supervisor:
 
     def _tick(self) -> bool:
         """Look after the worker processes; whether to go on."""
+        if self._file is not None and self._file.is_gone:
+            log.database_gone(str(self._file.path))
+            self._gave_up = True
+            return False
         self._reap()
         self._obey()
         failed = self._workers.fail_to_start
@@ -170,7 +177,8 @@ class Supervisor:
             if not self._signals:
                 _safely("sweeping", self._sweep)
             self._wake.wait(self._maintenance.again_s if not self._ended.is_set() else _TICK_S)
-        self._maintenance.withdraw()
+        if self._file is None or not self._file.is_gone:  # else the embedded server would be made anew for it
+            self._maintenance.withdraw()
         self._runtime.store.link.forget_connection()
 
     def _end_lost(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,3 +40,19 @@ def test_a_worker_finishes_and_ends_well_on_ctrl_c(shop: Shop) -> None:
         rest = worker.stderr.read()
     assert worker.returncode == 0, seen + rest
     assert "Traceback" not in rest
+
+
+def test_a_worker_whose_database_was_deleted_says_so_and_ends(shop: Shop) -> None:
+    command = [sys.executable, *CLI, "worker", "--processes", "1"]
+    with subprocess.Popen(
+        command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as worker:
+        assert worker.stderr is not None
+        next(line for line in worker.stderr if "worker.started" in line)
+        shutil.rmtree(shop.folder / "home", ignore_errors=True)  # the server may write to it until it ends
+        rest = worker.stderr.read()
+        assert worker.wait(timeout=10) == 1
+    told = [line for line in rest.splitlines() if "database.gone" in line]
+    assert len(told) == 1, rest
+    assert f"{shop.folder}/home/fsmflow.db was deleted or replaced" in told[0]
+    assert not (shop.folder / "home" / "fsmflow.db").exists(), "nothing was made in its place"
