@@ -24,7 +24,7 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store import connections
 from fsmflow.store.drivers import connected_by_url, imported, mysql_in_transaction
-from fsmflow.store.spelling import MysqlSpelling, PostgresSpelling, Spelling, SqliteSpelling
+from fsmflow.store.notation import MysqlNotation, Notation, PostgresNotation, SqliteNotation
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
@@ -57,7 +57,7 @@ class Dialect(ABC):
     drivers: ClassVar[tuple[str, ...]]
     advice: ClassVar[str]
     #: How views for people are written.
-    spelling: ClassVar[Spelling]
+    notation: ClassVar[Notation]
     #: Options of a connection that changes tables, where that must not be cut off.
     patience: ClassVar[Mapping[str, Any]] = {}
     #: What BEGIN is told in a transaction that writes.
@@ -174,7 +174,7 @@ class Sqlite(Dialect):
     kind = SqliteDatabase
     drivers = ("sqlite3", "pysqlite3", "sqlcipher3", "pysqlcipher3")
     advice = "use peewee's SqliteDatabase"
-    spelling = SqliteSpelling()
+    notation = SqliteNotation()
     begin = ("IMMEDIATE",)
     locking = ""
     row_field = peewee.AutoField
@@ -237,7 +237,7 @@ class Postgres(Dialect):
     kind = PostgresqlDatabase
     drivers = ("psycopg", "psycopg2")
     advice = "install fsmflow[postgres], and use peewee's PostgresqlDatabase"
-    spelling = PostgresSpelling()
+    notation = PostgresNotation()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
 
@@ -332,7 +332,7 @@ class Mysql(Dialect):
     kind = MySQLDatabase
     drivers = ("pymysql", "MySQLdb")
     advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient, and use peewee's MySQLDatabase"
-    spelling = MysqlSpelling()
+    notation = MysqlNotation()
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"

@@ -1,11 +1,11 @@
-"""How the databases spell what a person wants to read: moments, texts that are put together, parts of JSON."""
+"""How the databases write what a person wants to read: moments, texts that are put together, parts of JSON."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 
 
-class Spelling(ABC):
+class Notation(ABC):
     """Expressions of SQL made of others. It has no state."""
 
     @abstractmethod
@@ -33,7 +33,7 @@ class Spelling(ABC):
         return (f"CREATE OR REPLACE VIEW {view} AS {query}",)
 
 
-class SqliteSpelling(Spelling):
+class SqliteNotation(Notation):
     """Moments are texts in UTC, truth is 0 or 1."""
 
     def moment(self, milliseconds: str) -> str:
@@ -46,7 +46,7 @@ class SqliteSpelling(Spelling):
         return f"DROP VIEW IF EXISTS {view}", f"CREATE VIEW {view} AS {query}"
 
 
-class PostgresSpelling(Spelling):
+class PostgresNotation(Notation):
     """``json``, not ``jsonb``: that refuses a text with a character of the number 0, and with it the whole view."""
 
     def moment(self, milliseconds: str) -> str:
@@ -59,7 +59,7 @@ class PostgresSpelling(Spelling):
         return f"({text})::json"
 
 
-class MysqlSpelling(Spelling):
+class MysqlNotation(Notation):
     """Moments have no zone and are in UTC; JSON stays a text, as that is what MariaDB calls JSON."""
 
     def moment(self, milliseconds: str) -> str:
