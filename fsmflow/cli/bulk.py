@@ -205,9 +205,14 @@ def _change(before: Snapshot, after: Snapshot | Machine) -> str:
 
 
 def _hint(runtime: Runtime, wanted: Wanted) -> None:
-    """Say that branches wait too, which a selection leaves out that does not ask for them."""
+    """Say what else waits: branches, which a selection leaves out that does not ask for them, and what is paused."""
     asked = wanted.selection
-    if wanted.addresses or not asked.waiting or asked.branches or asked.branch is not None:
+    if wanted.addresses or not asked.waiting:
+        return
+    held = next(select(runtime, replace(asked, waiting=False, held=True), limit=1), None)
+    if held is not None:
+        output.note(f"{held.address} and maybe others would wait too, but a pause holds them: 'resume' first")
+    if asked.branches or asked.branch is not None:
         return
     found = next(select(runtime, replace(asked, branch="*"), limit=1), None)
     if found is not None:

@@ -25,6 +25,7 @@ from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
 from fsmflow.errors import GuardError, NotPermitted, name_of, text_of
 
 WAITS_FOR_ITS_TURN = "it waits for its turn, as its parent has a limit"
+HELD = "a pause holds its job; 'resume' first"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,6 +94,8 @@ def offers(
             found.append(_Asking(definition, snapshot, actor, now, context).offer(trigger))
     if waits(snapshot) and not definition.offers(RETRY, snapshot.state):
         found.append(Offer(trigger=RETRY, allowed=True, ways=(Way(dest=None, allowed=True),)))
+    elif is_held(snapshot) and not definition.offers(RETRY, snapshot.state):
+        found.append(Offer(trigger=RETRY, allowed=False, why=HELD))
     spec = definition.states[snapshot.state]
     known = {offer.trigger for offer in found}
     for names, why in ((spec.defer, "too early: it is kept for later"), (spec.ignore, "it is ignored here")):
@@ -175,6 +178,11 @@ def _raised(reply: Reply) -> str:
 def waits(snapshot: Snapshot) -> bool:
     """Whether the job of an entity waits out its interval; a retry then runs it now."""
     return snapshot.work is not None and snapshot.work.waits
+
+
+def is_held(snapshot: Snapshot) -> bool:
+    """Whether a pause holds the job of an entity, in its interval or as it was due."""
+    return snapshot.work is not None and snapshot.work.runs and snapshot.work.held is not None
 
 
 def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:

@@ -13,7 +13,7 @@ from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused
-from fsmflow.decision.offers import WAITS_FOR_ITS_TURN, allowed_triggers, belongs_to_engine, waits
+from fsmflow.decision.offers import HELD, WAITS_FOR_ITS_TURN, allowed_triggers, belongs_to_engine, is_held, waits
 from fsmflow.decision.values import replace
 from fsmflow.decision.work import WorkKind, dispatched, hurried
 from fsmflow.definition.names import CANCEL, RETRY
@@ -67,16 +67,24 @@ def triggered(mover: Mover, happening: Triggered) -> None:
         if trigger in spec.ignore:
             ignore(mover, happening)
             return
-        known = any(trigger in triggers for triggers in definition.outgoing.values())
-        hint = did_you_mean(trigger, [name for names in definition.outgoing.values() for name in names])
-        why = None if known else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"
-        raise _refused(mover, happening, why=why, refused=refused) from None
+        raise _refused(mover, happening, why=_unknown(mover, trigger), refused=refused) from None
     reentered = (
         mover.after.epoch != snapshot.epoch and mover.after.state == definition.states[snapshot.state].failed_from
     )
     if trigger == RETRY and reentered and snapshot.result_text and not happening.new_key:
         last = snapshot.failure
         settlement.accept_withheld(mover, snapshot.result_text, set(happening.patch), last.attempts if last else None)
+
+
+def _unknown(mover: Mover, trigger: str) -> str | None:
+    """What stands against a trigger besides guards: that the machine lacks it, or that a pause holds what it would
+    run now."""
+    definition = mover.definition
+    if trigger == RETRY and is_held(mover.before) and not definition.offers(RETRY, mover.before.state):
+        return HELD
+    every = [name for names in definition.outgoing.values() for name in names]
+    hint = did_you_mean(trigger, every)
+    return None if trigger in every else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"
 
 
 def hurry(mover: Mover, happening: Triggered) -> None:

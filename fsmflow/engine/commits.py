@@ -216,6 +216,7 @@ def _about_family(
         f"and the entity once it rests in {failed_from(snapshot.state)!r}"
     )
     why = f"{why}; {told_of_waiting(waiting)}" if waiting else why
+    why = f"a pause holds it; 'resume' first. Besides, {why}" if snapshot.paused else why
     return TransitionNotAllowed(snapshot.address, snapshot.state, RETRY, allowed=error.allowed, why=why)
 
 

@@ -28,8 +28,8 @@ class Selection:
 
     ``error`` has to match the error type or ``error_type: message`` of the failure. ``older_ms``: in the state for
     at least that long. ``data``: fields and the values that they have to have; ``a.b`` is field ``b`` of field ``a``.
-    ``waiting``: their job waits out an interval, after a failure or as it asked for more time. ``branches``: branches
-    and children too. ``branch``: those alone, whose name this glob matches.
+    ``waiting``: their job waits out an interval, after a failure or as it asked for more time; ``held``: it did until
+    a pause came. ``branches``: branches and children too. ``branch``: those alone, whose name this glob matches.
     """
 
     machine: str | None = None
@@ -39,6 +39,7 @@ class Selection:
     older_ms: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     waiting: bool = False
+    held: bool = False
     branches: bool = False
     branch: str | None = None
     stuck: bool = False
@@ -101,6 +102,7 @@ def filter_of(runtime: Runtime, selection: Selection, definition: Definition | N
         stuck=selection.stuck,
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
         waiting=selection.waiting,
+        held=selection.held,
         branches=selection.branches,
         only_branches=selection.branch is not None,
     )

@@ -23,9 +23,9 @@ class Filter:
     """Which entities are meant; None means all.
 
     ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
-    ``waiting``: their job waits out an interval. ``stuck``: something of them was tried in vain. ``entered_by``: in
-    their state since this moment at the latest. ``branches``: branches and children too, or (``only_branches``) these
-    alone.
+    ``waiting``: their job waits out an interval; ``held``: it did so until a pause came. ``stuck``: something of them
+    was tried in vain. ``entered_by``: in their state since this moment at the latest. ``branches``: branches and
+    children too, or (``only_branches``) these alone.
     """
 
     machine: str | None = None
@@ -36,6 +36,7 @@ class Filter:
     failing: bool = False
     stuck: bool = False
     waiting: bool = False
+    held: bool = False
     entered_by: int | None = None
     branches: bool = False
     only_branches: bool = False
@@ -124,6 +125,7 @@ class Listing:
             yield "e.fingerprint IS NOT NULL"
         if wanted.failing:
             yield "e.failure IS NOT NULL"
-        if wanted.waiting:
+        if wanted.waiting or wanted.held:
             waits = f"x.kind {among(RUNS)} AND x.{self._link.quoted('owner')} IS NULL AND x.rung_at IS NULL"
-            yield f"EXISTS (SELECT 1 FROM {WORK} x WHERE x.entity = e.id AND {waits} AND x.held IS NULL)"
+            held = "> 0" if wanted.held else "IS NULL"
+            yield f"EXISTS (SELECT 1 FROM {WORK} x WHERE x.entity = e.id AND {waits} AND x.held {held})"

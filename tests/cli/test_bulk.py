@@ -11,12 +11,24 @@ from typing import Any
 
 import pytest
 
+from fsmflow import Machine, Retry, State
 from fsmflow.cli import bulk
 from fsmflow.store.tables import ENTITY
-from fsmflow.testing import Sandbox
+from fsmflow.testing import Sandbox, sandbox
 from tests.cli.orders import Order
 from tests.cli.shop import CLI, Shop
 from tests.support.terminal import Terminal
+
+
+class Payout(Machine):
+    """The bank is away for an hour."""
+
+    initial = "new"
+    states = ["new", State("paying", job="pay", retry=Retry(5, [3_600], jitter=0)), State("paid", final=True)]
+    transitions = [["go", "new", "paying"], ["done", "paying", "paid"]]
+
+    def pay(self) -> None:
+        raise ConnectionError("the bank is away")
 
 
 def test_a_dry_run_says_what_would_be_done_and_changes_nothing(busy: Shop) -> None:
@@ -225,3 +237,23 @@ def test_a_bar_is_drawn_on_a_terminal_alone(shell: Terminal, declined: None, mon
     monkeypatch.setattr("fsmflow.cli.bulk.can_show", lambda as_json: True)
     done = shell.run("resume", "--machine", "order")
     assert (done.status, len(done.out.splitlines())) == (0, 4)
+
+
+def test_a_retry_of_those_that_wait_names_the_pause_of_those_that_are_held(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Terminal(capsys, monkeypatch)
+    with sandbox(machines=[Payout]) as box:
+        for number in range(2):
+            Payout.start(number).trigger("go")
+        box.run()
+        Payout.get("1").pause()
+        for options in ((), ("--dry-run",)):
+            done = shell.run("retry", "payout:0", "payout:1", *options)
+            assert done.status == 1
+            assert "payout:1 is in 'paying': 'retry' was refused: a pause holds its job; 'resume' first" in done.err
+        assert Payout.get("0").history[-1].kind == "hurried"
+        done = shell.run("retry", "--waiting")
+        assert (done.status, done.out) == (0, "")
+        assert "payout:1 and maybe others would wait too, but a pause holds them: 'resume' first" in done.err
+        assert "a pause holds" not in shell.run("retry", "--waiting", "--machine", "payout", "--where", "no=1").err

@@ -95,7 +95,7 @@ def test_a_pause_gives_the_rest_of_the_interval_back_and_does_not_run_it_at_once
         payout.go()
         box.run()
         payout.pause()
-        with pytest.raises(TransitionNotAllowed):
+        with pytest.raises(TransitionNotAllowed, match="a pause holds its job; 'resume' first"):
             payout.retry()
         payout.resume()
         assert box.run() == 0
@@ -125,3 +125,26 @@ def test_those_that_wait_are_found() -> None:
         assert sorted(item.entity_id for item in Payout.find(waiting=True)) == ["0", "1"]
         box.advance(minutes=5)
         assert [item.entity_id for item in Payout.find(waiting=True, older=timedelta(minutes=5))] == ["0", "1"]
+
+
+def test_a_retry_of_what_is_paused_names_the_pause_whatever_the_pause_holds() -> None:
+    with sandbox(machines=[Payout]) as box:
+        waiting, due = Payout.start("1"), Payout.start("2")
+        waiting.go()
+        box.run()
+        due.go()
+        for payout in (waiting, due):
+            payout.pause()
+            with pytest.raises(TransitionNotAllowed, match="a pause holds its job; 'resume' first") as caught:
+                payout.retry(data={"bank": "open"})
+            assert "retry" not in caught.value.allowed
+            assert "retry (a pause holds its job; 'resume' first)" in str(payout.explain())
+        waiting.resume()
+        waiting.retry(data={"bank": "open"})
+        box.run()
+        waiting.pause()
+        with pytest.raises(TransitionNotAllowed, match="a pause holds it; 'resume' first"):
+            waiting.retry()
+        (text,) = (branch for branch in Payout.find(branches=True) if branch.entity_id == "1/telling/text")
+        with pytest.raises(TransitionNotAllowed, match="a pause holds its job; 'resume' first"):
+            text.retry()
