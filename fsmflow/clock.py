@@ -99,6 +99,16 @@ def iso(moment: datetime) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def span(span_ms: int) -> str:
+    """A span of time for people, in its two largest units: ``1 d 23 h``."""
+    parts: list[str] = []
+    for size, unit in UNITS:
+        count, span_ms = divmod(span_ms, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+    return " ".join(filter(None, parts[:2])) or "0 s"
+
+
 def to_ms(duration: float | timedelta) -> int:
     """A duration, in seconds or as a timedelta, as whole milliseconds."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration

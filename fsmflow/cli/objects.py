@@ -81,7 +81,7 @@ def _details(found: Details) -> dict[str, Any]:
         ],
         "sent": [
             {
-                **{name: getattr(post, name) for name in ("id", "name", "trigger", "to", "until_left")},
+                **{name: getattr(post, name) for name in ("id", "name", "trigger", "to", "until_left", "left_ms")},
                 "due_at": None if post.due_at is None else iso(post.due_at),
             }
             for post in found.sent

@@ -7,6 +7,7 @@ from itertools import islice
 
 import click
 
+from fsmflow import clock
 from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
@@ -16,7 +17,7 @@ from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer
 from fsmflow.engine.branches import item_of
-from fsmflow.engine.details import SHOWN, Details, Kept, Stuck, details_of
+from fsmflow.engine.details import SHOWN, Details, Kept, Message, Stuck, details_of
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
@@ -178,7 +179,7 @@ def _events(context: Details, now: int) -> Iterator[tuple[str, str]]:
     if context.kept:
         yield "kept", _first(map(_kept, context.kept))
     if context.sent:
-        yield "sent", _first(f"{post}, {_due(post.due_at, now)} (event {post.id})" for post in context.sent)
+        yield "sent", _first(f"{post}, {_due(post, now)} (event {post.id})" for post in context.sent)
     if context.lost:
         yield "lost", _first(f"{post} (event {post.id})" for post in context.lost)
     if context.stuck:
@@ -199,7 +200,10 @@ def _first(lines: Iterable[str]) -> str:
     return "\n".join([*found[:SHOWN], *more])
 
 
-def _due(at: int | None, now: int) -> str:
+def _due(post: Message, now: int) -> str:
+    at = post.due_at
+    if post.left_ms is not None:
+        return f"held by the pause with {clock.span(post.left_ms)} left"
     if at is None or at <= now:
         return "due now"
     return f"due at {output.moment(at)} UTC, in {output.duration(at - now)}"

@@ -11,7 +11,7 @@ from typing import Any, Final
 from fsmflow import clock, codec
 from fsmflow.decision.work import Work
 from fsmflow.definition.model import StateSpec
-from fsmflow.definition.names import CANCELLED, UNDONE
+from fsmflow.definition.names import CANCELLED, FINISHED, UNDONE
 from fsmflow.errors import FsmflowError
 
 
@@ -176,6 +176,11 @@ class Snapshot:
     def has_settled(self) -> bool:
         """Whether this is a branch or child that its parent need not wait for."""
         return self.standing is not None and self.standing.is_settled
+
+    @property
+    def holds(self) -> bool:
+        """Whether a pause holds what would come next by itself."""
+        return self.paused and self.phase != FINISHED
 
     @property
     def part(self) -> str | None:

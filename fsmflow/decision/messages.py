@@ -120,6 +120,32 @@ def envelope_of(post: Post) -> Envelope:
     return Envelope(**codec.decode(post.text or "{}"))
 
 
+def left_ms(post: Post) -> int | None:
+    """The time that is left to a message that a pause holds; None for one that is on its way."""
+    due_at = post.due_at or 0
+    return due_at - FAR_FUTURE_MS if due_at >= FAR_FUTURE_MS else None
+
+
+def stopped(post: Post, now: int) -> int:
+    """``due_at`` of a message that a pause holds, with the time that it has left."""
+    due_at = post.due_at or now
+    return due_at if left_ms(post) is not None else FAR_FUTURE_MS + max(0, due_at - now)
+
+
+def due_again(post: Post, now: int) -> int:
+    """``due_at`` of a message whose pause is over."""
+    left = left_ms(post)
+    return post.due_at or now if left is None else now + left
+
+
+def when_due(post: Post) -> str:
+    """When a message is delivered, in words."""
+    left = left_ms(post)
+    if left is not None:
+        return f"held by the pause with {clock.span(left)} left"
+    return f"due {clock.to_datetime(post.due_at or 0):%Y-%m-%d %H:%M:%S} UTC"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answer:
     """How a message ended. ``how`` is what the history of its sender calls it."""

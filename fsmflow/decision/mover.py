@@ -17,7 +17,7 @@ from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import Answer, Message, Recall, answer_to, envelope_of, mail_of
-from fsmflow.decision.outbox import is_on_its_way, sorted_out
+from fsmflow.decision.outbox import held, is_on_its_way, marks_of_pause, sorted_out
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.values import replace
 from fsmflow.decision.versions import lacking
@@ -183,7 +183,8 @@ class Mover:
         """All is decided: take back what has a name and was taken back or replaced, and what ends with a visit that is
         over. No query where nothing of that can be on its way."""
         found = sorted_out(self.mail, self.before, self.after, self.context)
-        self.posts += found.posts
+        self.posts += held(found.posts, self.after, self.now)
+        self.marks += marks_of_pause(self.before, self.after, self.context, self.now)
         self.takes += found.takes
         self.after = replace(self.after, bound=found.bound)
         for post, why in found.ended:

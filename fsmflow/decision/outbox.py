@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from fsmflow import clock
-from fsmflow.decision.commit import Commit, EventKind, Post, Posted
+from fsmflow.decision.commit import Commit, EventKind, Mark, Post, Posted
 from fsmflow.decision.context import Context
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.messages import Recall, envelope_of
+from fsmflow.decision.messages import Recall, due_again, envelope_of, stopped, when_due
+from fsmflow.decision.values import replace
 
 
 @dataclass(kw_only=True)
@@ -57,8 +57,27 @@ def _end(found: SortedOut, post: Post, why: str | None) -> None:
 
 def _named(post: Post) -> str:
     name = "" if post.key is None else f"{post.key!r} "
-    due = clock.to_datetime(post.due_at or 0).strftime("%Y-%m-%d %H:%M:%S UTC")
-    return f"{name}to {envelope_of(post).to}, due {due}"
+    return f"{name}to {envelope_of(post).to}, {when_due(post)}"
+
+
+def held(posts: Sequence[Post], after: Snapshot, now: int) -> list[Post]:
+    """What is sent by an entity that is paused: what goes to itself stands still with it."""
+    if not after.holds:
+        return list(posts)
+    return [replace(post, due_at=stopped(post, now)) if _is_to(after, post) else post for post in posts]
+
+
+def marks_of_pause(before: Snapshot, after: Snapshot, context: Context, now: int) -> list[Mark]:
+    """What a pause, and its end, make of the messages that an entity has sent itself. No query for any other change."""
+    if before.holds == after.holds:
+        return []
+    moment = stopped if after.holds else due_again
+    own = [post for post in context.sent if _is_to(after, post)]
+    return [Mark(id=post.id, tries=post.tries, why=post.why, due_at=moment(post, now)) for post in own]
+
+
+def _is_to(entity: Snapshot, post: Post) -> bool:
+    return post.kind is EventKind.SENT and envelope_of(post).to == entity.address
 
 
 def is_on_its_way(name: str, mail: Sequence[Post | Recall], context: Context) -> bool:

@@ -9,7 +9,7 @@ from fsmflow.decision.commit import CommitLost, Posted
 from fsmflow.decision.happenings import Answered, Delivered, Discarded, KeptDue, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor, checked_id
-from fsmflow.decision.messages import Answer, Envelope, answer_of, envelope_of
+from fsmflow.decision.messages import Answer, Envelope, answer_of, envelope_of, stopped
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
@@ -71,6 +71,10 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         key=envelope.key,
     )
     snapshot = runtime.store.entities.load(definition.name, entity_id)
+    if snapshot is not None and snapshot.holds and snapshot.row == post.entity:
+        # Its pause came first; 'resume' gives back what is left of its time.
+        runtime.store.events.postpone(post, stopped(post, runtime.now()))
+        return True
     if snapshot is not None:
         try:
             instance, delivered = instance_of(definition, snapshot), Delivered(post=post, event=event)

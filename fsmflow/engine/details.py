@@ -11,7 +11,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Posted
 from fsmflow.decision.context import Progress
 from fsmflow.decision.entity import FAILED_ONES, Snapshot, Standing
-from fsmflow.decision.messages import envelope_of
+from fsmflow.decision.messages import envelope_of, left_ms
 from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
@@ -26,7 +26,8 @@ NAMED: Final = 3
 @dataclass(frozen=True, kw_only=True)
 class Message:
     """A message that is on its way, or could not be delivered. ``due_at`` in UTC milliseconds; ``until_left``: it ends
-    with the visit of the state that the entity is in; ``why`` it was tried in vain so far."""
+    with the visit of the state that the entity is in; ``why`` it was tried in vain so far. ``left_ms``: what is left of
+    its time, where a pause holds it; it has no ``due_at`` then."""
 
     id: int
     name: str | None
@@ -35,6 +36,7 @@ class Message:
     due_at: int | None
     why: str | None
     until_left: bool
+    left_ms: int | None = None
 
     def __str__(self) -> str:
         named = f"{self.name!r}: " if self.name is not None else ""
@@ -140,7 +142,8 @@ def stuck_of(own: Definition | None, snapshot: Snapshot, posts: Sequence[Posted]
     for post in posts:
         if post.tries:
             to = f"message {post.trigger!r} to {envelope_of(post).to}" if post.kind is not EventKind.KEPT else None
-            next_at = None if post.kind is EventKind.LOST or post.due_at is None else clock.to_datetime(post.due_at)
+            never = post.kind is EventKind.LOST or post.due_at is None or left_ms(post) is not None
+            next_at = None if never else clock.to_datetime(post.due_at or 0)
             what = to or f"kept event {post.trigger!r} (event {post.id})"
             found.append(Stuck(what=what, why=post.why or "", tries=post.tries, next_at=next_at))
     return tuple(found)
@@ -190,13 +193,14 @@ def _kept(post: Posted) -> Kept:
 
 
 def _message(post: Posted) -> Message:
-    envelope = envelope_of(post)
+    envelope, left = envelope_of(post), left_ms(post) if post.kind is EventKind.SENT else None
     return Message(
         id=post.id,
         name=post.key,
         trigger=post.trigger,
         to=envelope.to,
-        due_at=post.due_at,
+        due_at=post.due_at if left is None else None,
         why=post.why,
         until_left=post.seq is not None,
+        left_ms=left,
     )

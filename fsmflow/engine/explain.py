@@ -125,6 +125,8 @@ def _next_at(work: Work | None, waiting: Sequence[Snapshot]) -> datetime | None:
 
 
 def _scheduled(message: Message) -> str:
+    if message.left_ms is not None:
+        return f"{message}, held by the pause with {clock.span(message.left_ms)} left"
     return f"{message} at {_moment(clock.to_datetime(message.due_at or 0))}"
 
 

@@ -82,7 +82,8 @@ def _tasks_of(commit: Commit, after: Snapshot) -> list[Task]:
         for post in commit.posts
         if post.kind is EventKind.ANSWER and post.entity is not None
     ]
-    if EventKind.SENT in kinds:
+    is_let_go = before is not None and before.holds and not after.holds
+    if EventKind.SENT in kinds or (is_let_go and commit.marks):
         found.append(Task(kind=TaskKind.DELIVER, row=after.row))
     return found
 
