@@ -8,6 +8,7 @@ from fsmflow.decision.inputs import Actor, Outcome
 from fsmflow.decision.offers import Offer, Way
 from fsmflow.definition.answer import Refuse
 from fsmflow.definition.retry import Retry
+from fsmflow.definition.schedule import Schedule
 from fsmflow.definition.state import State
 from fsmflow.engine.explain import Explanation
 from fsmflow.errors import (
@@ -75,6 +76,7 @@ __all__ = [
     "Refuse",
     "Retry",
     "RetryAfter",
+    "Schedule",
     "State",
     "StepTimeout",
     "TransitionConflict",

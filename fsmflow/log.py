@@ -175,6 +175,16 @@ def schedule_late(machine: str, tick: str, *, skipped: bool) -> None:
     )
 
 
+def schedule_held(machine: str, tick: str, address: str, *, waits: bool) -> None:
+    logger.warning(
+        "schedule.held: %s: %s is not finished, so the tick of %s %s",
+        machine,
+        address,
+        tick,
+        "waits for that, and no earlier one does" if waits else "starts nothing",
+    )
+
+
 def hook_failed(address: str, name: str, error: BaseException) -> None:
     logger.error(
         "hook.failed: %s: %s raised %s: %s; the transition stands",

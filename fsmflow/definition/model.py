@@ -11,6 +11,7 @@ from typing import Any, Final, TypeGuard
 
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.retry import Retry, is_duration
+from fsmflow.definition.schedule import Schedule
 from fsmflow.errors import MAX_DURATION_S, shown
 
 #: A guard, callback or job after binding: takes the machine.
@@ -167,7 +168,7 @@ class Wide:
     #: Every former name of a state, those that fsmflow made included, with the name of today.
     renamed: Mapping[str, str] = field(default_factory=dict)
     status_field: Any = None
-    schedule: str | None = None
+    schedule: Schedule | None = None
     catch_up: str = "once"
     on_transition: Hook | None = None
     on_failed: Hook | None = None

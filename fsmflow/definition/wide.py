@@ -6,18 +6,15 @@ import difflib
 import inspect
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
-
-from croniter import CroniterError, croniter
 
 from fsmflow.definition.model import Hook, StateSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.parse import plain_name
+from fsmflow.definition.schedule import read_schedule
 from fsmflow.errors import did_you_mean, shown
 
 CATCH_UPS = ("once", "skip")
-_SOME_DAY = datetime(2000, 1, 1, tzinfo=UTC)
 #: How like ``redact`` the name of a list has to be to be taken for it misspelt.
 _NEAR = 0.8
 _FIELD_PARTS = ("model", "name", "column_name")
@@ -30,7 +27,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         upgrade=_hook(owner, "upgrade", 2, "upgrade(self, data, from_version)", faults),
         renamed=_renamed(owner, states, faults),
         status_field=_status_field(owner, states, faults),
-        schedule=_schedule(owner, faults),
+        schedule=read_schedule(owner, faults),
         catch_up=_catch_up(owner, faults),
         on_transition=_hook(owner, "on_transition", 1, "on_transition(self, entry)", faults),
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
@@ -173,23 +170,6 @@ def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str
             f"{len(longest)}. Give it max_length={len(longest)} or more"
         )
     return status
-
-
-def _schedule(owner: type, faults: list[str]) -> str | None:
-    schedule = getattr(owner, "schedule", None)
-    if schedule is None:
-        return None
-    if not isinstance(schedule, str) or not croniter.is_valid(schedule) or len(schedule.split()) != 5:
-        faults.append(
-            f"schedule={shown(schedule)}; it is five fields as of cron, such as '0 3 * * *' for 3:00 UTC each day"
-        )
-        return None
-    try:
-        croniter(schedule, _SOME_DAY).get_next(datetime)
-    except CroniterError:
-        faults.append(f"schedule={shown(schedule)} names a day that never comes")
-        return None
-    return " ".join(schedule.split())
 
 
 def _catch_up(owner: type, faults: list[str]) -> str:

@@ -83,6 +83,16 @@ class Listing:
         rows = self._link.query(sql, params)
         return {(found, state): int(count) for found, state, count in sorted(rows)}
 
+    def first_like(self, machine: str, states: Sequence[str], patterns: Sequence[str]) -> str | None:
+        """The id of the oldest entity in one of these states whose id is like one of the patterns, as SQL has them.
+
+        Reads as many rows of an index as there are entities in these states, at most."""
+        where, params = self._where(Filter(machine=machine, states=states))
+        like = " OR ".join([f"e.entity_id LIKE {self._link.mark}"] * len(patterns))
+        sql = f"SELECT e.entity_id FROM {ENTITY} e WHERE {where} AND ({like}) ORDER BY e.id LIMIT 1"
+        found = self._link.query(sql, (*params, *patterns))
+        return str(found[0][0]) if found else None
+
     def ages(self, machine: str) -> dict[str, tuple[int, int]]:
         """How many entities of a machine stand in each state, and since when the oldest of them does. One query.
 

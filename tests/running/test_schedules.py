@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from unittest.mock import patch
 
 import pytest
 
 import fsmflow
-from fsmflow import DefinitionError, Machine, State, clock
+from fsmflow import DefinitionError, Machine, Schedule, State, clock
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.registry import Registry
 from fsmflow.running.maintenance.schedules import Schedules
@@ -48,7 +48,7 @@ class Nightly(Machine):
     initial = "reporting"
     states = [State("reporting", job="report"), State("over", final=True)]
     transitions = [["done", "reporting", "over"]]
-    schedule = "0 3 * * *"
+    schedule: ClassVar[Any] = "0 3 * * *"
 
     def report(self) -> dict[str, Any]:
         return {"began_at": self.event.at}
@@ -71,6 +71,12 @@ class Fragile(Machine):
 
     def report(self) -> None:
         return None
+
+
+class Viennese(Nightly):
+    """At half past two, on the clocks of Vienna."""
+
+    schedule = Schedule("30 2 * * *", zone="Europe/Vienna")
 
 
 def at(bench: Bench, moment: datetime) -> None:
@@ -217,7 +223,7 @@ def test_a_crash_between_leaves_the_tick_to_the_next_sweep(bench: Bench) -> None
     bench.sweep()
     at(bench, START.replace(hour=3))
     schedules = Schedules(bench.runtime)
-    with patch("fsmflow.running.maintenance.schedules.start", side_effect=KeyboardInterrupt):
+    with patch("fsmflow.engine.schedules.start", side_effect=KeyboardInterrupt):
         assert schedules.start_due() == 0
     assert Schedules(bench.runtime).start_due() == 1
     assert schedules.start_due() == 0
@@ -261,3 +267,32 @@ def test_the_longest_names_do_not_meet() -> None:
 def test_a_day_that_never_comes_is_a_fault() -> None:
     with pytest.raises(DefinitionError, match=r"schedule='0 0 30 2 \*' names a day that never comes"):
         type("Never", (Nightly,), {"schedule": "0 0 30 2 *"})
+
+
+def test_a_schedule_in_a_zone_goes_by_the_clocks_there() -> None:
+    """Ids are in UTC all the same. On 29 March, 02:30 is left out; on 25 October it comes twice."""
+    with sandbox([Viennese], start=datetime(2026, 3, 28, tzinfo=UTC)) as box:
+        box.advance(days=3)
+        assert ids(Viennese) == ["2026-03-28T01:30:00Z", "2026-03-29T01:30:00Z", "2026-03-30T00:30:00Z"]
+    with sandbox([Viennese], start=datetime(2026, 10, 24, tzinfo=UTC)) as box:
+        box.advance(days=3)
+        assert ids(Viennese) == ["2026-10-24T00:30:00Z", "2026-10-25T00:30:00Z", "2026-10-26T01:30:00Z"]
+
+
+def test_a_schedule_that_gets_a_zone_is_a_changed_one(bench: Bench) -> None:
+    bench.sweep()
+    at(bench, START.replace(hour=10))
+    schedule = Schedule("0 9 * * *", zone="Asia/Tokyo")
+    bench.runtime.machines = Registry([type("Nightly", (Nightly,), {"schedule": schedule})])
+    bench.sweep()
+    assert ids() == []
+    at(bench, START.replace(day=23, hour=0))
+    bench.sweep()
+    assert ids() == ["2026-11-23T00:00:00Z"]
+
+
+def test_what_was_noted_before_there_were_zones_is_gone_on_with(bench: Bench) -> None:
+    reached = clock.from_datetime(START - timedelta(days=3))
+    bench.runtime.store.meta.add("schedule:nightly", f"{reached} 0 3 * * *")
+    bench.sweep()
+    assert ids() == ["2026-11-21T03:00:00Z"]
