@@ -81,7 +81,7 @@ def reader_of(written: str) -> tuple[str, Callable[[str], Any]]:
     if not name:
         raise ValueError(f"{shown(written)} has no name before its ':'")
     if not kind:
-        return name, lambda text: _json_of(name, text)
+        return name, _json_of
     if kind not in TYPES:
         raise ValueError(
             f"there is no type {shown(kind)}, but {', '.join(TYPES)}; a number is written name:=5, "
@@ -90,11 +90,11 @@ def reader_of(written: str) -> tuple[str, Callable[[str], Any]]:
     return name, lambda text: _read_as(name, kind, text)
 
 
-def _json_of(name: str, text: str) -> Any:
+def _json_of(text: str) -> Any:
     try:
         return read_json(text)
     except ValueError as error:
-        raise ValueError(f"what follows ':=' is not JSON ({error}); for plain text write {name}=...") from error
+        raise ValueError(f"{shown(text)} is not JSON ({error}); for plain text leave the ':' out") from error
 
 
 def _read_as(name: str, kind: str, text: str) -> Any:

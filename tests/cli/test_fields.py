@@ -51,7 +51,7 @@ def test_a_word_is_a_name_and_a_value_of_its_type(word: str, value: Any) -> None
     [
         ("x", "'x' is neither name=text nor name:=json nor name:type=text"),
         (":decimal=1", "':decimal=1': ':decimal' has no name before its ':'"),
-        ("x:={", "'x:={': what follows ':=' is not JSON"),
+        ("x:={", "'x:={': '{' is not JSON"),
         ("x:decimel=1", "there is no type 'decimel', but decimal, date, datetime, uuid"),
         ("x:decimel=1", "did you mean 'decimal'?"),
         ("x:int=1", "a number is written name:=5, and text name=text"),

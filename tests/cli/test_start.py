@@ -125,7 +125,7 @@ def test_start_takes_csv_with_json_columns(shell: Terminal, folder: Path) -> Non
         ("x.csv", "name\n1", "line 1: a CSV begins with the names of its columns"),
         ("x.csv", "id,a,a\n1,2,3", "column 'a' is there twice"),
         ("x.csv", "id,a\n1", "line 2: it has 1 cells; there are 2 columns"),
-        ("x.csv", "id,a:\n1,{", "line 2: column 'a:' is not JSON"),
+        ("x.csv", "id,a:\n1,{", "line 2: column 'a:': '{' is not JSON"),
         ("x.csv", 'id,a\n1,"b" c', "line 2: "),
     ],
 )
