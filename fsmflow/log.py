@@ -266,10 +266,8 @@ def worker_lost(pid: int, how: str, doing: str) -> None:
     logger.warning("worker.lost: process %d %s while %s; a new one takes its place", pid, how, doing)
 
 
-def worker_overrun(pid: int, address_row: int) -> None:
-    logger.warning(
-        "worker.overrun: process %d did not stop at its time limit (entity row %d); killing it", pid, address_row
-    )
+def worker_overrun(pid: int, address: str) -> None:
+    logger.warning("worker.overrun: process %d did not stop at the time limit of %s; killing it", pid, address)
 
 
 def worker_worn(pid: int, why: str) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 
 from fsmflow import clock, log
-from fsmflow.decision.entity import Claim
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
@@ -59,7 +58,7 @@ class Executor:
                 with followup.following(self._runtime) as tasks:
                     self._perform(attempt)
                     if tasks:
-                        self._before_tasks(attempt.claim)
+                        self._before_tasks(attempt)
         return self._rings
 
     def _perform(self, attempt: Attempt) -> None:
@@ -99,13 +98,9 @@ class Executor:
         """The job, whose time begins now."""
         undoing = outlast(attempt.address, lambda: undoing_of(self._runtime, attempt))
         point("job.before", attempt.address)
-        claim = attempt.claim
 
         def told(limit: TimeLimit) -> None:
-            running = Doing(
-                state=RUNNING, row=claim.row, owner=claim.owner, deadline=limit.deadline, silent_at=limit.silent_at
-            )
-            self._tell(running)
+            self._tell(_doing(attempt, RUNNING, deadline=limit.deadline, silent_at=limit.silent_at))
 
         job = Job(self._runtime, attempt, undoing, told)
         told(job.limit)
@@ -118,7 +113,7 @@ class Executor:
                 return self._go(attempt, job)
             with collecting() as self._rings:
                 return in_transaction(
-                    self._runtime, attempt, lambda: self._go(attempt, job), lambda: self._settling(attempt.claim)
+                    self._runtime, attempt, lambda: self._go(attempt, job), lambda: self._settling(attempt)
                 )
 
     def _go(self, attempt: Attempt, job: Job) -> Ended:
@@ -130,7 +125,7 @@ class Executor:
     def _settle(self, attempt: Attempt, ended: Ended) -> None:
         """Commit how it ended. ``attempt`` has the entity as its job last saw it."""
         point("settle.before", attempt.address)
-        self._settling(attempt.claim)
+        self._settling(attempt)
         if self._runtime.store.link.roll_back_open_transaction():
             log.transaction_left_open(attempt.address, attempt.spec.job_name)
         # What the job itself started has been rung for at once; it may have waited for that.
@@ -138,13 +133,12 @@ class Executor:
             settle(self._runtime, attempt.root, attempt.snapshot, ended)
         point("settle.after", attempt.address)
 
-    def _before_tasks(self, claim: Claim) -> None:
+    def _before_tasks(self, attempt: Attempt) -> None:
         """What follows the commit may take its time, hooks of the user's among it: the next step does not wait for it,
         and a process that hangs in it is ended."""
         self._runtime.ring_for(self._rings)
         self._rings = []
-        deadline = clock.monotonic() + _TASKS_S
-        self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, deadline=deadline))
+        self._tell(_doing(attempt, RUNNING, deadline=clock.monotonic() + _TASKS_S))
 
     def _renewed(self, attempt: Attempt, limit: TimeLimit) -> AbstractContextManager[None]:
         """With a slot the supervisor renews the lease. That of a transactional job holds for its whole limit."""
@@ -154,13 +148,18 @@ class Executor:
             return renewed(self._runtime, attempt.claim, lambda: limit.began)
         return renewed(self._runtime, attempt.claim, lambda: min(limit.deadline, limit.silent_at))
 
-    def _settling(self, claim: Claim) -> None:
-        self._tell(Doing(state=SETTLING, row=claim.row, owner=claim.owner))
+    def _settling(self, attempt: Attempt) -> None:
+        self._tell(_doing(attempt, SETTLING))
 
     def _tell(self, doing: Doing) -> None:
         leave_if_forked(self._pid, _OTHERS)
         if self._slot is not None:
             self._slot.write(doing)
+
+
+def _doing(attempt: Attempt, state: int, **until: float) -> Doing:
+    claim = attempt.claim
+    return Doing(state=state, row=claim.row, owner=claim.owner, address=attempt.address, **until)
 
 
 def run(installation: str, row: int, epoch: int, attempt: int, dispatch: int) -> None:

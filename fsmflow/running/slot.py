@@ -15,8 +15,10 @@ from typing import Final
 
 #: Odd while the body is being written. Apart from the body, as packing clears what it packs into first.
 _SEQUENCE: Final = struct.Struct("<Q")
-#: state, entity row, deadline and silent_at (monotonic seconds), owner
-_BODY: Final = struct.Struct("<B q d d 32s")
+#: So many bytes of an address, which is for people.
+_ADDRESS: Final = 256
+#: state, entity row, deadline and silent_at (monotonic seconds), owner, address
+_BODY: Final = struct.Struct(f"<B q d d 32s {_ADDRESS}s")
 _SIZE: Final = _SEQUENCE.size + _BODY.size
 
 STARTING: Final = 0
@@ -37,14 +39,16 @@ def nameless_file(what: str) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Doing:
-    """What a worker process does. ``owner`` is the token of its claim, empty while it has none. Until ``deadline`` its
-    job may run; until ``silent_at`` that has to give a sign of life."""
+    """What a worker process does. ``owner`` is the token of its claim, empty while it has none; ``address`` that of the
+    entity, once it is known, cut where it is very long. Until ``deadline`` its job may run; until ``silent_at`` that
+    has to give a sign of life."""
 
     state: int
     row: int = 0
     owner: str = ""
     deadline: float = float("inf")
     silent_at: float = float("inf")
+    address: str = ""
 
     @property
     def ends_at(self) -> float:
@@ -71,20 +75,20 @@ class Slot:
         """Tell. A reader that comes in the middle sees an odd sequence, and takes nothing for granted."""
         self._sequence += 2
         _SEQUENCE.pack_into(self._memory, 0, self._sequence - 1)
-        owner = doing.owner.encode("ascii")
-        body = (doing.state, doing.row, doing.deadline, doing.silent_at, owner)
+        owner, address = doing.owner.encode("ascii"), doing.address.encode("utf-8", "replace")[:_ADDRESS]
+        body = (doing.state, doing.row, doing.deadline, doing.silent_at, owner, address)
         _BODY.pack_into(self._memory, _SEQUENCE.size, *body)
         _SEQUENCE.pack_into(self._memory, 0, self._sequence)
 
     def read(self) -> Doing | None:
         """What was told last; None while it is being written."""
         (sequence,) = _SEQUENCE.unpack_from(self._memory, 0)
-        state, row, deadline, silent_at, owner = _BODY.unpack_from(self._memory, _SEQUENCE.size)
+        state, row, deadline, silent_at, owner, address = _BODY.unpack_from(self._memory, _SEQUENCE.size)
         (after,) = _SEQUENCE.unpack_from(self._memory, 0)
         if sequence % 2 or sequence != after:
             return None
-        name = owner.rstrip(b"\0").decode("ascii")
-        return Doing(state=state, row=row, owner=name, deadline=deadline, silent_at=silent_at)
+        name, of = owner.rstrip(b"\0").decode("ascii"), address.rstrip(b"\0").decode("utf-8", "ignore")
+        return Doing(state=state, row=row, owner=name, deadline=deadline, silent_at=silent_at, address=of)
 
     def close(self) -> None:
         """Close the descriptor. The memory goes with the last reader: another thread may be looking at it."""

@@ -124,7 +124,7 @@ class Workers:
         for handle in self._handles:
             doing = handle.overruns()
             if doing is not None and handle.overrun is None:
-                log.worker_overrun(handle.pid, doing.row)
+                log.worker_overrun(handle.pid, doing.address)
                 handle.overrun = doing
                 handle.kill()
 
@@ -157,8 +157,10 @@ def _lost(handle: WorkerHandle, doing: Doing) -> LostAttempt:
 
 
 def _tell_death(handle: WorkerHandle, doing: Doing | None) -> None:
-    ready = "waiting" if handle.is_ready else "starting"
-    log.worker_lost(handle.pid, str(handle.exit), f"running a step of entity row {doing.row}" if doing else ready)
+    what = "waiting" if handle.is_ready else "starting"
+    if doing is not None:
+        what = f"running a step of {doing.address}" if doing.address else "taking a step"
+    log.worker_lost(handle.pid, str(handle.exit), what)
 
 
 def _umask() -> int:

@@ -139,13 +139,17 @@ def test_what_a_job_started_ends_with_its_worker(place: World) -> None:
 
 @pytest.mark.parametrize("how", ["sleeps", "swallows", "holds the GIL"])
 def test_a_job_that_runs_into_its_limit_fails_and_its_worker_is_usable_again(place: World, how: str) -> None:
-    place.supervisor(processes=1)
+    supervisor = place.supervisor(processes=1)
     slow = Slow.start("1", how=how)
     slow.trigger("go")
     slow.wait(timeout=30)
     assert slow.state == "failed_from_busy"
     assert slow.failure is not None
     assert (slow.failure.error_type, slow.failure.attempts) == ("StepTimeout", 1)
+    if how == "holds the GIL":
+        assert "did not stop at the time limit of slow:1; killing it" in supervisor.log
+        assert "was killed by SIGKILL while running a step of slow:1;" in supervisor.log
+        assert "entity row" not in supervisor.log
     quick = Slow.start("2")
     quick.trigger("go")
     assert quick.wait(timeout=30).state == "ended"

@@ -196,7 +196,7 @@ def test_a_doorbell_that_redis_did_not_take_is_tried_again_soon(bench: Bench, mo
 
 def test_a_slot_is_read_whole_or_not_at_all() -> None:
     slot = Slot.create()
-    busy = Doing(state=RUNNING, row=7, owner="a" * 24, deadline=1.0)
+    busy = Doing(state=RUNNING, row=7, owner="a" * 24, deadline=1.0, address="order:päckchen")
     over = threading.Event()
 
     def write() -> None:
@@ -218,6 +218,17 @@ def test_a_slot_is_read_whole_or_not_at_all() -> None:
     assert seen <= {None, busy, Doing(state=IDLE), Doing(state=0, deadline=0.0)}
 
 
+def test_an_address_of_any_length_is_told_as_far_as_there_is_place_for_it() -> None:
+    slot = Slot.create()
+    for address in ("order:1", "order:" + "ü" * 300):
+        slot.write(Doing(state=RUNNING, row=7, owner="a" * 24, address=address))
+        doing = slot.read()
+        assert doing is not None
+        assert address.startswith(doing.address)
+        assert len(doing.address.encode()) >= min(len(address.encode()), 250)
+    slot.close()
+
+
 def claimed_order(bench: Bench) -> Order:
     """An order whose job has been claimed by somebody who does not get on."""
     order = Order.start("1")
@@ -235,13 +246,16 @@ def renewed_after(bench: Bench, due: list[Any]) -> list[Any]:
 
 def test_an_executor_tells_that_it_is_idle_only_when_it_has_ended_the_attempt(bench: Bench) -> None:
     told: list[int] = []
+    addresses: set[str] = set()
 
     class Listener:
         def write(self, doing: Doing) -> None:
             told.append(doing.state)
+            addresses.add(doing.address)
 
     order = Order.start("1")
     order.trigger("check")
     Executor(bench.runtime, Listener()).execute(bench.take())  # type: ignore[arg-type]
     assert (told[0], told[-1]) == (RUNNING, IDLE)
+    assert addresses == {"", "order:1"}, "that of its entity, as soon as it is known"
     assert order.refresh().state == "shipped"
