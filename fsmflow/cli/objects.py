@@ -52,11 +52,12 @@ def entity(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> dict[st
     found = offered(runtime, snapshot, actor)
     failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
-    reasons = Reasons(runtime)
+    reasons, edited = Reasons(runtime), runtime.store.entities.last_edit(snapshot.row)
     return {
         **summary(snapshot, details.stuck),
         "revision": snapshot.revision,
         "data": hide(snapshot.data, keys),
+        "edited": edited and entry(edited, keys),
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
         "blocked": reasons.obstacle(snapshot),

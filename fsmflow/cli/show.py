@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 import click
@@ -123,6 +123,7 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
         yield "parent", f"{context.parent.address}  {context.parent.state}"
         yield "item", output.to_json(hide(item_of(snapshot), keys))
     yield "data", output.to_json(hide(snapshot.data, keys), indent=2)
+    yield from _edited(runtime, snapshot, keys)
     if (result := objects.result_of(snapshot)) is not None:
         yield "result", output.to_json(hide(result, keys))
     if snapshot.failure:
@@ -133,6 +134,15 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     yield from _branches(context)
     yield from _next(runtime, snapshot, now)
     yield from _events(context, now)
+
+
+def _edited(runtime: Runtime, snapshot: Snapshot, keys: Collection[str]) -> Iterator[tuple[str, str]]:
+    """What was changed last of its data otherwise than by its jobs."""
+    entry = runtime.store.entities.last_edit(snapshot.row)
+    if entry is not None:
+        by = f" by {entry.actor}" if entry.actor else ""
+        edit = output.one_line(str(entry.hidden(keys).edit))[:_WIDTH]
+        yield "edited", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC{by}: {edit} (line {entry.seq} of its history)"
 
 
 def _next(runtime: Runtime, snapshot: Snapshot, now: int) -> Iterator[tuple[str, str]]:

@@ -82,6 +82,11 @@ class Entities:
         (values,) = self._link.query(self._sql.entry, (row, seq))
         return entry_of(values)
 
+    def last_edit(self, row: int) -> HistoryEntry | None:
+        """The last entry that tells of an edit of the data. Reads back to it, or all of the history."""
+        rows = self._link.query(self._sql.last_edit, (row,))
+        return entry_of(rows[0]) if rows else None
+
     def lock(self, parent: int) -> Snapshot | None:
         """Inside a transaction: the parent as it is now, and stays until the end of that."""
         self._link.rows(self._sql.lock_entity, (parent,))

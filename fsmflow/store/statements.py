@@ -80,8 +80,9 @@ class Statements:
             f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
         )
-        one = f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND h.seq = ?"
-        self.entry = self._sql(one) + dialect.latest_shared
+        of = f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND "
+        self.entry = self._sql(f"{of} h.seq = ?") + dialect.latest_shared
+        self.last_edit = self._sql(f"{of} h.edit IS NOT NULL ORDER BY h.seq DESC LIMIT 1")
         self.last_source = self._sql(
             f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"
         )

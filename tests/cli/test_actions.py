@@ -173,6 +173,17 @@ def test_an_epoch_that_is_past_is_refused(shell: Terminal, declined: None) -> No
     assert "give one address" in shell.misused("cancel", "--machine", "order", "--epoch", "1")
 
 
+def test_show_tells_of_the_last_edit_of_the_data(shell: Terminal, box: Sandbox, declined: None) -> None:
+    assert "edited" not in shell.ok("show", "order:1")
+    assert shell.json("show", "order:1")["edited"] is None
+    shell.ok("retry", "order:1", "--set", "card=good", "--actor", "ada")
+    box.run()
+    at = box.now.strftime("%Y-%m-%d %H:%M:%S")
+    assert f"  edited    {at} UTC by ada: card='good' (line 4 of its history)\n" in shell.ok("show", "order:1")
+    edited = shell.json("show", "order:1")["edited"]
+    assert (edited["seq"], edited["edit"]["changed"]) == (4, {"card": "good"})
+
+
 def test_a_retry_takes_edited_data_and_a_new_key(shell: Terminal, box: Sandbox, declined: None) -> None:
     before = Order.get("1").event
     shell.ok("retry", "order:1", "--data", "card=good", "--data", "amount:=5", "--new-key")
