@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fsmflow.errors import name_of, text_of
@@ -256,6 +256,16 @@ def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:
 
 def left_to_others(row: str, why: str, wait_s: float) -> None:
     logger.warning("entity.unknown: %s is due, but %s; looked at again in %.0f s", row, why, wait_s)
+
+
+def starting(what: str, facts: Mapping[str, str]) -> None:
+    lines = "".join(f"\n    {name:8}  {text}" for name, text in facts.items())
+    logger.info("supervisor.starting: %s%s", what, lines)
+
+
+def queue_of_nobody(queue: str, hint: str, known: Sequence[str]) -> None:
+    there = f"; theirs are {', '.join(known)}" if known else ""
+    logger.warning("queue.unknown: no machine has a queue %r%s", queue, hint or there)
 
 
 def worker_started(pid: int, queues: str) -> None:

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Mapping
 
 import click
 
-from fsmflow import log, settings
+from fsmflow import __version__, log, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
-from fsmflow.engine.runtime import current
-from fsmflow.errors import ConfigurationError
+from fsmflow.cli.places import database_of, machines_of, redis_of
+from fsmflow.definition.model import Definition
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.errors import ConfigurationError, did_you_mean
 from fsmflow.queries import listening, queues_of
-from fsmflow.redaction import hide_password
 from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.supervisor import Supervisor
 from fsmflow.running.wear import Endurance
-from fsmflow.settings import Settings
 from fsmflow.store.store import create_store
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -39,7 +40,7 @@ def init(views: bool, as_json: bool) -> int:
     """
     chosen = settings.current()
     create_store(chosen, views=views).link.forget_connection()
-    database, redis = _database_of(chosen), _without_password(chosen.redis_url or "the embedded server")
+    database, redis = database_of(chosen), redis_of(chosen)
     problem, pooled = listening(current()).error, current().store.link.is_pooled
     if as_json:
         answers = {"url": redis, "answers": problem is None, "error": problem}
@@ -53,19 +54,6 @@ def init(views: bool, as_json: bool) -> int:
     else:
         click.echo(f"Redis does not answer ({redis}): {problem}; jobs wait in the database until it does")
     return 0
-
-
-def _database_of(chosen: Settings) -> str:
-    if chosen.database is not None:
-        return f"the database that was configured ({chosen.database.database})"
-    if chosen.database_url is None:
-        return f"sqlite:///{chosen.home.absolute() / 'fsmflow.db'}"
-    return _without_password(chosen.database_url)
-
-
-def _without_password(url: str) -> str:
-    """The URL as it may be shown. Parameters are left out, as they may hold a password too."""
-    return hide_password(url).partition("?")[0]
 
 
 @click.command()
@@ -103,26 +91,54 @@ def worker(
       fsmflow worker --burst
     """
     step_aside()
-    wanted = None if queues is None else _names(queues)
+    wanted = [] if queues is None else _names(queues)
     asked = _endurance(max_jobs, max_memory)
     log.configure(log_level.upper())
     definitions = machines().all()
     if not definitions:
         raise no_machines()
-    runtime = current()
-    runtime.doorbell.client()  # a URL that cannot be used is told once, not by every process again and again
+    (runtime := current()).doorbell.client()  # a URL that cannot be used is told once, not by each process again
     problem = listening(runtime).error
     if burst and problem is not None:
         raise ConfigurationError(f"Redis does not answer: {problem}; without it a burst would never end")
+    processes, listens = processes or _usable_cpus(), wanted or queues_of(definitions.values()) or ["default"]
+    _tell_start(runtime, definitions, listens, processes)
     supervisor = Supervisor(
         runtime,
-        processes=processes or _usable_cpus(),
-        queues=wanted or queues_of(definitions.values()) or ["default"],
+        processes=processes,
+        queues=listens,
         burst=burst,
         log_level=log_level.upper(),
         endurance=asked.or_else(runtime.settings),
     )
     return supervisor.run()
+
+
+def _tell_start(runtime: Runtime, definitions: Mapping[str, Definition], queues: list[str], processes: int) -> None:
+    """The first lines: who this is, and what it works with."""
+    chosen, release = runtime.settings, runtime.release.name
+    count = "1 worker process" if processes == 1 else f"{processes} worker processes"
+    embedded = chosen.database is None and chosen.database_url is None
+    log.starting(
+        f"fsmflow {__version__}, {count}",
+        {
+            "database": f"{database_of(chosen)}{' (embedded)' if embedded else ''}",
+            "Redis": redis_of(chosen),
+            "machines": machines_of(definitions.values()),
+            "queues": ", ".join(queues),
+            "release": release or "not known",
+        },
+    )
+    _tell_queues_of_nobody(definitions, queues)
+
+
+def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[str]) -> None:
+    """Of queues that were asked for and that no state names. They are listened on all the same, as entities of
+    another release may wait there, and as a function may choose any."""
+    known = queues_of(definitions.values())
+    for name in queues:
+        if name not in known and (known or name != "default"):
+            log.queue_of_nobody(name, did_you_mean(name, known), known)
 
 
 def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:

@@ -6,8 +6,16 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import takewhile
 
-from tests.cli.shop import CLI, PING, Shop
+import pytest
+
+import fsmflow
+from fsmflow.cli.places import database_of, machines_of, redis_of
+from fsmflow.engine.registry import definition_of
+from fsmflow.settings import Settings
+from tests.cli.orders import Order, Shipment
+from tests.cli.shop import CLI, MACHINES, NOWHERE, PING, Shop
 
 
 def test_reconcile_looks_after_what_is_due(shop: Shop) -> None:
@@ -29,17 +37,43 @@ def test_a_worker_refuses_wrong_options(shop: Shop) -> None:
     assert "'a,,b'" in shop.misused("worker", "--queues", "a,,b")
 
 
-def test_a_worker_finishes_and_ends_well_on_ctrl_c(shop: Shop) -> None:
-    command = [sys.executable, *CLI, "worker", "--processes", "1"]
+def test_a_worker_says_what_it_works_with_and_ends_well_on_ctrl_c(shop: Shop) -> None:
+    (shop.folder / "machines.py").write_text(f"{MACHINES}\n{PING}")
+    command = [sys.executable, *CLI, "worker", "--processes", "1", "--queues", "defualt,default"]
+    environment = {**shop.environment, "FSMFLOW_RELEASE": "2030-01"}
     with subprocess.Popen(
-        command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command, cwd=shop.folder, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
     ) as worker:
         assert worker.stderr is not None
-        seen = next(line for line in worker.stderr if "worker.started" in line)
+        first = "".join(takewhile(lambda line: "worker.started" not in line, worker.stderr))
         worker.send_signal(signal.SIGINT)
         rest = worker.stderr.read()
-    assert worker.returncode == 0, seen + rest
+    assert worker.returncode == 0, first + rest
     assert "Traceback" not in rest
+    assert f"supervisor.starting: fsmflow {fsmflow.__version__}, 1 worker process\n" in first
+    facts = dict(line.split(maxsplit=1) for line in first.splitlines() if line.startswith("    "))
+    assert facts == {
+        "database": f"sqlite:///{shop.folder}/home/fsmflow.db (embedded)",
+        "Redis": "the embedded server",
+        "machines": "order, refund, ping (machines)",
+        "queues": "defualt, default",
+        "release": "2030-01",
+    }
+    assert "queue.unknown: no machine has a queue 'defualt'; did you mean 'default'?" in first
+
+
+@pytest.mark.parametrize("server", sorted(NOWHERE))
+def test_a_place_is_shown_without_its_password(server: str) -> None:
+    chosen = Settings(database_url=NOWHERE["postgres"], redis_url=NOWHERE["redis"])
+    if server == "mysql":
+        chosen = Settings(database_url=f"{NOWHERE['mysql']}?password=sesame")
+    told = f"{database_of(chosen)} {redis_of(chosen)}"
+    assert "sesame" not in told
+    assert "ada" in told
+
+
+def test_machines_are_told_by_their_modules() -> None:
+    assert machines_of(filter(None, map(definition_of, (Order, Shipment)))) == "order, shipment (tests.cli.orders)"
 
 
 def test_a_worker_whose_database_was_deleted_says_so_and_ends(shop: Shop) -> None:
