@@ -38,6 +38,7 @@ from fsmflow.errors import (
     UnknownState,
     WorkerLost,
 )
+from fsmflow.log.lines import LogFields
 from fsmflow.machine import Machine
 from fsmflow.settings import configure
 
@@ -64,6 +65,7 @@ __all__ = [
     "GuardError",
     "HistoryEntry",
     "KeyConflict",
+    "LogFields",
     "Machine",
     "MergeError",
     "MethodError",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import traceback
 from collections.abc import Iterator
+from types import TracebackType
 from typing import Any, Final
 
 from fsmflow.errors import name_of, shown, text_of
@@ -47,6 +48,12 @@ def behind(error: BaseException) -> str:
 def blocks(error: BaseException) -> tuple[str, ...]:
     """The tracebacks of an error and of all that is behind it, as Python orders them: causes first, members last."""
     return tuple(_blocks(error, set(), 0))
+
+
+def traceback_of(error: BaseException) -> TracebackType | None:
+    """Where it was raised."""
+    found: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
+    return found
 
 
 def _behind(error: BaseException, met: set[int], depth: int) -> Iterator[str]:
@@ -107,7 +114,7 @@ def _own(error: BaseException) -> str:
 
 def _frames(error: BaseException) -> list[str]:
     try:
-        frames = list(traceback.extract_tb(vars(BaseException)["__traceback__"].__get__(error)))
+        frames = list(traceback.extract_tb(traceback_of(error)))
         while len(frames) > 1 and _is_between(frames[0].filename):
             del frames[0]
         left_out = max(0, len(frames) - _MOST_FRAMES)

@@ -34,6 +34,11 @@ class Patience:
         self.next_s = self._first_s
 
     @property
+    def is_tried_again(self) -> bool:
+        """Whether a try had failed before the one that has just failed."""
+        return self._failed > 0
+
+    @property
     def is_over(self) -> bool:
         """Whether the try that has just failed was the last one. ``pause`` waits all the same."""
         is_last = self._tries is not None and self._failed + 1 >= self._tries

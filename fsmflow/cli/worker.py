@@ -16,6 +16,7 @@ from fsmflow.cli.places import database_of, machines_of, redis_of
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
+from fsmflow.log import lines
 from fsmflow.queries import listening, queues_of
 from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
@@ -72,6 +73,14 @@ def init(views: bool, as_json: bool) -> int:
     "--max-memory", metavar="SIZE", help="Replace a worker process that uses more, as 500MB or 2GB.  [default: never]"
 )
 @click.option("--log-level", type=click.Choice(_LOG_LEVELS, case_sensitive=False), default="INFO", show_default=True)
+@click.option(
+    "--log",
+    "form",
+    type=click.Choice(lines.FORMS),
+    default=lines.TEXT,
+    show_default=True,
+    help="How log lines are written: json is one object a line, with address, state and attempt as fields.",
+)
 def worker(
     processes: int | None,
     queues: str | None,
@@ -79,6 +88,7 @@ def worker(
     max_jobs: str | None,
     max_memory: str | None,
     log_level: str,
+    form: str,
 ) -> int:
     """Run jobs until stopped, and look after timers, retries and lost work.
 
@@ -88,19 +98,15 @@ def worker(
       fsmflow worker
       fsmflow worker --processes 4 --queues default,slow
       fsmflow worker --max-jobs 1000 --max-memory 500MB
+      fsmflow worker --log json
       fsmflow worker --burst
     """
     step_aside()
     wanted = [] if queues is None else _names(queues)
     asked = _endurance(max_jobs, max_memory)
-    log.configure(log_level.upper())
-    definitions = machines().all()
-    if not definitions:
-        raise no_machines()
-    (runtime := current()).doorbell.client()  # a URL that cannot be used is told once, not by each process again
-    problem = listening(runtime).error
-    if burst and problem is not None:
-        raise ConfigurationError(f"Redis does not answer: {problem}; without it a burst would never end")
+    lines.configure(log_level.upper(), form)
+    runtime = _ready(burst=burst)
+    definitions = runtime.machines.all()
     processes, listens = processes or _usable_cpus(), wanted or queues_of(definitions.values()) or ["default"]
     _tell_start(runtime, definitions, listens, processes)
     supervisor = Supervisor(
@@ -108,10 +114,23 @@ def worker(
         processes=processes,
         queues=listens,
         burst=burst,
-        log_level=log_level.upper(),
+        log_options=["--log-level", log_level.upper(), "--log", form],
         endurance=asked.or_else(runtime.settings),
     )
     return supervisor.run()
+
+
+def _ready(*, burst: bool) -> Runtime:
+    """What the worker processes will work with. What would keep all of them from working is told once, here. Raises
+    ConfigurationError."""
+    if not machines().all():
+        raise no_machines()
+    runtime = current()
+    runtime.doorbell.client()
+    problem = listening(runtime).error
+    if burst and problem is not None:
+        raise ConfigurationError(f"Redis does not answer: {problem}; without it a burst would never end")
+    return runtime
 
 
 def _tell_start(runtime: Runtime, definitions: Mapping[str, Definition], queues: list[str], processes: int) -> None:
@@ -175,7 +194,7 @@ def reconcile(as_json: bool) -> int:
     runtime.machines.all()
     problem = listening(runtime).error
     if problem is not None:
-        log.logger.setLevel(logging.ERROR)  # said below, and without the promise to try again
+        lines.logger.setLevel(logging.ERROR)  # said below, and without the promise to try again
     # No queues: to name them would announce, for half a minute, workers that are not there.
     count = Maintenance(runtime, ()).sweep(in_turn=False)
     if as_json:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 
 from fsmflow import clock
@@ -80,13 +80,16 @@ def raised(what: str, error: BaseException, *, why: str | None = None) -> str:
 @dataclass(frozen=True, kw_only=True)
 class Facts:
     """What is known of an error. ``kind`` is its class, which the retry policy is asked about, as it is about those of
-    the groups that it was ``within``. ``traceback`` may be several texts, so that none of them crowds out the rest."""
+    the groups that it was ``within``. ``traceback`` may be several texts, so that none of them crowds out the rest.
+    ``raised``: the error itself, and ``behind`` in one line what is behind it; both for the log alone."""
 
     kind: type[BaseException]
     message: str
     traceback: str | tuple[str, ...] = ""
     permanent: bool = False
     within: tuple[type[BaseException], ...] = ()
+    raised: BaseException | None = field(default=None, repr=False, compare=False)
+    behind: str = ""
 
     @property
     def error_type(self) -> str:

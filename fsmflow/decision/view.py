@@ -13,7 +13,7 @@ from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
 from fsmflow.definition.subject import GuardView
 from fsmflow.errors import FsmflowError, NestedAction, TransitionNotAllowed
-from fsmflow.log import StepLog
+from fsmflow.log.lines import StepLog
 
 
 class View(Protocol):

@@ -43,6 +43,11 @@ _RECOVERY_MS: Final = 10_000
 REDIS_ERRORS: Final = (RedisError, OSError, RedisUnavailable)
 
 
+def is_gone(error: BaseException) -> bool:
+    """Whether nobody answers; else Redis does, and refuses."""
+    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError | RedisUnavailable)
+
+
 class Doorbell:
     """The one place that enqueues. ``ring`` never raises; what it could not ring is found again in SQL."""
 

@@ -121,7 +121,7 @@ class StepWorker(SimpleWorker):
         try:
             self.register_death()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
-            log.redis_lost(error, 0.0)
+            log.farewell_failed(error)
 
     def _take(self, keys: list[Any], id_: bytes = b"") -> tuple[bytes, bytes, bytes] | None:
         at = utcformat(clock.to_datetime(clock.local_now()))
@@ -147,7 +147,8 @@ class StepWorker(SimpleWorker):
         try:
             pipe.execute()
         except (RedisError, OSError) as error:
-            log.dispatch_failed(len(rings), error)
+            if rings:
+                log.dispatch_failed(len(rings), error)
             raise
 
     def _tell_alive(self) -> None:

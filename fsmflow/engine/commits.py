@@ -30,6 +30,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import SHOWN, told_of_waiting
+from fsmflow.engine.endings import tell_ending
 from fsmflow.engine.lookup import Instance, load_row
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
@@ -79,7 +80,7 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
     own = instance.own
     try:
         commit = decided(runtime, instance, happening)
-        return commit, write(runtime, own, commit)
+        return commit, write(runtime, own, commit, happening)
     except CommitLost:
         return None
     except ClaimLost as error:
@@ -116,12 +117,14 @@ def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commi
     return commit
 
 
-def write(runtime: Runtime, definition: Definition, commit: Commit) -> Snapshot:
-    """Commit a decision; then ring its doorbell, and note what else it leads to. Raises CommitLost, ClaimLost."""
+def write(runtime: Runtime, definition: Definition, commit: Commit, happening: Happening | None = None) -> Snapshot:
+    """Commit a decision; then ring its doorbell, tell how a step ended, and note what else it leads to. Raises
+    CommitLost, ClaimLost."""
 
     def follow(after: Snapshot) -> None:
         if commit.rings:
             runtime.dispatch(after)
+        tell_ending(definition, commit, after, happening)
         for entry in commit.entries:
             if entry.edit is not None and entry.edit.overwritten:
                 log.data_overwritten(after.address, entry.source or entry.dest, ", ".join(entry.edit.overwritten))

@@ -10,7 +10,7 @@ from fsmflow.decision.context import Undoing
 from fsmflow.decision.idempotency import key_of
 from fsmflow.decision.messages import message, recall
 from fsmflow.engine.runtime import current
-from fsmflow.log import StepLog
+from fsmflow.log.lines import StepLog
 from fsmflow.machine.base import Base, as_dict
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from fsmflow.decision.context import Undoing, being_undone
@@ -53,6 +55,17 @@ class Attempt:
     def address(self) -> str:
         """Of the entity."""
         return self.snapshot.address
+
+    @cached_property
+    def fields(self) -> Mapping[str, Any]:
+        """What each log line carries while it runs."""
+        claim = self.claim
+        return {
+            "address": self.address,
+            "state": self.snapshot.state,
+            "attempt": claim.attempt,
+            "epoch": claim.epoch,
+        }
 
     @property
     def addresses(self) -> tuple[str, ...]:

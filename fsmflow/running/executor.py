@@ -12,6 +12,7 @@ from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
 from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.errors import ConfigurationError
+from fsmflow.log.lines import running
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended, undoing_of
 from fsmflow.running.claim import claim_attempt
@@ -56,7 +57,11 @@ class Executor:
             attempt = self._claim(ticket, owner)
             if attempt is not None:
                 with followup.following(self._runtime) as tasks:
-                    self._perform(attempt)
+                    before = running.set(attempt.fields)
+                    try:
+                        self._perform(attempt)
+                    finally:
+                        running.reset(before)
                     if tasks:
                         self._before_tasks(attempt)
         return self._rings

@@ -138,8 +138,10 @@ class Job:
             traceback=blocks(error),
             permanent=decisive.permanent,
             within=decisive.within,
+            raised=error,
+            behind=f" in {summary(error)}" if decisive.within else behind(error),
         )
-        failed = self._failed(facts, f" in {summary(error)}" if decisive.within else behind(error), result)
+        failed = self._failed(facts, result)
         return replace(failed, overdue=overran and self._cut)
 
     def _fell_silent(self) -> Crashed:
@@ -155,15 +157,14 @@ class Job:
             return f"{what} {how} as the time that its state gives the step was over"
         return f"{what} ran longer than its limit of {self._attempt.limit_s or 0:g} s"
 
-    def _failed(self, facts: Facts, more: str, result: Any) -> Failed:
+    def _failed(self, facts: Facts, result: Any) -> Failed:
         """What only the job knows, its result and what it made of the data, is taken out here; the rest with the
-        commit. ``more`` is told in the log."""
-        view, claim, duration_ms = self.view, self._attempt.claim, self._elapsed_ms()
+        commit."""
+        view, duration_ms = self.view, self._elapsed_ms()
         texts = tuple(view.masked(block, result) for block in facts.blocks)
-        facts = replace(facts, message=view.masked(facts.message, result), traceback=texts)
-        told = f"{facts.error_type}: {facts.message}{view.masked(more, result)}"
-        log.attempt_failed(view.snapshot.address, view.snapshot.state, claim.attempt, told)
-        return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
+        message, behind = view.masked(facts.message, result), view.masked(facts.behind, result)
+        facts = replace(facts, message=message, traceback=texts, behind=behind)
+        return Failed(claim=self._attempt.claim, duration_ms=duration_ms, facts=facts)
 
 
 def _called(job: Callable[[Any], Any], subject: Any) -> Any:

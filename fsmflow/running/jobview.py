@@ -23,6 +23,7 @@ from fsmflow.engine.branches import BranchList
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import Cancelled, DatabaseUnavailable, DataError, EntityNotFound, FsmflowError, shown
+from fsmflow.log.lines import step_log
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
 from fsmflow.running.lease import is_live, renew
@@ -62,9 +63,7 @@ class JobView:
         self.data = self._shown(self._works_for.data)
         self.event: Event = self._works_for.event
         self.failure: Failure | None = self.snapshot.failure
-        self.log = log.step_log(
-            self.snapshot.address, self.state, self.attempt, self.masked if self.definition.wide.redact else None
-        )
+        self.log = step_log(attempt.fields, self.masked if self.definition.wide.redact else None)
         self._of_worker = runtime
         self._pid = os.getpid()
         self._root = attempt.root

@@ -52,15 +52,22 @@ def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended)
                 _wait(snapshot, error, patience)
             ended = instead or ended
         except (StaleClaim, EntityNotFound):
-            log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
+            log.result_discarded(snapshot.address, snapshot.state, claim.attempt, _what_became(ended))
             return
         except (ConfigurationError, TransitionConflict) as error:
             _wait(snapshot, error, patience)
 
 
 def _wait(snapshot: Snapshot, error: FsmflowError, patience: Patience) -> None:
-    log.settle_waits(snapshot.address, error, patience.next_s)
+    log.settle_waits(snapshot.address, error, patience.next_s, again=patience.is_tried_again)
     patience.pause()
+
+
+def _what_became(ended: Ended) -> str:
+    """How an attempt ended that does not count: nothing else tells of its error."""
+    if isinstance(ended, Failed):
+        return f"failed ({ended.facts.error_type}: {ended.facts.message})"
+    return "came to its end"
 
 
 def _instead(ended: Ended, error: DataError) -> Ended | None:

@@ -20,6 +20,7 @@ from fsmflow.points import point
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
+from fsmflow.running.outage import DATABASE, Outage
 from fsmflow.running.wear import Endurance
 from fsmflow.running.workers import LostAttempt, LostWorker, Workers
 from fsmflow.store.file import DatabaseFile
@@ -44,20 +45,21 @@ class Supervisor:
         processes: int,
         queues: Sequence[str],
         burst: bool,
-        log_level: str,
+        log_options: Sequence[str],
         endurance: Endurance,
     ) -> None:
         self._runtime = runtime
         self._queues = tuple(queues)
         self._burst = burst
         name = uuid4().hex
-        options = ["--queues", ",".join(queues), "--log-level", log_level, *endurance.options]
+        options = ["--queues", ",".join(queues), *log_options, *endurance.options]
         self._workers = Workers(runtime, count=processes, options=options, name=name)
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
         self._lost: queue.SimpleQueue[tuple[LostWorker, bool]] = queue.SimpleQueue()
         self._wake = threading.Event()
         self._ended = threading.Event()
+        self._outage = Outage(DATABASE)
         self._pid = os.getpid()
         self._signals = 0
         self._obeyed = 0
@@ -158,9 +160,11 @@ class Supervisor:
                 point("renew.before", 0)
                 self._runtime.store.work.renew(owners, lease_until=self._runtime.now() + LEASE_MS)
                 wait_s = RENEW_S
+                if owners:
+                    self._outage.over()
             except Exception as error:  # noqa: BLE001 - it is tried again, and soon
                 self._maintenance.no_renewals()
-                log.sweep_failed("renewing leases", error)
+                self._tell("renewing leases", error)
                 wait_s = _TICK_S
         self._runtime.store.link.forget_connection()
 
@@ -173,9 +177,9 @@ class Supervisor:
             leave_if_forked(self._pid, "a guard, a callback or a hook")
             rounds_left -= self._ended.is_set()
             self._wake.clear()
-            _safely("ending lost attempts", self._end_lost)
+            self._safely("ending lost attempts", self._end_lost)
             if not self._signals:
-                _safely("sweeping", self._sweep)
+                self._safely("sweeping", self._sweep)
             self._wake.wait(self._maintenance.again_s if not self._ended.is_set() else _TICK_S)
         if self._file is None or not self._file.is_gone:  # else the embedded server would be made anew for it
             self._maintenance.withdraw()
@@ -201,10 +205,24 @@ class Supervisor:
 
     def _sweep(self) -> None:
         self._maintenance.sweep(paced=True)
+        self._outage.over()
         if self._burst:
             now = self._runtime.now()
             active = self._runtime.store.work.active(now, self._queues) or len(self._runtime.store.events.due(now, 1))
             self._quiet_sweeps = self._quiet_sweeps + 1 if self._workers.ever_ready and not active else 0
+
+    def _safely(self, what: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except BaseException as error:  # noqa: BLE001 - maintenance goes on, whatever one round of it met
+            self._tell(what, error)
+
+    def _tell(self, what: str, error: BaseException) -> None:
+        """Tell of what went wrong; that the database is away is told once."""
+        if isinstance(error, DatabaseUnavailable):
+            self._outage.met(error)
+        else:
+            log.sweep_failed(what, error)
 
     def _call_hook(self, call: Callable[[], None]) -> None:
         """Call a hook in a thread of its own: one that hangs must not keep maintenance from going on."""
@@ -218,10 +236,3 @@ class Supervisor:
         thread.join(_HOOK_S)
         if thread.is_alive():
             log.hook_hangs(_HOOK_S)
-
-
-def _safely(what: str, action: Callable[[], None]) -> None:
-    try:
-        action()
-    except BaseException as error:  # noqa: BLE001 - maintenance goes on, whatever one round of it met
-        log.sweep_failed(what, error)

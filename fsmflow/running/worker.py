@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import signal
-import sys
 import threading
 from collections.abc import Mapping, Sequence
 from types import FrameType
 from typing import Any, Final
 
 from fsmflow import clock, log, release, settings
-from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.dispatch.doorbell import REDIS_ERRORS, is_gone
 from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine.followup import on_its_own
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
+from fsmflow.log import lines
 from fsmflow.patience import Patience
 from fsmflow.running.executor import Executor
+from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
 from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
 from fsmflow.running.wear import Endurance, Wear
@@ -48,6 +50,8 @@ class WorkerProcess:
         self._main = threading.get_ident()
         self._stopping = False
         self._worker: StepWorker | None = None
+        #: The supervisor, which asks the same servers, tells of outages; only what it does not meet is told here.
+        self._database, self._redis = Outage(DATABASE), Outage(REDIS)
 
     def main(self) -> int:
         """Get ready, wait to be put to work, work until SIGTERM. The exit status."""
@@ -87,31 +91,37 @@ class WorkerProcess:
             except DatabaseUnavailable as error:
                 if self._stopping:
                     raise
-                log.sweep_failed("connecting to the database", error)
+                self._database.met(error, logging.DEBUG)
                 patience.pause()
 
     def _work(self, runtime: Runtime) -> None:
-        executor = Executor(runtime, self._slot)
-        wear = _fresh(self._endurance)
-        patience = Patience(_FIRST_S)
+        executor, wear, patience = Executor(runtime, self._slot), _fresh(self._endurance), Patience(_FIRST_S)
         while not self._stopping:
             try:
-                if self._worker is None:
-                    self._worker = self._connect(runtime, executor)
-                    log.worker_started(os.getpid(), ", ".join(self._queues))
-                if self._worker.work_once(block=not self._stopping):
-                    self._end_if_worn(wear)
+                self._work_once(runtime, executor, wear)
                 patience.begin_anew()
             except REDIS_ERRORS as error:
-                log.redis_lost(error, patience.next_s)
+                self._redis.met(error, logging.DEBUG if is_gone(error) else logging.WARNING)
                 self._worker = None
                 runtime.doorbell.forget()
                 patience.pause()
+            except DatabaseUnavailable as error:
+                # Redis answers: this pause does not grow, and the next job finds out whether the database is back.
+                self._database.met(error, logging.DEBUG)
+                clock.pause(patience.next_s)
             except ConfigurationError as error:
-                # Redis answers: this pause does not grow, and the next job finds out whether the database is back, or
-                # takes what it has refused.
+                # The same, or the next job takes what it has refused.
                 log.sweep_failed("taking a job", error)
                 clock.pause(patience.next_s)
+
+    def _work_once(self, runtime: Runtime, executor: Executor, wear: Wear) -> None:
+        if self._worker is None:
+            self._worker = self._connect(runtime, executor)
+            self._redis.over()
+            log.worker_started(os.getpid(), ", ".join(self._queues))
+        if self._worker.work_once(block=not self._stopping):
+            self._database.over()
+            self._end_if_worn(wear)
 
     def _connect(self, runtime: Runtime, executor: Executor) -> StepWorker:
         # A name that RQ knows already is refused: each connection has one of its own.
@@ -176,17 +186,18 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     parser.add_argument("--queues", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--log-level", default="INFO")
+    parser.add_argument("--log", default=lines.TEXT)
     parser.add_argument("--max-jobs", type=int)
     parser.add_argument("--max-memory", type=int)
     options = parser.parse_args(arguments)
     for descriptor in (options.slot, options.control):
         os.set_inheritable(descriptor, False)
-    log.configure(options.log_level)
+    lines.configure(options.log_level, options.log)
     settings.take_over(handed)
     endurance = Endurance(max_jobs=options.max_jobs, max_memory=options.max_memory)
     try:
         slot, queues = Slot(options.slot), options.queues.split(",")
         return WorkerProcess(slot, options.control, queues, options.name, endurance).main()
     except FsmflowError as error:
-        sys.stderr.write(f"fsmflow worker: {error}\n")
+        log.worker_cannot_start(os.getpid(), error)
         return 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import signal
 import subprocess
@@ -90,3 +91,17 @@ def test_a_worker_whose_database_was_deleted_says_so_and_ends(shop: Shop) -> Non
     assert len(told) == 1, rest
     assert f"{shop.folder}/home/fsmflow.db was deleted or replaced" in told[0]
     assert not (shop.folder / "home" / "fsmflow.db").exists(), "nothing was made in its place"
+
+
+def test_json_is_one_object_a_line_with_the_fields_of_the_attempt(shop: Shop) -> None:
+    shop.ok("start", "order", "1", "amount:=5", "error=card")
+    shop.ok("trigger", "order:1", "submit")
+    done = shop.run("worker", "--burst", "--processes", "1", "--log", "json")
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    found = {line["event"]: line for line in lines}
+    assert list(found) == ["supervisor.starting", "worker.started", "step.failed", "supervisor.stopping"]
+    failed = found["step.failed"]
+    fields = {"address": "order:1", "machine": "order", "state": "charging", "attempt": 1, "epoch": 2}
+    assert {"level": "ERROR", **fields}.items() <= failed.items()
+    assert "in charge\n" in failed["exception"]
+    assert failed["message"].endswith("was declined; to retry it: fsmflow retry order:1")

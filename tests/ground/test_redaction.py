@@ -15,7 +15,7 @@ from uuid import UUID
 import pytest
 
 from fsmflow import Machine, State
-from fsmflow.log import configure, step_log
+from fsmflow.log.lines import configure, step_log
 from fsmflow.redaction import MASK, hide, hide_in_text, hide_password
 from fsmflow.settings import Settings
 from tests.definition.test_faults import faults_of
@@ -136,12 +136,15 @@ def test_redact_is_inherited_and_an_empty_one_ends_that() -> None:
     assert Bare._definition.wide.redact == frozenset()
 
 
+FIELDS = {"state": "charging", "attempt": 1, "epoch": 3}
+
+
 def lines(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records]
 
 
 def test_the_log_of_a_job_is_masked_with_its_arguments_and_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
-    log = step_log("order:%d", "charging", 1, lambda text: text.replace("sesame", MASK))
+    log = step_log({**FIELDS, "address": "order:%d"}, lambda text: text.replace("sesame", MASK))
     with caplog.at_level(logging.INFO):
         log.debug("%s", "sesame")
         log.info("100% of sesame")
@@ -172,7 +175,7 @@ def test_a_worker_logs_no_statements_with_their_data_at_any_level() -> None:
 
 
 def test_the_log_of_a_job_that_redacts_nothing_is_handed_on_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
-    log = step_log("order:50%", "charging", 1)
+    log = step_log({**FIELDS, "address": "order:50%"})
     log.warning("%s of %d", "x", 7)
     log.warning("100%")
     assert lines(caplog) == ["order:50% charging attempt 1: x of 7", "order:50% charging attempt 1: 100%"]

@@ -286,7 +286,7 @@ def test_causes_and_notes_are_in_the_traceback_and_the_log(caplog: pytest.LogCap
     assert text.index("ValueError: invalid literal") < text.index("direct cause") < text.index("ConnectionError: no")
     assert text.index("ConnectionError: no") < text.index("During handling") < text.index("LookupError: no bank")
     assert "while the card was read" in text
-    (line,) = [record.getMessage() for record in caplog.records if "attempt.failed" in record.getMessage()]
+    (line,) = [record.getMessage() for record in caplog.records if "step.failed" in record.getMessage()]
     assert "LookupError: no bank; while handling ConnectionError: no answer for [redacted]; caused by Value" in line
     assert "4111" not in text + line
 
@@ -298,7 +298,7 @@ def test_the_members_of_a_group_are_in_the_traceback_and_the_log(caplog: pytest.
     assert entity.failure.message == "wrong card"
     for text in ("several", "ConnectionError: the bank is away", "ValueError: wrong card", "member 2 of 2"):
         assert text in entity.failure.traceback
-    (line,) = [record.getMessage() for record in caplog.records if "attempt.failed" in record.getMessage()]
+    (line,) = [record.getMessage() for record in caplog.records if "step.failed" in record.getMessage()]
     assert "ConnectionError: the bank is away" in line
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -11,6 +12,7 @@ from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.runtime import Runtime
 from fsmflow.points import point
 from fsmflow.running.maintenance.row import LOCKED_MS
+from fsmflow.running.outage import REDIS, Outage
 from fsmflow.store.work import Due
 
 #: How far the clocks of hosts may be apart before a doorbell that is only queued is taken for lost.
@@ -29,7 +31,9 @@ class Doorbells:
         self._runtime = runtime
         self._name = name
         self._queues = tuple(queues)
-        self._redis_was_there = True
+        self._redis_is_there = True
+        self._outage = Outage(REDIS)
+        self._has_looked = False
 
     def look_at_redis(self) -> bool:
         """Whether Redis is there; it is then told who listens."""
@@ -46,12 +50,14 @@ class Doorbells:
 
     def _bring_back(self) -> None:
         doorbell = self._runtime.doorbell
+        is_first, self._has_looked = not self._has_looked, True
         if doorbell.has_marker():
             return
         point("flush.before", 0)
         count = self._runtime.store.work.wake_rung(self._runtime.now())
         if count:
-            log.redis_was_empty(count)
+            # Whoever starts finds it empty as a rule: it is new, or the embedded one has ended since.
+            log.redis_was_empty(count, logging.DEBUG if is_first else logging.WARNING)
         point("flush.after", 0)
         doorbell.set_marker()
 
@@ -59,12 +65,12 @@ class Doorbells:
         try:
             ask()
         except REDIS_ERRORS as error:
-            if self._redis_was_there:
-                log.redis_lost(error, 1.0)
-            self._redis_was_there = False
+            self._outage.met(error)
+            self._redis_is_there = False
             self._runtime.doorbell.forget()
             return False
-        self._redis_was_there = True
+        self._outage.over()
+        self._redis_is_there = True
         return True
 
     def withdraw(self) -> None:
@@ -74,7 +80,7 @@ class Doorbells:
             if self._name:
                 self._runtime.doorbell.disappear(self._name)
         except REDIS_ERRORS as error:
-            log.redis_lost(error, 0.0)
+            self._outage.met(error)
 
     def ring(self, due: list[Due], now: int) -> bool:
         """Ring for what is not queued any more. Whether Redis was there."""
@@ -83,7 +89,7 @@ class Doorbells:
         try:
             heads = self._runtime.doorbell.oldest({item.work.queue or "default" for item in due})
         except REDIS_ERRORS as error:
-            log.redis_lost(error, 1.0)
+            self._outage.met(error)
             return False
         queued = [item for item in due if _is_queued(item, heads)]
         if queued:
@@ -102,7 +108,7 @@ class Doorbells:
         try:
             rows = self._runtime.doorbell.astray([item.last_ring for item in unanswered], dead)
         except REDIS_ERRORS as error:
-            log.redis_lost(error, 1.0)
+            self._outage.met(error)
             return
         self._ring_all([item for item in unanswered if item.row in rows], self._runtime.now())
 
@@ -115,7 +121,7 @@ class Doorbells:
         gone: list[str] = []
         if self._answers(lambda: gone.extend(self._runtime.doorbell.gone())) and gone:
             self.ring_for_dead([f"{name}." for name in gone])
-        return self._redis_was_there
+        return self._redis_is_there
 
     def _ring_all(self, lost: list[Due], now: int) -> bool:
         batches = [lost[start : start + _BATCH] for start in range(0, len(lost), _BATCH)]

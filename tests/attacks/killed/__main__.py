@@ -31,7 +31,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fsmflow import log
+from fsmflow.log import lines
 from fsmflow.running import fanout, items
 from tests.attacks.killed.kinds import KINDS, Kind
 from tests.attacks.killed.life import Death, Outcome, Plan, counted
@@ -162,7 +162,7 @@ def _death(text: str) -> Death:
 
 def run_part(options: argparse.Namespace) -> Figures:
     """A part of the plans, in this process and those that it forks, on a database and a Valkey server of its own."""
-    log.configure("CRITICAL")
+    lines.configure("CRITICAL")
     # Small pages, so that there are several of them.
     fanout.PAGE, fanout._AHEAD, items.PAGE = 2, 2, 2  # type: ignore[misc]
     gc.freeze()

@@ -2,83 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import logging
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from fsmflow.causes import traceback_of
 from fsmflow.errors import name_of, text_of
-
-logger = logging.getLogger("fsmflow")
-_of_jobs = logging.getLogger("fsmflow.job")
+from fsmflow.log.lines import logger
 
 #: So much of a text of somebody else's is logged.
 _LONGEST = 4_000
-_FORMAT = "%(asctime)s %(levelname)-7s %(message)s"
-_WITH_TRACEBACK = logging.Formatter("%(message)s")
-
-
-class _Heard(logging.Logger):
-    """One that a ``dictConfig`` of the user's does not switch off by not naming it. A level of its own still does."""
-
-    @property
-    def disabled(self) -> bool:
-        return False
-
-    @disabled.setter
-    def disabled(self, value: bool) -> None:
-        """Left alone: ``disable_existing_loggers`` is True where nobody says otherwise."""
-
-
-def configure(level: str) -> None:
-    """Write log lines to standard error, as worker and supervisor do. ``transitions`` and RQ only where they warn, and
-    peewee too: it would log each statement with the data that it writes. What is printed is seen line by line: it
-    would be lost with a process that is killed."""
-    logging.basicConfig(level=level, format=_FORMAT)
-    for ours in (logger, _of_jobs):
-        object.__setattr__(ours, "__class__", _Heard)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)
-    for name in ("transitions", "rq.worker", "peewee"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
-class StepLog(logging.LoggerAdapter[logging.Logger]):
-    """``machine.log``: each line begins with the entity, its state and the attempt.
-
-    With a ``mask`` the line is put together here, its traceback too, and handed on as text without what is redacted.
-    """
-
-    def __init__(self, logger: logging.Logger, extra: Mapping[str, object], mask: Callable[[str], str] | None) -> None:
-        super().__init__(logger, extra)
-        self._mask = mask
-
-    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
-        """Log one line."""
-        if not self.isEnabledFor(level):
-            return
-        if self._mask is not None:
-            error = _error_of(kwargs.pop("exc_info", None))
-            whole = self.logger.makeRecord(self.logger.name, level, "", 0, msg, args, error)
-            msg, args = self._mask(_WITH_TRACEBACK.format(whole)), ()
-        extra = self.extra or {}
-        start = f"{extra.get('address')} {extra.get('state')} attempt {extra.get('attempt')}"
-        # An id may have a '%', which is a placeholder as soon as there are arguments.
-        line = f"{start.replace('%', '%%') if args else start}: {msg}"
-        self.logger.log(level, line, *args, **{**kwargs, "stacklevel": kwargs.get("stacklevel", 1) + 1})
-
-
-def step_log(address: str, state: str, attempt: int, mask: Callable[[str], str] | None = None) -> StepLog:
-    """The logger that a job gets. ``mask`` takes out of each line what is not to be seen."""
-    return StepLog(_of_jobs, {"address": address, "state": state, "attempt": attempt}, mask)
-
-
-def _error_of(exc_info: Any) -> Any:
-    """What ``exc_info=`` of a logging call means."""
-    if isinstance(exc_info, BaseException):
-        return type(exc_info), exc_info, exc_info.__traceback__
-    return sys.exc_info() if exc_info and not isinstance(exc_info, tuple) else exc_info
 
 
 def dispatch_failed(count: int, error: BaseException) -> None:
@@ -89,6 +22,50 @@ def dispatch_failed(count: int, error: BaseException) -> None:
     )
 
 
+def tells(level: int) -> bool:
+    """Whether a line of this level would be written anywhere."""
+    return logger.isEnabledFor(level)
+
+
+def step_done(how: str, fields: Mapping[str, Any]) -> None:
+    logger.info("step.done: %s", how, extra=fields)
+
+
+def step_waits(how: str, fields: Mapping[str, Any]) -> None:
+    logger.info("step.waits: %s; the job has returned, and the entity waits", how, extra=fields)
+
+
+def attempt_postponed(how: str, then: str, fields: Mapping[str, Any]) -> None:
+    logger.info("attempt.postponed: %s, as the job asked; %s", how, then, extra=fields)
+
+
+def attempt_failed(how: str, error: str, then: str, fields: Mapping[str, Any]) -> None:
+    logger.warning("attempt.failed: %s: %s; %s", how, _one_line(error), then, extra=fields)
+
+
+def step_caught(how: str, error: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None) -> None:
+    _with_traceback(logging.WARNING, f"step.caught: {how}: {_one_line(error)}", fields, traceback, raised)
+
+
+def step_failed(
+    how: str, error: str, retry: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
+) -> None:
+    line = f"step.failed: {how}: {_one_line(error)}; to retry it: {retry}"
+    _with_traceback(logging.ERROR, line, fields, traceback, raised)
+
+
+def _with_traceback(
+    level: int, line: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
+) -> None:
+    """A line with a traceback, as fsmflow has recorded it; and with the error itself, for those who listen to logging
+    and want that."""
+    error = None if raised is None else (type(raised), raised, traceback_of(raised))
+    record = logger.makeRecord(logger.name, level, __file__, 0, line, (), error, extra=fields)
+    # Handlers write this; to have the error written anew would ask it, and it is the user's.
+    record.exc_text = traceback.rstrip() or None
+    logger.handle(record)
+
+
 def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
     logger.warning(
         "result.discarded: %s: attempt %d of %r %s, but the step had been taken over, left or cancelled; "
@@ -96,7 +73,8 @@ def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
         address,
         attempt,
         state,
-        what,
+        _one_line(what),
+        extra={"address": address},
     )
 
 
@@ -106,18 +84,20 @@ def claim_refused(ticket: str) -> None:
 
 def claim_released(address: str, why: str) -> None:
     logger.warning(
-        "claim.released: %s: %s; it is offered again later and no attempt is counted", address, _one_line(why)
+        "claim.released: %s: %s; it is offered again later and no attempt is counted",
+        address,
+        _one_line(why),
+        extra={"address": address},
     )
 
 
 def claim_abandoned(address: str, why: str) -> None:
     logger.error(
-        "claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends", address, _one_line(why)
+        "claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends",
+        address,
+        _one_line(why),
+        extra={"address": address},
     )
-
-
-def attempt_failed(address: str, state: str, attempt: int, error: str) -> None:
-    logger.warning("attempt.failed: %s: attempt %d of %r: %s", address, attempt, state, _one_line(error))
 
 
 def _one_line(text: str) -> str:
@@ -127,26 +107,40 @@ def _one_line(text: str) -> str:
 
 
 def attempt_crashed(address: str, detail: str) -> None:
-    logger.warning("attempt.crashed: %s: %s", address, detail)
+    logger.warning("attempt.crashed: %s: %s", address, detail, extra={"address": address})
 
 
 def transaction_left_open(address: str, job: str) -> None:
-    logger.error("job.transaction_open: %s: job %r left a transaction open; it was rolled back", address, job)
-
-
-def settle_waits(address: str, error: BaseException, wait_s: float) -> None:
-    logger.warning(
-        "settle.waits: %s: the result cannot be committed yet (%s); trying again in %.1f s", address, error, wait_s
+    logger.error(
+        "job.transaction_open: %s: job %r left a transaction open; it was rolled back",
+        address,
+        job,
+        extra={"address": address},
     )
 
 
+def settle_waits(address: str, error: BaseException, wait_s: float, *, again: bool = False) -> None:
+    """The first time it is a warning: as often as it is tried ``again``, the same could be said."""
+    level = logging.DEBUG if again else logging.WARNING
+    line = "settle.waits: %s: the result cannot be committed yet (%s); trying again in %.1f s"
+    logger.log(level, line, address, _one_line(text_of(error)), wait_s, extra={"address": address})
+
+
 def commit_refused(address: str, why: str) -> None:
-    logger.error("commit.refused: %s: %s; what happened is recorded without that", address, _one_line(why))
+    logger.error(
+        "commit.refused: %s: %s; what happened is recorded without that",
+        address,
+        _one_line(why),
+        extra={"address": address},
+    )
 
 
 def commit_in_doubt(address: str, landed: bool) -> None:
     logger.warning(
-        "commit.in_doubt: %s: COMMIT failed; read again: it %s", address, "had landed" if landed else "had not"
+        "commit.in_doubt: %s: COMMIT failed; read again: it %s",
+        address,
+        "had landed" if landed else "had not",
+        extra={"address": address},
     )
 
 
@@ -192,6 +186,7 @@ def hook_failed(address: str, name: str, error: BaseException) -> None:
         name,
         name_of(type(error)),
         _one_line(text_of(error)),
+        extra={"address": address},
     )
 
 
@@ -206,6 +201,7 @@ def task_failed(what: str, address: str, error: BaseException) -> None:
         address,
         name_of(type(error)),
         _one_line(text_of(error)),
+        extra={"address": address},
     )
 
 
@@ -216,21 +212,33 @@ def data_overwritten(address: str, state: str, paths: str) -> None:
         address,
         state,
         _one_line(paths),
+        extra={"address": address},
     )
 
 
 def message_lost(address: str, trigger: str, to: str, why: str) -> None:
     logger.warning(
-        "message.lost: %s sent %r to %s, which cannot be delivered: %s", address, trigger, to, _one_line(why)
+        "message.lost: %s sent %r to %s, which cannot be delivered: %s",
+        address,
+        trigger,
+        to,
+        _one_line(why),
+        extra={"address": address},
     )
 
 
 def branch_failed(address: str, what: str, error: str) -> None:
-    logger.error("branch.failed: %s: %s: a callback raised %s; it is tried again", address, what, _one_line(error))
+    logger.error(
+        "branch.failed: %s: %s: a callback raised %s; it is tried again",
+        address,
+        what,
+        _one_line(error),
+        extra={"address": address},
+    )
 
 
 def branch_refused(address: str, what: str, error: BaseException) -> None:
-    logger.info("branch.refused: %s: %s: %s", address, what, _one_line(text_of(error)))
+    logger.info("branch.refused: %s: %s: %s", address, what, _one_line(text_of(error)), extra={"address": address})
 
 
 def transaction_in_doubt(address: str, error: BaseException) -> None:
@@ -239,11 +247,12 @@ def transaction_in_doubt(address: str, error: BaseException) -> None:
         address,
         name_of(type(error)),
         _one_line(text_of(error)),
+        extra={"address": address},
     )
 
 
-def redis_was_empty(count: int) -> None:
-    logger.warning("redis.empty: Redis is new, or lost what it had; %d job(s) are dispatched from SQL", count)
+def redis_was_empty(count: int, level: int) -> None:
+    logger.log(level, "redis.empty: Redis is new, or lost what it had; %d job(s) are dispatched from SQL", count)
 
 
 def job_refused(job_id: str, why: str) -> None:
@@ -251,7 +260,14 @@ def job_refused(job_id: str, why: str) -> None:
 
 
 def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:
-    logger.warning("timer.refused: %s: %r is due, but %s; it is tried again in %.0f s", address, trigger, why, wait_s)
+    logger.warning(
+        "timer.refused: %s: %r is due, but %s; it is tried again in %.0f s",
+        address,
+        trigger,
+        why,
+        wait_s,
+        extra={"address": address},
+    )
 
 
 def left_to_others(row: str, why: str, wait_s: float) -> None:
@@ -270,6 +286,10 @@ def queue_of_nobody(queue: str, hint: str, known: Sequence[str]) -> None:
 
 def worker_started(pid: int, queues: str) -> None:
     logger.info("worker.started: process %d listens on %s", pid, queues)
+
+
+def worker_cannot_start(pid: int, error: BaseException) -> None:
+    logger.error("worker.failed: process %d cannot start: %s", pid, error)
 
 
 def worker_lost(pid: int, how: str, doing: str) -> None:
@@ -298,7 +318,9 @@ def worker_stays(pid: int, seconds: float) -> None:
 
 
 def job_left(address: str, job: str, what: str, then: str) -> None:
-    logger.warning("job.left: %s: job %r left behind: %s (%s)", address, job, what, _one_line(then))
+    logger.warning(
+        "job.left: %s: job %r left behind: %s (%s)", address, job, what, _one_line(then), extra={"address": address}
+    )
 
 
 def fork_ended(pid: int, parent: int, what: str, ended: str) -> None:
@@ -311,8 +333,16 @@ def fork_ended(pid: int, parent: int, what: str, ended: str) -> None:
     )
 
 
-def redis_lost(error: BaseException, wait_s: float) -> None:
-    logger.warning("redis.lost: %s; trying again in %.1f s", error, wait_s)
+def farewell_failed(error: BaseException) -> None:
+    logger.debug("worker.unheard: Redis was not told that this worker ends: %s", _one_line(text_of(error)))
+
+
+def outage_begins(server: str, error: BaseException, level: int) -> None:
+    logger.log(level, f"{server}.lost: %s; it is tried again until it answers", _one_line(text_of(error)))
+
+
+def outage_ends(server: str, seconds: float, level: int) -> None:
+    logger.log(level, f"{server}.back: it answers again, after %.1f s", seconds)
 
 
 def gave_up(how: str) -> None:

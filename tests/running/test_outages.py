@@ -1,0 +1,55 @@
+"""A server that is away is told once as that begins and once as it ends."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from fsmflow.running.maintenance.sweep import Maintenance
+from fsmflow.running.outage import DATABASE, Outage
+from tests.support.bench import Bench
+from tests.support.machines import Order
+from tests.support.servers import Valkey
+
+
+def events(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """The names of the events that an operator sees, in order."""
+    told = [record for record in caplog.records if record.name == "fsmflow" and record.levelno >= logging.INFO]
+    return [record.getMessage().partition(":")[0] for record in told]
+
+
+def test_redis_that_goes_and_comes_back_is_two_lines(
+    bench: Bench, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    maintenance = Maintenance(bench.runtime, ("default",), "host")
+    maintenance.sweep(in_turn=False)
+    Order.start("1").submit()
+    valkey.stop()
+    for _ in range(3):
+        maintenance.sweep(in_turn=False)
+    valkey.start()
+    for _ in range(3):
+        maintenance.sweep(in_turn=False)
+    assert events(caplog) == ["redis.lost", "redis.back", "redis.empty"]
+
+
+def test_a_redis_that_is_empty_as_a_worker_starts_is_not_told(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    Order.start("1").submit()
+    bench.redis.flushall()
+    Maintenance(bench.runtime, ("default",), "host").sweep(in_turn=False)
+    assert len(bench.queued()) == 1
+    assert events(caplog) == []
+
+
+def test_an_outage_is_told_again_only_after_it_was_over(caplog: pytest.LogCaptureFixture) -> None:
+    outage = Outage(DATABASE)
+    with caplog.at_level(logging.INFO, "fsmflow"):
+        outage.over()
+        for error in (OSError("no route"), OSError("no answer")):
+            outage.met(error)
+        outage.over()
+        outage.over()
+        outage.met(OSError("gone"))
+    assert events(caplog) == ["database.lost", "database.back", "database.lost"]
+    assert caplog.messages[0] == "database.lost: no route; it is tried again until it answers"
