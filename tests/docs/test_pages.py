@@ -7,6 +7,7 @@ the page.
   of its own runs in one with the example machines of this checkout.
 - ``console``: what follows ``$`` is typed into a shell; it must exit with 0. What ends in ``&`` is left running until
   the page ends, or until it is typed again: the first one is stopped then. Lines after a command are what it prints.
+- Where a page has another application that needs a Redis, that is in ``REDIS_URL``.
 - ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything, and any
   moment for any other. In a table with a cell of ``...``, columns may be wider than they are shown.
 
@@ -98,12 +99,12 @@ def dedented(fence: re.Match[str]) -> str:
 class Reader:
     """Somebody who does what a page says, in a folder of their own."""
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, **environment: str) -> None:
         self._folder = folder
         self._namespace: dict[str, Any] = {"__name__": "page"}
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         ours = {"FSMFLOW_HOME": str(folder / ".fsmflow"), "PYTHONPATH": str(ROOT), "PATH": path}
-        self._environment = {**os.environ, **ours, "COLUMNS": "110", "NO_COLOR": "1"}
+        self._environment = {**os.environ, **ours, **environment, "COLUMNS": "110", "NO_COLOR": "1"}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._loaded = set(sys.modules)
         sys.path.insert(0, str(folder))
@@ -218,18 +219,18 @@ def plain(text: str) -> str:
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with what a reader has installed: fsmflow need not be, and python is the one that runs the tests."""
     folder = tmp_path_factory.mktemp("programs")
-    for name, command in (("python", ""), ("fsmflow", " -m fsmflow.cli")):
+    for name, command in (("python", ""), ("fsmflow", " -m fsmflow.cli"), ("rq", " -m rq.cli")):
         (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{command} "$@"\n', encoding="utf-8")
         (folder / name).chmod(0o755)
     return folder
 
 
 @pytest.fixture
-def reader(tmp_path: Path, programs: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
-    """A reader, whose processes end with the page."""
+def reader(tmp_path: Path, programs: Path, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Reader]:
+    """A reader, whose processes end with the page, and whose other applications have a Redis."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FSMFLOW_HOME", str(tmp_path / ".fsmflow"))
-    made = Reader(tmp_path, programs)
+    made = Reader(tmp_path, programs, REDIS_URL=redis_url)
     yield made
     made.leave()
 
