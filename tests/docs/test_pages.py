@@ -4,9 +4,10 @@ How a page is read: each page has a folder of its own, and its blocks share a na
 the page.
 
 - ``python`` with a ``title`` is saved as a file of that name. Any other ``python`` is executed; what opens no sandbox
-  of its own runs in one with the example machines of this checkout.
+  of its own runs in one with the example machines of this checkout, twice.
 - ``console``: what follows ``$`` is typed into a shell; it must exit with 0. What ends in ``&`` is left running until
   the page ends, or until it is typed again: the first one is stopped then. Lines after a command are what it prints.
+  A script of the page is run twice, as people do; what it prints the second time may be anything.
 - Where a page has another application that needs a Redis, that is in ``REDIS_URL``.
 - ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything, and any
   moment for any other. In a table with a cell of ``...``, columns may be wider than they are shown.
@@ -50,6 +51,8 @@ MOMENT = re.compile(r"\b\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\b|\b\d+\.\d\d ?s\b")
 #: A cell of a table that may be anything, and so may be the width of its column.
 ANY_CELL = re.compile(r"\S {2,}\.\.\.( {2,}\S|$)", re.MULTILINE)
 GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
+#: A command that runs a script of the page.
+SCRIPT = re.compile(r"python \w+\.py\b[^&|<>;]*")
 LIMIT_S = 60.0
 
 
@@ -149,8 +152,11 @@ class Reader:
         with contextlib.ExitStack() as stack:
             if "sandbox(" not in block.body:
                 stack.enter_context(sandbox("machines"))
-            printed = stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
-            exec(code, self._namespace)
+            with contextlib.redirect_stdout(io.StringIO()) as printed:
+                exec(code, self._namespace)
+            if "sandbox(" not in block.body:
+                with contextlib.redirect_stdout(io.StringIO()):
+                    exec(code, dict(self._namespace))
         return printed.getvalue()
 
     def _type(self, block: Block) -> None:
@@ -165,6 +171,8 @@ class Reader:
                 self._leave_running(typed.removesuffix("&"))
                 continue
             printed = self._run(typed, block)
+            if SCRIPT.fullmatch(typed):
+                self._run(typed, block)
             if number == len(commands) and block.shown is not None:
                 expected = block.shown
             if expected.strip():
@@ -301,6 +309,7 @@ class TestReading:
             "```console\n$ echo one\ntwo\n```\n",
             "```console\n$ echo one\n```\n\n```text\ntwo\n```\n",
             "```console\n$ false\n```\n",
+            '```python title="a.py"\nopen("once", "x")\n```\n```console\n$ python a.py\n```\n',
             "```console\necho one\n```\n",
             '- in a list:\n\n    ```python\n    x = 1\n    assert x == 2, "indented"\n    ```\n',
         ],
