@@ -1,4 +1,5 @@
-"""An error as text, with what is behind it: its causes, what it was raised while handling, notes, members of a group.
+"""An error as text, with where it was raised, and what is behind it: causes, what it was raised while handling, notes,
+members of a group.
 
 The class is the user's, and may have made anything of its attributes. So these are read as Python itself keeps them,
 and only the message is asked for. All of it is bounded, but no text is cut: a part of a secret would not be found.
@@ -7,6 +8,7 @@ and only the message is asked for. All of it is bounded, but no text is cut: a p
 from __future__ import annotations
 
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from types import TracebackType
@@ -19,8 +21,18 @@ _MOST: Final = 24
 _DEEPEST: Final = 8
 _MOST_MEMBERS: Final = 8
 _MOST_FRAMES: Final = 60
+#: So many characters of what somebody else's module raises as it is imported.
+_MOST_SAID: Final = 300
 #: Where the frames between a worker and the code of the user come from.
 _BETWEEN: Final = (os.path.dirname(__file__) + os.sep, os.path.join(os.sep, "transitions", "core.py"))
+#: What fsmflow stands on.
+_NOT_THE_USERS: Final = frozenset(
+    {
+        *("fsmflow", "click", "rich", "transitions", "rq", "redis"),
+        *("peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "MySQLdb"),
+    }
+)
+_INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 _LINKS: Final = {
     "caused by": "The above exception was the direct cause of the following exception:",
     "while handling": "During handling of the above exception, another exception occurred:",
@@ -54,6 +66,47 @@ def traceback_of(error: BaseException) -> TracebackType | None:
     """Where it was raised."""
     found: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)
     return found
+
+
+def place_of(error: BaseException) -> str | None:
+    """Where in the user's code an error was raised, which may itself have called a library; None where it was not."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"at {error.filename}:{error.lineno}"
+    frames = list(_of_user(error))
+    written = [frame for frame in frames if not any(part in frame[1] for part in _INSTALLED)]
+    for function, file, line, _ in (written or frames)[-1:]:
+        return f"at {file}:{line}" if function == "<module>" else f"raised in {function}, {file}:{line}"
+    return None
+
+
+def told_of_import(error: BaseException) -> str:
+    """Why a module cannot be imported, in one line: with the file and the line, or as a circle of imports."""
+    what = error.msg if isinstance(error, SyntaxError) else text_of(error)
+    circle = _circle(error) if "partially initialized module" in what else []
+    if circle:
+        what = (
+            f"the modules import each other: {' -> '.join(circle)}, so one of them is not complete yet; move one of "
+            f"these imports into the function that uses it"
+        )
+    place = place_of(error)
+    what = what if len(what) <= _MOST_SAID else f"{what[:_MOST_SAID]}..."
+    return f"{name_of(type(error))}: {what}{'' if place is None else f' ({place})'}"
+
+
+def _circle(error: BaseException) -> list[str]:
+    """The modules on the way from one that is being imported to where it is asked for something; empty where that is
+    not seen."""
+    asked = error.name if isinstance(error, ImportError) else getattr(getattr(error, "obj", None), "__name__", None)
+    modules = [module for function, _, _, module in _of_user(error) if function == "<module>"]
+    return [*modules[modules.index(asked) :], asked] if asked in modules else []
+
+
+def _of_user(error: BaseException) -> Iterator[tuple[str, str, int, str]]:
+    """Function, file, line and module of the frames that are neither Python's nor of what fsmflow stands on."""
+    for frame, line in traceback.walk_tb(traceback_of(error)):
+        name = str(frame.f_globals.get("__name__", ""))
+        if name.partition(".")[0] not in _NOT_THE_USERS | sys.stdlib_module_names:
+            yield frame.f_code.co_name, frame.f_code.co_filename, line, name
 
 
 def _behind(error: BaseException, met: set[int], depth: int) -> Iterator[str]:

@@ -13,6 +13,7 @@ from typing import Any
 MAX_DURATION_S = 9 * 10**9
 _MAX_SHOWN = 80
 _REWORDED = "_fsmflow_reworded"
+_NOTED = "_fsmflow_noted"
 
 
 class FsmflowError(Exception):
@@ -363,6 +364,21 @@ def text_of(error: BaseException) -> str:
 def reword(error: BaseException, text: str) -> None:
     """Have ``text_of``, and so every log line, say ``text`` of an error that its caller gets as it is."""
     _kept(error)[_REWORDED] = text
+
+
+def note(error: BaseException, text: str) -> None:
+    """Have ``noted``, and every traceback, say ``text`` of an error that its caller gets as it is."""
+    kept = _kept(error)
+    kept[_NOTED] = text
+    notes = kept.setdefault("__notes__", [])
+    if type(notes) is list and text not in notes:
+        notes.append(text)
+
+
+def noted(error: BaseException) -> str:
+    """What ``note`` said of an error, to follow its message; nothing where nothing was."""
+    text = _kept(error).get(_NOTED)
+    return f" [{text}]" if isinstance(text, str) else ""
 
 
 def _kept(error: BaseException) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from fsmflow.errors import ConfigurationError
+from fsmflow.redaction import hide_password
 
 DATABASE_URL = "FSMFLOW_DATABASE_URL"
 REDIS_URL = "FSMFLOW_REDIS_URL"
@@ -71,8 +72,7 @@ def configure(
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
     """
-    if database is not None and database_url is not None:
-        raise ConfigurationError("configure() takes database= or database_url=, not both")
+    _check_database(database, database_url)
     if isinstance(machines, str):
         machines = _names(machines)
     chosen = from_environment()
@@ -90,6 +90,16 @@ def configure(
         chosen = replace(chosen, max_memory=size_of(max_memory, "max_memory"))
     with _chosen.lock:
         _chosen.settings = chosen
+
+
+def _check_database(database: object, database_url: object) -> None:
+    if database is not None and database_url is not None:
+        raise ConfigurationError("configure() takes database= or database_url=, not both")
+    if isinstance(database, str):
+        raise ConfigurationError(
+            f"configure(database={hide_password(database)!r}): that is a URL: database_url= takes it, and database= a "
+            f"peewee Database of yours"
+        )
 
 
 def current() -> Settings:

@@ -8,13 +8,11 @@ import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from fsmflow.causes import told_of_import
 from fsmflow.definition.jobmethod import as_written
 from fsmflow.definition.model import Bound
 from fsmflow.definition.parse import plain_name
-from fsmflow.errors import did_you_mean, name_of, shown, text_of
-
-#: So much of an error is told that somebody else's module raised.
-_REASON = 300
+from fsmflow.errors import did_you_mean, shown
 
 #: The name of the type, alone or as a part of another.
 _OUTCOME = re.compile(r"(?<![A-Za-z_])Outcome\b")
@@ -113,8 +111,7 @@ class Binder:
             module = importlib.import_module(module_name)
             function = getattr(module, name, None)
         except Exception as error:  # noqa: BLE001 - the module is the user's, and may raise whatever it likes
-            reason = f"{name_of(type(error))}: {text_of(error)[:_REASON]}"
-            self._faults.append(f"{where}: {role} {shown(path)} cannot be imported: {reason}")
+            self._faults.append(f"{where}: {role} {shown(path)} cannot be imported: {told_of_import(error)}")
             return None
         if function is None:
             hint = did_you_mean(name, dir(module))

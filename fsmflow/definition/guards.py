@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from transitions.core import Machine, Transition
 from transitions.core import State as TransitionsState
 
 from fsmflow.definition.answer import NoAnswer, Refusal, Refuse, refuses
-from fsmflow.definition.model import Definition, StateSpec, TransitionSpec
-from fsmflow.errors import Cancelled, ConfigurationError, GuardError, NestedAction, NotPermitted, name_of, text_of
+from fsmflow.definition.bind import ref_name
+from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
+from fsmflow.errors import Cancelled, ConfigurationError, GuardError, NestedAction, NotPermitted, name_of, note, text_of
 
 #: What a guard may raise that is told as its mistake. A guard that ends the process would end it in mid-decision.
 _RAISED: Final = (Exception, SystemExit, Cancelled)
@@ -35,13 +36,14 @@ class _Rule(Transition):
     """A transition that asks its guards itself: their answers may be words, and ``transitions`` would compare them with
     True. It records on the model which guard refused, and which transition fired."""
 
-    def __init__(self, spec: TransitionSpec) -> None:
+    def __init__(self, spec: TransitionSpec, machine: str) -> None:
+        where = f"of {spec.trigger!r} in state {spec.source!r} of machine {machine!r}"
         super().__init__(
             spec.source,
             spec.dest,  # type: ignore[arg-type]
-            before=list(spec.before),
-            after=list(spec.after),
-            prepare=list(spec.prepare),
+            before=_named(spec.before, "before", where),
+            after=_named(spec.after, "after", where),
+            prepare=_named(spec.prepare, "prepare", where),
         )
         self.spec = spec
         vetoes = (False,) * len(spec.conditions) + (True,) * len(spec.unless)
@@ -93,16 +95,35 @@ def build_machine(
     name: str, initial: str, states: Iterable[StateSpec], callbacks: Any, transitions: Iterable[TransitionSpec]
 ) -> Machine:
     """The shared Machine of a definition; ``callbacks[state]`` has its (on_enter, on_exit)."""
-    built = [
-        TransitionsState(spec.name, on_enter=list(callbacks[spec.name][0]), on_exit=list(callbacks[spec.name][1]))
-        for spec in states
-    ]
+    built = [_state(spec.name, f"of state {spec.name!r} of machine {name!r}", *callbacks[spec.name]) for spec in states]
     machine = Machine(model=None, states=built, initial=initial, auto_transitions=False, name=name)
     for spec in transitions:
         if spec.trigger not in machine.events:
             machine.events[spec.trigger] = machine._create_event(spec.trigger, machine)  # noqa: SLF001 - as add_transition does
-        machine.events[spec.trigger].add_transition(_Rule(spec))
+        machine.events[spec.trigger].add_transition(_Rule(spec, name))
     return machine
+
+
+def _state(name: str, where: str, enter: Sequence[Bound], leave: Sequence[Bound]) -> TransitionsState:
+    return TransitionsState(name, on_enter=_named(enter, "on_enter", where), on_exit=_named(leave, "on_exit", where))
+
+
+def _named(callbacks: Sequence[Bound], role: str, where: str) -> list[Any]:
+    """The same, of which each says of what it raises who raised it."""
+    return [_one_named(callback, role, where) for callback in callbacks]
+
+
+def _one_named(callback: Bound, role: str, where: str) -> Bound:
+    told = f"{role} callback {ref_name(callback)!r} {where}"
+
+    def call(machine: Any) -> Any:
+        try:
+            return callback(machine)
+        except Exception as error:
+            note(error, told)
+            raise
+
+    return call
 
 
 def fire(definition: Definition, trigger: str, firing: Firing, subject: Any) -> bool:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
 from types import ModuleType
 
+from fsmflow.causes import told_of_import
 from fsmflow.definition.model import Definition
 from fsmflow.errors import ConfigurationError, DefinitionError, UnknownMachine
 from fsmflow.settings import MachineSource
@@ -87,6 +89,11 @@ def _import(name: str, *, is_default: bool = False) -> ModuleType | None:
     except (DefinitionError, ConfigurationError):
         raise
     except Exception as error:
-        raise ConfigurationError(
-            f"the module {name!r}, searched for machines, cannot be imported: {type(error).__name__}: {error}"
-        ) from error
+        if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
+            why = (
+                f"there is no module {error.name!r}, neither in {os.getcwd()} nor where else Python looks; "
+                f"FSMFLOW_MACHINES or configure(machines=...) names it"
+            )
+        else:
+            why = told_of_import(error)
+        raise ConfigurationError(f"the module {name!r}, searched for machines, cannot be imported: {why}") from error

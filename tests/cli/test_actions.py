@@ -6,7 +6,7 @@ import shutil
 
 from fsmflow.testing import Sandbox
 from tests.cli.orders import Order
-from tests.cli.shop import RETRY, Shop
+from tests.cli.shop import MACHINES, RETRY, Shop
 from tests.support.terminal import Terminal
 from tests.support.traces import failing
 
@@ -48,6 +48,17 @@ def test_a_guard_that_raises_is_told_in_one_line_with_its_place(shop: Shop) -> N
     shop.ok("start", "order", "7")
     told = shop.refused("trigger", "order:7", "price")
     assert "KeyError: 'price' (raised in is_cheap, " in told
+
+
+def test_a_callback_that_raises_is_told_in_one_line_with_its_name_its_machine_and_its_place(shop: Shop) -> None:
+    rate = '{"trigger": "rate", "source": "pending", "dest": None, "before": "take_rate"}'
+    machines = MACHINES.replace('["rate", "pending", None]', rate)
+    method = '    def take_rate(self):\n        self.data["stars"] += 1\n\n    def charge'
+    (shop.folder / "machines.py").write_text(machines.replace("    def charge", method))
+    shop.ok("start", "order", "7")
+    told = shop.refused("trigger", "order:7", "rate")
+    named = "before callback 'take_rate' of 'rate' in state 'pending' of machine 'order'"
+    assert told.startswith(f"Error: KeyError: 'stars' [{named}] (raised in take_rate, {shop.folder}/machines.py:")
 
 
 def test_a_payload_may_have_the_names_of_options(shop: Shop) -> None:

@@ -231,7 +231,10 @@ def test_a_module_that_raises_when_it_is_imported(tmp_path: Any, monkeypatch: py
     (tmp_path / "broken_module.py").write_text("raise RuntimeError('no licence')")
     monkeypatch.syspath_prepend(tmp_path)
     (fault,) = faults_of(**working(job="broken_module.charge"))
-    assert fault == "state 'open': job 'broken_module.charge' cannot be imported: RuntimeError: no licence"
+    place = f"{tmp_path}/broken_module.py:1"
+    assert fault == (
+        f"state 'open': job 'broken_module.charge' cannot be imported: RuntimeError: no licence (at {place})"
+    )
 
 
 @pytest.mark.parametrize("reference", ["", 5, {"a": 1}, b"charge", ["charge"], object])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from datetime import date
 from enum import Enum
 from typing import Any
@@ -163,6 +164,16 @@ def test_the_payload_decides_in_guards(bench: Bench) -> None:
     assert order.refresh().state == "pending"
     order.stop_if(stop=True)
     assert order.state == "rejected"
+
+
+def test_what_a_callback_raises_says_which_callback_it_was(bench: Bench) -> None:
+    order = Order.start("1", notes=5)
+    with pytest.raises(TypeError) as raised:
+        order.note()
+    told = "before callback 'take_note' of 'note' in state 'pending' of machine 'order'"
+    assert raised.value.__notes__ == [told]
+    assert told in "".join(traceback.format_exception(raised.value))
+    assert order.refresh().data == {"notes": 5}
 
 
 def test_a_repeated_key_changes_nothing_and_returns_the_first_entry(bench: Bench) -> None:

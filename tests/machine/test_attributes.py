@@ -232,6 +232,10 @@ def test_configuring_again_opens_anew_and_the_same_settings_do_not(bench: Bench)
     Order.start("1")
     with pytest.raises(ConfigurationError, match="not both"):
         fsmflow.configure(database_url="sqlite:///x", database=first.store.link.db)
+    with pytest.raises(
+        ConfigurationError, match=r"'postgresql://ann:\*\*\*@host/shop'\): that is a URL: database_url="
+    ):
+        fsmflow.configure(database="postgresql://ann:sesame@host/shop")
 
 
 def _same(bench: Bench) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from fsmflow.errors import (
     TransitionConflict,
     TransitionNotAllowed,
     UnknownState,
+    noted,
     text_of,
 )
 from fsmflow.running.maintenance.doorbells import Doorbells
@@ -147,7 +148,7 @@ class Maintenance:
             log.sweep_failed(self._address(item), error)
         except BaseException as error:  # noqa: BLE001 - one row must not keep the others waiting
             log.sweep_failed(self._address(item), error)
-            why = f"{type(error).__name__}: {text_of(error)}"
+            why = f"{type(error).__name__}: {text_of(error)}{noted(error)}"
             self._stick(item, now, why, again_ms_after(item.work.tries + 1, POISON_MS))
             return
         self._runtime.store.work.postpone([(item, now + again_ms)], now)
