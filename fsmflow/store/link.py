@@ -19,11 +19,14 @@ from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
 from fsmflow.store.drivers import check_driver
 from fsmflow.store.sizes import quoted_size, size_of
-from fsmflow.store.verdicts import ERRORS, Verdict, is_prepared_elsewhere, verdict_of
+from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_prepared_elsewhere, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
 #: Bytes of a statement that every server takes.
 _SMALL: Final = 100_000
+
+#: A lock was waited for too long: SQLite, MySQL, PostgreSQL.
+_LOCKED: Final = frozenset({5, 1205, "55P03"})
 
 Result = TypeVar("Result")
 
@@ -259,7 +262,15 @@ class Link:
 
 
 def first_line(error: BaseException) -> str:
-    """An error of a driver in one line: what the database says, with its number where MySQL gives one."""
+    """An error of a driver in one line: what the database says, with its number where MySQL gives one. Of a lock that
+    was waited for in vain, what most likely holds it."""
     if len(error.args) == 2 and isinstance(error.args[0], int) and error.args[1]:
-        return f"{' '.join(str(error.args[1]).split())} ({error.args[0]})"
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        said = f"{' '.join(str(error.args[1]).split())} ({error.args[0]})"
+    else:
+        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    if code_of(error) not in _LOCKED:
+        return said
+    return (
+        f"{said}; most likely a transaction of your own is open (atomic(), a shell, a program that looks at the "
+        f"database) and was not over within {lock_wait_s():g} s: end it, and keep what takes long out of it"
+    )

@@ -184,7 +184,8 @@ def test_a_lock_of_another_process_is_waited_for_as_long_as_it_takes_to_let_it_g
         assert holder.stdout is not None
         assert holder.stdout.readline() == "locked\n"
         assert store.entities.load("order", "1") == before, "a reader does not wait for a writer"
-        with pytest.raises(DatabaseUnavailable, match="nothing was changed: database is locked"):
+        likely = "nothing was changed: database is locked; most likely a transaction of your own is open"
+        with pytest.raises(DatabaseUnavailable, match=likely):
             store.commits.commit(decided(before, "note"), nothing)
         monkeypatch.setattr(clock, "pause", lambda seconds: holder.stdin.close())
         after = store.commits.commit(decided(before, "submit"), nothing)
