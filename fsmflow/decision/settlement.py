@@ -183,7 +183,8 @@ def crashed(mover: Mover, happening: Crashed) -> None:
     once = mover.definition.states[mover.after.state].at_most_once
     exhausted = once or work.crashes >= MAX_CRASHES or bool(happening.refusals)
     lost = "its job runs at most once" if once else f"run {work.crashes + 1} of {MAX_CRASHES + 1} that was lost"
-    message = f"{happening.detail} ({lost})"
+    again = "" if exhausted else "; it runs again under the same idempotency key, and may do twice what it does outside"
+    message = f"{happening.detail} ({lost}{again})"
     failure = mover.describe(Facts(kind=WorkerLost, message=message, permanent=exhausted))
     duration = _seconds(happening.duration_ms)
     if exhausted:

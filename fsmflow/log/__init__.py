@@ -256,7 +256,12 @@ def redis_was_empty(count: int, level: int) -> None:
 
 
 def job_refused(job_id: str, why: str) -> None:
-    logger.error("job.refused: %s in Redis is not fsmflow's: %s; it was dropped and nothing was run", job_id, why)
+    logger.error(
+        "job.refused: %s in Redis is not fsmflow's: %s; nothing of it was run, and it is among RQ's failed jobs; this "
+        "queue is fsmflow's own, so enqueue it elsewhere",
+        job_id,
+        why,
+    )
 
 
 def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import subprocess
 import sys
@@ -75,22 +74,6 @@ def test_a_place_is_shown_without_its_password(server: str) -> None:
 
 def test_machines_are_told_by_their_modules() -> None:
     assert machines_of(filter(None, map(definition_of, (Order, Shipment)))) == "order, shipment (tests.cli.orders)"
-
-
-def test_a_worker_whose_database_was_deleted_says_so_and_ends(shop: Shop) -> None:
-    command = [sys.executable, *CLI, "worker", "--processes", "1"]
-    with subprocess.Popen(
-        command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as worker:
-        assert worker.stderr is not None
-        next(line for line in worker.stderr if "worker.started" in line)
-        shutil.rmtree(shop.folder / "home", ignore_errors=True)  # the server may write to it until it ends
-        rest = worker.stderr.read()
-        assert worker.wait(timeout=10) == 1
-    told = [line for line in rest.splitlines() if "database.gone" in line]
-    assert len(told) == 1, rest
-    assert f"{shop.folder}/home/fsmflow.db was deleted or replaced" in told[0]
-    assert not (shop.folder / "home" / "fsmflow.db").exists(), "nothing was made in its place"
 
 
 def test_json_is_one_object_a_line_with_the_fields_of_the_attempt(shop: Shop) -> None:
