@@ -82,7 +82,7 @@ def place_of(error: BaseException) -> str | None:
 def told_of_import(error: BaseException) -> str:
     """Why a module cannot be imported, in one line: with the file and the line, or as a circle of imports."""
     what = error.msg if isinstance(error, SyntaxError) else text_of(error)
-    circle = _circle(error) if "partially initialized module" in what else []
+    circle = _circle(error) if "circular import" in what else []
     if circle:
         what = (
             f"the modules import each other: {' -> '.join(circle)}, so one of them is not complete yet; move one of "
