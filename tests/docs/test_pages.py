@@ -54,6 +54,10 @@ GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 #: A command that runs a script of the page.
 SCRIPT = re.compile(r"python \w+\.py\b[^&|<>;]*")
 LIMIT_S = 60.0
+#: What a browser would load from another host.
+ELSEWHERE = re.compile(
+    r'<(?:script|img|iframe)[^>]* src="?(?:https?:)?//|<link[^>]* href="?(?:https?:)?//|class="mermaid"'
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +280,15 @@ def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
     for page in PAGES:
         name = page.relative_to(DOCS).with_suffix("")
         folder = name.parent if name.name == "index" else name
-        assert (tmp_path / "site" / folder / "index.html").is_file()
+        html = (tmp_path / "site" / folder / "index.html").read_text(encoding="utf-8")
+        # A diagram in Mermaid would be drawn by a script from elsewhere.
+        assert not ELSEWHERE.search(html)
+    tutorial = (tmp_path / "site" / "tutorial" / "index.html").read_text(encoding="utf-8")
+    assert tutorial.count('<details class="picture"') == 3
+    # How the theme is told what to copy of a block.
+    assert 'data-copy="fsmflow worker &amp;"' in tutorial
+    (script,) = (tmp_path / "site" / "assets" / "javascripts").glob("bundle.*.js")
+    assert '.closest("[data-copy]")' in script.read_text(encoding="utf-8")
 
 
 class TestReading:

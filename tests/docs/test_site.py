@@ -1,0 +1,110 @@
+"""What the build of the site adds to its pages: pictures of the machines, and what the button of a console copies."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+from markdown import Markdown
+
+from tests.support.paths import ROOT
+
+
+def hook(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "docs" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+PICTURES = hook("_pictures")
+CONSOLE = hook("_console")
+
+
+def html(text: str) -> str:
+    """A page as mkdocs makes it."""
+    made: str = Markdown(extensions=["pymdownx.highlight", "pymdownx.superfences", "tables"]).convert(text)
+    return made
+
+
+def machine(name: str, *, more: str = "", title: str = "") -> str:
+    """A block that defines a machine."""
+    states = f'["begin", State("end_of_{name.lower()}", final=True)]'
+    named = f' title="{title}"' if title else ""
+    return f"""```python{named}
+from fsmflow import Machine, State
+
+
+class {name}(Machine):
+    initial = "begin"
+    states = {states}
+    transitions = [["go", "begin", "end_of_{name.lower()}"]]{more}
+```
+"""
+
+
+def pictured(text: str) -> str:
+    found = PICTURES.with_pictures(html(text), text)
+    assert isinstance(found, str)
+    return found
+
+
+class TestPictures:
+    def test_a_machine_is_drawn_below_its_code_and_what_that_prints(self) -> None:
+        parts = re.split("(?=<details)", pictured(f"{machine('Order')}\n```text\nprinted\n```\n\nafter\n"))
+        assert len(parts) == 2
+        assert "printed" in parts[0]
+        assert "end_of_order" in parts[1]
+        assert "after" in parts[1]
+
+    def test_a_machine_of_the_examples_is_drawn_where_it_is_taken(self) -> None:
+        assert "awaiting_approval" in pictured("```python\nfrom machines.order import Order\n\nOrder\n```\n")
+
+    def test_it_is_part_of_the_page_and_follows_its_colours(self) -> None:
+        page = pictured(machine("Order"))
+        assert '<details class="picture" data-search-exclude open>' in page
+        assert "<style>" not in page
+        sheet = PICTURES.sheet()
+        assert "prefers-color-scheme" not in sheet
+        assert sheet.count('[data-md-color-scheme="slate"] .fsmflow .page{fill:') == 1
+
+    def test_what_is_the_same_is_drawn_once_and_many_are_folded(self) -> None:
+        page = pictured("\n".join(map(machine, ["One", "Two", "Two", "Three", "Four"])))
+        assert page.count('<details class="picture" data-search-exclude>') == 4
+
+    def test_of_a_page_only_definitions_are_run(self, tmp_path: Path) -> None:
+        told = tmp_path / "told"
+        more = f'\n\n\nopen("{told}", "w").close()\nopened = open("{told}", "w")'
+        assert "end_of_order" in pictured(machine("Order", more=more))
+        assert not told.exists()
+
+    def test_a_job_may_be_imported_from_a_file_of_the_page(self) -> None:
+        text = '```python title="work.py"\ndef act(machine): ...\n```\n'
+        text += (
+            machine("Order").replace('"begin", State', 'State("begin", job="work.act"), State').replace("go", "done")
+        )
+        assert "job work.act" in pictured(text)
+        with pytest.raises(ModuleNotFoundError):
+            importlib.import_module("work")
+
+    def test_nothing_is_drawn_where_there_is_no_machine(self) -> None:
+        text = "```python\nprint(1)\n```\n"
+        assert pictured(text) == html(text)
+
+
+class TestCopying:
+    def test_only_what_is_typed_is_copied(self) -> None:
+        text = '```console\n$ fsmflow start order 1 note="a & b" \\\n      amount:=20\norder:1  pending\n'
+        text += "$ fsmflow list\nx\n```\n"
+        (copied,) = re.findall('data-copy="([^"]*)"', CONSOLE.on_page_content(html(text)))
+        assert copied == "fsmflow start order 1 note=&quot;a &amp; b&quot; \\\n      amount:=20\nfsmflow list"
+
+    def test_other_blocks_are_left_as_they_are(self) -> None:
+        page = html("```python\nprint(1)\n```\n\n```text\n$ 5\n```\n")
+        assert CONSOLE.on_page_content(page) == page
