@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from html import unescape
 from importlib import invalidate_caches
-from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -124,12 +123,14 @@ def _importing_from(folder: str) -> Iterator[None]:
 
 @dataclass
 class _Reading:
-    """What the blocks of a page define, without running what they do. Those with a title are files of the folder, from
-    which a job may be imported."""
+    """What the blocks of a page define. Only machines are made, and what they are made of: nothing else of the page is
+    run. Blocks with a title are files of the folder, from which a job may be imported."""
 
     folder: Path
     own: set[str] = field(default_factory=set)
-    names: dict[str, Any] = field(default_factory=lambda: {"__name__": "page"})
+    #: By name, what defines it; and what was made of that.
+    defined: dict[str, ast.stmt] = field(default_factory=dict)
+    made: dict[str, Any] = field(default_factory=lambda: {"__name__": "page"})
 
     def save(self, title: str, code: str) -> None:
         """A block with a title."""
@@ -143,43 +144,53 @@ class _Reading:
         """Those that a block defines, or takes from the examples."""
         found = []
         for statement in ast.parse(code).body:
-            if self._is_definition(statement):
-                exec(compile(ast.Module([statement], []), "page", "exec"), self.names)
-                found += [self.names[name] for name in _named(statement)]
-        return [one for one in found if isinstance(one, type) and issubclass(one, Machine) and one is not Machine]
+            if isinstance(statement, ast.ImportFrom) and statement.module in self.own:
+                continue  # defined above
+            names = list(_defines(statement))
+            for name in names:
+                self.defined[name] = statement
+                self.made.pop(name, None)
+            found += [self._make(name) for name in names if self._is_machine(statement)]
+        return [one for one in found if isinstance(one, type) and issubclass(one, Machine)]
 
-    def _is_definition(self, statement: ast.stmt) -> bool:
+    def _is_machine(self, statement: ast.stmt | None) -> bool:
+        """Whether a class is one, by its bases; or whether what is imported may be one."""
         match statement:
-            case ast.Import(names=[ast.alias(name=name)]) | ast.ImportFrom(module=str(name), level=0):
-                return name not in self.own and name != "__future__" and _is_there(name)
-            case ast.ClassDef():
-                return True
-            case ast.FunctionDef(decorator_list=[]) | ast.AsyncFunctionDef(decorator_list=[]):
-                return True
-            case ast.Assign(value=ast.Call(func=ast.Name(id=called) | ast.Attribute(attr=called))):
-                # A value of some class, made of what is known here.
-                return called[0].isupper() and all(name in self.names for name in _read(statement.value))
-            case ast.Assign(value=ast.Constant()):
-                return True
+            case ast.ClassDef(bases=bases):
+                names = [base.id for base in bases if isinstance(base, ast.Name)]
+                return any(name == "Machine" or self._is_machine(self.defined.get(name)) for name in names)
+            case ast.ImportFrom(module=str(module)):
+                return module.startswith("machines.")
         return False
 
+    def _make(self, name: str) -> Any:
+        if name not in self.made and name in self.defined:
+            statement = self.defined.pop(name)
+            for needed in _needs(statement):
+                self._make(needed)
+            exec(compile(ast.Module([statement], []), "page", "exec"), self.made)
+            self.defined[name] = statement
+        return self.made.get(name)
 
-def _read(expression: ast.expr) -> Iterator[str]:
-    return (node.id for node in ast.walk(expression) if isinstance(node, ast.Name))
 
-
-def _is_there(module: str) -> bool:
-    top = module.partition(".")[0]
-    return module != "machines" and (top in sys.stdlib_module_names or find_spec(top) is not None)
-
-
-def _named(statement: ast.stmt) -> list[str]:
+def _defines(statement: ast.stmt) -> Iterator[str]:
     match statement:
-        case ast.ClassDef(name=name):
-            return [name]
-        case ast.ImportFrom(names=names, module=str(module)) if module.startswith("machines."):
-            return [alias.asname or alias.name for alias in names]
-    return []
+        case ast.Import(names=names) | ast.ImportFrom(names=names):
+            yield from (alias.asname or alias.name.partition(".")[0] for alias in names)
+        case ast.ClassDef(name=name) | ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
+            yield name
+        case ast.Assign(targets=[ast.Name(id=name)]):
+            yield name
+
+
+def _needs(node: ast.AST) -> Iterator[str]:
+    """The names that a definition reads when it is made: those in the bodies of functions are read later."""
+    if isinstance(node, ast.Name):
+        yield node.id
+    later = node.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else []
+    for part in ast.iter_child_nodes(node):
+        if part not in later:
+            yield from _needs(part)
 
 
 def _folded(picture: str, *, is_open: bool) -> str:
