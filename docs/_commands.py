@@ -25,15 +25,22 @@ def commands() -> str:
     return "\n\n".join(_command(name, cli.commands[name], context) for name in names)
 
 
-def _command(name: str, command: click.Command, parent: click.Context) -> str:
+def _command(name: str, command: click.Command, parent: click.Context, heading: str = "##") -> str:
     context = click.Context(command, info_name=name, parent=parent)
     usage = " ".join([context.command_path, *command.collect_usage_pieces(context)])
-    parts = [f"## {name}", f"```text\n{usage}\n```", _prose(command.help or "")]
+    parts = [
+        f"{heading} {context.command_path.partition(' ')[2]}",
+        f"```text\n{usage}\n```",
+        _prose(command.help or ""),
+    ]
     options = [record for option in command.params if (record := option.get_help_record(context)) and record[1]]
     if options:
         # A "|" inside of backticks is no border of a cell.
         rows = "\n".join(f"| `{names}` | {_cell(told)} |" for names, told in options)
         parts.append(f"| option | meaning |\n|---|---|\n{rows}")
+    if isinstance(command, click.Group):
+        names = command.list_commands(context)
+        parts += [_command(below, command.commands[below], context, f"{heading}#") for below in names]
     return "\n\n".join(parts)
 
 

@@ -11,6 +11,7 @@ from fsmflow.definition.retry import Retry
 from fsmflow.definition.schedule import Schedule
 from fsmflow.definition.state import State
 from fsmflow.engine.explain import Explanation
+from fsmflow.engine.timetable import Timetable
 from fsmflow.errors import (
     Cancelled,
     ConfigurationError,
@@ -81,6 +82,7 @@ __all__ = [
     "Schedule",
     "State",
     "StepTimeout",
+    "Timetable",
     "TransitionConflict",
     "TransitionNotAllowed",
     "Undoing",

@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from fsmflow import __version__, settings
-from fsmflow.cli import actions, draw, output, overview, show, start, verify, worker
+from fsmflow.cli import actions, draw, output, overview, schedule, show, start, verify, worker
 from fsmflow.cli.errors import sentence
 from fsmflow.cli.options import Group
 from fsmflow.engine.registry import Registry
@@ -61,6 +61,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     overview.check,
     verify.verify_command,
     draw.draw,
+    schedule.schedule,
     worker.reconcile,
 )
 for _command in COMMANDS:

@@ -18,7 +18,12 @@ from fsmflow.scope import scope
 
 START: Final = "start"
 #: What no message can ask for.
-_OPERATORS: Final = frozenset({"pause", "resume", "skip", "rewind", "force", "start_many", "wait", "save"})
+_OPERATORS: Final = frozenset(
+    {
+        *("pause", "resume", "skip", "rewind", "force", "start_many", "wait", "save"),
+        *("pause_schedule", "resume_schedule", "run_schedule", "backfill_schedule"),
+    }
+)
 _LOOKS: Final = frozenset({"triggers", "allowed_triggers", "explain"})
 
 

@@ -179,6 +179,17 @@ def schedule_held(machine: str, tick: str, address: str, *, waits: bool) -> None
     )
 
 
+def schedule_is_paused(machine: str, tick: str, by: str | None) -> None:
+    logger.info(
+        "schedule.paused: %s: the tick of %s starts nothing, as the schedule is paused by %s; 'fsmflow schedule resume "
+        "%s' ends that",
+        machine,
+        tick,
+        by or "somebody",
+        machine,
+    )
+
+
 def hook_failed(address: str, name: str, error: BaseException) -> None:
     logger.error(
         "hook.failed: %s: %s raised %s: %s; the transition stands",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Final
 
 from fsmflow import log
+from fsmflow.decision.course import Course
+from fsmflow.decision.values import replace
 from fsmflow.engine import followup
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.schedules import Scheduled
@@ -45,20 +47,17 @@ class Schedules:
         if self._scheduled is not None or now < self._look_again_at:
             return
         self._look_again_at = now + _AGAIN_MS
+        scheduled = {}
         try:
-            every = self._runtime.machines.all()
+            for name, definition in self._runtime.machines.all().items():
+                if definition.wide.schedule is not None:
+                    scheduled[name] = one = Scheduled(self._runtime, definition)
+                    self._note(one, one.course(now))
+        except DatabaseUnavailable:
+            raise
         except BaseException as error:  # noqa: BLE001 - modules of the user's; what else there is to do goes on
             log.schedule_failed("finding the machines", error)
             return
-        scheduled = {
-            name: Scheduled(self._runtime, definition, definition.wide.schedule)
-            for name, definition in every.items()
-            if definition.wide.schedule is not None
-        }
-        for name, one in scheduled.items():
-            course = one.course(now)
-            self._next[name] = one.schedule.following(course.reached)
-            self._wait(name, waits=course.waits is not None)
         self._scheduled = scheduled
 
     def _tick(self, name: str, now: int) -> bool:
@@ -67,19 +66,20 @@ class Schedules:
         try:
             with followup.following(self._runtime):
                 started, course = one.look(now)
-            self._next[name] = one.schedule.following(now)
-            self._wait(name, waits=course.waits is not None)
+            self._note(one, replace(course, reached=max(course.reached, now)))
             return started
         except DatabaseUnavailable:
             raise
         except BaseException as error:  # noqa: BLE001 - of the user's code; other schedules must not wait for it
             log.schedule_failed(name, error)
             self._next[name] = now + _AGAIN_MS
-            self._wait(name, waits=False)
+            self._waiting.discard(name)
             return False
 
-    def _wait(self, name: str, *, waits: bool) -> None:
-        if waits:
-            self._waiting.add(name)
+    def _note(self, one: Scheduled, course: Course) -> None:
+        """When to look after a schedule again."""
+        self._next[one.name] = one.schedule.following(course.reached)
+        if course.waits is not None:
+            self._waiting.add(one.name)
         else:
-            self._waiting.discard(name)
+            self._waiting.discard(one.name)
