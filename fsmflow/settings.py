@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from fsmflow import log
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
+from fsmflow.scope import scope
 
 DATABASE_URL = "FSMFLOW_DATABASE_URL"
 REDIS_URL = "FSMFLOW_REDIS_URL"
@@ -21,6 +24,11 @@ HOME = "FSMFLOW_HOME"
 RELEASE = "FSMFLOW_RELEASE"
 MAX_JOBS = "FSMFLOW_MAX_JOBS"
 MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
+
+VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY)
+_PREFIX = "FSMFLOW_"
+#: How alike a name has to be to one of these.
+_ALIKE = 0.7
 
 #: The most characters of the name of a release.
 MAX_RELEASE = 64
@@ -45,12 +53,27 @@ class Settings:
     max_memory: int | None = None
     #: What the code here is called, where somebody says so.
     release: str | None = None
+    #: Whether nothing is made that is not there: of whoever only looks.
+    looks: bool = False
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the database or Redis is one that is kept in ``home``."""
+        return self.embedded_file is not None or self.redis_url is None
+
+    @property
+    def embedded_file(self) -> Path | None:
+        """The file of the embedded database; None where another one is named."""
+        is_named = self.database is not None or self.database_url is not None
+        return None if is_named else self.home.absolute() / "fsmflow.db"
 
 
 class _Chosen:
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.settings: Settings | None = None
+        self.looks = False
+        self.has_told = False
 
 
 _chosen = _Chosen()
@@ -122,8 +145,27 @@ def choose(settings: Settings | None) -> None:
         _chosen.settings = settings
 
 
+@scope
+def looking() -> Iterator[None]:
+    """Inside, whatever is asked for is only looked at: an embedded database that is not there is as if it were empty,
+    and an embedded server that does not run is not started."""
+    before, _chosen.looks = chosen(), True
+    inside = replace(before, looks=True) if before is not None and before.is_embedded else before
+    choose(inside)
+    try:
+        yield
+    finally:
+        _chosen.looks, after = False, chosen()
+        # Another one was configured meanwhile, and stays.
+        choose(before if after is inside or after is None else replace(after, looks=False))
+
+
 def from_environment() -> Settings:
-    """The settings that the environment asks for. An empty variable counts as not set."""
+    """The settings that the environment asks for. An empty variable counts as not set. Misspelt ones are told once."""
+    if not _chosen.has_told:
+        _chosen.has_told = True
+        for wrong, meant in misspelt().items():
+            log.variable_misspelt(wrong, meant)
     machines = _names(os.environ.get(MACHINES, ""))
     return Settings(
         database_url=os.environ.get(DATABASE_URL) or None,
@@ -133,7 +175,16 @@ def from_environment() -> Settings:
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
+        looks=_chosen.looks,
     )
+
+
+def misspelt() -> dict[str, str]:
+    """Variables of the environment that fsmflow does not read, each with the one that was probably meant."""
+    known = {name.removeprefix(_PREFIX): name for name in VARIABLES}
+    unread = [name for name in os.environ if name.startswith(_PREFIX) and name not in VARIABLES]
+    near = {name: difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1, cutoff=_ALIKE) for name in unread}
+    return {name: known[found[0]] for name, found in near.items() if found}
 
 
 def _release(text: str) -> str:
@@ -184,6 +235,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
 
 def take_over(handed: Mapping[str, Any]) -> None:
     """Work with what ``handed_over`` gave in another process."""
+    _chosen.has_told = True  # by the process that handed it over
     found = {**handed, "machines": tuple(handed["machines"]), "home": Path(handed["home"])}
     choose(Settings(**found))
 

@@ -14,8 +14,7 @@ from fsmflow import __version__, settings
 from fsmflow.cli import actions, draw, output, overview, schedule, show, start, verify, worker
 from fsmflow.cli.errors import sentence
 from fsmflow.cli.options import Group
-from fsmflow.engine.registry import Registry
-from fsmflow.errors import FsmflowError
+from fsmflow.cli.places import let_machines_configure
 
 REFUSED: Final = 1
 WRONG_USAGE: Final = 2
@@ -42,8 +41,10 @@ def cli(context: click.Context) -> None:
 
     Exit status: 0 done, 1 refused or failed, 2 wrong usage.
     """
-    if context.invoked_subcommand != "check":
-        _let_machines_configure(strictly=context.invoked_subcommand == "init")
+    if context.invoked_subcommand in LOOKING:
+        context.with_resource(settings.looking())
+    if context.invoked_subcommand not in BY_THEMSELVES:
+        let_machines_configure(strictly=context.invoked_subcommand == "init")
 
 
 COMMANDS: Final[tuple[click.Command, ...]] = (
@@ -64,6 +65,12 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     schedule.schedule,
     worker.reconcile,
 )
+#: Commands that only look: they make no folder, no database and no server.
+LOOKING: Final = frozenset(
+    {"list", "show", "explain", "history", "failures", "stats", "check", "verify", "draw", "info"}
+)
+#: Commands that import the machines when they are ready to tell what is wrong with them.
+BY_THEMSELVES: Final = frozenset({"check", "worker"})
 for _command in COMMANDS:
     cli.add_command(_command)
 
@@ -97,18 +104,6 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         output.error(text)
         return REFUSED
     return status if isinstance(status, int) else 0
-
-
-def _let_machines_configure(*, strictly: bool) -> None:
-    """Import the machines first: one of their modules may call ``configure(database=...)``, and another database would
-    be looked at otherwise. What is wrong with them is told by the commands that need them; ``strictly`` at once, where
-    no database is named elsewhere."""
-    chosen = settings.current()
-    try:
-        Registry(chosen.machines).all()
-    except FsmflowError:
-        if strictly and chosen.database is None and chosen.database_url is None:
-            raise
 
 
 def _prepare() -> None:

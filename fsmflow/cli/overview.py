@@ -10,6 +10,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import objects, output
 from fsmflow.cli.options import json_option
+from fsmflow.cli.places import database_of, tell_absence
 from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
@@ -57,7 +58,7 @@ def failures(machine: str | None, as_json: bool) -> int:
         output.print_array([*map(_group_object, groups), *map(_stuck_object, stuck)])
         return 0
     if not groups and not stuck:
-        output.note("nothing has failed")
+        output.note(f"nothing has failed in {database_of(current().settings)}")
     for group in groups:
         branches = f" (branch {group.branch})" if group.branch else " (branches)" if group.of_branches else ""
         head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
@@ -126,6 +127,7 @@ def stats(as_json: bool) -> int:
     if heard.error:
         output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
     click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
+    tell_absence(runtime.settings)
     if stuck:
         click.echo(f"stuck: something of {stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
     return 0

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from fsmflow import settings
+from fsmflow.cli import output
 from fsmflow.definition.model import Definition
+from fsmflow.engine.registry import Registry
+from fsmflow.errors import FsmflowError
 from fsmflow.redaction import hide_password
 from fsmflow.settings import Settings
 
@@ -17,9 +21,16 @@ def database_of(chosen: Settings) -> str:
     """The database that the settings name."""
     if chosen.database is not None:
         return f"the database that was configured ({chosen.database.database})"
-    if chosen.database_url is None:
-        return f"sqlite:///{chosen.home.absolute() / 'fsmflow.db'}"
-    return without_password(chosen.database_url)
+    if chosen.database_url is not None:
+        return without_password(chosen.database_url)
+    file = chosen.embedded_file
+    return f"sqlite:///{file}{'' if file is not None and file.exists() else ', which is not there yet'}"
+
+
+def tell_absence(chosen: Settings) -> None:
+    """Note where there is no database yet: whoever reads that nothing is there may be in the wrong folder."""
+    if chosen.embedded_file is not None and not chosen.embedded_file.exists():
+        output.note(f"there is no database in {chosen.home.absolute()} yet: the first 'fsmflow start' makes it")
 
 
 def redis_of(chosen: Settings) -> str:
@@ -40,3 +51,15 @@ def machines_of(definitions: Iterable[Definition]) -> str:
         by_module.setdefault(definition.owner.__module__, []).append(definition.name)
     told = "; ".join(f"{', '.join(names)} ({module})" for module, names in by_module.items())
     return f"{told}; and {len(found) - _MANY:,} more" if len(found) > _MANY else told
+
+
+def let_machines_configure(*, strictly: bool = False) -> None:
+    """Import the machines first: one of their modules may call ``configure(database=...)``, and another database would
+    be looked at otherwise. What is wrong with them is told by the commands that need them; ``strictly`` at once, where
+    no database is named elsewhere."""
+    chosen = settings.current()
+    try:
+        Registry(chosen.machines).all()
+    except FsmflowError:
+        if strictly and chosen.database is None and chosen.database_url is None:
+            raise

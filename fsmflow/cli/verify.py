@@ -8,6 +8,7 @@ import click
 
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
+from fsmflow.cli.places import tell_absence
 from fsmflow.engine.runtime import current
 from fsmflow.verify import Report, verify
 from fsmflow.verify.checker import PATIENCE_S
@@ -45,6 +46,7 @@ def verify_command(machine: str | None, patience: float, strict: bool, as_json: 
         output.print_json(_object(report))
     else:
         _print(report)
+        tell_absence(runtime.settings)
     return 0 if report.holds else 1
 
 

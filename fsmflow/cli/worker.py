@@ -12,7 +12,7 @@ from fsmflow import __version__, log, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
-from fsmflow.cli.places import database_of, machines_of, redis_of
+from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
@@ -105,6 +105,7 @@ def worker(
     wanted = [] if queues is None else _names(queues)
     asked = _endurance(max_jobs, max_memory)
     lines.configure(log_level.upper(), form)
+    let_machines_configure()
     runtime = _ready(burst=burst)
     definitions = runtime.machines.all()
     processes, listens = processes or _usable_cpus(), wanted or queues_of(definitions.values()) or ["default"]

@@ -55,6 +55,7 @@ class Doorbell:
         self._now = now
         self._url = settings.redis_url
         self._embedded = EmbeddedServer(settings.home) if settings.redis_url is None else None
+        self._looks = settings.looks
         self.installation = installation
         self._lock = threading.Lock()
         self._client: Redis | None = None
@@ -63,13 +64,21 @@ class Doorbell:
         self.failures = 0
 
     def url(self) -> str:
-        """The URL of Redis; starts the embedded server where it is not running. Raises RedisUnavailable."""
+        """The URL of Redis; starts the embedded server where it is not running, but not for who only looks. Raises
+        RedisUnavailable."""
         if self._embedded is None:
             return str(self._url)
+        if self.is_asleep:
+            raise RedisUnavailable("the embedded server does not run; 'fsmflow worker' starts it")
         try:
             return self._embedded.ensure()
         except ConfigurationError as error:
             raise RedisUnavailable(str(error)) from error
+
+    @property
+    def is_asleep(self) -> bool:
+        """Whether this only looks, and the embedded server does not run: then nobody listens either."""
+        return self._looks and self._client is None and self._embedded is not None and not self._embedded.runs()
 
     def client(self) -> Redis:
         """The client of this process. It repeats nothing: a repeated push would ring twice."""
@@ -142,12 +151,16 @@ class Doorbell:
     def listeners(self) -> list[Listener]:
         """The worker processes that live, as they told of themselves, the oldest first. Two round trips. Raises
         REDIS_ERRORS."""
+        if self.is_asleep:
+            return []
         client, since = self.client(), self._now() + _ALIVE_MS - listeners.HEARD_MS
         names: Any = client.zrangebyscore(self._supervisors_key, since, "+inf")
         return listeners.found(client, self.installation, [name.decode("utf-8", "replace") for name in names])
 
     def place_of(self, ring: Ring) -> int | None:
         """How many doorbells are before this one in its queue; None where it is not there. Raises REDIS_ERRORS."""
+        if self.is_asleep:
+            return None
         ticket, queue = ring
         place: Any = self.client().lpos(f"rq:queue:{self.rq_queue(queue)}", job_id(self.installation, ticket))
         return None if place is None else int(place)
@@ -190,6 +203,8 @@ class Doorbell:
 
     def listened(self) -> set[str]:
         """The queues on which workers listen now. Raises REDIS_ERRORS."""
+        if self.is_asleep:
+            return set()
         names: Any = self.client().zrangebyscore(self._listening_key, self._now(), "+inf")
         return {name.decode("utf-8", "replace") for name in names}
 

@@ -85,6 +85,10 @@ class EmbeddedServer:
                 ) from error
         return f"unix://{quote(os.fsencode(self._socket))}"
 
+    def runs(self) -> bool:
+        """Whether a server answers now. Nothing is made or started for it. Raises PermissionError."""
+        return self._answers()
+
     def leave(self) -> None:
         """Drop this process's hold. Children that were forked while it was held keep theirs."""
         hold = self._hold_of_this_process()

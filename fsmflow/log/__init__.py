@@ -14,6 +14,10 @@ from fsmflow.log.lines import logger
 _LONGEST = 4_000
 
 
+def variable_misspelt(wrong: str, meant: str) -> None:
+    logger.warning("settings.misspelt: %s is not read; did you mean %s?", wrong, meant)
+
+
 def dispatch_failed(count: int, error: BaseException) -> None:
     logger.warning(
         "dispatch.failed: %d job(s) are committed but Redis did not take them (%s); they follow when it is back",

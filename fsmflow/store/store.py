@@ -17,6 +17,7 @@ from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Listing
+from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
 from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.statements import Statements
@@ -73,11 +74,15 @@ class Store:
 
 
 def open_store(settings: Settings) -> Store:
-    """The store of the settings, checked. The embedded database is made where it is not there yet.
+    """The store of the settings, checked. The embedded database is made where it is not there yet; for who only looks,
+    an empty one in memory stands for it.
 
     Raises ConfigurationError: a URL or folder that cannot be used, a server that does not answer, missing tables.
     """
-    return _ready(Store(_link(settings)), create=settings.database is None and settings.database_url is None)
+    file = settings.embedded_file
+    if file is not None and settings.looks and not file.exists():
+        return _ready(Store(Link(MemoryDatabase(), own=False)), create=True)
+    return _ready(Store(_link(settings)), create=file is not None)
 
 
 def create_store(settings: Settings, *, views: bool = False) -> Store:

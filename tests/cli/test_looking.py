@@ -1,0 +1,67 @@
+"""Commands that only look: they make nothing, and say where they looked."""
+
+from __future__ import annotations
+
+import pytest
+
+from fsmflow import settings
+from tests.cli.shop import Shop
+
+
+def test_who_only_looks_makes_no_folder_and_is_told_where_nothing_is(shop: Shop) -> None:
+    home = shop.folder / "home"
+    listed = shop.run("list")
+    assert (listed.status, listed.out) == (0, "")
+    assert listed.err == f"no entity matches in sqlite:///{home}/fsmflow.db, which is not there yet\n"
+    counted = shop.run("stats")
+    assert "queue default: no worker listens" in counted.out
+    assert counted.err == f"there is no database in {home} yet: the first 'fsmflow start' makes it\n"
+    assert "no worker listens on queue 'default' now" in shop.ok("check")
+    assert "order:7 does not exist" in shop.refused("explain", "order:7")
+    assert not home.exists()
+
+
+def test_a_look_starts_no_server(shop: Shop) -> None:
+    shop.ok("init")
+    (shop.folder / "home" / "valkey.sock").unlink(missing_ok=True)
+    assert shop.json("stats")["queues"][0]["listening"] is False
+    assert not (shop.folder / "home" / "valkey.sock").exists()
+
+
+def test_misspelt_variables_are_named_with_the_likely_one(shop: Shop) -> None:
+    shop.variables = {"FSMFLOW_DATABSE_URL": "postgresql://ada:sesame@host/shop", "FSMFLOW_OTHER": "x"}
+    done = shop.run("list")
+    first, _ = done.err.splitlines()
+    assert first == "settings.misspelt: FSMFLOW_DATABSE_URL is not read; did you mean FSMFLOW_DATABASE_URL?"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "meant"),
+    [
+        ("FSMFLOW_REDIS", "FSMFLOW_REDIS_URL"),
+        ("FSMFLOW_DB_URL", None),
+        ("FSMFLOW_MACHINE", "FSMFLOW_MACHINES"),
+        ("FSMFLOW_MAX_MEM", "FSMFLOW_MAX_MEMORY"),
+        ("FSMFLOW_SKIP_VENV", None),
+        ("FSMFLOW_TEST_POSTGRES_URL", None),
+        ("FSMFLOW_TEST_MYSQL_URL", None),
+        ("FSMFLOW_HOME", None),
+    ],
+)
+def test_a_variable_is_misspelt_where_one_that_is_read_is_near(
+    wrong: str, meant: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(wrong, "x")
+    assert settings.misspelt().get(wrong) == meant
+
+
+def test_settings_that_were_configured_meanwhile_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "_chosen", settings._Chosen())
+    with settings.looking():
+        settings.configure(redis_url="redis://host/0")
+        assert settings.current().looks
+    assert (settings.current().looks, settings.current().redis_url) == (False, "redis://host/0")
+    before = settings.current()
+    with settings.looking():
+        assert settings.current().looks
+    assert settings.current() is before
