@@ -107,26 +107,34 @@ class NoBranches(Branches):
 @dataclass(frozen=True, kw_only=True)
 class Progress:
     """How far a fan-out has come: how many branches there are by now, and how they stand. Those that wait for their
-    turn are in ``total`` alone."""
+    turn are in ``total`` alone. ``cancelled`` are those that were ended before they had failed or were done."""
 
     done: int
     failed: int
     running: int
     total: int
+    cancelled: int = 0
 
     @classmethod
-    def of(cls, tally: Mapping[Standing, int]) -> Progress:
-        """That of so many branches of each standing."""
+    def of(cls, tally: Mapping[Standing, int], cancelled: int = 0) -> Progress:
+        """That of so many branches of each standing, of which so many were cancelled."""
         return cls(
+            cancelled=cancelled,
             done=sum(count for standing, count in tally.items() if standing.is_done),
-            failed=sum(count for standing, count in tally.items() if standing.is_failed),
+            failed=sum(count for standing, count in tally.items() if standing.is_failed) - cancelled,
             running=tally.get(Standing.ACTIVE, 0) + tally.get(Standing.FREE, 0),
             total=sum(tally.values()),
         )
 
+    @property
+    def left(self) -> int:
+        """How many have not come to an end yet."""
+        return self.total - self.done - self.failed - self.cancelled
+
     def __str__(self) -> str:
         failed = f", {self.failed} failed" if self.failed else ""
-        return f"{self.done} of {self.total} done{failed}, {self.running} running"
+        cancelled = f", {self.cancelled} cancelled" if self.cancelled else ""
+        return f"{self.done} of {self.total} done{failed}{cancelled}, {self.running} running"
 
 
 @dataclass(frozen=True, kw_only=True)

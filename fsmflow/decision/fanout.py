@@ -65,18 +65,15 @@ def more_wanted(mover: Mover, happening: MoreWanted) -> None:
 def joined(mover: Mover, happening: Joined) -> None:
     """Every branch has settled: ``done``, or ``fail`` where any failed."""
     _watching(mover)
-    if not happening.failed and happening.error is not None:
+    is_done = not happening.failed and not happening.cancelled
+    if is_done and happening.error is not None:
         settlement.rest_after(mover, "committing the join", happening.error)
         return
-    if not happening.failed:
+    if is_done:
         claim = settlement.ENDED_CLAIM
         settlement.returned(mover, Returned(claim=claim, trigger=DONE, changes=Changes()))
         return
-    count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
-    first = happening.failure
-    cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
-    which = f" ({', '.join(happening.examples)})" if happening.examples else ""
-    facts = Facts(kind=BranchesFailed, message=f"{count} failed{which}{cause}", permanent=True)
+    facts = Facts(kind=BranchesFailed, message=_what_failed(happening), permanent=True)
     failure = mover.describe(facts)
     # The attempt that made the branches is over; the number is that of the next.
     attempts = max(1, failure.attempts - 1)
@@ -84,6 +81,19 @@ def joined(mover: Mover, happening: Joined) -> None:
     settlement.give_up(mover, failure, duration=None, attempt=attempts, past=happening.error)
     if _goes_on_without(mover):
         mover.frees = mover.before.step
+
+
+def _what_failed(happening: Joined) -> str:
+    """How many failed and why, and how many were only ended."""
+    which = f" ({', '.join(happening.examples)})" if happening.examples else ""
+    ended = happening.cancelled
+    if not happening.failed:
+        return f"{ended} {'branch was' if ended == 1 else 'branches were'} cancelled{which}"
+    count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
+    first = happening.failure
+    cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
+    others = f"; {ended} more {'was' if ended == 1 else 'were'} cancelled" if ended else ""
+    return f"{count} failed{which}{cause}{others}"
 
 
 def _goes_on_without(mover: Mover) -> bool:

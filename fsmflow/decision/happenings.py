@@ -191,10 +191,12 @@ class Admitted:
 
 @dataclass(frozen=True, kw_only=True)
 class Joined:
-    """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these. ``error``: why
-    that could be decided and not committed; ``refusals``: what the database has refused of that."""
+    """All branches have settled; ``failed`` of them failed, ``failure`` is that of the first of these. ``cancelled``
+    others were ended. ``error``: why that could be decided and not committed; ``refusals``: what the database has
+    refused of that."""
 
     failed: int
+    cancelled: int = 0
     error: DataError | None = None
     refusals: tuple[DatabaseRefused, ...] = ()
     failure: Failure | None = None

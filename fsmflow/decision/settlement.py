@@ -10,6 +10,7 @@ from fsmflow.causes import behind, blocks
 from fsmflow.decision.bypass import is_too_much
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
+from fsmflow.decision.deadline import limit_of
 from fsmflow.decision.entity import Claim, Event, Failure
 from fsmflow.decision.failure import Facts, clip, kind_of, raised
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
@@ -221,11 +222,11 @@ def overdue(mover: Mover, *, past: DataError | None = None) -> None:
     # Between two attempts it ends none: the last has ended before.
     ended = None if between else attempts
     last = mover.after.failure
-    seconds = (mover.now - mover.after.entered_at) / 1000
     count = "1 attempt was" if attempts == 1 else f"{attempts} attempts were"
     cause = f"; the last failure was {last.error_type}: {last.message}" if last is not None else ""
     made = f", in which {count} begun{cause}" if work.runs else cause
-    message = f"the step was not done within the time that its state gives it, after {seconds:g} s{made}"
+    timer = mover.definition.states[mover.after.state].timer
+    message = f"the step was not done in the time that it has{f', {limit_of(timer)}' if timer else ''}{made}"
     failure = replace(mover.describe(Facts(kind=StepTimeout, message=message, permanent=True)), attempts=attempts)
     if past is not None:
         give_up(mover, failure, duration=None, attempt=ended, past=past)

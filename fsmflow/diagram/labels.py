@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from fsmflow.clock import UNITS, to_ms
+from fsmflow.clock import length, to_ms
 from fsmflow.definition.model import BranchSpec, Fan, StateSpec, TransitionSpec, source_name
 
 #: What joins the letters of one emoji, and is as invisible as what reverses the text behind it.
@@ -73,13 +73,8 @@ def timer_mark(spec: StateSpec) -> str | None:
     if spec.timer is None:
         return None
     after = spec.timer.after
-    when = source_name(after) if callable(after) else _span(to_ms(after))
+    when = source_name(after) if callable(after) else length(to_ms(after))
     return f"{spec.timer.trigger} after {when}"
-
-
-def _span(span_ms: int) -> str:
-    """A span of time in its largest unit that leaves no rest: ``90 s``, ``3 d``."""
-    return next((f"{span_ms // size:,} {unit}" for size, unit in UNITS if span_ms % size == 0), f"{span_ms:,} ms")
 
 
 def plain(text: str) -> str:

@@ -12,7 +12,7 @@ from fsmflow.decision.happenings import BranchSettled, Happening
 from fsmflow.decision.values import replace
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, UNDOING_PREFIX, WORKING
+from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCELLED, UNDOING_PREFIX, WORKING
 from fsmflow.errors import UnknownBranch
 from fsmflow.store.store import Store
 
@@ -89,12 +89,16 @@ class BranchList(Branches):
         if not step:
             return None
         tally = self._store.branches.tally(row, step)
+        news = self._news.branch if self._news is not None else None
+        told = [standing for standing in tally if not (self._as_told and standing in UNTOLD)]
+        cancelled = self._store.branches.cancelled(row, step, told)
         for standing in UNTOLD if self._as_told else ():
             count = tally.pop(standing, 0)
-            if self._news is not None and self._news.branch.standing == standing and count:
+            if news is not None and news.standing == standing and count:
                 count, tally[standing] = count - 1, 1
+                cancelled += news.state == CANCELLED
             tally[Standing.ACTIVE] = tally.get(Standing.ACTIVE, 0) + count
-        return Progress.of(tally)
+        return Progress.of(tally, cancelled)
 
     def __len__(self) -> int:
         if self._length is None:

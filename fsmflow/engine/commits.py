@@ -27,7 +27,7 @@ from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
 from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCEL, CANCELLED, RETRY, UNDOING_PREFIX, failed_from
+from fsmflow.definition.names import CANCEL, CANCELLED, FAILED, RETRY, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import SHOWN, told_of_waiting
 from fsmflow.engine.endings import tell_ending
@@ -207,7 +207,7 @@ def _about_family(
     if error.refusals or not isinstance(happening, (Triggered, Skipped)):
         return error
     if snapshot.parent is not None and snapshot.state == CANCELLED:
-        return _about_parent(runtime, snapshot, happening) or error
+        return _about_parent(runtime, snapshot, happening)
     retries = isinstance(happening, Triggered) and happening.trigger == RETRY
     if not retries or spec is None or spec.fan is None:
         return error
@@ -223,10 +223,19 @@ def _about_family(
     return TransitionNotAllowed(snapshot.address, snapshot.state, RETRY, allowed=error.allowed, why=why)
 
 
-def _about_parent(runtime: Runtime, snapshot: Snapshot, happening: Triggered | Skipped) -> TransitionNotAllowed | None:
+def _again_with(parent: Snapshot) -> str:
+    """How a branch that was ended is run again, while its parent has not left the step."""
+    failure = parent.failure
+    if parent.phase == FAILED and failure is not None:
+        return f"its parent rests after {failure.error_type}, and 'retry' of {parent.address} runs this one again, too"
+    rests = failed_from(parent.state)
+    return f"its parent goes on with the others; where it comes to rest in {rests!r}, its 'retry' runs this one again"
+
+
+def _about_parent(runtime: Runtime, snapshot: Snapshot, happening: Triggered | Skipped) -> TransitionNotAllowed:
     above = load_row(runtime, snapshot.parent or 0)
     if above is not None and _is_in_step(above, snapshot):
-        return None
+        return _refused(snapshot, happening, f"it was cancelled; {_again_with(above.snapshot)}", ())
     then = "nothing would come of it" if snapshot.branch_of is not None else "'force' begins it anew, for its own sake"
     return _refused(snapshot, happening, f"{_left(above)}, and it was cancelled; {then}", ())
 

@@ -10,7 +10,7 @@ from typing import Final
 from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Posted
 from fsmflow.decision.context import Progress
-from fsmflow.decision.entity import FAILED_ONES, Snapshot, Standing
+from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.messages import envelope_of, left_ms
 from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
@@ -110,7 +110,7 @@ def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> 
     return Details(
         parent=None if snapshot.parent is None else store.entities.load_row(snapshot.parent),
         progress=store.branches.progress(*at) if fans else None,
-        failed=_standing(runtime, snapshot, *FAILED_ONES) if fans else (),
+        failed=tuple(store.branches.failing(*at, limit=SHOWN)) if fans else (),
         unsettled=_standing(runtime, snapshot, Standing.ACTIVE, Standing.QUEUED) if fans else (),
         waiting=tuple(store.branches.waiting(*at, limit=SHOWN)) if fans else (),
         kept=tuple(map(_kept, kept)),

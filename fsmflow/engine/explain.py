@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fsmflow import clock
+from fsmflow.decision.deadline import deadline_of
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer, offers
@@ -31,6 +32,7 @@ class Explanation:
     the messages that it sent and that could not be delivered, with the reason. ``stuck``: what is due and cannot go on;
     each has ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that
     ``status_field`` writes. ``workers``: that those who listen for its job have loaded other code.
+    ``deadline``: when the time of its state is over, or how much of it a pause holds, and what happens then.
     """
 
     address: str
@@ -50,6 +52,7 @@ class Explanation:
     stuck: tuple[Stuck, ...] = ()
     triggers: tuple[Offer, ...] = ()
     workers: str | None = None
+    deadline: str | None = None
 
     @property
     def why(self) -> str:
@@ -63,6 +66,7 @@ class Explanation:
             ("doing:", self.doing),
             ("waiting for:", self.waiting_for),
             ("next at:", self.next_at and _moment(self.next_at)),
+            ("deadline:", self.deadline),
             ("blocked by:", self.blocked_by),
             ("workers:", self.workers),
             ("own row:", self.own_row),
@@ -107,6 +111,7 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
         stuck=details.stuck,
         scheduled=tuple(map(_scheduled, details.sent)),
         triggers=triggers,
+        deadline=deadline_of(own, snapshot),
     )
 
 
@@ -180,8 +185,11 @@ class _Waiting:
     def text(self) -> str | None:
         """What it waits for, and the deadline that runs beside that."""
         text, work, spec = self._what(), self._snapshot.work, self._spec
-        beside = work is not None and work.held is None and work.deadline is not None and spec.timer is not None
-        return f"{text}; or {spec.timer.trigger!r} by itself" if text and beside and spec.timer else text
+        beside = work is not None and work.held is None and work.deadline is not None
+        if not text or not beside or spec.timer is None:
+            return text
+        fires = self._instance.own.offers(spec.timer.trigger, spec.name)
+        return f"{text}; or {f'{spec.timer.trigger!r} by itself' if fires else 'the end of its time'}"
 
     def _what(self) -> str | None:
         spec, work = self._spec, self._snapshot.work
@@ -225,7 +233,7 @@ class _Waiting:
         progress = self._details.progress
         if progress is None:
             return "its branches"
-        left = progress.total - progress.done - progress.failed
+        left = progress.left
         far = " so far" if work.kind == WorkKind.WINDOW else ""
         count = f"{left} of {progress.total} branches{far}"
         if not left:
@@ -238,8 +246,10 @@ class _Waiting:
         progress = self._details.progress
         standing = self._snapshot.standing
         above = None if standing is not None and standing.is_free else self._details.parent
-        if progress is not None and progress.failed and self._instance.step is not None:
-            which = f"the {progress.failed} of {progress.total} branches that failed"
+        if progress is not None and self._instance.step is not None and progress.failed + progress.cancelled:
+            parts = {"failed": progress.failed, "were cancelled": progress.cancelled}
+            how = " or ".join(what for what, count in parts.items() if count)
+            which = f"the {progress.failed + progress.cancelled} of {progress.total} branches that {how}"
             return f"somebody to retry it, once the cause is mended: that runs {which}"
         also = f" (or {above.address})" if above is not None else ""
         return f"somebody to retry it{also}, once the cause is mended"

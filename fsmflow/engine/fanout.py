@@ -84,21 +84,34 @@ def _close(runtime: Runtime, fan: Fan, parent: Snapshot, *, ends: bool) -> bool:
 
 
 def _join(runtime: Runtime, parent: Snapshot) -> bool:
-    branches = runtime.store.branches
-    failed = [
-        branch
-        for standing in FAILED_ONES
-        for branch in branches.standing(parent.row, parent.step, standing, limit=_EXAMPLES)
-    ]
-    failed = sorted(failed, key=lambda branch: branch.parent_index or 0)[:_EXAMPLES]
-    count = branches.progress(parent.row, parent.step).failed if failed else 0
+    failed = _failed(runtime, parent)
+    progress = runtime.store.branches.progress(parent.row, parent.step) if failed else None
     first = next((branch.failure for branch in failed if branch.failure is not None), None)
     point("join.before", parent.address)
-    happening = Joined(failed=count, failure=first, examples=tuple(branch.address for branch in failed))
+    happening = Joined(
+        failed=progress.failed if progress else 0,
+        cancelled=progress.cancelled if progress else 0,
+        failure=first,
+        examples=tuple(branch.address for branch in failed),
+    )
     try:
         return attempt_on(runtime, parent, happening)
     except DataError as error:
         return attempt_on(runtime, parent, replace(happening, error=error))
+
+
+def _failed(runtime: Runtime, parent: Snapshot) -> list[Snapshot]:
+    """The first branches that failed; where none did by itself, the first of those that were ended."""
+    branches = runtime.store.branches
+    failed = branches.failing(parent.row, parent.step, limit=_EXAMPLES)
+    if failed:
+        return failed
+    ended = [
+        branch
+        for standing in FAILED_ONES
+        for branch in branches.standing(parent.row, parent.step, standing, limit=_EXAMPLES)
+    ]
+    return sorted(ended, key=lambda branch: branch.parent_index or 0)[:_EXAMPLES]
 
 
 def _tell(runtime: Runtime, definition: Definition, parent: Snapshot) -> bool:

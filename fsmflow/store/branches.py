@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
 from fsmflow.decision.context import Progress
@@ -42,7 +43,18 @@ class Branches:
 
     def progress(self, parent: int, step: int) -> Progress:
         """How many there are of each kind."""
-        return Progress.of(self.tally(parent, step))
+        tally = self.tally(parent, step)
+        return Progress.of(tally, self.cancelled(parent, step, tally))
+
+    def cancelled(self, parent: int, step: int, tally: Iterable[Standing]) -> int:
+        """How many were cancelled, of those that stand in one of these ways. A query for each that is one of failure,
+        which reads as many rows."""
+        params = ((parent, standing.value, step) for standing in tally if standing.is_failed)
+        return sum(int(self._link.query(self._sql.count_cancelled, values)[0][0]) for values in params)
+
+    def failing(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:
+        """Branches that have failed, and were not only ended, by index. Reads the ended ones before them, too."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.failing, (parent, step, limit))]
 
     def tally(self, parent: int, step: int) -> dict[Standing, int]:
         """How many there are of each standing."""

@@ -8,7 +8,7 @@ from enum import Enum
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import FAILED_ONES, FREE_ONES, UNSETTLED, UNTOLD, Standing
 from fsmflow.decision.work import RUNS, WATCHES
-from fsmflow.definition.names import FINISHED
+from fsmflow.definition.names import CANCELLED, FINISHED
 from fsmflow.store.columns import (
     ENTITY_COLUMNS,
     EVENT_COLUMNS,
@@ -55,6 +55,7 @@ class Statements:
         self._for_entities(dialect)
         self._for_history(dialect)
         self._for_events(dialect)
+        self._for_counts()
         self._for_branches()
         self._for_work()
         self._for_sweeps()
@@ -110,8 +111,8 @@ class Statements:
         )
         self.postpone_event = self._sql(f"UPDATE {EVENT} SET due_at = ? WHERE id = ? AND due_at = ?")
 
-    def _for_branches(self) -> None:
-        """All by index, whatever the number of branches."""
+    def _for_counts(self) -> None:
+        """How branches stand, by index, whatever their number."""
         mine = f"FROM {ENTITY} e WHERE e.parent = ? AND e.standing"
         self.first_unsettled = self._sql(
             f"SELECT e.standing {mine} {among(UNSETTLED)} AND e.parent_step = ? ORDER BY e.standing LIMIT 1"
@@ -126,9 +127,19 @@ class Statements:
             f"SELECT e.standing, COUNT(*) FROM {ENTITY} e WHERE e.parent = ? AND e.parent_step = ? "
             f"AND e.standing {among(Standing)} GROUP BY e.standing"
         )
+        self.count_cancelled = self._sql(
+            f"SELECT COUNT(*) {mine} = ? AND e.parent_step = ? AND e.state = '{CANCELLED}'"
+        )
+
+    def _for_branches(self) -> None:
+        """All by index, whatever the number of branches."""
         joined = f"{self.joined} WHERE e.parent = ?"
         self.by_standing = self._sql(
             f"{joined} AND e.standing = ? AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
+        )
+        self.failing = self._sql(
+            f"{joined} AND e.standing {among(FAILED_ONES)} AND e.fingerprint IS NOT NULL AND e.parent_step = ? "
+            f"ORDER BY e.parent_index LIMIT ?"
         )
         self.untold = self._sql(
             f"{joined} AND e.standing {among(UNTOLD)} AND e.parent_step = ? ORDER BY e.entered_at, e.id LIMIT ?"

@@ -111,7 +111,7 @@ def test_show_tells_of_branches_and_of_what_could_be_undone(shell: Terminal, pac
     assert "failed    order:1/packing/2 in failed_from_packing: ValueError: no box for 2" in text
     assert "undoable  packing, charging" in text
     found = shell.json("show", "1")
-    assert found["progress"] == {"done": 8, "failed": 2, "running": 0, "total": 10}
+    assert found["progress"] == {"done": 8, "failed": 2, "running": 0, "total": 10, "cancelled": 0}
     assert [branch["address"] for branch in found["failed_branches"]] == ["order:1/packing/2", "order:1/packing/5"]
     assert found["undoable"] == ["packing", "charging"]
     assert found["allowed"] == ["retry", "cancel", "undo"]

@@ -60,7 +60,7 @@ def test_where_nothing_takes_the_timeout_the_step_fails_and_a_retry_has_its_time
     walk.timer()
     assert walk.state == "failed_from_booking"
     assert (walk.failure.error_type, walk.failure.attempts, walk.failure.permanent) == ("StepTimeout", 1, True)
-    assert "after 60 s, in which 1 attempt was begun" in walk.failure.message
+    assert "in the time that it has, within= of 1 min, in which 1 attempt was begun" in walk.failure.message
     assert "ConnectionError: the carrier is away" in walk.failure.message
     walk.advance(1_000)
     walk.retry()

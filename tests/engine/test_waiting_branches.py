@@ -33,7 +33,7 @@ def test_a_parent_tells_which_branches_wait_and_until_when() -> None:
         assert told.waiting_for == (
             "2 of 3 branches: call:1/calling/1, call:1/calling/2; call:1/calling/2, call:1/calling/1 wait out an "
             f"interval, the first until {told.next_at:%Y-%m-%d %H:%M:%S} UTC: 'retry' of one, by its address, runs it "
-            "now; or 'timeout' by itself"
+            "now; or the end of its time"
         )
         box.advance(minutes=6)
         assert call.explain().next_at == Call.get("1/calling/2").explain().next_at

@@ -1,0 +1,32 @@
+"""The deadline of a state, in words: what gives it, when it comes or how much is left of it, and what it leads to."""
+
+from __future__ import annotations
+
+from fsmflow import clock
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.work import WorkKind
+from fsmflow.definition.model import Definition, Timer, source_name
+from fsmflow.definition.names import TIMEOUT
+
+
+def limit_of(timer: Timer) -> str:
+    """``within= of 1 min``, or the method that was asked: ``within= by 'patience'``."""
+    after = timer.after
+    given = f"by {source_name(after)!r}" if callable(after) else f"of {clock.length(clock.to_ms(after))}"
+    return f"{timer.parameter}= {given}"
+
+
+def deadline_of(definition: Definition, snapshot: Snapshot) -> str | None:
+    """When the time of the state is over, or how much of it a pause holds, and what happens then; None where no time
+    runs, and for what was due and is tried again: that is told by itself."""
+    spec, work = definition.states.get(snapshot.state), snapshot.work
+    if spec is None or spec.timer is None or work is None or work.tries:
+        return None
+    moment = work.deadline if work.kind != WorkKind.TIMER else work.wake_at if work.held is None else work.held
+    if moment is None:
+        return None
+    fails = spec.timer.bounds and not definition.offers(TIMEOUT, spec.name)
+    then = "the step fails with StepTimeout" if fails else f"{spec.timer.trigger!r} fires"
+    if work.held is not None:
+        return f"held by the pause with {clock.span(moment)} left ({limit_of(spec.timer)}); then {then}"
+    return f"{clock.to_datetime(moment):%Y-%m-%d %H:%M:%S} UTC ({limit_of(spec.timer)}); then {then}"
