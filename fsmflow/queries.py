@@ -5,11 +5,12 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from fsmflow import clock
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.fanout import CAUSE, BranchesFailed
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
@@ -92,11 +93,23 @@ def redacted(runtime: Runtime, snapshot: Snapshot) -> frozenset[str]:
 
 
 @dataclass(kw_only=True)
+class Cause:
+    """What branches failed with, whose parents are of one group. ``message`` and ``example`` are those of the latest
+    that was read."""
+
+    error_type: str
+    message: str
+    example: str
+    count: int = 0
+
+
+@dataclass(kw_only=True)
 class FailureGroup:
     """Failures of one kind in one state: those that share a fingerprint. ``message`` is that of the latest.
 
-    ``of_branches``: they are branches or children, which a retry of their parents takes along; ``branch`` is the name
-    of all of them, where they have one.
+    ``causes``: where branches failed, with what, the most frequent first. ``of_branches``: they are branches or
+    children whose parent does not rest in the failure of its branches (yet); ``branch`` is the name of all of them,
+    where they have one.
     """
 
     fingerprint: str
@@ -108,53 +121,75 @@ class FailureGroup:
     first_at: int
     last_at: int
     count: int
+    lead: str
     shared: str
     varies: bool = False
     of_branches: bool = False
     branch: str | None = None
+    found: dict[str, Cause] = field(default_factory=dict)
+
+    @property
+    def causes(self) -> list[Cause]:
+        return sorted(self.found.values(), key=lambda cause: -cause.count)
 
     @property
     def pattern(self) -> str:
         """A glob for ``Selection.error`` that takes every failure of the group."""
         line = self.shared.partition("\n")[0][:_PATTERN_LENGTH]
-        return glob.escape(line) + ("*" if self.varies or line != self.shared else "")
+        lead = f"{self.error_type}: *{CAUSE}" if self.lead else ""
+        return lead + glob.escape(line) + ("*" if self.varies or line != self.shared else "")
 
     def add(self, snapshot: Snapshot, failure: Failure) -> None:
         """Count one more."""
-        text, at = error_text(failure), clock.from_datetime(failure.at)
+        (_, text), at = _split(failure), clock.from_datetime(failure.at)
         self.varies = self.varies or text != self.shared
         self.shared = _common_start(self.shared, text)
         if at >= self.last_at:
             self.message, self.example = failure.message, snapshot.address
         self.first_at, self.last_at = min(self.first_at, at), max(self.last_at, at)
+        self.branch = self.branch if self.branch == snapshot.branch_name else None
         self.count += 1
+
+    def add_cause(self, branch: Snapshot, failure: Failure) -> None:
+        """Count a branch for which one of these failed."""
+        cause = self.found.setdefault(failure.fingerprint, Cause(error_type=failure.error_type, message="", example=""))
+        cause.message, cause.example, cause.count = failure.message, branch.address, cause.count + 1
 
 
 def failure_groups(runtime: Runtime, machine: str | None = None) -> list[FailureGroup]:
-    """What has failed and waits for somebody, the largest group first; after these the failed branches and children.
+    """What has failed and waits for somebody, the largest group first; after these the failed branches and children
+    whose parents wait for others yet, or go on without them.
 
-    A parent whose branches failed counts once, as itself; why they failed is told by the groups of branches, which
-    count branches. Reads every entity that rests in a failure.
+    A parent whose branches failed counts once, as itself, and what they failed with is its cause. Reads every entity
+    that rests in a failure.
     """
     check_machine(runtime, machine)
-    groups: dict[tuple[str | None, ...], FailureGroup] = {}
+    groups: dict[tuple[bool | str | None, ...], FailureGroup] = {}
+    parents: dict[tuple[int | None, int | None], FailureGroup] = {}
     known = runtime.machines.all()
+    # A parent is older than its branches, and the oldest come first.
     for stored in runtime.store.listing.find(Filter(machine=machine, failed=True, branches=True)):
         snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
         failure = snapshot.failure
         if failure is None:
             continue
-        part = snapshot.branch_name or ("" if snapshot.parent is not None else None)
-        key = (part, snapshot.machine, snapshot.state, snapshot.fingerprint)
+        above = parents.get((snapshot.parent, snapshot.parent_step))
+        if above is not None:
+            above.add_cause(snapshot, failure)
+            continue
+        key = (snapshot.parent is not None, snapshot.machine, snapshot.state, snapshot.fingerprint)
         if key in groups:
             groups[key].add(snapshot, failure)
         else:
             groups[key] = _group_of(snapshot, failure)
+        if failure.error_type == BranchesFailed.__name__:
+            parents[snapshot.row, snapshot.step] = groups[key]
     return sorted(groups.values(), key=lambda group: (group.of_branches, -group.count, group.machine, group.state))
 
 
 def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
     at = clock.from_datetime(failure.at)
+    lead, text = _split(failure)
     return FailureGroup(
         fingerprint=failure.fingerprint,
         machine=snapshot.machine,
@@ -165,10 +200,19 @@ def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
         first_at=at,
         last_at=at,
         count=1,
-        shared=error_text(failure),
+        lead=lead,
+        shared=text,
         of_branches=snapshot.parent is not None,
         branch=snapshot.branch_name,
     )
+
+
+def _split(failure: Failure) -> tuple[str, str]:
+    """What errors are told apart by: of branches that failed the cause, as the rest is which and how many they are; and
+    what stands before it."""
+    text = error_text(failure)
+    lead, found, cause = text.partition(CAUSE) if failure.error_type == BranchesFailed.__name__ else ("", "", "")
+    return (lead, cause) if found else ("", text)
 
 
 def stuck_events(runtime: Runtime) -> dict[int, list[Posted]]:

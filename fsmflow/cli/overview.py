@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -30,6 +31,8 @@ from fsmflow.queries import (
 from fsmflow.store.listing import Filter
 
 _MANY = 1_000
+#: So many kinds of causes are told of a group.
+_CAUSES = 3
 #: What is told where there is one.
 POOLED = (
     "a pooler of connections stands in front of the database: fsmflow prepares no statements there, which a pooler of "
@@ -46,8 +49,8 @@ def failures(machine: str | None, as_json: bool) -> int:
 
     What is due and cannot go on is told after that, with why, how often it was tried, and when that is tried next.
 
-    A parent whose branches failed counts once. Why they failed is told by groups of branches, at the end; to retry
-    their parents is enough.
+    A parent whose branches failed counts once, with what they failed with as its cause; to retry the parent is enough.
+    Branches whose parent still waits for others are told at the end.
 
     \b
       fsmflow failures
@@ -63,6 +66,8 @@ def failures(machine: str | None, as_json: bool) -> int:
         branches = f" (branch {group.branch})" if group.branch else " (branches)" if group.of_branches else ""
         head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
         click.echo(output.one_line(head)[:200])
+        for line in _causes(group):
+            click.echo(f"    {output.one_line(line)[:196]}")
         span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
         click.echo(f"    {span}, for example {group.example}")
         click.echo(f"    {output.clean(_retry_command(group))}")
@@ -71,6 +76,15 @@ def failures(machine: str | None, as_json: bool) -> int:
         click.echo(output.one_line(head)[:300])
         click.echo(f"    for example {found.example}: fsmflow explain {shlex.quote(found.example)}")
     return 0
+
+
+def _causes(group: FailureGroup) -> Iterator[str]:
+    """What the branches failed with, the most frequent first."""
+    for cause in group.causes[:_CAUSES]:
+        branches = "1 branch" if cause.count == 1 else f"{cause.count:,} branches"
+        yield f"cause: {branches} with {cause.error_type}: {cause.message}, for example {cause.example}"
+    if len(group.causes) > _CAUSES:
+        yield f"... and {len(group.causes) - _CAUSES:,} more kinds; 'fsmflow failures --json' has all"
 
 
 def _stuck_object(group: StuckGroup) -> dict[str, Any]:
@@ -88,7 +102,14 @@ def _group_object(group: FailureGroup) -> dict[str, Any]:
     names = ("fingerprint", "count", "machine", "state", "error_type", "message", "example")
     times = {"first_at": output.iso(group.first_at), "last_at": output.iso(group.last_at)}
     found = {name: getattr(group, name) for name in names}
-    return {**found, "branches": group.of_branches, "branch": group.branch, **times, "retry": _retry_command(group)}
+    return {
+        **found,
+        "branches": group.of_branches,
+        "branch": group.branch,
+        "causes": [vars(cause) for cause in group.causes],
+        **times,
+        "retry": _retry_command(group),
+    }
 
 
 @click.command()

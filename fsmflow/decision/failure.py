@@ -8,11 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
-from fsmflow import clock
+from fsmflow import clock, codec
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.errors import GuardError, MethodError, name_of, text_of
 
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
+#: What is shorter may be a word of any message.
+_WORD = 3
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -20,7 +22,8 @@ def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], s
     """The failure that is recorded for an error in the state that the entity is in. ``mask`` comes before anything is
     clipped, or counted as the same: half a secret would not be found."""
     message = mask(facts.message)
-    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_VARYING.sub('*', message)[:200]}"
+    alike = message if facts.alike is None else mask(facts.alike)
+    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_common(alike, snapshot)[:200]}"
     return Failure(
         error_type=clip(facts.error_type, 200),
         message=clip(message, 2_000),
@@ -31,6 +34,16 @@ def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], s
         fingerprint=hashlib.sha256(kind.encode("utf-8", "replace")).hexdigest()[:12],
         permanent=facts.permanent,
     )
+
+
+def _common(message: str, snapshot: Snapshot) -> str:
+    """What the message of an entity has in common with those of others: no numbers, nothing in quotes, not what the
+    entity is called, nor the item that it was made for."""
+    item = codec.decode(snapshot.item_text) if snapshot.item_text else None
+    for own in (snapshot.entity_id, snapshot.entity_id.partition("/")[0], item):
+        if isinstance(own, str) and len(own) >= _WORD:
+            message = re.sub(rf"(?<!\w){re.escape(own)}(?!\w)", "*", message)
+    return _VARYING.sub("*", message)
 
 
 def clip(text: str, limit: int) -> str:
@@ -88,6 +101,7 @@ class Facts:
     traceback: str | tuple[str, ...] = ""
     permanent: bool = False
     within: tuple[type[BaseException], ...] = ()
+    alike: str | None = None
     raised: BaseException | None = field(default=None, repr=False, compare=False)
     behind: str = ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from fsmflow import clock, codec
 from fsmflow.decision import settlement
@@ -31,7 +31,12 @@ from fsmflow.errors import DataError, FsmflowError
 
 
 class BranchesFailed(FsmflowError):
-    """Recorded where branches of a step failed."""
+    """Recorded where branches of a step failed; with the failure of the first of them as the cause, whose traceback it
+    has. Those with one cause are of one kind, however many branches failed."""
+
+
+#: What stands before the cause in the message of ``BranchesFailed``.
+CAUSE: Final = "; the first of them with "
 
 
 def spread(mover: Mover, happening: Spread) -> None:
@@ -73,7 +78,14 @@ def joined(mover: Mover, happening: Joined) -> None:
         claim = settlement.ENDED_CLAIM
         settlement.returned(mover, Returned(claim=claim, trigger=DONE, changes=Changes()))
         return
-    facts = Facts(kind=BranchesFailed, message=_what_failed(happening), permanent=True)
+    first = happening.failure
+    facts = Facts(
+        kind=BranchesFailed,
+        message=_what_failed(happening),
+        traceback=first.traceback if first else "",
+        permanent=True,
+        alike=f"{first.error_type}: {first.message}" if first else "",
+    )
     failure = mover.describe(facts)
     # The attempt that made the branches is over; the number is that of the next.
     attempts = max(1, failure.attempts - 1)
@@ -91,7 +103,7 @@ def _what_failed(happening: Joined) -> str:
         return f"{ended} {'branch was' if ended == 1 else 'branches were'} cancelled{which}"
     count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
     first = happening.failure
-    cause = f"; the first of them with {first.error_type}: {first.message}" if first else ""
+    cause = f"{CAUSE}{first.error_type}: {first.message}" if first else ""
     others = f"; {ended} more {'was' if ended == 1 else 'were'} cancelled" if ended else ""
     return f"{count} failed{which}{cause}{others}"
 

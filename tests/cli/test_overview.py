@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 
 import pytest
 
 from fsmflow.engine.registry import Registry
+from fsmflow.testing import Sandbox
 from tests.cli.orders import Order, Shipment
 from tests.cli.shop import MACHINES, PING, Shop
+from tests.support.interruptions import execute_next
 from tests.support.terminal import Terminal
+from tests.support.traces import failing
 
 
 def test_failures_are_grouped_and_say_what_to_type(busy: Shop) -> None:
@@ -71,9 +76,39 @@ def test_a_branch_is_drawn_as_the_small_machine_that_it_is(
     assert "charging" not in text
 
 
-def test_failures_counts_parents_once_and_tells_of_branches_apart(shell: Terminal, packing: Order) -> None:
-    parents, branches = shell.json("failures")
-    assert (parents["count"], parents["error_type"], parents["branches"]) == (1, "BranchesFailed", False)
-    assert (branches["count"], branches["error_type"], branches["branches"]) == (2, "ValueError", True)
+def test_branches_that_fail_for_one_reason_are_the_cause_of_their_parents_failure(
+    shell: Terminal, packing: Order, box: Sandbox
+) -> None:
+    for entity_id, lines in (("ann", [2]), ("bob", [1, 2, 5, 6])):
+        Order.start(entity_id, lines=lines).go()
+    box.run()
+    (parents,) = shell.json("failures")
+    assert (parents["count"], parents["error_type"], parents["branches"]) == (3, "BranchesFailed", False)
+    (cause,) = parents["causes"]
+    assert (cause["count"], cause["error_type"]) == (5, "ValueError")
+    told = shell.ok("failures")
+    assert "3 x order:failed_from_packing BranchesFailed: " in told
+    assert "    cause: 5 branches with ValueError: no box for 5, for example order:bob/packing/2\n" in told
+    failing.clear()
+    Order.start("4", card="bad", lines=[]).go()
+    box.run()
+    done = shell.run(*shlex.split(parents["retry"])[1:], "--json")
+    assert {found["address"] for found in json.loads(done.out)} == {"order:1", "order:ann", "order:bob"}
+
+
+def test_the_failure_of_a_parent_has_the_traceback_of_the_branch(shell: Terminal, packing: Order) -> None:
+    told = shell.ok("show", "order:1", "--traceback")
+    assert "BranchesFailed: 2 branches failed" in told
+    assert "in pack\n" in told
+    assert "ValueError: no box for 2" in told
+
+
+def test_failed_branches_are_told_apart_while_their_parent_waits_for_others(shell: Terminal, box: Sandbox) -> None:
+    failing.update({2, 5})
+    Order.start("1", lines=[2, 3, 5]).go()
+    for _ in range(4):  # the charge, the making of the branches, and two of these
+        execute_next(box)
+    (branches,) = shell.json("failures")
+    assert (branches["count"], branches["error_type"], branches["branches"]) == (1, "ValueError", True)
     assert branches["retry"].endswith("--branches")
-    assert "2 x order:failed_from_packing (branches) ValueError: no box for" in shell.ok("failures")
+    assert "1 x order:failed_from_packing (branches) ValueError: no box for 2" in shell.ok("failures")

@@ -352,15 +352,6 @@ def test_what_is_recorded_of_an_error_is_clipped_and_can_be_stored() -> None:
     assert "\x1b" not in failure.message
 
 
-def test_a_fingerprint_is_the_same_for_failures_of_one_kind() -> None:
-    prints = []
-    for message in ("order 17 at 0xff: 'a'", "order 99 at 0x1234: 'b'", "other"):
-        walk = Walk(Shop)
-        walk.fails(ValueError(message))
-        prints.append(walk.failure.fingerprint)
-    assert prints[0] == prints[1] != prints[2]
-
-
 def test_a_retry_from_a_working_state_is_refused() -> None:
     with pytest.raises(TransitionNotAllowed, match="no transition 'retry' starts there"):
         Walk(Shop).retry()
