@@ -13,9 +13,10 @@ from fsmflow.definition.generate import generated_states, generated_transitions,
 from fsmflow.definition.graph import graph_faults
 from fsmflow.definition.guards import build_machine
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
-from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, UNDO, UNDONE, name_fault, snake_case
+from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, RETRY, UNDO, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
 from fsmflow.definition.sends import refused_sends, sends_of
+from fsmflow.definition.slips import slips_in
 from fsmflow.definition.state import State
 from fsmflow.definition.statespec import StateCompiler, method_callbacks
 from fsmflow.definition.wide import read_wide, undo_everywhere
@@ -78,6 +79,7 @@ class _Compiler:
         wide = read_wide(self.owner, states, self.faults)
         sends = sends_of(self.owner, self.base)
         self.faults += refused_sends(sends, None, wide.sends_as, transitions)
+        self.faults += self._slips()
         if self.faults:
             raise DefinitionError(name, list(dict.fromkeys(self.faults)))
         outgoing: dict[str, list[str]] = {state: [] for state in states}
@@ -110,12 +112,23 @@ class _Compiler:
             self.faults.append(f"name: {fault}{hint}")
         return name if isinstance(name, str) else shown(name)
 
+    @property
+    def _classes(self) -> list[type]:
+        """Those that the user wrote."""
+        return [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
+
+    def _slips(self) -> list[str]:
+        known = self.taken | DECLARATIONS | {"merge", "sends_as", *NOT_YET_IN_MACHINES}
+        return list(slips_in(self.owner, self._classes, known, self.faults))
+
     def _check_attributes(self) -> None:
-        classes = [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
-        for kind in classes:
+        for kind in self._classes:
             for attribute, value in vars(kind).items():
                 if attribute in self.taken and not is_sugar(value):
-                    self.faults.append(f"{kind.__name__}.{attribute} hides a name of Machine; choose another name")
+                    meant = " (a state takes that: State(..., retry=Retry(max=3)))" if attribute == RETRY else ""
+                    self.faults.append(
+                        f"{kind.__name__}.{attribute} hides a name of Machine{meant}; choose another name"
+                    )
                 if attribute in NOT_YET_IN_MACHINES:
                     self.faults.append(f"{attribute} is not available in this release of fsmflow; leave it out")
 
