@@ -130,11 +130,12 @@ class UnknownState(FsmflowError):
         *,
         address: str | None = None,
         now: str | None = None,
+        hint: str = "",
     ) -> None:
         self.machine = machine
         self.state = state
         self.address = address
-        hint = f"; it was renamed and is {now!r} now" if now else did_you_mean(state, known)
+        hint = f"; it was renamed and is {now!r} now" if now else hint or did_you_mean(state, known)
         if address is None:
             super().__init__(f"machine {machine!r} has no state {state!r}{hint}")
         else:

@@ -150,9 +150,9 @@ def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
-    """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--where`` (``--data``),
+    """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--data`` (``--where``),
     ``--stuck``, ``--branches`` and ``--branch``: all of it handed on as ``selection``."""
-    return _filters("--where", "--data")(command)
+    return _filters("--data", "--where")(command)
 
 
 def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..., int]]:

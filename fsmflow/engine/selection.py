@@ -14,6 +14,7 @@ from uuid import UUID
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import PHASES
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
@@ -184,9 +185,12 @@ def _matching_states(runtime: Runtime, selection: Selection, definition: Definit
     for pattern in patterns:
         if not any(fnmatchcase(state, pattern) for state in known):
             now = next((new for (_, old), new in renamed.items() if old == pattern), None)
+            phase = (
+                f"; {pattern!r} is a phase: say phase={pattern!r}, or --phase {pattern}" if pattern in PHASES else ""
+            )
             if machine is not None:
-                raise UnknownState(machine, pattern, known, now=now)
-            hint = f"; it was renamed and is {now!r} now" if now else did_you_mean(pattern, known)
+                raise UnknownState(machine, pattern, known, now=now, hint=phase)
+            hint = f"; it was renamed and is {now!r} now" if now else phase or did_you_mean(pattern, known)
             raise FsmflowError(f"no machine has a state {pattern!r}{hint}")
     wanted = {state for state in known if any(fnmatchcase(state, pattern) for pattern in patterns)}
     return sorted(wanted.union(old for (_, old), new in renamed.items() if new in wanted))

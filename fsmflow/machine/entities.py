@@ -250,7 +250,9 @@ def _check_unnamed(definition: Definition, fields: Mapping[str, Any], *, if_exis
 def _check_search(*, phase: object, older: object, limit: object, error: object, branch: object) -> None:
     """Raises DataError for what ``find`` cannot look for."""
     if phase is not None and phase not in PHASES:
-        raise DataError(f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}")
+        raise DataError(
+            f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}; a state is state="
+        )
     if older is not None and not is_duration(older):
         raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
     if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 0):
