@@ -26,6 +26,11 @@ class Release:
     name: str | None = None
     source: str | None = None
 
+    @property
+    def is_digest(self) -> bool:
+        """Whether nothing but its source tells what it is called."""
+        return self.name == f"{_DIGEST}{self.source}"
+
 
 class _Noted:
     """What this process runs, as it was when that was first asked: files may change under a process that lives."""

@@ -179,6 +179,17 @@ def from_environment() -> Settings:
     )
 
 
+def source_of(variable: str) -> str:
+    """Where a setting in force comes from: the variable itself, ``configure()``, or the default."""
+    name = variable.removeprefix(_PREFIX).lower()
+    in_force = current()
+    if getattr(in_force, name) != getattr(from_environment(), name) or (
+        variable == DATABASE_URL and in_force.database is not None
+    ):
+        return "configure()"
+    return variable if os.environ.get(variable) else "default"
+
+
 def misspelt() -> dict[str, str]:
     """Variables of the environment that fsmflow does not read, each with the one that was probably meant."""
     known = {name.removeprefix(_PREFIX): name for name in VARIABLES}

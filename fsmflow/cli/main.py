@@ -11,7 +11,7 @@ from typing import Final
 import click
 
 from fsmflow import __version__, settings
-from fsmflow.cli import actions, draw, output, overview, schedule, show, start, verify, worker
+from fsmflow.cli import actions, draw, info, output, overview, schedule, show, start, verify, worker
 from fsmflow.cli.errors import sentence
 from fsmflow.cli.options import Group
 from fsmflow.cli.places import let_machines_configure
@@ -60,6 +60,7 @@ COMMANDS: Final[tuple[click.Command, ...]] = (
     *actions.ACTION_COMMANDS.values(),
     overview.stats,
     overview.check,
+    info.info,
     verify.verify_command,
     draw.draw,
     schedule.schedule,
@@ -70,7 +71,7 @@ LOOKING: Final = frozenset(
     {"list", "show", "explain", "history", "failures", "stats", "check", "verify", "draw", "info"}
 )
 #: Commands that import the machines when they are ready to tell what is wrong with them.
-BY_THEMSELVES: Final = frozenset({"check", "worker"})
+BY_THEMSELVES: Final = frozenset({"check", "info", "worker"})
 for _command in COMMANDS:
     cli.add_command(_command)
 

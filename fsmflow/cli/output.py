@@ -23,7 +23,7 @@ from fsmflow.definition.names import FAILED, FINISHED, WORKING
 _ALIGNED = 500
 _STYLES = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
 #: Columns that give way where a terminal is narrow.
-_FOLDED = {"ADDRESS", "STATE", "FAILURE", "DETAIL"}
+_FOLDED = {"ADDRESS", "STATE", "FAILURE", "DETAIL", "VALUE", "MODULE", "QUEUES"}
 
 Row = Sequence[str]
 

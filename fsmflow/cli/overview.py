@@ -11,7 +11,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import objects, output
 from fsmflow.cli.options import json_option
-from fsmflow.cli.places import database_of, tell_absence
+from fsmflow.cli.places import looked_in, tell_absence
 from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
@@ -61,7 +61,7 @@ def failures(machine: str | None, as_json: bool) -> int:
         output.print_array([*map(_group_object, groups), *map(_stuck_object, stuck)])
         return 0
     if not groups and not stuck:
-        output.note(f"nothing has failed in {database_of(current().settings)}")
+        output.note(f"nothing has failed in {looked_in(current().settings)}")
     for group in groups:
         branches = f" (branch {group.branch})" if group.branch else " (branches)" if group.of_branches else ""
         head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"

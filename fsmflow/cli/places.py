@@ -23,13 +23,22 @@ def database_of(chosen: Settings) -> str:
         return f"the database that was configured ({chosen.database.database})"
     if chosen.database_url is not None:
         return without_password(chosen.database_url)
-    file = chosen.embedded_file
-    return f"sqlite:///{file}{'' if file is not None and file.exists() else ', which is not there yet'}"
+    return f"sqlite:///{chosen.embedded_file}"
+
+
+def looked_in(chosen: Settings) -> str:
+    """The same, for who found nothing there; and whether it is there at all."""
+    return f"{database_of(chosen)}{'' if is_there(chosen) else ', which is not there yet'}"
+
+
+def is_there(chosen: Settings) -> bool:
+    """Whether there is a database; that of a server is asked elsewhere."""
+    return chosen.embedded_file is None or chosen.embedded_file.exists()
 
 
 def tell_absence(chosen: Settings) -> None:
     """Note where there is no database yet: whoever reads that nothing is there may be in the wrong folder."""
-    if chosen.embedded_file is not None and not chosen.embedded_file.exists():
+    if not is_there(chosen):
         output.note(f"there is no database in {chosen.home.absolute()} yet: the first 'fsmflow start' makes it")
 
 

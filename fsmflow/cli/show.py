@@ -12,7 +12,7 @@ from fsmflow.cli import objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
-from fsmflow.cli.places import database_of
+from fsmflow.cli.places import looked_in
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
@@ -64,7 +64,7 @@ def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
         if not output.print_table(
             columns, (_row(snapshot, now, stuck_in(runtime, snapshot, events)) for snapshot in shown)
         ):
-            output.note(f"no entity matches in {database_of(runtime.settings)}")
+            output.note(f"no entity matches in {looked_in(runtime.settings)}")
     if next(found, None) is not None:
         output.note(f"these are {limit:,}, and there are more: --limit N shows N, --limit 0 all")
     return 0

@@ -87,6 +87,17 @@ class Doorbell:
                 self._client = connect(self.url(), timeout_s=_TIMEOUT_S)
             return self._client
 
+    def version(self) -> str | None:
+        """Which server answers: ``valkey 9.1.0``; None where this user may not ask. Raises REDIS_ERRORS."""
+        client = self.client()
+        try:
+            told: Any = client.info("server")
+        except ResponseError:
+            client.ping()
+            return None
+        name = told.get("server_name", "redis")
+        return f"{name} {told.get(f'{name}_version', told.get('redis_version'))}"
+
     def rq_queue(self, queue: str) -> str:
         """What one of our queues is called in RQ, for those who look with its tools or run a worker of its own."""
         return rq_queue(self.installation, queue)

@@ -256,6 +256,13 @@ class Link:
             log.connection_dropped(first_line(error))
         return True
 
+    def version(self) -> str:
+        """Which database answers: ``SQLite 3.45.1``."""
+        if not self.dialect.is_server:
+            return f"SQLite {self.query('SELECT sqlite_version()')[0][0]}"
+        told = str(self.query("SELECT version()")[0][0]).partition(" on ")[0]
+        return told if told[:1].isalpha() else f"{self.dialect.name} {told}"
+
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
         return self.dialect.now(self.query)

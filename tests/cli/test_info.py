@@ -1,0 +1,83 @@
+"""``info``: what is in force, where it comes from, what answers, and who listens."""
+
+from __future__ import annotations
+
+import os
+import socket
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from fsmflow.decision.values import replace
+from fsmflow.dispatch import listeners
+from fsmflow.running.presence import listener_of
+from tests.cli.shop import NOWHERE, Shop
+from tests.support.bench import Bench
+from tests.support.servers import on_sqlite
+from tests.support.terminal import Terminal
+
+
+def settings_of(found: dict[str, Any]) -> dict[str, tuple[str, str]]:
+    return {each["name"]: (each["value"], each["from"]) for each in found["settings"]}
+
+
+def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -> None:
+    shop.variables = {
+        "FSMFLOW_REDIS_URL": NOWHERE["redis"],
+        "FSMFLOW_RELEASE": "2030-01",
+        "FSMFLOW_MACHINE": "shop",
+    }
+    found = shop.json("info")
+    home = shop.folder / "home"
+    assert settings_of(found) == {
+        "database": (f"sqlite:///{home}/fsmflow.db", "default"),
+        "Redis": ("redis://ada:***@127.0.0.1:1/0", "FSMFLOW_REDIS_URL"),
+        "machines": ("machines", "default"),
+        "home": (str(home), "FSMFLOW_HOME"),
+        "max jobs": ("no limit", "default"),
+        "max memory": ("no limit", "default"),
+        "release": ("2030-01", "FSMFLOW_RELEASE"),
+    }
+    assert found["misspelt"] == {"FSMFLOW_MACHINE": "FSMFLOW_MACHINES"}
+    assert (found["database"]["answers"], found["redis"]["answers"]) == (False, False)
+    assert "Connection refused" in found["redis"]["error"]
+    assert [each["name"] for each in found["machines"]] == ["order", "refund"]
+    assert found["queues"] == [{"name": "default", "in_rq": None, "processes": None}]
+    assert not home.exists()
+
+
+def test_machines_that_cannot_be_imported_keep_nothing_else_from_being_shown(shop: Shop) -> None:
+    (shop.folder / "machines.py").write_text("import nothing_of_that_name\n")
+    shop.variables = {"FSMFLOW_DATABASE_URL": NOWHERE["postgres"]}
+    told = shop.ok("info")
+    assert "No module named 'nothing_of_that_name'" in told
+    assert "Connection refused" in told
+    assert "redis     the embedded server does not run; 'fsmflow worker' starts it" in told
+    assert "sesame" not in told
+
+
+@on_sqlite
+def test_info_names_the_processes_that_listen_with_their_code(
+    bench: Bench, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    typed = Terminal(capsys, monkeypatch)
+    installation = bench.runtime.doorbell.installation
+    with closing(bench.runtime.doorbell.client()) as client:
+        mine = listener_of(bench.runtime, "boss.1", ("default",))
+        other = replace(mine, name="boss.2", host="elsewhere", pid=7, release="2029-12")
+        for each in (mine, other):
+            listeners.present(client, installation, each)
+        bench.runtime.doorbell.appear("boss")
+        found, told = typed.json("info"), typed.ok("info")
+    assert [(each["host"], each["pid"], each["same_code"]) for each in found["workers"]] == [
+        (socket.gethostname(), os.getpid(), True),
+        ("elsewhere", 7, False),
+    ]
+    assert {each["name"]: each["processes"] for each in found["queues"]} == {"default": 2, "slow": 0}
+    assert settings_of(found)["database"][1] == "configure()"
+    assert found["database"]["version"].startswith("SQLite 3.")
+    assert found["redis"]["version"].startswith("valkey ")
+    (row,) = (line for line in told.splitlines() if line.startswith("elsewhere"))
+    assert row.split()[:2] == ["elsewhere", "7"]
+    assert "2029-12 (not this code)" in row
