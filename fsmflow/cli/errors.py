@@ -14,7 +14,8 @@ _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg
 def sentence(error: BaseException) -> str | None:
     """What to tell of an error. None for one that nothing outside of fsmflow explains."""
     if isinstance(error, DefinitionError):
-        return str(error)
+        place = place_of(error)
+        return str(error) + ("" if place is None else f"\n({place})")
     if isinstance(error, FsmflowError):
         guard = error.__cause__ if isinstance(error, GuardError) else None
         place = None if guard is None else place_of(guard)

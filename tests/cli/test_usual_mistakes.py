@@ -54,6 +54,9 @@ def test_1_a_misspelt_state_is_told_with_the_likely_one(shop: Shop) -> None:
     assert "machine 'order' has 1 fault:" in done.err
     assert "'shiped'" in done.err
     assert "did you mean 'shipped'?" in done.err
+    assert done.err.endswith(
+        f"\n(at {shop.folder}/machines.py:{MACHINES.splitlines().index('class Order(Machine):') + 1})\n"
+    )
 
 
 def test_2_a_job_that_raises_is_told_with_its_error_its_place_and_the_retry(busy: Shop) -> None:
@@ -79,6 +82,14 @@ def test_4_without_init_the_command_is_named(shop: Shop) -> None:
     for command in ("list", "worker"):
         told = shop.refused(command)
         assert told == "Error: the database has no tables of fsmflow yet; run 'fsmflow init' once\n"
+
+
+def test_5_a_misspelt_variable_is_told_with_the_likely_one(shop: Shop) -> None:
+    shop.variables["FSMFLOW_DATABSE_URL"] = f"sqlite:///{shop.folder}/shop.db"
+    likely = "FSMFLOW_DATABSE_URL is not read; did you mean FSMFLOW_DATABASE_URL?"
+    for command in ("list", "check"):
+        done = shop.run(command)
+        assert likely in done.out + done.err, done
 
 
 def test_6_a_module_that_cannot_be_imported_is_told_with_file_and_line(shop: Shop) -> None:
