@@ -6,6 +6,7 @@ from fsmflow import log
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.versions import lacking
+from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL
 from fsmflow.engine import followup
 from fsmflow.engine.alignment import pass_down, try_on
@@ -45,7 +46,7 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     if spec is None or (spec.job is None and spec.fan is None):
         release(runtime, snapshot, claim, f"this code has no job for state {snapshot.state!r}")
         return None
-    if snapshot.branch_of is not None and _is_unwanted(runtime, parent, snapshot, claim):
+    if snapshot.branch_of is not None and _is_unwanted(runtime, parent, instance, claim):
         return None
     return Attempt(instance=instance, claim=claim, spec=spec, parent=parent)
 
@@ -58,15 +59,27 @@ def _parent_of(runtime: Runtime, instance: Instance) -> Snapshot | None:
     return None if parent is None else instance_of(instance.root, parent).checked().snapshot
 
 
-def _is_unwanted(runtime: Runtime, parent: Snapshot | None, branch: Snapshot, claim: Claim) -> bool:
-    """Whether a branch is not to be run, as its parent has left the step, is paused or gone; it is then told so."""
+def _is_unwanted(runtime: Runtime, parent: Snapshot | None, instance: Instance, claim: Claim) -> bool:
+    """Whether a branch is not to be run, as its parent has left the step, is paused or gone, which it is then told; or
+    as the time of the step is over, and the parent about to leave it."""
+    branch = instance.snapshot
     if parent is None:
         with followup.following(runtime):
             try_on(runtime, branch, Triggered(trigger=CANCEL, reason="its parent does not exist any more"))
         return True
     if parent.step == branch.parent_step and parent.state == branch.branch_of and not parent.paused:
-        return False
+        if not _is_over(runtime, instance.root, parent):
+            return False
+        release(runtime, branch, claim, f"the time that {parent.address} has in {parent.state!r} is over")
+        return True
     with followup.following(runtime):
         pass_down(runtime, parent.row, [branch])
     release(runtime, branch, claim, f"{parent.address} is in {parent.state!r}{', paused' if parent.paused else ''}")
     return True
+
+
+def _is_over(runtime: Runtime, root: Definition, parent: Snapshot) -> bool:
+    """Whether the time of the step of a parent is over."""
+    spec = root.states.get(parent.state)
+    bounds = spec is not None and spec.timer is not None and spec.timer.bounds
+    return bounds and parent.work is not None and parent.work.is_over(runtime.now())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
@@ -45,6 +46,7 @@ class Job:
         self._cut = limit_s is not None and limit_s == left_s
         self._begins = False
         self.limit = limit = TimeLimit(limit_s, attempt.silence_s, told)
+        self._ends_at = math.inf if left_s is None else limit.began + left_s
         self._pid = os.getpid()
         # Nothing of what the view is given leads back to it: a ring would keep the data until garbage is collected.
         self.view = role_of(attempt)(runtime, attempt, limit.shield, limit.deadline, undoing, limit.alive)
@@ -67,8 +69,9 @@ class Job:
             self.limit.disarm()
 
     def _begin(self) -> None:
-        self._begins = not self._cut or clock.monotonic() < self.limit.deadline
+        self._begins = clock.monotonic() < self._ends_at
         if not self._begins:
+            self._cut = True
             raise TimeUp
 
     def _elapsed_ms(self) -> int:

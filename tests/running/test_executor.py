@@ -9,8 +9,11 @@ from unittest.mock import patch
 import peewee
 import pytest
 
-from fsmflow import Machine, State
+from fsmflow import Machine, State, clock
+from fsmflow.decision.happenings import Failed
 from fsmflow.running import executor as executor_of
+from fsmflow.running.claim import claim_attempt
+from fsmflow.running.job import Job
 from fsmflow.testing import sandbox
 from tests.support.bench import Bench, bench_on
 from tests.support.servers import on_servers
@@ -102,6 +105,63 @@ def test_a_job_does_not_begin_once_the_time_of_its_step_is_over(options: dict[st
         assert brief.failure.error_type == "StepTimeout"
         what = "making branches" if "each" in options else "job 'charge'"
         assert brief.failure.message == f"{what} was not begun as the time that its state gives the step was over"
+
+
+def test_a_job_does_not_begin_where_its_turn_to_write_comes_after_the_time_of_its_step() -> None:
+    """Its own limit, which is shorter, would let it run for a moment."""
+
+    class Brief(Machine):
+        initial = "charging"
+        states = [
+            State("charging", job="charge", within=10, timeout=5, transactional=True),
+            State("charged", final=True),
+        ]
+        transitions = [["done", "charging", "charged"]]
+
+        def charge(self) -> None:
+            ran.append("charge")
+
+    with sandbox(machines=[Brief]) as box:
+        Brief.start("1")
+        ticket = box._doorbell.take()
+        assert ticket is not None
+        attempt = claim_attempt(box._runtime, ticket, "worker")
+        assert attempt is not None
+        job = Job(box._runtime, attempt, None, lambda limit: None)
+        began = clock.monotonic()
+        with patch.object(clock, "monotonic", lambda: began + 11):
+            ended = job.run()
+        assert isinstance(ended, Failed)
+        assert (ended.overdue, ran) == (True, [])
+        assert ended.facts.message == "job 'charge' was not begun as the time that its state gives the step was over"
+
+
+@pytest.mark.parametrize("options", [{"job": "check", "each": "parts"}, {"jobs": ["check"]}], ids=str)
+def test_a_branch_does_not_begin_once_the_time_of_the_step_is_over(options: dict[str, Any]) -> None:
+    """Its worker may be quicker than the sweep, after which its parent leaves the step as the time says."""
+
+    class Inspection(Machine):
+        initial = "checking"
+        states = [State("checking", within=10, **options), State("passed", final=True), State("late", final=True)]
+        transitions = [["done", "checking", "passed"], ["timeout", "checking", "late"]]
+
+        def check(self, part: object = None) -> None:
+            ran.append("check")
+
+    with sandbox(machines=[Inspection]) as box:
+        inspection = Inspection.start("1", parts=["brakes"])
+        executor, makes = executor_of.Executor(box._runtime), box._doorbell.take()
+        assert makes is not None
+        box._runtime.ring_for(executor.execute(makes))
+        ticket = box._doorbell.take()
+        assert ticket is not None
+        box._clock.move_to(box._clock.now() + 10_000)
+        executor.execute(ticket)
+        (branch,) = inspection.refresh().branches
+        assert (inspection.state, branch.state, ran) == ("checking", "checking", [])
+        box.advance(seconds=1)
+        (branch,) = inspection.refresh().branches
+        assert (inspection.state, branch.state, ran) == ("late", "cancelled", [])
 
 
 class Late(Machine):
