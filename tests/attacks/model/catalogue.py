@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, NamedTuple
 
-from tests.attacks.model import family, fanout, rows, steps, world
+from tests.attacks.model import bounds, family, fanout, names, recall, rows, steps, world
 from tests.attacks.model.exploration import STUCK, Model
 
 
@@ -38,6 +38,28 @@ def _fan_lacks(**left_out: Any) -> family.Rules:
     return family.RIGHT._replace(**left_out)
 
 
+def _bounded(rules: bounds.Rules = bounds.RIGHT, **options: Any) -> Callable[[], Model[Any]]:
+    return partial(bounds.Bounds, rules, **options)
+
+
+def _recalls(*asked: str, deliverers: int = 2, **left_out: bool) -> Callable[[], Model[Any]]:
+    return partial(recall.Recalls, recall.RIGHT._replace(**left_out), asked, deliverers)
+
+
+def _names(code: tuple[tuple[str, ...], tuple[str, ...]], **options: Any) -> Callable[[], Model[Any]]:
+    return partial(names.Names, code=code, **options)
+
+
+def _bounded_lacks(**left_out: bool) -> bounds.Rules:
+    return bounds.RIGHT._replace(**left_out)
+
+
+def _names_lack(**left_out: bool) -> names.Rules:
+    return names.RIGHT._replace(**left_out)
+
+
+_GAINS: Final = (("stock", "credit"), ("stock", "fraud", "credit"))
+_LOSES: Final = (("stock", "fraud", "credit"), ("stock", "credit"))
 _ONCE: Final = rows.RIGHT._replace(at_most_once=True)
 
 #: The protocol as it is: nothing may be broken.
@@ -62,6 +84,14 @@ RIGHT: Final = (
     Case("a fan-out fails, and is retried", _fan(failures=1, retries=1)),
     Case("a branch fails, and is retried by itself", _fan(failures=1, branch_retries=1)),
     Case("a fan-out fails, and is cancelled", _fan(failures=1, crashes=1, cancels=1)),
+    Case("a step that is bounded loses workers, and is paused", _bounded(crashes=1, pauses=1, postpones=1)),
+    Case("branches that never settle are bounded, and paused", _bounded(watches=True, pauses=2)),
+    Case(
+        "messages are sent, taken back and over with their visit",
+        _recalls(recall.SEND, recall.BIND, recall.UNSEND, recall.LEAVE),
+    ),
+    Case("branches have names, and the code gains one", _names(_GAINS, crashes=1, failures=1)),
+    Case("branches have names, and the code loses one", _names(_LOSES, crashes=1, failures=1)),
 )
 
 #: Protocols that lack one thing.
@@ -201,6 +231,64 @@ WRONG: Final = (
         _fan(_fan_lacks(reviving_asks_pause=False), branches=1, failures=1, retries=1, pauses=1),
         family.PAUSE_REACHES,
     ),
+    Case(
+        "a job begins though its step is over",
+        _bounded(_bounded_lacks(asks_before_it_begins=False)),
+        bounds.BEGINS_IN_TIME,
+    ),
+    Case(
+        "a deadline is that of one attempt", _bounded(_bounded_lacks(next_attempt_keeps_it=False), postpones=1), STUCK
+    ),
+    Case(
+        "a pause takes of the time of a step",
+        _bounded(_bounded_lacks(pause_keeps_what_is_left=False), pauses=1),
+        bounds.NOT_BEFORE,
+    ),
+    Case(
+        "a look at branches is put off past the deadline",
+        _bounded(_bounded_lacks(puts_off_by_the_look=False), watches=True),
+        bounds.IS_DUE,
+    ),
+    Case("a deadline fires whatever was written", _bounded(_bounded_lacks(firing_compares=False)), bounds.LEFT_ONCE),
+    Case("who sends asks for no revision", _recalls(recall.SEND, recall.SEND, compares=False), recall.ONE_OF_A_NAME),
+    Case(
+        "what is on its way is read before its sender",
+        _recalls(recall.SEND, recall.SEND, reads_messages_last=False),
+        recall.ONE_OF_A_NAME,
+    ),
+    Case(
+        "what was delivered is taken back",
+        _recalls(recall.SEND, recall.UNSEND, takes_strictly=False),
+        recall.ENDED_RESTS,
+    ),
+    Case(
+        "what was taken back is delivered",
+        _recalls(recall.SEND, recall.UNSEND, deliverers=1, delivers_strictly=False),
+        recall.ENDED_RESTS,
+    ),
+    Case("a message is delivered by two", _recalls(recall.SEND, delivers_strictly=False), recall.NOTHING_TWICE),
+    Case(
+        "who was too late decides on what it had read", _recalls(recall.SEND, recall.UNSEND, reads_again=False), STUCK
+    ),
+    Case(
+        "nobody notes that something ends with the visit",
+        _recalls(recall.BIND, recall.LEAVE, notes_bound=False),
+        recall.ENDS_WITH_VISIT,
+    ),
+    Case("branches are known by their place", _names(_GAINS, rules=_names_lack(by_name=False)), names.RUNS_ITS_OWN),
+    Case(
+        "branches with names are made one by one",
+        _names(_GAINS, rules=_names_lack(at_once=False), crashes=1),
+        names.ARE_OF_ONE_READING,
+    ),
+    Case(
+        "a retry makes branches for names that are new",
+        _names(_GAINS, rules=_names_lack(made_once=False), failures=1),
+        names.ARE_OF_ONE_READING,
+    ),
+    Case(
+        "a branch whose name is gone is done", _names(_LOSES, rules=_names_lack(gone_waits=False)), names.JOINS_RIGHTLY
+    ),
 )
 
 #: The protocol as it is within wider bounds, for a machine that has time.
@@ -219,4 +307,9 @@ DEEP: Final = (
     Case("a fan-out is paused while workers die", _fan(crashes=1, pauses=1)),
     Case("a fan-out is retried and paused", _fan(failures=1, retries=1, pauses=1)),
     Case("a branch is retried while workers die", _fan(crashes=1, failures=1, branch_retries=1)),
+    Case("a step that is bounded loses more workers", _bounded(crashes=3, pauses=2, postpones=3)),
+    Case(
+        "more messages are sent and taken back",
+        _recalls(recall.SEND, recall.BIND, recall.SEND, recall.UNSEND, recall.LEAVE),
+    ),
 )
