@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from typing import Final
 
@@ -33,7 +34,7 @@ def looked_in(chosen: Settings) -> str:
 
 def is_there(chosen: Settings) -> bool:
     """Whether there is a database; that of a server is asked elsewhere."""
-    return chosen.embedded_file is None or chosen.embedded_file.exists()
+    return chosen.embedded_file is None or os.path.exists(chosen.embedded_file)
 
 
 def tell_absence(chosen: Settings) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from fsmflow.clock import Clock
@@ -80,7 +82,7 @@ def open_store(settings: Settings) -> Store:
     Raises ConfigurationError: a URL or folder that cannot be used, a server that does not answer, missing tables.
     """
     file = settings.embedded_file
-    if file is not None and settings.looks and not file.exists():
+    if file is not None and settings.looks and not _is_there(file, settings.home):
         return _ready(Store(Link(MemoryDatabase(), own=False)), create=True)
     return _ready(Store(_link(settings)), create=file is not None)
 
@@ -111,8 +113,23 @@ def _link(settings: Settings, *, patient: bool = False) -> Link:
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise ConfigurationError(
-            f"the folder {settings.home} cannot be made ({error.strerror}); set FSMFLOW_HOME to one that can, "
-            f"or FSMFLOW_DATABASE_URL and FSMFLOW_REDIS_URL to servers"
-        ) from error
+        raise _no_home(settings.home, error) from error
     return Link(open_sqlite(settings.home.absolute() / "fsmflow.db"), own=True)
+
+
+def _is_there(file: Path, home: Path) -> bool:
+    """Whether the embedded database is there. Raises ConfigurationError where it never could be."""
+    try:
+        os.stat(file)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _no_home(home, error) from error
+    return True
+
+
+def _no_home(home: Path, error: OSError) -> ConfigurationError:
+    return ConfigurationError(
+        f"the folder {home} cannot be made ({error.strerror}); set FSMFLOW_HOME to one that can, "
+        f"or FSMFLOW_DATABASE_URL and FSMFLOW_REDIS_URL to servers"
+    )
