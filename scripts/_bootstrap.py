@@ -52,10 +52,12 @@ def _build(wanted: Set[str]) -> None:
             return  # somebody else did it while this process waited for the lock
         fresh = _interrupted(lock) or _moved() or not _runs()
         extras = wanted if fresh else wanted | set(_stamp().get("extras", ()))
-        _say("setting up .venv (first run takes a minute)…" if fresh else "bringing .venv up to date…")
+        _say("setting up .venv (the first time this takes a minute)" if fresh else "bringing .venv up to date")
         _mark(lock, "building")
         if fresh:
+            _say("  a virtual environment with Python {}.{}.{}…".format(*sys.version_info))
             _create(lock)
+        _say("  fsmflow and what it needs ({}), with pip…".format(", ".join(sorted(extras)) or "nothing optional"))
         _install(extras, lock)
         _write_stamp(extras)
         _mark(lock, "")

@@ -8,10 +8,13 @@ import shutil
 import sys
 import wave
 from array import array
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from fsmflow import EntityExists, Machine
+from fsmflow.cli.places import database_of, redis_of
+from fsmflow.settings import from_environment
 from machines import gateway
 from machines.order import Order
 
@@ -30,21 +33,46 @@ def choose_settings() -> dict[str, str]:
     return shell
 
 
-def commands(shell: dict[str, str], address: str) -> list[str]:
-    """What to type into that shell to mend the gateway, retry the order and see what ran."""
-    fsmflow = _fsmflow()
+def preparations(shell: dict[str, str]) -> list[str]:
+    """What to type first into that shell, so that commands work on what the demo has worked on."""
     first = [] if Path.cwd() == ROOT else [f"cd {shlex.quote(str(ROOT))}"]
     if (ROOT / (shell.get("FSMFLOW_HOME") or ".fsmflow")).resolve() != gateway.home().resolve():
         first.append(f"export FSMFLOW_HOME={shlex.quote(str(gateway.home()))}")
     if shell.get("FSMFLOW_MACHINES", MACHINES) != MACHINES:
         first.append(f"export FSMFLOW_MACHINES={MACHINES}")
+    return first
+
+
+def to_try(address: str) -> list[tuple[str, list[str]]]:
+    """Three things to try, each with what to type."""
+    fsmflow = _fsmflow()
+    picture = shlex.quote(shown(gateway.home() / "orders.svg"))
     return [
-        *first,
-        f"rm {shlex.quote(shown(gateway.home() / 'gateway.down'))}",
-        f"python scripts/retry.py {address}",
-        f"{fsmflow} worker --burst",
-        f"{fsmflow} history {address}",
+        ("See why it failed, and what is possible now:", [f"{fsmflow} explain {address}"]),
+        (
+            "Mend the cause and retry. It goes on from the failed step; see what ran, and what did not run again:",
+            [
+                f"rm {shlex.quote(shown(gateway.home() / 'gateway.down'))}",
+                f"{python()} scripts/retry.py {address}",
+                f"{fsmflow} worker --burst",
+                f"{fsmflow} history {address}",
+            ],
+        ),
+        ("Draw the machine, with how many orders are where:", [f"{fsmflow} draw order --as svg --counts > {picture}"]),
     ]
+
+
+def python() -> str:
+    """Python, as it is typed here: not every system has it under both names."""
+    return "python" if shutil.which("python") else "python3"
+
+
+def surroundings() -> Iterator[tuple[str, str]]:
+    """What the demo works with: what it is, and where."""
+    chosen = from_environment()
+    own_file = shown(gateway.home() / "fsmflow.db")
+    yield "database", own_file if chosen.database_url is None else database_of(chosen)
+    yield "Redis", "a small Valkey server of its own" if chosen.redis_url is None else redis_of(chosen)
 
 
 def last_number() -> int:

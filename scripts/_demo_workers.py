@@ -9,7 +9,9 @@ from pathlib import Path
 from types import FrameType
 
 ROOT = Path(__file__).resolve().parent.parent
-COMMAND = [sys.executable, "-m", "fsmflow.cli", "worker", "--processes", "2"]
+FSMFLOW = [sys.executable, "-m", "fsmflow.cli"]
+PROCESSES = 2
+COMMAND = [*FSMFLOW, "worker", "--processes", str(PROCESSES)]
 ENDS_WITHIN_S = 10.0
 DIES_WITHIN_S = 2.0
 TAIL = 12
@@ -82,6 +84,14 @@ class Workers:
                 return
         self._process.kill()  # its worker processes end when it is gone
         self._process.wait()
+
+
+def draw(address: str, path: Path) -> Path:
+    """The picture of where an entity is, and the way it came, as ``fsmflow draw`` makes it."""
+    command = [*FSMFLOW, "draw", address, "--as", "svg"]
+    with path.open("wb") as picture:
+        subprocess.run(command, cwd=ROOT, env=_with_path(os.environ), stdout=picture, check=True)
+    return path
 
 
 def _with_path(environment: "os._Environ[str]") -> dict[str, str]:

@@ -27,9 +27,20 @@ if __name__ == "__main__":
     sys.path.insert(0, str(ROOT))  # the machines are there
 
 from _demo_crowd import Crowd
-from _demo_screen import print_history, screen
-from _demo_setting import choose_settings, commands, last_number, record, shown, start_next
-from _demo_workers import Interrupted, Problem, Signals, Workers
+from _demo_screen import FAILURE, print_history, say, screen, show_typed
+from _demo_setting import (
+    SOUND_S,
+    choose_settings,
+    last_number,
+    preparations,
+    python,
+    record,
+    shown,
+    start_next,
+    surroundings,
+    to_try,
+)
+from _demo_workers import PROCESSES, Interrupted, Problem, Signals, Workers, draw
 from fsmflow import FsmflowError, Machine
 from machines import gateway
 from machines.order import Order
@@ -68,28 +79,61 @@ def main() -> int:
 def _demo(signals: Signals, shell: dict[str, str]) -> int:
     """Send the orders and the podcast through, tell how it ended, and what to type next."""
     crowd = Crowd()
-    with Workers(gateway.home() / "demo-worker.log") as workers:
-        print(f"{ORDERS} orders and a podcast; the payment gateway is down for one of the orders", flush=True)
+    say(f"{ORDERS} orders and a podcast; the payment gateway is down for one of the orders", style="bold")
+    with _workers() as workers:
         crowd.add(_start_podcast())
         last = last_number()
         _follow(crowd, workers, signals, [partial(_start_order, last, count) for count in range(1, ORDERS + 1)])
     podcast, *orders = (member.handle for member in crowd.members)
     failed = orders[FAILS - 1]
-    print(f"\nWhat happened, within {crowd.elapsed_s:.0f} s")
+    say()
+    say(f"What happened, within {crowd.elapsed_s:.0f} s", style="bold")
     _tell_orders(orders)
     _tell_podcast(podcast)
     _tell_failure(failed)
-    print(f"\nHistory of {failed.address}")
-    print_history(failed)
+    _tell_history(failed)
     why = failed.failure.error_type if failed.failure else None
     others = {order.state for order in orders if order is not failed}
     if (failed.state, why, others, podcast.state) != (FAILED, "GatewayDown", {"shipped"}, "released"):
         raise Problem("this is not how it should have ended")
-    print("\nNow you. Mend the cause, retry from the failed step, let a worker run what is due, and see what ran:")
-    for line in commands(shell, failed.address):
-        print(f"    {line}")
-    print("Or all of it at once:\n    python scripts/demo.py --retry", flush=True)
+    _tell_what_to_try(failed, shell)
     return 0
+
+
+def _workers() -> Workers:
+    """The workers, and a line for each thing that is set up."""
+    log = gateway.home() / "demo-worker.log"
+    for what, where in surroundings():
+        _tell_step(what, where)
+    _tell_step("workers", f"{PROCESSES} processes; their log: {shown(log)}")
+    return Workers(log)
+
+
+def _tell_step(what: str, where: str) -> None:
+    say(f"  {what:<10} {where}")
+
+
+def _tell_history(order: Machine) -> None:
+    """All that happened to it, in lines and as a picture."""
+    say()
+    say(f"History of {order.address}", style="bold")
+    print_history(order)
+    picture = draw(order.address, gateway.home() / f"order-{order.entity_id}.svg")
+    say()
+    say("The same as a picture, to be opened in a browser:")
+    show_typed(f"    {shown(picture)}")
+
+
+def _tell_what_to_try(failed: Machine, shell: dict[str, str]) -> None:
+    say()
+    say("Now you: three things to try.", style="bold")
+    for line in preparations(shell):
+        show_typed(f"    {line}")
+    for number, (why, commands) in enumerate(to_try(failed.address), 1):
+        say(f"{number}. {why}")
+        for line in commands:
+            show_typed(f"    {line}")
+    say(f"Or let the demo mend and retry: {python()} scripts/demo.py --retry")
 
 
 def _retry(signals: Signals) -> int:
@@ -97,40 +141,50 @@ def _retry(signals: Signals) -> int:
     found = Order.find(state=FAILED)
     orders = [order for order in found if order.failure and order.failure.error_type == "GatewayDown"]
     if not orders:
-        raise Problem(f"the gateway has left no order in {FAILED}; 'python scripts/demo.py' makes one")
+        raise Problem(f"the gateway has left no order in {FAILED}; '{python()} scripts/demo.py' makes one")
     gateway.mend()
-    print(f"the gateway is mended; retrying {', '.join(order.address for order in orders)}", flush=True)
+    say(f"the gateway is mended; retrying {', '.join(order.address for order in orders)}", style="bold")
     crowd = Crowd()
-    with Workers(gateway.home() / "demo-worker.log") as workers:
+    with _workers() as workers:
         for order in orders:
             crowd.add(order, known=order.history)
             order.retry(actor="demo", reason="the gateway is mended")
         _follow(crowd, workers, signals)
     for order in orders:
-        print(f"\nHistory of {order.address}")
-        print_history(order)
-    print(f"\nWhat happened, within {crowd.elapsed_s:.0f} s")
+        _tell_history(order)
+    say()
+    say(f"What happened, within {crowd.elapsed_s:.0f} s", style="bold")
     _tell_orders(orders)
     _check_once(orders)
-    print("  what had been done before the retry was not done again; every step has succeeded once")
+    say("  what had been done before the retry was not done again; every step has succeeded once")
     return 0
 
 
 def _follow(crowd: Crowd, workers: Workers, signals: Signals, to_send: Iterable[Callable[[], Machine]] = ()) -> None:
     """Send one after the other, approve, and show it all, until the last one has come to rest."""
-    waiting, at_work = deque(to_send), False
+    waiting = deque(to_send)
+    while not crowd.is_at_work():
+        crowd.look()
+        _check(crowd, workers, signals)
+        time.sleep(LOOK_EVERY_S)
+    _tell_step("ready", f"after {crowd.elapsed_s:.1f} s")
+    say()
     with screen() as show:
         while waiting or not crowd.has_ended:
-            signals.check()
-            workers.check()
-            at_work = at_work or crowd.is_at_work()
-            if at_work and waiting:
+            if waiting:
                 crowd.add(waiting.popleft()())
             show(crowd, crowd.look())
             crowd.approve()
-            if crowd.still_s > STUCK_AFTER_S:
-                raise Problem(f"nothing has moved for {STUCK_AFTER_S:.0f} s{crowd.obstacle()}{workers.last_words()}")
+            _check(crowd, workers, signals)
             time.sleep(LOOK_EVERY_S)
+
+
+def _check(crowd: Crowd, workers: Workers, signals: Signals) -> None:
+    """Raises Interrupted, or Problem where nothing goes on."""
+    signals.check()
+    workers.check()
+    if crowd.still_s > STUCK_AFTER_S:
+        raise Problem(f"nothing has moved for {STUCK_AFTER_S:.0f} s{crowd.obstacle()}{workers.last_words()}")
 
 
 def _start_order(last: int, count: int) -> Machine:
@@ -145,6 +199,7 @@ def _start_order(last: int, count: int) -> Machine:
 
 def _start_podcast() -> Machine:
     recording = record(gateway.home() / "recordings" / "tones.wav")
+    _tell_step("recording", f"{SOUND_S} s of tones, for the podcast")
     last = 1000 + sum(Podcast.counts().values())
     podcast = start_next(Podcast, last, title="Some seconds of sound", recording=str(recording))
     podcast.trigger("submit")
@@ -156,23 +211,23 @@ def _tell_orders(orders: Iterable[Machine]) -> None:
     states = {order.entity_id: order.state for order in orders}
     shipped = [order for order, state in states.items() if state == "shipped"]
     charges = Counter(charge["order"] for charge in gateway.charges() if charge["order"] in states)
-    print(f"  orders shipped: {len(shipped)} of {len(states)}")
-    print(f"  charges in the gateway's ledger: {charges.total()}, for {len(charges)} different orders")
+    say(f"  orders shipped: {len(shipped)} of {len(states)}")
+    say(f"  charges in the gateway's ledger: {charges.total()}, for {len(charges)} different orders")
     if charges != Counter(shipped):
         raise Problem(f"shipped were {sorted(shipped)}, but charged {sorted(charges.elements())}")
 
 
 def _tell_podcast(podcast: Machine) -> None:
     released = podcast.data.get("released")
-    where = f": {shown(Path(released))}, {Path(released).stat().st_size:,} bytes" if released else ""
+    where = f": {Path(released).stat().st_size:,} bytes in {shown(Path(released))}" if released else ""
     why = f": {podcast.failure.error_type}: {podcast.failure.message}" if podcast.failure else ""
-    print(f"  {podcast.address} is in {podcast.state}{where}{why}")
+    say(f"  {podcast.address} is in {podcast.state}{where}{why}", style=FAILURE if podcast.failure else "")
 
 
 def _tell_failure(order: Machine) -> None:
     if order.failure:
-        print(f"  {order.address} rests in {order.state}, after {order.failure.attempts} attempts:")
-        print(f"    {order.failure.error_type}: {order.failure.message}")
+        say(f"  {order.address} rests in {order.state}, after {order.failure.attempts} attempts:", style=FAILURE)
+        say(f"    {order.failure.error_type}: {order.failure.message}", style=FAILURE)
 
 
 def _check_once(orders: Iterable[Machine]) -> None:

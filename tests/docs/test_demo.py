@@ -84,11 +84,17 @@ def test_the_demo_fails_one_order_and_what_it_tells_to_type_retries_that_order(e
     order = failed_one(printed)
     assert "orders shipped: 35 of 36" in printed
     assert re.search(r"podcast:\d+ is in released", printed)
-    typed = re.findall(r"^    (\S.*)$", printed.partition("Now you.")[2].partition("Or all")[0], re.MULTILINE)
+    # Four blanks begin what is copied whole, and a path may be as long as it likes.
+    told = [line for line in printed.splitlines() if not line.startswith("    ")]
+    assert [line for line in told if len(line) > 80 and "/" not in line] == []
+    typed = re.findall(r"^    (\S.*)$", printed.partition("three things to try.")[2], re.MULTILINE)
     assert f"python scripts/retry.py {order}" in typed
+    drawn = [found[0] for found in re.finditer(r"\S+\.svg", printed)]
     outputs = [run(command, environment) for command in typed]
     assert [output.returncode for output in outputs] == [0] * len(typed), [output.stderr for output in outputs]
-    assert "shipping -> shipped" in outputs[-1].stdout
+    (history,) = [output for command, output in zip(typed, outputs, strict=True) if " history " in command]
+    assert "shipping -> shipped" in history.stdout
+    assert [Path(path).read_text(encoding="utf-8")[:5] for path in drawn] == ["<svg "] * 2
     charged = charges(environment)
     assert len(charged) == len(set(charged)) == charged_before + 36
 
@@ -133,6 +139,34 @@ def test_an_interrupted_demo_leaves_no_process_behind(fresh_environment: dict[st
     finally:
         process.kill()
         process.communicate()
+
+
+def by_itself(code: str, **environment: str) -> str:
+    """What a part of the demo prints."""
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, 'scripts'); {code}"]
+    done = run(command, {**os.environ, "PYTHONPATH": str(ROOT), **environment})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_python_is_called_as_it_is_there(tmp_path: Path) -> None:
+    code = "import _demo_setting; print(_demo_setting.python())"
+    assert by_itself(code, PATH=str(tmp_path)) == "python3\n"
+    (tmp_path / "python").symlink_to(sys.executable)
+    assert by_itself(code, PATH=str(tmp_path)) == "python\n"
+
+
+def test_failures_are_red_where_colours_are_shown() -> None:
+    code = "import _demo_screen as it; it.say('  it rests', style=it.FAILURE)"
+    assert by_itself(code, FORCE_COLOR="1", TERM="xterm", NO_COLOR="") == "\x1b[31m  it rests\x1b[0m\n"
+    assert by_itself(code, FORCE_COLOR="") == "  it rests\n"
+
+
+def test_lines_are_broken_between_words_and_what_is_copied_is_not() -> None:
+    code = "import _demo_screen as it; it.say('  ' + 9 * 'orders '); it.show_typed(9 * 'orders ')"
+    *told, typed = by_itself(code, COLUMNS="40").splitlines()
+    assert told == [f"  {' '.join(['orders'] * 5)}", f"    {' '.join(['orders'] * 4)}"]
+    assert typed == 9 * "orders "
 
 
 def processes_of(home: str) -> list[int]:
