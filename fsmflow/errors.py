@@ -87,11 +87,11 @@ class MethodError(DataError):
 
 
 class EntityNotFound(FsmflowError):
-    """No entity has this address."""
+    """No entity has this address, or none of the machine that was asked for it."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, why: str = "does not exist; 'fsmflow list' shows what does") -> None:
         self.address = address
-        super().__init__(f"{address} does not exist; 'fsmflow list' shows what does")
+        super().__init__(f"{address} {why}")
 
 
 class EntityExists(FsmflowError):

@@ -33,6 +33,11 @@ class Branch:
     result: Any
     failure: Failure | None
     standing: Standing = field(repr=False)
+    opened: Callable[[], Any] = field(repr=False, compare=False)
+
+    def entity(self) -> Any:
+        """A handle on it as it is now: of a child one of its own machine. One query. Raises EntityNotFound."""
+        return self.opened()
 
     @property
     def is_done(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, overload
 
 from fsmflow import codec
@@ -13,6 +13,7 @@ from fsmflow.decision.values import replace
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCELLED, UNDOING_PREFIX, WORKING
+from fsmflow.engine.runtime import current
 from fsmflow.errors import UnknownBranch
 from fsmflow.store.store import Store
 
@@ -174,7 +175,13 @@ def branch_of(snapshot: Snapshot) -> Branch:
         result=result,
         failure=snapshot.failure,
         standing=snapshot.standing or Standing.QUEUED,
+        opened=partial(_handle_on, snapshot.machine, snapshot.entity_id),
     )
+
+
+def _handle_on(machine: str, entity_id: str) -> Any:
+    owner: Any = current().machines.get(machine).owner
+    return owner.get(entity_id)
 
 
 def item_of(snapshot: Snapshot) -> Any:

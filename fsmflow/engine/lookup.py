@@ -75,6 +75,31 @@ def load(runtime: Runtime, root: Definition, entity_id: str) -> Instance:
     return instance_of(root, snapshot)
 
 
+def find(runtime: Runtime, root: Definition, text: str) -> Instance:
+    """What an id or an address means to a machine: an entity of its own, or a branch or child of one, at any depth.
+
+    One query for an id. Raises EntityNotFound, also for the address of another machine's, and UnknownState.
+    """
+    machine, colon, entity_id = text.partition(":")
+    found = runtime.store.entities.load(root.name, text)
+    if found is None and colon:
+        found = runtime.store.entities.load(machine, entity_id)
+        if found is not None and not _is_below(runtime, root, found):
+            raise EntityNotFound(text, why=f"is an entity of machine {machine!r}, not of {root.name!r}: ask that one")
+    if found is None:
+        is_address = colon and machine in (root.name, *runtime.machines.all())
+        raise EntityNotFound(text if is_address else f"{root.name}:{text}")
+    return instance_of(root, found) if found.machine == root.name else instance_for(runtime, found)
+
+
+def _is_below(runtime: Runtime, root: Definition, snapshot: Snapshot) -> bool:
+    """Whether it is of a machine, or a child of such, or of a child of such ..."""
+    found: Snapshot | None = snapshot
+    while found is not None and found.machine != root.name:
+        found = None if found.parent is None else runtime.store.entities.load_row(found.parent)
+    return found is not None
+
+
 def load_row(runtime: Runtime, row: int) -> Instance | None:
     """The entity of a row as it is now; None where it is gone. One query. Raises UnknownMachine, UnknownState."""
     snapshot = runtime.store.entities.load_row(row)

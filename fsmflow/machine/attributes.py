@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NoReturn, cast
 
+from fsmflow import clock
 from fsmflow.decision import asker
 from fsmflow.decision.context import Branches, Progress
 from fsmflow.decision.entity import Event, Failure
@@ -60,6 +62,16 @@ class Attributes(Base):
     def epoch(self) -> int:
         """Grows whenever a state is entered, retries included."""
         return self._view.snapshot.epoch
+
+    @property
+    def created_at(self) -> datetime:
+        """When the entity was started; an aware datetime in UTC."""
+        return clock.to_datetime(self._view.snapshot.created_at)
+
+    @property
+    def since(self) -> datetime:
+        """Since when the entity is in its state, a retry begins anew; an aware datetime in UTC."""
+        return clock.to_datetime(self._view.snapshot.entered_at)
 
     @property
     def paused(self) -> bool:

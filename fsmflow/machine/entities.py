@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
 from itertools import islice
-from typing import Any, Final, Self, overload
+from typing import Any, Final, Self, cast, overload
 from uuid import UUID
 
 from fsmflow import clock
@@ -161,8 +161,14 @@ class Entities(Base):
 
     @classmethod
     def get(cls, entity_id: str | int | UUID) -> Self:
-        """A handle on an entity; a branch or child has the id that ends its address. Raises EntityNotFound."""
-        return cls._handle_of(lookup.load(current(), cls._compiled(), checked_id(entity_id, generated=True)))
+        """A handle on an entity, by its id or its address.
+
+        A branch or child of one is found by its address, and a child has a handle of its own machine:
+        ``Order.get("shipment:order:1/packing/3")`` is a ``Shipment``. Raises EntityNotFound, also for the address of
+        what belongs to another machine.
+        """
+        found = lookup.find(current(), cls._compiled(), checked_id(entity_id, generated=True))
+        return cast(type[Self], found.root.owner)._handle_of(found)  # noqa: SLF001 - a machine too
 
     @classmethod
     def find(
