@@ -8,7 +8,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from fsmflow import Machine, Retry, State
+from fsmflow import Machine, Retry, Schedule, State
 from tests.attacks.fuzz.inputs import HUGE_NUMBERS, TEXTS, Mute
 from tests.definition.test_faults import act, passes
 
@@ -118,12 +118,18 @@ async def _later(self: Any, one: Any) -> None:
 _HOOKS = st.one_of(st.sampled_from([_two, _upgrade, _later, act]), ANYTHING)
 _RENAMED = st.dictionaries(HASHABLE, st.one_of(NAMES, ANYTHING), max_size=3)
 _CRON = st.sampled_from(["0 3 * * *", "* * 31 2 *", "*/5 * * * *", "@daily", "0 0 29 2 *"])
+_SCHEDULES = st.builds(
+    Schedule,
+    st.one_of(_CRON, ANYTHING),
+    zone=st.one_of(st.sampled_from(["UTC", "Europe/Vienna", "Europe", "..", "\0", "zone.tab"]), ANYTHING),
+    overlap=st.one_of(st.sampled_from(["all", "skip", "queue"]), ANYTHING),
+)
 WIDE: dict[str, Any] = {
     "version": st.one_of(st.integers(0, 3), ANYTHING),
     "upgrade": _HOOKS,
     "renamed_states": st.one_of(_RENAMED, ANYTHING),
     "redact": st.one_of(st.lists(TEXTS, max_size=3), ANYTHING),
-    "schedule": st.one_of(_CRON, ANYTHING),
+    "schedule": st.one_of(_CRON, _SCHEDULES, ANYTHING),
     "catch_up": st.one_of(st.sampled_from(["once", "skip"]), ANYTHING),
     "on_transition": _HOOKS,
     "on_failed": _HOOKS,
