@@ -48,6 +48,7 @@ def check_standing(found: Found, at: Moment, findings: Findings) -> None:
     _check_hold(found, found.work, findings)
     _check_lease(found, found.work, findings)
     _check_due(found, found.work, at, findings)
+    _check_bound(found, found.work, findings)
     _check_budget(found, found.work, findings)
 
 
@@ -140,6 +141,17 @@ def _check_due(found: Found, work: Work, at: Moment, findings: Findings) -> None
     if min(due) < at.late:
         what = f"its work ({work.kind} of {entity.state!r}) was due {at.ago(min(due))}, and nobody looked after it"
         findings.add("overdue", entity.address, what)
+
+
+def _check_bound(found: Found, work: Work, findings: Findings) -> None:
+    """What ``within`` bounds has a deadline, through all of its attempts and pauses."""
+    entity, law = found.entity, found.law
+    spec = law.spec(entity.state) if law is not None and found.fold.entered_in_version == law.version else None
+    if spec is None or spec.timer is None or not spec.timer.bounds or work.kind == "timer":
+        return
+    if work.deadline is None and entity.phase not in ("failed", "finished"):
+        what = f"it is in {entity.state!r}, which within= bounds, and its work row ({work.kind}) has no deadline"
+        findings.add("step-bounded", entity.address, what)
 
 
 def _check_budget(found: Found, work: Work, findings: Findings) -> None:

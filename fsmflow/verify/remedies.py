@@ -46,6 +46,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "'fsmflow resume ADDRESS' starts a job; where a timeout was added since it came, 'fsmflow force' enters anew",
     ),
     "work-current": Remedy("a work row is of the entity's epoch, and of the kind that its phase asks for", _PLACE),
+    "step-bounded": Remedy(
+        "the work of a step that within= bounds has a deadline",
+        f"where within= was added since it came, 'fsmflow force ADDRESS STATE' enters it anew; else {_RESTORE}",
+    ),
     "rest-without-work": Remedy("what has failed or finished has nothing to do", _PLACE),
     "paused-holds": Remedy(
         "the work of a paused entity is held, and of no other", "'fsmflow pause', then 'resume', it"

@@ -43,6 +43,7 @@ class Parcel(Machine):
         State("writing", machine="note"),
         State("sorting", jobs={"paper": "sort_paper", "glass": "sort_glass"}),
         State("asking", job="send_question", wait=True, timeout=7_200),
+        State("weighing", job="put_on_scales", within=7_200),
         State("resting", timeout=3_600),
         State("shipped", final=True),
     ]
@@ -53,10 +54,12 @@ class Parcel(Machine):
         ["write", "new", "writing"],
         ["sort", "new", "sorting"],
         ["ask", "new", "asking"],
+        ["weigh", "new", "weighing"],
         ["done", "charging", "packing"],
         ["done", "packing", "shipped"],
         ["done", "writing", "shipped"],
         ["done", "sorting", "shipped"],
+        ["done", "weighing", "shipped"],
         ["answer", "asking", "shipped"],
         ["approve", "resting", "shipped"],
         ["timeout", "asking", "resting"],
@@ -78,6 +81,9 @@ class Parcel(Machine):
         return None
 
     def sort_glass(self) -> None:
+        return None
+
+    def put_on_scales(self) -> None:
         return None
 
     def send_question(self) -> None:
@@ -229,5 +235,6 @@ def _under_way(box: Sandbox) -> None:
     Parcel.start("asked").trigger("ask")
     box.run()
     Parcel.start("charging").trigger("submit")
+    Parcel.start("weighing").trigger("weigh")
     Parcel.start("held").trigger("submit")
     Parcel.get("held").pause()

@@ -119,8 +119,10 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("overdue", "charging", lambda s: s.set(WORK, "charging", wake_at=1)),
     ("overdue", "charging", lambda s: s.set(WORK, "charging", owner="somebody", lease_until=1)),
     ("overdue", "charging", lambda s: s.set(WORK, "charging", deadline=1)),
+    ("overdue", "weighing", lambda s: s.set(WORK, "weighing", deadline=1)),
     ("overdue", "resting", lambda s: s.set(WORK, "resting", wake_at=1)),
     ("overdue", "sender", lambda s: s.set(EVENT, "sender", " AND kind = 'sent'", due_at=1)),
+    ("step-bounded", "weighing", lambda s: s.set(WORK, "weighing", deadline=None)),
     ("fan-out-goes-on", "done", _is_left_joining),
     ("fan-out-goes-on", "done", _waits_for_ever),
     ("branch-place", "single.0", lambda s: s.set(ENTITY, "single.0", parent=NOBODY)),
@@ -200,7 +202,19 @@ def test_what_is_corrupted_is_found_and_nothing_else(
 
 
 #: One of each kind of read, on entities of their own.
-_SIDE_BY_SIDE = ("history-gap", "attempts-bounded", "key-recorded", "ownerless-rows", "work-present", "branch-indexes")
+_SIDE_BY_SIDE = (
+    "history-gap",
+    "attempts-bounded",
+    "key-recorded",
+    "ownerless-rows",
+    "work-present",
+    "branch-indexes",
+    "branch-named",
+    "branch-known",
+    "step-bounded",
+    "kept-limit",
+    "visit-message",
+)
 
 
 @pytest.mark.usefixtures("every_database")
