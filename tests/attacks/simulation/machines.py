@@ -25,6 +25,8 @@ class Design:
     transactional: frozenset[tuple[str, str]] = frozenset()
     #: Those that make a branch for each of ``data["items"]``.
     keyed: frozenset[tuple[str, str]] = frozenset()
+    #: How many seconds a step may take, where that is bounded.
+    bounds: dict[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[type[Machine], ...]:
@@ -54,13 +56,29 @@ def takes_back(name: str) -> bool:
     return int(name.partition("_")[0].removeprefix("m")) % 5 == 2
 
 
+def merges(name: str) -> bool:
+    """Whether a machine says itself how what was changed by two is merged: every third does."""
+    return int(name.partition("_")[0].removeprefix("m")) % 3 == 1
+
+
+def add_line(machine: Machine, line: Any) -> None:
+    """Append to the log in the data, and count that; the count of two is right where the machine merges it."""
+    machine.data.setdefault("log", []).append(line)
+    if merges(str(type(machine).name)):
+        machine.data["count"] = machine.data.get("count", 0) + 1
+
+
+def _merge(machine: Machine, key: str, base: Any, theirs: Any, mine: Any) -> Any:
+    return (theirs or 0) + (mine or 0) - (base or 0) if key == "count" else mine
+
+
 def _note(machine: Machine) -> None:
     pokes = machine.data["pokes"] = machine.data.get("pokes", 0) + 1
     if pokes % 2 and len(machine.data.get("items", [])) in range(1, 6):
         machine.data["items"].append(100 + pokes)
     if "op" not in machine.event.payload:
         return
-    machine.data.setdefault("log", []).append(machine.event.payload["op"])
+    add_line(machine, machine.event.payload["op"])
     if not takes_back(str(type(machine).name)):
         return
     # Somebody asked for it: an echo, which the next one replaces, takes back, or has end with the visit.
@@ -91,6 +109,7 @@ class _Designer:
         self._once: set[tuple[str, str]] = set()
         self._transactional: set[tuple[str, str]] = set()
         self._keyed: set[tuple[str, str]] = set()
+        self._bounded: dict[tuple[str, str], int] = {}
         self._has_undo = False
 
     def design(self) -> Design:
@@ -102,6 +121,7 @@ class _Designer:
             frozenset(self._once),
             frozenset(self._transactional),
             frozenset(self._keyed),
+            self._bounded,
         )
 
     def _chance(self, share: float) -> bool:
@@ -128,6 +148,8 @@ class _Designer:
             transitions.append({"trigger": "back", "source": middle[-1], "dest": middle[0], "conditions": _is_large})
         wide: dict[str, Any] = {"on_cancel": "undo"} if self._has_undo and self._chance(0.4) else {}
         self._has_undo = outer
+        if merges(name):
+            wide["merge"] = _merge
         body = {"name": name, "initial": states[0].name, "states": states, "transitions": transitions, **wide}
         return type(name.upper(), (Machine,), body)
 
@@ -141,12 +163,17 @@ class _Designer:
         go: list[Any] = [["go", state, following]]
         if kind in ("job", "wait"):
             options = {**self._job_options(name, state, plain=kind == "job"), **early}
+            bounds, late = self._bounds(name, state, following)
             if kind == "job":
-                bounds, late = self._bounds(name, state, following)
+                if bounds and "transactional" in options:
+                    # While it waits for its turn to write, both may come to their end.
+                    options["timeout"] = 4
                 return State(state, job=work, **options, **bounds), [*done, *late]
             options.pop("defer", None)
-            options["timeout"] = 40
-            return State(state, job=work, wait=True, **options), [*go, self._late(state, following)]
+            reminded = self._late(state, following)
+            if bounds:
+                return State(state, job=work, wait=True, **options, **bounds), [*go, *late]
+            return State(state, job=work, wait=True, timeout=40, **options), [*go, reminded]
         if kind == "rest":
             return State(state, **self._patience()), [*go, self._late(state, following)]
         if kind == "delay":
@@ -159,8 +186,8 @@ class _Designer:
         dice = Random(f"within {name} {state}")
         if dice.random() > 0.3:
             return {}, []
-        within = {"within": dice.choice([6, 15, 40])}
-        return within, [["timeout", state, following]] if dice.random() < 0.4 else []
+        within = self._bounded[name, state] = dice.choice([6, 15, 40])
+        return {"within": within}, [["timeout", state, following]] if dice.random() < 0.4 else []
 
     def _late(self, state: str, following: str) -> Any:
         """What a deadline leads to: on, or only to a note."""
@@ -201,21 +228,21 @@ class _Designer:
             ways.append({"trigger": "branch_done", "source": state, "dest": None, "before": _note})
         elif self._chance(0.2):
             ways.append({"trigger": "branch_done", "source": state, "dest": following, "conditions": _two_done})
+        bounds, late = self._bounds(name, state, following)
         if kind == "jobs":
-            return State(state, **self._side_by_side(), **self._undone(options)), ways
+            return State(state, **self._side_by_side(), **self._undone(options), **bounds), [*ways, *late]
         if kind == "child":
             child = f"{name}_{state}"
             self._children.append(_Child(self, child).machine())
             # By dice of its own: with those of all, each seed would be another schedule.
             if Random(child).random() < 0.3:
                 ways.append(["fail", state, following])
-            return State(state, **self._kinds(child), **options), ways
+            return State(state, **self._kinds(child), **options, **bounds), [*ways, *late]
         if self._chance(0.5):
             options["retry"] = Retry(self._dice.choice([0, 1]), self._dice.choice([0, 4]), jitter=0)
         if kind == "each":
             self._keyed.add((name, state))
         each: Any = "items" if kind == "each" else _items
-        bounds, late = self._bounds(name, state, following)
         return State(state, job=branch_work, each=each, **self._undone(options), **bounds), [*ways, *late]
 
     def _side_by_side(self) -> dict[str, Any]:

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.machines import Design
 
 ENTERING: Final = frozenset({"start", "transition", "forced", "skipped", "rewound"})
 MAX_CRASHES: Final = 3
-_ENTITY: Final = "id, machine, entity_id, state, phase, epoch, revision, seq, paused, parent, step, branch_of"
-_HISTORY: Final = 'seq, kind, "trigger", source, dest, epoch, attempt, payload, reason'
+#: The standing of a branch that waits for its turn.
+QUEUED: Final = 0
+_ENTITY: Final = "id, machine, entity_id, state, phase, epoch, revision, seq, paused, parent, step, branch_of, standing"
+_HISTORY: Final = 'seq, kind, "trigger", source, dest, epoch, attempt, payload, reason, at'
 _WORK: Final = "entity, epoch, kind, attempt, fence, owner, held, wake_at"
 
 
@@ -56,9 +59,12 @@ class Received:
 class Oracle:
     """Follows a database from commit to commit."""
 
-    def __init__(self, connection: sqlite3.Connection, design: Design, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, design: Design, deadlines: Deadlines, tell: Callable[[str], None]
+    ) -> None:
         self._connection = connection
         self._design = design
+        self.deadlines = deadlines
         self._tell = tell
         self.known: dict[int, Known] = {}
         self.received: dict[int, Received] = {}
@@ -71,6 +77,9 @@ class Oracle:
         """After a commit: what is new, and whether it may be so. ``claim``: the row and the token of the attempt
         that whoever committed runs. Raises Violation."""
         self._claim = claim
+        for late in self.known.values():
+            if self.deadlines.is_left_late(late.row, late.epoch):
+                raise Violation(f"2 {late.address}: long after the time of {late.state!r} it has not been left")
         select = self._connection.execute
         work = {row[0]: row for row in select(f"SELECT {_WORK} FROM {WORK}")}
         for values in select(f"SELECT {_ENTITY} FROM {ENTITY}").fetchall():
@@ -81,6 +90,7 @@ class Oracle:
             if known.revision != values[6]:
                 self._follow(known, values)
                 known.revision, known.step = values[6], values[10]
+            self.deadlines.seen(known.row, known.epoch, waits=values[12] == QUEUED)
             self._check_work(known, values, work.get(values[0]))
         for row in work:
             if row not in self.known:
@@ -105,20 +115,25 @@ class Oracle:
             raise Violation(f"I3 {known.address}: its history folds to {found}, its row says {told}")
 
     def _fold(self, known: Known, entry: tuple[Any, ...]) -> None:
-        seq, kind, trigger, source, dest, epoch, attempt, payload, reason = entry
+        seq, kind, trigger, source, dest, epoch, attempt, payload, reason, at = entry
         if seq != known.seq + 1:
             raise Violation(f"I1 {known.address}: entry {seq} follows on {known.seq}")
         known.seq = seq
         if kind in ENTERING:
+            if trigger == "timeout" and self.deadlines.is_left_early(known.row, known.epoch, at):
+                raise Violation(f"2 {known.address}: the time of {known.state!r} is said to be over, and is not")
             self._enter(known, trigger, source, dest, epoch, attempt)
+            self.deadlines.entered(known.row, epoch, (known.machine, "" if known.is_branch else dest), at)
         elif epoch != known.epoch:
             raise Violation(f"I1 {known.address}: entry {seq} ({kind}) has epoch {epoch} and not {known.epoch}")
         if kind in ("attempt_failed", "crashed"):
             self._end(known, epoch, attempt, kind)
         if kind == "paused":
             known.paused = True
+            self.deadlines.paused(known.row, at)
         elif kind == "resumed":
             known.paused = False
+            self.deadlines.resumed(known.row, epoch, at)
         elif kind == "attempt_failed":
             known.failures += 1
         elif kind == "crashed":
@@ -198,6 +213,7 @@ class Oracle:
                 raise Violation(f"6 {known.address}: claimed while it is paused")
             if phase in ("finished", "failed"):
                 raise Violation(f"6 {known.address}: claimed in {known.state!r}")
+            self.deadlines.claimed(known.row)
         self.owners[known.row] = owner
         known.runs_job = work[2] in ("job", "more")
         self._attempts[known.row] = (work[1], work[3])

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from fsmflow import Fail, Machine, RetryAfter
+from tests.attacks.simulation.deadlines import SOON_S
 from tests.attacks.simulation.laboratory import EFFECTS
-from tests.attacks.simulation.machines import Design, takes_back
+from tests.attacks.simulation.machines import Design, add_line, merges, takes_back
 from tests.attacks.simulation.oracle import Oracle
 from tests.attacks.simulation.world import World, current_actor
 
@@ -35,6 +36,8 @@ class Play:
         self.runs: Counter[tuple[int, int, int]] = Counter()
         #: What an attempt last appended to the log in the data of its entity, to which triggers append too.
         self.appended: dict[tuple[int, int, int], str] = {}
+        #: The parents of which one branch has outlasted the time of its step.
+        self._outlasted: set[int] = set()
         #: The messages that have a name, or end with a visit.
         self.may_be_taken_back: set[int] = set()
 
@@ -45,10 +48,14 @@ class Play:
         self._begins(view)
         if view.snapshot.branch_of is None:
             line = self.appended[view.claim.row, view.claim.epoch, view.claim.attempt] = f"job {self.jobs}"
-            machine.data.setdefault("log", []).append(line)
+            add_line(machine, line)
+            if merges(self._design.machine.name):
+                world.sleep(dice.choice([0, 0.3, 2]))
         world.pass_point("job.begin")
         mood = dice.choice(self._moods) if self._moods and not world.is_calm and dice.random() < 0.4 else None
         self._act(machine, view, mood)
+        if not view.definition.states[view.state].transactional:  # which would keep all others from writing
+            self._outlast(view.snapshot)
         if view.state == self._poison and not world.is_calm and (actor := current_actor()) is not None:
             world.kill(actor, "by the poison of its job")
         if view.definition.states[view.state].transactional:
@@ -68,11 +75,30 @@ class Play:
         known = self._oracle.known.get(claim.row)
         if known is None or known.entered.get(claim.epoch) != snapshot.state:
             self._wrong(f"5 {snapshot.address}: its job begins before {snapshot.state!r} was committed")
+        self._begins_in_time(snapshot, claim)
         self.runs[claim.row, claim.epoch, claim.attempt] += 1
         if (snapshot.machine, snapshot.state) in self._design.once and snapshot.branch_of is None:
             self._once[claim.row, claim.epoch] += 1
             if self._once[claim.row, claim.epoch] > 1:
                 self._wrong(f"I7 {snapshot.address}: {snapshot.state!r} runs at most once, and runs again")
+
+    def _begins_in_time(self, snapshot: Any, claim: Any) -> None:
+        """No attempt begins once the time of its step is over, and no branch that is claimed after that."""
+        deadlines, parent = self._oracle.deadlines, self._oracle.known.get(snapshot.parent)
+        late = deadlines.begins_late(claim.row, claim.epoch)
+        if snapshot.branch_of is not None and parent is not None and parent.step == snapshot.parent_step:
+            late = deadlines.is_claimed_late(claim.row, parent.row, parent.epoch)
+        if late:
+            self._wrong(f"2 {snapshot.address}: its job begins after the time of {snapshot.state!r} is over")
+
+    def _outlast(self, snapshot: Any) -> None:
+        """One branch of each parent whose step is bounded takes longer than that, though nothing fails any more."""
+        parent = self._oracle.known.get(snapshot.parent)
+        if not self._world.is_calm or parent is None or parent.row in self._outlasted:
+            return
+        if parent.step == snapshot.parent_step and self._oracle.deadlines.bounds_step(parent.row, parent.epoch):
+            self._outlasted.add(parent.row)
+            self._world.sleep(3 * SOON_S)
 
     def _act(self, machine: Machine, view: Any, mood: str | None) -> None:
         world, branch = self._world, view.snapshot.branch_of is not None

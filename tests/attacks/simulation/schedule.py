@@ -19,9 +19,10 @@ from fsmflow.store.tables import ENTITY, EVENT, WORK
 from fsmflow.verify import verify
 from tests.attacks.simulation.actors import Machinery, WorkerHost
 from tests.attacks.simulation.clients import Client, Request
+from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
 from tests.attacks.simulation.laboratory import EFFECTS, Laboratory
-from tests.attacks.simulation.machines import Design, design
+from tests.attacks.simulation.machines import Design, design, merges
 from tests.attacks.simulation.oracle import Oracle, Violation
 from tests.attacks.simulation.play import MOODS, Play
 from tests.attacks.simulation.world import NEVER, Actor, Endless, Host, Weather, World, current_actor
@@ -80,7 +81,8 @@ class Schedule:
         queues = {queue for it in self._runtime.machines.all().values() for queue in it.queues}
         self._shared = Machinery(self._world, self._runtime, self._doorbell, tuple(sorted(queues)), self._idle_s)
         self._hosts = [WorkerHost(self._shared, name, workers) for name, workers in (("a", 2), ("b", 1))]
-        self._oracle = Oracle(laboratory.reader, self._design, self._world.tell)
+        deadlines = Deadlines(self._world, self._design.bounds)
+        self._oracle = Oracle(laboratory.reader, self._design, deadlines, self._world.tell)
         self._play = Play(self._world, self._design, self._oracle, moods, self._wrong)
         self._requests: list[Request] = []
         self._ids: list[str] = []
@@ -209,6 +211,7 @@ class Schedule:
             actor.host.skew_ms = 0
             if actor.is_frozen:
                 actor.wake_at = world.now_ms
+        self._oracle.deadlines.calm_since = world.now()
         end = world.now_ms + PATIENCE_S * 1000
         world.spawn("operator", Host("operator"), self._operate)
         world.run(lambda: self._has_arrived or world.now_ms > end or self._violation is not None, most=TURNS)
@@ -287,10 +290,13 @@ class Schedule:
                 lines[row].add(line)
         for row, number in self._oracle.poked():
             lines[row].add(number)
-        for row, data in self._laboratory.reader.execute(f"SELECT id, data FROM {ENTITY}"):
-            log = json.loads(data).get("log", [])
+        for row, text in self._laboratory.reader.execute(f"SELECT id, data FROM {ENTITY}"):
+            data = json.loads(text)
+            log = data.get("log", [])
             if len(set(log)) < len(log) or not lines[row] <= set(log):
                 raise Violation(f"9 {known[row].address}: its log is {log}, and {lines[row]} were appended")
+            if merges(known[row].machine) and data.get("count", 0) != len(log):
+                raise Violation(f"9 {known[row].address}: it counts {data.get('count')} of {len(log)}, which it merges")
 
     def _check_effects(self) -> None:
         """What transactional jobs wrote: once for each of their steps that came to its end, and nothing else."""

@@ -9,12 +9,15 @@ from dataclasses import replace
 from typing import Any, Final
 from unittest import mock
 
-from fsmflow.decision import outbox, settlement
+from fsmflow.decision import outbox, reconciliation, settlement
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Changes
 from fsmflow.decision.merge import Merged
+from fsmflow.decision.mover import Mover
+from fsmflow.decision.work import Work
 from fsmflow.engine import fanout
-from fsmflow.running import executor
+from fsmflow.running import claim, executor
+from fsmflow.running.job import Job
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.store.doubt import Doubt
@@ -152,6 +155,36 @@ def _told_only(sql: Statements) -> list[Any]:
     return [mock.patch("fsmflow.decision.mover.sorted_out", sorted_out)]
 
 
+def _begins_anyhow(sql: Statements) -> list[Any]:
+    """A job begins though the time of its step is over."""
+    return [mock.patch.object(Job, "_begin", return_value=None)]
+
+
+def _branches_begin_anyhow(sql: Statements) -> list[Any]:
+    """A branch begins though the time of the step is over."""
+    return [mock.patch.object(claim, "_is_over", return_value=False)]
+
+
+def _first_attempt_alone(sql: Statements) -> list[Any]:
+    """Only the first attempt of a step is bounded by its time."""
+    real = settlement._run_again
+
+    def run_again(mover: Mover, work: Work, *, after_ms: int) -> None:
+        real(mover, replace(work, deadline=None), after_ms=after_ms)
+
+    return [mock.patch.object(settlement, "_run_again", run_again)]
+
+
+def _not_looked_at(sql: Statements) -> list[Any]:
+    """Nobody looks at the deadline of what also has something else to do."""
+    return [mock.patch.object(Work, "is_over", return_value=False)]
+
+
+def _never_asked(sql: Statements) -> list[Any]:
+    """The machine is not asked how what was changed by two is merged."""
+    return [mock.patch.object(reconciliation, "_resolved", return_value=None)]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
     "messages that outlive their visit": _outlives,
     "messages that are taken back in words alone": _told_only,
@@ -170,6 +203,11 @@ VARIANTS: Final[dict[str, Patches]] = {
     "at most once, not durably": _not_durable,
     "a transactional job outside of its transaction": _not_transactional,
     "data that are not merged": _not_merged,
+    "a merge that is not asked for": _never_asked,
+    "jobs that begin after the time of their step": _begins_anyhow,
+    "branches that begin after the time of their step": _branches_begin_anyhow,
+    "time that bounds the first attempt alone": _first_attempt_alone,
+    "deadlines that nobody looks at": _not_looked_at,
 }
 
 
