@@ -52,7 +52,7 @@ def entity(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> dict[st
     found = offered(runtime, snapshot, actor)
     failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
-    reasons, edited = Reasons(runtime), runtime.store.entities.last_edit(snapshot.row)
+    edited = runtime.store.entities.last_edit(snapshot.row)
     return {
         **summary(snapshot, details.stuck),
         "revision": snapshot.revision,
@@ -60,8 +60,7 @@ def entity(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> dict[st
         "edited": edited and entry(edited, keys),
         "failure": failure and {**failure_brief(failure), "traceback": failure.traceback},
         "work": snapshot.work and work(snapshot.work),
-        "blocked": reasons.obstacle(snapshot),
-        "workers": reasons.other_code(snapshot),
+        **Reasons(runtime).told(snapshot.row),
         "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
         **_details(details),
         "item": hide(item_of(snapshot), keys),

@@ -148,11 +148,9 @@ def _edited(runtime: Runtime, snapshot: Snapshot, keys: Collection[str]) -> Iter
 
 def _next(runtime: Runtime, snapshot: Snapshot, now: int) -> Iterator[tuple[str, str]]:
     """What it does next, and what keeps it from that."""
-    reasons = Reasons(runtime)
     if snapshot.work:
         yield "work", _work(snapshot, now)
-    found = {"blocked": reasons.obstacle(snapshot), "workers": reasons.other_code(snapshot)}
-    yield from ((name, text) for name, text in found.items() if text)
+    yield from ((name, text) for name, text in Reasons(runtime).told(snapshot.row).items() if text)
 
 
 def _release(runtime: Runtime, snapshot: Snapshot) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import Final
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import GRACE_MS, Work
+from fsmflow.definition.names import FINISHED
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.runtime import Runtime
@@ -31,9 +32,18 @@ class Reasons:
         self._error: str | None = None
         self._has_looked = False
 
+    def told(self, row: int) -> dict[str, str | None]:
+        """Both for the entity of a row, as it is now: ``blocked`` and ``workers``."""
+        stored = self._runtime.store.entities.load_row(row)
+        if stored is None:
+            return {"blocked": None, "workers": None}
+        return {"blocked": self.obstacle(stored), "workers": self.other_code(stored)}
+
     def obstacle(self, stored: Snapshot) -> str | None:
         """What keeps an entity, as it is stored, from going on, and what to type; None where nothing does."""
         work = stored.work
+        if stored.phase == FINISHED:
+            return None
         if stored.paused:
             return self._pause(stored)
         if work is None or work.owner is not None or work.held is not None:

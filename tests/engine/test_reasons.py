@@ -10,8 +10,10 @@ import pytest
 from fsmflow.dispatch import listeners
 from fsmflow.dispatch.listeners import Abilities, Listener
 from fsmflow.engine.explain import Explanation
+from fsmflow.engine.reasons import Reasons
 from fsmflow.running.presence import abilities_of, listener_of
 from tests.support.bench import Bench
+from tests.support.deployments import Parcel, Renamed, Second, deploy
 from tests.support.machines import Counter, Order
 from tests.support.servers import on_sqlite
 
@@ -139,3 +141,29 @@ def test_waiting_in_vain_says_why(bench: Bench) -> None:
         "order:1 is still in 'charging' after 0 s: it waits for a worker to run attempt 1 of job 'act' from queue "
         "'default'; blocked by: no worker listens on queue 'default'; start one with 'fsmflow worker'"
     )
+
+
+def test_a_worker_of_the_time_before_a_deployment_runs_what_is_stored_as_it_knows_it(bench: Bench) -> None:
+    deploy(bench, Parcel)
+    Parcel.start("1", weight=2).trigger("begin")
+    working(bench, "boss", machines={"parcel": abilities_of(Parcel._definition)}, release="2030-01")
+    deploy(bench, Second)
+    reasons = Reasons(bench.runtime)
+    snapshot = bench.runtime.store.entities.load("parcel", "1")
+    assert snapshot is not None
+    assert (snapshot.version, Second.get("1").explain().blocked_by) == (1, None)
+    told = reasons.told(snapshot.row)
+    assert told["blocked"] is None
+    assert "release 2030-01" in str(told["workers"])
+    deploy(bench, Renamed)
+    assert Renamed.get("1").state == "wrapping"
+    assert Renamed.get("1").explain().blocked_by is None, "the worker knows it under its old name"
+
+
+def test_nothing_blocks_what_has_come_to_its_end(bench: Bench) -> None:
+    order = submitted()
+    order.cancel()
+    snapshot = bench.runtime.store.entities.load("order", "1")
+    assert snapshot is not None
+    assert Reasons(bench.runtime).told(snapshot.row) == {"blocked": None, "workers": None}
+    assert Reasons(bench.runtime).told(snapshot.row + 1) == {"blocked": None, "workers": None}
