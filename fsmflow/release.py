@@ -56,14 +56,14 @@ def here() -> str | None:
 
 def look(settings: Settings) -> Release:
     """The release of the code as its files are now."""
-    files = list(dict.fromkeys(_files_of(settings.machines)))
+    files = list(dict.fromkeys(files_of(settings.machines)))
     source = _digest_of(files)
     folder = files[0].parent if files else Path.cwd()
     name = settings.release or _commit_of(folder) or (None if source is None else f"{_DIGEST}{source}")
     return Release(name=name, source=source)
 
 
-def _files_of(sources: Iterable[MachineSource]) -> Iterator[Path]:
+def files_of(sources: Iterable[MachineSource]) -> Iterator[Path]:
     """The source files of the machines, by what is imported already, or would be found; nothing is imported for it."""
     for source in sources:
         if isinstance(source, str):

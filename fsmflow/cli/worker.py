@@ -18,6 +18,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
 from fsmflow.log import lines
 from fsmflow.queries import listening, queues_of
+from fsmflow.running import reload
 from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.supervisor import Supervisor
@@ -81,6 +82,7 @@ def init(views: bool, as_json: bool) -> int:
     show_default=True,
     help="How log lines are written: json is one object a line, with address, state and attempt as fields.",
 )
+@click.option(reload.OPTION, "reloads", is_flag=True, help="Start anew when the code changes. For development.")
 def worker(
     processes: int | None,
     queues: str | None,
@@ -89,6 +91,7 @@ def worker(
     max_memory: str | None,
     log_level: str,
     form: str,
+    reloads: bool,
 ) -> int:
     """Run jobs until stopped, and look after timers, retries and lost work.
 
@@ -100,25 +103,26 @@ def worker(
       fsmflow worker --max-jobs 1000 --max-memory 500MB
       fsmflow worker --log json
       fsmflow worker --burst
+      fsmflow worker --reload
     """
     step_aside()
-    wanted = [] if queues is None else _names(queues)
-    asked = _endurance(max_jobs, max_memory)
+    wanted, asked = [] if queues is None else _names(queues), _endurance(max_jobs, max_memory)
     lines.configure(log_level.upper(), form)
+    if reloads:
+        return reload.Reload(settings.current()).run()
     let_machines_configure()
     runtime = _ready(burst=burst)
-    definitions = runtime.machines.all()
-    processes, listens = processes or _usable_cpus(), wanted or queues_of(definitions.values()) or ["default"]
-    _tell_start(runtime, definitions, listens, processes)
-    supervisor = Supervisor(
+    processes = processes or _usable_cpus()
+    listens = wanted or queues_of(runtime.machines.all().values()) or ["default"]
+    _tell_start(runtime, listens, processes)
+    return Supervisor(
         runtime,
         processes=processes,
         queues=listens,
         burst=burst,
         log_options=["--log-level", log_level.upper(), "--log", form],
         endurance=asked.or_else(runtime.settings),
-    )
-    return supervisor.run()
+    ).run()
 
 
 def _ready(*, burst: bool) -> Runtime:
@@ -134,8 +138,9 @@ def _ready(*, burst: bool) -> Runtime:
     return runtime
 
 
-def _tell_start(runtime: Runtime, definitions: Mapping[str, Definition], queues: list[str], processes: int) -> None:
+def _tell_start(runtime: Runtime, queues: list[str], processes: int) -> None:
     """The first lines: who this is, and what it works with."""
+    definitions = runtime.machines.all()
     chosen, release = runtime.settings, runtime.release.name
     count = "1 worker process" if processes == 1 else f"{processes} worker processes"
     embedded = chosen.database is None and chosen.database_url is None

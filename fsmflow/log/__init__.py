@@ -304,6 +304,18 @@ def queue_of_nobody(queue: str, hint: str, known: Sequence[str]) -> None:
     logger.warning("queue.unknown: no machine has a queue %r%s", queue, hint or there)
 
 
+def reload_watches(folders: str) -> None:
+    logger.info("reload.watching: the worker starts anew when code changes in %s", folders)
+
+
+def reload_begins(what: str) -> None:
+    logger.info("reload.changed: %s has changed; the worker starts anew", what)
+
+
+def reload_waits(status: int) -> None:
+    logger.warning("reload.waiting: the worker has ended with status %d; it starts anew once code changes", status)
+
+
 def worker_started(pid: int, queues: str) -> None:
     logger.info("worker.started: process %d listens on %s", pid, queues)
 

@@ -92,9 +92,9 @@ class _Heard(logging.Logger):
 
 
 def configure(level: str, form: str = TEXT) -> None:
-    """Write log lines to standard error, as worker and supervisor do. ``transitions`` and RQ only where they warn, and
-    peewee too: it would log each statement with the data that it writes. What is printed is seen line by line: it
-    would be lost with a process that is killed."""
+    """Write log lines to standard error, as worker and supervisor do. ``transitions``, RQ and watchfiles only where
+    they warn, and peewee too: it would log each statement with the data that it writes. What is printed is seen line by
+    line: it would be lost with a process that is killed."""
     handler = logging.StreamHandler()
     handler.setFormatter(JsonLines() if form == JSON else logging.Formatter(_FORMAT))
     handler.addFilter(LogFields())
@@ -103,7 +103,7 @@ def configure(level: str, form: str = TEXT) -> None:
         object.__setattr__(ours, "__class__", _Heard)
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(line_buffering=True)
-    for name in ("transitions", "rq.worker", "peewee"):
+    for name in ("transitions", "rq.worker", "peewee", "watchfiles"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -7,15 +7,19 @@ import signal
 import subprocess
 import sys
 from itertools import takewhile
+from pathlib import Path
 
 import pytest
 
 import fsmflow
 from fsmflow.cli.places import database_of, machines_of, redis_of
 from fsmflow.engine.registry import definition_of
+from fsmflow.errors import ConfigurationError
+from fsmflow.running.reload import Reload, folders_of
 from fsmflow.settings import Settings
 from tests.cli.orders import Order, Shipment
 from tests.cli.shop import CLI, MACHINES, NOWHERE, PING, Shop
+from tests.support.paths import ROOT
 
 
 def test_reconcile_looks_after_what_is_due(shop: Shop) -> None:
@@ -88,3 +92,43 @@ def test_json_is_one_object_a_line_with_the_fields_of_the_attempt(shop: Shop) ->
     assert {"level": "ERROR", **fields}.items() <= failed.items()
     assert "in charge\n" in failed["exception"]
     assert failed["message"].endswith("was declined; to retry it: fsmflow retry order:1")
+
+
+def test_a_worker_starts_anew_when_the_code_of_the_machines_changes(shop: Shop) -> None:
+    command = [sys.executable, *CLI, "worker", "--reload", "--processes", "1"]
+    with subprocess.Popen(
+        command, cwd=shop.folder, env=shop.environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+    ) as worker:
+        assert worker.stderr is not None
+
+        def line(words: str) -> str:
+            assert worker.stderr is not None
+            return next(line for line in worker.stderr if words in line)
+
+        line("worker.started")
+        (shop.folder / "machines.py").write_text("class Order(:\n")
+        assert line("reload.changed").endswith("machines.py has changed; the worker starts anew\n")
+        assert "machines.py:1)" in line("Error:")
+        line("reload.waiting")
+        (shop.folder / "machines.py").write_text(PING)
+        assert line("machines  ").split() == ["machines", "ping", "(machines)"]
+        line("worker.started")
+        worker.send_signal(signal.SIGINT)
+        rest = worker.stderr.read()
+    assert worker.returncode == 0, rest
+    assert "Traceback" not in rest
+
+
+def test_without_the_package_that_watches_reload_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "watchfiles", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'fsmflow\[reload\]', or leave --reload out"):
+        Reload(Settings())
+
+
+def test_the_folders_that_are_watched_are_the_current_one_and_those_of_machines_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert folders_of(Settings(machines=("tests.cli.orders",))) == [tmp_path, ROOT / "tests" / "cli"]
+    monkeypatch.chdir(ROOT)
+    assert folders_of(Settings(machines=("tests.cli.orders",))) == [ROOT]
