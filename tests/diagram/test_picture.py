@@ -127,6 +127,48 @@ def test_each_colour_has_one_for_the_dark() -> None:
     assert rules.findall(light) == rules.findall(dark) != []
 
 
+class TestContrast:
+    """That of text is 4.5 at least, and that of lines 3, as the guidelines for accessible pages (WCAG) ask."""
+
+    @staticmethod
+    def colours(scheme: int) -> dict[tuple[str, str], str]:
+        rules = re.findall(r"^(.*)\{(fill|stroke):(#\w{6})\}$", STYLE.split("@media")[scheme], re.MULTILINE)
+        return {
+            (part.removeprefix(".fsmflow "), what): colour for who, what, colour in rules for part in who.split(",")
+        }
+
+    @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+    @pytest.mark.parametrize("ground", [".page", ".box rect", ".visited rect", ".here rect", ".stuck rect"])
+    @pytest.mark.parametrize(
+        "text", ["text", ".mark", ".inner", ".sub", ".made .name", "text.taken", ".note", ".note.bad"]
+    )
+    def test_text_can_be_read(self, text: str, ground: str, scheme: int) -> None:
+        colours = self.colours(scheme)
+        assert contrast(colours[text, "fill"], colours[ground, "fill"]) >= 4.5
+
+    @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+    @pytest.mark.parametrize("pill", [".here .pill", ".stuck .pill"])
+    def test_so_can_where_an_entity_is(self, pill: str, scheme: int) -> None:
+        colours = self.colours(scheme)
+        assert contrast(colours[".now", "fill"], colours[pill, "fill"]) >= 4.5
+
+    @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+    @pytest.mark.parametrize("line", [".line", ".line.taken", ".box rect", ".bar"])
+    def test_lines_can_be_seen(self, line: str, scheme: int) -> None:
+        colours = self.colours(scheme)
+        assert contrast(colours[line, "stroke"], colours[".page", "fill"]) >= 3
+
+
+def contrast(one: str, two: str) -> float:
+    def light(colour: str) -> float:
+        parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    dark, bright = sorted([light(one), light(two)])
+    return (bright + 0.05) / (dark + 0.05)
+
+
 def test_states_that_fsmflow_makes_are_told_in_the_box_of_their_state() -> None:
     root = drawn(Order)
     assert not [text for text in texts(root) if "failed_from" in text or "cancel" in text]
