@@ -18,6 +18,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.details import Stuck, stuck_of
 from fsmflow.engine.lookup import under_todays_names
+from fsmflow.engine.remedy import Remedy, remedy_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine, error_text
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
@@ -109,7 +110,7 @@ class FailureGroup:
 
     ``causes``: where branches failed, with what, the most frequent first. ``of_branches``: they are branches or
     children whose parent does not rest in the failure of its branches (yet); ``branch`` is the name of all of them,
-    where they have one.
+    where they have one. ``remedy``: what can be done about the example; of all of them it is the same action.
     """
 
     fingerprint: str
@@ -123,6 +124,7 @@ class FailureGroup:
     count: int
     lead: str
     shared: str
+    remedy: Remedy
     varies: bool = False
     of_branches: bool = False
     branch: str | None = None
@@ -139,13 +141,13 @@ class FailureGroup:
         lead = f"{self.error_type}: *{CAUSE}" if self.lead else ""
         return lead + glob.escape(line) + ("*" if self.varies or line != self.shared else "")
 
-    def add(self, snapshot: Snapshot, failure: Failure) -> None:
+    def add(self, snapshot: Snapshot, failure: Failure, remedy: Remedy) -> None:
         """Count one more."""
         (_, text), at = _split(failure), clock.from_datetime(failure.at)
         self.varies = self.varies or text != self.shared
         self.shared = _common_start(self.shared, text)
         if at >= self.last_at:
-            self.message, self.example = failure.message, snapshot.address
+            self.message, self.example, self.remedy = failure.message, snapshot.address, remedy
         self.first_at, self.last_at = min(self.first_at, at), max(self.last_at, at)
         self.branch = self.branch if self.branch == snapshot.branch_name else None
         self.count += 1
@@ -161,7 +163,7 @@ def failure_groups(runtime: Runtime, machine: str | None = None) -> list[Failure
     whose parents wait for others yet, or go on without them.
 
     A parent whose branches failed counts once, as itself, and what they failed with is its cause. Reads every entity
-    that rests in a failure.
+    that rests in a failure; of branches and children the parents, too.
     """
     check_machine(runtime, machine)
     groups: dict[tuple[bool | str | None, ...], FailureGroup] = {}
@@ -177,17 +179,18 @@ def failure_groups(runtime: Runtime, machine: str | None = None) -> list[Failure
         if above is not None:
             above.add_cause(snapshot, failure)
             continue
-        key = (snapshot.parent is not None, snapshot.machine, snapshot.state, snapshot.fingerprint)
+        remedy = remedy_of(runtime, stored)
+        key = (snapshot.parent is not None, snapshot.machine, snapshot.state, snapshot.fingerprint, remedy.action)
         if key in groups:
-            groups[key].add(snapshot, failure)
+            groups[key].add(snapshot, failure, remedy)
         else:
-            groups[key] = _group_of(snapshot, failure)
+            groups[key] = _group_of(snapshot, failure, remedy)
         if failure.error_type == BranchesFailed.__name__:
             parents[snapshot.row, snapshot.step] = groups[key]
     return sorted(groups.values(), key=lambda group: (group.of_branches, -group.count, group.machine, group.state))
 
 
-def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
+def _group_of(snapshot: Snapshot, failure: Failure, remedy: Remedy) -> FailureGroup:
     at = clock.from_datetime(failure.at)
     lead, text = _split(failure)
     return FailureGroup(
@@ -202,6 +205,7 @@ def _group_of(snapshot: Snapshot, failure: Failure) -> FailureGroup:
         count=1,
         lead=lead,
         shared=text,
+        remedy=remedy,
         of_branches=snapshot.parent is not None,
         branch=snapshot.branch_name,
     )

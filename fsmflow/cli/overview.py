@@ -12,9 +12,11 @@ from fsmflow import settings
 from fsmflow.cli import objects, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.places import looked_in, tell_absence
+from fsmflow.decision.actions import RESUME
 from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import RETRY
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
@@ -70,7 +72,8 @@ def failures(machine: str | None, as_json: bool) -> int:
             click.echo(f"    {output.one_line(line)[:196]}")
         span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
         click.echo(f"    {span}, for example {group.example}")
-        click.echo(f"    {output.clean(_retry_command(group))}")
+        why = f"{group.remedy.why}: " if group.remedy.why else ""
+        click.echo(f"    {output.clean(f'{why}{_command(group)}')}")
     for found in stuck:
         head = f"{found.count:,} x {found.machine}:{found.state} stuck: {found.stuck}"
         click.echo(output.one_line(head)[:300])
@@ -92,8 +95,13 @@ def _stuck_object(group: StuckGroup) -> dict[str, Any]:
     return {**{name: getattr(group, name) for name in names}, "stuck": objects.stuck_object(group.stuck)}
 
 
-def _retry_command(group: FailureGroup) -> str:
-    words = ["fsmflow", "retry", "--machine", group.machine, "--state", group.state, "--error", group.pattern]
+def _command(group: FailureGroup) -> str:
+    """What works: for all of the group, where nothing else is hit by it, or for the example."""
+    remedy = group.remedy
+    if remedy.action not in (RETRY, RESUME):
+        state = [remedy.state] if remedy.state else []
+        return shlex.join(["fsmflow", remedy.action or "explain", remedy.address, *state])
+    words = ["fsmflow", remedy.action, "--machine", group.machine, "--state", group.state, "--error", group.pattern]
     branches = ["--branch", group.branch] if group.branch else ["--branches"] if group.of_branches else []
     return shlex.join([*words, *branches])
 
@@ -108,8 +116,15 @@ def _group_object(group: FailureGroup) -> dict[str, Any]:
         "branch": group.branch,
         "causes": [vars(cause) for cause in group.causes],
         **times,
-        "retry": _retry_command(group),
+        **_remedy(group),
     }
+
+
+def _remedy(group: FailureGroup) -> dict[str, Any]:
+    """``retry`` is the command where a retry works; ``remedy`` what works, whatever it is."""
+    command = _command(group)
+    found = {"action": group.remedy.action, "why": group.remedy.why, "command": command}
+    return {"retry": command if group.remedy.action == RETRY else None, "remedy": found}
 
 
 @click.command()

@@ -104,8 +104,8 @@ def _what_failed(happening: Joined) -> str:
     count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
     first = happening.failure
     cause = f"{CAUSE}{first.error_type}: {first.message}" if first else ""
-    others = f"; {ended} more {'was' if ended == 1 else 'were'} cancelled" if ended else ""
-    return f"{count} failed{which}{cause}{others}"
+    others = f", and {ended} more {'was' if ended == 1 else 'were'} cancelled" if ended else ""
+    return f"{count} failed{which}{others}{cause}"
 
 
 def _goes_on_without(mover: Mover) -> bool:

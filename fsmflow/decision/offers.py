@@ -90,6 +90,8 @@ def offers(
             continue
         if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
             found.append(Offer(trigger=trigger, allowed=False, why=WAITS_FOR_ITS_TURN))
+        elif trigger == RETRY and lacks_branch(definition, snapshot):
+            found.append(Offer(trigger=trigger, allowed=False, why=without_branch(snapshot)))
         else:
             found.append(_Asking(definition, snapshot, actor, now, context).offer(trigger))
     if waits(snapshot) and not definition.offers(RETRY, snapshot.state):
@@ -173,6 +175,18 @@ def _raised(reply: Reply) -> str:
         return reply.detail
     raised = f"{name_of(type(reply))}: {text_of(reply)}" if isinstance(reply, Exception) else ""
     return f"a guard or prepare raised {raised}"
+
+
+def lacks_branch(definition: Definition, snapshot: Snapshot) -> bool:
+    """Whether this is a branch whose name the code does not have any more."""
+    step = definition.step_of(snapshot.state)
+    return step is not None and step.lacks_job
+
+
+def without_branch(branch: Snapshot) -> str:
+    """That the name of a branch is gone, and what to do."""
+    then = f"'skip' {branch.address}" if branch.fingerprint else f"'force' {branch.address} into 'done'"
+    return f"the code has no branch {branch.part!r} any more; deploy code that has, or {then}"
 
 
 def waits(snapshot: Snapshot) -> bool:

@@ -7,11 +7,12 @@ from typing import Any, overload
 
 from fsmflow import codec
 from fsmflow.decision.context import Branch, Branches, Context, Progress
-from fsmflow.decision.entity import UNTOLD, Snapshot, Standing
+from fsmflow.decision.entity import FAILED_ONES, UNTOLD, Snapshot, Standing
 from fsmflow.decision.happenings import BranchSettled, Happening
 from fsmflow.decision.values import replace
 from fsmflow.decision.versions import renamed, retraced
-from fsmflow.definition.model import Definition
+from fsmflow.definition.fanout import MAX_NAMED
+from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCELLED, UNDOING_PREFIX, WORKING
 from fsmflow.engine.runtime import current
 from fsmflow.errors import UnknownBranch
@@ -47,6 +48,21 @@ def context_of(store: Store, definition: Definition, snapshot: Snapshot, happeni
         branches=lambda of: BranchList(store, definition, of, as_told=as_told, news=news),
         record=lambda of: store.own_rows.row_of(field, of) if field is not None else None,
     )
+
+
+def unknown_branch(
+    store: Store, root: Definition, step: StateSpec, parent: Snapshot
+) -> tuple[Definition, Snapshot] | None:
+    """The first branch of a step that has not come to its end, and whose name the code lacks; with the definition that
+    it goes by. Two queries where the branches have names and run jobs."""
+    if step.fan is None or not step.fan.named or step.fan.has_children:
+        return None
+    for standing in FAILED_ONES:
+        for branch in store.branches.standing(parent.row, parent.step, standing, limit=MAX_NAMED):
+            own = root.branch(step.name, branch.branch_name)
+            if own is not None and own.states[step.name].lacks_job:
+                return own, branch
+    return None
 
 
 class BranchList(Branches):

@@ -158,7 +158,7 @@ def _with_parent(runtime: Runtime, instance: Instance, commit: Commit, happening
     placed = isinstance(happening, (Forced, Rewound))
     if branch.state.startswith(UNDOING_PREFIX) or (placed and branch.branch_of is not None):
         return commit
-    if branch.branch_of is None and (placed or above is None or not _can_be_cancelled(runtime, instance)):
+    if branch.branch_of is None and (placed or not _is_left(runtime, instance, above)):
         freed = None if branch.standing is None else branch.standing.freed
         return replace(commit, after=replace(branch, standing=freed))
     raise _refused(instance.snapshot, happening, f"{_left(above)}; nothing would come of it, and 'cancel' ends it")
@@ -189,6 +189,24 @@ def _can_be_cancelled(runtime: Runtime, instance: Instance) -> bool:
     except Exception:  # noqa: BLE001 - it is only asked: what guards and callbacks raise is told to whoever cancels
         return False
     return ended.after.epoch != snapshot.epoch
+
+
+def _is_left(runtime: Runtime, instance: Instance, above: Instance | None) -> bool:
+    """Whether a child that its parent does not wait for is to be cancelled, and not to go by itself."""
+    return above is not None and _can_be_cancelled(runtime, instance)
+
+
+def left_by(runtime: Runtime, instance: Instance) -> str | None:
+    """Why a retry of a branch or child that has failed would be refused, as its parent has left the step; None where it
+    would not be. One query for one that has a parent."""
+    snapshot = instance.snapshot
+    if snapshot.parent is None:
+        return None
+    above = load_row(runtime, snapshot.parent)
+    if above is not None and _is_in_step(above, snapshot):
+        return None
+    refused = snapshot.branch_of is not None or _is_left(runtime, instance, above)
+    return _left(above) if refused else None
 
 
 def _left(above: Instance | None) -> str:

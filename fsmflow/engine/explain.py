@@ -10,15 +10,16 @@ from fsmflow import clock
 from fsmflow.decision.deadline import deadline_of
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.offers import Offer, offers
+from fsmflow.decision.offers import Offer, offers, without_branch
 from fsmflow.decision.versions import lacking
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
-from fsmflow.definition.names import UNDONE, WAITING
+from fsmflow.definition.names import RETRY, UNDONE, WAITING
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import NAMED, Details, Message, Stuck, details_of, told_of_waiting
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.reasons import Reasons
+from fsmflow.engine.remedy import gone_branch
 from fsmflow.engine.runtime import Runtime
 
 
@@ -82,9 +83,14 @@ class Explanation:
 
 
 def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list[Offer]:
-    """What ``actor`` could fire now."""
+    """What ``actor`` could fire now. Two queries more for a parent that has failed and whose branches have names."""
     own, snapshot = instance.own, instance.snapshot
-    return offers(own, snapshot, actor, runtime.now(), context_of(runtime.store, own, snapshot))
+    found = offers(own, snapshot, actor, runtime.now(), context_of(runtime.store, own, snapshot))
+    gone = gone_branch(runtime, instance) if any(offer.trigger == RETRY and offer.allowed for offer in found) else None
+    if gone is None:
+        return found
+    refused = Offer(trigger=RETRY, allowed=False, why=without_branch(gone))
+    return [refused if offer.trigger == RETRY else offer for offer in found]
 
 
 def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) -> Explanation:
@@ -170,6 +176,7 @@ class _Waiting:
         self, instance: Instance, spec: StateSpec, details: Details, triggers: tuple[Offer, ...], reasons: Reasons
     ) -> None:
         self._reasons = reasons
+        self._offers = triggers
         self._instance = instance
         self._spec = spec
         self._snapshot = instance.snapshot
@@ -243,6 +250,9 @@ class _Waiting:
         return f"{count}: {_named(self._details.unsettled, left)}{wait}"
 
     def _somebody(self) -> str:
+        retry = next((offer for offer in self._offers if offer.trigger == RETRY), None)
+        if retry is not None and retry.allowed is False and retry.why and not retry.ways:
+            return f"somebody to mend this: {retry.why}"
         progress = self._details.progress
         standing = self._snapshot.standing
         above = None if standing is not None and standing.is_free else self._details.parent

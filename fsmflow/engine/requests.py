@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fsmflow.decision.actions import Action
-from fsmflow.decision.entity import FAILED_ONES, Snapshot
+from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.offers import allowed_triggers
@@ -14,10 +14,9 @@ from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.values import replace
 from fsmflow.decision.versions import lacking, names_of, unknown_state
-from fsmflow.definition.fanout import MAX_NAMED
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
-from fsmflow.engine.branches import context_of
+from fsmflow.engine.branches import context_of, unknown_branch
 from fsmflow.engine.commits import conflict, decided, until_first
 from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
@@ -113,15 +112,12 @@ def _check(runtime: Runtime, instance: Instance, asked: Asked) -> None:
 def _check_branches(runtime: Runtime, instance: Instance) -> None:
     """Raises UnknownBranch where a step is retried of which a branch failed that the code lacks: the others would run,
     and the step could not end. Two queries where its branches have names and run jobs."""
-    step, snapshot, root = instance.step, instance.snapshot, instance.root
-    if step is None or step.name == snapshot.state or step.fan is None or not step.fan.named or step.fan.has_children:
+    step = instance.step
+    if step is None or step.name == instance.snapshot.state:
         return
-    branches = runtime.store.branches
-    for standing in FAILED_ONES:
-        for branch in branches.standing(snapshot.row, snapshot.step, standing, limit=MAX_NAMED):
-            own = root.branch(step.name, branch.branch_name)
-            if own is not None and own.states[step.name].lacks_job:
-                raise lacking(own, branch)
+    found = unknown_branch(runtime.store, instance.root, step, instance.snapshot)
+    if found is not None:
+        raise lacking(*found)
 
 
 def _check_rewind(runtime: Runtime, instance: Instance, asked: Rewound) -> None:
