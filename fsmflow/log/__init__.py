@@ -62,7 +62,9 @@ def _with_traceback(
     level: int, line: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
 ) -> None:
     """A line with a traceback, as fsmflow has recorded it; and with the error itself, for those who listen to logging
-    and want that."""
+    and want that. Like any other line it is not made where nobody wants its level."""
+    if not logger.isEnabledFor(level):
+        return
     error = None if raised is None else (type(raised), raised, traceback_of(raised))
     record = logger.makeRecord(logger.name, level, __file__, 0, line, (), error, extra=fields)
     # Handlers write this; to have the error written anew would ask it, and it is the user's.

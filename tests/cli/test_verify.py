@@ -40,7 +40,7 @@ def test_each_violation_says_where_what_and_what_to_do(found: Scene, terminal: T
         "    it is working in 'charging', and has no work row\n"
         "    to do: 'fsmflow resume ADDRESS' starts a job; "
     ) in told.out
-    assert told.out.endswith("1 of 32 invariants violated\n")
+    assert told.out.endswith("1 of 33 invariants violated\n")
 
 
 def test_json_for_other_programs(found: Scene, terminal: Terminal) -> None:
@@ -60,7 +60,7 @@ def test_json_for_other_programs(found: Scene, terminal: Terminal) -> None:
 def test_what_todays_machine_would_not_do_is_noted_and_a_violation_where_that_is_asked_for(
     found: Scene, terminal: Terminal
 ) -> None:
-    found.set("fsmflow_history", "keyed", " AND seq = 2", trigger="submit")
+    found.set("fsmflow_history", "keyed", " AND seq = 3", trigger="submit")
     told = terminal.run("verify")
     assert told.status == 0
     assert "\nnoted transition-legal: parcel:keyed: " in told.out

@@ -108,3 +108,16 @@ def test_an_error_is_one_line_too(written: io.StringIO) -> None:
     (line,) = lines(written)
     assert line["exception"].startswith("Traceback")
     assert "ValueError: wrong\nin two lines" in line["exception"]
+
+
+def test_a_failed_step_is_not_told_where_its_level_is_not_wanted(written: io.StringIO) -> None:
+    class Failing(Order):
+        def charge(self) -> None:
+            raise ValueError("no")
+
+    with sandbox(machines=[Failing]) as box:
+        for id_, level in (("quiet", logging.CRITICAL), ("told", logging.ERROR)):
+            logging.getLogger("fsmflow").setLevel(level)
+            Failing.start(id_).trigger("pay")
+            box.run()
+    assert [line["address"] for line in lines(written) if line.get("event") == "step.failed"] == ["failing:told"]
