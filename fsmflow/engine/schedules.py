@@ -52,19 +52,16 @@ class Scheduled:
     def seen(self, now: int) -> Course:
         """The course, as it would be noted now. One query; nothing is written."""
         text = self._meta.get([self._key]).get(self._key)
-        course = self._fresh(now) if text is None else Course.from_text(text)
-        if course.schedule == str(self.schedule):
-            return course
-        return replace(course, schedule=str(self.schedule), reached=max(course.reached, now))
+        return self._fresh(now) if text is None else self._as_of_today(Course.from_text(text), now)
 
     def course(self, now: int) -> Course:
         """The course, noted where the schedule is new or has changed. A query, and a write for a new one."""
-        text, course = self._read(now)
-        wanted = self.seen(now)
-        if wanted.schedule != course.schedule:
+        text, noted = self._read(now)
+        course = self._as_of_today(noted, now)
+        if course is not noted:
             # Where somebody else was first, it is theirs that is gone by at the next tick.
-            self._runtime.store.link.write(lambda: self._meta.swap(self._key, text, wanted.to_text()))
-        return wanted
+            self._runtime.store.link.write(lambda: self._meta.swap(self._key, text, course.to_text()))
+        return course
 
     def look(self, now: int) -> tuple[bool, Course]:
         """Start what is due by now, one entity at most; whether it did, and the course afterwards.
@@ -140,6 +137,12 @@ class Scheduled:
         if found is None:
             raise TransitionConflict(self.name, f"others changed its schedule in each of {TRIES} tries")
         return found
+
+    def _as_of_today(self, course: Course, now: int) -> Course:
+        """The same course; where the schedule has changed since it was noted, one that begins now."""
+        if course.schedule == str(self.schedule):
+            return course
+        return replace(course, schedule=str(self.schedule), reached=max(course.reached, now))
 
     def _fresh(self, now: int) -> Course:
         return Course(schedule=str(self.schedule), reached=now)
