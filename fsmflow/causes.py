@@ -33,6 +33,21 @@ _NOT_THE_USERS: Final = frozenset(
     }
 )
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+#: What servers say, in part; and what that most likely comes from.
+_LIKELY: Final = (
+    (
+        ("invalid username-password pair", "invalid password"),
+        "it refuses the name or the password of its URL, which FSMFLOW_REDIS_URL or configure(redis_url=...) gives",
+    ),
+    (
+        ("HELLO must be called with", "Authentication required"),
+        "it asks for a password, and its URL has none: redis://:password@host:6379/0 in FSMFLOW_REDIS_URL",
+    ),
+    (
+        ("password authentication failed", "(using password: "),
+        "name and password are those of FSMFLOW_DATABASE_URL, or of configure(database_url=...)",
+    ),
+)
 _LINKS: Final = {
     "caused by": "The above exception was the direct cause of the following exception:",
     "while handling": "During handling of the above exception, another exception occurred:",
@@ -60,6 +75,11 @@ def behind(error: BaseException) -> str:
 def blocks(error: BaseException) -> tuple[str, ...]:
     """The tracebacks of an error and of all that is behind it, as Python orders them: causes first, members last."""
     return tuple(_blocks(error, set(), 0))
+
+
+def likely(said: str) -> str:
+    """What a server says in a line, with what that most likely comes from."""
+    return next((f"{said.rstrip('.')}; {cause}" for signs, cause in _LIKELY if any(map(said.count, signs))), said)
 
 
 def traceback_of(error: BaseException) -> TracebackType | None:

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fsmflow.causes import traceback_of
+from fsmflow.causes import likely, traceback_of
 from fsmflow.errors import name_of, text_of
 from fsmflow.log.lines import logger
 
@@ -22,7 +22,7 @@ def dispatch_failed(count: int, error: BaseException) -> None:
     logger.warning(
         "dispatch.failed: %d job(s) are committed but Redis did not take them (%s); they follow when it is back",
         count,
-        error,
+        likely(_one_line(text_of(error))),
     )
 
 
@@ -372,7 +372,7 @@ def farewell_failed(error: BaseException) -> None:
 
 
 def outage_begins(server: str, error: BaseException, level: int) -> None:
-    logger.log(level, f"{server}.lost: %s; it is tried again until it answers", _one_line(text_of(error)))
+    logger.log(level, f"{server}.lost: %s; it is tried again until it answers", likely(_one_line(text_of(error))))
 
 
 def outage_ends(server: str, seconds: float, level: int) -> None:

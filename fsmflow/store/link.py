@@ -13,6 +13,7 @@ from playhouse.db_url import parse
 from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
+from fsmflow.causes import likely
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
@@ -269,14 +270,14 @@ class Link:
 
 
 def first_line(error: BaseException) -> str:
-    """An error of a driver in one line: what the database says, with its number where MySQL gives one. Of a lock that
-    was waited for in vain, what most likely holds it."""
+    """An error of a driver in one line: what the server says, with its number where MySQL gives one; and of what is
+    usual, such as a wrong password or a lock that was waited for in vain, what it most likely comes from."""
     if len(error.args) == 2 and isinstance(error.args[0], int) and error.args[1]:
         said = f"{' '.join(str(error.args[1]).split())} ({error.args[0]})"
     else:
         said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
     if code_of(error) not in _LOCKED:
-        return said
+        return likely(said)
     return (
         f"{said}; most likely a transaction of your own is open (atomic(), a shell, a program that looks at the "
         f"database) and was not over within {lock_wait_s():g} s: end it, and keep what takes long out of it"

@@ -8,6 +8,7 @@ import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from rq import Queue
@@ -24,7 +25,7 @@ from tests.cli.orders import Order as Boxed
 from tests.cli.shop import CLI, MACHINES, NOWHERE, Shop
 from tests.support.bench import Bench
 from tests.support.machines import Order
-from tests.support.servers import Valkey, on_sqlite, short_folder
+from tests.support.servers import Valkey, on_servers, on_sqlite, short_folder
 from tests.support.terminal import Terminal
 
 
@@ -177,18 +178,34 @@ def test_12_a_job_of_an_rq_application_in_our_queue_is_left_to_it(
     assert theirs.is_failed
 
 
-def test_13_a_wrong_password_is_told_without_it(shop: Shop) -> None:
+@pytest.mark.parametrize(
+    ("login", "told"),
+    [
+        ("default:seasame", "it refuses the name or the password of its URL, which FSMFLOW_REDIS_URL or configure("),
+        ("", "it asks for a password, and its URL has none: redis://:password@host:6379/0 in FSMFLOW_REDIS_URL"),
+    ],
+)
+def test_13_a_wrong_password_is_told_without_it(shop: Shop, login: str, told: str) -> None:
     with tempfile.TemporaryDirectory(prefix="fsmflow-", dir=short_folder()) as folder:
         server = Valkey(Path(folder), "--requirepass", "sesame", login="default:sesame")
         server.start()
         try:
-            shop.variables["FSMFLOW_REDIS_URL"] = server.url_of("default:seasame")
-            told = shop.refused("worker", "--burst")
+            shop.variables["FSMFLOW_REDIS_URL"] = server.url_of(login)
+            refused = shop.refused("worker", "--burst")
         finally:
             server.stop()
-    assert "Redis does not answer" in told
-    assert "password" in told
-    assert "seasame" not in told
+    assert "Error: Redis does not answer: " in refused
+    assert told in refused
+    assert "seasame" not in refused
+
+
+@on_servers
+def test_13_a_wrong_password_of_the_database_is_told_without_it(shop: Shop, database_url: str) -> None:
+    parts = urlsplit(database_url)
+    shop.variables["FSMFLOW_DATABASE_URL"] = database_url.replace(f":{parts.password}@", ":seasame@")
+    refused = shop.refused("list")
+    assert "; name and password are those of FSMFLOW_DATABASE_URL, or of configure(database_url=...)" in refused
+    assert "seasame" not in refused
 
 
 def test_14_with_redis_down_a_trigger_counts_and_the_job_is_told_to_follow(shop: Shop) -> None:
