@@ -91,6 +91,8 @@ def _can_be_resumed(own: Definition | None, snapshot: Snapshot, asked: Asked) ->
     work = snapshot.work
     if own is None or snapshot.state not in own.states:
         return snapshot.phase != FINISHED and work is not None and work.owner is None and work.rung_at is not None
+    if work is not None and work.is_stuck_timer:
+        return True
     return resumption(own, snapshot) in (Resumption.LET_GO, Resumption.RETRY, Resumption.START, Resumption.RING)
 
 

@@ -194,6 +194,11 @@ def waits(snapshot: Snapshot) -> bool:
     return snapshot.work is not None and snapshot.work.waits
 
 
+def is_stuck(snapshot: Snapshot) -> bool:
+    """Whether the timer of an entity was due and could not fire; a retry tries it now."""
+    return snapshot.work is not None and snapshot.work.is_stuck_timer
+
+
 def is_held(snapshot: Snapshot) -> bool:
     """Whether a pause holds the job of an entity, in its interval or as it was due."""
     return snapshot.work is not None and snapshot.work.runs and snapshot.work.held is not None

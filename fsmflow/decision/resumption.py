@@ -24,7 +24,7 @@ class Resumption(Enum):
     LOOK = auto()
     #: Its job is dispatched, and nobody runs it: dispatch it again.
     RING = auto()
-    #: Its job waits out an interval: run it now, as a retry would.
+    #: Its job waits out an interval, or its timer could not fire: do it now, as a retry would.
     HURRY = auto()
     NOTHING = auto()
 
@@ -44,7 +44,7 @@ def resumption(own: Definition, snapshot: Snapshot) -> Resumption:
         return Resumption.START if _was_never_started(spec, snapshot) else Resumption.NOTHING
     if work.watches:
         return Resumption.LOOK
-    if work.waits:
+    if work.waits or work.is_stuck_timer:
         return Resumption.HURRY
     is_dispatched = work.owner is None and work.rung_at is not None and work.held is None
     return Resumption.RING if is_dispatched else Resumption.NOTHING

@@ -13,11 +13,28 @@ from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused
-from fsmflow.decision.offers import HELD, WAITS_FOR_ITS_TURN, allowed_triggers, belongs_to_engine, is_held, waits
+from fsmflow.decision.offers import (
+    HELD,
+    WAITS_FOR_ITS_TURN,
+    allowed_triggers,
+    belongs_to_engine,
+    is_held,
+    is_stuck,
+    waits,
+)
 from fsmflow.decision.values import replace
 from fsmflow.decision.work import WorkKind, dispatched, hurried
+from fsmflow.definition.model import Timer
 from fsmflow.definition.names import CANCEL, RETRY
-from fsmflow.errors import DataError, NotPermitted, TransitionConflict, TransitionNotAllowed, did_you_mean, text_of
+from fsmflow.errors import (
+    DatabaseRefused,
+    DataError,
+    NotPermitted,
+    TransitionConflict,
+    TransitionNotAllowed,
+    did_you_mean,
+    text_of,
+)
 
 
 def _check_trigger(mover: Mover, happening: Triggered) -> None:
@@ -47,6 +64,9 @@ def triggered(mover: Mover, happening: Triggered) -> None:
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
     if trigger == RETRY and not definition.offers(RETRY, snapshot.state) and waits(snapshot):
         hurry(mover, happening)
+        return
+    if trigger == RETRY and not definition.offers(RETRY, snapshot.state) and is_stuck(snapshot):
+        try_timer(mover, happening)
         return
     event = mover.event(trigger, happening.payload, happening.actor)
     spec = definition.states[snapshot.state]
@@ -90,13 +110,32 @@ def _unknown(mover: Mover, trigger: str) -> str | None:
 def hurry(mover: Mover, happening: Triggered) -> None:
     """A retry of what waits out its interval: its next attempt runs now, and counts as what it would have been."""
     snapshot, work = mover.before, mover.before.work
-    if happening.new_key:
-        raise _refused(mover, happening, why="its step goes on with the key that it has, as it has not failed for good")
+    _keeps_its_key(mover, happening)
     if work is not None:
         work = hurried(replace(dispatched(work, mover.now), dispatch=work.dispatch + 1))
     data_text = codec.encode({**snapshot.data, **happening.patch}, what="data")
     mover.after = replace(snapshot, work=work, data_text=data_text)
     mover.note(HistoryKind.HURRIED, trigger=RETRY, actor=happening.actor, reason=happening.reason, key=happening.key)
+
+
+def try_timer(mover: Mover, happening: Triggered) -> None:
+    """A retry of a timer that was due and could not fire: it is tried now, and not as late as it would be by itself."""
+    snapshot, spec = mover.before, mover.definition.states[mover.before.state]
+    _keeps_its_key(mover, happening)
+    mover.after = replace(snapshot, data_text=codec.encode({**snapshot.data, **happening.patch}, what="data"))
+    mover.note(HistoryKind.HURRIED, trigger=RETRY, actor=happening.actor, reason=happening.reason, key=happening.key)
+    if spec.timer is None:
+        raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
+    try:
+        _fire_timer(mover, spec.timer)
+    except Refused as refused:
+        why = f"its timer {spec.timer.trigger!r} was tried now, and is refused still: {'; '.join(refused.refusals)}"
+        raise _refused(mover, happening, why=why, refused=refused) from None
+
+
+def _keeps_its_key(mover: Mover, happening: Triggered) -> None:
+    if happening.new_key:
+        raise _refused(mover, happening, why="its step goes on with the key that it has, as it has not failed for good")
 
 
 def _refused(
@@ -119,17 +158,20 @@ def timer_fired(mover: Mover, happening: TimerFired) -> None:
     runs = work is not None and work.held is None and (work.kind == WorkKind.TIMER or work.is_over(mover.now))
     if timer is None or not runs or snapshot.paused:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
-    refused = next(iter(happening.refusals), None)
+    _fire_timer(mover, timer, next(iter(happening.refusals), None))
+    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
+        # Internal: the job, or the branches, go on; the deadline is over.
+        wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
+        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at, tries=0, why=None))
+
+
+def _fire_timer(mover: Mover, timer: Timer, refused: DatabaseRefused | None = None) -> None:
     if timer.bounds:
         settlement.overdue(mover, past=refused)
     elif refused is not None:
         raise refused
     else:
         settlement.fire_timer(mover, timer.trigger)
-    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
-        # Internal: the job, or the branches, go on; the deadline is over.
-        wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
-        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at, tries=0, why=None))
 
 
 def _roles_missing(error: NotPermitted) -> str:

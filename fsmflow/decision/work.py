@@ -86,6 +86,11 @@ class Work:
         """Whether it is a job that waits out its interval, after a failure or as it was put off."""
         return self.runs and self.owner is None and self.rung_at is None and self.held is None
 
+    @property
+    def is_stuck_timer(self) -> bool:
+        """Whether it is a timer that was due and could not fire."""
+        return self.kind is WorkKind.TIMER and self.tries > 0 and self.held is None
+
     def is_over(self, now: int) -> bool:
         """Whether its deadline has come, over whatever else it is for."""
         return self.deadline is not None and self.held is None and self.deadline <= now

@@ -65,17 +65,19 @@ class Kept:
 @dataclass(frozen=True, kw_only=True)
 class Stuck:
     """Something that is due and cannot go on: ``what`` it is, ``why``, after how many ``tries``, and when it is tried
-    next; None where that is never."""
+    next; None where that is never. ``is_timer``: a retry or resume tries it now."""
 
     what: str
     why: str
     tries: int
     next_at: datetime | None
+    is_timer: bool = False
 
     def __str__(self) -> str:
+        now = "; 'resume' tries it now" if self.is_timer else ""
         tried = "tried once" if self.tries == 1 else f"tried {self.tries:,} times"
         then = "not tried again" if self.next_at is None else f"next at {self.next_at:%Y-%m-%d %H:%M:%S} UTC"
-        return f"{self.what}: {self.why} ({tried}, {then})"
+        return f"{self.what}: {self.why} ({tried}, {then}{now})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,15 @@ def stuck_of(own: Definition | None, snapshot: Snapshot, posts: Sequence[Posted]
     found = []
     work = snapshot.work
     if work is not None and work.tries:
-        found.append(Stuck(what=_due(own, snapshot), why=work.why or "", tries=work.tries, next_at=_next_try(work)))
+        found.append(
+            Stuck(
+                what=_due(own, snapshot),
+                why=work.why or "",
+                tries=work.tries,
+                next_at=_next_try(work),
+                is_timer=work.is_stuck_timer,
+            )
+        )
     for post in posts:
         if post.tries:
             to = f"message {post.trigger!r} to {envelope_of(post).to}" if post.kind is not EventKind.KEPT else None

@@ -33,6 +33,9 @@ def test_what_cannot_go_on_is_told_by_every_command_and_selected(
         box.advance(90)
         why = "timer 'timeout': guard 'may_end' is false"
         assert why in shell.ok("list", "--stuck")
+        done = shell.run("resume", "--machine", "claim")
+        assert (done.status, done.out) == (1, "")
+        assert "claim:1 is in 'open': 'retry' was refused: its timer 'timeout' was tried now" in done.err
         assert [found["address"] for found in shell.json("list", "--stuck")] == ["claim:1"]
         (stuck,) = shell.json("list", "--stuck")[0]["stuck"]
         assert (stuck["what"], stuck["tries"]) == ("timer 'timeout'", 1)

@@ -9,7 +9,7 @@ from typing import Any
 import peewee
 import pytest
 
-from fsmflow import Machine, State
+from fsmflow import Machine, State, TransitionNotAllowed
 from fsmflow.queries import stuck_groups
 from fsmflow.verify import verify
 from tests.support.machines import Trigger
@@ -82,6 +82,58 @@ def test_a_timer_that_cannot_fire_is_told_until_it_fires(
         assert "claim:1" in caplog.text
         assert "entity row" not in caplog.text
         is_sound(box)
+
+
+@pytest.mark.parametrize("action", ["resume", "retry"])
+def test_a_stuck_timer_is_tried_now_and_what_came_of_it_is_said(action: str) -> None:
+    with sandbox(machines=[Claim]) as box:
+        disputed, down, fine = (
+            Claim.start("1", disputed=True),
+            Claim.start("2", down=True),
+            Claim.start("3", disputed=True),
+        )
+        box.advance(60)
+        fine.settle()
+        getattr(fine, action)(actor="ada", reason="it is settled", key="once")
+        assert fine.state == "over"
+        assert [(entry.kind, entry.trigger) for entry in fine.history[-2:]] == [
+            ("hurried", "retry"),
+            ("transition", "timeout"),
+        ]
+        assert (fine.history[-2].actor, fine.history[-2].reason) == ("ada", "it is settled")
+        getattr(fine, action)(key="once")
+        with pytest.raises(TransitionNotAllowed) as caught:
+            getattr(disputed, action)()
+        assert "its timer 'timeout' was tried now, and is refused still: guard 'is_disputed'" in str(caught.value)
+        with pytest.raises(ConnectionError, match="no register"):
+            getattr(down, action)()
+        assert [len(claim.history) for claim in (disputed, down)] == [1, 1]
+        assert [claim.explain().stuck[0].tries for claim in (disputed, down)] == [1, 1]
+        assert "'resume' tries it now" in str(disputed.explain())
+        is_sound(box)
+
+
+def test_a_timer_that_is_not_due_is_not_tried() -> None:
+    with sandbox(machines=[Claim]) as box:
+        claim = Claim.start("1")
+        box.advance(30)
+        claim.resume()
+        with pytest.raises(TransitionNotAllowed, match="'retry' was refused"):
+            claim.retry()
+        assert claim.state == "open"
+
+
+def test_a_stuck_timer_whose_entity_is_paused_is_tried_after_the_pause_only() -> None:
+    with sandbox(machines=[Claim]) as box:
+        claim = Claim.start("1", disputed=True)
+        box.advance(60)
+        claim.pause()
+        claim.settle()
+        with pytest.raises(TransitionNotAllowed):
+            claim.retry()
+        claim.resume()
+        claim.retry()
+        assert claim.state == "over"
 
 
 class Asking(Machine):
