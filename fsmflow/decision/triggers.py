@@ -11,7 +11,7 @@ from fsmflow.decision.deferral import discard, ignore, keep
 from fsmflow.decision.entity import StaleClaim, Standing
 from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
 from fsmflow.decision.history import HistoryKind
-from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
+from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.offers import (
     HELD,
@@ -174,9 +174,14 @@ def _fire_timer(mover: Mover, timer: Timer, refused: DatabaseRefused | None = No
         settlement.fire_timer(mover, timer.trigger)
 
 
-def _roles_missing(error: NotPermitted) -> str:
-    roles = ", ".join(error.roles)
-    return f"{error.trigger!r} needs one of the roles {roles}; a machine says with sends_as which its messages act with"
+def _roles_missing(mover: Mover, error: NotPermitted, sender: Actor | None) -> str:
+    """Why a message is not permitted: what its sender's machine has to declare, as nobody hands a role over."""
+    has = ", ".join(sorted(sender.roles)) if sender and sender.roles else "none"
+    machine = sender.name.partition(":")[0] if sender else mover.definition.name
+    return (
+        f"{mover.before.address}: {error.trigger!r} takes one of the roles {', '.join(error.roles)}, and this message "
+        f"acts with {has}; say with sends_as = [...] in machine {machine!r} which its messages act with"
+    )
 
 
 def _answer(mover: Mover, trigger: str) -> None:
@@ -199,7 +204,9 @@ def delivered(mover: Mover, happening: Delivered) -> None:
         mover.adopt(trial)
         _answer(mover, happening.event.trigger)
     except (TransitionNotAllowed, NotPermitted, DataError) as error:
-        discard(mover, happening, text_of(error))
-        why = _roles_missing(error) if isinstance(error, NotPermitted) else mover.entries[-1].reason
-        mover.answer(HistoryKind.REFUSED, happening.event.trigger, why or "")
+        why = text_of(error)
+        if isinstance(error, NotPermitted):
+            why = _roles_missing(mover, error, happening.event.actor)
+        discard(mover, happening, why)
+        mover.answer(HistoryKind.REFUSED, happening.event.trigger, mover.entries[-1].reason or "")
     mover.takes.append(happening.post.id)

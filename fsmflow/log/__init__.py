@@ -283,7 +283,7 @@ def job_refused(job_id: str, why: str) -> None:
 
 def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:
     logger.warning(
-        "timer.refused: %s: %r is due, but %s; it is tried again in %.0f s",
+        "timer.refused: %s: its %s is due, and cannot be taken: %s; it is tried again in %.0f s, and by 'resume' now",
         address,
         trigger,
         why,

@@ -229,7 +229,11 @@ def test_a_message_on_its_way_and_one_that_was_lost_are_dropped_by_their_numbers
         (
             "open",
             {"what": "audit"},
-            ("refused", "'audit' needs one of the roles auditor; a machine says with sends_as"),
+            (
+                "refused",
+                "'audit' takes one of the roles auditor, and this message acts with none; say with sends_as = [...] in "
+                "machine 'shop'",
+            ),
         ),
         ("new", {"what": "redeem"}, ("discarded", "it was kept for 1:00:00, and no state accepted it")),
         (None, {"what": "redeem"}, ("discarded", "voucher:1: it does not exist")),

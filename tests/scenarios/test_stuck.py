@@ -81,6 +81,11 @@ def test_a_timer_that_cannot_fire_is_told_until_it_fires(
         assert (claim.explain().stuck, list(Claim.find(stuck=True)), stuck_groups(box._runtime)) == ((), [], [])
         assert "claim:1" in caplog.text
         assert "entity row" not in caplog.text
+        if "disputed" in why_not:
+            assert (
+                "timer.refused: claim:1: its 'timeout' is due, and cannot be taken: guard 'is_disputed'" in caplog.text
+            )
+            assert "Allowed now" not in caplog.text
         is_sound(box)
 
 

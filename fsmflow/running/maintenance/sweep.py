@@ -135,7 +135,7 @@ class Maintenance:
             pass
         except (TransitionNotAllowed, DatabaseRefused) as error:
             again_ms = again_ms_after(item.work.tries + 1, REFUSED_MS)
-            log.timer_refused(self._address(item), item.work.kind, text_of(error), again_ms / 1000)
+            log.timer_refused(self._address(item), _what(item, error), _words(error), again_ms / 1000)
             self._stick(item, now, _words(error), again_ms)
             return
         except UnknownState as error:
@@ -172,6 +172,11 @@ class Maintenance:
             self._runtime.store.work.postpone([(item, item.work.lease_until or now)], now)
         else:
             fire(self._runtime, item)
+
+
+def _what(item: Due, error: BaseException) -> str:
+    """What is due, by the name of its trigger where that is known."""
+    return repr(error.trigger) if isinstance(error, TransitionNotAllowed) else item.work.kind.value
 
 
 def _words(error: BaseException) -> str:
