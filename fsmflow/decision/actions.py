@@ -137,7 +137,7 @@ ACTIONS: Final[Mapping[str, Action]] = {
             kind=HistoryKind.RESUMED,
             decided=resumed,
             where="anywhere that is not final",
-            does="lets go of a pause; else retries what failed, rings again for what is stuck, starts what was adopted",
+            does="lets go of a pause; else retries what failed, queues again what is stuck, starts what was adopted",
             help=(
                 "Let paused, failed or stuck entities go on. Failed ones are retried, stuck jobs dispatched again, and "
                 "the jobs of adopted entities started."
@@ -264,8 +264,8 @@ ACTIONS: Final[Mapping[str, Action]] = {
             kind=HistoryKind.DROPPED,
             decided=dropped,
             options=("event",),
-            where="where an event is kept, or a message on its way",
-            does="takes it away; it is named by its number, what is kept also by its trigger",
+            where="where an event is kept, or one is on its way",
+            does="takes it away. `show` has its number; one that is kept is also known by its trigger",
             help=(
                 "Take away an event that is kept, or a message that was sent and is not delivered yet.\n\n"
                 "EVENT is the number that 'fsmflow show' gives, or the trigger of what is kept. Its sender is told."
