@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Final
 
 from fsmflow.decision.context import next_undo
+from fsmflow.decision.entity import Event
 from fsmflow.decision.happenings import Asked, Forced, Rewound, Skipped
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, Refused, subject_at
 from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import DONE, UNDONE
-from fsmflow.errors import TransitionNotAllowed
+from fsmflow.errors import GuardError, TransitionNotAllowed
 
 SKIP: Final = "skip"
 
@@ -31,6 +32,18 @@ def skipped(mover: Mover, happening: Skipped) -> None:
     trial = Mover(mover.definition, replace(snapshot, state=step.name), mover.now, mover.context)
     last = step.undoes is not None and next_undo(mover.definition, trial.before, mover.context) is None
     event = trial.event(UNDONE if last else DONE, None, happening.actor)
+    _fire_as_done(mover, trial, event, happening)
+    if trial.after.epoch == snapshot.epoch:
+        why = f"{event.trigger!r} of {step.name!r} is internal and leads nowhere"
+        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)
+    actor = happening.actor.name if happening.actor else None
+    trial.entries[-1] = replace(trial.entries[-1], kind=HistoryKind.SKIPPED, source=snapshot.state, actor=actor)
+    mover.adopt(trial)
+
+
+def _fire_as_done(mover: Mover, trial: Mover, event: Event, happening: Skipped) -> None:
+    """Fire what the step would have fired. What is refused is told of the state that the entity rests in."""
+    snapshot, step = mover.before, trial.before.state
     try:
         trial.fire(
             event.trigger,
@@ -41,14 +54,10 @@ def skipped(mover: Mover, happening: Skipped) -> None:
             key=happening.key,
         )
     except Refused as refused:
-        why = f"nothing accepts {event.trigger!r} of {step.name!r}: {'; '.join(refused.refusals) or 'no transition'}"
+        why = f"nothing accepts {event.trigger!r} of {step!r}: {'; '.join(refused.refusals) or 'no transition'}"
         raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, words=refused.words, why=why) from None
-    if trial.after.epoch == snapshot.epoch:
-        why = f"{event.trigger!r} of {step.name!r} is internal and leads nowhere"
-        raise TransitionNotAllowed(snapshot.address, snapshot.state, SKIP, why=why)
-    actor = happening.actor.name if happening.actor else None
-    trial.entries[-1] = replace(trial.entries[-1], kind=HistoryKind.SKIPPED, source=snapshot.state, actor=actor)
-    mover.adopt(trial)
+    except GuardError as error:
+        raise GuardError(error.address, snapshot.state, error.trigger, error.guard, error.what) from error.__cause__
 
 
 def rewound(mover: Mover, happening: Rewound) -> None:

@@ -51,7 +51,7 @@ class StateCompiler:
 
     def compile(self, state: State) -> StateSpec | None:
         """The compiled state, or None where it has no usable name."""
-        if not self._name_is_good(state.name):
+        if not self._name_is_usable(state.name):
             return None
         name = str(state.name)
         fan = self._fans.compile(state)
@@ -147,7 +147,9 @@ class StateCompiler:
     def _fault(self, name: str, sentence: str) -> None:
         self._faults.append(f"state {name!r}: {sentence}")
 
-    def _name_is_good(self, name: object) -> bool:
+    def _name_is_usable(self, name: object) -> bool:
+        """Whether it can be told from others. One that is refused is compiled all the same: that what names it is
+        unknown, or leads nowhere, would follow from that fault alone."""
         fault = name_fault(name)
         if fault is None and str(name).startswith((FAILED_PREFIX, UNDOING_PREFIX)):
             fault = f"{name!r} begins like the states that fsmflow makes itself; choose another name"
@@ -159,9 +161,9 @@ class StateCompiler:
             fault = f"state {name!r} is declared twice"
         if fault is not None:
             self._faults.append(f"states: {fault}")
-            return False
+        is_usable = isinstance(name, str) and name != UNDO and name not in self._seen
         self._seen.add(str(name))
-        return True
+        return is_usable
 
     def _check_belongs(self, state: State, phase: str, fan: Fan | None) -> None:
         given = {name for name in _OPTIONAL if getattr(state, name) is not None}

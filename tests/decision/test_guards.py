@@ -262,3 +262,15 @@ def test_a_step_that_cannot_be_skipped_says_so_in_the_words_of_the_guard() -> No
     with pytest.raises(TransitionNotAllowed, match="nothing accepts 'done' of 'paying': no limit was set") as refused:
         walk.happen(Skipped())
     assert refused.value.words == ("no limit was set",)
+
+
+def test_a_guard_that_raises_for_a_skip_is_told_of_with_the_state_that_the_entity_rests_in() -> None:
+    walk = Walk(Payment, {"limit": 500})
+    walk.trigger("submit")
+    walk.fails(permanent=True)
+    with pytest.raises(
+        GuardError, match=r"is in 'failed_from_paying': guard 'in_limit' of 'done' raised KeyError"
+    ) as told:
+        walk.happen(Skipped())
+    assert told.value.state == "failed_from_paying"
+    assert isinstance(told.value.__cause__, KeyError)

@@ -252,11 +252,28 @@ def test_transitions_of_no_known_form(transitions: Any) -> None:
 
 @pytest.mark.parametrize("name", ["waiting", "working", "failed", "finished"])
 def test_a_state_called_like_a_phase_is_refused(name: str) -> None:
-    with pytest.raises(
-        DefinitionError, match=f"'{name}' is the name of a phase, so that wait\\('{name}'\\) could mean"
-    ):
+    with pytest.raises(DefinitionError) as caught:
 
         class Wrong(Machine):
             initial = name
-            states = [name, State("over", final=True)]
-            transitions = [["end", name, "over"]]
+            states = [State(name, job="act", on_enter="act"), State("over", final=True)]
+            transitions = [["done", name, "over"], ["fail", name, "over"]]
+            renamed_states = {"old": name}
+
+            def act(self) -> None: ...
+
+    (fault,) = caught.value.faults
+    assert fault.startswith(f"states: '{name}' is the name of a phase, so that wait('{name}') could mean either")
+
+
+@pytest.mark.parametrize("name", ["failed_from_x", "undoing_x", "Bad Name", "a" * 65, "ümlaut"])
+def test_a_state_whose_name_is_refused_leads_to_no_other_fault(name: str) -> None:
+    with pytest.raises(DefinitionError) as caught:
+
+        class Wrong(Machine):
+            initial = "new"
+            states = ["new", State(name, timeout=5), State("over", final=True)]
+            transitions = [["go", "new", name], ["timeout", name, "over"], ["end", name, "over"]]
+
+    (fault,) = caught.value.faults
+    assert fault.startswith("states: ")
