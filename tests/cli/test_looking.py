@@ -28,13 +28,6 @@ def test_a_look_starts_no_server(shop: Shop) -> None:
     assert not (shop.folder / "home" / "valkey.sock").exists()
 
 
-def test_misspelt_variables_are_named_with_the_likely_one(shop: Shop) -> None:
-    shop.variables = {"FSMFLOW_DATABSE_URL": "postgresql://ada:sesame@host/shop", "FSMFLOW_OTHER": "x"}
-    done = shop.run("list")
-    first, _ = done.err.splitlines()
-    assert first == "settings.misspelt: FSMFLOW_DATABSE_URL is not read; did you mean FSMFLOW_DATABASE_URL?"
-
-
 @pytest.mark.parametrize(
     ("wrong", "meant"),
     [

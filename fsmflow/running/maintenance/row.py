@@ -10,7 +10,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Crashed, Happening
 from fsmflow.engine import followup
 from fsmflow.engine.commits import TRIES, until_first
-from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.lookup import address_of, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import EntityNotFound, TransitionConflict
 
@@ -42,4 +42,4 @@ def apply(runtime: Runtime, row: int, happening: Callable[[Snapshot], Happening]
         return applied
 
     if until_first(decide_once) is None:
-        raise TransitionConflict(f"entity row {row}", f"others changed it {TRIES} times while this was decided")
+        raise TransitionConflict(address_of(runtime, row), f"others changed it {TRIES} times while this was decided")
