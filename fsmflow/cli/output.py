@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
@@ -12,18 +13,12 @@ from typing import Any
 from uuid import UUID
 
 import click
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from fsmflow import clock
-from fsmflow.definition.names import FAILED, FINISHED, WORKING
+from fsmflow.cli.grid import coloured, grid
 
 #: Rows that are aligned with each other; a long listing is printed as it is read.
 _ALIGNED = 500
-_STYLES = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
-#: Columns that give way where a terminal is narrow.
-_FOLDED = {"ADDRESS", "STATE", "FAILURE", "DETAIL", "VALUE", "MODULE", "QUEUES"}
 
 Row = Sequence[str]
 
@@ -89,7 +84,7 @@ def print_table(columns: Row, rows: Iterable[Row]) -> int:
 
     The number of rows; without any, nothing is printed.
     """
-    return _print_rich(columns, rows) if sys.stdout.isatty() else _print_plain(columns, rows)
+    return _print_grid(columns, list(rows)) if sys.stdout.isatty() else _print_plain(columns, rows)
 
 
 def _print_plain(columns: Row, rows: Iterable[Row]) -> int:
@@ -103,15 +98,11 @@ def _print_plain(columns: Row, rows: Iterable[Row]) -> int:
     return count
 
 
-def _print_rich(columns: Row, rows: Iterable[Row]) -> int:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in columns:
-        table.add_column(name, overflow="fold", no_wrap=name not in _FOLDED)
-    for row in rows:
-        table.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
-    if table.row_count:
-        Console().print(table)
-    return table.row_count
+def _print_grid(columns: Row, rows: Sequence[Row]) -> int:
+    if rows:
+        for line in grid(columns, rows, shutil.get_terminal_size().columns):
+            click.echo(line, color=None if coloured() else False)
+    return len(rows)
 
 
 def note(text: str) -> None:

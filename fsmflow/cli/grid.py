@@ -1,0 +1,102 @@
+"""A table on a terminal. Where it is too narrow, long texts stand below their row, and names are broken at last."""
+
+from __future__ import annotations
+
+import os
+import textwrap
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Final
+
+import click
+
+from fsmflow.definition.names import FAILED, FINISHED, WORKING
+
+_COLOURS: Final = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
+#: The columns of sentences, which stand last.
+_SENTENCES: Final = {"DETAIL", "FAILURE"}
+#: The columns of names, which may be broken.
+_NAMES: Final = {"ADDRESS", "STATE", "VALUE", "MODULE", "QUEUES"}
+_GAP: Final = "  "
+_BELOW: Final = "    "
+_LEAST: Final = 12
+
+
+def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> Iterator[str]:
+    """The lines of a table for a terminal that is so wide: a heading, and one or more for each row.
+    Nothing is left out but columns in which there is nothing."""
+    cut = _cut(columns, rows, wide)
+    yield _line([columns[at] for at in cut.shown], cut.widths, bold=True)
+    if cut.is_below:
+        yield _BELOW + _styled(columns[-1], bold=True)
+    for row in rows:
+        cells = [_broken(row[at], width) for at, width in zip(cut.shown, cut.widths, strict=True)]
+        for parts in zip_longest(*cells, fillvalue=""):
+            yield _line(parts, cut.widths)
+        if cut.is_below and row[-1]:
+            yield from textwrap.wrap(row[-1], wide, initial_indent=_BELOW, subsequent_indent=_BELOW + _GAP)
+
+
+def coloured() -> bool:
+    """Whether people want colours."""
+    return not os.environ.get("NO_COLOR")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Cut:
+    """Which columns are shown, how wide each is, and whether the last one stands below its row."""
+
+    shown: list[int]
+    widths: list[int]
+    is_below: bool
+
+
+def _cut(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> _Cut:
+    widths = [max(map(_cells, cells)) for cells in zip(columns, *rows, strict=True)]
+    shown = list(range(len(columns)))
+    if _total(widths) > wide:
+        shown = [at for at in shown if any(row[at] for row in rows)]
+    is_below = _total([widths[at] for at in shown]) > wide and columns[shown[-1]] in _SENTENCES
+    if is_below:
+        shown.pop()
+    widths = [widths[at] for at in shown]
+    names = [at for at, column in enumerate(shown) if columns[column] in _NAMES]
+    while names and _total(widths) > wide:
+        widest = max(names, key=widths.__getitem__)
+        if widths[widest] <= _LEAST:
+            break
+        widths[widest] -= 1
+    return _Cut(shown=shown, widths=widths, is_below=is_below)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + len(_GAP) * (len(widths) - 1)
+
+
+def _broken(cell: str, width: int) -> list[str]:
+    if _cells(cell) <= width:
+        return [cell]
+    return textwrap.wrap(cell, width, break_on_hyphens=False)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int], *, bold: bool = False) -> str:
+    parts = [_styled(cell, bold=bold) + " " * (width - _cells(cell)) for cell, width in zip(cells, widths, strict=True)]
+    return _GAP.join(parts).rstrip()
+
+
+def _styled(cell: str, *, bold: bool) -> str:
+    colour = _COLOURS.get(cell)
+    return click.style(cell, bold=bold or None, fg=colour) if bold or colour else cell
+
+
+def _cells(text: str) -> int:
+    """How many places of a terminal a text takes."""
+    return sum(_places(char) for char in text)
+
+
+def _places(char: str) -> int:
+    if unicodedata.category(char) in ("Mn", "Me", "Cf"):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
