@@ -222,7 +222,8 @@ class _Waiting:
         task = f"run {attempt}" if self._spec.fan is None else attempt.replace("making", "make")
         if work.rung_at is None:
             return f"its time to {task}, at {_moment(clock.to_datetime(work.wake_at))}; 'retry' runs it now"
-        return f"a worker to {task} from queue {work.queue!r}{self._reasons.place(self._instance.stored)}"
+        place = self._reasons.place(self._instance.stored)
+        return f"a worker to {task} from queue {work.queue!r}{'' if place is None else f', where {place}'}"
 
     def _without_work(self) -> str | None:
         spec, snapshot = self._spec, self._snapshot

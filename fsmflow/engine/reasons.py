@@ -33,11 +33,15 @@ class Reasons:
         self._has_looked = False
 
     def told(self, row: int) -> dict[str, str | None]:
-        """Both for the entity of a row, as it is now: ``blocked`` and ``workers``."""
+        """All of it for the entity of a row, as it is now: ``queued``, ``blocked`` and ``workers``."""
         stored = self._runtime.store.entities.load_row(row)
         if stored is None:
-            return {"blocked": None, "workers": None}
-        return {"blocked": self.obstacle(stored), "workers": self.other_code(stored)}
+            return {"queued": None, "blocked": None, "workers": None}
+        return {
+            "queued": self.place(stored),
+            "blocked": self.obstacle(stored),
+            "workers": self.other_code(stored),
+        }
 
     def obstacle(self, stored: Snapshot) -> str | None:
         """What keeps an entity, as it is stored, from going on, and what to type; None where nothing does."""
@@ -57,16 +61,18 @@ class Reasons:
             return self._unheard(work.queue)
         return self._unable(stored, work.queue)
 
-    def place(self, stored: Snapshot) -> str:
-        """How many jobs are before that of an entity in its queue, to be said after it; nothing where none is."""
+    def place(self, stored: Snapshot) -> str | None:
+        """How many jobs are before that of an entity in its queue; None where none is, or where that is not known."""
         ring = ticket_of(stored)
+        if ring is None:
+            return None
+        self._look()
         try:
-            before = None if ring is None else self._runtime.doorbell.place_of(ring)
-        except REDIS_ERRORS:
-            return ""
-        if not before:
-            return ""
-        return f", where {before:,} {'job is' if before == 1 else 'jobs are'} before it"
+            before = None if self._error is not None else self._runtime.doorbell.place_of(ring)
+        except REDIS_ERRORS as error:
+            self._error = _said(error)
+            return None
+        return f"{before:,} {'job is' if before == 1 else 'jobs are'} before it" if before else None
 
     def other_code(self, stored: Snapshot) -> str | None:
         """That no worker which listens for its job has loaded the code that this process has; None where one has, or
@@ -142,7 +148,11 @@ class Reasons:
             self._listened = self._runtime.doorbell.listened()
             self._listeners = self._runtime.doorbell.listeners()
         except REDIS_ERRORS as error:
-            self._error = first_line(error).rstrip(".")
+            self._error = _said(error)
+
+
+def _said(error: BaseException) -> str:
+    return first_line(error).rstrip(".")
 
 
 def lack_of(listener: Listener, stored: Snapshot) -> str | None:

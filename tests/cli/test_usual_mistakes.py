@@ -88,7 +88,7 @@ def test_4_without_init_the_command_is_named(shop: Shop) -> None:
 def test_5_a_misspelt_variable_is_told_with_the_likely_one(shop: Shop) -> None:
     shop.variables["FSMFLOW_DATABSE_URL"] = f"sqlite:///{shop.folder}/shop.db"
     likely = "FSMFLOW_DATABSE_URL is not read; did you mean FSMFLOW_DATABASE_URL?"
-    for command in ("list", "check"):
+    for command in ("list", "info"):
         done = shop.run(command)
         assert likely in done.out + done.err, done
 

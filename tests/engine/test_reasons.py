@@ -112,6 +112,9 @@ def test_a_long_queue_is_told_by_how_many_jobs_are_before(bench: Bench) -> None:
     assert str(Order.get("1").explain().waiting_for).endswith("from queue 'default'")
     assert str(Order.get("2").explain().waiting_for).endswith("from queue 'default', where 1 job is before it")
     assert str(Order.get("3").explain().waiting_for).endswith("from queue 'default', where 2 jobs are before it")
+    third = bench.runtime.store.entities.load("order", "3")
+    assert third is not None
+    assert Reasons(bench.runtime).told(third.row)["queued"] == "2 jobs are before it"
 
 
 def test_a_timer_that_is_overdue_is_blocked_where_no_worker_runs(bench: Bench) -> None:
@@ -165,5 +168,5 @@ def test_nothing_blocks_what_has_come_to_its_end(bench: Bench) -> None:
     order.cancel()
     snapshot = bench.runtime.store.entities.load("order", "1")
     assert snapshot is not None
-    assert Reasons(bench.runtime).told(snapshot.row) == {"blocked": None, "workers": None}
-    assert Reasons(bench.runtime).told(snapshot.row + 1) == {"blocked": None, "workers": None}
+    assert Reasons(bench.runtime).told(snapshot.row) == dict.fromkeys(("queued", "blocked", "workers"))
+    assert Reasons(bench.runtime).told(snapshot.row + 1) == dict.fromkeys(("queued", "blocked", "workers"))
