@@ -372,7 +372,9 @@ def farewell_failed(error: BaseException) -> None:
 
 
 def outage_begins(server: str, error: BaseException, level: int) -> None:
-    logger.log(level, f"{server}.lost: %s; it is tried again until it answers", likely(_one_line(text_of(error))))
+    logger.log(
+        level, f"{server}.lost: %s; it is tried again until it answers", likely(_one_line(text_of(error)).rstrip("."))
+    )
 
 
 def outage_ends(server: str, seconds: float, level: int) -> None:

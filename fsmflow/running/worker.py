@@ -118,7 +118,8 @@ class WorkerProcess:
         if self._worker is None:
             self._worker = self._connect(runtime, executor)
             self._redis.over()
-            log.worker_started(os.getpid(), ", ".join(self._queues))
+            if self._connections == 1:  # that Redis is back is told by the supervisor
+                log.worker_started(os.getpid(), ", ".join(self._queues))
         if self._worker.work_once(block=not self._stopping):
             self._database.over()
             self._end_if_worn(wear)
