@@ -7,12 +7,13 @@ import shlex
 from collections.abc import Mapping
 from typing import Any, cast
 
-from fsmflow import clock, log
+from fsmflow import clock
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.happenings import Failed, Happening, Joined, Postponed
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.definition.model import Definition
+from fsmflow.log import endings
 
 
 def tell_ending(definition: Definition, commit: Commit, after: Snapshot, happening: Happening | None) -> None:
@@ -21,19 +22,19 @@ def tell_ending(definition: Definition, commit: Commit, after: Snapshot, happeni
     for entry in commit.entries:
         if entry.failure is not None:
             _tell_failure(definition, commit, entry, after, happening)
-        elif (entry.duration is not None or isinstance(happening, Joined)) and log.tells(logging.INFO):
+        elif (entry.duration is not None or isinstance(happening, Joined)) and endings.tells(logging.INFO):
             _tell_success(commit, entry, after)
-    if isinstance(happening, Postponed) and log.tells(logging.INFO):
+    if isinstance(happening, Postponed) and endings.tells(logging.INFO):
         how = f"{after.address} {after.state}, attempt {happening.claim.attempt}"
-        log.attempt_postponed(how, _then(after), {"address": after.address})
+        endings.attempt_postponed(how, _then(after), {"address": after.address})
 
 
 def _tell_success(commit: Commit, entry: HistoryEntry, after: Snapshot) -> None:
     fields = _fields(entry, after)
     if entry.kind is HistoryKind.SAVED:
-        log.step_waits(_how(entry, after, entry.duration), fields)
+        endings.step_waits(_how(entry, after, entry.duration), fields)
     elif entry.kind.enters and entry is commit.entries[0]:
-        log.step_done(_how(entry, after, _seconds(commit, entry)), fields)
+        endings.step_done(_how(entry, after, _seconds(commit, entry)), fields)
 
 
 def _tell_failure(
@@ -45,8 +46,8 @@ def _tell_failure(
     took = _seconds(commit, entry) if isinstance(happening, Joined) else entry.duration
     how, fields = _how(entry, after, took), _fields(entry, after)
     if entry.kind is HistoryKind.ATTEMPT_FAILED:
-        if log.tells(logging.WARNING):
-            log.attempt_failed(how, error, _then(after), fields)
+        if endings.tells(logging.WARNING):
+            endings.attempt_failed(how, error, _then(after), fields)
         return
     if not entry.kind.enters:
         return
@@ -55,9 +56,9 @@ def _tell_failure(
     spec = definition.states.get(entry.dest)
     if spec is not None and spec.is_failed:
         retry = shlex.join(["fsmflow", "retry", after.address])
-        log.step_failed(how, error, retry, fields, failure.traceback, raised)
+        endings.step_failed(how, error, retry, fields, failure.traceback, raised)
     else:
-        log.step_caught(how, error, fields, failure.traceback, raised)
+        endings.step_caught(how, error, fields, failure.traceback, raised)
 
 
 def _how(entry: HistoryEntry, after: Snapshot, seconds: float | None) -> str:

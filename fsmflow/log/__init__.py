@@ -4,14 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
 
-from fsmflow.causes import likely, traceback_of
+from fsmflow.causes import likely
 from fsmflow.errors import name_of, text_of
-from fsmflow.log.lines import logger
-
-#: So much of a text of somebody else's is logged.
-_LONGEST = 4_000
+from fsmflow.log.lines import logger, one_line
 
 
 def variable_misspelt(wrong: str, meant: str) -> None:
@@ -22,54 +18,8 @@ def dispatch_failed(count: int, error: BaseException) -> None:
     logger.warning(
         "dispatch.failed: %d job(s) are committed but Redis did not take them (%s); they follow when it is back",
         count,
-        likely(_one_line(text_of(error))),
+        likely(one_line(text_of(error))),
     )
-
-
-def tells(level: int) -> bool:
-    """Whether a line of this level would be written anywhere."""
-    return logger.isEnabledFor(level)
-
-
-def step_done(how: str, fields: Mapping[str, Any]) -> None:
-    logger.info("step.done: %s", how, extra=fields)
-
-
-def step_waits(how: str, fields: Mapping[str, Any]) -> None:
-    logger.info("step.waits: %s; the job has returned, and the entity waits", how, extra=fields)
-
-
-def attempt_postponed(how: str, then: str, fields: Mapping[str, Any]) -> None:
-    logger.info("attempt.postponed: %s, as the job asked; %s", how, then, extra=fields)
-
-
-def attempt_failed(how: str, error: str, then: str, fields: Mapping[str, Any]) -> None:
-    logger.warning("attempt.failed: %s: %s; %s", how, _one_line(error), then, extra=fields)
-
-
-def step_caught(how: str, error: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None) -> None:
-    _with_traceback(logging.WARNING, f"step.caught: {how}: {_one_line(error)}", fields, traceback, raised)
-
-
-def step_failed(
-    how: str, error: str, retry: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
-) -> None:
-    line = f"step.failed: {how}: {_one_line(error)}; to retry it: {retry}"
-    _with_traceback(logging.ERROR, line, fields, traceback, raised)
-
-
-def _with_traceback(
-    level: int, line: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
-) -> None:
-    """A line with a traceback, as fsmflow has recorded it; and with the error itself, for those who listen to logging
-    and want that. Like any other line it is not made where nobody wants its level."""
-    if not logger.isEnabledFor(level):
-        return
-    error = None if raised is None else (type(raised), raised, traceback_of(raised))
-    record = logger.makeRecord(logger.name, level, __file__, 0, line, (), error, extra=fields)
-    # Handlers write this; to have the error written anew would ask it, and it is the user's.
-    record.exc_text = traceback.rstrip() or None
-    logger.handle(record)
 
 
 def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
@@ -79,7 +29,7 @@ def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
         address,
         attempt,
         state,
-        _one_line(what),
+        one_line(what),
         extra={"address": address},
     )
 
@@ -92,7 +42,7 @@ def claim_released(address: str, why: str) -> None:
     logger.warning(
         "claim.released: %s: %s; it is offered again later and no attempt is counted",
         address,
-        _one_line(why),
+        one_line(why),
         extra={"address": address},
     )
 
@@ -101,15 +51,9 @@ def claim_abandoned(address: str, why: str) -> None:
     logger.error(
         "claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends",
         address,
-        _one_line(why),
+        one_line(why),
         extra={"address": address},
     )
-
-
-def _one_line(text: str) -> str:
-    """A text of somebody else's as it can be written: one line, in UTF-8, of moderate length."""
-    line = " ".join(text.encode("utf-8", "replace").decode().split())
-    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 def attempt_crashed(address: str, detail: str) -> None:
@@ -129,14 +73,14 @@ def settle_waits(address: str, error: BaseException, wait_s: float, *, again: bo
     """The first time it is a warning: as often as it is tried ``again``, the same could be said."""
     level = logging.DEBUG if again else logging.WARNING
     line = "settle.waits: %s: the result cannot be committed yet (%s); trying again in %.1f s"
-    logger.log(level, line, address, _one_line(text_of(error)), wait_s, extra={"address": address})
+    logger.log(level, line, address, one_line(text_of(error)), wait_s, extra={"address": address})
 
 
 def commit_refused(address: str, why: str) -> None:
     logger.error(
         "commit.refused: %s: %s; what happened is recorded without that",
         address,
-        _one_line(why),
+        one_line(why),
         extra={"address": address},
     )
 
@@ -156,13 +100,13 @@ def connection_dropped(error: str) -> None:
 
 def sweep_failed(what: str, error: BaseException) -> None:
     logger.error(
-        "maintenance.failed: %s: %s: %s; it is tried again", what, name_of(type(error)), _one_line(text_of(error))
+        "maintenance.failed: %s: %s: %s; it is tried again", what, name_of(type(error)), one_line(text_of(error))
     )
 
 
 def schedule_failed(machine: str, error: BaseException) -> None:
     logger.error(
-        "schedule.failed: %s: %s: %s; it is tried again", machine, name_of(type(error)), _one_line(text_of(error))
+        "schedule.failed: %s: %s: %s; it is tried again", machine, name_of(type(error)), one_line(text_of(error))
     )
 
 
@@ -202,7 +146,7 @@ def hook_failed(address: str, name: str, error: BaseException) -> None:
         address,
         name,
         name_of(type(error)),
-        _one_line(text_of(error)),
+        one_line(text_of(error)),
         extra={"address": address},
     )
 
@@ -217,7 +161,7 @@ def task_failed(what: str, address: str, error: BaseException) -> None:
         what,
         address,
         name_of(type(error)),
-        _one_line(text_of(error)),
+        one_line(text_of(error)),
         extra={"address": address},
     )
 
@@ -228,7 +172,7 @@ def data_overwritten(address: str, state: str, paths: str) -> None:
         "what they replace. Write merge(self, key, base, theirs, mine) to decide otherwise",
         address,
         state,
-        _one_line(paths),
+        one_line(paths),
         extra={"address": address},
     )
 
@@ -239,7 +183,7 @@ def message_lost(address: str, trigger: str, to: str, why: str) -> None:
         address,
         trigger,
         to,
-        _one_line(why),
+        one_line(why),
         extra={"address": address},
     )
 
@@ -249,13 +193,13 @@ def branch_failed(address: str, what: str, error: str) -> None:
         "branch.failed: %s: %s: a callback raised %s; it is tried again",
         address,
         what,
-        _one_line(error),
+        one_line(error),
         extra={"address": address},
     )
 
 
 def branch_refused(address: str, what: str, error: BaseException) -> None:
-    logger.info("branch.refused: %s: %s: %s", address, what, _one_line(text_of(error)), extra={"address": address})
+    logger.info("branch.refused: %s: %s: %s", address, what, one_line(text_of(error)), extra={"address": address})
 
 
 def transaction_in_doubt(address: str, error: BaseException) -> None:
@@ -263,7 +207,7 @@ def transaction_in_doubt(address: str, error: BaseException) -> None:
         "transaction.in_doubt: %s: %s: %s; it was committed whole, or runs again",
         address,
         name_of(type(error)),
-        _one_line(text_of(error)),
+        one_line(text_of(error)),
         extra={"address": address},
     )
 
@@ -353,7 +297,7 @@ def worker_stays(pid: int, seconds: float) -> None:
 
 def job_left(address: str, job: str, what: str, then: str) -> None:
     logger.warning(
-        "job.left: %s: job %r left behind: %s (%s)", address, job, what, _one_line(then), extra={"address": address}
+        "job.left: %s: job %r left behind: %s (%s)", address, job, what, one_line(then), extra={"address": address}
     )
 
 
@@ -362,18 +306,18 @@ def fork_ended(pid: int, parent: int, what: str, ended: str) -> None:
         "job.forked: process %d, which %s forked, has %s, and ends here: only process %d goes on with the step",
         pid,
         what,
-        _one_line(ended),
+        one_line(ended),
         parent,
     )
 
 
 def farewell_failed(error: BaseException) -> None:
-    logger.debug("worker.unheard: Redis was not told that this worker ends: %s", _one_line(text_of(error)))
+    logger.debug("worker.unheard: Redis was not told that this worker ends: %s", one_line(text_of(error)))
 
 
 def outage_begins(server: str, error: BaseException, level: int) -> None:
     logger.log(
-        level, f"{server}.lost: %s; it is tried again until it answers", likely(_one_line(text_of(error)).rstrip("."))
+        level, f"{server}.lost: %s; it is tried again until it answers", likely(one_line(text_of(error)).rstrip("."))
     )
 
 

@@ -23,9 +23,17 @@ FORMS: Final = (TEXT, JSON)
 #: The attempt that this thread runs: its address, state, attempt and epoch.
 running: ContextVar[Mapping[str, Any] | None] = ContextVar("fsmflow_running", default=None)
 
+#: So much of a text of somebody else's is logged.
+_LONGEST: Final = 4_000
 _FORMAT: Final = "%(asctime)s %(levelname)-7s %(message)s"
 _WITH_TRACEBACK: Final = logging.Formatter("%(message)s")
 _FIELDS: Final = ("event", "address", "machine", "state", "attempt", "epoch", "trace_id")
+
+
+def one_line(text: str) -> str:
+    """A text of somebody else's as it can be written: one line, in UTF-8, of moderate length."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}..."
 
 
 class LogFields(logging.Filter):

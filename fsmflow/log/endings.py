@@ -1,0 +1,56 @@
+"""The lines that tell how attempts and steps end."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from fsmflow.causes import traceback_of
+from fsmflow.log.lines import logger, one_line
+
+
+def tells(level: int) -> bool:
+    """Whether a line of this level would be written anywhere."""
+    return logger.isEnabledFor(level)
+
+
+def step_done(how: str, fields: Mapping[str, Any]) -> None:
+    logger.info("step.done: %s", how, extra=fields)
+
+
+def step_waits(how: str, fields: Mapping[str, Any]) -> None:
+    logger.info("step.waits: %s; the job has returned, and the entity waits", how, extra=fields)
+
+
+def attempt_postponed(how: str, then: str, fields: Mapping[str, Any]) -> None:
+    logger.info("attempt.postponed: %s, as the job asked; %s", how, then, extra=fields)
+
+
+def attempt_failed(how: str, error: str, then: str, fields: Mapping[str, Any]) -> None:
+    logger.warning("attempt.failed: %s: %s; %s", how, one_line(error), then, extra=fields)
+
+
+def step_caught(how: str, error: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None) -> None:
+    _with_traceback(logging.WARNING, f"step.caught: {how}: {one_line(error)}", fields, traceback, raised)
+
+
+def step_failed(
+    how: str, error: str, retry: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
+) -> None:
+    line = f"step.failed: {how}: {one_line(error)}; to retry it: {retry}"
+    _with_traceback(logging.ERROR, line, fields, traceback, raised)
+
+
+def _with_traceback(
+    level: int, line: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None
+) -> None:
+    """A line with a traceback, as fsmflow has recorded it; and with the error itself, for those who listen to logging
+    and want that. Like any other line it is not made where nobody wants its level."""
+    if not logger.isEnabledFor(level):
+        return
+    error = None if raised is None else (type(raised), raised, traceback_of(raised))
+    record = logger.makeRecord(logger.name, level, __file__, 0, line, (), error, extra=fields)
+    # Handlers write this; to have the error written anew would ask it, and it is the user's.
+    record.exc_text = traceback.rstrip() or None
+    logger.handle(record)
