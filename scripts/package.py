@@ -29,9 +29,12 @@ if __name__ == "__main__":
 
 from packaging.metadata import Metadata
 from packaging.requirements import Requirement
+from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT_S = 300.0
+#: Before that it took another package.
+WITH_WHEELS = Version("70.1")
 #: What is asked for with the package where it is tried, so that no server is needed.
 EXTRA = "embedded"
 EXAMPLE = re.compile(r"<!-- runs as a test -->\n```python\n(.*?)```\n", re.DOTALL)
@@ -61,6 +64,8 @@ def main() -> int:
 
 def build(out: Path) -> Path:
     """Build both into a folder, which is made and must hold no others. Raises Wrong."""
+    if Version(metadata.version("setuptools")) < WITH_WHEELS:
+        raise Wrong(f"this environment's setuptools cannot make wheels; pip install 'setuptools>={WITH_WHEELS}'")
     out.mkdir(parents=True, exist_ok=True)
     if any(out.iterdir()):
         raise Wrong(f"{out} is not empty; remove what is in it, so that nothing old is published")

@@ -135,7 +135,8 @@ def backfill(machine: str, begin: str, end: str | None, dry_run: bool, actor: Ac
       fsmflow schedule backfill report --from 2030-01-01 --to 2030-01-07 --dry-run
     """
     kind = _kind(machine)
-    zone = zone_of(kind.timetable().schedule.zone)
+    table = kind.timetable()
+    zone = zone_of(table.schedule.zone)
     span = [None if text is None else _moment(text, zone) for text in (begin, end)]
     would = "would be started" if dry_run else "started"
 
@@ -143,6 +144,8 @@ def backfill(machine: str, begin: str, end: str | None, dry_run: bool, actor: Ac
         if not as_json:
             click.echo(address)
 
+    if table.blocker is not None and not dry_run:
+        output.note(f"waits until {table.blocker} is finished")
     addresses = kind.backfill_schedule(cast(Any, span[0]), span[1], dry_run=dry_run, actor=actor, progress=told)
     if as_json:
         output.print_json({"machine": machine, "addresses": addresses, "dry_run": dry_run})

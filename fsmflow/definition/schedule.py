@@ -66,14 +66,16 @@ class Schedule:
         return takewhile(lambda tick: tick <= until, self._ticks(after))
 
     def latest(self, after: int, until: int) -> int | None:
-        """The last of these ticks; None where there is none."""
+        """The last of these ticks; None where there is none, which is seen at once."""
+        if self.following(after) > until:
+            return None
         back = _LOOK_BACK_MS
         while True:
             begin = max(after, until - back)
             found = None
             for found in self.between(begin, until):  # noqa: B007 - the last one is what is asked for
                 pass
-            if found is not None or begin == after:
+            if found is not None:
                 return found
             back *= _FARTHER
 

@@ -18,6 +18,8 @@ from fsmflow.engine.timetable import Timetable, timetable
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.base import Base, as_dict
 
+#: Before these no tick has an entity, and Python's own end of time is after them.
+_YEARS = range(1970, 9_000)
 _LAST_MOMENT = time(23, 59, 59, 999999)
 
 
@@ -100,6 +102,8 @@ class Schedules(Base):
 
 def _moment(scheduled: Scheduled, given: object, name: str, *, last: bool = False) -> int:
     """A moment as given, or the first or last one of a day. Raises DataError."""
+    if isinstance(given, date) and given.year not in _YEARS:
+        raise DataError(f"{name} is {shown(given)}; its year is one from {_YEARS.start} to {_YEARS.stop - 1}")
     if isinstance(given, date) and not isinstance(given, datetime):
         # A day begins at the first midnight that clocks show, and ends with the last second.
         given = datetime.combine(given, _LAST_MOMENT if last else time.min, zone_of(scheduled.schedule.zone))

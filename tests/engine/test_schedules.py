@@ -249,6 +249,8 @@ def test_a_backfill_does_not_wait_for_one_that_has_failed() -> None:
         (datetime(2026, 11, 1), "begin is datetime.datetime(2026, 11, 1, 0, 0); it is a date, or a datetime with"),
         ("2026-11-01", "begin is '2026-11-01'; it is a date"),
         (None, "begin is None; it is a date"),
+        (date(1, 1, 1), "begin is datetime.date(1, 1, 1); its year is one from 1970 to 8999"),
+        (datetime.max.replace(tzinfo=UTC), "; its year is one from 1970 to 8999"),
         (date(1990, 1, 1), "there are more than 10,000 ticks in this span; take a shorter one, and then the next"),
     ],
 )

@@ -17,11 +17,12 @@ import click
 from hypothesis import strategies as st
 
 import fsmflow
-from fsmflow import Fail, settings
+from fsmflow import Fail, Machine, Schedule, State, settings
 from fsmflow.cli.main import COMMANDS, cli, run
 from fsmflow.engine import runtime
 from fsmflow.engine.runtime import current
 from fsmflow.running.executor import Executor
+from fsmflow.running.reload import Reload
 from fsmflow.running.supervisor import Supervisor
 from fsmflow.store.store import create_store
 from fsmflow.store.work import ticket_of
@@ -31,6 +32,7 @@ from tests.support.machines import Counter, Order, play
 
 _KNOWN = ["order:1", "order:2", "order:3", "order:4", "counter:1", "1", "2", "order", "counter", "pending", "charging"]
 _KNOWN += ["failed_from_charging", "failed_from_*", "submit", "note", "approve", "timeout", "add", "close", "cancelled"]
+_KNOWN += ["nightly", "2026-11-01", "2026-11-01T02:30", "2026-10-25T02:30Z", "1990-01-01", "9999-12-31", "0001-01-01"]
 _NUMBERS = ["0", "1", "-1", "1000000000", "1000000001", "9" * 30, "1e3", "0x10", "\uff11", ""]
 _NAMES: list[Any] = [
     "a=b",
@@ -50,6 +52,15 @@ WORDS = st.one_of(
     *(st.sampled_from(words) for words in (_KNOWN, _KNOWN, _NUMBERS, _NAMES, _FILES, _TYPED)),
     *(ADDRESSES, DURATIONS, FIELDS, TEXTS, LONG_TEXTS),
 )
+
+
+class Nightly(Machine):
+    """Has a schedule to be paused, resumed, run and backfilled."""
+
+    schedule = Schedule("30 2 * * *", zone="Europe/Vienna")
+    initial = "open"
+    states = ["open", State("shut", final=True)]
+    transitions = [["close", "open", "shut"]]
 
 
 @dataclass(frozen=True)
@@ -72,7 +83,10 @@ def _option(parameter: click.Option) -> st.SearchStrategy[tuple[str, ...]]:
     return st.tuples(name, st.one_of(values, _WELL_FORMED, WORDS))
 
 
-def _command(command: click.Command) -> st.SearchStrategy[tuple[str, ...]]:
+def _command(command: click.Command, *above: str) -> st.SearchStrategy[tuple[str, ...]]:
+    words = (*above, str(command.name))
+    if isinstance(command, click.Group):
+        return st.one_of(*(_command(below, *words) for below in command.commands.values()))
     options = [_option(parameter) for parameter in command.params if isinstance(parameter, click.Option)]
     arguments = [
         st.one_of(st.sampled_from(_KNOWN), _WELL_FORMED, WORDS)
@@ -81,7 +95,7 @@ def _command(command: click.Command) -> st.SearchStrategy[tuple[str, ...]]:
     ]
     more = st.lists(st.one_of(*options, _WELL_FORMED.map(lambda word: (word,))), max_size=3)
     return st.tuples(st.tuples(*arguments), more).map(
-        lambda found: (str(command.name), *found[0], *itertools.chain.from_iterable(found[1]))
+        lambda found: (*words, *found[0], *itertools.chain.from_iterable(found[1]))
     )
 
 
@@ -118,12 +132,17 @@ def command_lines(servers: Servers) -> Iterator[Check]:
     path = servers.folder / "cli.db"
     path.unlink(missing_ok=True)
     url = servers.database_url or f"sqlite:///{path}"
-    fsmflow.configure(database_url=url, redis_url=servers.redis_url, machines=[Order, Counter], home=servers.folder)
+    machines = [Order, Counter, Nightly]
+    fsmflow.configure(database_url=url, redis_url=servers.redis_url, machines=machines, home=servers.folder)
     create_store(settings.current()).link.forget_connection()
     _people()
     path_before = list(sys.path)
     try:
-        with contextlib.chdir(servers.folder), patch.object(Supervisor, "run", lambda self: 0):
+        with (
+            contextlib.chdir(servers.folder),
+            patch.object(Supervisor, "run", lambda self: 0),
+            patch.object(Reload, "run", lambda self: 0),
+        ):
             yield lambda line: [_outcome(line)]
     finally:
         sys.path[:] = path_before

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fsmflow import Fail, Machine, Retry, RetryAfter, State
+from fsmflow import Fail, Machine, Retry, RetryAfter, Schedule, State
 
 #: The table of the user's own in which transactional jobs write.
 LEDGER = "killed_ledger"
@@ -278,6 +278,6 @@ class Deferring(Telling):
 
 class Scheduled(Telling):
     initial = "one"
-    schedule = "0 0 1 * *"
+    schedule = Schedule("0 0 1 * *", overlap="queue")
     states = [State("one", job="work"), *OVER]
     transitions = [["done", "one", "over"]]
