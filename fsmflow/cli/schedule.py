@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import click
 
+from fsmflow import settings
 from fsmflow.cli import objects, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
@@ -42,6 +43,7 @@ def list_(machines: tuple[str, ...], as_json: bool) -> int:
       fsmflow schedule list
       fsmflow schedule list report --json
     """
+    click.get_current_context().with_resource(settings.looking())
     tables = [_kind(name).timetable() for name in machines or _scheduled()]
     if as_json:
         output.print_array(map(_object, tables))

@@ -62,6 +62,7 @@ class Doorbell:
         self._templates: dict[str, JobTemplate] = {}
         self._quiet_until = float("-inf")
         self.failures = 0
+        self._took_none = False
 
     def url(self) -> str:
         """The URL of Redis; starts the embedded server where it is not running, but not for who only looks. Raises
@@ -116,6 +117,9 @@ class Doorbell:
         except REDIS_ERRORS as error:
             self._failed(len(rings), error)
             return False
+        if self._took_none:
+            self._took_none = False
+            log.dispatch_works()
         return True
 
     def add(self, pipe: Any, rings: Iterable[Ring]) -> None:
@@ -273,7 +277,8 @@ class Doorbell:
         self.failures += count
         self._quiet_until = clock.monotonic() + _QUIET_S
         self.forget()
-        log.dispatch_failed(count, error)
+        log.dispatch_failed(count, error, again=self._took_none)
+        self._took_none = True
 
 
 def _head_of(client: Redis, queue_key: str) -> int | None:

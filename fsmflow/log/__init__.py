@@ -14,12 +14,18 @@ def variable_misspelt(wrong: str, meant: str) -> None:
     logger.warning("settings.misspelt: %s is not read; did you mean %s?", wrong, meant)
 
 
-def dispatch_failed(count: int, error: BaseException) -> None:
-    logger.warning(
+def dispatch_failed(count: int, error: BaseException, *, again: bool = False) -> None:
+    """Whoever goes on calling while Redis is away need not be told ``again``."""
+    logger.log(
+        logging.DEBUG if again else logging.WARNING,
         "dispatch.failed: %d job(s) are committed but Redis did not take them (%s); they follow when it is back",
         count,
         likely(one_line(text_of(error))),
     )
+
+
+def dispatch_works() -> None:
+    logger.warning("dispatch.back: Redis takes jobs again")
 
 
 def result_discarded(address: str, state: str, attempt: int, what: str) -> None:

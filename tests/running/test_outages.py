@@ -42,6 +42,20 @@ def test_a_redis_that_is_empty_as_a_worker_starts_is_not_told(bench: Bench, capl
     assert events(caplog) == []
 
 
+def test_who_goes_on_calling_while_redis_is_away_is_told_once(
+    bench: Bench, valkey: Valkey, caplog: pytest.LogCaptureFixture
+) -> None:
+    valkey.stop()
+    for number in range(3):
+        bench.runtime.doorbell._quiet_until = float("-inf")
+        Order.start(str(number)).submit()
+    valkey.start()
+    bench.runtime.doorbell._quiet_until = float("-inf")
+    Order.start("3").submit()
+    assert events(caplog) == ["dispatch.failed", "dispatch.back"]
+    assert bench.runtime.doorbell.failures == 3
+
+
 def test_an_outage_is_told_again_only_after_it_was_over(caplog: pytest.LogCaptureFixture) -> None:
     outage = Outage(DATABASE)
     with caplog.at_level(logging.INFO, "fsmflow"):
