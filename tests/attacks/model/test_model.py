@@ -17,6 +17,7 @@ from tests.attacks.model.catalogue import RIGHT, WRONG, Case
 from tests.attacks.model.exploration import STUCK, Step, explore
 from tests.attacks.model.rows import RIGHT as RIGHT_RULES
 from tests.attacks.model.steps import Steps
+from tests.support.paths import ROOT
 
 
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
@@ -31,6 +32,12 @@ def test_a_protocol_that_lacks_something_is_found_wrong(case: Case) -> None:
     report = explore(case.model())
     assert report.violation is not None, f"nothing was found: {report}"
     assert report.violation.invariant == case.breaks, str(report)
+
+
+def test_the_page_says_how_many_are_found() -> None:
+    page = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    assert f"{len(WRONG)} wrong protocols must be found" in page
+    assert f"{len(WRONG)} of {len(WRONG)} wrong protocols found" in page
 
 
 def test_the_model_asks_for_what_the_code_asks_for() -> None:
