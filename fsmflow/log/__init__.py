@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from fsmflow.causes import likely
-from fsmflow.errors import name_of, text_of
+from fsmflow.errors import name_of, noted, text_of
 from fsmflow.log.lines import logger, one_line
 
 
@@ -106,7 +106,10 @@ def connection_dropped(error: str) -> None:
 
 def sweep_failed(what: str, error: BaseException) -> None:
     logger.error(
-        "maintenance.failed: %s: %s: %s; it is tried again", what, name_of(type(error)), one_line(text_of(error))
+        "maintenance.failed: %s: %s: %s; it is tried again",
+        what,
+        name_of(type(error)),
+        one_line(text_of(error) + noted(error)),
     )
 
 

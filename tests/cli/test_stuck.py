@@ -67,3 +67,26 @@ def test_what_is_kept_is_dropped_by_its_number_or_by_its_trigger(
         shell.ok("drop", "--machine", "claim", "answer")
         assert shell.json("show", "1")["deferred"] == []
         assert [entry.kind for entry in claim.refresh().history][-2:] == ["dropped", "dropped"]
+
+
+class Lease(Machine):
+    """What its timer is to do raises."""
+
+    initial = "open"
+    states = [State("open", timeout=60), State("over", final=True)]
+    transitions = [{"trigger": "timeout", "source": "open", "dest": "over", "before": "count"}]
+
+    def count(self) -> None:
+        self.data["ended"] += 1
+
+
+def test_a_callback_that_keeps_a_timer_from_firing_is_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    shell = Terminal(capsys, monkeypatch)
+    with sandbox(machines=[Lease]) as box:
+        Lease.start("1")
+        box.advance(90)
+        named = "before callback 'count' of 'timeout' in state 'open' of machine 'lease'"
+        assert f"timer 'timeout': KeyError: 'ended' [{named}] (tried " in shell.ok("explain", "lease:1")
+    assert f"maintenance.failed: lease:1: KeyError: 'ended' [{named}]" in caplog.text
