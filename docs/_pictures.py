@@ -13,8 +13,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html import unescape
 from importlib import invalidate_caches
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -24,14 +26,20 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from fsmflow import Machine
-from fsmflow.diagram import chart, svg
+from fsmflow.definition.model import Definition
+from fsmflow.diagram import Journey, chart, svg
 from fsmflow.diagram.colours import STYLE
+from fsmflow.diagram.overlay import Move
 
 SHEET = "pictures.css"
 #: So many pictures on a page are open.
 FEW = 3
 BLOCK = re.compile(r"^( *)```python(?: +title=\"([^\"]+)\")?\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"\s*```(?:text|json)\n")
+#: Where the picture of an entity belongs: <!-- the way of order:1: submit, fail (ConnectionError) -->
+WAY = re.compile(r"<!-- the way of (\w+):(\S+): (.+?) -->")
+#: When all that was.
+AT = datetime(2030, 1, 1, 9, tzinfo=UTC)
 #: How a block comes out in the page.
 SHOWN = re.compile(r'<div class="highlight">.*?</code></pre></div>', re.DOTALL)
 #: What of it is no code: tags, and the name of the file.
@@ -61,9 +69,11 @@ def sheet() -> str:
 
 
 def with_pictures(html: str, markdown: str) -> str:
-    """The page with a picture below each block that has a machine which was not drawn yet, and what that prints."""
+    """The page with a picture below each block that has a machine which was not drawn yet, and what that prints; and
+    with the way of an entity where one is told in a comment."""
     found = list(_pictures(markdown))
     few = sum(len(block.pictures) for block in found) <= FEW
+    known: dict[str, Definition] = {}
     parts, at = [], 0
     for block in found:
         shown = next((shown for shown in SHOWN.finditer(html, at) if _code(shown[0]) == block.code), None)
@@ -71,9 +81,39 @@ def with_pictures(html: str, markdown: str) -> str:
             raise ValueError(f"a block of code is not in the page: {block.code[:200]}")
         printed = SHOWN.search(html, shown.end()) if block.prints else None
         end = (printed or shown).end()
-        parts += [html[at:end], *(_folded(picture, is_open=few) for picture in block.pictures)]
+        parts += [_with_ways(html[at:end], known), *(_folded(picture, is_open=few) for picture in block.pictures)]
+        known |= {definition.name: definition for definition in block.definitions}
         at = end
-    return "".join([*parts, html[at:]])
+    return _with_own_ids("".join([*parts, _with_ways(html[at:], known)]))
+
+
+def _with_ways(html: str, known: dict[str, Definition]) -> str:
+    return WAY.sub(lambda told: _folded(_way(known[told[1]], *told.groups()), is_open=True), html)
+
+
+def _way(definition: Definition, machine: str, id_: str, told: str) -> str:
+    """The picture of an entity that came by these triggers, and failed as the brackets say."""
+    moves, state, failure = (
+        [Move(source=None, trigger="start", dest=definition.initial, at=AT)],
+        definition.initial,
+        None,
+    )
+    for trigger, error in re.findall(r"(\w+)(?: \((\w+)\))?", told):
+        dest = next(one.dest for one in definition.transitions if (one.source, one.trigger) == (state, trigger))
+        moves.append(Move(source=state, trigger=trigger, dest=dest, at=AT))
+        state, failure = dest, error or None
+    journey = Journey(address=f"{machine}:{id_}", state=state, since=AT, failure=failure, moves=tuple(moves))
+    return svg(chart(definition, journey=journey))
+
+
+def _with_own_ids(html: str) -> str:
+    """Pictures of the same name have the same ids, and an id is there once."""
+    numbers = count(1)
+    return re.sub(r"<svg .*?</svg>", lambda one: _numbered(one[0], next(numbers)), html, flags=re.DOTALL)
+
+
+def _numbered(picture: str, number: int) -> str:
+    return re.sub(r"\bfsmflow-[0-9a-f]{8}\b", rf"\g<0>-{number}", picture)
 
 
 def _code(shown: str) -> str:
@@ -85,6 +125,7 @@ class _Drawn:
     """A block of code with machines; whether what it prints stands right below it."""
 
     code: str
+    definitions: list[Definition]
     pictures: list[str]
     prints: bool
 
@@ -105,7 +146,7 @@ def _pictures(markdown: str) -> Iterator[_Drawn]:
             if pictures := [picture for picture in pictures if picture not in drawn]:
                 drawn.update(pictures)
                 prints = PRINTED.match(markdown, block.end()) is not None
-                yield _Drawn(code=code.strip(), pictures=pictures, prints=prints)
+                yield _Drawn(code=code.strip(), definitions=definitions, pictures=pictures, prints=prints)
 
 
 @contextmanager
@@ -194,7 +235,7 @@ def _needs(node: ast.AST) -> Iterator[str]:
 
 
 def _folded(picture: str, *, is_open: bool) -> str:
-    """In the page, where a style of its own is not needed, and an id is there once."""
+    """In the page, where a style of its own is not needed."""
     least = 0.8 * float(re.search(r'width="([\d.]+)"', picture)[1])
     name = re.search(r"<title[^>]*>(.*?)</title>", picture)[1]
     drawn = re.sub(r"<style>.*?</style>\n", "", picture, flags=re.DOTALL)

@@ -284,7 +284,7 @@ def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
         # A diagram in Mermaid would be drawn by a script from elsewhere.
         assert not ELSEWHERE.search(html)
     tutorial = (tmp_path / "site" / "tutorial" / "index.html").read_text(encoding="utf-8")
-    assert tutorial.count('<details class="picture"') == 3
+    assert tutorial.count('<details class="picture"') == 4
     # How the theme is told what to copy of a block.
     assert 'data-copy="fsmflow worker &amp;"' in tutorial
     (script,) = (tmp_path / "site" / "assets" / "javascripts").glob("bundle.*.js")

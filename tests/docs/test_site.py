@@ -74,6 +74,19 @@ class TestPictures:
         assert "prefers-color-scheme" not in sheet
         assert sheet.count('[data-md-color-scheme="slate"] .fsmflow .page{fill:') == 1
 
+    def test_the_way_of_an_entity_is_drawn_where_a_comment_tells_it(self) -> None:
+        text = machine("Order").replace('"begin", State', 'State("begin", job=print), State').replace("go", "done")
+        page = pictured(f"{text}\n\nlook:\n\n<!-- the way of order:7: fail (OSError) -->\n")
+        _, way = page.split("look:")
+        assert "rests in failed_from_begin since 2030-01-01 09:00:00 UTC" in way
+        assert ">OSError<" in way
+
+    def test_an_id_is_there_once(self) -> None:
+        page = pictured(f"{machine('Order')}\n{machine('Order').replace('go', 'leave')}")
+        ids = re.findall(r' id="([^"]+)"', page)
+        assert len(ids) == len(set(ids)) == 4
+        assert set(" ".join(re.findall('aria-labelledby="([^"]+)"', page)).split()) == set(ids)
+
     def test_what_is_the_same_is_drawn_once_and_many_are_folded(self) -> None:
         page = pictured("\n".join(map(machine, ["One", "Two", "Two", "Three", "Four"])))
         assert page.count('<details class="picture" data-search-exclude>') == 4
