@@ -4,7 +4,7 @@ Try it:
 
     fsmflow worker &  # it starts one at three o'clock UTC, every night
     fsmflow start order 1 amount:=30
-    fsmflow start report now  # one more, by hand
+    fsmflow schedule run report  # one more, by hand
     fsmflow list --machine report
     cat .fsmflow/reports/*
 """
