@@ -82,6 +82,20 @@ def likely(said: str) -> str:
     return next((f"{said.rstrip('.')}; {cause}" for signs, cause in _LIKELY if any(map(said.count, signs))), said)
 
 
+def let_go(error: BaseException) -> None:
+    """Empty the variables of the frames in which an error was raised, and of all that is behind it: for who keeps it.
+    What a job left in one may be a connection that holds a lock."""
+    kept, met, left = vars(BaseException), set[int](), [error]
+    while left:
+        one = left.pop()
+        if id(one) in met:
+            continue
+        met.add(id(one))
+        traceback.clear_frames(traceback_of(one))
+        before = (kept[name].__get__(one) for name in ("__cause__", "__context__"))
+        left += [*members(one), *(each for each in before if each is not None)]
+
+
 def traceback_of(error: BaseException) -> TracebackType | None:
     """Where it was raised."""
     found: TracebackType | None = vars(BaseException)["__traceback__"].__get__(error)

@@ -10,7 +10,7 @@ from contextvars import copy_context
 from typing import Any
 
 from fsmflow import clock, codec, log
-from fsmflow.causes import behind, blocks, summary
+from fsmflow.causes import behind, blocks, let_go, summary
 from fsmflow.decision import asker
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
@@ -144,6 +144,8 @@ class Job:
             raised=error,
             behind=f" in {summary(error)}" if decisive.within else behind(error),
         )
+        # It is kept until its end is committed, and told.
+        let_go(error)
         failed = self._failed(facts, result)
         return replace(failed, overdue=overran and self._cut)
 

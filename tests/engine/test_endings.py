@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -140,6 +141,40 @@ def test_what_is_redacted_is_in_no_line_and_in_no_error_that_is_handed_on(caplog
     assert "Fail: no money on [redacted]" in line.getMessage()
     assert "in refuse\n" in str(line.exc_text)
     assert "4111" not in caplog.text
+
+
+def test_what_a_job_left_in_its_variables_is_let_go_before_its_end_is_decided(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be a connection that holds a lock which the commit needs."""
+    left: list[weakref.ref[Thing]] = []
+    alive: list[bool] = []
+
+    class Thing:
+        pass
+
+    class Holding(Parcel):
+        name = "holding"
+
+        def is_lost(self) -> bool:
+            alive.extend(one() is not None for one in left)
+            return True
+
+    def inner() -> None:
+        thing = Thing()
+        left.append(weakref.ref(thing))
+        raise ConnectionError("gone")
+
+    def hold(parcel: Any) -> None:
+        thing = Thing()
+        left.append(weakref.ref(thing))
+        try:
+            inner()
+        except ConnectionError as error:
+            raise ExceptionGroup("two", [Fail("no"), ValueError("odd")]) from error
+
+    line = told(caplog, "pack_it", hold, Holding)[-1]
+    assert alive == [False, False]
+    assert line.exc_info is not None
+    assert "in hold\n" in str(line.exc_text)
 
 
 def test_a_line_that_nobody_wants_is_not_put_together(caplog: pytest.LogCaptureFixture) -> None:
