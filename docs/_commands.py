@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from fsmflow.cli.catalogue import CATALOGUE
 from fsmflow.cli.main import cli
 
 PLACE = "{{ commands }}"
@@ -21,8 +22,7 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 def commands() -> str:
     """All commands, in the order in which ``fsmflow --help`` lists them."""
     context = click.Context(cli, info_name="fsmflow")
-    names = cli.list_commands(context)
-    return "\n\n".join(_command(name, cli.commands[name], context) for name in names)
+    return "\n\n".join(_command(entry.name, entry.load(), context) for entry in CATALOGUE)
 
 
 def _command(name: str, command: click.Command, parent: click.Context, heading: str = "##") -> str:

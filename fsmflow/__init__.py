@@ -1,47 +1,51 @@
 """fsmflow: explicit finite-state machines whose steps run as RQ jobs, with their state in SQL."""
 
-from fsmflow.decision.context import Branch, Branches, Progress, Undoing
-from fsmflow.decision.edit import Edit
-from fsmflow.decision.entity import Event, Failure
-from fsmflow.decision.history import HistoryEntry
-from fsmflow.decision.inputs import Actor, Outcome
-from fsmflow.decision.offers import Offer, Way
-from fsmflow.definition.answer import Refuse
-from fsmflow.definition.retry import Retry
-from fsmflow.definition.schedule import Schedule
-from fsmflow.definition.state import State
-from fsmflow.engine.explain import Explanation
-from fsmflow.engine.timetable import Timetable
-from fsmflow.errors import (
-    Cancelled,
-    ConfigurationError,
-    DatabaseRefused,
-    DatabaseUnavailable,
-    DataError,
-    DefinitionError,
-    EntityExists,
-    EntityNotFound,
-    Fail,
-    FsmflowError,
-    GuardError,
-    KeyConflict,
-    MergeError,
-    MethodError,
-    NestedAction,
-    NotPermitted,
-    RedisUnavailable,
-    RetryAfter,
-    StepTimeout,
-    TransitionConflict,
-    TransitionNotAllowed,
-    UnknownBranch,
-    UnknownMachine,
-    UnknownState,
-    WorkerLost,
-)
-from fsmflow.log.lines import LogFields
-from fsmflow.machine import Machine
-from fsmflow.settings import configure
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fsmflow.decision.context import Branch, Branches, Progress, Undoing
+    from fsmflow.decision.edit import Edit
+    from fsmflow.decision.entity import Event, Failure
+    from fsmflow.decision.history import HistoryEntry
+    from fsmflow.decision.inputs import Actor, Outcome
+    from fsmflow.decision.offers import Offer, Way
+    from fsmflow.definition.answer import Refuse
+    from fsmflow.definition.retry import Retry
+    from fsmflow.definition.schedule import Schedule
+    from fsmflow.definition.state import State
+    from fsmflow.engine.explain import Explanation
+    from fsmflow.engine.timetable import Timetable
+    from fsmflow.errors import (
+        Cancelled,
+        ConfigurationError,
+        DatabaseRefused,
+        DatabaseUnavailable,
+        DataError,
+        DefinitionError,
+        EntityExists,
+        EntityNotFound,
+        Fail,
+        FsmflowError,
+        GuardError,
+        KeyConflict,
+        MergeError,
+        MethodError,
+        NestedAction,
+        NotPermitted,
+        RedisUnavailable,
+        RetryAfter,
+        StepTimeout,
+        TransitionConflict,
+        TransitionNotAllowed,
+        UnknownBranch,
+        UnknownMachine,
+        UnknownState,
+        WorkerLost,
+    )
+    from fsmflow.log.lines import LogFields
+    from fsmflow.machine import Machine
+    from fsmflow.settings import configure
 
 __version__ = "0.1.0"
 
@@ -93,3 +97,37 @@ __all__ = [
     "WorkerLost",
     "configure",
 ]
+
+#: Where the public names are, but for those of ``fsmflow.errors``. A module is imported when the first of its names is
+#: asked for, so that what needs few of them begins soon.
+_PLACES = {
+    "fsmflow.decision.context": ("Branch", "Branches", "Progress", "Undoing"),
+    "fsmflow.decision.edit": ("Edit",),
+    "fsmflow.decision.entity": ("Event", "Failure"),
+    "fsmflow.decision.history": ("HistoryEntry",),
+    "fsmflow.decision.inputs": ("Actor", "Outcome"),
+    "fsmflow.decision.offers": ("Offer", "Way"),
+    "fsmflow.definition.answer": ("Refuse",),
+    "fsmflow.definition.retry": ("Retry",),
+    "fsmflow.definition.schedule": ("Schedule",),
+    "fsmflow.definition.state": ("State",),
+    "fsmflow.engine.explain": ("Explanation",),
+    "fsmflow.engine.timetable": ("Timetable",),
+    "fsmflow.log.lines": ("LogFields",),
+    "fsmflow.machine": ("Machine",),
+    "fsmflow.settings": ("configure",),
+}
+_PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
+
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that is there
+
+    def __getattr__(name: str) -> Any:
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(_PLACE_OF.get(name, "fsmflow.errors")), name)
+        return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -15,7 +15,6 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
-from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.engine.details import Stuck, stuck_of
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.remedy import Remedy, remedy_of
@@ -292,5 +291,5 @@ def listening(runtime: Runtime) -> Listening:
     """Who listens. Redis may be down; the embedded server is started where it does not run."""
     try:
         return Listening(queues=frozenset(runtime.doorbell.listened()))
-    except REDIS_ERRORS as error:
+    except runtime.doorbell.errors as error:
         return Listening(error=first_line(error).rstrip("."))

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import click
 
-from fsmflow.cli import objects, output
+from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle, perform
 from fsmflow.cli.fields import FIELD, HELP, as_field, as_patch, merged
 from fsmflow.cli.options import (
@@ -29,8 +29,8 @@ from fsmflow.queries import redacted, resolve
 
 
 @click.command(epilog=HELP)
-@click.argument("address")
-@click.argument("name", metavar="TRIGGER")
+@click.argument("address", shell_complete=completion.addresses)
+@click.argument("name", metavar="TRIGGER", shell_complete=completion.triggers)
 @click.argument("fields", nargs=-1, type=as_field, metavar=f"[{FIELD}]...")
 @data_option
 @actor_options
@@ -115,7 +115,7 @@ def _taking(action: Action, command: Callable[..., int]) -> Callable[..., int]:
     if "new_key" in action.options:
         command = _new_key_option(command)
     if "state" in action.options:
-        command = click.argument("state", metavar="STATE")(command)
+        command = click.argument("state", metavar="STATE", shell_complete=completion.states)(command)
     if "event" in action.options:
         command = click.argument("event", metavar="EVENT")(command)
     if "data" not in action.options:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import click
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def can_show(*, as_json: bool = False) -> bool:
@@ -20,33 +22,41 @@ class Bar:
     """What is done so far, out of ``total`` where that is known. Nothing is drawn where it is not ``shown``."""
 
     def __init__(self, what: str, *, total: int | None, shown: bool) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-        self._progress = Progress(
-            *columns,
-            TimeElapsedColumn(),
-            console=Console(stderr=True),
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-            disable=not shown,
-        )
-        self._shown = shown
-        self._task = self._progress.add_task(what, total=total)
+        self._progress = _drawn() if shown else None
+        self._task = None if self._progress is None else self._progress.add_task(what, total=total)
 
     def __enter__(self) -> Self:
-        self._progress.start()
+        if self._progress is not None:
+            self._progress.start()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        self._progress.stop()
+        if self._progress is not None:
+            self._progress.stop()
 
     def advance(self, steps: int = 1) -> None:
         """So many more have been looked at."""
-        self._progress.advance(self._task, steps)
+        if self._progress is not None and self._task is not None:
+            self._progress.advance(self._task, steps)
 
     def say(self, text: str) -> None:
         """Print a line of the result, above the bar where both are on one terminal."""
-        if self._shown and sys.stdout.isatty():
+        if self._progress is not None and sys.stdout.isatty():
             self._progress.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             click.echo(text)
+
+
+def _drawn() -> Progress:
+    """Its library is imported where a bar is drawn."""
+    rich = import_module("rich.progress")
+    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+    made: Progress = rich.Progress(
+        *columns,
+        rich.TimeElapsedColumn(),
+        console=import_module("rich.console").Console(stderr=True),
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    return made

@@ -9,7 +9,7 @@ from typing import Final
 import click
 
 from fsmflow import clock
-from fsmflow.cli import output
+from fsmflow.cli import completion, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
 from fsmflow.decision.entity import Snapshot
@@ -38,7 +38,7 @@ class _Wanted:
 
 
 @click.command()
-@click.argument("what", metavar="MACHINE|ADDRESS")
+@click.argument("what", metavar="MACHINE|ADDRESS", shell_complete=completion.machines)
 @click.option("--as", "form", type=click.Choice([SVG, MERMAID, JSON, SCXML]), help="As what; mermaid if not said.")
 @click.option("--counts", is_flag=True, help="How many are in each state, and how long the oldest has been there.")
 @click.option("--all", "everything", is_flag=True, help="Also the generated 'cancel' transitions.")

@@ -5,10 +5,19 @@ from __future__ import annotations
 from typing import Final
 
 from fsmflow.causes import place_of
+from fsmflow.cli import output
 from fsmflow.cli.output import one_line
 from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, GuardError, name_of, noted, text_of
 
 _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "MySQLdb", "redis"})
+
+
+def is_told(error: BaseException) -> bool:
+    """Whether an error could be told to whoever typed the command, and was."""
+    text = sentence(error)
+    if text is not None:
+        output.error(text)
+    return text is not None
 
 
 def sentence(error: BaseException) -> str | None:

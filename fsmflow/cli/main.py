@@ -1,4 +1,8 @@
-"""The ``fsmflow`` command, and the boundary at which errors become one line and an exit status."""
+"""The ``fsmflow`` command, and the boundary at which errors become one line and an exit status.
+
+It imports click and little else: what a command needs is imported when that command is run, so that help and the
+completion of a shell answer at once.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +10,20 @@ import io
 import os
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Final
 
 import click
 
-from fsmflow import __version__, settings
-from fsmflow.cli import actions, draw, info, output, overview, schedule, show, start, verify, worker
-from fsmflow.cli.errors import sentence
-from fsmflow.cli.options import Group
-from fsmflow.cli.places import let_machines_configure
+from fsmflow import __version__
+from fsmflow.cli.catalogue import Catalogue
 
 REFUSED: Final = 1
 WRONG_USAGE: Final = 2
 INTERRUPTED: Final = 130
 
 
-@click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(cls=Catalogue, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="fsmflow")
 @click.pass_context
 def cli(context: click.Context) -> None:
@@ -41,39 +43,7 @@ def cli(context: click.Context) -> None:
 
     Exit status: 0 done, 1 refused or failed, 2 wrong usage.
     """
-    if context.invoked_subcommand in LOOKING:
-        context.with_resource(settings.looking())
-    if context.invoked_subcommand not in BY_THEMSELVES:
-        let_machines_configure(strictly=context.invoked_subcommand == "init")
-
-
-COMMANDS: Final[tuple[click.Command, ...]] = (
-    worker.init,
-    worker.worker,
-    start.start,
-    actions.trigger,
-    show.list_,
-    show.show,
-    show.explain,
-    show.history,
-    overview.failures,
-    *actions.ACTION_COMMANDS.values(),
-    overview.stats,
-    overview.check,
-    info.info,
-    verify.verify_command,
-    draw.draw,
-    schedule.schedule,
-    worker.reconcile,
-)
-#: Commands that only look: they make no folder, no database and no server.
-LOOKING: Final = frozenset(
-    {"list", "show", "explain", "history", "failures", "stats", "check", "verify", "draw", "info"}
-)
-#: Commands that import the machines when they are ready to tell what is wrong with them.
-BY_THEMSELVES: Final = frozenset({"check", "info", "worker"})
-for _command in COMMANDS:
-    cli.add_command(_command)
+    import_module("fsmflow.cli.places").begin(context)
 
 
 def main() -> int:
@@ -99,10 +69,8 @@ def run(command: click.Command, arguments: Sequence[str], name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return REFUSED
     except Exception as error:
-        text = sentence(error)
-        if text is None:
+        if not import_module("fsmflow.cli.errors").is_told(error):
             raise
-        output.error(text)
         return REFUSED
     return status if isinstance(status, int) else 0
 

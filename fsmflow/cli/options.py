@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from fsmflow.cli import completion
 from fsmflow.cli.fields import FIELD, as_field, as_object
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import PHASES
@@ -124,7 +125,7 @@ def _targets(command: Callable[..., int]) -> Callable[..., int]:
     limit = click.IntRange(min=1, max=MANY)
     command = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")(command)
     command = click.option("--limit", metavar="N", type=limit, help="At most so many of a selection.")(command)
-    return click.argument("addresses", nargs=-1, metavar="[ADDRESS]...")(command)
+    return click.argument("addresses", nargs=-1, metavar="[ADDRESS]...", shell_complete=completion.addresses)(command)
 
 
 def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
@@ -174,12 +175,13 @@ def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..
 def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any], ...]:
     """In the order in which they are shown."""
     return (
-        click.option("--machine", metavar="MACHINE", help="Those of this machine."),
+        click.option("--machine", metavar="MACHINE", shell_complete=completion.machines, help="Those of this machine."),
         click.option(
             "--state",
             "states",
             metavar="GLOB",
             multiple=True,
+            shell_complete=completion.states,
             help="Those in this state; may be repeated, and may be a glob: 'failed_from_*'.",
         ),
         click.option("--phase", type=click.Choice(PHASES), help="Those in this phase."),

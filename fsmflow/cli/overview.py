@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from fsmflow import settings
-from fsmflow.cli import objects, output
+from fsmflow.cli import completion, objects, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.places import looked_in, tell_absence
 from fsmflow.decision.actions import RESUME
@@ -44,7 +44,7 @@ POOLED = (
 
 
 @click.command()
-@click.option("--machine", metavar="MACHINE", help="Those of this machine.")
+@click.option("--machine", metavar="MACHINE", shell_complete=completion.machines, help="Those of this machine.")
 @json_option
 def failures(machine: str | None, as_json: bool) -> int:
     """Show what has failed, kind by kind, and how to retry it.

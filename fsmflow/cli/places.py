@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterable
 from typing import Final
 
+import click
+
 from fsmflow import settings
 from fsmflow.cli import output
 from fsmflow.definition.model import Definition
@@ -16,6 +18,12 @@ from fsmflow.settings import Settings
 
 #: So many machines are told one by one.
 _MANY: Final = 12
+#: Commands that only look: they make no folder, no database and no server.
+LOOKING: Final = frozenset(
+    {"list", "show", "explain", "history", "failures", "stats", "check", "verify", "draw", "info"}
+)
+#: Commands that import the machines when they are ready to tell what is wrong with them.
+BY_THEMSELVES: Final = frozenset({"check", "info", "worker"})
 
 
 def database_of(chosen: Settings) -> str:
@@ -61,6 +69,15 @@ def machines_of(definitions: Iterable[Definition]) -> str:
         by_module.setdefault(definition.owner.__module__, []).append(definition.name)
     told = "; ".join(f"{', '.join(names)} ({module})" for module, names in by_module.items())
     return f"{told}; and {len(found) - _MANY:,} more" if len(found) > _MANY else told
+
+
+def begin(context: click.Context) -> None:
+    """What goes before a command, whichever it is."""
+    name = context.invoked_subcommand
+    if name in LOOKING:
+        context.with_resource(settings.looking())
+    if name not in BY_THEMSELVES:
+        let_machines_configure(strictly=name == "init")
 
 
 def let_machines_configure(*, strictly: bool = False) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 import click
 
 from fsmflow import settings
-from fsmflow.cli import objects, output
+from fsmflow.cli import completion, objects, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
 from fsmflow.decision.course import Note
@@ -33,7 +33,7 @@ def schedule() -> None:
 
 
 @schedule.command("list")
-@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...", shell_complete=completion.machines)
 @json_option
 def list_(machines: tuple[str, ...], as_json: bool) -> int:
     """List schedules: the next tick on the clocks of its zone, the entity that was started last, and what is in the
@@ -61,7 +61,7 @@ def list_(machines: tuple[str, ...], as_json: bool) -> int:
 
 
 @schedule.command()
-@click.argument("machines", nargs=-1, metavar="MACHINE...", required=True)
+@click.argument("machines", nargs=-1, metavar="MACHINE...", shell_complete=completion.machines, required=True)
 @actor_options
 @reason_option
 @json_option
@@ -77,7 +77,7 @@ def pause(machines: tuple[str, ...], actor: Actor | None, reason: str | None, as
 
 
 @schedule.command()
-@click.argument("machines", nargs=-1, metavar="MACHINE...", required=True)
+@click.argument("machines", nargs=-1, metavar="MACHINE...", shell_complete=completion.machines, required=True)
 @actor_options
 @reason_option
 @json_option
@@ -98,7 +98,7 @@ def resume(machines: tuple[str, ...], actor: Actor | None, reason: str | None, a
 
 
 @schedule.command(epilog=HELP)
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @click.argument("fields", nargs=-1, type=as_field, metavar=f"[{FIELD}]...")
 @data_option
 @actor_options
@@ -121,7 +121,7 @@ def run(
 
 
 @schedule.command()
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @click.option("--from", "begin", required=True, metavar="MOMENT", help="The first tick: a day, or a day and a time.")
 @click.option("--to", "end", metavar="MOMENT", help="The last tick; now, if it is not given.")
 @click.option("--dry-run", is_flag=True, help="Say what would be started, and start nothing.")

@@ -8,7 +8,7 @@ from itertools import islice
 import click
 
 from fsmflow import clock
-from fsmflow.cli import objects, output
+from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
@@ -84,7 +84,7 @@ def _row(snapshot: Snapshot, now: int, stuck: Sequence[Stuck]) -> tuple[str, ...
 
 
 @click.command()
-@click.argument("address")
+@click.argument("address", shell_complete=completion.addresses)
 @click.option("--traceback", is_flag=True, help="Show the traceback of the failure too.")
 @viewer_options
 @json_option
@@ -241,7 +241,7 @@ def _work(snapshot: Snapshot, now: int) -> str:
 
 
 @click.command()
-@click.argument("address")
+@click.argument("address", shell_complete=completion.addresses)
 @viewer_options
 @json_option
 def explain(address: str, actor: Actor | None, as_json: bool) -> int:
@@ -268,7 +268,7 @@ def explain(address: str, actor: Actor | None, as_json: bool) -> int:
 
 
 @click.command()
-@click.argument("address")
+@click.argument("address", shell_complete=completion.addresses)
 @click.option(
     "--limit",
     metavar="N",

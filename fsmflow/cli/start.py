@@ -12,7 +12,7 @@ from typing import Any, BinaryIO, Final, cast
 
 import click
 
-from fsmflow.cli import objects, output
+from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged, read_json, reader_of
 from fsmflow.cli.options import actor_options, data_option, json_option, key_option
@@ -32,12 +32,15 @@ Line = tuple[str, dict[str, Any]]
 
 
 @click.command(epilog=HELP)
-@click.argument("machine")
+@click.argument("machine", shell_complete=completion.machines)
 @click.argument("entity_id", metavar="[ID]", required=False)
 @click.argument("fields", nargs=-1, type=as_field, metavar=f"[{FIELD}]...")
 @data_option
 @click.option(
-    "--state", metavar="STATE", help="Adopt it in mid-life, in this state; its job is not run until 'resume'."
+    "--state",
+    metavar="STATE",
+    shell_complete=completion.states,
+    help="Adopt it in mid-life, in this state; its job is not run until 'resume'.",
 )
 @click.option(
     "--from",

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from fsmflow.cli import output
+from fsmflow.cli import completion, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.places import tell_absence
 from fsmflow.engine.runtime import current
@@ -16,7 +16,9 @@ from fsmflow.verify.remedies import REMEDIES
 
 
 @click.command("verify")
-@click.option("--machine", metavar="MACHINE", help="Check the entities of this machine alone.")
+@click.option(
+    "--machine", metavar="MACHINE", shell_complete=completion.machines, help="Check the entities of this machine alone."
+)
 @click.option(
     "--patience",
     type=click.FloatRange(min=0),

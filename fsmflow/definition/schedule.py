@@ -8,10 +8,9 @@ from collections.abc import Iterator
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import heappop, heappush
+from importlib import import_module
 from itertools import takewhile
-from typing import Final
-
-from croniter import CroniterError, croniter
+from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow.errors import did_you_mean, shown
@@ -33,6 +32,11 @@ _WORDS: Final = frozenset(
     "jan feb mar apr may jun jul aug sep oct nov dec sun mon tue wed thu fri sat l w".split()  # noqa: SIM905 - to read
 )
 _EXAMPLE: Final = "such as '0 3 * * *' for 3:00 UTC each day"
+
+
+def _croniter() -> Any:
+    """Imported where a machine has a schedule: few have one."""
+    return import_module("croniter")
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ class Schedule:
         """
         zone, after = zone_of(self.zone), clock.to_datetime(moment)
         start = after.astimezone(zone).replace(tzinfo=UTC) - _shift(zone, after)
-        dial, comes_twice = croniter(self.cron, start), self._is_hourly()
+        dial, comes_twice = _croniter().croniter(self.cron, start), self._is_hourly()
         found: list[datetime] = []
         last = after
         while True:
@@ -106,7 +110,7 @@ class Schedule:
                     yield clock.from_datetime(tick)
 
     def _is_hourly(self) -> bool:
-        hours = croniter.expand(self.cron)[0][1]
+        hours = _croniter().croniter.expand(self.cron)[0][1]
         return hours == ["*"] or len(set(hours)) == _HOURS
 
 
@@ -172,11 +176,12 @@ def _cron_fault(cron: object) -> str | None:
             f": {wrong!r} is no time; it is five fields as of cron, {_EXAMPLE}. A field has numbers, or names such as "
             f"MON and JAN, and the signs * , - / and #"
         )
-    if not croniter.is_valid(cron):
+    library = _croniter()
+    if not library.croniter.is_valid(cron):
         return f"; it is five fields as of cron, {_EXAMPLE}"
     try:
-        croniter(cron, _SOME_DAY).get_next(datetime)
-    except CroniterError:
+        library.croniter(cron, _SOME_DAY).get_next(datetime)
+    except library.CroniterError:
         return " names a day that never comes"
     return None
 

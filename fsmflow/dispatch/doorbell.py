@@ -51,6 +51,9 @@ def is_gone(error: BaseException) -> bool:
 class Doorbell:
     """The one place that enqueues. ``ring`` never raises; what it could not ring is found again in SQL."""
 
+    #: What its methods raise: ``REDIS_ERRORS``, for who must not import them.
+    errors: Final = REDIS_ERRORS
+
     def __init__(self, settings: Settings, installation: str, now: Callable[[], int]) -> None:
         self._now = now
         self._url = settings.redis_url

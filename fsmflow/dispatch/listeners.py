@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from redis import Redis
+if TYPE_CHECKING:
+    from redis import Redis
 
 #: For so long nothing need be heard of a supervisor before its processes count as gone.
 HEARD_MS: Final = 30_000

@@ -9,7 +9,6 @@ from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import GRACE_MS, Work
 from fsmflow.definition.names import FINISHED
-from fsmflow.dispatch.doorbell import REDIS_ERRORS
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.runtime import Runtime
 from fsmflow.store.link import first_line
@@ -69,7 +68,7 @@ class Reasons:
         self._look()
         try:
             before = None if self._error is not None else self._runtime.doorbell.place_of(ring)
-        except REDIS_ERRORS as error:
+        except self._runtime.doorbell.errors as error:
             self._error = _said(error)
             return None
         return f"{before:,} {'job is' if before == 1 else 'jobs are'} before it" if before else None
@@ -147,7 +146,7 @@ class Reasons:
         try:
             self._listened = self._runtime.doorbell.listened()
             self._listeners = self._runtime.doorbell.listeners()
-        except REDIS_ERRORS as error:
+        except self._runtime.doorbell.errors as error:
             self._error = _said(error)
 
 

@@ -7,17 +7,22 @@ import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import cached_property
+from importlib import import_module
+from typing import TYPE_CHECKING
 
 from fsmflow import clock, log, release
 from fsmflow import settings as settings_of
 from fsmflow.decision.entity import Snapshot
-from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.engine.registry import Registry
 from fsmflow.points import point
 from fsmflow.scope import scope
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, open_store
 from fsmflow.store.work import ticket_of
+
+if TYPE_CHECKING:
+    from fsmflow.dispatch.doorbell import Doorbell, Ring
 
 _collected: ContextVar[list[Ring] | None] = ContextVar("fsmflow_collected_rings", default=None)
 
@@ -33,7 +38,22 @@ class Runtime:
         self.release = release.note(settings)
         self.store = store
         self.machines = machines or Registry(settings.machines)
-        self.doorbell = doorbell or Doorbell(settings, store.installation, store.clock.now)
+        if doorbell is not None:
+            self.doorbell = doorbell
+
+    @cached_property
+    def doorbell(self) -> Doorbell:
+        """It brings RQ and Redis along, which take longer to import than all else: who only looks needs neither."""
+        made: Doorbell = import_module("fsmflow.dispatch.doorbell").Doorbell(
+            self.settings, self.store.installation, self.store.clock.now
+        )
+        shared: Doorbell = vars(self).setdefault("doorbell", made)  # of two threads at once, both get the same
+        return shared
+
+    def forget_redis(self) -> None:
+        """Drop the connection to Redis, if there is one."""
+        if "doorbell" in vars(self):
+            self.doorbell.forget()
 
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
@@ -166,5 +186,5 @@ def close() -> None:
         if runtime is not None and _current.pid != os.getpid():
             _current.inherited.append(runtime)
         elif runtime is not None:
-            runtime.doorbell.forget()
+            runtime.forget_redis()
             runtime.store.link.forget_connection()

@@ -14,7 +14,6 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
-from fsmflow.dispatch.doorbell import Ring
 from fsmflow.engine.commits import TRIES, until_first, write
 from fsmflow.engine.followup import following
 from fsmflow.engine.runtime import Runtime
@@ -123,7 +122,7 @@ def _follow(runtime: Runtime, definition: Definition, commits: Sequence[Commit],
 
     def follow() -> None:
         point("start.page", definition.name)
-        rings: list[Ring] = [ring for ring in map(ticket_of, made) if ring is not None]
+        rings = [ring for ring in map(ticket_of, made) if ring is not None]
         runtime.ring_for(rings)
         for commit, after in zip(commits, made, strict=True):
             note_tasks(definition, commit, after)

@@ -12,7 +12,7 @@ import sys
 import click
 import pytest
 
-from fsmflow.cli.main import COMMANDS
+from fsmflow.cli.catalogue import CATALOGUE
 from tests.cli.shop import CLI, NOWHERE, Shop
 from tests.support.paths import ROOT
 
@@ -148,6 +148,6 @@ def test_version_help_and_unknown_commands() -> None:
     assert "Exit status: 0 done, 1 refused or failed, 2 wrong usage." in shop.ok("--help")
 
 
-@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command.name))
+@pytest.mark.parametrize("command", [entry.load() for entry in CATALOGUE], ids=lambda command: str(command.name))
 def test_every_command_has_a_help_text_with_an_example(command: click.Command) -> None:
     assert f"\b\n  fsmflow {command.name}" in inspect.cleandoc(command.help or "")

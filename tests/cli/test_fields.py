@@ -11,8 +11,8 @@ from uuid import UUID
 import click
 import pytest
 
+from fsmflow.cli.catalogue import CATALOGUE
 from fsmflow.cli.fields import FIELD, HELP, TYPES, as_field
-from fsmflow.cli.main import COMMANDS
 from fsmflow.codec import decode, encode
 from tests.cli.orders import Order
 from tests.support.paths import ROOT
@@ -80,9 +80,10 @@ def test_what_an_example_says_can_be_stored_and_is_shown_by_the_help(word: str) 
 
 
 def test_every_command_that_takes_fields_says_how_they_are_written() -> None:
+    commands = [entry.load() for entry in CATALOGUE]
     taking = [
         one
-        for one in COMMANDS
+        for one in commands
         if any(
             getattr(param, "metavar", None) in (FIELD, f"[{FIELD}]...", f"{FIELD} | @FILE | JSON")
             for param in one.params

@@ -10,7 +10,7 @@ import click
 import pytest
 
 from fsmflow import DataError, Machine, UnknownState
-from fsmflow.cli.main import COMMANDS
+from fsmflow.cli.catalogue import CATALOGUE
 from fsmflow.decision.actions import ACTIONS
 from tests.cli.orders import Order
 from tests.support.terminal import Terminal
@@ -22,7 +22,7 @@ OF_PYTHON = {"fields"}
 
 
 def options_of(name: str) -> set[str]:
-    (command,) = [one for one in COMMANDS if one.name == name]
+    (command,) = [entry.load() for entry in CATALOGUE if entry.name == name]
     options = [option for option in command.params if isinstance(option, click.Option)]
     return {word.removeprefix("--") for option in options for word in option.opts if word.startswith("--")}
 

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from fsmflow import Machine
-from fsmflow.cli.main import cli
+from fsmflow.cli.actions import ACTION_COMMANDS
 from fsmflow.decision.actions import ACTIONS, Action
 from fsmflow.decision.happenings import Asked, Triggered
 from tests.support.paths import ROOT
@@ -39,7 +39,7 @@ def test_a_handle_has_a_typed_method_with_the_options_of_the_action(action: Acti
 
 @each_action
 def test_the_command_line_has_a_command_with_the_options_of_the_action(action: Action) -> None:
-    command = cli.commands[action.name]
+    command = ACTION_COMMANDS[action.name]
     names = {option for parameter in command.params for option in parameter.opts}
     assert ("--epoch" in names, "--new-key" in names, "--set" in names) == tuple(
         option in action.options for option in ("epoch", "new_key", "data")

@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 import fsmflow
 from fsmflow import Fail, Machine, Schedule, State, settings
-from fsmflow.cli.main import COMMANDS, cli, run
+from fsmflow.cli.catalogue import CATALOGUE
+from fsmflow.cli.main import cli, run
 from fsmflow.engine import runtime
 from fsmflow.engine.runtime import current
 from fsmflow.running.executor import Executor
@@ -119,8 +120,8 @@ _CONTENTS = st.one_of(
 LINES = st.builds(
     Line,
     words=st.one_of(
-        *(_command(command) for command in COMMANDS),
-        st.lists(st.one_of(WORDS, st.sampled_from([str(command.name) for command in COMMANDS])), max_size=6).map(tuple),
+        *(_command(entry.load()) for entry in CATALOGUE),
+        st.lists(st.one_of(WORDS, st.sampled_from([entry.name for entry in CATALOGUE])), max_size=6).map(tuple),
     ),
     contents=_CONTENTS,
 )

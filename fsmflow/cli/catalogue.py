@@ -1,0 +1,97 @@
+"""What commands there are, and where: a module is imported when its command is run, so that the others begin soon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Final, NamedTuple
+
+import click
+from click.shell_completion import CompletionItem
+
+
+class Entry(NamedTuple):
+    """A command. ``place``: its module, and its name there or that of a table with it; ``short``: what the list of
+    commands says of it."""
+
+    name: str
+    place: str
+    short: str
+
+    def load(self) -> click.Command:
+        """The command itself."""
+        module, _, attribute = self.place.partition(":")
+        found = getattr(import_module(f"fsmflow.cli.{module}"), attribute)
+        command: click.Command = found[self.name] if isinstance(found, Mapping) else found
+        return command
+
+    def stand_in(self) -> click.Command:
+        """What is known of it without looking."""
+        return click.Command(self.name, help=self.short)
+
+
+#: In the order in which a newcomer meets them.
+CATALOGUE: Final = (
+    Entry("init", "worker:init", "Create the tables in the database, or upgrade them."),
+    Entry("worker", "worker:worker", "Run jobs until stopped, and look after timers, retries and lost work."),
+    Entry("start", "start:start", "Start an entity of MACHINE under this ID, in the initial state."),
+    Entry("trigger", "actions:trigger", "Fire TRIGGER on the entity at ADDRESS."),
+    Entry("list", "show:list_", "List entities, the oldest first."),
+    Entry("show", "show:show", "Show one entity as it is now."),
+    Entry(
+        "explain", "show:explain", "Explain what an entity does, waits for and is blocked by, and what is allowed now."
+    ),
+    Entry("history", "show:history", "Show all that happened to an entity."),
+    Entry("failures", "overview:failures", "Show what has failed, kind by kind, and how to retry it."),
+    Entry(
+        "retry",
+        "actions:ACTION_COMMANDS",
+        "Retry failed entities from the step that failed, under the same id, with the code deployed now.",
+    ),
+    Entry("resume", "actions:ACTION_COMMANDS", "Let paused, failed or stuck entities go on."),
+    Entry("pause", "actions:ACTION_COMMANDS", "Pause entities."),
+    Entry("cancel", "actions:ACTION_COMMANDS", "Cancel entities."),
+    Entry("skip", "actions:ACTION_COMMANDS", "Go on as if the step that failed had been done."),
+    Entry("rewind", "actions:ACTION_COMMANDS", "Go back to STATE, in which the entity has been."),
+    Entry("undo", "actions:ACTION_COMMANDS", "Take back what the entered steps did, the latest first."),
+    Entry("force", "actions:ACTION_COMMANDS", "Enter STATE, whatever leads there."),
+    Entry(
+        "drop",
+        "actions:ACTION_COMMANDS",
+        "Take away an event that is kept, or a message that was sent and is not delivered yet.",
+    ),
+    Entry("stats", "overview:stats", "Count entities by state; show queues and due work."),
+    Entry("check", "overview:check", "Check the machines."),
+    Entry("info", "info:info", "Show what is in force here."),
+    Entry(
+        "verify",
+        "verify:verify_command",
+        "Check in the database that every promise holds: nothing lost, nothing twice, nothing left lying.",
+    ),
+    Entry("draw", "draw:draw", "Draw a machine."),
+    Entry(
+        "schedule", "schedule:schedule", "Look at the schedules of machines, pause them, and start what they missed."
+    ),
+    Entry("reconcile", "worker:reconcile", "Look once after all that is due."),
+)
+
+
+class Catalogue(click.Group):
+    """The commands of the catalogue, in its order."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [entry.name for entry in CATALOGUE]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = next((entry for entry in CATALOGUE if entry.name == cmd_name), None)
+        return None if entry is None else entry.load()
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        room = formatter.width - 6 - max(len(entry.name) for entry in CATALOGUE)
+        with formatter.section("Commands"):
+            formatter.write_dl([(entry.name, entry.stand_in().get_short_help_str(room)) for entry in CATALOGUE])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        entries = [entry for entry in CATALOGUE if entry.name.startswith(incomplete)]
+        found = [CompletionItem(entry.name, help=entry.stand_in().get_short_help_str()) for entry in entries]
+        return found + click.Command.shell_complete(self, ctx, incomplete)
