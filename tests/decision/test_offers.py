@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from fsmflow import Actor, Machine, Offer, Refuse, State, Way
+from fsmflow import Actor, Machine, NotPermitted, Offer, Refuse, State, Way
 from fsmflow.decision.entity import Standing
 from fsmflow.decision.offers import offers
 from tests.support.walk import Walk
@@ -260,3 +260,24 @@ def test_offers_cannot_be_changed(walk: Walk) -> None:
 def test_nothing_is_offered_in_a_state_that_the_code_lacks(walk: Walk) -> None:
     for snapshot in (replace(walk.snapshot, state="gone"), replace(walk.snapshot, version=2)):
         assert offers(walk.definition, snapshot, ANN, walk.now) == []
+
+
+def test_a_way_that_a_role_is_missing_for_hides_those_behind_it_as_it_does_when_it_is_fired() -> None:
+    class Door(Machine):
+        name = "door_with_a_role"
+        initial = "shut"
+        states = ["shut", State("open", final=True), State("broken", final=True)]
+        transitions = [
+            {"trigger": "pull", "source": "shut", "dest": "open", "roles": "owner", "conditions": "has_a_key"},
+            ["pull", "shut", "broken"],
+        ]
+
+        def has_a_key(self) -> bool:
+            return not self.data.get("lost")
+
+    walk = Walk(Door)
+    offer = offered(walk)["pull"]
+    assert (offer.allowed, offer.dest, [way.dest for way in offer.ways]) == (False, None, ["open"])
+    with pytest.raises(NotPermitted):
+        walk.trigger("pull")
+    assert offered(Walk(Door, {"lost": True}))["pull"].dest == "broken"

@@ -59,6 +59,9 @@ def test_retry_runs_now_what_waits_and_changes_its_data_first() -> None:
         assert (payout.refresh().state, payout.phase) == ("paying", "working")
         assert "'retry' runs it now" in str(payout.explain())
         payout.retry(data={"bank": "open"}, actor=Actor("ada"), reason="it has opened")
+        work = payout._view.snapshot.work
+        assert work is not None
+        assert (work.attempt, work.dispatch) == (2, 1), "a doorbell of its own: none was rung for this attempt before"
         assert box.run() > 0
         assert tries[:2] == [("1", 1, None), ("1", 2, "open")]
         assert payout.refresh().state == "telling"

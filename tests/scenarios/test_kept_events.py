@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from fsmflow import DataError, DefinitionError, Machine, State
+from fsmflow import Actor, DataError, DefinitionError, Machine, NotPermitted, State
 from fsmflow.definition.advice import refused
 from fsmflow.engine.delivery import deliver
 from fsmflow.verify import verify
@@ -346,4 +346,25 @@ def test_a_message_that_two_found_to_be_due_is_delivered_once_though_its_row_is_
         assert voucher.refresh().data == {"amount": 1}
         box.run()
         assert [kind for kind, _ in told(shop)] == ["delivered"]
+        is_sound(box)
+
+
+def test_an_event_is_kept_for_somebody_with_the_role_alone() -> None:
+    class Strict(Machine):
+        name = "strict_keeper"
+        initial = "new"
+        states = [State("new", defer=["audit"]), "open", State("over", final=True)]
+        transitions = [
+            ["activate", "new", "open"],
+            {"trigger": "audit", "source": "open", "dest": "over", "roles": ["auditor"]},
+        ]
+
+    with sandbox(machines=[Strict]) as box:
+        strict = Strict.start("1")
+        for actor in (None, "eve", Actor("eve", roles={"clerk"})):
+            with pytest.raises(NotPermitted):
+                strict.trigger("audit", actor=actor)
+        assert strict.trigger("audit", actor=Actor("ada", roles={"auditor"})).kind == "deferred"
+        strict.trigger("activate", actor="eve")
+        assert (strict.state, len(strict.history)) == ("over", 4)
         is_sound(box)
