@@ -98,6 +98,31 @@ def test_a_transaction_that_is_refused_at_its_commit_fails_the_job_once(bench: B
     assert (books.refresh().state, Booking.select().count(), ran) == ("booked", 1, ["1", "1"])
 
 
+_ONCE_A_RACE = """
+    CREATE SEQUENCE shop_race;
+    CREATE FUNCTION shop_lose_once() RETURNS trigger AS $$ BEGIN
+        IF nextval('shop_race') = 1 THEN RAISE 'others were first' USING ERRCODE = '40001'; END IF;
+        RETURN NULL;
+    END $$ LANGUAGE plpgsql;
+    CREATE CONSTRAINT TRIGGER shop_late AFTER INSERT ON shop_booking DEFERRABLE INITIALLY DEFERRED
+        FOR EACH ROW EXECUTE FUNCTION shop_lose_once()
+"""
+
+
+@pytest.mark.parametrize("database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+def test_a_transaction_in_whose_way_others_are_at_its_commit_is_run_again_and_has_not_failed(bench: Bench) -> None:
+    bench.runtime.store.link.execute("INSERT INTO shop_account VALUES ('an account')")
+    bench.runtime.store.link.execute(_ONCE_A_RACE)
+    books = Books.start(1, {"account": "an account"})
+    books.trigger("book_it")
+    bench.run()
+    assert (books.refresh().state, Booking.select().count(), ran) == ("booking", 0, ["1"])
+    bench.advance(1)
+    bench.run()
+    assert (books.refresh().state, Booking.select().count(), ran) == ("booked", 1, ["1", "1"])
+    assert [entry.kind.value for entry in books.history] == ["start", "transition", "transition"]
+
+
 @on_servers
 def test_a_fan_out_over_large_items_is_written_in_pages_that_the_server_takes(bench: Bench) -> None:
     """200 of these are more than max_allowed_packet is by default."""

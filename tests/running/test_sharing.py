@@ -10,9 +10,10 @@ from unittest.mock import patch
 
 import pytest
 
+from fsmflow import clock
 from fsmflow.engine.runtime import Runtime
 from fsmflow.running.maintenance.sweep import Maintenance
-from fsmflow.running.maintenance.turn import HELD_S
+from fsmflow.running.maintenance.turn import HELD_S, PACE_S, Turn
 from tests.support.bench import Bench
 from tests.support.concurrency import in_threads
 from tests.support.eventually import eventually
@@ -110,6 +111,30 @@ def test_a_turn_whose_holder_dies_is_soon_over_and_one_that_ends_is_over_at_once
     eventually(sweeper.sweep, within=HELD_S + 5, what="the turn of the next one")
     assert len(bench.queued()) == 1
     assert doorbell.take_turn(1) == 0
+
+
+@pytest.mark.parametrize(("silent_s", "kept"), [(0.1, False), (HELD_S / 2, True), (HELD_S, False)])
+def test_a_turn_that_goes_on_is_kept_until_it_may_be_another_ones(bench: Bench, silent_s: float, kept: bool) -> None:
+    key = f"rq:fsmflow:{bench.runtime.store.installation}:turn"
+    turn, began = Turn(bench.runtime), clock.monotonic()
+    with patch.object(clock, "monotonic", lambda: began):
+        assert turn.take()
+    bench.redis.pexpire(key, 60_000)
+    with patch.object(clock, "monotonic", lambda: began + silent_s):
+        turn.keep()
+    assert (bench.redis.pttl(key) <= HELD_S * 1000) is kept
+
+
+def test_a_turn_that_is_paced_leaves_others_the_rest_of_its_second(bench: Bench) -> None:
+    key = f"rq:fsmflow:{bench.runtime.store.installation}:turn"
+    turn = Turn(bench.runtime)
+    assert turn.take()
+    turn.leave(paced=True)
+    assert 0 < bench.redis.pttl(key) <= PACE_S * 1000
+    bench.redis.delete(key)
+    assert turn.take()
+    turn.leave(paced=False)
+    assert not bench.redis.exists(key)
 
 
 @pytest.mark.parametrize("broken", ["take_turn", "keep_turn"])
