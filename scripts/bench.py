@@ -1,11 +1,15 @@
 """How many steps a second: a chain of steps that do nothing, on fsmflow and on RQ's SimpleWorker, side by side.
 
     python scripts/bench.py [--rounds 3] [--chains 300] [--workers 1] [--database postgresql://...]
+    python scripts/bench.py --commands
 
 All chains are enqueued before the workers start. Steps per second are taken between the first tenth and the last
 twentieth of the steps, so that start-up and drain do not count. The rounds take turns, and the ratio is taken within
 each round, since machines are noisy. Redis and SQLite are the embedded ones unless FSMFLOW_REDIS_URL or --database
 say otherwise.
+
+``--commands`` measures how soon the command line answers instead, beside an empty program of click: the least of twenty
+runs of each, which take turns.
 """
 
 from __future__ import annotations
@@ -39,6 +43,9 @@ from fsmflow.settings import current as settings
 from fsmflow.store.store import create_store
 
 _PATIENCE_S = 300.0
+_RUNS = 20
+_EMPTY = "import click\nclick.Group('empty')()"
+_FSMFLOW = "import sys\nfrom fsmflow.cli.main import main\nsys.exit(main())"
 
 
 class Bench:
@@ -104,12 +111,43 @@ def main() -> int:
     parser.add_argument("--chains", type=int, default=300)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--database", help="a database URL; a SQLite file of its own if not given")
+    parser.add_argument("--commands", action="store_true", help="how soon the command line answers")
     options = parser.parse_args()
+    if options.commands:
+        return _commands()
     with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
         bench = Bench(Path(folder), options)
         ratios = [_round(bench, number) for number in range(options.rounds)]
     low, high = min(ratios), max(ratios)
     print(f"fsmflow / SimpleWorker: {statistics.median(ratios):.2f} (from {low:.2f} to {high:.2f})")
+    return 0
+
+
+def _commands() -> int:
+    completing = {"_FSMFLOW_COMPLETE": "bash_complete", "COMP_WORDS": "fsmflow st", "COMP_CWORD": "1"}
+    asked: list[tuple[str, str, list[str], dict[str, str]]] = [
+        ("empty click program --help", _EMPTY, ["--help"], {}),
+        ("fsmflow --help", _FSMFLOW, ["--help"], {}),
+        ("completion of a command", _FSMFLOW, [], completing),
+        ("fsmflow list", _FSMFLOW, ["list"], {}),
+    ]
+    least: dict[str, float] = {}
+    with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
+        ours = {**os.environ, "FSMFLOW_HOME": folder, "FSMFLOW_MACHINES": "_bench_jobs"}
+        ours["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "scripts")])
+        init = [sys.executable, "-c", _FSMFLOW, "init"]
+        subprocess.run(init, env=ours, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for _ in range(_RUNS):
+            for name, program, words, more in asked:
+                begin = time.perf_counter()
+                command = [sys.executable, "-c", program, *words]
+                subprocess.run(
+                    command, env={**ours, **more}, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                )
+                least[name] = min(time.perf_counter() - begin, least.get(name, _PATIENCE_S))
+    empty = least["empty click program --help"]
+    for name, seconds in least.items():
+        print(f"{name:<28} {seconds * 1000:5.0f} ms   {seconds / empty:5.2f} times the empty one")
     return 0
 
 
