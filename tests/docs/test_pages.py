@@ -5,9 +5,10 @@ the page.
 
 - ``python`` with a ``title`` is saved as a file of that name. Any other ``python`` is executed; what opens no sandbox
   of its own runs in one with the example machines of this checkout, twice.
-- ``console``: what follows ``$`` is typed into a shell; it must exit with 0. What ends in ``&`` is left running until
-  the page ends, or until it is typed again: the first one is stopped then. Lines after a command are what it prints.
-  A script of the page is run twice, as people do; what it prints the second time may be anything.
+- ``console``: what follows ``$`` is typed into a shell, where fsmflow is installed and the examples of this checkout
+  are not; it must exit with 0. What ends in ``&`` is left running until the page ends, or until it is typed again: the
+  first one is stopped then. Lines after a command are what it prints. A script of the page is run twice, as people do;
+  what it prints the second time may be anything.
 - Where a page has another application that needs a Redis, that is in ``REDIS_URL``.
 - ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything, and any
   moment for any other. In a table with a cell of ``...``, columns may be wider than they are shown.
@@ -30,6 +31,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -110,10 +112,11 @@ class Reader:
         self._folder = folder
         self._namespace: dict[str, Any] = {"__name__": "page"}
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
-        ours = {"FSMFLOW_HOME": str(folder / ".fsmflow"), "PYTHONPATH": str(ROOT), "PATH": path}
+        ours = {"FSMFLOW_HOME": str(folder / ".fsmflow"), "PYTHONPATH": str(programs / "site"), "PATH": path}
         self._environment = {**os.environ, **ours, **environment, "COLUMNS": "110", "NO_COLOR": "1"}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._loaded = set(sys.modules)
+        self._hidden: dict[str, ModuleType] = {}
         sys.path.insert(0, str(folder))
 
     def read(self, blocks: list[Block]) -> None:
@@ -132,6 +135,7 @@ class Reader:
         for name in set(sys.modules) - self._loaded:
             if str(getattr(sys.modules[name], "__file__", None)).startswith(f"{self._folder}{os.sep}"):
                 del sys.modules[name]
+        sys.modules.update(self._hidden)
         for command in list(self._running):
             self._stop(command)
 
@@ -149,6 +153,13 @@ class Reader:
         path = self._folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")
+        self._hide(path.relative_to(self._folder).parts[0].removesuffix(".py"))
+
+    def _hide(self, package: str) -> None:
+        """What was loaded under the name of a file of the page is another one, as the examples of this checkout are."""
+        for name, module in list(sys.modules.items()):
+            if name.partition(".")[0] == package and not str(module.__file__).startswith(f"{self._folder}{os.sep}"):
+                self._hidden[name] = sys.modules.pop(name)
 
     def _execute(self, block: Block) -> str:
         # Line numbers and file name are those of the page, so that a traceback points into it.
@@ -229,8 +240,11 @@ def plain(text: str) -> str:
 
 @pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what a reader has installed: fsmflow need not be, and python is the one that runs the tests."""
+    """A folder with what a reader has installed: fsmflow alone, without the examples of this checkout; python is the
+    one that runs the tests."""
     folder = tmp_path_factory.mktemp("programs")
+    (folder / "site").mkdir()
+    (folder / "site" / "fsmflow").symlink_to(ROOT / "fsmflow")
     for name, command in (("python", ""), ("fsmflow", " -m fsmflow.cli"), ("rq", " -m rq.cli")):
         (folder / name).write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)}{command} "$@"\n', encoding="utf-8")
         (folder / name).chmod(0o755)
@@ -330,6 +344,15 @@ class TestReading:
         with pytest.raises(AssertionError):
             reader.read(blocks_of(page, "page"))
 
+    def test_a_file_of_the_page_goes_before_a_module_of_that_name(self, tmp_path: Path, programs: Path) -> None:
+        import machines  # noqa: PLC0415 - loaded before the page is read
+
+        reader = Reader(tmp_path, programs)
+        page = '```python title="machines.py"\nx = 41\n```\n```python\nfrom machines import x\nprint(x)\n```\n'
+        reader.read(blocks_of(f"{page}\n```text\n41\n```\n", "page"))
+        reader.leave()
+        assert sys.modules["machines"] is machines
+
     def test_a_traceback_points_into_the_page(self, reader: Reader) -> None:
         with pytest.raises(ZeroDivisionError) as caught:
             reader.read(blocks_of("# Title\n\n```python\nx = 1\n1 / 0\n```\n", "page.md"))
@@ -339,8 +362,8 @@ class TestReading:
     def test_what_is_left_running_ends_with_the_page(self, tmp_path: Path, programs: Path) -> None:
         reader = Reader(tmp_path, programs)
         page = """```console
-$ bash -c 'trap "echo stopped >> told; exit" TERM; echo begun >> told; while true; do sleep 0.1; done' &
-$ until test -f told; do sleep 0.1; done
+$ bash -c 'trap "echo stopped >> told; exit" TERM; echo begun >> told; touch up; while true; do sleep 0.1; done' &
+$ until test -f up; do sleep 0.1; done; rm up
 ```
 """
         reader.read(blocks_of(page * 2, "page"))
