@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum
@@ -20,6 +21,7 @@ from fsmflow import (
     Fail,
     Failure,
     HistoryEntry,
+    LogFields,
     Machine,
     Offer,
     Outcome,
@@ -27,7 +29,9 @@ from fsmflow import (
     Refuse,
     Retry,
     RetryAfter,
+    Schedule,
     State,
+    Timetable,
     TransitionNotAllowed,
     Undoing,
     Way,
@@ -90,6 +94,10 @@ def configuring() -> None:
     assert_type(fsmflow.configure(), None)
     fsmflow.configure(database_url="sqlite:///x.db", redis_url=None, home=Path("x"), machines=["machines", Order])
     fsmflow.configure(database=object(), home="x")
+    logging.StreamHandler().addFilter(LogFields())
+    assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
+    assert_type(Order.timetable(), Timetable)
+    assert_type(Order.pause_schedule(actor="ann", reason="moving"), Timetable)
 
 
 def starting() -> None:
