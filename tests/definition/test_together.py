@@ -18,6 +18,7 @@ FAULTS = [
     "state 'blind' is a dead end: it is not final, and no transition but 'cancel' leads out of it",
     "state 'shipped': queue= does not belong here: a final state does nothing",
     "states: 'Bad Name' is not a name: lower-case letters, digits and underscores, beginning with a letter",
+    "state 'Bad Name' is a dead end: it is not final, and no transition but 'cancel' leads out of it",
     "transition 1: there is no method 'is_larg' for guard; did you mean 'is_large'?",
     "transition 2: unknown state 'shiped'; did you mean 'shipped'? (dest of 'done')",
     "transition 4: 'wait_now' from 'pending' can never be reached, as transition 3 stands before it without a guard",
