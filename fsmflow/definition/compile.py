@@ -126,9 +126,7 @@ class _Compiler:
             for attribute, value in vars(kind).items():
                 if attribute in self.taken and not is_sugar(value):
                     meant = " (a state takes that: State(..., retry=Retry(max=3)))" if attribute == RETRY else ""
-                    self.faults.append(
-                        f"{kind.__name__}.{attribute} hides a name of Machine{meant}; choose another name"
-                    )
+                    self.faults.append(f"{kind.__name__}.{attribute} would hide {self._taken_as(attribute, meant)}")
                 if attribute in NOT_YET_IN_MACHINES:
                     self.faults.append(f"{attribute} is not available in this release of fsmflow; leave it out")
 
@@ -176,17 +174,39 @@ class _Compiler:
             return True
         if item.trigger.startswith(_CALLBACK_PREFIXES):
             self.faults.append(f"{item.where}: trigger {item.trigger!r} has the name of a callback; choose another")
-        elif self._is_attribute(item.trigger):
-            self.faults.append(
-                f"{item.where}: trigger {item.trigger!r} has the name of an attribute of the class; rename one of them"
-            )
+        elif fault := self._clash(item.trigger):
+            self.faults.append(f"{item.where}: trigger {item.trigger!r} {fault}")
         # It is wrong, but it was meant as a way from here to there: what else is wrong is told as if it were one.
         return True
 
-    def _is_attribute(self, trigger: str) -> bool:
-        if trigger in self.taken or trigger in DECLARATIONS or trigger in NOT_YET_IN_MACHINES:
-            return True
-        return hasattr(self.owner, trigger) and not is_sugar(getattr(self.owner, trigger))
+    def _clash(self, trigger: str) -> str | None:
+        """What has the name of a trigger already, in words."""
+        if trigger in self.taken:
+            return f"would hide {self._taken_as(trigger)}"
+        if trigger in DECLARATIONS or trigger in NOT_YET_IN_MACHINES:
+            return f"has the name of a setting of machines; choose another name{self._such_as(f'{trigger}_{{}}')}"
+        if not hasattr(self.owner, trigger) or is_sugar(getattr(self.owner, trigger)):
+            return None
+        holder = next((kind for kind in self.owner.__mro__ if trigger in vars(kind)), None)
+        if holder is None:
+            return "has the name of what every class has; choose another name"
+        what = "a method" if _is_method(vars(holder)[trigger]) else "an attribute"
+        return f"would hide {holder.__name__}.{trigger}, {what} of yours; rename one of them"
+
+    def _taken_as(self, name: str, meant: str = "") -> str:
+        """A name of Machine, what has it, and another name for what the user meant."""
+        if name.startswith("_"):
+            return f"{self.base.__name__}.{name}, which fsmflow needs; choose another name"
+        is_method = _is_method(inspect.getattr_static(self.base, name))
+        what = "a method" if is_method else "an attribute"
+        other = self._such_as(f"{name}_{{}}" if is_method else f"{{}}_{name}")
+        return f"{self.base.__name__}.{name}, {what} of fsmflow{meant}; choose another name{other}"
+
+    def _such_as(self, form: str) -> str:
+        """A name made of that of the class, where it is a free one."""
+        name = form.format(snake_case(self.owner.__name__))
+        is_free = name_fault(name) is None and not hasattr(self.owner, name)
+        return f", such as {name!r}" if is_free else ""
 
     def _transitions(self, written: Sequence[Written], states: dict[str, StateSpec]) -> list[TransitionSpec]:
         made = [spec for item in written for spec in self._expand(item, states)]
@@ -288,3 +308,7 @@ def everywhere(trigger: str, states: Mapping[str, StateSpec]) -> tuple[str, ...]
 def is_sugar(value: Any) -> bool:
     """Whether an attribute is a method that was made for a trigger."""
     return getattr(value, "_fires_trigger", False) is True
+
+
+def _is_method(attribute: Any) -> bool:
+    return callable(attribute) or isinstance(attribute, classmethod | staticmethod)

@@ -57,24 +57,51 @@ def test_a_state_that_is_declared_twice() -> None:
     assert faults_of(states=["open", FINAL, State("open")]) == ("states: state 'open' is declared twice",)
 
 
-@pytest.mark.parametrize(
-    "trigger", ["start", "data", "state", "trigger", "resume", "history", "skip", "send", "name", "states", "initial"]
-)
+@pytest.mark.parametrize("trigger", ["start", "get", "find", "trigger", "resume", "skip", "send", "triggers"])
+def test_a_trigger_with_the_name_of_a_method_of_machine(trigger: str) -> None:
+    (fault,) = faults_of(transitions=[[trigger, "open", "shut"]])
+    assert fault == (
+        f"transition 1: trigger {trigger!r} would hide Machine.{trigger}, a method of fsmflow; choose another name, "
+        f"such as '{trigger}_door'"
+    )
+
+
+@pytest.mark.parametrize("trigger", ["data", "state", "history", "attempt", "log"])
 def test_a_trigger_with_the_name_of_an_attribute_of_machine(trigger: str) -> None:
     (fault,) = faults_of(transitions=[[trigger, "open", "shut"]])
-    assert fault == f"transition 1: trigger {trigger!r} has the name of an attribute of the class; rename one of them"
+    assert fault == (
+        f"transition 1: trigger {trigger!r} would hide Machine.{trigger}, an attribute of fsmflow; choose another "
+        f"name, such as 'door_{trigger}'"
+    )
 
 
-@pytest.mark.parametrize("value", [act, None, 5, property(lambda self: 1)])
-def test_a_trigger_with_the_name_of_an_attribute_of_the_users_class(value: Any) -> None:
+@pytest.mark.parametrize(
+    ("value", "what"), [(act, "a method"), (None, "an attribute"), (5, "an attribute"), (property(act), "an attribute")]
+)
+def test_a_trigger_with_the_name_of_an_attribute_of_the_users_class(value: Any, what: str) -> None:
     (fault,) = faults_of(close=value)
-    assert fault == "transition 1: trigger 'close' has the name of an attribute of the class; rename one of them"
+    assert fault == f"transition 1: trigger 'close' would hide Door.close, {what} of yours; rename one of them"
 
 
-@pytest.mark.parametrize("trigger", ["schedule", "upgrade", "redact", "on_failed"])
-def test_a_trigger_with_the_name_of_what_a_class_may_declare_later(trigger: str) -> None:
+@pytest.mark.parametrize("trigger", ["name", "states", "initial", "schedule", "upgrade", "redact", "on_failed"])
+def test_a_trigger_with_the_name_of_what_a_class_may_declare(trigger: str) -> None:
     (fault,) = faults_of(transitions=[[trigger, "open", "shut"]])
-    assert "has the name of an attribute of the class" in fault
+    assert fault == (
+        f"transition 1: trigger {trigger!r} has the name of a setting of machines; choose another name, such as "
+        f"'{trigger}_door'"
+    )
+
+
+def test_a_trigger_with_a_name_that_every_class_has() -> None:
+    (fault,) = faults_of(transitions=[["mro", "open", "shut"]])
+    assert fault == "transition 1: trigger 'mro' has the name of what every class has; choose another name"
+
+
+@pytest.mark.parametrize(("taken", "kind"), [("send_door", "Door"), ("", "D" * 64)])
+def test_no_name_is_proposed_that_cannot_be_had(taken: str, kind: str) -> None:
+    own = {taken: passes} if taken else {}
+    (fault,) = faults_of(kind, transitions=[["send", "open", "shut"]], **own)
+    assert fault.endswith("would hide Machine.send, a method of fsmflow; choose another name")
 
 
 def test_a_trigger_with_the_name_of_a_callback() -> None:
@@ -90,9 +117,16 @@ def test_a_trigger_may_have_the_name_of_the_method_that_fires_it(trigger: str) -
     assert definition_of(type("Door", (Machine,), body)).offers(trigger, "open")
 
 
-@pytest.mark.parametrize("name", ["start", "data", "wait", "undo", "send", "branches", "_fire", "_handle", "_view"])
-def test_a_method_that_hides_a_name_of_machine(name: str) -> None:
-    assert faults_of(**{name: passes}) == (f"Door.{name} hides a name of Machine; choose another name",)
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        *((name, f"a method of fsmflow; choose another name, such as '{name}_door'") for name in ("start", "undo")),
+        *((name, f"an attribute of fsmflow; choose another name, such as 'door_{name}'") for name in ("data", "log")),
+        *((name, "which fsmflow needs; choose another name") for name in ("_fire", "_handle")),
+    ],
+)
+def test_a_method_that_hides_a_name_of_machine(name: str, what: str) -> None:
+    assert faults_of(**{name: passes}) == (f"Door.{name} would hide Machine.{name}, {what}",)
 
 
 def test_a_mixin_that_hides_a_name_of_machine() -> None:
@@ -100,7 +134,7 @@ def test_a_mixin_that_hides_a_name_of_machine() -> None:
         def history(self) -> None: ...
 
     body = {"initial": "open", "states": ["open", FINAL], "transitions": [["close", "open", "shut"]]}
-    with pytest.raises(DefinitionError, match=r"Mixin.history hides a name of Machine"):
+    with pytest.raises(DefinitionError, match=r"Mixin.history would hide Machine.history, an attribute of fsmflow"):
         type("Door", (Mixin, Machine), body)
 
 

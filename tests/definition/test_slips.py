@@ -69,7 +69,8 @@ def test_a_misspelt_initial_is_named_beside_what_is_missing() -> None:
 def test_a_retry_of_the_whole_machine_says_where_it_belongs() -> None:
     (fault,) = faults_of(retry=Retry(max=3))
     assert fault == (
-        "Door.retry hides a name of Machine (a state takes that: State(..., retry=Retry(max=3))); choose another name"
+        "Door.retry would hide Machine.retry, a method of fsmflow (a state takes that: State(..., "
+        "retry=Retry(max=3))); choose another name, such as 'retry_door'"
     )
 
 

@@ -23,7 +23,8 @@ FAULTS = [
     "transition 2: unknown state 'shiped'; did you mean 'shipped'? (dest of 'done')",
     "transition 4: 'wait_now' from 'pending' can never be reached, as transition 3 stands before it without a guard",
     "transition 6: 'reopen' leaves 'shipped', which is final; a final state has no way out",
-    "transition 7: trigger 'data' has the name of an attribute of the class; rename one of them",
+    "transition 7: trigger 'data' would hide Machine.data, an attribute of fsmflow; choose another name, such as "
+    "'order_data'",
     "transition 7: roles=[]; it takes one or several names of roles",
     "transition 8: before 'with_more' has the wrong signature (self, event: 'object') -> 'None': a method takes "
     "nothing but self",
