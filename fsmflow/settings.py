@@ -29,6 +29,10 @@ VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEM
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
 _ALIKE = 0.7
+#: What the tests and the scripts of fsmflow's own repository read, and what Kubernetes sets for a service of that name.
+_OF_OTHERS = re.compile(
+    r"FSMFLOW_(TEST_.*|SKIP_VENV|(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)"
+)
 
 #: The most characters of the name of a release.
 MAX_RELEASE = 64
@@ -161,11 +165,11 @@ def looking() -> Iterator[None]:
 
 
 def from_environment() -> Settings:
-    """The settings that the environment asks for. An empty variable counts as not set. Misspelt ones are told once."""
+    """The settings that the environment asks for. An empty variable counts as not set. Unknown ones are told once."""
     if not _chosen.has_told:
         _chosen.has_told = True
         for wrong, meant in misspelt().items():
-            log.variable_misspelt(wrong, meant)
+            log.variable_misspelt(unread(wrong, meant))
     machines = _names(os.environ.get(MACHINES, ""))
     return Settings(
         database_url=os.environ.get(DATABASE_URL) or None,
@@ -190,12 +194,28 @@ def source_of(variable: str) -> str:
     return variable if os.environ.get(variable) else "default"
 
 
-def misspelt() -> dict[str, str]:
-    """Variables of the environment that fsmflow does not read, each with the one that was probably meant."""
+def misspelt() -> dict[str, str | None]:
+    """Variables of the environment that look like fsmflow's and are not read, each with the one that was probably
+    meant, or None where none is near."""
     known = {name.removeprefix(_PREFIX): name for name in VARIABLES}
-    unread = [name for name in os.environ if name.startswith(_PREFIX) and name not in VARIABLES]
-    near = {name: difflib.get_close_matches(name.removeprefix(_PREFIX), known, n=1, cutoff=_ALIKE) for name in unread}
-    return {name: known[found[0]] for name, found in near.items() if found}
+    strange = [name for name in os.environ if name.startswith(_PREFIX) and name not in VARIABLES]
+    found: dict[str, str | None] = {}
+    for name in strange:
+        if not _OF_OTHERS.fullmatch(name):
+            written = re.sub(r"(?<![A-Z])DB(?![A-Z])", "DATABASE", name.removeprefix(_PREFIX).upper())
+            near = difflib.get_close_matches(written, known, n=1, cutoff=_ALIKE)
+            found[name] = known[near[0]] if near else None
+    return found
+
+
+def unread(name: str, meant: str | None) -> str:
+    """That a variable is not read, in words."""
+    return f"{name} is not read; " + (f"did you mean {meant}?" if meant else f"fsmflow reads {', '.join(VARIABLES)}")
+
+
+def tells_itself() -> None:
+    """Whoever calls this tells what is not read: the log says nothing of it."""
+    _chosen.has_told = True
 
 
 def _release(text: str) -> str:

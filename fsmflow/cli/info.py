@@ -47,6 +47,7 @@ def info(as_json: bool) -> int:
 
 def _found() -> dict[str, Any]:
     """All of it, as JSON has it."""
+    settings.tells_itself()
     known, wrong = _machines()
     chosen = settings.current()
     release.note(chosen)
@@ -168,7 +169,7 @@ def _print(found: dict[str, Any]) -> None:
         ("SETTING", "VALUE", "FROM"), [(each["name"], each["value"], each["from"]) for each in found["settings"]]
     )
     for wrong, meant in found["misspelt"].items():
-        click.echo(f"{wrong} is not read; did you mean {meant}?")
+        click.echo(settings.unread(wrong, meant))
     click.echo()
     for name in ("database", "redis"):
         click.echo(f"{name:10}{_answer(found[name])}")

@@ -10,8 +10,8 @@ from fsmflow.errors import name_of, noted, text_of
 from fsmflow.log.lines import logger, one_line
 
 
-def variable_misspelt(wrong: str, meant: str) -> None:
-    logger.warning("settings.misspelt: %s is not read; did you mean %s?", wrong, meant)
+def variable_misspelt(told: str) -> None:
+    logger.warning("settings.misspelt: %s", told)
 
 
 def dispatch_failed(count: int, error: BaseException, *, again: bool = False) -> None:

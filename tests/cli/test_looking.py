@@ -32,20 +32,41 @@ def test_a_look_starts_no_server(shop: Shop) -> None:
     ("wrong", "meant"),
     [
         ("FSMFLOW_REDIS", "FSMFLOW_REDIS_URL"),
-        ("FSMFLOW_DB_URL", None),
+        ("FSMFLOW_DB_URL", "FSMFLOW_DATABASE_URL"),
         ("FSMFLOW_MACHINE", "FSMFLOW_MACHINES"),
         ("FSMFLOW_MAX_MEM", "FSMFLOW_MAX_MEMORY"),
-        ("FSMFLOW_SKIP_VENV", None),
-        ("FSMFLOW_TEST_POSTGRES_URL", None),
-        ("FSMFLOW_TEST_MYSQL_URL", None),
-        ("FSMFLOW_HOME", None),
+        ("FSMFLOW_home", "FSMFLOW_HOME"),
+        ("FSMFLOW_URL", None),
+        ("FSMFLOW_QUEUE", None),
     ],
 )
-def test_a_variable_is_misspelt_where_one_that_is_read_is_near(
+def test_a_variable_that_is_not_read_is_told_with_the_one_that_is_near(
     wrong: str, meant: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(wrong, "x")
-    assert settings.misspelt().get(wrong) == meant
+    assert settings.misspelt() == {wrong: meant}
+    told = settings.unread(wrong, meant)
+    assert told.startswith(f"{wrong} is not read; ")
+    assert told.endswith(f"did you mean {meant}?" if meant else f"fsmflow reads {', '.join(settings.VARIABLES)}")
+
+
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "FSMFLOW_HOME",
+        "FSMFLOW_SKIP_VENV",
+        "FSMFLOW_TEST_POSTGRES_URL",
+        "_FSMFLOW_COMPLETE",
+        "FSMFLOW_PORT",
+        "FSMFLOW_PORT_6379_TCP_ADDR",
+        "FSMFLOW_REDIS_SERVICE_HOST",
+        "FSMFLOW_REDIS_SERVICE_PORT",
+        "FSMFLOW_REDIS_PORT_6379_TCP",
+    ],
+)
+def test_what_is_read_and_what_others_set_is_not_told(variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(variable, "x")
+    assert variable not in settings.misspelt()
 
 
 def test_settings_that_were_configured_meanwhile_stay(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,7 +90,14 @@ def test_5_a_misspelt_variable_is_told_with_the_likely_one(shop: Shop) -> None:
     likely = "FSMFLOW_DATABSE_URL is not read; did you mean FSMFLOW_DATABASE_URL?"
     for command in ("list", "info"):
         done = shop.run(command)
-        assert likely in done.out + done.err, done
+        assert (done.out + done.err).count(likely) == 1, done
+
+
+def test_5_a_variable_that_is_like_none_is_told_with_those_that_are_read(shop: Shop) -> None:
+    shop.variables["FSMFLOW_URL"] = f"sqlite:///{shop.folder}/shop.db"
+    done = shop.run("info")
+    assert "\nFSMFLOW_URL is not read; fsmflow reads FSMFLOW_DATABASE_URL, FSMFLOW_REDIS_URL, " in done.out
+    assert "FSMFLOW_URL" not in done.err
 
 
 def test_6_a_module_that_cannot_be_imported_is_told_with_file_and_line(shop: Shop) -> None:
