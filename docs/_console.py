@@ -7,7 +7,11 @@ from html import escape, unescape
 from typing import Any
 
 PROMPT = "$ "
-BLOCK = re.compile(r'<div class="highlight">(<pre>(?:(?!</pre>).)*?<span class="gp">.*?</pre>)', re.DOTALL)
+BLOCK = re.compile(
+    r'<div class="highlight">((?:<span class="filename">[^<]*</span>)?)'
+    r'(<pre>(?:(?!</pre>).)*?<span class="gp">.*?</pre>)',
+    re.DOTALL,
+)
 
 
 def on_page_content(html: str, **_: Any) -> str:
@@ -16,8 +20,8 @@ def on_page_content(html: str, **_: Any) -> str:
 
 
 def _with_commands(block: re.Match[str]) -> str:
-    typed = "\n".join(commands(unescape(re.sub("<[^>]+>", "", block[1]))))
-    return f'<div class="highlight" data-copy="{escape(typed)}">{block[1]}'
+    typed = "\n".join(commands(unescape(re.sub("<[^>]+>", "", block[2]))))
+    return f'<div class="highlight" data-copy="{escape(typed)}">{block[1]}{block[2]}'
 
 
 def commands(shown: str) -> list[str]:

@@ -5,11 +5,9 @@ the page.
 
 - ``python`` with a ``title`` is saved as a file of that name. Any other ``python`` is executed; what opens no sandbox
   of its own runs in one with the example machines of this checkout, twice.
-- ``console``: what follows ``$`` is typed into a shell, where fsmflow is installed and the examples of this checkout
-  are not; it must exit with 0. What ends in ``&`` is left running until the page ends, or until it is typed again: the
-  first one is stopped then. Lines after a command are what it prints. A script of the page is run twice, as people do;
-  what it prints the second time may be anything.
-- Where a page has another application that needs a Redis, that is in ``REDIS_URL``.
+- ``console``: what follows ``$`` is typed into a shell; it must exit with 0. Lines after a command are what it prints.
+  With the title ``second terminal`` it is left running until the page ends, or until it is typed again: the first one
+  is stopped then.
 - ``text``, ``mermaid`` and ``json`` right after one of these is what it printed; ``...`` stands for anything, and any
   moment for any other. In a table with a cell of ``...``, columns may be wider than they are shown.
 
@@ -56,6 +54,8 @@ GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 #: A command that runs a script of the page.
 SCRIPT = re.compile(r"python \w+\.py\b[^&|<>;]*")
 LIMIT_S = 60.0
+#: The title of what is typed where nothing else is.
+SECOND = "second terminal"
 #: What a browser would load from another host.
 ELSEWHERE = re.compile(
     r'<(?:script|img|iframe)[^>]* src="?(?:https?:)?//|<link[^>]* href="?(?:https?:)?//|class="mermaid"'
@@ -182,8 +182,8 @@ class Reader:
             while (line := command.partition("\n"))[0].endswith("\\"):
                 command = line[0][:-1] + line[2].lstrip()
             typed, _, expected = command.partition("\n")
-            if typed.endswith("&"):
-                self._leave_running(typed.removesuffix("&"))
+            if block.title == SECOND:
+                self._leave_running(typed)
                 continue
             printed = self._run(typed, block)
             if SCRIPT.fullmatch(typed):
@@ -300,7 +300,7 @@ def test_the_documentation_is_built_without_a_warning(tmp_path: Path) -> None:
     tutorial = (tmp_path / "site" / "tutorial" / "index.html").read_text(encoding="utf-8")
     assert tutorial.count('<details class="picture"') == 4
     # How the theme is told what to copy of a block.
-    assert 'data-copy="fsmflow worker &amp;"' in tutorial
+    assert 'data-copy="fsmflow worker"' in tutorial
     (script,) = (tmp_path / "site" / "assets" / "javascripts").glob("bundle.*.js")
     assert '.closest("[data-copy]")' in script.read_text(encoding="utf-8")
 

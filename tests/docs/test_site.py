@@ -113,7 +113,7 @@ class TestPictures:
 
 class TestCopying:
     def test_only_what_is_typed_is_copied(self) -> None:
-        text = '```console\n$ fsmflow start order 1 note="a & b" \\\n      amount:=20\norder:1  pending\n'
+        text = '```console title="here"\n$ fsmflow start order 1 note="a & b" \\\n      amount:=20\norder:1  pending\n'
         text += "$ fsmflow list\nx\n```\n"
         (copied,) = re.findall('data-copy="([^"]*)"', CONSOLE.on_page_content(html(text)))
         assert copied == "fsmflow start order 1 note=&quot;a &amp; b&quot; \\\n      amount:=20\nfsmflow list"
