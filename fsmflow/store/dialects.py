@@ -53,9 +53,9 @@ class Dialect(ABC):
     is_server: ClassVar[bool] = True
     #: peewee's class for it.
     kind: ClassVar[type[Database]]
-    #: The modules of its drivers, and what to do where peewee has none of them.
+    #: The modules of its drivers, and what to do where peewee has none of them, if it is not always there.
     drivers: ClassVar[tuple[str, ...]]
-    advice: ClassVar[str]
+    advice: ClassVar[str] = ""
     #: How views for people are written.
     notation: ClassVar[Notation]
     #: Options of a connection that changes tables, where that must not be cut off.
@@ -83,6 +83,10 @@ class Dialect(ABC):
     @abstractmethod
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         """peewee's Database by what a URL says. Connects to nothing; raises ConfigurationError, without a password."""
+
+    def told(self, version: str) -> str:
+        """What answers, by what it says of itself."""
+        return version if version[:1].isalpha() else f"{self.name} {version}"
 
     @property
     def mark(self) -> str:
@@ -173,7 +177,6 @@ class Sqlite(Dialect):
     is_server = False
     kind = SqliteDatabase
     drivers = ("sqlite3", "pysqlite3", "sqlcipher3", "pysqlcipher3")
-    advice = "use peewee's SqliteDatabase"
     notation = SqliteNotation()
     begin = ("IMMEDIATE",)
     locking = ""
@@ -236,7 +239,7 @@ class Postgres(Dialect):
     example = "postgresql://user@host/name"
     kind = PostgresqlDatabase
     drivers = ("psycopg", "psycopg2")
-    advice = "install fsmflow[postgres], and use peewee's PostgresqlDatabase"
+    advice = "install fsmflow[postgres]"
     notation = PostgresNotation()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
@@ -331,7 +334,7 @@ class Mysql(Dialect):
     example = "mysql://user@host/name"
     kind = MySQLDatabase
     drivers = ("pymysql", "MySQLdb")
-    advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient, and use peewee's MySQLDatabase"
+    advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient"
     notation = MysqlNotation()
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"

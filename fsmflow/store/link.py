@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import peewee
@@ -14,7 +16,7 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
 from fsmflow.causes import likely
-from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, did_you_mean
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
@@ -25,6 +27,10 @@ from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_prepared_elsewhe
 _SAVEPOINT: Final = "fsmflow_step"
 #: Bytes of a statement that every server takes.
 _SMALL: Final = 100_000
+
+#: How the files of SQLite are mostly called; and a password in what is no URL.
+_OF_FILES: Final = frozenset({".db", ".sqlite", ".sqlite3", ".db3"})
+_MASKED: Final = re.compile(r":.*@", re.DOTALL)
 
 #: A lock was waited for too long: SQLite, MySQL, PostgreSQL.
 _LOCKED: Final = frozenset({5, 1205, "55P03"})
@@ -39,10 +45,10 @@ def open_database(url: str, *, patient: bool = False) -> Database:
 
     Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
     """
-    scheme = url.partition("://")[0].lower()
-    dialect = next((known for known in DIALECTS if scheme in known.schemes), None)
+    scheme, is_url, _ = url.partition("://")
+    dialect = next((known for known in DIALECTS if is_url and scheme.lower() in known.schemes), None)
     if dialect is None:
-        raise ConfigurationError(f"the database URL {hide_password(url)!r} is of no known kind; use {known_names()}")
+        raise ConfigurationError(f"the database URL {_misread(url)}")
     try:
         options = parse(url, unquote_password=True, unquote_user=True)
         if dialect.is_server and "@" in options["database"]:
@@ -53,13 +59,36 @@ def open_database(url: str, *, patient: bool = False) -> Database:
         ) from None
     name = options.pop("database", "")
     if not name or name == ":memory:":
-        *examples, last = (known.example for known in DIALECTS)
-        raise ConfigurationError(
-            f"the database URL {hide_password(url)!r} names no database; write {', '.join(examples)} or {last}"
-        )
+        raise ConfigurationError(f"the database URL {hide_password(url)!r} names no database; write {_examples()}")
     if options and not dialect.is_server:
         raise ConfigurationError(f"the database URL {hide_password(url)!r} has options, and a file takes none")
     return dialect.open(name, {**(dialect.patience if patient else {}), **options}, url)
+
+
+def _misread(url: str) -> str:
+    """A URL of no known kind as it may be shown, and what was likely meant."""
+    begin, colon, rest = url.partition(":")
+    scheme, plus, driver = begin.lower().partition("+")
+    known = next((known for known in DIALECTS if scheme in known.schemes), None)
+    if "://" in url:
+        told = f"{hide_password(url)!r} is of no known kind"
+        if known is not None and plus:
+            return f"{told}; write {known.schemes[0]}://..., as fsmflow chooses the driver itself, not {driver!r}"
+        return (
+            f"{told}; use {known_names()}{did_you_mean(scheme, [name for each in DIALECTS for name in each.schemes])}"
+        )
+    told = f"{_MASKED.sub(':***@', url)!r} is no URL"
+    if known is not None and known.is_server:
+        return f"{told}; write {known.example}"
+    path = rest if known is not None and colon else url
+    if "@" not in url and (known is None or path != url) and (os.sep in path or Path(path).suffix in _OF_FILES):
+        return f"{told}; did you mean {f'sqlite:///{path}'!r}?"
+    return f"{told}; write {known.example}" if known else f"{told}; write {_examples()}"
+
+
+def _examples() -> str:
+    *examples, last = (known.example for known in DIALECTS)
+    return f"{', '.join(examples)} or {last}"
 
 
 class TooLarge(peewee.DataError):
@@ -96,7 +125,9 @@ class Link:
         """Raises ConfigurationError where peewee uses a driver that fsmflow does not work with. Connects."""
         with self.understandable():
             connection = self.db.connection()
-        check_driver(connection, self.dialect.drivers, self.dialect.advice)
+        own = f"use peewee's {self.dialect.kind.__name__}"
+        advice = f"{self.dialect.advice}, and {own}" if self.dialect.advice else own
+        check_driver(connection, self.dialect.drivers, advice)
 
     def quoted(self, name: str) -> str:
         """A name that may be a keyword."""
@@ -262,7 +293,7 @@ class Link:
         if not self.dialect.is_server:
             return f"SQLite {self.query('SELECT sqlite_version()')[0][0]}"
         told = str(self.query("SELECT version()")[0][0]).partition(" on ")[0]
-        return told if told[:1].isalpha() else f"{self.dialect.name} {told}"
+        return self.dialect.told(told)
 
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import peewee
 import pytest
 
 from fsmflow.errors import ConfigurationError
@@ -24,6 +25,57 @@ from tests.support.concurrency import in_threads
 def test_a_url_that_cannot_be_used_is_refused_without_telling_its_password(url: str, sentence: str) -> None:
     with pytest.raises(ConfigurationError, match=sentence):
         open_database(url)
+
+
+SERVER = "postgresql://user@host/name"
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("postgres", f"'postgres' is no URL; write {SERVER}"),
+        ("PostgreSQL:user@host/name", f"'PostgreSQL:***@host/name' is no URL; write {SERVER}"),
+        ("sqlite", "'sqlite' is no URL; write sqlite:///path"),
+        ("/tmp/x.db", "'/tmp/x.db' is no URL; did you mean 'sqlite:////tmp/x.db'?"),
+        ("shop.db", "'shop.db' is no URL; did you mean 'sqlite:///shop.db'?"),
+        ("sqlite:/tmp/x.db", "'sqlite:/tmp/x.db' is no URL; did you mean 'sqlite:////tmp/x.db'?"),
+        ("shop", f"'shop' is no URL; write sqlite:///path, {SERVER} or mysql://user@host/name"),
+        (
+            "ann:se/same@host/name",
+            f"'ann:***@host/name' is no URL; write sqlite:///path, {SERVER} or mysql://user@host/name",
+        ),
+        (
+            "postgresql+psycopg://ann:sesame@host/name",
+            "'postgresql+psycopg://ann:***@host/name' is of no known kind; write postgresql://..., as fsmflow chooses "
+            "the driver itself, not 'psycopg'",
+        ),
+        (
+            "postgrsql://ann:sesame@host/name",
+            "'postgrsql://ann:***@host/name' is of no known kind; use sqlite, postgresql or mysql; did you mean "
+            "'postgresql'?",
+        ),
+    ],
+)
+def test_what_is_no_url_is_told_with_the_one_that_was_likely_meant(url: str, sentence: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        open_database(url)
+    assert str(caught.value) == f"the database URL {sentence}"
+
+
+@pytest.mark.parametrize(
+    ("url", "driver", "advice"),
+    [
+        ("postgresql://ann:sesame@host/x", "psycopg", "install fsmflow[postgres]"),
+        ("mysql://ann:sesame@host/x", "mysql", "install fsmflow[mysql], which is PyMySQL, or mysqlclient"),
+    ],
+)
+def test_a_url_whose_driver_is_missing_says_what_to_install(
+    url: str, driver: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(vars(peewee), driver, None)
+    with pytest.raises(ConfigurationError) as caught:
+        open_database(url)
+    assert str(caught.value) == f"the database {url.replace('sesame', '***')!r} needs a driver; {advice}"
 
 
 def test_threads_do_not_share_connections(database_url: str) -> None:
