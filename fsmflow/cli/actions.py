@@ -10,6 +10,7 @@ import click
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle, perform
 from fsmflow.cli.fields import FIELD, HELP, as_field, as_patch, merged
+from fsmflow.cli.listeners import note_other_code
 from fsmflow.cli.options import (
     Wanted,
     actor_options,
@@ -61,6 +62,7 @@ def trigger(
     found = resolve(runtime, address)
     entity = handle(runtime.machines.get(found.machine), found)
     entry = entity.trigger(name, merged(data, fields), actor=actor, reason=reason, key=key, epoch=epoch)
+    note_other_code(runtime)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch, "repeated": entry.repeated}
         output.print_json({"address": entity.address, **state, "entry": objects.entry(entry, redacted(runtime, found))})

@@ -15,6 +15,7 @@ from typing import cast
 from fsmflow.cli import output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.errors import sentence, stops_everything
+from fsmflow.cli.listeners import note_other_code
 from fsmflow.cli.options import Wanted
 from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import Snapshot
@@ -102,6 +103,7 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
         raise
     _report(action, wanted, tally)
     _hint(runtime, wanted)
+    note_other_code(runtime)
     return 1 if tally.refused else 0
 
 

@@ -17,6 +17,7 @@ from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
+from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
@@ -226,12 +227,12 @@ def check(deployed: bool, as_json: bool) -> int:
     definitions = list(machines().all().values())
     if not definitions:
         raise no_machines()
-    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
     heard = _heard()
-    for definition in definitions:
-        unheard = [queue for queue in queues_of([definition]) if queue not in heard.queues]
-        if heard.error is None:
-            notes[definition.name] += [f"no worker listens on queue {queue!r} now" for queue in unheard]
+    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
+    if heard.error is None:
+        reasons = Reasons(current())
+        for definition in definitions:
+            notes[definition.name] += _of_workers(definition, heard, reasons)
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
     findings = survey(current().store.census, machines().all()) if deployed else None
     strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
@@ -248,6 +249,15 @@ def check(deployed: bool, as_json: bool) -> int:
     if skipped:
         output.note(skipped)
     return int(strands)
+
+
+def _of_workers(definition: Definition, heard: Listening, reasons: Reasons) -> Iterator[str]:
+    """That nobody listens for its jobs, or that all who do have loaded other code."""
+    queues = queues_of([definition])
+    yield from (f"no worker listens on queue {queue!r} now" for queue in queues if queue not in heard.queues)
+    other = reasons.other_code_on(queues)
+    if other is not None:
+        yield other
 
 
 def _refused(definition: Definition) -> list[str]:

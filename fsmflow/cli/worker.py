@@ -14,6 +14,7 @@ from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
 from fsmflow.definition.model import Definition
+from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
 from fsmflow.log import lines
@@ -155,6 +156,9 @@ def _tell_start(runtime: Runtime, queues: list[str], processes: int) -> None:
         },
     )
     _tell_queues_of_nobody(definitions, queues)
+    others = Reasons(runtime).others_on(queues)
+    if others is not None:
+        log.others_listen(others)
 
 
 def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[str]) -> None:

@@ -135,6 +135,10 @@ class Doorbell:
             pipe.hset(Job.key_for(id_), mapping=template.hash(self.installation, ticket, now))
             pipe.rpush(template.queue.key, id_)
 
+    def rung(self) -> frozenset[str]:
+        """The queues in which jobs were put over this connection."""
+        return frozenset(self._templates)
+
     def has_marker(self) -> bool:
         """Whether Redis still has what it was given since ``set_marker``. Raises REDIS_ERRORS.
 

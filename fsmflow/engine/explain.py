@@ -32,8 +32,8 @@ class Explanation:
     ``deferred``: the triggers that came too early and are kept; ``kept`` the same with their numbers. ``undelivered``:
     the messages that it sent and that could not be delivered, with the reason. ``stuck``: what is due and cannot go on;
     each has ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that
-    ``status_field`` writes. ``workers``: that those who listen for its job have loaded other code.
-    ``deadline``: when the time of its state is over, or how much of it a pause holds, and what happens then.
+    ``status_field`` writes. ``workers``: that those who listen for its job, or for that of a retry, have loaded other
+    code. ``deadline``: when the time of its state is over, or how much of it a pause holds, and what happens then.
     """
 
     address: str
@@ -94,7 +94,8 @@ def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list
 
 
 def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) -> Explanation:
-    """Explain one entity to ``actor``. One look at Redis where a job waits for a worker; Redis may be down."""
+    """Explain one entity to ``actor``. One look at Redis where a job waits for a worker, or
+    for a retry; Redis may be down."""
     own, snapshot, spec = instance.own, instance.snapshot, instance.spec
     work, reasons = snapshot.work, Reasons(runtime)
     triggers = tuple(offers_to(runtime, instance, actor))

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final, TypeVar
 
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import GRACE_MS, Work
-from fsmflow.definition.names import FINISHED
+from fsmflow.definition.names import FAILED, FINISHED
 from fsmflow.dispatch.listeners import Listener
+from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.work import ticket_of
+
+Told = TypeVar("Told")
 
 #: So many worker processes are named in a sentence.
 _NAMED: Final = 2
 
 
 class Reasons:
-    """What may stand in the way of entities, as Redis tells it: looked at once, and only where a job waits.
+    """What may stand in the way of entities, as Redis tells it: looked at once, and only where that is asked for.
 
     It is a look, and may be old when it is read; nothing raises where Redis is away, which is a reason of its own.
     """
@@ -27,7 +31,7 @@ class Reasons:
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
         self._listened: set[str] = set()
-        self._listeners: list[Listener] = []
+        self._listeners: list[Listener] | None = None
         self._error: str | None = None
         self._has_looked = False
 
@@ -66,27 +70,53 @@ class Reasons:
         if ring is None:
             return None
         self._look()
-        try:
-            before = None if self._error is not None else self._runtime.doorbell.place_of(ring)
-        except self._runtime.doorbell.errors as error:
-            self._error = _said(error)
-            return None
+        before = self._asked(lambda: self._runtime.doorbell.place_of(ring))
         return f"{before:,} {'job is' if before == 1 else 'jobs are'} before it" if before else None
 
     def other_code(self, stored: Snapshot) -> str | None:
-        """That no worker which listens for its job has loaded the code that this process has; None where one has, or
-        where that cannot be told."""
-        work = stored.work
-        if work is None or work.queue is None or not work.runs or work.owner is not None:
-            return None
-        self._look()
-        listeners = self._on(work.queue)
-        if not listeners or any(map(self._is_like_here, listeners)):
-            return None
+        """That no worker which listens for its job, or for that of a retry, has loaded the code that this process has;
+        None where one has, or where that cannot be told."""
+        queue = self._next_queue(stored)
+        return None if queue is None else self.other_code_on([queue])
+
+    def other_code_on(self, queues: Iterable[str]) -> str | None:
+        """The same for whatever waits in one of these queues. Two round trips, where that was not looked at yet."""
+        found: dict[str, Listener] = {}
+        for queue in queues:
+            listeners = self._on(queue)
+            if not any(map(self._is_like_here, listeners)):
+                found.update((listener.name, listener) for listener in listeners)
+        return self._told_of_others(list(found.values())) if found else None
+
+    def others_on(self, queues: Iterable[str]) -> str | None:
+        """Those that listen on some of these queues with other code than there is here, each by its name; None where
+        there are none, or where that cannot be told. Two round trips, where that was not looked at yet."""
+        found = {listener.name: listener for queue in queues for listener in self._on(queue)}
+        others = [listener for listener in found.values() if not self._is_like_here(listener)]
+        return _named(others) if others else None
+
+    def _told_of_others(self, listeners: list[Listener]) -> str:
         here = self._runtime.release.name
         than = "" if here in [each.release for each in listeners] else f" (release {here})"
-        who, again = ("the one that listens has", "it") if len(listeners) == 1 else ("all that listen have", "them")
-        return f"{who} loaded other code than there is here{than}: {_named(listeners)}; restart {again} if it is older"
+        who = "the worker that listens has" if len(listeners) == 1 else "all workers that listen have"
+        return (
+            f"{who} loaded other code than there is here{than}: {_named(listeners)}; if that is older, restart "
+            f"'fsmflow worker'"
+        )
+
+    def _next_queue(self, stored: Snapshot) -> str | None:
+        """Where the job waits that is run next; of what rests in a failure, that of a retry."""
+        work = stored.work
+        if work is not None:
+            return work.queue if work.runs and work.owner is None else None
+        root = self._runtime.machines.all().get(stored.machine)
+        if root is None or stored.phase != FAILED:
+            return None
+        try:
+            step = under_todays_names(root, stored).step
+        except UnknownState:
+            return None
+        return step.queue if step is not None and step.is_working and isinstance(step.queue, str) else None
 
     def _pause(self, stored: Snapshot) -> str:
         """The topmost entity that is paused: whoever goes by its parent is let go with it."""
@@ -127,7 +157,8 @@ class Reasons:
         return f"{who} run it, as {whose} code {lacks[0]}: {_named(listeners)}; restart {again} with newer code"
 
     def _on(self, queue: str) -> list[Listener]:
-        return [listener for listener in self._listeners if queue in listener.queues]
+        self._look_at_listeners()
+        return [listener for listener in self._listeners or () if queue in listener.queues]
 
     def _is_like_here(self, listener: Listener) -> bool:
         """Whether it has loaded what is here, or that cannot be told: only the source of the same machines compares."""
@@ -140,14 +171,24 @@ class Reasons:
         return (listener.release, listener.source) == (here.name, here.source)
 
     def _look(self) -> None:
-        if self._has_looked:
-            return
-        self._has_looked = True
+        if not self._has_looked:
+            self._has_looked = True
+            self._look_at_listeners()
+            self._listened = self._asked(self._runtime.doorbell.listened) or set()
+
+    def _look_at_listeners(self) -> None:
+        if self._listeners is None:
+            self._listeners = self._asked(self._runtime.doorbell.listeners) or []
+
+    def _asked(self, ask: Callable[[], Told]) -> Told | None:
+        """What Redis says; None where it does not answer, which is asked no more then."""
+        if self._error is not None:
+            return None
         try:
-            self._listened = self._runtime.doorbell.listened()
-            self._listeners = self._runtime.doorbell.listeners()
+            return ask()
         except self._runtime.doorbell.errors as error:
             self._error = _said(error)
+            return None
 
 
 def _said(error: BaseException) -> str:

@@ -55,6 +55,10 @@ class Runtime:
         if "doorbell" in vars(self):
             self.doorbell.forget()
 
+    def rung(self) -> frozenset[str]:
+        """The queues in which this process has put jobs, since Redis answers it."""
+        return self.doorbell.rung() if "doorbell" in vars(self) else frozenset()
+
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
         return self.store.clock.now()

@@ -259,6 +259,14 @@ def queue_of_nobody(queue: str, hint: str, known: Sequence[str]) -> None:
     logger.warning("queue.unknown: no machine has a queue %r%s", queue, hint or there)
 
 
+def others_listen(who: str) -> None:
+    logger.warning(
+        "worker.others: workers with other code listen on these queues, too: %s; they go on with it until they are "
+        "stopped",
+        who,
+    )
+
+
 def reload_watches(folders: str) -> None:
     logger.info("reload.watching: the worker starts anew when code changes in %s", folders)
 

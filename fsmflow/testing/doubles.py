@@ -41,6 +41,10 @@ class MemoryDoorbell(Doorbell):
         """Keep a ticket for each: there is no pipeline."""
         self.ring(list(rings))
 
+    def rung(self) -> frozenset[str]:
+        """The queues that were rung in."""
+        return frozenset(self._queues)
+
     def has_marker(self) -> bool:
         """True: nothing has been lost."""
         return True

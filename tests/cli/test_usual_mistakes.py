@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -16,15 +18,17 @@ from rq import Queue
 import fsmflow
 from fsmflow import settings
 from fsmflow.dispatch import listeners
+from fsmflow.dispatch.listeners import Listener
 from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine import runtime as runtime_of
+from fsmflow.engine.reasons import told_of
 from fsmflow.running.executor import Executor
 from fsmflow.running.presence import listener_of
 from fsmflow.testing import Sandbox
 from tests.cli.orders import Order as Boxed
 from tests.cli.shop import CLI, MACHINES, NOWHERE, Shop
 from tests.support.bench import Bench
-from tests.support.machines import Order
+from tests.support.machines import Order, play
 from tests.support.servers import Valkey, on_servers, on_sqlite, short_folder
 from tests.support.terminal import Terminal
 
@@ -224,10 +228,9 @@ def test_14_with_redis_down_a_trigger_counts_and_the_job_is_told_to_follow(shop:
     assert "; the job follows when it is back" in told
 
 
-@on_sqlite
-def test_15_an_old_worker_after_a_deployment_is_named(
-    typed: Terminal, bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def old(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
+    """A worker process that has loaded other code than there is here."""
     with bench.runtime.doorbell.client() as client:
         old = listener_of(bench.runtime, "boss.1", ("default",))
         listeners.present(client, bench.runtime.doorbell.installation, old)
@@ -237,10 +240,54 @@ def test_15_an_old_worker_after_a_deployment_is_named(
     monkeypatch.setenv("FSMFLOW_RELEASE", "2030-02")
     fsmflow.configure(database_url=chosen.database_url, redis_url=chosen.redis_url, machines=chosen.machines)
     with closing(runtime_of.current().doorbell.client()):
-        submitted()
-        told = typed.ok("explain", "order:1")
-    assert (
-        "workers:     the one that listens has loaded other code than there is here (release 2030-02): process " in told
-    )
+        yield old
+
+
+@on_sqlite
+def test_15_an_old_worker_after_a_deployment_is_named(typed: Terminal, old: Listener) -> None:
+    submitted()
+    told = typed.ok("explain", "order:1")
+    other = "the worker that listens has loaded other code than there is here (release 2030-02): process "
+    assert f"workers:     {other}" in told
     assert f"(release {old.release}, since " in told
-    assert told.count("; restart it if it is older") == 1
+    assert told.count("; if that is older, restart 'fsmflow worker'") == 1
+    assert other in typed.ok("check")
+
+
+@on_sqlite
+def test_15_whoever_has_mended_a_machine_is_told_that_the_worker_has_not_loaded_it(
+    typed: Terminal, bench: Bench, old: Listener
+) -> None:
+    note = "note: the worker that listens has loaded other code than there is here (release 2030-02): process "
+    assert typed.run("start", "order", "1").err == "", "nothing waits for a worker"
+    done = typed.run("trigger", "order:1", "submit")
+    assert done.out == "order:1  pending -> charging\n"
+    assert done.err.startswith(note)
+    assert done.err.endswith("; if that is older, restart 'fsmflow worker'\n")
+    play["charging"] = failing
+    Executor(runtime_of.current()).execute(bench.take())
+    runtime_of.current().forget_redis()  # as in a new process
+    dry = typed.run("retry", "order:1", "--dry-run")
+    assert "note: " not in dry.err, "nothing was set going"
+    retried = typed.run("retry", "order:1", "--json")
+    assert json.loads(retried.out)[0]["state"] == "charging"
+    assert retried.err.startswith(note)
+    Executor(runtime_of.current()).execute(bench.take())
+    assert note in typed.run("resume", "--machine", "order", "--phase", "failed").err
+
+
+@on_sqlite
+def test_15_a_worker_that_starts_names_those_that_go_on_with_other_code(
+    typed: Terminal, old: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert typed.run("worker", "--burst", "--processes", "1").status == 0
+    (told,) = [record for record in caplog.records if "worker.others" in record.getMessage()]
+    assert told.levelname == "WARNING"
+    assert told.getMessage() == (
+        f"worker.others: workers with other code listen on these queues, too: {told_of(old)}; they go on with it until "
+        "they are stopped"
+    )
+
+
+def failing(machine: Order) -> None:
+    raise LookupError("no such card")

@@ -14,7 +14,7 @@ from fsmflow.engine.reasons import Reasons
 from fsmflow.running.presence import abilities_of, listener_of
 from tests.support.bench import Bench
 from tests.support.deployments import Parcel, Renamed, Second, deploy
-from tests.support.machines import Counter, Order
+from tests.support.machines import Counter, Order, play
 from tests.support.servers import on_sqlite
 
 pytestmark = on_sqlite
@@ -34,6 +34,10 @@ def working(bench: Bench, name: str, **fields: object) -> Listener:
 def machines_with(**others: Abilities | None) -> Mapping[str, Abilities]:
     here: dict[str, Abilities | None] = {kind.name: abilities_of(kind._definition) for kind in (Order, Counter)}
     return {name: found for name, found in {**here, **others}.items() if found is not None}
+
+
+def failing(machine: Order) -> None:
+    raise LookupError("no such card")
 
 
 def submitted(entity_id: str = "1") -> Order:
@@ -92,10 +96,51 @@ def test_workers_that_have_all_loaded_other_code_are_named(bench: Bench) -> None
     explained = told(bench, release="2030-01")
     assert explained.blocked_by is None
     assert explained.workers == (
-        f"the one that listens has loaded other code than there is here (release {bench.runtime.release.name}): "
-        "process 41 of web1 (release 2030-01, since 1970-01-01 00:00:00 UTC); restart it if it is older"
+        f"the worker that listens has loaded other code than there is here (release {bench.runtime.release.name}): "
+        "process 41 of web1 (release 2030-01, since 1970-01-01 00:00:00 UTC); if that is older, "
+        "restart 'fsmflow worker'"
     )
-    assert "\nworkers:     the one that listens" in str(explained)
+    assert "\nworkers:     the worker that listens" in str(explained)
+
+
+def test_the_same_is_told_of_what_rests_in_a_failure_as_a_retry_would_meet_it(bench: Bench) -> None:
+    play["charging"] = failing
+    order = submitted()
+    bench.step()
+    assert order.refresh().state == "failed_from_charging"
+    working(bench, "idle", queues=("slow",), release="2030-01")
+    assert order.explain().workers is None, "it does not listen there"
+    working(bench, "boss", release="2030-01")
+    explained = order.explain()
+    assert "the worker that listens has loaded other code" in str(explained.workers)
+    snapshot = bench.runtime.store.entities.load("order", "1")
+    assert snapshot is not None
+    assert Reasons(bench.runtime).told(snapshot.row)["workers"] == explained.workers
+    working(bench, "new")
+    assert order.explain().workers is None
+
+
+def test_of_several_queues_each_is_looked_at_for_itself(bench: Bench) -> None:
+    submitted()
+    working(bench, "boss", queues=("slow",), release="2030-01", since=1)
+    working(bench, "both", queues=("slow", "default"), release="2030-02", since=2)
+    working(bench, "new", queues=("default",), since=3)
+    told = Reasons(bench.runtime).other_code_on(["default", "slow"])
+    assert str(told).startswith("all workers that listen have loaded other code than there is here (release ")
+    assert "(release 2030-01, since" in str(told)
+    assert "(release 2030-02, since" in str(told)
+    assert Reasons(bench.runtime).other_code_on(["default"]) is None
+    assert Reasons(bench.runtime).other_code_on(["nobody"]) is None
+
+
+def test_those_with_other_code_are_named_beside_others_by_who_starts_another_worker(bench: Bench) -> None:
+    working(bench, "new")
+    assert Reasons(bench.runtime).others_on(["default", "slow"]) is None
+    working(bench, "boss", queues=("slow", "default"), release="2030-01", since=1_000)
+    assert Reasons(bench.runtime).others_on(["default", "slow"]) == (
+        "process 41 of web1 (release 2030-01, since 1970-01-01 00:00:01 UTC)"
+    )
+    assert Reasons(bench.runtime).others_on(["elsewhere"]) is None
 
 
 def test_an_edit_since_the_commit_is_seen_where_the_same_machines_are_loaded(bench: Bench) -> None:
