@@ -8,6 +8,7 @@ and only the message is asked for. All of it is bounded, but no text is cut: a p
 from __future__ import annotations
 
 import os
+import re
 import sys
 import traceback
 from collections.abc import Iterator
@@ -33,6 +34,10 @@ _NOT_THE_USERS: Final = frozenset(
     }
 )
 _INSTALLED: Final = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
+#: What a traceback says of a frame, and where that is Python's own.
+_TITLE: Final = "Traceback (most recent call last):"
+_FRAME: Final = re.compile(r'  File "(.+)", line (\d+), in .*')
+_STANDARD: Final = re.compile(r"[/\\]lib(64)?[/\\]python3[^/\\]*[/\\]")
 #: What servers say, in part; and what that most likely comes from.
 _LIKELY: Final = (
     (
@@ -111,6 +116,32 @@ def place_of(error: BaseException) -> str | None:
     for function, file, line, _ in (written or frames)[-1:]:
         return f"at {file}:{line}" if function == "<module>" else f"raised in {function}, {file}:{line}"
     return None
+
+
+def place_in(text: str, kind: str) -> str | None:
+    """Where an error of a kind was raised, by its traceback as ``blocks`` made it: file and line of the last frame in
+    code of the user; None where there is none. The file is told from the current folder on, or with the folder that it
+    is in."""
+    found = place = None
+    for line in text.splitlines():
+        frame = _FRAME.fullmatch(line)
+        if line == _TITLE:
+            place = None
+        elif frame is not None:
+            place = f"{_short(frame[1])}:{frame[2]}" if _is_of_user(frame[1]) else place
+        elif not line.startswith(" ") and line.partition(":")[0].rpartition(".")[2] == kind:
+            found = place or found
+    return found
+
+
+def _is_of_user(file: str) -> bool:
+    is_installed = any(part in file for part in _INSTALLED) or _STANDARD.search(file) is not None
+    return not (is_installed or file.startswith("<") or _is_between(file))
+
+
+def _short(file: str) -> str:
+    inside = os.path.relpath(file)
+    return os.path.join(*file.split(os.sep)[-2:]) if inside.startswith(os.pardir) else inside
 
 
 def told_of_import(error: BaseException) -> str:
@@ -193,7 +224,7 @@ def _cause(error: BaseException) -> tuple[str, BaseException | None]:
 def _own(error: BaseException) -> str:
     """The traceback of one error alone, without fsmflow's own frames above those of the user, and without locals."""
     lines = _frames(error)
-    title = ["Traceback (most recent call last):\n"] if lines else []
+    title = [f"{_TITLE}\n"] if lines else []
     message = text_of(error)
     kind = name_of(type(error), whole=True)
     return "".join([*title, *lines, f"{kind}: {message}\n" if message else f"{kind}\n", *_notes(error)])

@@ -8,6 +8,7 @@ from itertools import islice
 import click
 
 from fsmflow import clock
+from fsmflow.causes import place_in
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
@@ -128,7 +129,7 @@ def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tu
     if (result := objects.result_of(snapshot)) is not None:
         yield "result", output.to_json(hide(result, keys))
     if snapshot.failure:
-        yield "failure", _failure(snapshot.failure, traceback)
+        yield "failure", _failure(snapshot.failure, traceback, is_hidden=bool(keys))
     if context.own_row:
         yield "own row", context.own_row
     yield from _release(runtime, snapshot)
@@ -218,8 +219,10 @@ def _due(post: Message, now: int) -> str:
     return f"due at {output.moment(at)} UTC, in {output.duration(at - now)}"
 
 
-def _failure(failure: Failure, traceback: bool) -> str:
-    text = f"{failure.error_type}: {failure.message}\nattempt {failure.attempts} of {failure.state!r}"
+def _failure(failure: Failure, traceback: bool, *, is_hidden: bool) -> str:
+    place = None if is_hidden else place_in(failure.traceback, failure.error_type)
+    told = f"{failure.error_type}: {failure.message}{f' ({place})' if place else ''}"
+    text = f"{told}\nattempt {failure.attempts} of {failure.state!r}"
     return f"{text}\n{failure.traceback}" if traceback else text
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from fsmflow import clock
+from fsmflow.causes import place_in
 from fsmflow.decision.deadline import deadline_of
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.inputs import Actor
@@ -290,7 +291,7 @@ def _blocked_by(runtime: Runtime, reasons: Reasons, instance: Instance, details:
         )
     if spec.is_final:
         return None
-    work, failure = snapshot.work, _failure(snapshot, spec)
+    work, failure = snapshot.work, _failure(instance, spec)
     if failure is not None and work is not None and work.waits and work.wake_at > runtime.now():
         return failure
     obstacle = reasons.obstacle(instance.stored) or failure
@@ -299,13 +300,16 @@ def _blocked_by(runtime: Runtime, reasons: Reasons, instance: Instance, details:
     return obstacle
 
 
-def _failure(snapshot: Snapshot, spec: StateSpec) -> str | None:
+def _failure(instance: Instance, spec: StateSpec) -> str | None:
+    snapshot = instance.snapshot
     failure = snapshot.failure
     # In undoing_X, and after it, the failure that led there is still shown; what stands in the way is one of its own.
     remembers = spec.undoes is not None or snapshot.event.trigger == UNDONE
     if failure is None or (remembers and failure.state != spec.name):
         return None
-    return f"{failure.error_type}: {failure.message} (attempt {failure.attempts} of {failure.state!r})"
+    place = None if instance.root.wide.redact else place_in(failure.traceback, failure.error_type)
+    where = f"{place}, " if place else ""
+    return f"{failure.error_type}: {failure.message} ({where}attempt {failure.attempts} of {failure.state!r})"
 
 
 def _obstacle_of_branches(reasons: Reasons, details: Details) -> str | None:

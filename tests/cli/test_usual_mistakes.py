@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -66,7 +67,10 @@ def test_1_a_misspelt_state_is_told_with_the_likely_one(shop: Shop) -> None:
 
 def test_2_a_job_that_raises_is_told_with_its_error_its_place_and_the_retry(busy: Shop) -> None:
     told = busy.ok("explain", "order:3")
-    assert "blocked by:  ValueError: card of order 3 was declined (attempt 1 of 'charging')" in told
+    line = next(number for number, line in enumerate(MACHINES.splitlines(), 1) if "was declined" in line)
+    why, place = "ValueError: card of order 3 was declined", rf"([^ ]*/)?machines.py:{line}"
+    assert re.search(rf"blocked by:  {why} \({place}, attempt 1 of 'charging'\)", told)
+    assert re.search(rf"{why} \({place}\)\n", busy.ok("show", "order:3"))
     assert "waiting for: somebody to retry it, once the cause is mended" in told
     assert "allowed now: retry, cancel" in told
     assert 'machines.py", line' in busy.ok("show", "order:3", "--traceback")

@@ -268,6 +268,16 @@ def test_show_says_where_something_is_hidden(capsys: pytest.CaptureFixture[str])
         assert f'"card": "{MASK}"' in printed(capsys, "show", "payment:1")
 
 
+def test_the_place_of_a_failure_is_not_told_where_something_is_hidden(capsys: pytest.CaptureFixture[str]) -> None:
+    with memory(machines=[Payment]) as box:
+        payment("fails")
+        box.advance(seconds=5)
+        for command in ("explain", "show"):
+            told = printed(capsys, command, "payment:1")
+            assert "undoing_charging" in told
+            assert "test_redaction.py" not in told
+
+
 def test_what_was_written_before_it_was_redacted_is_hidden_where_it_is_shown(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
