@@ -22,6 +22,7 @@ from fsmflow.cli.options import (
     target_options,
     target_options_beside_data,
 )
+from fsmflow.cli.places import make_nothing
 from fsmflow.decision.actions import ACTIONS, Action
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
@@ -58,6 +59,7 @@ def trigger(
       fsmflow trigger order:1042 approve --actor alice --role manager
       fsmflow trigger order:1042 paid amount:=1500 --key stripe-evt-77
     """
+    make_nothing()
     runtime = current()
     found = resolve(runtime, address)
     entity = handle(runtime.machines.get(found.machine), found)

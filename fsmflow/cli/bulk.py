@@ -17,6 +17,7 @@ from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.errors import sentence, stops_everything
 from fsmflow.cli.listeners import note_other_code
 from fsmflow.cli.options import Wanted
+from fsmflow.cli.places import make_nothing
 from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked
@@ -85,6 +86,7 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
 
     What was done is reported too where it is interrupted, or where the database goes away in between.
     """
+    make_nothing()
     runtime, tally = current(), _Tally()
     try:
         with _bar(runtime, action, wanted, as_json=as_json) as bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -86,7 +87,16 @@ def _machines() -> tuple[Mapping[str, Definition], str | None]:
         found = machines().all()
     except FsmflowError as error:
         return {}, str(error)
-    return found, None
+    return found, None if found else f"none: {_absence()}"
+
+
+def _absence() -> str:
+    """Why no machine was found, though nothing is wrong: all modules that are there have been imported."""
+    names = [name for name in settings.current().machines if isinstance(name, str)]
+    lacking = next((name for name in names if name not in sys.modules), None)
+    if lacking is not None:
+        return f"there is no module {lacking!r} here"
+    return f"there is no machine in {', '.join(map(repr, names)) or 'what was configured'}"
 
 
 def _runtime() -> tuple[Runtime | None, str | None]:

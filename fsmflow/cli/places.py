@@ -12,6 +12,7 @@ from fsmflow import settings
 from fsmflow.cli import output
 from fsmflow.definition.model import Definition
 from fsmflow.engine.registry import Registry
+from fsmflow.engine.runtime import stand_in
 from fsmflow.errors import FsmflowError
 from fsmflow.redaction import hide_password
 from fsmflow.settings import Settings
@@ -43,6 +44,24 @@ def looked_in(chosen: Settings) -> str:
 def is_there(chosen: Settings) -> bool:
     """Whether there is a database; that of a server is asked elsewhere."""
     return chosen.embedded_file is None or os.path.exists(chosen.embedded_file)
+
+
+def _is_to_be_made() -> bool:
+    """Whether there is no database yet, and the next one to open it makes it."""
+    return stand_in() is None and not is_there(settings.current())
+
+
+def check_machine(name: str) -> None:
+    """Where the database is still to be made, raise UnknownMachine before it is."""
+    if _is_to_be_made():
+        Registry(settings.current().machines).get(name)
+
+
+def make_nothing() -> None:
+    """Where there is no database yet, there is no entity either that the command could act on: it only looks, is
+    refused for that, and leaves none behind."""
+    if _is_to_be_made():
+        click.get_current_context().with_resource(settings.looking())
 
 
 def tell_absence(chosen: Settings) -> None:

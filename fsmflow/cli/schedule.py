@@ -11,6 +11,7 @@ from fsmflow import settings
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
+from fsmflow.cli.places import check_machine
 from fsmflow.decision.course import Note
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.schedule import zone_of
@@ -176,6 +177,7 @@ def _scheduled() -> list[str]:
 
 
 def _kind(name: str) -> type[Machine]:
+    check_machine(name)
     return cast(type[Machine], current().machines.get(name).owner)
 
 

@@ -17,6 +17,7 @@ from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged, read_json, reader_of
 from fsmflow.cli.listeners import note_other_code
 from fsmflow.cli.options import actor_options, data_option, json_option, key_option
+from fsmflow.cli.places import check_machine
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime, current
@@ -83,8 +84,9 @@ def start(
       fsmflow start order 1043 --data @order.json --state awaiting_approval
       fsmflow start order --from orders.jsonl --if-exists return
     """
-    runtime = current()
     machine, entity_id, fields = _placed(machine, entity_id, fields)
+    check_machine(machine)
+    runtime = current()
     definition, given = runtime.machines.get(machine), merged(data, fields)
     if source is None:
         if dry_run:

@@ -73,7 +73,8 @@ class Doorbell:
         if self._embedded is None:
             return str(self._url)
         if self.is_asleep:
-            raise RedisUnavailable("the embedded server does not run; 'fsmflow worker' starts it")
+            asleep = "the embedded server does not run; 'fsmflow worker' starts it"
+            raise RedisUnavailable(self._embedded.obstacle() or asleep)
         try:
             return self._embedded.ensure()
         except ConfigurationError as error:

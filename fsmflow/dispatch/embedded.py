@@ -89,6 +89,14 @@ class EmbeddedServer:
         """Whether a server answers now. Nothing is made or started for it. Raises PermissionError."""
         return self._answers()
 
+    def obstacle(self) -> str | None:
+        """Why none could be started here; None where nothing is known to stand against it. Starts nothing."""
+        try:
+            _find_server()
+        except ConfigurationError as error:
+            return str(error)
+        return None
+
     def leave(self) -> None:
         """Drop this process's hold. Children that were forked while it was held keep theirs."""
         hold = self._hold_of_this_process()

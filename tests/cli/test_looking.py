@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from fsmflow import settings
-from tests.cli.shop import Shop
+from tests.cli.shop import RETRY, Shop
 
 
 def test_who_only_looks_makes_no_folder_and_is_told_where_nothing_is(shop: Shop) -> None:
@@ -19,6 +19,19 @@ def test_who_only_looks_makes_no_folder_and_is_told_where_nothing_is(shop: Shop)
     assert "no worker listens on queue 'default' now" in shop.ok("check")
     assert "order:7 does not exist" in shop.refused("explain", "order:7")
     assert not home.exists()
+
+
+def test_what_is_refused_for_want_of_a_machine_or_an_entity_makes_no_folder(shop: Shop) -> None:
+    home = shop.folder / "home"
+    for command in (("start", "orders", "1"), ("start", "orders:1"), ("schedule", "run", "orders")):
+        assert "there is no machine 'orders'; did you mean 'order'?" in shop.refused(*command)
+    assert "no machine 'orders'" in shop.run("start", "orders", "--from", "-", text='{"id": "1"}').err
+    for command in (("retry", "order:1"), ("trigger", "order:1", "submit"), ("force", "order:1", "review")):
+        assert "order:1 does not exist" in shop.run(*command).err
+    assert shop.run("order:1", program=RETRY).status == 1
+    assert not home.exists()
+    shop.ok("start", "order", "1")
+    assert "Allowed now: rate, cancel" in shop.refused("retry", "order:1")
 
 
 def test_a_look_starts_no_server(shop: Shop) -> None:
