@@ -26,6 +26,8 @@ from fsmflow.store.listing import Filter
 
 #: Of what ``failures`` proposes to type: long enough to tell errors apart, short enough to be read.
 _PATTERN_LENGTH = 60
+#: What a pattern gets hard to read by, as it is written for globs and shells.
+_AWKWARD = re.compile(r"['\[*?]")
 #: More events than this that cannot go on are not told of one by one.
 _MANY_STUCK = 10_000
 
@@ -128,6 +130,7 @@ class FailureGroup:
     of_branches: bool = False
     branch: str | None = None
     found: dict[str, Cause] = field(default_factory=dict)
+    others: Sequence[FailureGroup] = field(default=(), repr=False, compare=False)
 
     @property
     def causes(self) -> list[Cause]:
@@ -135,10 +138,23 @@ class FailureGroup:
 
     @property
     def pattern(self) -> str:
-        """A glob for ``Selection.error`` that takes every failure of the group."""
+        """A glob for ``Selection.error`` that takes every failure of the group: as far as it is easily typed, if that
+        takes none of the ``others``, the groups of this error in this state."""
         line = self.shared.partition("\n")[0][:_PATTERN_LENGTH]
+        plain = _AWKWARD.split(line, maxsplit=1)[0]
+        names_the_kind = not self.lead and not self.of_branches and plain.startswith(f"{self.error_type}: ")
+        if (
+            plain != line
+            and names_the_kind
+            and not any(other.begins(plain) for other in self.others if other is not self)
+        ):
+            return f"{plain}*"
         lead = f"{self.error_type}: *{CAUSE}" if self.lead else ""
         return lead + glob.escape(line) + ("*" if self.varies or line != self.shared else "")
+
+    def begins(self, start: str) -> bool:
+        """Whether a failure of the group may begin so; of branches that failed, the cause."""
+        return self.shared.startswith(start) or (self.varies and start.startswith(self.shared))
 
     def add(self, snapshot: Snapshot, failure: Failure, remedy: Remedy) -> None:
         """Count one more."""
@@ -186,7 +202,16 @@ def failure_groups(runtime: Runtime, machine: str | None = None) -> list[Failure
             groups[key] = _group_of(snapshot, failure, remedy)
         if failure.error_type == BranchesFailed.__name__:
             parents[snapshot.row, snapshot.step] = groups[key]
+    _tell_of_others(groups.values())
     return sorted(groups.values(), key=lambda group: (group.of_branches, -group.count, group.machine, group.state))
+
+
+def _tell_of_others(groups: Iterable[FailureGroup]) -> None:
+    beside: dict[tuple[bool, str, str, str], list[FailureGroup]] = {}
+    for group in groups:
+        alike = beside.setdefault((group.of_branches, group.machine, group.state, group.error_type), [])
+        alike.append(group)
+        group.others = alike
 
 
 def _group_of(snapshot: Snapshot, failure: Failure, remedy: Remedy) -> FailureGroup:

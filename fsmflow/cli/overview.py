@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
@@ -36,6 +36,8 @@ from fsmflow.store.listing import Filter
 _MANY = 1_000
 #: So many kinds of causes are told of a group.
 _CAUSES = 3
+#: What a shell takes for something else in double quotes.
+_EXPANDED = frozenset('"$`\\!')
 #: What is told where there is one.
 POOLED = (
     "a pooler of connections stands in front of the database: fsmflow prepares no statements there, which a pooler of "
@@ -101,10 +103,15 @@ def _command(group: FailureGroup) -> str:
     remedy = group.remedy
     if remedy.action not in (RETRY, RESUME):
         state = [remedy.state] if remedy.state else []
-        return shlex.join(["fsmflow", remedy.action or "explain", remedy.address, *state])
+        return _typed(["fsmflow", remedy.action or "explain", remedy.address, *state])
     words = ["fsmflow", remedy.action, "--machine", group.machine, "--state", group.state, "--error", group.pattern]
     branches = ["--branch", group.branch] if group.branch else ["--branches"] if group.of_branches else []
-    return shlex.join([*words, *branches])
+    return _typed([*words, *branches])
+
+
+def _typed(words: Iterable[str]) -> str:
+    """A command for a shell. What has a single quote in it stands in double quotes, if a shell takes that as it is."""
+    return " ".join(f'"{word}"' if "'" in word and not _EXPANDED & set(word) else shlex.quote(word) for word in words)
 
 
 def _group_object(group: FailureGroup) -> dict[str, Any]:
