@@ -226,7 +226,9 @@ def test_13_a_wrong_password_of_the_database_is_told_without_it(shop: Shop, data
 def test_14_with_redis_down_a_trigger_counts_and_the_job_is_told_to_follow(shop: Shop) -> None:
     shop.variables["FSMFLOW_REDIS_URL"] = NOWHERE["redis"]
     shop.ok("start", "order", "1", "amount:=5")
-    assert shop.ok("trigger", "order:1", "submit") == "order:1  pending -> charging\n"
+    done = shop.run("trigger", "order:1", "submit")
+    assert done.out == "order:1  pending -> charging\n"
+    assert done.err.count("\n") == done.err.count("dispatch.failed: ") == 1, "who listens is not asked for then"
     told = shop.ok("explain", "order:1")
     assert "blocked by:  Redis, which does not answer (" in told
     assert "; the job follows when it is back" in told
