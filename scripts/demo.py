@@ -141,7 +141,7 @@ def _retry(signals: Signals) -> int:
     found = Order.find(state=FAILED)
     orders = [order for order in found if order.failure and order.failure.error_type == "GatewayDown"]
     if not orders:
-        raise Problem(f"the gateway has left no order in {FAILED}; '{python()} scripts/demo.py' makes one")
+        return _tell_nothing_to_retry()
     gateway.mend()
     say(f"the gateway is mended; retrying {', '.join(order.address for order in orders)}", style="bold")
     crowd = Crowd()
@@ -158,6 +158,15 @@ def _retry(signals: Signals) -> int:
     _check_once(orders)
     say("  what had been done before the retry was not done again; every step has succeeded once")
     return 0
+
+
+def _tell_nothing_to_retry() -> int:
+    """That the order of the last demo was retried already. Raises Problem where none has failed there."""
+    for order in Order.find(newest=True, limit=ORDERS):
+        if any(entry.trigger == "retry" and entry.source == FAILED for entry in order.history):
+            say(f"{order.address} was retried already; nothing to do. '{python()} scripts/demo.py' begins anew.")
+            return 0
+    raise Problem(f"the gateway has left no order in {FAILED}; '{python()} scripts/demo.py' makes one")
 
 
 def _follow(crowd: Crowd, workers: Workers, signals: Signals, to_send: Iterable[Callable[[], Machine]] = ()) -> None:

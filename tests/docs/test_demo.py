@@ -108,9 +108,14 @@ def test_the_demo_may_be_run_again_and_its_retry_does_all_of_it(environment: dic
     assert "orders shipped: 1 of 1" in printed
     charged = charges(environment)
     assert len(charged) == len(set(charged)) == charged_before + 36
-    nothing_left = run([*DEMO, "--retry"], environment)
-    assert nothing_left.returncode == 1
-    assert "the gateway has left no order" in nothing_left.stderr
+    assert demo(environment, "--retry").startswith(f"{order} was retried already; nothing to do.")
+
+
+def test_a_retry_before_any_demo_says_what_makes_an_order(fresh_environment: dict[str, str]) -> None:
+    run([sys.executable, "-m", "fsmflow", "init"], {**fresh_environment, "FSMFLOW_MACHINES": "machines.order"})
+    nothing_there = run([*DEMO, "--retry"], fresh_environment)
+    assert nothing_there.returncode == 1
+    assert "the gateway has left no order" in nothing_there.stderr
 
 
 def test_an_interrupted_demo_leaves_no_process_behind(fresh_environment: dict[str, str]) -> None:
