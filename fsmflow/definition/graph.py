@@ -23,7 +23,7 @@ def graph_faults(
         *_deferral_faults(states, transitions),
         *_shadow_faults(written, transitions),
         *_dead_end_faults(states, transitions),
-        *_unreachable_faults(initial, states, transitions),
+        *([] if _names_unknown(states, written) else _unreachable_faults(initial, states, transitions)),
     ]
 
 
@@ -183,6 +183,12 @@ def _dead_end_faults(states: Graph, transitions: Sequence[TransitionSpec]) -> li
         for state in states.values()
         if not state.generated and not state.is_final and state.name not in leaving
     ]
+
+
+def _names_unknown(states: Graph, written: Sequence[Written]) -> bool:
+    """Whether a transition names a state that there is not: what is out of reach may be so for that alone."""
+    named = {name for item in written for name in (*(item.sources or ()), item.dest)}
+    return not named <= {None, "=", UNDO, *states}
 
 
 def _unreachable_faults(initial: str, states: Graph, transitions: Sequence[TransitionSpec]) -> list[str]:

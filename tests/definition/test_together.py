@@ -83,3 +83,20 @@ def test_unreachable_states_are_told_beside_other_faults() -> None:
         "transition 1: there is no method 'is_redy' for guard",
         "state 'attic' can never be reached from the initial state 'open'",
     )
+
+
+@pytest.mark.parametrize(
+    ("transitions", "fault"),
+    [
+        (
+            [["go", "open", "hal"], ["go", "hall", "shut"]],
+            "transition 1: unknown state 'hal'; did you mean 'hall'? (dest of 'go')",
+        ),
+        (
+            [["go", "open", "hall"], ["go", ["hal", "hall"], "shut"]],
+            "transition 2: unknown state 'hal'; did you mean 'hall'? (source of 'go')",
+        ),
+    ],
+)
+def test_no_state_is_out_of_reach_while_a_state_is_unknown(transitions: list[list[object]], fault: str) -> None:
+    assert faults_of(states=["open", "hall", FINAL], transitions=transitions) == (fault,)
