@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import croniter  # noqa: F401 - as it is imported, it asks by a process what machine this is; no unit test may
 import peewee
 import pytest
 
