@@ -20,12 +20,19 @@ import pytest
 
 from tests.support.bench import Bench, bench_on
 from tests.support.processes import World, installation
-from tests.support.servers import TEST_VARIABLES, Valkey, fresh_mysql, fresh_postgres, server_url, short_folder
+from tests.support.servers import (
+    TEST_VARIABLES,
+    WHOLE,
+    Valkey,
+    fresh_mysql,
+    fresh_postgres,
+    server_url,
+    short_folder,
+)
 from tests.support.traces import failing, ran
 from tests.support.users import users_database
 
 #: Read here, as no test sees the variable.
-WHOLE = bool(os.environ.get("FSMFLOW_TEST_WHOLE"))
 HERE = Path(__file__).parent
 #: Where every test that asks for no server is pure: it starts no process and does not wait. These are the unit tests.
 PURE = (

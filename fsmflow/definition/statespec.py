@@ -162,7 +162,8 @@ class StateCompiler:
         if fault is not None:
             self._faults.append(f"states: {fault}")
         is_usable = isinstance(name, str) and name != UNDO and name not in self._seen
-        self._seen.add(str(name))
+        if isinstance(name, str):
+            self._seen.add(name)
         return is_usable
 
     def _check_belongs(self, state: State, phase: str, fan: Fan | None) -> None:

@@ -29,7 +29,16 @@ def test_the_machines_name_is_a_name_too() -> None:
         type("Türe", (Machine,), body)
 
 
-@pytest.mark.parametrize("value", [None, 5, ["open"], {"open"}, b"open", 1.5, ()])
+class Mute:
+    """Cannot be shown."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("no repr")
+
+    __str__ = __repr__
+
+
+@pytest.mark.parametrize("value", [None, 5, ["open"], {"open"}, b"open", 1.5, (), Mute()], ids=range(8))
 def test_what_is_no_text_is_no_name(value: Any) -> None:
     assert any("is not a name" in fault for fault in faults_of(states=["open", State(value), FINAL]))
     assert any("is not a name" in fault for fault in faults_of(states=["open", {"name": value}, FINAL]))

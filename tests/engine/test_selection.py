@@ -150,7 +150,13 @@ def test_the_command_line_selects_and_acts_on_every_database(
     assert shell.json("skip", *selection) == []
     assert shell.ok("force", "case:1", "checking") == "case:1  closed -> checking\n"
     assert shell.ok("rewind", "case:1", "new") == "case:1  checking -> new\n"
-    assert shell.json("show", "5")["progress"] == {"done": 0, "failed": 2, "running": 0, "total": 2}
+    assert shell.json("show", "5")["progress"] == {
+        "done": 0,
+        "failed": 2,
+        "cancelled": 0,
+        "running": 0,
+        "total": 2,
+    }
     assert [group["count"] for group in shell.json("failures")] == [1] * 3
 
 

