@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import difflib
 import math
 import os
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
-from typing import Any
+from typing import Any, Final
 
 from fsmflow import clock, codec, log
 from fsmflow.causes import behind, blocks, let_go, summary
@@ -27,6 +28,11 @@ from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.jobview import role_of
 from fsmflow.running.limits import Silent, TimeLimit, TimeUp
 from fsmflow.running.verdict import decisive_of
+
+#: What others call what a machine has, and what it is here.
+_CALLED_OTHERWISE: Final = {"id": "entity_id", "pk": "entity_id", "status": "state", "payload": "event"}
+#: How alike another name has to be.
+_NEAR: Final = 0.8
 
 
 class Job:
@@ -137,7 +143,7 @@ class Job:
         overran = decisive.is_any(TimeUp)
         facts = Facts(
             kind=StepTimeout if overran else type(decisive.error),
-            message=self._overran() if overran else asked or text_of(decisive.error),
+            message=self._overran() if overran else asked or text_of(decisive.error) + self._hint(decisive.error),
             traceback=blocks(error),
             permanent=decisive.permanent,
             within=decisive.within,
@@ -148,6 +154,15 @@ class Job:
         let_go(error)
         failed = self._failed(facts, result)
         return replace(failed, overdue=overran and self._cut)
+
+    def _hint(self, error: BaseException) -> str:
+        """The name that was likely meant, where the job asked its machine for an attribute that there is not."""
+        owner = self.view.definition.owner
+        if type(error) is not AttributeError or type(error.obj) is not owner or not isinstance(error.name, str):
+            return ""
+        near = difflib.get_close_matches(error.name, dir(owner), n=1, cutoff=_NEAR)
+        meant = _CALLED_OTHERWISE.get(error.name) or "".join(near)
+        return f"; did you mean {meant!r}?" if meant else ""
 
     def _fell_silent(self) -> Crashed:
         spec, seconds = self._spec, self._attempt.silence_s or 0

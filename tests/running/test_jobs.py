@@ -370,3 +370,23 @@ def test_a_job_is_dispatched_once_per_commit(bench: Bench) -> None:
         order.trigger("again")
         order.cancel()
     assert [(ticket.epoch, ticket.attempt) for rings in rung for ticket, _ in rings] == [(2, 1), (3, 1)]
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        (lambda machine: machine.id, "no attribute 'id'; did you mean 'entity_id'?"),
+        (lambda machine: machine.attempts, "no attribute 'attempts'; did you mean 'attempt'?"),
+        (lambda machine: machine.wombat, "no attribute 'wombat'"),
+        (lambda machine: machine.data.id, "no attribute 'id'"),  # not the machine's
+    ],
+)
+def test_an_attribute_that_a_machine_lacks_is_told_with_the_one_that_was_likely_meant(
+    asked: Any, told: str, bench: Bench
+) -> None:
+    order = charging()
+    play["charging"] = asked
+    bench.step()
+    failure = order.refresh().failure
+    assert failure is not None
+    assert (failure.error_type, failure.message.endswith(told)) == ("AttributeError", True), failure.message
