@@ -20,6 +20,8 @@ MASK: Final = "[redacted]"
 #: What is shorter stands in any text by chance.
 _SHORTEST: Final = 4
 _IN_URL = re.compile(r"(?<=://)([^:@/?#]*):.*@", re.DOTALL)
+#: In what was meant for a URL, and lacks the ``//``.
+_IN_NO_URL = re.compile(r":.*@", re.DOTALL)
 _IN_QUERY = re.compile(r"([?&][^=&#]*(?:pass|secret|token)[^=&#]*=)[^&#]*", re.IGNORECASE)
 
 
@@ -51,8 +53,10 @@ def hide_in_text(text: str, keys: Collection[str], *sources: Any) -> str:
 
 
 def hide_password(url: str) -> str:
-    """A URL as it may be shown: without the password, even where that has characters that a URL cannot have."""
-    return _IN_QUERY.sub(r"\1***", _IN_URL.sub(r"\1:***@", url))
+    """A URL as it may be shown: without the password, even where that has characters that a URL cannot have, and where
+    this is no URL at all."""
+    shown = _IN_URL.sub(r"\1:***@", url) if "://" in url else _IN_NO_URL.sub(":***@", url)
+    return _IN_QUERY.sub(r"\1***", shown)
 
 
 def unreadable(url: str, error: ValueError) -> str:

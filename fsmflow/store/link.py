@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -28,9 +27,8 @@ _SAVEPOINT: Final = "fsmflow_step"
 #: Bytes of a statement that every server takes.
 _SMALL: Final = 100_000
 
-#: How the files of SQLite are mostly called; and a password in what is no URL.
+#: How the files of SQLite are mostly called.
 _OF_FILES: Final = frozenset({".db", ".sqlite", ".sqlite3", ".db3"})
-_MASKED: Final = re.compile(r":.*@", re.DOTALL)
 
 #: A lock was waited for too long: SQLite, MySQL, PostgreSQL.
 _LOCKED: Final = frozenset({5, 1205, "55P03"})
@@ -77,7 +75,7 @@ def _misread(url: str) -> str:
         return (
             f"{told}; use {known_names()}{did_you_mean(scheme, [name for each in DIALECTS for name in each.schemes])}"
         )
-    told = f"{_MASKED.sub(':***@', url)!r} is no URL"
+    told = f"{hide_password(url)!r} is no URL"
     if known is not None and known.is_server:
         return f"{told}; write {known.example}"
     path = rest if known is not None and colon else url

@@ -93,6 +93,8 @@ def test_keys_are_matched_exactly_at_any_depth() -> None:
         ("postgresql://db/shop?password=sesame", "postgresql://db/shop?password=***"),
         ("sqlite:////srv/x.db", "sqlite:////srv/x.db"),
         ("unix:///tmp/x.sock?db=0", "unix:///tmp/x.sock?db=0"),
+        ("ada:sesame@db/shop", "ada:***@db/shop"),
+        ("postgresql:ada:se@same@db/shop", "postgresql:***@db/shop"),
     ],
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
