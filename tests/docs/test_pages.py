@@ -361,8 +361,11 @@ class TestReading:
 
     def test_what_is_left_running_ends_with_the_page(self, tmp_path: Path, programs: Path) -> None:
         reader = Reader(tmp_path, programs)
-        page = """```console
-$ bash -c 'trap "echo stopped >> told; exit" TERM; echo begun >> told; touch up; while true; do sleep 0.1; done' &
+        page = """```console title="second terminal"
+$ bash -c 'trap "echo stopped >> told; exit" TERM; echo begun >> told; touch up; while true; do sleep 0.1; done'
+```
+
+```console
 $ until test -f up; do sleep 0.1; done; rm up
 ```
 """
@@ -372,6 +375,6 @@ $ until test -f up; do sleep 0.1; done; rm up
 
     def test_what_is_left_running_and_fails(self, tmp_path: Path, programs: Path) -> None:
         reader = Reader(tmp_path, programs)
-        reader.read(blocks_of("```console\n$ sleep 100 &\n```\n", "page"))
+        reader.read(blocks_of(f'```console title="{SECOND}"\n$ sleep 100\n```\n', "page"))
         with pytest.raises(AssertionError):
             reader.leave()  # by SIGTERM, not with status 0

@@ -136,7 +136,7 @@ def test_others_take_over_from_a_host_that_has_vanished(host: Host, any_place: W
         second = any_place.effect("1", "two", attempt=2, within=40)
         assert second.at - gone_at < PROMISED_S
         assert second.pid != first.pid
-        eventually(lambda: "renewing leases" in log.read_text(), within=30, what="a word of the one who is cut off")
+        eventually(lambda: "database.lost" in log.read_text(), within=30, what="a word of the one who is cut off")
         assert time.time() - gone_at < PROMISED_S + 10
         any_place.open("gate")
         chain.wait("ended", timeout=40)

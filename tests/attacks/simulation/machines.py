@@ -171,6 +171,9 @@ class _Designer:
                 return State(state, job=work, **options, **bounds), [*done, *late]
             options.pop("defer", None)
             reminded = self._late(state, following)
+            if bounds and not late:
+                # Longer than the operator is away: what fails sooner is retried again and again, and never led on.
+                bounds["within"] = self._bounded[name, state] = 90
             if bounds:
                 return State(state, job=work, wait=True, **options, **bounds), [*go, *late]
             return State(state, job=work, wait=True, timeout=40, **options), [*go, reminded]
