@@ -32,6 +32,8 @@ def _listed(columns: Columns) -> str:
 def _of_entity(notation: Notation) -> Columns:
     # A branch without a name of its own is called by its number.
     number = f"CASE WHEN e.parent_index IS NOT NULL THEN {notation.joined('e.parent_index', _text(''))} END"
+    # Of what a pause holds, the row has how much time is left.
+    deadline = f"CASE WHEN w.held IS NULL THEN {notation.moment('w.deadline')} END"
     due = f"CASE WHEN w.wake_at < {FAR_FUTURE_MS} THEN {notation.moment('w.wake_at')} END"
     return [
         ("address", _address(notation, "e")),
@@ -50,7 +52,7 @@ def _of_entity(notation: Notation) -> Columns:
         ("attempt", "w.attempt"),
         ("running", notation.truth("w.owner IS NOT NULL")),
         ("due_at", due),
-        ("deadline", notation.moment("w.deadline")),
+        ("deadline", deadline),
         ("parent", f"CASE WHEN p.id IS NOT NULL THEN {_address(notation, 'p')} END"),
         ("branch", f"COALESCE(e.branch_name, {number})"),
         ("item", notation.json("e.item")),

@@ -30,7 +30,7 @@ class Parcel(Machine):
     initial = "open"
     states = [
         State("open"),
-        State("paying", job="pay", queue="bank"),
+        State("paying", job="pay", queue="bank", within=60),
         State("packing", each="lines", job="pack"),
         State("sent", final=True),
     ]
@@ -85,14 +85,16 @@ def test_an_entity_is_shown_with_its_address_its_moments_and_its_data(box: Sandb
     assert not shown["running"]
     assert read(link, shown["data"]) == {"lines": []}
     assert [moment(shown[name]) for name in ("created_at", "since", "updated_at")] == [WHEN] * 3
-    assert shown["error_type"] is shown["parent"] is shown["branch"] is shown["deadline"] is None
+    assert shown["error_type"] is shown["parent"] is shown["branch"] is None
 
 
-def test_what_is_held_is_due_at_no_time(box: Sandbox, link: Link) -> None:
+def test_what_is_held_is_due_at_no_time_and_has_no_deadline(box: Sandbox, link: Link) -> None:
     Parcel.start("1", lines=[]).trigger("submit")
+    (shown,) = rows(link, "fsmflow_entities", "address")
+    assert moment(shown["deadline"]) == WHEN + dt.timedelta(seconds=60)
     Parcel.get("1").pause()
     (shown,) = rows(link, "fsmflow_entities", "address")
-    assert (bool(shown["paused"]), shown["due_at"]) == (True, None)
+    assert (bool(shown["paused"]), shown["due_at"], shown["deadline"]) == (True, None, None)
 
 
 def test_whatever_is_stored_can_be_read(box: Sandbox, link: Link) -> None:
