@@ -7,14 +7,12 @@ context, so that a handle which the code makes for itself is no way around.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from contextvars import ContextVar
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
 from typing import Final
 
 from fsmflow.errors import NestedAction
-from fsmflow.scope import scope
 
 START: Final = "start"
 #: What no message can ask for.
@@ -39,28 +37,32 @@ class _Asker:
 _asker: ContextVar[_Asker | None] = ContextVar("fsmflow_asker", default=None)
 
 
-@scope
-def _inside(asker: _Asker | None) -> Iterator[None]:
-    token = _asker.set(asker)
-    try:
-        yield
-    finally:
-        _asker.reset(token)
+class _Inside(AbstractContextManager[None]):
+    """Written out, as it is entered twice a step."""
+
+    def __init__(self, asker: _Asker | None) -> None:
+        self._inside = asker
+
+    def __enter__(self) -> None:
+        self._before: Token[_Asker | None] = _asker.set(self._inside)
+
+    def __exit__(self, *_: object) -> None:
+        _asker.reset(self._before)
 
 
 def deciding(address: str) -> AbstractContextManager[None]:
     """Inside, the code of the user's is a guard or callback of this entity."""
-    return _inside(_Asker(address, None))
+    return _Inside(_Asker(address, None))
 
 
 def working(address: str, *above: str) -> AbstractContextManager[None]:
     """Inside, it is the job of this entity; ``above`` is the parent that the job of a branch speaks for."""
-    return _inside(_Asker(address, frozenset({address, *above})))
+    return _Inside(_Asker(address, frozenset({address, *above})))
 
 
 def outside() -> AbstractContextManager[None]:
     """Inside, it is neither, whatever called it: a hook."""
-    return _inside(None)
+    return _Inside(None)
 
 
 def permit(action: str, target: str, state: str = "") -> None:

@@ -51,7 +51,7 @@ class Attempt:
         """The same attempt, with the entity as it was seen last: a job may have saved meanwhile."""
         return replace(self, instance=replace(self.instance, snapshot=snapshot))
 
-    @property
+    @cached_property
     def address(self) -> str:
         """Of the entity."""
         return self.snapshot.address

@@ -35,14 +35,19 @@ _OTHERS = "a guard, a callback or a hook"
 
 
 class Executor:
-    """Runs one attempt at a time. With a slot, the supervisor renews the lease; without, a thread does."""
+    """Runs one attempt at a time. With a slot, the supervisor renews the lease; without, a thread does.
 
-    def __init__(self, runtime: Runtime, slot: Slot | None = None) -> None:
+    ``surroundings``: those of this thread, where another executor in it has run jobs before.
+    """
+
+    def __init__(
+        self, runtime: Runtime, slot: Slot | None = None, surroundings: Surroundings | None = None
+    ) -> None:
         self._runtime = runtime
         self._slot = slot
         self._rings: list[Ring] = []
         self._pid = os.getpid()
-        self._surroundings = Surroundings()
+        self._surroundings = surroundings or Surroundings()
 
     def execute(self, ticket: Ticket) -> list[Ring]:
         """Claim the attempt, run its job, and commit how it ended. Returns quietly where it is not to be run.

@@ -158,6 +158,7 @@ class Surroundings:
         # Timers first: they call what comes next.
         of_signals = {"timers": _Timers(), **_OF_SIGNALS} if in_main else {}
         self._things: dict[str, _Thing] = {**of_signals, **_OTHERS, "the context of decimals": _Decimals()}
+        self._reads = [thing.read for thing in self._things.values()]
         self._before = self._read()
         self._environment = dict(_environment())
         self._known = {_of_thread(thread) for thread in threading.enumerate()} | set(_children())
@@ -167,13 +168,13 @@ class Surroundings:
         """After a job: put right what can be, and tell it; tell of what it left behind. Raises nothing."""
         flush()
         if not self._is_as_before():
-            for name, thing in self._things.items():
-                self._put_right(address, job, name, thing)
+            for (name, thing), before in zip(self._things.items(), self._before, strict=True):
+                self._put_right(address, job, name, thing, before)
         for what in (*self._of_environment(), *self._that_run()):
             self._tell(address, job, what, "stays as it is")
 
-    def _read(self) -> dict[str, Any]:
-        return {name: thing.read() for name, thing in self._things.items()}
+    def _read(self) -> list[Any]:
+        return [read() for read in self._reads]
 
     def _is_as_before(self) -> bool:
         try:
@@ -181,14 +182,14 @@ class Surroundings:
         except OSError:
             return False  # the working folder is gone, say
 
-    def _put_right(self, address: str, job: str, name: str, thing: _Thing) -> None:
+    def _put_right(self, address: str, job: str, name: str, thing: _Thing, before: Any) -> None:
         try:
-            if thing.read() == self._before[name]:
+            if thing.read() == before:
                 return
         except OSError:
             pass  # the working folder is gone, say
         try:
-            thing.put_back(self._before[name])
+            thing.put_back(before)
         except Exception as error:  # noqa: BLE001 - the attempt has ended, and that is to be committed
             self._tell(address, job, name, f"cannot be put right: {summary(error)}")
         else:

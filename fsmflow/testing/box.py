@@ -19,6 +19,7 @@ from fsmflow.running.executor import Executor
 from fsmflow.running.lease import LEASE_MS
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import Doing
+from fsmflow.running.surroundings import Surroundings
 from fsmflow.scope import scope
 from fsmflow.settings import MachineSource, Settings
 from fsmflow.store.memory import MemoryDatabase
@@ -119,6 +120,7 @@ class Sandbox:
         self._maintenance = Maintenance(self._runtime, dict.fromkeys(queues))
         #: The attempts that are being run, as entity row and owner of the claim.
         self._running: set[tuple[int, str]] = set()
+        self._surroundings: Surroundings | None = None
         self._is_closed = False
 
     @property
@@ -197,6 +199,14 @@ class Sandbox:
             self._runtime.store.link.forget_connection()
 
     def _run_until(self, until: int, budget: _Budget) -> None:
+        # Of this run alone: one that a job asks for has surroundings of its own.
+        before, self._surroundings = self._surroundings, Surroundings()
+        try:
+            self._run_here(until, budget)
+        finally:
+            self._surroundings = before
+
+    def _run_here(self, until: int, budget: _Budget) -> None:
         with installed(self._runtime):
             self._run_now(budget)
             while (moment := self._maintenance.next_due()) is not None and moment <= until:
@@ -230,7 +240,7 @@ class Sandbox:
         """Run one attempt, as a worker and its supervisor do. Whether a job was run."""
         watch = Watch(self._faults, self._note)
         try:
-            self._runtime.ring_for(Executor(self._runtime, watch).execute(ticket))
+            self._runtime.ring_for(Executor(self._runtime, watch, self._surroundings).execute(ticket))
         except Killed:
             self._runtime.store.link.roll_back_open_transaction()
             self._maintenance.lost(ticket.row, watch.doing.owner, "its worker was killed by crash() of the sandbox")
