@@ -40,9 +40,7 @@ class Executor:
     ``surroundings``: those of this thread, where another executor in it has run jobs before.
     """
 
-    def __init__(
-        self, runtime: Runtime, slot: Slot | None = None, surroundings: Surroundings | None = None
-    ) -> None:
+    def __init__(self, runtime: Runtime, slot: Slot | None = None, surroundings: Surroundings | None = None) -> None:
         self._runtime = runtime
         self._slot = slot
         self._rings: list[Ring] = []

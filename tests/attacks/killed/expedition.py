@@ -84,6 +84,7 @@ class Expedition(Machine):
         State("scouting", job="scout", each="spots", limit=2, undo="work"),
         State("camping", machine="camp", each="nights"),
         State("writing", job="write", transactional=True),
+        "posting",
         State("climbing", job="climb", on_failure="undo"),
         State("there", final=True),
     ]
@@ -92,9 +93,9 @@ class Expedition(Machine):
         {"trigger": "branch_done", "source": "scouting", "dest": None, "before": "count_branch"},
         ["done", "scouting", "camping"],
         ["done", "camping", "writing"],
-        ["done", "writing", "climbing"],
+        ["done", "writing", "posting"],
         ["done", "climbing", "there"],
-        {"trigger": "letter", "source": "*", "dest": None, "before": "count_letter"},
+        {"trigger": "letter", "source": "posting", "dest": "climbing", "before": "count_letter"},
     ]
 
     def work(self) -> dict[str, Any]:
