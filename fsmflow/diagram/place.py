@@ -26,6 +26,8 @@ else:
 _OPTIONS: Final = {
     "direction": "topbottom",
     "spacing": {"layer_gap": 30.0, "node_gap": 30.0, "dummy_gap": 20.0, "port_gap": 20.0, "stub": 12.0},
+    # No bend is taken out of a line that would run along the edge of a box then, as if it left that one.
+    "tuning": {"routing": {"step_flatten": 10.0}},
 }
 
 

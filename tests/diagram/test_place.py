@@ -122,6 +122,25 @@ def test_the_main_way_runs_straight_down_beside_others() -> None:
     assert len({round(x) for x, _ in placed.boxes[:4]}) == 1
 
 
+def test_what_passes_a_box_does_not_run_along_its_edge() -> None:
+    """As if it began there: steps one below the other, each of which may fail into the same."""
+    end, steps = (96.0, 42.0), [(124.8, 54.7), (139.0, 54.7), (141.3, 54.7)]
+    sizes = [(14.0, 14.0), end, *steps, end, (216.6, 86.0), end]
+    done, fail, undone = (37.3, 18.3), (28.4, 18.3), (51.9, 18.3)
+    ways = [(0, 1, None), *[(at, at + 1, done) for at in range(1, 5)], *[(at, 6, fail) for at in (2, 3, 4)]]
+    ways.append((6, 7, undone))
+    wanted = Graph(boxes=sizes, links=[Link(source=source, dest=dest, label=label) for source, dest, label in ways])
+    placed = place(wanted)
+    wider = [(centre, (wide + 8.0, high)) for centre, (wide, high) in zip(placed.boxes, sizes, strict=True)]
+    passed = [
+        (link, number)
+        for link, parts in zip(wanted.links, placed.paths, strict=True)
+        for number, shape in enumerate(wider)
+        if number not in (link.source, link.dest) and any(crosses(part, shape) for part in parts)
+    ]
+    assert passed == []
+
+
 def test_what_passes_a_box_crosses_nothing_where_it_can_go_around() -> None:
     placed = place(graph(4, (0, 1), (0, 2), (1, 2), (1, 3)))
     parts = [pair for path in placed.paths for line in path for pair in pairwise(line)]
