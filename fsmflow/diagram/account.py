@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import Final
 
-from fsmflow.definition.names import FINISHED, WORKING
+from fsmflow.definition.names import FINISHED, WORKING, failed_from
 from fsmflow.diagram.chart import Arrow, Box, Chart
 from fsmflow.diagram.labels import plain
 
@@ -26,6 +26,8 @@ def _sentences(chart: Chart) -> Iterator[str]:
     for box in chart.boxes:
         ways = [arrow for arrow in chart.arrows if arrow.source == box.key]
         yield _state(box, [_way(arrow, titles[arrow.dest]) for arrow in ways])
+    if chart.can_fail:
+        yield f"A step X that has failed for good rests in {failed_from('X')}, until it is retried."
     if chart.journey is not None:
         moves = chart.journey.moves
         left_out = max(0, len(moves) - _LATEST)

@@ -40,7 +40,7 @@ class Note:
 @dataclass(frozen=True, kw_only=True)
 class Box:
     """A state, or several. ``now``: how an entity stands in it, in a word, or None; ``inner``: what happens in it
-    without leaving it."""
+    without leaving it; ``can_fail``: it stands for ``failed_from_X`` too."""
 
     key: str
     title: str
@@ -52,6 +52,7 @@ class Box:
     visited: bool = False
     now: str | None = None
     has_failed: bool = False
+    can_fail: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +85,10 @@ class Chart:
     @property
     def initial(self) -> Box:
         return self.boxes[0]
+
+    @property
+    def can_fail(self) -> bool:
+        return any(box.can_fail for box in self.boxes)
 
 
 def chart(
@@ -229,14 +234,13 @@ class _Drawing:
             visited=visited,
             now=now,
             has_failed=now is not None and self._is_failed(),
+            can_fail=any(state.is_failed for state in own),
         )
 
     def _now(self, key: str) -> str | None:
         if self.journey is None or self._box_of(self.journey.state) != key:
             return None
-        if self.journey.state == key:
-            return "now"
-        return "failed" if key != UNDOING else self.journey.state
+        return "now" if self.journey.state == key else self.journey.state
 
     def _is_failed(self) -> bool:
         spec = self.definition.states.get(self.journey.state) if self.journey else None
@@ -245,7 +249,7 @@ class _Drawing:
     def _notes(self, key: str, own: Iterable[StateSpec]) -> Iterator[Note]:
         for spec in own:
             if (tally := self.tallies.get(spec.name)) is not None:
-                where = "" if spec.name == key else " failed" if key != UNDOING else f" in {spec.name}"
+                where = "" if spec.name == key else f" in {spec.name}"
                 yield Note(text=f"{tally.count:,}{where}, oldest {tally.age}", is_bad=spec.is_failed)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from fsmflow.definition.names import FINISHED, WORKING
+from fsmflow.definition.names import FAIL, FINISHED, RETRY, WORKING, failed_from
 from fsmflow.diagram.account import described
 from fsmflow.diagram.chart import Arrow, Box, Chart, Way
 from fsmflow.diagram.colours import STYLE
@@ -25,6 +25,9 @@ _PAD_X: Final = 16.0
 _PAD_Y: Final = 10.0
 _MARGIN: Final = 24.0
 _DOT: Final = (14.0, 14.0)
+#: How much wider than its text is what says where an entity is, and how far below the name it stands.
+_PILL: Final = 14.0
+_LOWER: Final = 1.5
 #: How much room each arrow has at its box.
 _APART: Final = 10.0
 #: How often something was taken; what does not leave its box.
@@ -108,7 +111,11 @@ def _label_size(lines: list[Line]) -> Size:
 
 
 def _size(lines: list[Line]) -> Size:
-    return max(line.width for line in lines), sum(line.height for line in lines)
+    return max(map(_width, lines)), sum(line.height for line in lines)
+
+
+def _width(line: Line) -> float:
+    return line.width + (_PILL if line.css == "now" else 0.0)
 
 
 def _box(box: Box, lines: list[Line], centre: Point, size: Size) -> str:
@@ -126,7 +133,7 @@ def _frame(box: Box, looks: str, left: float, top: float, size: Size, told: str 
     small = min(1.0, high / 42.0)
     parts = [told, rect(left, top, wide, high, 9.0 * small)]
     if box.kind == FINISHED:
-        by = 3.5 * small
+        by = max(2.5, 3.5 * small)
         parts.append(rect(left + by, top + by, wide - 2 * by, high - 2 * by, 6.0 * small))
     if box.kind == WORKING:
         bar = f"M{number(left + 7.0 * small)} {number(top + 8.0 * small)}v{number(high - 16.0 * small)}"
@@ -143,9 +150,9 @@ def _texts(lines: list[Line], centre: Point) -> Iterator[str]:
     y = centre[1] - _size(lines)[1] / 2
     for line in lines:
         if line.css == "now":
-            wide = line.width + 14.0
-            yield rect(centre[0] - wide / 2, y, wide, line.height, line.height / 2, css="pill")
-        yield text_of(line, centre[0], y + line.height * 0.76)
+            wide = _width(line)
+            yield rect(centre[0] - wide / 2, y + _LOWER, wide, line.height, line.height / 2, css="pill")
+        yield text_of(line, centre[0], y + line.height * 0.76 + (_LOWER if line.css == "now" else 0.0))
         y += line.height
 
 
@@ -227,14 +234,16 @@ def _legend(chart: Chart, wide: float, y: float) -> tuple[list[str], float]:
     found, x, y = [], _MARGIN, y + 12.0
     for css, told in _looks(chart):
         line = Line(told, 11.0, "left sub")
-        if x > _MARGIN and x + 34.0 + line.width > _MARGIN + wide:
+        beside = 32.0 if css else 0.0
+        if x > _MARGIN and x + beside + 2.0 + line.width > _MARGIN + wide:
             x, y = _MARGIN, y + 20.0
-        found += [_sample(css, x, y - 4.0), text_of(line, x + 32.0, y)]
-        x += 32.0 + line.width + 18.0
+        found += [*([_sample(css, x, y - 4.0)] if css else []), text_of(line, x + beside, y)]
+        x += beside + line.width + 18.0
     return found, y
 
 
 def _looks(chart: Chart) -> Iterator[tuple[str, str]]:
+    """How something looks, or nothing where it is a text, and what it means."""
     kinds = {box.kind for box in chart.boxes}
     if "working" in kinds:
         yield "working", "a job runs"
@@ -246,6 +255,10 @@ def _looks(chart: Chart) -> Iterator[tuple[str, str]]:
         yield "line made", "made by fsmflow"
     if chart.journey is not None:
         yield "line taken", "the way it came"
+    if chart.can_fail:
+        yield "", f"{_BACK}{FAIL} leads to {failed_from('X')}, {RETRY} back"
+    if any(not way.generated for box in chart.boxes for way in box.inner):
+        yield "", f"{_BACK}stays in its state"
 
 
 def _sample(css: str, x: float, y: float) -> str:

@@ -40,7 +40,7 @@ def test_the_way_of_an_entity_is_marked(shell: Terminal, packing: Order) -> None
 
 def test_a_branch_is_drawn_on_its_small_machine(shell: Terminal, packing: Order) -> None:
     css = marked(shell, "order:1/packing/2")
-    assert css["failed"] == "now"
+    assert css["failed_from_packing"] == "now"
     assert "charging" not in css
 
 

@@ -171,9 +171,33 @@ def contrast(one: str, two: str) -> float:
 
 def test_states_that_fsmflow_makes_are_told_in_the_box_of_their_state() -> None:
     root = drawn(Order)
-    assert not [text for text in texts(root) if "failed_from" in text or "cancel" in text]
+    assert not [text for text in texts(root) if text.startswith("failed_from") or "cancel" in text]
     everything = drawn(Order, everything=True)
     assert "made" in looks(everything, "cancelled")
+
+
+class TestLegend:
+    def test_it_says_where_a_failure_leads_and_what_leads_back(self) -> None:
+        told = "fail leads to failed_from_X, retry back"
+        assert f"↻ {told}" in texts(drawn(Order))
+        assert f"↻ {told}" in texts(drawn(Order, journey=FAILED))
+        in_words = "A step X that has failed for good rests in failed_from_X, until it is retried."
+        assert in_words in described(drawn(Order))
+
+    def test_it_says_nothing_of_that_where_no_state_is_made_for_it(self) -> None:
+        assert not [text for text in (*texts(drawn(Hub)), described(drawn(Hub))) if "failed_from" in text]
+
+    def test_it_says_what_does_not_leave_its_state(self) -> None:
+        assert "↻ stays in its state" in texts(drawn(Ticket))
+        assert "↻ stays in its state" not in texts(drawn(Order, journey=FAILED))
+
+
+def test_what_says_where_an_entity_is_stays_within_its_box() -> None:
+    box = group(drawn(Order, journey=FAILED), "charging")
+    (pill,) = [found for found in box.iter(f"{SPACE}rect") if found.get("class") == "pill"]
+    frame = next(box.iter(f"{SPACE}rect"))
+    beside = float(pill.get("x", "")) - float(frame.get("x", ""))
+    assert beside > 10  # where the bar of a state with a job ends
 
 
 def test_an_own_way_out_of_a_failure_is_drawn() -> None:
@@ -244,7 +268,7 @@ class TestJourney:
     def test_where_it_is_and_that_it_rests_in_a_failure_is_said_in_words(self) -> None:
         root = drawn(Order, journey=FAILED)
         assert "stuck" in looks(root, "charging")
-        assert {"failed", "↻ fail \N{MULTIPLICATION SIGN}2", "↻ retry"} <= {
+        assert {"failed_from_charging", "↻ fail \N{MULTIPLICATION SIGN}2", "↻ retry"} <= {
             line.text for line in group(root, "charging").iter(f"{SPACE}text")
         }
         told = described(root)
@@ -280,7 +304,7 @@ def test_how_many_are_where_stands_in_the_boxes() -> None:
     root = drawn(Order, tallies=tallies)
     lines = {line.text: line.get("class") for line in group(root, "charging").iter(f"{SPACE}text")}
     assert lines["1,400, oldest 12 s"] == "note"
-    assert lines["2 failed, oldest 3 d"] == "note bad"
+    assert lines["2 in failed_from_charging, oldest 3 d"] == "note bad"
     assert "1, oldest 9 d: in chargin, which the code does not have." in described(root)
 
 
