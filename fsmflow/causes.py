@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Final
 
 from fsmflow.errors import name_of, shown, text_of
@@ -116,6 +116,34 @@ def place_of(error: BaseException) -> str | None:
     for function, file, line, _ in (written or frames)[-1:]:
         return f"at {file}:{line}" if function == "<module>" else f"raised in {function}, {file}:{line}"
     return None
+
+
+def origin_of(error: BaseException, package: str = "") -> str | None:
+    """Module and function in the code of the user in which an error was raised, which may itself have called a library;
+    of one that was raised in no code of the user, that of its cause. None where there is none.
+
+    The same on every host, wherever the code lies, and after its lines have moved. ``package``: what the machine is in,
+    which is the user's even where it is installed."""
+    met: set[int] = set()
+    found: BaseException | None = error
+    while found is not None and id(found) not in met:
+        met.add(id(found))
+        for frame, _ in reversed(list(traceback.walk_tb(traceback_of(found)))):
+            if _is_written(frame, package.partition(".")[0]):
+                module, code = str(frame.f_globals["__name__"]), frame.f_code
+                # A module that is run is called by its file: elsewhere it is imported.
+                named = os.path.basename(code.co_filename).removesuffix(".py") if module == "__main__" else module
+                return f"{named}.{code.co_qualname}"
+        _, found = _cause(found)
+    return None
+
+
+def _is_written(frame: FrameType, package: str) -> bool:
+    """Whether a frame is in code that the user has written, and not in a library."""
+    first = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+    if not first or first in _NOT_THE_USERS or first in sys.stdlib_module_names:
+        return False
+    return first == package or not any(part in frame.f_code.co_filename for part in _INSTALLED)
 
 
 def place_in(text: str, kind: str) -> str | None:

@@ -89,7 +89,9 @@ class Event:
 @dataclass(frozen=True, kw_only=True)
 class Failure:
     """Why an attempt failed. ``attempts`` counts the runs of the step so far; ``fingerprint`` is the same for
-    failures of the same kind in the same state."""
+    failures of the same kind in the same state. ``origin``: module and function of the user in which it was raised.
+
+    ``recipe`` is the number of what made the fingerprint; ``former`` is what older ones would have made."""
 
     error_type: str
     message: str
@@ -99,6 +101,9 @@ class Failure:
     at: datetime
     fingerprint: str
     permanent: bool
+    origin: str | None = None
+    recipe: int = 1
+    former: tuple[str, ...] = ()
 
     def to_text(self) -> str:
         return codec.encode({**self.__dict__, "at": clock.from_datetime(self.at)}, what="failure")
@@ -106,7 +111,8 @@ class Failure:
     @classmethod
     def from_text(cls, text: str) -> Failure:
         stored = codec.decode(text)
-        return cls(**{**stored, "at": clock.to_datetime(stored["at"])})
+        former = tuple(stored.get("former", ()))
+        return cls(**{**stored, "at": clock.to_datetime(stored["at"]), "former": former})
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import cast
 
 from fsmflow import clock, codec
+from fsmflow.causes import blocks, origin_of
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.fingerprint import Kind, print_of
 from fsmflow.errors import GuardError, MethodError, name_of, text_of
 
-_VARYING = re.compile(r"0x[0-9a-f]+|\d+|'[^']*'|\"[^\"]*\"", re.IGNORECASE)
-#: What is shorter may be a word of any message.
-_WORD = 3
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
@@ -23,7 +21,9 @@ def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], s
     clipped, or counted as the same: half a secret would not be found."""
     message = mask(facts.message)
     alike = message if facts.alike is None else mask(facts.alike)
-    kind = f"{snapshot.machine}:{snapshot.state}:{facts.error_type}:{_common(alike, snapshot)[:200]}"
+    own = (snapshot.entity_id, snapshot.entity_id.partition("/")[0], *_item(snapshot))
+    kind = Kind(snapshot.machine, snapshot.state, facts.error_type, alike, own, facts.origin)
+    found = print_of(kind)
     return Failure(
         error_type=clip(facts.error_type, 200),
         message=clip(message, 2_000),
@@ -31,19 +31,17 @@ def describe(facts: Facts, snapshot: Snapshot, now: int, mask: Callable[[str], s
         state=snapshot.state,
         attempts=snapshot.work.attempt if snapshot.work else 1,
         at=clock.to_datetime(now),
-        fingerprint=hashlib.sha256(kind.encode("utf-8", "replace")).hexdigest()[:12],
+        fingerprint=found.fingerprint,
         permanent=facts.permanent,
+        origin=facts.origin,
+        recipe=found.recipe,
+        former=found.former,
     )
 
 
-def _common(message: str, snapshot: Snapshot) -> str:
-    """What the message of an entity has in common with those of others: no numbers, nothing in quotes, not what the
-    entity is called, nor the item that it was made for."""
+def _item(snapshot: Snapshot) -> tuple[str, ...]:
     item = codec.decode(snapshot.item_text) if snapshot.item_text else None
-    for own in (snapshot.entity_id, snapshot.entity_id.partition("/")[0], item):
-        if isinstance(own, str) and len(own) >= _WORD:
-            message = re.sub(rf"(?<!\w){re.escape(own)}(?!\w)", "*", message)
-    return _VARYING.sub("*", message)
+    return (item,) if isinstance(item, str) else ()
 
 
 def clip(text: str, limit: int) -> str:
@@ -79,6 +77,12 @@ def kind_of(error: BaseException) -> type[BaseException]:
     return type(error.__cause__) if issubclass(kind, GuardError | MethodError) and error.__cause__ is not None else kind
 
 
+def facts_of(error: BaseException, message: str, owner: type) -> Facts:
+    """What is known of an error that a guard, callback or method of ``owner`` raised, which no retry would mend."""
+    origin = origin_of(error, owner.__module__)
+    return Facts(kind=kind_of(error), message=message, traceback=blocks(error), permanent=True, origin=origin)
+
+
 def raised(what: str, error: BaseException, *, why: str | None = None) -> str:
     """``what`` raised an error, in words, which are those of ``why`` where it is given. A guard that did is named."""
     if not issubclass(type(error), GuardError):
@@ -94,6 +98,7 @@ def raised(what: str, error: BaseException, *, why: str | None = None) -> str:
 class Facts:
     """What is known of an error. ``kind`` is its class, which the retry policy is asked about, as it is about those of
     the groups that it was ``within``. ``traceback`` may be several texts, so that none of them crowds out the rest.
+    ``origin``: where in the code of the user it was raised; None where that tells nothing of its kind.
     ``raised``: the error itself, and ``behind`` in one line what is behind it; both for the log alone."""
 
     kind: type[BaseException]
@@ -102,6 +107,7 @@ class Facts:
     permanent: bool = False
     within: tuple[type[BaseException], ...] = ()
     alike: str | None = None
+    origin: str | None = None
     raised: BaseException | None = field(default=None, repr=False, compare=False)
     behind: str = ""
 

@@ -85,6 +85,7 @@ def joined(mover: Mover, happening: Joined) -> None:
         traceback=first.traceback if first else "",
         permanent=True,
         alike=f"{first.error_type}: {first.message}" if first else "",
+        origin=first.origin if first else None,
     )
     failure = mover.describe(facts)
     # The attempt that made the branches is over; the number is that of the next.

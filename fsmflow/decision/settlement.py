@@ -6,13 +6,13 @@ import zlib
 from typing import Any, cast
 
 from fsmflow import clock, codec
-from fsmflow.causes import behind, blocks
+from fsmflow.causes import behind
 from fsmflow.decision.bypass import is_too_much
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.deadline import limit_of
 from fsmflow.decision.entity import Claim, Event, Failure
-from fsmflow.decision.failure import Facts, clip, kind_of, raised
+from fsmflow.decision.failure import Facts, clip, facts_of, raised
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import as_kept, from_kept
@@ -68,9 +68,10 @@ def rejected(mover: Mover, happening: Returned, error: BaseException, *, keeps: 
     keeps = keeps and (mover.after.branch_of is None or happening.trigger == DONE)
     withheld = _withheld(happening) if keeps else None
     message = _rejection(happening.trigger, error, withheld=withheld is not None)
-    refused = type(error) in (Refused, LeadsNowhere)
-    kind, text = (TransitionNotAllowed, ()) if refused else (kind_of(error), blocks(error))
-    failure = mover.describe(Facts(kind=kind, message=message, traceback=text, permanent=True), *carried(happening))
+    facts = facts_of(error, message, mover.definition.owner)
+    if type(error) in (Refused, LeadsNowhere):
+        facts = Facts(kind=TransitionNotAllowed, message=message, permanent=True)
+    failure = mover.describe(facts, *carried(happening))
     _rest(mover, failure, duration=_seconds(happening.duration_ms), attempt=happening.claim.attempt or None)
     mover.after = replace(mover.after, result_text=withheld)
 
@@ -302,8 +303,7 @@ def _past(mover: Mover, error: DataError) -> str | None:
 def rest_after(mover: Mover, what: str, error: BaseException) -> None:
     """Go to ``failed_from_X``, past what raised."""
     message = raised(what, error, why=_why(error))
-    failure = mover.describe(Facts(kind=kind_of(error), message=message, traceback=blocks(error), permanent=True))
-    _rest(mover, failure)
+    _rest(mover, mover.describe(facts_of(error, message, mover.definition.owner)))
 
 
 def _why(error: BaseException) -> str:

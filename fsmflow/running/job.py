@@ -11,7 +11,7 @@ from contextvars import copy_context
 from typing import Any, Final
 
 from fsmflow import clock, codec, log
-from fsmflow.causes import behind, blocks, let_go, summary
+from fsmflow.causes import behind, blocks, let_go, origin_of, summary
 from fsmflow.decision import asker
 from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
@@ -147,6 +147,8 @@ class Job:
             traceback=blocks(error),
             permanent=decisive.permanent,
             within=decisive.within,
+            # A limit strikes wherever the job is just then.
+            origin=None if overran else origin_of(decisive.error, self.view.definition.owner.__module__),
             raised=error,
             behind=f" in {summary(error)}" if decisive.within else behind(error),
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsmflow import log
-from fsmflow.causes import blocks
+from fsmflow.causes import blocks, origin_of
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Failed, Postponed, Returned, Spread, Unacceptable
@@ -95,7 +95,8 @@ def cannot_upgrade(claim: Claim, error: UpgradeError, ended: Ended | None = None
     if isinstance(ended, Returned):
         return Unacceptable(claim=claim, duration_ms=duration_ms, returned=ended, error=error)
     text = blocks(error.__cause__) if error.__cause__ is not None else ()
-    facts = Facts(kind=UpgradeError, message=str(error), traceback=text, permanent=True)
+    origin = origin_of(error)
+    facts = Facts(kind=UpgradeError, message=str(error), traceback=text, permanent=True, origin=origin)
     return Failed(claim=claim, duration_ms=duration_ms, facts=facts)
 
 

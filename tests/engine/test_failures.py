@@ -64,6 +64,7 @@ def test_intervals_grow_and_the_last_failure_is_for_good(bench: Bench) -> None:
     assert [entry.kind for entry in order.history[2:]] == ["attempt_failed", "attempt_failed", "transition"]
     assert order.history[-1].failure == order.failure
     assert "ConnectionError: down" in order.failure.traceback
+    assert order.failure.origin == "tests.engine.test_failures.raising.<locals>.act"
     assert "fsmflow/running" not in order.failure.traceback
     bench.advance(100_000)
     assert bench.queued() == []

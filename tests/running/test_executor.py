@@ -103,6 +103,7 @@ def test_a_job_does_not_begin_once_the_time_of_its_step_is_over(options: dict[st
         assert (brief.refresh().state, list(brief.branches), ran) == ("failed_from_charging", [], [])
         assert brief.failure is not None
         assert brief.failure.error_type == "StepTimeout"
+        assert brief.failure.origin is None, "where a limit strikes tells nothing"
         what = "making branches" if "each" in options else "job 'charge'"
         assert brief.failure.message == f"{what} was not begun as the time that its state gives the step was over"
 

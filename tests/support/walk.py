@@ -110,10 +110,12 @@ class Walk:
         happening = Returned(claim=self.live_claim(), trigger=trigger, changes=self._changes(changed, removed))
         return self.happen(replace(happening, duration_ms=1_500))
 
-    def fails(self, error: BaseException | None = None, *, permanent: bool = False) -> Commit:
+    def fails(
+        self, error: BaseException | None = None, *, permanent: bool = False, origin: str | None = None
+    ) -> Commit:
         """The job is run and raises."""
         error = error or ConnectionError("the bank is away")
-        facts = Facts(kind=type(error), message=str(error), permanent=permanent)
+        facts = Facts(kind=type(error), message=str(error), permanent=permanent, origin=origin)
         return self.happen(Failed(claim=self.live_claim(), facts=facts))
 
     def crashes(self) -> Commit:
