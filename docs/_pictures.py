@@ -182,7 +182,7 @@ class _Reading:
         invalidate_caches()
 
     def machines(self, code: str) -> list[type[Machine]]:
-        """Those that a block defines, or takes from the examples."""
+        """Those that a block defines."""
         found = []
         for statement in ast.parse(code).body:
             if isinstance(statement, ast.ImportFrom) and statement.module in self.own:
@@ -195,13 +195,11 @@ class _Reading:
         return [one for one in found if isinstance(one, type) and issubclass(one, Machine)]
 
     def _is_machine(self, statement: ast.stmt | None) -> bool:
-        """Whether a class is one, by its bases; or whether what is imported may be one."""
+        """Whether it is a class that is one, by its bases."""
         match statement:
             case ast.ClassDef(bases=bases):
                 names = [base.id for base in bases if isinstance(base, ast.Name)]
                 return any(name == "Machine" or self._is_machine(self.defined.get(name)) for name in names)
-            case ast.ImportFrom(module=str(module)):
-                return module.startswith("machines.")
         return False
 
     def _make(self, name: str) -> Any:

@@ -16,6 +16,7 @@ Nothing else is run: text of other kinds, and the code of other systems, are in 
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import doctest
 import io
@@ -273,6 +274,15 @@ class TestForm:
         blocks = blocks_of(text, page.name)
         assert len(re.findall(r"^ *```", text, re.MULTILINE)) == 2 * len(blocks)
         assert {block.language for block in blocks} <= LANGUAGES
+
+    def test_its_code_runs_in_a_folder_of_ones_own(self, page: Path) -> None:
+        """It imports what the page has saved there, and nothing of the examples of this checkout."""
+        blocks = blocks_of(page.read_text(encoding="utf-8"), page.name)
+        saved = {(block.title or "").removesuffix(".py").replace("/", ".") for block in blocks}
+        nodes = [node for block in blocks if block.language == "python" for node in ast.walk(ast.parse(block.body))]
+        taken = {node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)}
+        taken |= {name.name for node in nodes if isinstance(node, ast.Import) for name in node.names}
+        assert {name for name in taken if name.partition(".")[0] == "machines"} <= saved
 
     def test_lines_are_short_enough_to_be_read(self, page: Path) -> None:
         lines = page.read_text(encoding="utf-8").splitlines()

@@ -63,9 +63,6 @@ class TestPictures:
         assert "end_of_order" in parts[1]
         assert "after" in parts[1]
 
-    def test_a_machine_of_the_examples_is_drawn_where_it_is_taken(self) -> None:
-        assert "awaiting_approval" in pictured("```python\nfrom machines.order import Order\n\nOrder\n```\n")
-
     def test_it_is_part_of_the_page_and_follows_its_colours(self) -> None:
         page = pictured(machine("Order"))
         assert '<details class="picture" data-search-exclude open>' in page
