@@ -7,6 +7,7 @@ if TYPE_CHECKING:
     from fsmflow.decision.context import Branch, Branches, Progress, Undoing
     from fsmflow.decision.edit import Edit
     from fsmflow.decision.entity import Event, Failure
+    from fsmflow.decision.forecast import Forecast
     from fsmflow.decision.history import HistoryEntry
     from fsmflow.decision.inputs import Actor, Outcome
     from fsmflow.decision.offers import Offer, Way
@@ -66,6 +67,7 @@ __all__ = [
     "Explanation",
     "Fail",
     "Failure",
+    "Forecast",
     "FsmflowError",
     "GuardError",
     "HistoryEntry",
@@ -104,6 +106,7 @@ _PLACES = {
     "fsmflow.decision.context": ("Branch", "Branches", "Progress", "Undoing"),
     "fsmflow.decision.edit": ("Edit",),
     "fsmflow.decision.entity": ("Event", "Failure"),
+    "fsmflow.decision.forecast": ("Forecast",),
     "fsmflow.decision.history": ("HistoryEntry",),
     "fsmflow.decision.inputs": ("Actor", "Outcome"),
     "fsmflow.decision.offers": ("Offer", "Way"),

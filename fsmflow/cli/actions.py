@@ -24,9 +24,11 @@ from fsmflow.cli.options import (
 )
 from fsmflow.cli.places import make_nothing
 from fsmflow.decision.actions import ACTIONS, Action
-from fsmflow.decision.history import HistoryKind
+from fsmflow.decision.forecast import Forecast
+from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import current
+from fsmflow.machine import Machine
 from fsmflow.queries import redacted, resolve
 
 
@@ -39,6 +41,7 @@ from fsmflow.queries import redacted, resolve
 @reason_option
 @key_option
 @epoch_option
+@click.option("--dry-run", is_flag=True, help="Say what it would lead to, and write nothing.")
 @json_option
 def trigger(
     address: str,
@@ -49,6 +52,7 @@ def trigger(
     reason: str | None,
     key: str | None,
     epoch: int | None,
+    dry_run: bool,
     as_json: bool,
 ) -> int:
     """Fire TRIGGER on the entity at ADDRESS.
@@ -58,25 +62,41 @@ def trigger(
     \b
       fsmflow trigger order:1042 approve --actor alice --role manager
       fsmflow trigger order:1042 paid amount:=1500 --key stripe-evt-77
+      fsmflow trigger order:1042 approve --actor alice --role manager --dry-run
     """
     make_nothing()
     runtime = current()
     found = resolve(runtime, address)
     entity = handle(runtime.machines.get(found.machine), found)
-    entry = entity.trigger(name, merged(data, fields), actor=actor, reason=reason, key=key, epoch=epoch)
+    asked: dict[str, Any] = {"actor": actor, "reason": reason, "key": key, "epoch": epoch}
+    if dry_run:
+        return _tell_forecast(entity.what_if(name, merged(data, fields), **asked), as_json=as_json)
+    entry = entity.trigger(name, merged(data, fields), **asked)
     note_other_code(runtime)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch, "repeated": entry.repeated}
         output.print_json({"address": entity.address, **state, "entry": objects.entry(entry, redacted(runtime, found))})
-        return 0
-    if entry.repeated:
-        output.note(f"nothing was changed: key {key!r} was used for this on {entry.at:%Y-%m-%d %H:%M:%S} UTC")
-    now = "" if entity.state == entry.dest else f"; it is in {entity.state} by now"
-    stays = f"{entry.dest}, {entry.kind}"
-    click.echo(
-        f"{entity.address}  {f'{entry.source} -> {entry.dest}' if entry.kind is HistoryKind.TRANSITION else stays}{now}"
-    )
+    else:
+        _tell_entry(entity, entry)
     return 0
+
+
+def _tell_entry(entity: Machine, entry: HistoryEntry) -> None:
+    if entry.repeated:
+        output.note(f"nothing was changed: key {entry.key!r} was used for this on {entry.at:%Y-%m-%d %H:%M:%S} UTC")
+    now = "" if entity.state == entry.dest else f"; it is in {entity.state} by now"
+    moved = entry.kind is HistoryKind.TRANSITION
+    way = f"{entry.source} -> {entry.dest}" if moved else f"{entry.dest}, {entry.kind}"
+    click.echo(f"{entity.address}  {way}{now}")
+
+
+def _tell_forecast(forecast: Forecast, *, as_json: bool) -> int:
+    if as_json:
+        output.print_json(objects.forecast_object(forecast))
+    else:
+        click.echo(output.clean(str(forecast)))
+        output.note("dry run: nothing was written")
+    return 0 if forecast.allowed else 1
 
 
 _set_options = (

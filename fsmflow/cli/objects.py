@@ -7,6 +7,7 @@ from typing import Any
 
 from fsmflow.cli.output import iso, iso_of
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.forecast import Forecast
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer
@@ -116,6 +117,12 @@ def offered(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> list[O
 def offer_object(offer: Offer) -> dict[str, Any]:
     """A trigger that is offered."""
     return {**vars(offer), "dest": offer.dest, "ways": [vars(way) for way in offer.ways]}
+
+
+def forecast_object(forecast: Forecast) -> dict[str, Any]:
+    """What a trigger would lead to."""
+    edit = forecast.edit and vars(forecast.edit)
+    return {**vars(forecast), "ways": [vars(way) for way in forecast.ways], "edit": edit}
 
 
 def failure_brief(failure: Failure) -> dict[str, Any]:

@@ -22,7 +22,7 @@ _OPERATORS: Final = frozenset(
         *("pause_schedule", "resume_schedule", "run_schedule", "backfill_schedule"),
     }
 )
-_LOOKS: Final = frozenset({"triggers", "allowed_triggers", "explain"})
+_LOOKS: Final = frozenset({"triggers", "allowed_triggers", "explain", "what_if"})
 
 
 @dataclass(frozen=True)

@@ -105,22 +105,43 @@ def offers(
     return found
 
 
+def ways_of(
+    definition: Definition,
+    snapshot: Snapshot,
+    trigger: str,
+    actor: Actor | None,
+    now: int,
+    context: Context,
+    payload: Mapping[str, Any],
+) -> tuple[Way, ...]:
+    """The transitions of one trigger, asked with this payload, in the order in which they are tried. Empty where none
+    starts at the state."""
+    if not definition.offers(trigger, snapshot.state):
+        return ()
+    return _Asking(definition, snapshot, actor, now, context, _Known(payload)).ways(trigger)
+
+
 class _Asking:
     """One trigger, as it is asked about."""
 
     def __init__(
-        self, definition: Definition, snapshot: Snapshot, actor: Actor | None, now: int, context: Context
+        self,
+        definition: Definition,
+        snapshot: Snapshot,
+        actor: Actor | None,
+        now: int,
+        context: Context,
+        payload: _Known | None = None,
     ) -> None:
         self._definition = definition
         self._snapshot = snapshot
         self._actor = actor
         self._at = clock.to_datetime(now)
         self._context = context
-        self._payload = _Unknown()
+        self._payload: _Known | _Unknown = _Unknown() if payload is None else payload
 
     def offer(self, trigger: str) -> Offer:
-        with asker.deciding(self._snapshot.address):
-            ways = tuple(self._ways(trigger))
+        ways = self.ways(trigger)
         if not ways:
             # Only those that fsmflow makes for an undo, and none of them is next.
             return Offer(trigger=trigger, allowed=False, why="no step is left to be undone")
@@ -130,6 +151,10 @@ class _Asking:
         if likely is not None:
             return Offer(trigger=trigger, allowed=likely.allowed, why=likely.why, ways=ways)
         return Offer(trigger=trigger, allowed=False, why="; ".join(_reasons(ways)), ways=ways)
+
+    def ways(self, trigger: str) -> tuple[Way, ...]:
+        with asker.deciding(self._snapshot.address):
+            return tuple(self._ways(trigger))
 
     def _ways(self, trigger: str) -> Iterator[Way]:
         """Up to the one that is taken, or would be with another role."""
@@ -158,7 +183,8 @@ class _Asking:
             why = _needs_payload(reply) if was_read else _raised(reply)
         # With a payload, who has looked into it may say otherwise.
         allowed = False if isinstance(reply, Refusal) and not was_read else None
-        return Way(dest=spec.dest, allowed=allowed, why=masked(self._definition, why, self._snapshot))
+        given = (self._payload,) if isinstance(self._payload, _Known) else ()
+        return Way(dest=spec.dest, allowed=allowed, why=masked(self._definition, why, self._snapshot, *given))
 
 
 def _reasons(ways: tuple[Way, ...]) -> list[str]:
@@ -212,6 +238,12 @@ def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) 
     if timer is None or timer.trigger != TIMEOUT or work is None:
         return False
     return work.kind == WorkKind.TIMER or work.deadline is not None
+
+
+class _Known(dict[str, Any]):
+    """A payload that is given: whoever looks into it finds what there is."""
+
+    was_read = False
 
 
 class _Unknown(Mapping[str, Any]):

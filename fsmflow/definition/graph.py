@@ -194,18 +194,24 @@ def _names_unknown(states: Graph, written: Sequence[Written]) -> bool:
 def _unreachable_faults(initial: str, states: Graph, transitions: Sequence[TransitionSpec]) -> list[str]:
     if initial not in states:
         return []
+    found = reached(initial, transitions)
+    return [
+        f"state {state.name!r} can never be reached from the initial state {initial!r}"
+        for state in states.values()
+        if not state.generated and state.name not in found and state.name not in (CANCELLED, UNDONE)
+    ]
+
+
+def reached(start: str, transitions: Sequence[TransitionSpec]) -> set[str]:
+    """The states that can be reached from one, itself included, whatever guards say."""
     onward: dict[str, set[str]] = {}
     for spec in transitions:
         if spec.dest:
             onward.setdefault(spec.source, set()).add(spec.dest)
-    reached, frontier = {initial}, [initial]
+    found, frontier = {start}, [start]
     while frontier:
         for state in onward.get(frontier.pop(), ()):
-            if state not in reached:
-                reached.add(state)
+            if state not in found:
+                found.add(state)
                 frontier.append(state)
-    return [
-        f"state {state.name!r} can never be reached from the initial state {initial!r}"
-        for state in states.values()
-        if not state.generated and state.name not in reached and state.name not in (CANCELLED, UNDONE)
-    ]
+    return found

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fsmflow.decision.actions import Action
+from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
@@ -199,6 +200,11 @@ def _plan_resume(runtime: Runtime, instance: Instance, asked: Resumed) -> Snapsh
     return instance.snapshot
 
 
-def _planned(runtime: Runtime, instance: Instance, asked: Asked) -> Instance:
+def planned(runtime: Runtime, instance: Instance, asked: Asked) -> Commit:
+    """The decision on a request, which is not committed. Raises what it refuses."""
     _check(runtime, instance.checked(), asked)
-    return replace(instance, snapshot=decided(runtime, instance.checked(), asked).after)
+    return decided(runtime, instance, asked)
+
+
+def _planned(runtime: Runtime, instance: Instance, asked: Asked) -> Instance:
+    return replace(instance, snapshot=planned(runtime, instance, asked).after)

@@ -10,16 +10,19 @@ from fsmflow import clock
 from fsmflow.decision import asker
 from fsmflow.decision.context import Branches, Progress
 from fsmflow.decision.entity import Event, Failure
+from fsmflow.decision.forecast import Forecast
+from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.offers import Offer
 from fsmflow.engine import lookup
 from fsmflow.engine.branches import BranchList, item_of
 from fsmflow.engine.explain import Explanation, explain, offers_to
+from fsmflow.engine.forecast import forecast
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
-from fsmflow.machine.base import Base
+from fsmflow.machine.base import Base, as_dict
 from fsmflow.store.entities import PAGE
 
 
@@ -163,6 +166,28 @@ class Attributes(Base):
         not, why. Guards are asked with a supposed event: this trigger, this actor, now, an empty payload; nothing is
         written. One query, and what guards look at. Raises NestedAction in guards and callbacks."""
         return self._offers("triggers", actor)
+
+    def what_if(
+        self,
+        name: str,
+        payload: Mapping[str, Any] | None = None,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+        epoch: int | None = None,
+        **fields: Any,
+    ) -> Forecast:
+        """What ``trigger`` with the same arguments would lead to now: the next state, its job and deadline, what is
+        sent, what callbacks change, and which states are ahead. Nothing is written; who would be refused is told why.
+        Guards and callbacks are called as if it were fired, so they must not act. Raises NestedAction in guards and
+        callbacks, DataError for arguments of another kind."""
+        asker.permit("what_if", self.address, self.state)
+        given = {**as_dict(payload, "payload"), **fields}
+        asked = Triggered(trigger=name, payload=given, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
+        runtime = current()
+        return forecast(runtime, lookup.load(runtime, self._root, self._id), asked)
 
     def explain(self, actor: Actor | str | None = None) -> Explanation:
         """What the entity is doing, what it waits for, and what stands in its way; ``actor``: who asks what is allowed.
