@@ -89,10 +89,14 @@ def test_a_transition_is_told_with_all_that_it_leads_to(box: Sandbox) -> None:
         (True, "transition", "new", "checking", "working")
     )
     assert (found.job, found.queue, found.deadline) == ("check", "slow", None)
-    assert found.edit is not None and found.edit.changed == {"by": "bea"}
-    assert found.sends[0].startswith("remind to desk:1, due ") and found.sends[1] == "ping to claim:1, at once"
-    assert found.ahead == ("open", "paying") and found.ends == ("paid", "rejected", "cancelled", "undone")
-    assert rows() == before and claim.refresh().data == {"amount": 3}
+    assert found.edit is not None
+    assert found.edit.changed == {"by": "bea"}
+    assert found.sends[0].startswith("remind to desk:1, due ")
+    assert found.sends[1] == "ping to claim:1, at once"
+    assert found.ahead == ("open", "paying")
+    assert found.ends == ("paid", "rejected", "cancelled", "undone")
+    assert rows() == before
+    assert claim.refresh().data == {"amount": 3}
 
 
 def test_what_is_told_is_what_then_happens(box: Sandbox) -> None:
@@ -117,8 +121,9 @@ def test_a_fan_out_and_a_deadline_are_told(box: Sandbox) -> None:
     assert claim.what_if("pay", actor=LEAD).job == "branches of 'pay_out', one for each of 'lines'"
     fresh = Claim.start("2")
     fresh.trigger("submit")
-    forced = fresh.what_if("cancel")
-    assert (forced.state, forced.job, forced.deadline, forced.ahead, forced.ends) == ("cancelled", None, None, (), ("undone",))
+    ended = fresh.what_if("cancel")
+    assert (ended.state, ended.job, ended.deadline) == ("cancelled", None, None)
+    assert (ended.ahead, ended.ends) == ((), ("undone",))
 
 
 def test_a_kept_event_that_would_fire_then_is_told(box: Sandbox) -> None:
@@ -177,19 +182,24 @@ def test_an_ignored_trigger_and_a_key_that_was_used_change_nothing(box: Sandbox)
     assert (fresh.what_if("ping").kind, fresh.what_if("ping").state) == ("ignored", "new")
     claim.trigger("comment", {"text": "a"}, key="k")
     again = claim.what_if("comment", {"text": "a"}, key="k")
-    assert again.allowed and again.kind is None and "'k' was used for this in line 2" in str(again)
+    assert again.allowed
+    assert again.kind is None
+    assert "'k' was used for this in line 2" in str(again)
     assert "its key 'k' was used for 'comment'" in str(claim.what_if("cancel", key="k").why)
 
 
 def test_what_is_redacted_is_not_told(box: Sandbox) -> None:
     found = Claim.start("1").what_if("wire", {"iban": "AT611904300234573201"})
-    assert not found.allowed and "is on the list" in str(found)
-    assert "AT6119" not in repr(found) and "AT6119" not in str(found)
+    assert not found.allowed
+    assert "is on the list" in str(found)
+    assert "AT6119" not in repr(found)
+    assert "AT6119" not in str(found)
 
 
 def test_a_guard_cannot_ask_what_if(box: Sandbox) -> None:
     found = Claim.start("1").what_if("peek")
-    assert not found.allowed and "that asks guards, which would ask guards again" in str(found.why)
+    assert not found.allowed
+    assert "that asks guards, which would ask guards again" in str(found.why)
     with pytest.raises(NestedAction):
         Claim.get("1").trigger("peek")
 
