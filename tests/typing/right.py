@@ -20,6 +20,7 @@ from fsmflow import (
     Explanation,
     Fail,
     Failure,
+    Forecast,
     HistoryEntry,
     LogFields,
     Machine,
@@ -143,6 +144,9 @@ def looking(order: Order) -> None:
     assert_type(order.allowed_triggers(actor="ann"), list[str])
     offer = order.triggers(actor=Actor("ann", {"clerk"}))[0]
     assert_type(offer, Offer)
+    forecast = order.what_if("submit", {"amount": 1}, actor="ann", note="x")
+    assert_type(forecast, Forecast)
+    assert_type(forecast.edit, Edit | None)
     assert_type(offer.trigger, str)
     assert_type(offer.allowed, bool | None)
     assert_type(offer.why, str | None)

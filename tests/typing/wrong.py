@@ -66,6 +66,8 @@ def looking(order: Order) -> None:
     order.explain().allowed.append("submit")  # type: ignore[attr-defined]
     order.triggers()[0].allowed = True  # type: ignore[misc]
     order.triggers(5)  # type: ignore[arg-type]
+    order.what_if(5)  # type: ignore[arg-type]
+    order.what_if("submit").state = "x"  # type: ignore[misc]
     order.explain().next_at.date()  # type: ignore[union-attr]
     Explanation(str(count))  # type: ignore[call-arg]
 
