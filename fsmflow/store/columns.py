@@ -7,7 +7,6 @@ To add a column, write its line, and the field of the value that it stores.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Final
 
@@ -22,9 +21,8 @@ from fsmflow.decision.values import made
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
+from fsmflow.store.column import Column, Columns, Make, Table
 from fsmflow.store.dialects import Dialect
-
-Make = Callable[[Dialect], Field]
 
 
 def _chars(most: int, **options: Any) -> Make:
@@ -58,62 +56,6 @@ def _row(dialect: Dialect) -> Field:
 
 def _fresh_row(dialect: Dialect) -> Field:
     return dialect.fresh_row_field()
-
-
-class Column:
-    """``attribute``: what it is called in the value, where not as in the table. ``store`` makes of that what a driver
-    takes, ``load`` makes of what a driver gives the attribute."""
-
-    def __init__(
-        self,
-        name: str,
-        make: Make,
-        attribute: str | None = None,
-        *,
-        store: Callable[[Any], Any] | None = None,
-        load: Callable[[Any], Any] | None = None,
-    ) -> None:
-        self.name = name
-        self.make = make
-        self.attribute = attribute or name
-        self.store = store
-        self.load = load
-
-
-class Columns:
-    """Some columns in an order. All that can be is worked out beforehand: each step writes and reads several rows."""
-
-    def __init__(self, *columns: Column) -> None:
-        self.all = columns
-        self.names = tuple(column.name for column in columns)
-        self._attributes = tuple(column.attribute for column in columns)
-        self._get = attrgetter(*self._attributes)
-        self._stores = [(index, column.store) for index, column in enumerate(columns) if column.store is not None]
-        self._loads = [(column.attribute, column.load) for column in columns if column.load is not None]
-
-    def values(self, value: Any) -> list[Any]:
-        """What is written of a value, in order."""
-        found = list(self._get(value))
-        for index, store in self._stores:
-            found[index] = store(found[index])
-        return found
-
-    def attributes(self, row: Sequence[Any]) -> dict[str, Any]:
-        """What a row holds of a value, by attribute; the row may go on with other columns."""
-        found = dict(zip(self._attributes, row, strict=False))
-        for attribute, load in self._loads:
-            found[attribute] = load(found[attribute])
-        return found
-
-
-@dataclass(frozen=True, kw_only=True)
-class Table:
-    """``key``: the primary key, where that is of several columns. ``indexes``: columns, and whether they are unique."""
-
-    name: str
-    columns: tuple[Column, ...]
-    key: tuple[str, ...] = ()
-    indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
 
 
 _value = attrgetter("value")

@@ -12,7 +12,8 @@ from typing import Any
 
 from peewee import CompositeKey, Model
 
-from fsmflow.store.columns import TABLES, Table
+from fsmflow.store.column import Table
+from fsmflow.store.columns import TABLES
 from fsmflow.store.dialects import Dialect
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META

@@ -16,7 +16,8 @@ from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import Settings
 from fsmflow.store import columns
-from fsmflow.store.columns import TABLES, Column, Table
+from fsmflow.store.column import Column, Table
+from fsmflow.store.columns import TABLES
 from fsmflow.store.store import create_store
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 

@@ -1,0 +1,70 @@
+"""What a column and a table are: made, written and read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any
+
+from peewee import Field
+
+from fsmflow.store.dialects import Dialect
+
+Make = Callable[[Dialect], Field]
+
+
+class Column:
+    """``attribute``: what it is called in the value, where not as in the table. ``store`` makes of that what a driver
+    takes, ``load`` makes of what a driver gives the attribute."""
+
+    def __init__(
+        self,
+        name: str,
+        make: Make,
+        attribute: str | None = None,
+        *,
+        store: Callable[[Any], Any] | None = None,
+        load: Callable[[Any], Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.make = make
+        self.attribute = attribute or name
+        self.store = store
+        self.load = load
+
+
+class Columns:
+    """Some columns in an order. All that can be is worked out beforehand: each step writes and reads several rows."""
+
+    def __init__(self, *columns: Column) -> None:
+        self.all = columns
+        self.names = tuple(column.name for column in columns)
+        self._attributes = tuple(column.attribute for column in columns)
+        self._get = attrgetter(*self._attributes)
+        self._stores = [(index, column.store) for index, column in enumerate(columns) if column.store is not None]
+        self._loads = [(column.attribute, column.load) for column in columns if column.load is not None]
+
+    def values(self, value: Any) -> list[Any]:
+        """What is written of a value, in order."""
+        found = list(self._get(value))
+        for index, store in self._stores:
+            found[index] = store(found[index])
+        return found
+
+    def attributes(self, row: Sequence[Any]) -> dict[str, Any]:
+        """What a row holds of a value, by attribute; the row may go on with other columns."""
+        found = dict(zip(self._attributes, row, strict=False))
+        for attribute, load in self._loads:
+            found[attribute] = load(found[attribute])
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """``key``: the primary key, where that is of several columns. ``indexes``: columns, and whether they are unique."""
+
+    name: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
