@@ -1,8 +1,10 @@
-"""A table on a terminal. Where it is too narrow, long texts stand below their row, and names are broken at last."""
+"""Tables and sentences on a terminal. Where it is too narrow, long texts of a table stand below their row, and names
+are broken at last; sentences are broken between words."""
 
 from __future__ import annotations
 
 import os
+import re
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
@@ -22,6 +24,8 @@ _NAMES: Final = {"ADDRESS", "STATE", "VALUE", "MODULE", "QUEUES"}
 _GAP: Final = "  "
 _BELOW: Final = "    "
 _LEAST: Final = 12
+#: What a sentence is not broken in, with the blanks before it: a word, or a command in quotes.
+_WHOLE: Final = re.compile(r"\s*(?:'fsmflow [^']*'\S*|\S+)")
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> Iterator[str]:
@@ -37,6 +41,19 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> It
             yield _line(parts, cut.widths)
         if cut.is_below and row[-1]:
             yield from textwrap.wrap(row[-1], wide, initial_indent=_BELOW, subsequent_indent=_BELOW + _GAP)
+
+
+def hanging(text: str, wide: int, indent: int, command: str = "") -> Iterator[str]:
+    """A line of text, and a command right after it, as lines of a terminal that is so wide: what follows the first one
+    stands so far to the right. Nothing is lost but blanks, and no command is broken, so that each can be copied."""
+    line = ""
+    for part in [*_WHOLE.findall(text), f"{text[len(text.rstrip()) :]}{command}"]:
+        if line.strip() and _cells(line + part) > wide:
+            yield line
+            line = " " * indent + part.lstrip()
+        else:
+            line += part
+    yield line
 
 
 def coloured() -> bool:

@@ -15,7 +15,7 @@ from uuid import UUID
 import click
 
 from fsmflow import clock
-from fsmflow.cli.grid import coloured, grid
+from fsmflow.cli.grid import coloured, grid, hanging
 
 #: Rows that are aligned with each other; a long listing is printed as it is read.
 _ALIGNED = 500
@@ -103,6 +103,17 @@ def _print_grid(columns: Row, rows: Sequence[Row]) -> int:
         for line in grid(columns, rows, shutil.get_terminal_size().columns):
             click.echo(line, color=None if coloured() else False)
     return len(rows)
+
+
+def print_line(text: str, *, indent: int, command: str = "") -> None:
+    """A line, and a command right after it. Where standard output is a terminal it is broken between words, and what
+    follows is indented; the command stays whole."""
+    if sys.stdout.isatty():
+        lines = hanging(text, shutil.get_terminal_size().columns, indent, command)
+    else:
+        lines = iter([text + command])
+    for line in lines:
+        click.echo(line)
 
 
 def note(text: str) -> None:

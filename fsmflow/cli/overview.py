@@ -70,17 +70,18 @@ def failures(machine: str | None, as_json: bool) -> int:
     for group in groups:
         branches = f" (branch {group.branch})" if group.branch else " (branches)" if group.of_branches else ""
         head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
-        click.echo(output.one_line(head)[:200])
+        output.print_line(output.one_line(head)[:200], indent=4)
         for line in _causes(group):
-            click.echo(f"    {output.one_line(line)[:196]}")
+            output.print_line(f"    {output.one_line(line)[:196]}", indent=6)
         span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
-        click.echo(f"    {span}, for example {group.example}")
-        why = f"{group.remedy.why}: " if group.remedy.why else ""
-        click.echo(f"    {output.clean(f'{why}{_command(group)}')}")
+        output.print_line(f"    {span}, for example {group.example}", indent=6)
+        why = output.clean(f"{group.remedy.why}: ") if group.remedy.why else ""
+        output.print_line(f"    {why}", indent=6, command=output.clean(_command(group)))
     for found in stuck:
         head = f"{found.count:,} x {found.machine}:{found.state} stuck: {found.stuck}"
-        click.echo(output.one_line(head)[:300])
-        click.echo(f"    for example {found.example}: fsmflow explain {shlex.quote(found.example)}")
+        output.print_line(output.one_line(head)[:300], indent=4)
+        command = f"fsmflow explain {shlex.quote(found.example)}"
+        output.print_line(f"    for example {found.example}: ", indent=6, command=command)
     return 0
 
 

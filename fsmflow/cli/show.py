@@ -20,6 +20,7 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Details, Kept, Message, Stuck, details_of
+from fsmflow.engine.explain import MARGIN
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
@@ -266,7 +267,8 @@ def explain(address: str, actor: Actor | None, as_json: bool) -> int:
         moments = {"since": output.iso_of(explanation.since), "next_at": next_at}
         output.print_json({**vars(explanation), **moments, **lists})
     else:
-        click.echo(output.clean(str(explanation)))
+        for line in output.clean(str(explanation)).split("\n"):
+            output.print_line(line, indent=MARGIN)
     return 0
 
 

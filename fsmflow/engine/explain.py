@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
 from fsmflow import clock
 from fsmflow.causes import place_in
@@ -22,6 +23,9 @@ from fsmflow.engine.lookup import Instance
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.remedy import gone_branch
 from fsmflow.engine.runtime import Runtime
+
+#: How far to the right it stands what is told, after its name.
+MARGIN: Final = 13
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +84,7 @@ class Explanation:
             ("not now:", "; ".join(str(offer) for offer in self.triggers if not offer.allowed)),
         ]
         lines = [f"{self.address} is in {self.state} ({self.phase}) since {_moment(self.since)}"]
-        return "\n".join([*lines, *(f"{name:<12} {text}" for name, text in facts if text)])
+        return "\n".join([*lines, *(f"{name:<{MARGIN}}{text}" for name, text in facts if text)])
 
 
 def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list[Offer]:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import pty
+import subprocess
+import sys
 from collections.abc import Sequence
 
 import click
 import pytest
 
-from fsmflow.cli.grid import grid
+from fsmflow.cli.grid import grid, hanging
+from tests.cli.shop import CLI, Shop
 
 COLUMNS = ("ADDRESS", "STATE", "ACTOR", "DETAIL")
 ROWS = [
@@ -69,3 +74,49 @@ def test_wide_letters_take_two_places() -> None:
 def test_phases_have_their_colour() -> None:
     (_, line) = grid(("PHASE",), [("failed",)], 40)
     assert line == click.style("failed", fg="red")
+
+
+class TestSentences:
+    def test_what_fits_is_one_line(self) -> None:
+        assert list(hanging("workers:     none listens", 80, 13)) == ["workers:     none listens"]
+
+    def test_the_rest_stands_to_the_right_and_no_word_is_broken(self) -> None:
+        assert list(hanging("blocked by:  GatewayDown: no answer for a minute", 30, 13)) == [
+            "blocked by:  GatewayDown: no",
+            "             answer for a",
+            "             minute",
+        ]
+
+    def test_a_command_is_whole_wherever_it_stands(self) -> None:
+        told = "no worker runs; start one with 'fsmflow worker --queues slow', or not"
+        assert list(hanging(told, 40, 2)) == [
+            "no worker runs; start one with",
+            "  'fsmflow worker --queues slow', or not",
+        ]
+        retry = "fsmflow retry --machine order --error 'a b c'"
+        assert list(hanging("    mend it: ", 20, 6, retry)) == ["    mend it:", f"      {retry}"]
+        assert list(hanging("    ", 20, 6, retry)) == [f"    {retry}"]
+
+    @pytest.mark.parametrize("wide", range(20, 90))
+    def test_nothing_is_wider_than_the_terminal_and_nothing_is_lost(self, wide: int) -> None:
+        text = "    12 x order:charging  GatewayDown: 処理中 the gateway does not answer, for example order:7"
+        found = list(hanging(text, wide, 6))
+        assert " ".join(found).split() == text.split()
+        places = [len(line) + sum(char in "処理中" for char in line) for line in found]
+        assert max(places) <= wide
+
+
+@pytest.mark.parametrize("command", [("failures",), ("explain", "order:1")])
+def test_sentences_fit_a_terminal_and_are_one_line_each_for_other_programs(
+    busy: Shop, command: tuple[str, ...]
+) -> None:
+    ours, theirs = pty.openpty()
+    typed, environment = [sys.executable, *CLI, *command], {**busy.environment, "COLUMNS": "60"}
+    subprocess.run(typed, cwd=busy.folder, env=environment, stdout=theirs, check=True, timeout=60)
+    os.close(theirs)
+    shown = os.read(ours, 65_536).decode().splitlines()
+    os.close(ours)
+    piped = busy.ok(*command).splitlines()
+    assert " ".join(shown).split() == " ".join(piped).split()
+    assert len(shown) > len(piped)
+    assert [line for line in shown if len(line) > 60 and not line.strip().startswith("fsmflow retry")] == []
