@@ -37,6 +37,7 @@ POINTS: Final = {
     "flush.after": "they are due, and Redis is not yet marked",
     "renew.before": "the leases of all running attempts are renewed next",
     "schedule.before": "a tick of a schedule is noted, and its entity started, in a transaction that is open",
+    "prune.before": "finished entities are deleted, with all that belongs to them, in a transaction that is open",
     "start.page": "a page of start_many is committed, and not yet dispatched",
 }
 

@@ -118,7 +118,7 @@ class _Compiler:
         return [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
 
     def _slips(self) -> list[str]:
-        known = self.taken | DECLARATIONS | {"merge", "sends_as", *NOT_YET_IN_MACHINES}
+        known = self.taken | DECLARATIONS | {"merge", "sends_as", "retention", "key_retention", *NOT_YET_IN_MACHINES}
         return list(slips_in(self.owner, self._classes, known, self.faults))
 
     def _check_attributes(self) -> None:

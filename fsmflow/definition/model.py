@@ -177,6 +177,10 @@ class Wide:
     redact: frozenset[str] = frozenset()
     #: The roles that its messages act with.
     sends_as: frozenset[str] = frozenset()
+    #: For how many milliseconds an entity is kept that has finished, by its final state; for good in all others.
+    retention: Mapping[str, int] = field(default_factory=dict)
+    #: For how many milliseconds keys are kept that were used up; None for as long as their entity.
+    key_retention: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,8 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "renamed_states": (dict,),
     **dict.fromkeys(("on_failure", "on_cancel", "schedule", "catch_up"), (str,)),
     "sends_as": (str, *_SEVERAL),
+    "retention": (*_SPANS, dict),
+    "key_retention": _SPANS,
 }
 #: Other words for settings, which no likeness of letters would find.
 _WORDS: Final = {

@@ -11,6 +11,7 @@ from typing import Any
 from fsmflow.definition.model import Hook, StateSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.parse import plain_name
+from fsmflow.definition.retention import read_key_retention, read_retention
 from fsmflow.definition.schedule import read_schedule
 from fsmflow.errors import did_you_mean, shown
 
@@ -34,6 +35,8 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         merge=_merge(owner, faults),
         redact=_redact(owner, faults),
         sends_as=_sends_as(owner, faults),
+        retention=read_retention(owner, states, faults),
+        key_retention=read_key_retention(owner, faults),
     )
 
 

@@ -23,7 +23,13 @@ _LOOK_S: Final = 0.5
 
 def missing(runtime: Runtime, scheduled: Scheduled, begin: int, end: int) -> list[int]:
     """The ticks from one moment to another, these two included, that are past and have no entity. Raises DataError for
-    more of them than one call deals with."""
+    more of them than one call deals with, and where some may have had one that was pruned."""
+    pruned = runtime.store.retention.accounts().get(scheduled.name)
+    if pruned is not None and begin <= pruned.begun_until:
+        raise DataError(
+            f"entities of {scheduled.name!r} that were started up to {tick_id(pruned.begun_until)} have been pruned: "
+            f"nobody knows any more which of the ticks until then had one; begin after that"
+        )
     between = scheduled.schedule.between(begin - 1, min(end, runtime.now()))
     ticks = list(islice(between, MOST + 1))
     if len(ticks) > MOST:

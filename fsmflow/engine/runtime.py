@@ -73,6 +73,10 @@ class Runtime:
         """Let others go on, between two looks at something that they are to bring about."""
         clock.pause(seconds)
 
+    def rest(self, seconds: float) -> None:
+        """Let others go on, between two pieces of what has time."""
+        clock.pause(seconds)
+
     def dispatch(self, snapshot: Snapshot) -> None:
         """Ring for the job that a commit left. Never raises: what is not rung now is found again in SQL."""
         ring = ticket_of(snapshot)

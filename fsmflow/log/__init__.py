@@ -149,6 +149,14 @@ def schedule_is_paused(machine: str, tick: str, by: str | None) -> None:
     )
 
 
+def pruned(machine: str, what: str) -> None:
+    logger.info("retention.pruned: %s: %s deleted, as its retention says", machine, what)
+
+
+def retention_failed(error: BaseException) -> None:
+    logger.error("retention.failed: %s: %s; it is tried again", name_of(type(error)), one_line(text_of(error)))
+
+
 def hook_failed(address: str, name: str, error: BaseException) -> None:
     logger.error(
         "hook.failed: %s: %s raised %s: %s; the transition stands",

@@ -54,10 +54,6 @@ def _row(dialect: Dialect) -> Field:
     return dialect.row_field()
 
 
-def _fresh_row(dialect: Dialect) -> Field:
-    return dialect.fresh_row_field()
-
-
 _value = attrgetter("value")
 
 
@@ -164,7 +160,7 @@ _EVENT = (
     Column("why", _long_text(null=True)),
 )
 _ENTITY_ROW = Column("id", _row, "row")
-_EVENT_ROW = Column("id", _fresh_row)
+_EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", _big())
 
 TABLES: Final = (

@@ -72,10 +72,9 @@ class Dialect(ABC):
     statement_limit: ClassVar[str] = ""
     #: What an INSERT ends with so that ``new_row`` can tell the number of the row.
     returning: ClassVar[str] = ""
-    #: The fields that number rows, and that hold texts of any length.
+    #: The field that numbers rows. None may ever get the number of one that is gone: who has read that still means it.
     row_field: ClassVar[type[Field]] = BigAutoField
-    #: The same, of rows that are used up: none may ever get the number of one that is gone.
-    fresh_row_field: ClassVar[type[Field]] = BigAutoField
+    #: The field that holds texts of any length.
     text_field: ClassVar[type[Field]] = TextField
     #: Whether a table is stored by its primary key only when it is told to.
     without_rowid: ClassVar[bool] = False
@@ -180,8 +179,7 @@ class Sqlite(Dialect):
     notation = SqliteNotation()
     begin = ("IMMEDIATE",)
     locking = ""
-    row_field = peewee.AutoField
-    fresh_row_field = AutoIncrementField
+    row_field = AutoIncrementField
     without_rowid = True
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:

@@ -22,6 +22,7 @@ from fsmflow.store.listing import Listing
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
 from fsmflow.store.own_rows import OwnRows
+from fsmflow.store.retention import Retention
 from fsmflow.store.statements import Statements
 from fsmflow.store.work import WorkRows
 
@@ -43,6 +44,7 @@ class Store:
         self.listing = Listing(link, statements)
         self.census = Census(link)
         self.meta = Meta(link)
+        self.retention = Retention(link, self.meta)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -305,3 +305,6 @@ class _SandboxRuntime(Runtime):
     def idle(self, seconds: float) -> None:
         """Run what is due now. Raises TimeoutError where nothing is: nothing else will ever bring it about."""
         self._box._idle()  # noqa: SLF001 - a part of the box
+
+    def rest(self, seconds: float) -> None:
+        """Nobody else is there who could go on."""

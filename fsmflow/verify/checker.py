@@ -11,11 +11,11 @@ from fsmflow.store.link import Link
 from fsmflow.store.reader import Reader
 from fsmflow.verify.branches import check_branch, check_parent, check_tallies
 from fsmflow.verify.entity import Found, Moment, check_standing
-from fsmflow.verify.events import SENT, check_due, check_events
+from fsmflow.verify.events import check_events
 from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
 from fsmflow.verify.report import Findings, Report
-from fsmflow.verify.rows import Event, Rows, Span, Work
+from fsmflow.verify.rows import Event, Pruned, Rows, Span, Work
 from fsmflow.verify.texts import check_texts
 
 #: Three times as long as it takes until others take over from a host that is gone.
@@ -76,6 +76,10 @@ class _Checker:
     def check(self, machine: str | None) -> None:
         """Check a machine, or all."""
         rows = Rows(self._reader, machine)
+        with self._reader.moment():
+            gone = sum(found.entities for name, found in rows.pruned().items() if machine in (None, name))
+        if gone:
+            self.findings.checked["entities_pruned"] += gone
         span: Span | None = None
         while span is None or not span.is_last:
             with self._reader.moment():
@@ -83,7 +87,8 @@ class _Checker:
                 self._check_page(rows, span)
 
     def _check_page(self, rows: Rows, span: Span) -> None:
-        found = self._found(rows, span)
+        pruned = rows.pruned()
+        found = self._found(rows, span, pruned)
         events = self._events(rows, span, found)
         above = rows.parents(span)
         entities = {entity.id: entity for entity in span.entities}
@@ -97,13 +102,14 @@ class _Checker:
         check_tallies(entities, rows.tallies(span), self.findings)
         self.findings.checked["entities"] += len(found)
 
-    def _found(self, rows: Rows, span: Span) -> dict[int, Found]:
+    def _found(self, rows: Rows, span: Span, pruned: Mapping[str, Pruned]) -> dict[int, Found]:
         """The entities of a page by row, each with its work and its folded history."""
         work = self._work(rows, span)
         found = {}
         for entity in span.entities:
             law = self._laws.of(entity)
-            fold = Fold(entity, law, self.findings)
+            known = pruned.get(entity.machine)
+            fold = Fold(entity, law, self.findings, known.keys_until if known is not None else 0)
             found[entity.id] = Found(entity, work.get(entity.id), law, fold)
         missing: dict[int, int] = {}
         for entry in rows.history(span):
@@ -132,8 +138,6 @@ class _Checker:
             self.findings.checked["event_rows"] += 1
             if event.entity in found:
                 events.setdefault(event.entity, []).append(event)
-            elif event.kind == SENT:
-                check_due(event, f"row {event.entity}", self._at, self.findings)  # it outlives its sender
             else:
                 self._ownerless(event.entity, f"event row {event.id} ({event.kind})")
         return events

@@ -45,8 +45,8 @@ def check_due(event: Event, address: str, at: Moment, findings: Findings) -> Non
 def _check_keys(found: Found, events: Sequence[Event], findings: Findings) -> None:
     """A key that was applied is there, so that it is not applied again, and what it led to can be found."""
     used = {event.key or "": (event.seq, event.trigger) for event in events if event.kind == KEY}
-    applied = found.fold.keys
-    for key in applied.keys() - used.keys():
+    applied = found.fold.keys.applied
+    for key in applied.keys() - used.keys() - found.fold.keys.old:
         what = f"the key {key!r} was applied in history row {applied[key][0]}, and is not noted as used"
         findings.add("key-recorded", found.entity.address, what)
     for key, (seq, asked) in used.items():

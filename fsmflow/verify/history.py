@@ -43,10 +43,33 @@ _TRIGGERED: Final = frozenset(
 RUN_AGAIN: Final = frozenset({"attempt_failed", "crashed"})
 
 
+class Keys:
+    """The keys that the rows so far have applied. What was used up to ``until`` may have been deleted on purpose, and
+    used again since."""
+
+    def __init__(self, until: int) -> None:
+        self._until = until
+        #: By key: the number of the row, and what was asked.
+        self.applied: dict[str, tuple[int, str]] = {}
+        #: Those that need not be noted any more.
+        self.old: set[str] = set()
+
+    def apply(self, entry: Entry, key: str) -> int | None:
+        """A row has applied a key; the number of the row that has done so before, where it must not again."""
+        first, _ = self.applied.setdefault(key, (entry.seq, entry.trigger or entry.kind))
+        if first != entry.seq and key not in self.old:
+            return first
+        self.applied[key] = (entry.seq, entry.trigger or entry.kind)
+        self.old.discard(key)
+        if entry.at <= self._until:
+            self.old.add(key)
+        return None
+
+
 class Fold:
     """What the rows so far come to. After the first row that does not follow, only its keys are still looked at."""
 
-    def __init__(self, entity: Entity, law: Law | None, findings: Findings) -> None:
+    def __init__(self, entity: Entity, law: Law | None, findings: Findings, keys_until: int = 0) -> None:
         self._entity = entity
         self._law = law
         self._findings = findings
@@ -65,8 +88,8 @@ class Fold:
         #: Of the last row, and of the one that entered the state.
         self.version = 0
         self.entered_in_version = 0
-        #: Entries by key, with what was asked; the numbers of those that were kept for later; how many were discarded.
-        self.keys: dict[str, tuple[int, str]] = {}
+        #: What was done with keys; the numbers of entries that were kept for later; how many were discarded.
+        self.keys = Keys(keys_until)
         self.deferred: set[int] = set()
         self.discarded = 0
         #: Internal triggers since the state was entered, and whether an operator ever placed the entity.
@@ -135,8 +158,8 @@ class Fold:
         if entry.kind == "discarded":
             self.discarded += 1  # what is refused uses up no key
         elif entry.key is not None:
-            first, _ = self.keys.setdefault(entry.key, (entry.seq, entry.trigger or entry.kind))
-            if first != entry.seq:
+            first = self.keys.apply(entry, entry.key)
+            if first is not None:
                 what = f"the key {entry.key!r} was applied twice, in history rows {first} and {entry.seq}"
                 self._add("key-once", what)
         if entry.kind == "deferred":

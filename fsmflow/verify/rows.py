@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from fsmflow.store.reader import Reader
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 
 #: Entities of one page, with their data; rows of history that are held at once.
 PAGE: Final = 200
@@ -117,6 +118,13 @@ class Above(NamedTuple):
     updated_at: int
 
 
+class Pruned(NamedTuple):
+    """What was deleted of a machine, as it was noted: entities, and up to when keys had been used that are gone."""
+
+    entities: int
+    keys_until: int
+
+
 class Tally(NamedTuple):
     """The branches of one step of an entity, counted; ``named`` have a name, and ``names`` is how many names."""
 
@@ -213,6 +221,13 @@ class Rows:
             f"WHERE parent IN ({_marks(ids)}) GROUP BY parent, parent_step"
         )
         return [Tally(*map(int, found)) for found in self._reader.rows(sql, ids)]
+
+    def pruned(self) -> dict[str, Pruned]:
+        """What was deleted on purpose, by machine."""
+        name, value = self._reader.quoted("name"), self._reader.quoted("value")
+        stored = self._reader.rows(f"SELECT {value} FROM {META} WHERE {name} = ?", ("pruned",))
+        found = json.loads(stored[0][0]) if stored else {}
+        return {machine: Pruned(account["entities"], account["keys_until"]) for machine, account in found.items()}
 
     def standings(self, parent: int, step: int) -> dict[int, int]:
         """How many branches of a step stand how; from the index alone."""

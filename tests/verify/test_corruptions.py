@@ -159,6 +159,7 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("ownerless-rows", "", lambda s: s.copy(WORK, "charging", entity=NOBODY)),
     ("ownerless-rows", "", lambda s: s.copy(HISTORY, "done", entity=NOBODY)),
     ("ownerless-rows", "", lambda s: s.copy(EVENT, "keyed", entity=NOBODY)),
+    ("ownerless-rows", "", lambda s: s.copy(EVENT, "sender", " AND kind = 'sent'", entity=NOBODY)),
 ]
 
 

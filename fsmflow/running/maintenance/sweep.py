@@ -26,6 +26,7 @@ from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.running.maintenance.messages import deliver_due
 from fsmflow.running.maintenance.parents import look_at
+from fsmflow.running.maintenance.retention import Retention
 from fsmflow.running.maintenance.row import LOCKED_MS, POISON_MS, REFUSED_MS, STRANGE_MS
 from fsmflow.running.maintenance.schedules import Schedules
 from fsmflow.running.maintenance.timers import fire
@@ -44,6 +45,7 @@ class Maintenance:
         self._doorbells = Doorbells(runtime, queues, name)
         self._losses = Losses(runtime, self._doorbells)
         self._schedules = Schedules(runtime)
+        self._retention = Retention(runtime)
         self._turn = Turn(runtime)
 
     @property
@@ -70,7 +72,9 @@ class Maintenance:
             return 0
         try:
             rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
-            return self._handle_due(rings) + deliver_due(self._runtime, self._turn.keep)
+            handled = self._handle_due(rings) + deliver_due(self._runtime, self._turn.keep)
+            self._retention.prune_due(self._turn.keep)
+            return handled
         finally:
             self._turn.leave(paced=paced)
 

@@ -16,8 +16,8 @@ from fsmflow.points import POINTS
 from tests.attacks.killed.kinds import KINDS
 from tests.support.paths import ROOT
 
-#: Passed by a supervisor alone, beside its worker processes: test_points.py.
-ELSEWHERE = {"renew.before", "pop.after", "take.after"}
+#: Passed by a supervisor alone, beside its worker processes: test_points.py, and tests/running/test_retention.py.
+ELSEWHERE = {"renew.before", "pop.after", "take.after", "prune.before"}
 MATRIX = ("-m", "tests.attacks.killed")
 
 

@@ -1,0 +1,86 @@
+"""When to delete what machines keep no longer, and how much of it at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from fsmflow import clock, log
+from fsmflow.engine.retention import Pruned, forget_keys, prune
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import DatabaseUnavailable
+
+#: How long one sweep deletes: a tenth of the time, so that workers come first.
+_SWEEP_S: Final = 0.1
+#: Between two passes: a part of the shortest time for which anything is kept, within these.
+_PARTS: Final = 20
+_REST_MS: Final = (1_000, 3_600_000)
+#: When to try again after something went wrong.
+_AGAIN_MS: Final = 60_000
+
+
+class Retention:
+    """One sweeper's way through what is finished, a little at each sweep.
+
+    Where others are on their way at the same time, each tree is deleted by one of them. Where nobody is, or this dies,
+    what is left is found by whoever passes next.
+    """
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+        self._pass: Iterator[tuple[str, Pruned]] | None = None
+        self._next_at = 0
+
+    def prune_due(self, go_on: Callable[[], None]) -> None:
+        """Delete for a tenth of a second what is kept no longer; without a query between two passes, or where no
+        machine says ``retention``. ``go_on`` is called now and then.
+
+        Raises DatabaseUnavailable; all else is logged and tried again.
+        """
+        now = self._runtime.now()
+        if self._pass is None and now < self._next_at:
+            return
+        try:
+            self._go_on(now, go_on)
+        except BaseException as error:
+            self._pass, self._next_at = None, now + _AGAIN_MS
+            if isinstance(error, DatabaseUnavailable):
+                raise
+            log.retention_failed(error)
+
+    def _go_on(self, now: int, go_on: Callable[[], None]) -> None:
+        if self._pass is None:
+            self._next_at = now + self._rest_ms()
+            self._pass = self._round()
+        done: dict[str, Pruned] = {}
+        began = clock.monotonic()
+        while clock.monotonic() - began < _SWEEP_S:
+            piece = next(self._pass, None)
+            if piece is None:
+                self._pass = None
+                break
+            machine, pruned = piece
+            done[machine] = done.get(machine, Pruned()) + pruned
+            go_on()
+        for machine, pruned in done.items():
+            if pruned.trees:
+                log.pruned(machine, str(pruned))
+
+    def _round(self) -> Iterator[tuple[str, Pruned]]:
+        """One pass over all machines."""
+        keys = {}
+        for name, definition in self._runtime.machines.all().items():
+            for pruned in prune(self._runtime, definition, definition.wide.retention):
+                yield name, pruned
+            if definition.wide.key_retention is not None:
+                keys[name] = definition.wide.key_retention
+        for _ in forget_keys(self._runtime, keys) if keys else ():
+            yield "", Pruned()
+
+    def _rest_ms(self) -> int:
+        """How long to wait before the next pass."""
+        kept = [_REST_MS[1] * _PARTS]
+        for definition in self._runtime.machines.all().values():
+            kept += definition.wide.retention.values()
+            kept += [] if definition.wide.key_retention is None else [definition.wide.key_retention]
+        return max(min(kept) // _PARTS, _REST_MS[0])
