@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fsmflow import clock
 from fsmflow.decision.commit import Posted
@@ -23,6 +23,7 @@ from fsmflow.engine.selection import check_machine, error_text
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
+from fsmflow.values import dataclass
 
 #: Of what ``failures`` proposes to type: long enough to tell errors apart, short enough to be read.
 _PATTERN_LENGTH = 60

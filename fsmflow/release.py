@@ -6,12 +6,12 @@ import hashlib
 import importlib.util
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Final
 
 from fsmflow.settings import MachineSource, Settings
+from fsmflow.values import dataclass
 
 _LENGTH: Final = 12
 #: Of a digest: it is no commit, and no name that somebody gave.

@@ -7,7 +7,7 @@ import os
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,7 @@ from fsmflow import log
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
+from fsmflow.values import dataclass
 
 DATABASE_URL = "FSMFLOW_DATABASE_URL"
 REDIS_URL = "FSMFLOW_REDIS_URL"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import cast
 
 from fsmflow.cli import output
@@ -28,6 +28,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, filter_of, select
 from fsmflow.machine import Machine
 from fsmflow.queries import definition_for, resolve
+from fsmflow.values import dataclass
 
 #: How many kinds of refusals are remembered, to be shown at the end.
 _KINDS = 50

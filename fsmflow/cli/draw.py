@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import click
@@ -20,6 +19,7 @@ from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import EntityNotFound, UnknownMachine
 from fsmflow.queries import history_of, resolve
+from fsmflow.values import dataclass
 
 SVG: Final = "svg"
 MERMAID: Final = "mermaid"

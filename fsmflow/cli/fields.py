@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -15,6 +14,7 @@ from uuid import UUID
 import click
 
 from fsmflow.errors import did_you_mean, shown
+from fsmflow.values import dataclass
 
 #: What ``HELP`` explains.
 FIELD: Final = "NAME=VALUE"

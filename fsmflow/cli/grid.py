@@ -8,13 +8,13 @@ import re
 import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Final
 
 import click
 
 from fsmflow.definition.names import FAILED, FINISHED, WORKING
+from fsmflow.values import dataclass
 
 _COLOURS: Final = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
 #: The columns of sentences, which stand last.

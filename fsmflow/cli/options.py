@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
@@ -16,6 +15,7 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
 from fsmflow.errors import shown
+from fsmflow.values import dataclass
 
 Command = TypeVar("Command", bound=Callable[..., int])
 

@@ -6,7 +6,6 @@ import csv
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any, BinaryIO, Final, cast
 
@@ -26,6 +25,7 @@ from fsmflow.errors import DataError, EntityExists
 from fsmflow.machine import Machine
 from fsmflow.queries import resolve
 from fsmflow.scope import scope
+from fsmflow.values import dataclass
 
 _PAGE: Final = 1_000
 _ID: Final = "id"

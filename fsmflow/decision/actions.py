@@ -7,7 +7,6 @@ are made from it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fsmflow.decision.deferral import DROP, dropped
@@ -29,6 +28,7 @@ from fsmflow.definition.names import (
     UNDONE,
     failed_from,
 )
+from fsmflow.values import dataclass
 
 PAUSE: Final = "pause"
 RESUME: Final = "resume"

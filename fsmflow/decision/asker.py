@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from contextvars import ContextVar, Token
-from dataclasses import dataclass
 from typing import Final
 
 from fsmflow.errors import NestedAction
+from fsmflow.values import dataclass
 
 START: Final = "start"
 #: What no message can ask for.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fsmflow.decision.happenings import BranchSettled, Crashed, Failed, Happening, Joined, TimerFired, Unacceptable
-from fsmflow.decision.values import replace
 from fsmflow.errors import DatabaseRefused
+from fsmflow.values import replace
 
 #: What is recorded past a refusal. What is asked for from outside is refused to whoever asks; what a job returned is
 #: withheld, which is the end of an attempt by itself.

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.kind import Kind
 from fsmflow.errors import FsmflowError
+from fsmflow.values import dataclass
 
 
 class EventKind(Kind):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, NoReturn, overload
 
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Failure, Snapshot, Standing
-from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
 from fsmflow.errors import UnknownBranch
+from fsmflow.values import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fsmflow import clock, codec
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.values import replace
 from fsmflow.definition.schedule import SKIP, Schedule
+from fsmflow.values import dataclass, replace
 
 #: The ids of the entities that a schedule starts, and of those that it starts by hand, as SQL has them with LIKE.
 IDS: Final = ("____-__-__T__:__:__Z", "by-hand-____-__-__T%")

@@ -44,10 +44,10 @@ from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.redaction import carried, masked, without_values
 from fsmflow.decision.triggers import delivered, timer_fired, triggered
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DatabaseRefused, DataError, FsmflowError, GuardError, NestedAction, TransitionNotAllowed
+from fsmflow.values import replace
 
 
 def decide(

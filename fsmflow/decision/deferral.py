@@ -13,10 +13,10 @@ from fsmflow.decision.happenings import Answered, Delivered, Discarded, Dropped,
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import lost
 from fsmflow.decision.mover import MAX_WHY, Mover, Refused
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import again_ms
 from fsmflow.definition.model import Definition
 from fsmflow.errors import DataError, NotPermitted, text_of
+from fsmflow.values import replace
 
 #: How many events an entity may keep.
 MAX_KEPT = 1_000

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from fsmflow import codec
 from fsmflow.decision.merge import MISSING, Path, grown, same
-from fsmflow.decision.values import replace
 from fsmflow.errors import shown
 from fsmflow.redaction import MASK, hide
+from fsmflow.values import dataclass, replace
 
 #: A line says what was changed; it is no copy of the data.
 MAX_PATHS: Final = 50

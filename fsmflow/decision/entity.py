@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from enum import IntEnum
 from typing import Any, Final
@@ -13,6 +13,7 @@ from fsmflow.decision.work import Work
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCELLED, FINISHED, UNDONE
 from fsmflow.errors import FsmflowError
+from fsmflow.values import dataclass
 
 
 class Standing(IntEnum):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import cast
 
 from fsmflow import clock, codec
@@ -12,6 +12,7 @@ from fsmflow.causes import blocks, origin_of
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.fingerprint import Kind, print_of
 from fsmflow.errors import GuardError, MethodError, name_of, text_of
+from fsmflow.values import dataclass
 
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 

@@ -23,11 +23,11 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES
 from fsmflow.decision.mover import Mover, Refused, subject_at
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import NUDGE_MS, Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCELLED, DONE, RETRY, UNDONE, WAITING
 from fsmflow.errors import DataError, FsmflowError
+from fsmflow.values import replace
 
 
 class BranchesFailed(FsmflowError):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fsmflow.decision.commit import Commit, EventKind
@@ -15,6 +14,7 @@ from fsmflow.decision.messages import envelope_of, when_due
 from fsmflow.decision.offers import Way
 from fsmflow.definition.graph import reached
 from fsmflow.definition.model import Definition, Fan, source_name
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

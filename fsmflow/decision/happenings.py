@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Self
 
 from fsmflow import codec
@@ -14,8 +14,8 @@ from fsmflow.decision.failure import Facts
 from fsmflow.decision.inputs import Actor, checked_epoch, checked_reason, checked_text
 from fsmflow.decision.merge import Merged, Resolve, merge
 from fsmflow.decision.messages import Answer, Message, Recall
-from fsmflow.decision.values import replace
 from fsmflow.errors import DatabaseRefused, DataError, shown
+from fsmflow.values import dataclass, replace
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
 from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Failure
 from fsmflow.decision.kind import Kind
-from fsmflow.decision.values import replace
 from fsmflow.redaction import hide
+from fsmflow.values import dataclass, replace
 
 
 class HistoryKind(Kind):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from fsmflow.errors import DataError, shown
+from fsmflow.values import dataclass
 
 #: Ids of branches and children are made of those above them.
 MAX_GENERATED = 512

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
 from fsmflow import codec
+from fsmflow.values import dataclass
 
 #: The keys that lead to a value, from the top of the data on.
 Path = tuple[str, ...]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -11,11 +10,11 @@ from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, checked_text
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, shown
+from fsmflow.values import dataclass, replace
 
 MAX_ADDRESS = 600
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec, release
@@ -19,7 +19,6 @@ from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import Answer, Message, Recall, answer_to, envelope_of, mail_of
 from fsmflow.decision.outbox import held, is_on_its_way, marks_of_pause, sorted_out
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import lacking
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
@@ -28,6 +27,7 @@ from fsmflow.definition.model import Definition, StateSpec, WrongValue, due_afte
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
 from fsmflow.errors import Fail, MethodError, TransitionNotAllowed, text_of
 from fsmflow.redaction import hide
+from fsmflow.values import dataclass, replace
 
 Result = TypeVar("Result")
 

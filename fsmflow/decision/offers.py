@@ -7,7 +7,6 @@ they make of the data is thrown away.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from fsmflow import clock
@@ -23,6 +22,7 @@ from fsmflow.definition.guards import Firing, Reply, ask
 from fsmflow.definition.model import Definition, TransitionSpec
 from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
 from fsmflow.errors import GuardError, NotPermitted, name_of, text_of
+from fsmflow.values import dataclass
 
 WAITS_FOR_ITS_TURN = "it waits for its turn, as its parent has a limit"
 HELD = "a pause holds its job; 'resume' first"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fsmflow.decision.commit import Commit, EventKind, Mark, Post, Posted
 from fsmflow.decision.context import Context
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.messages import Recall, due_again, envelope_of, stopped, when_due
-from fsmflow.decision.values import replace
+from fsmflow.values import dataclass, replace
 
 
 @dataclass(kw_only=True)

@@ -9,10 +9,10 @@ from fsmflow.decision.entity import Event
 from fsmflow.decision.happenings import Asked, Forced, Rewound, Skipped
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, Refused, subject_at
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import DONE, UNDONE
 from fsmflow.errors import GuardError, TransitionNotAllowed
+from fsmflow.values import replace
 
 SKIP: Final = "skip"
 

@@ -6,9 +6,9 @@ from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.happenings import Paused, Replanned, Resumed
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, subject_at
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import hold, let_go
 from fsmflow.errors import TransitionNotAllowed
+from fsmflow.values import replace
 
 
 def paused(mover: Mover, happening: Paused) -> None:

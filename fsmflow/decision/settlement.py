@@ -19,7 +19,6 @@ from fsmflow.decision.messages import as_kept, from_kept
 from fsmflow.decision.mover import Mover, Refused, Settled
 from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, TIMEOUT, UNDONE, WAITING, failed_from
 from fsmflow.errors import (
@@ -34,6 +33,7 @@ from fsmflow.errors import (
     WorkerLost,
     text_of,
 )
+from fsmflow.values import replace
 
 MAX_RESULT_BYTES = 4 * 1024 * 1024
 MAX_NOTE = 1_000

@@ -15,11 +15,11 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.decision.mover import Mover, commit_of, subject_at
 from fsmflow.decision.outbox import still_sent
 from fsmflow.decision.redaction import encoded
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import unknown_state
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import WAITING
+from fsmflow.values import replace
 
 
 def begin(

@@ -22,7 +22,6 @@ from fsmflow.decision.offers import (
     is_stuck,
     waits,
 )
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import WorkKind, dispatched, hurried
 from fsmflow.definition.model import Timer
 from fsmflow.definition.names import CANCEL, RETRY
@@ -35,6 +34,7 @@ from fsmflow.errors import (
     did_you_mean,
     text_of,
 )
+from fsmflow.values import replace
 
 
 def _check_trigger(mover: Mover, happening: Triggered) -> None:

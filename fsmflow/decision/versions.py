@@ -12,7 +12,6 @@ from fsmflow.decision import asker
 from fsmflow.decision.context import Entered
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.values import replace
 from fsmflow.decision.view import DataView, subject_of
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
@@ -27,6 +26,7 @@ from fsmflow.errors import (
     shown,
     text_of,
 )
+from fsmflow.values import replace
 
 
 def brought_up(definition: Definition, snapshot: Snapshot) -> Snapshot:

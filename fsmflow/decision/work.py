@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
 from fsmflow.decision.kind import Kind
-from fsmflow.decision.values import replace
+from fsmflow.values import dataclass, replace
 
 #: ``work.wake_at`` of what is held.
 FAR_FUTURE_MS: Final = 2**52

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from fsmflow.errors import DataError, shown
+from fsmflow.values import dataclass
 
 MAX_WORDS = 1_000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeGuard
@@ -13,6 +13,7 @@ from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDON
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.definition.schedule import Schedule
 from fsmflow.errors import MAX_DURATION_S, shown
+from fsmflow.values import dataclass
 
 #: A guard, callback or job after binding: takes the machine.
 Bound = Callable[[Any], Any]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum, EnumMeta
 from typing import Any
 
 from fsmflow.definition.state import STATE_PARAMETERS, State
 from fsmflow.errors import did_you_mean, shown
+from fsmflow.values import dataclass
 
 #: The positional order of ``transitions``.
 TRANSITION_PARAMETERS = ("trigger", "source", "dest", "conditions", "unless", "before", "after", "prepare")

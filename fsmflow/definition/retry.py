@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeGuard
 
 from fsmflow.errors import MAX_DURATION_S, shown
+from fsmflow.values import dataclass
 
 Duration = float | int | timedelta
 ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]

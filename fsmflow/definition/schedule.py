@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zoneinfo
 from collections.abc import Iterator
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import heappop, heappush
 from importlib import import_module
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow.errors import did_you_mean, shown
+from fsmflow.values import dataclass
 
 ALL: Final = "all"
 SKIP: Final = "skip"

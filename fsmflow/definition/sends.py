@@ -6,9 +6,9 @@ import ast
 import inspect
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from fsmflow.definition.model import TransitionSpec
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any, Final
 
 from fsmflow.definition.retry import Duration, Retry
+from fsmflow.values import dataclass
 
 #: A name of a method, a dotted path, or a function of the machine.
 Ref = str | Callable[..., Any]

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from fsmflow.definition.model import Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import CANCEL, CANCELLED, FAIL, FINISHED, RETRY, UNDO, WAITING, WORKING
 from fsmflow.diagram.labels import label, marks, plain, timer_mark
 from fsmflow.diagram.overlay import EMPTY, Journey, Tally
+from fsmflow.values import dataclass
 
 #: The box of all states that undo something. No state is called like that.
 UNDOING: Final = "(undo)"

@@ -7,8 +7,9 @@ any that is usual.
 from __future__ import annotations
 
 import unicodedata
-from dataclasses import dataclass
 from typing import Final
+
+from fsmflow.values import dataclass
 
 _WIDTHS: Final = {
     **dict.fromkeys("ijl.,:;'|! ", 0.33),

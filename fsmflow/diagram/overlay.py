@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Final
 
 from fsmflow.decision.history import HistoryEntry, HistoryKind
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

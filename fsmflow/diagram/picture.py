@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from fsmflow.definition.names import FAIL, FINISHED, RETRY, WORKING, failed_from
@@ -16,6 +15,7 @@ from fsmflow.diagram.letters import Line, wrapped
 from fsmflow.diagram.markup import ascii_only, escaped, group, identity, number, rect, text_of, titled
 from fsmflow.diagram.place import Graph, Link, Placed, place
 from fsmflow.diagram.strokes import course, headed
+from fsmflow.values import dataclass
 
 _TITLE: Final = 14.0
 _SMALL: Final = 11.5

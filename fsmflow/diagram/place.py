@@ -7,12 +7,12 @@ installed, as on a platform without a wheel of it, ``layers`` does.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
 from fsmflow.diagram import layers
 from fsmflow.diagram.layers import Edge, Path, Point, Size
+from fsmflow.values import dataclass
 
 #: The engine of graphlay, where that is installed.
 _engine: Callable[..., Any] | None

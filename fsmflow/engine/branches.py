@@ -9,7 +9,6 @@ from fsmflow import codec
 from fsmflow.decision.context import Branch, Branches, Context, Progress
 from fsmflow.decision.entity import FAILED_ONES, UNTOLD, Snapshot, Standing
 from fsmflow.decision.happenings import BranchSettled, Happening
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import renamed, retraced
 from fsmflow.definition.fanout import MAX_NAMED
 from fsmflow.definition.model import Definition, StateSpec
@@ -17,6 +16,7 @@ from fsmflow.definition.names import BRANCH_DONE, BRANCH_FAILED, CANCELLED, UNDO
 from fsmflow.engine.runtime import current
 from fsmflow.errors import UnknownBranch
 from fsmflow.store.store import Store
+from fsmflow.values import replace
 
 _PAGE = 200
 _SHOWN = 3

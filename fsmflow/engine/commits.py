@@ -25,7 +25,6 @@ from fsmflow.decision.happenings import (
 )
 from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
-from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL, CANCELLED, FAILED, RETRY, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of
@@ -42,6 +41,7 @@ from fsmflow.errors import (
     reword,
     text_of,
 )
+from fsmflow.values import replace
 
 TRIES: Final = 5
 

@@ -11,7 +11,6 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.messages import Answer, Envelope, answer_of, envelope_of, stopped
 from fsmflow.decision.start import begin, begin_and_fire
-from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import attempt, until_first, write
 from fsmflow.engine.keys import first_with_key
@@ -19,6 +18,7 @@ from fsmflow.engine.lookup import instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, KeyConflict, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point
+from fsmflow.values import replace
 
 #: How long a message waits for a machine that the code here does not know: it may come with the next deployment.
 PATIENCE_MS: Final = 3_600_000

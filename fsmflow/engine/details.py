@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -16,6 +15,7 @@ from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
 from fsmflow.engine.runtime import Runtime
+from fsmflow.values import dataclass
 
 #: So many branches, messages and kept events are shown one by one; the rest is counted.
 SHOWN: Final = 10

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +22,7 @@ from fsmflow.engine.lookup import Instance
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.remedy import gone_branch
 from fsmflow.engine.runtime import Runtime
+from fsmflow.values import dataclass
 
 #: How far to the right it stands what is told, after its name.
 MARGIN: Final = 13

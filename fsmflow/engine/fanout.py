@@ -10,7 +10,6 @@ from fsmflow.decision.happenings import (
     MoreWanted,
 )
 from fsmflow.decision.items import may_differ
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan, StateSpec
 from fsmflow.engine.alignment import attempt_on, stop_others, try_on
@@ -19,6 +18,7 @@ from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
 from fsmflow.points import point
+from fsmflow.values import replace
 
 #: How many rounds one look takes before it leaves the rest to the next one.
 _ROUNDS = 50

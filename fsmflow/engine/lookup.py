@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.versions import brought_up, renamed
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable, EntityNotFound, UnknownState, UnknownVersion, UpgradeError
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

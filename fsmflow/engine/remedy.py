@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fsmflow.decision.actions import RESUME
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.offers import without_branch
@@ -14,6 +12,7 @@ from fsmflow.engine.commits import left_by
 from fsmflow.engine.lookup import Instance, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState, did_you_mean
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

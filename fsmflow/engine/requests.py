@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fsmflow.decision.actions import Action
 from fsmflow.decision.commit import Commit
@@ -13,7 +12,6 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import lacking, names_of, unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
@@ -26,6 +24,7 @@ from fsmflow.engine.lookup import Instance, load
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import TransitionNotAllowed
 from fsmflow.store.work import Due
+from fsmflow.values import dataclass, replace
 
 
 def trigger(runtime: Runtime, root: Definition, entity_id: str, asked: Triggered) -> tuple[Snapshot, HistoryEntry]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from fsmflow import clock
@@ -14,6 +13,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
 from fsmflow.store.retention import BATCH, Tree
 from fsmflow.store.sizes import by_size
+from fsmflow.values import dataclass
 
 #: Whoever deletes by itself rests for so many times as long as each piece of it took: workers come first.
 _RESTS: Final = 4

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from fsmflow.scope import scope
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, open_store
 from fsmflow.store.work import ticket_of
+from fsmflow.values import dataclass
 
 if TYPE_CHECKING:
     from fsmflow.dispatch.doorbell import Doorbell, Ring

@@ -10,7 +10,6 @@ from fsmflow import clock, log
 from fsmflow.decision.course import IDS, Course, Moved, Note, by_hand_id, move_on, tick_id
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.values import replace
 from fsmflow.definition.model import Definition
 from fsmflow.definition.schedule import ALL
 from fsmflow.engine.commits import TRIES, until_first
@@ -18,6 +17,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.start import Birth, start
 from fsmflow.errors import ConfigurationError, TransitionConflict
 from fsmflow.points import point
+from fsmflow.values import replace
 
 _MAX_KEY: Final = 64
 

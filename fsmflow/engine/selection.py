@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -18,6 +18,7 @@ from fsmflow.definition.names import PHASES
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
+from fsmflow.values import dataclass
 
 _MISSING: Final = object()
 _MAX_GLOB: Final = 1_000

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from fsmflow.decision.commit import Commit, CommitLost
@@ -21,6 +20,7 @@ from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
 from fsmflow.points import point
 from fsmflow.store.work import ticket_of
+from fsmflow.values import dataclass
 
 _FIRST: Final = 1
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, FINISHED, UNDO, WAITING, WORKING
 from fsmflow.store.census import Census, Group
+from fsmflow.values import dataclass
 
 #: What an operator may always do, and what only the engine fires: they are no way out for who waits.
 _NO_WAYS: Final = ENGINE_TRIGGERS | {CANCEL, UNDO}

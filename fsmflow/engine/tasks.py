@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from contextvars import ContextVar
-from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
@@ -22,6 +21,7 @@ from fsmflow.decision.view import subject_of
 from fsmflow.definition.model import Definition
 from fsmflow.engine.handle import HandleView
 from fsmflow.errors import reword, text_of
+from fsmflow.values import dataclass
 
 
 class TaskKind(StrEnum):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from fsmflow.decision.course import LATE_MS, Note
@@ -10,6 +9,7 @@ from fsmflow.decision.versions import as_shown
 from fsmflow.definition.schedule import Schedule
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.schedules import Scheduled
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

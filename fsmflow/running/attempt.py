@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,12 +10,12 @@ from fsmflow.decision.context import Undoing, being_undone
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned, Spread, Unacceptable
 from fsmflow.decision.idempotency import key_of
-from fsmflow.decision.values import replace
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.branches import stored_item
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
+from fsmflow.values import dataclass, replace
 
 #: How an attempt may end.
 Ended = Returned | Failed | Postponed | Crashed | Spread | Unacceptable

@@ -17,7 +17,6 @@ from fsmflow.decision.context import Undoing
 from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Spread
 from fsmflow.decision.inputs import Outcome
-from fsmflow.decision.values import replace
 from fsmflow.decision.view import subject_of
 from fsmflow.definition.names import DONE, FAIL, RETRY
 from fsmflow.engine.runtime import Runtime
@@ -28,6 +27,7 @@ from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.jobview import role_of
 from fsmflow.running.limits import Silent, TimeLimit, TimeUp
 from fsmflow.running.verdict import decisive_of
+from fsmflow.values import replace
 
 #: What others call what a machine has, and what it is here.
 _CALLED_OTHERWISE: Final = {"id": "entity_id", "pk": "entity_id", "status": "state", "payload": "event"}

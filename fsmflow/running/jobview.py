@@ -17,7 +17,6 @@ from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.merge import same
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.redaction import masked
-from fsmflow.decision.values import replace
 from fsmflow.engine import followup
 from fsmflow.engine.branches import BranchList
 from fsmflow.engine.lookup import instance_of
@@ -28,6 +27,7 @@ from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
 from fsmflow.running.lease import is_live, renew
 from fsmflow.running.outage import outlast
+from fsmflow.values import replace
 
 _BEAT_S = 1.0
 #: Well inside of what every database keeps in a column of floats.

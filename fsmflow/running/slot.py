@@ -10,8 +10,9 @@ import mmap
 import os
 import struct
 import tempfile
-from dataclasses import dataclass
 from typing import Final
+
+from fsmflow.values import dataclass
 
 #: Odd while the body is being written. Apart from the body, as packing clears what it packs into first.
 _SEQUENCE: Final = struct.Struct("<Q")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from fsmflow.causes import members
 from fsmflow.definition.retry import Retry
 from fsmflow.errors import Cancelled, DataError, Fail, RetryAfter
 from fsmflow.running.limits import TimeUp
+from fsmflow.values import dataclass
 
 _PERMANENT = (Fail, DataError)
 _BEFORE_OTHERS: tuple[tuple[type[BaseException], ...], ...] = ((Cancelled,), _PERMANENT, (TimeUp,))

@@ -9,13 +9,13 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow.running.slot import ENDING, RUNNING, SETTLING, STARTING, Doing, Slot, nameless_file
 from fsmflow.running.worker import GO, STOP
+from fsmflow.values import dataclass
 
 #: For a process whose status somebody else has taken: as if killed.
 _UNKNOWN_STATUS = int(signal.SIGKILL)

@@ -6,13 +6,13 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from fsmflow import clock, log, settings
 from fsmflow.engine.runtime import Runtime
 from fsmflow.running.slot import Doing
 from fsmflow.running.worker_handle import STAY_S, Start, WorkerHandle
+from fsmflow.values import dataclass
 
 _MAX_RESPAWN_S: Final = 10.0
 _MAX_FAILED_STARTS: Final = 5

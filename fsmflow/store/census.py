@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fsmflow.decision.entity import Standing
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, WORK
+from fsmflow.values import dataclass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any
 
 from peewee import Field
 
 from fsmflow.store.dialects import Dialect
+from fsmflow.values import dataclass
 
 Make = Callable[[Dialect], Field]
 

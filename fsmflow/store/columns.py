@@ -17,12 +17,12 @@ from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.history import HistoryEntry, HistoryKind
-from fsmflow.decision.values import made
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
 from fsmflow.store.column import Column, Columns, Make, Table
 from fsmflow.store.dialects import Dialect
+from fsmflow.values import made
 
 
 def _chars(most: int, **options: Any) -> Make:

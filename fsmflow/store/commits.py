@@ -9,7 +9,6 @@ from typing import Any, Final
 from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
 from fsmflow.patience import Patience
@@ -35,6 +34,7 @@ from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
+from fsmflow.values import replace
 
 _TRIES: Final = 5
 _PAUSE_S = 0.05

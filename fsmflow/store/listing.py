@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fsmflow.decision.entity import Snapshot
@@ -12,6 +11,7 @@ from fsmflow.store.columns import snapshot_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements, among
 from fsmflow.store.tables import ENTITY, EVENT, WORK
+from fsmflow.values import dataclass
 
 PAGE = 500
 #: Above every row number.

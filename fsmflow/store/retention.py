@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final, TypeVar
 
 from fsmflow.decision.commit import EventKind
@@ -13,6 +13,7 @@ from fsmflow.points import point
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.values import dataclass
 
 #: Rows that are looked at in one query; of these few or many are old enough.
 PAGE: Final = 500

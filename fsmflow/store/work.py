@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.values import replace
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
 from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import WAKE, Statements, among
 from fsmflow.store.tables import WORK
+from fsmflow.values import dataclass, replace
 
 MAX_GRACE_MS = 60_000
 

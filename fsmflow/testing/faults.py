@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.model import Bound, Definition, StateSpec
@@ -13,6 +13,7 @@ from fsmflow.engine.registry import Registry
 from fsmflow.errors import FsmflowError, UnknownMachine, did_you_mean, shown
 from fsmflow.running.jobview import JobView
 from fsmflow.settings import MachineSource
+from fsmflow.values import dataclass
 
 
 class SandboxError(FsmflowError):

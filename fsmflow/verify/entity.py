@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
 
+from fsmflow.values import dataclass
 from fsmflow.verify.history import MAX_CRASHES, Fold
 from fsmflow.verify.law import Law
 from fsmflow.verify.report import Findings

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from fsmflow.definition.model import Definition, StateSpec
+from fsmflow.values import dataclass
 from fsmflow.verify.rows import Entity, Entry
 
 #: (source, trigger, dest); dest None is internal.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from fsmflow.values import dataclass
 
 #: So many violations are listed one by one; a database in which everything is wrong must not fill the memory.
 LISTED: Final = 10_000

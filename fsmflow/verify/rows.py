@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from fsmflow.store.reader import Reader
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from fsmflow.values import dataclass
 
 #: Entities of one page, with their data; rows of history that are held at once.
 PAGE: Final = 200

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from fsmflow.decision.values import replace
 from fsmflow.dispatch import listeners
 from fsmflow.running.presence import listener_of
+from fsmflow.values import replace
 from tests.cli.shop import NOWHERE, Shop
 from tests.support.bench import Bench
 from tests.support.paths import ROOT

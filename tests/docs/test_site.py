@@ -1,4 +1,5 @@
-"""What the build of the site adds to its pages: pictures of the machines, and what the button of a console copies."""
+"""What the build of the site adds to its pages: pictures of the machines, what the button of a console copies, and the
+signatures of dataclasses."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import griffe
 import pytest
 from markdown import Markdown
 
@@ -25,6 +27,7 @@ def hook(name: str) -> ModuleType:
 
 PICTURES = hook("_pictures")
 CONSOLE = hook("_console")
+SIGNATURES = hook("_signatures")
 
 
 def html(text: str) -> str:
@@ -118,3 +121,11 @@ class TestCopying:
     def test_other_blocks_are_left_as_they_are(self) -> None:
         page = html("```python\nprint(1)\n```\n\n```text\n$ 5\n```\n")
         assert CONSOLE.on_page_content(page) == page
+
+
+def test_the_reference_shows_how_a_dataclass_is_called() -> None:
+    extensions = griffe.load_extensions(SIGNATURES.Signatures())
+    package = griffe.load("fsmflow", search_paths=[ROOT], extensions=extensions)
+    retry = package["definition.retry.Retry"]
+    assert "dataclass" in retry.labels
+    assert [each.name for each in retry.parameters][:3] == ["self", "max", "interval"]

@@ -6,11 +6,11 @@ from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.course import Course
-from fsmflow.decision.values import replace
 from fsmflow.engine import followup
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.schedules import Scheduled
 from fsmflow.errors import DatabaseUnavailable
+from fsmflow.values import replace
 
 _AGAIN_MS: Final = 30_000
 
