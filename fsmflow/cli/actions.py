@@ -10,7 +10,7 @@ import click
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle, perform
 from fsmflow.cli.fields import FIELD, HELP, as_field, as_patch, merged
-from fsmflow.cli.listeners import note_other_code
+from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import (
     Wanted,
     actor_options,
@@ -43,6 +43,7 @@ from fsmflow.queries import redacted, resolve
 @epoch_option
 @click.option("--dry-run", is_flag=True, help="Say what it would lead to, and write nothing.")
 @json_option
+@sets_going
 def trigger(
     address: str,
     name: str,
@@ -72,7 +73,6 @@ def trigger(
     if dry_run:
         return _tell_forecast(entity.what_if(name, merged(data, fields), **asked), as_json=as_json)
     entry = entity.trigger(name, merged(data, fields), **asked)
-    note_other_code(runtime)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch, "repeated": entry.repeated}
         output.print_json({"address": entity.address, **state, "entry": objects.entry(entry, redacted(runtime, found))})

@@ -15,7 +15,7 @@ from typing import cast
 from fsmflow.cli import output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.errors import sentence, stops_everything
-from fsmflow.cli.listeners import note_other_code
+from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import Wanted
 from fsmflow.cli.places import make_nothing
 from fsmflow.decision.actions import Action
@@ -82,6 +82,7 @@ class _Tally:
             self.reasons.setdefault(kind, _Reason(error)).count += 1
 
 
+@sets_going
 def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> int:
     """Do it, one entity after the other, and report. The exit status: 1 if any was refused.
 
@@ -106,7 +107,6 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
         raise
     _report(action, wanted, tally)
     _hint(runtime, wanted)
-    note_other_code(runtime)
     return 1 if tally.refused else 0
 
 

@@ -10,6 +10,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
+from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
 from fsmflow.cli.places import check_machine
 from fsmflow.decision.course import Note
@@ -104,6 +105,7 @@ def resume(machines: tuple[str, ...], actor: Actor | None, reason: str | None, a
 @data_option
 @actor_options
 @json_option
+@sets_going
 def run(
     machine: str, fields: tuple[tuple[str, Any], ...], data: dict[str, Any] | None, actor: Actor | None, as_json: bool
 ) -> int:
@@ -128,6 +130,7 @@ def run(
 @click.option("--dry-run", is_flag=True, help="Say what would be started, and start nothing.")
 @actor_options
 @json_option
+@sets_going
 def backfill(machine: str, begin: str, end: str | None, dry_run: bool, actor: Actor | None, as_json: bool) -> int:
     """Start the entities of ticks that are past and have none. Run again, it starts nothing twice.
 

@@ -14,7 +14,7 @@ import click
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged, read_json, reader_of
-from fsmflow.cli.listeners import note_other_code
+from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import actor_options, data_option, json_option, key_option
 from fsmflow.cli.places import check_machine
 from fsmflow.decision.inputs import Actor, checked_id
@@ -57,6 +57,7 @@ Line = tuple[str, dict[str, Any]]
 @actor_options
 @key_option
 @json_option
+@sets_going
 def start(
     machine: str,
     entity_id: str | None,
@@ -134,7 +135,6 @@ def _check_many(entity_id: str | None, key: str | None) -> None:
 
 
 def _tell(runtime: Runtime, started: Machine, actor: Actor | None, *, as_json: bool) -> int:
-    note_other_code(runtime)
     if as_json:
         output.print_json(objects.entity(runtime, resolve(runtime, started.address), actor))
     else:

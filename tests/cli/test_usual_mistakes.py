@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -17,7 +17,7 @@ import pytest
 from rq import Queue
 
 import fsmflow
-from fsmflow import settings
+from fsmflow import Machine, State, settings
 from fsmflow.dispatch import listeners
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.dispatch.rqworker import StepWorker
@@ -28,7 +28,7 @@ from fsmflow.running.presence import listener_of
 from fsmflow.testing import Sandbox
 from tests.cli.orders import Order as Boxed
 from tests.cli.shop import CLI, MACHINES, NOWHERE, Shop
-from tests.support.bench import Bench
+from tests.support.bench import Bench, bench_on
 from tests.support.machines import Order, play
 from tests.support.servers import Valkey, on_servers, on_sqlite, short_folder
 from tests.support.terminal import Terminal
@@ -237,6 +237,12 @@ def test_14_with_redis_down_a_trigger_counts_and_the_job_is_told_to_follow(shop:
 @pytest.fixture
 def old(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     """A worker process that has loaded other code than there is here."""
+    with outdated(bench, monkeypatch) as listener:
+        yield listener
+
+
+@contextmanager
+def outdated(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> Iterator[Listener]:
     with bench.runtime.doorbell.client() as client:
         old = listener_of(bench.runtime, "boss.1", ("default",))
         listeners.present(client, bench.runtime.doorbell.installation, old)
@@ -280,6 +286,38 @@ def test_15_whoever_has_mended_a_machine_is_told_that_the_worker_has_not_loaded_
     assert retried.err.startswith(note)
     Executor(runtime_of.current()).execute(bench.take())
     assert note in typed.run("resume", "--machine", "order", "--phase", "failed").err
+
+
+class Digest(Machine):
+    """Runs a job as soon as it is started."""
+
+    schedule = "0 12 * * *"
+    initial = "writing"
+    states = [State("writing", job=print), State("sent", final=True)]
+    transitions = [["done", "writing", "sent"]]
+
+
+@on_sqlite
+def test_15_so_is_whoever_starts_what_begins_with_a_job_in_whichever_way(
+    typed: Terminal, database_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "digests.jsonl").write_text('{"id": "2"}\n{"id": "3"}\n')
+    many = ("start", "digest", "--from", str(tmp_path / "digests.jsonl"))
+    note = "note: the worker that listens has loaded other code than there is here (release 2030-02): process "
+    with (
+        bench_on(redis_url, machines=(Digest,), database_url=database_url) as bench,
+        outdated(bench, monkeypatch),
+    ):
+        assert typed.run(*many, "--dry-run").err == "", "nothing was set going"
+        for command in (
+            ("start", "digest", "1"),
+            many,
+            ("schedule", "run", "digest"),
+            ("schedule", "backfill", "digest", "--from", "2025-01-01", "--to", "2025-01-02"),
+        ):
+            runtime_of.current().forget_redis()  # as in a new process
+            done = typed.run(*command)
+            assert (done.status, done.err.count(note)) == (0, 1), done
 
 
 @on_sqlite
