@@ -68,6 +68,11 @@ CATALOGUE: Final = (
         "verify:verify_command",
         "Check in the database that every promise holds: nothing lost, nothing twice, nothing left lying.",
     ),
+    Entry(
+        "prune",
+        "retention:prune_command",
+        "Delete for good what has finished, with its branches, children, history, keys and messages.",
+    ),
     Entry("draw", "draw:draw", "Draw a machine."),
     Entry(
         "schedule", "schedule:schedule", "Look at the schedules of machines, pause them, and start what they missed."

@@ -72,6 +72,20 @@ class Entities:
         rows = self._link.query(self._sql.history, (row, after, limit))
         return [entry_of(values) for values in rows]
 
+    def whole(self, rows: Sequence[int]) -> Iterator[tuple[Snapshot, list[HistoryEntry]]]:
+        """The entities of these rows, in their order, each with all of its history; those that are gone are left out.
+        Two queries for each 200."""
+        for page in pages(rows):
+            among, values = self._link.dialect.among(page)
+            found = {
+                one.row: one
+                for one in map(snapshot_of, self._link.query(f"{self._sql.joined} WHERE e.id {among}", values))
+            }
+            lines: dict[int, list[HistoryEntry]] = {row: [] for row in page}
+            for row, *line in self._link.query(self._sql.histories.format(among=among), values):
+                lines[row].append(entry_of(line))
+            yield from ((found[row], lines[row]) for row in page if row in found)
+
     def last_source(self, row: int, dest: str) -> str | None:
         """The state from which an entity last came to ``dest``; None where it has not been there."""
         rows = self._link.query(self._sql.last_source, (row, dest))

@@ -81,6 +81,10 @@ class Statements:
             f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h "
             f"WHERE h.entity = ? AND h.seq > ? ORDER BY h.seq LIMIT ?"
         )
+        self.histories = (
+            f"SELECT h.{self._q('entity')}, {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h "
+            f"WHERE h.{self._q('entity')} {{among}} ORDER BY h.{self._q('entity')}, h.seq"
+        )
         of = f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND "
         self.entry = self._sql(f"{of} h.seq = ?") + dialect.latest_shared
         self.last_edit = self._sql(f"{of} h.edit IS NOT NULL ORDER BY h.seq DESC LIMIT 1")
