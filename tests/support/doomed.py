@@ -1,4 +1,5 @@
-"""Worker processes that die as they pass a point, once it is armed: named beside the machines, in their environment."""
+"""Processes that die as they pass a point: workers once it is armed, supervisors at the time that is named for them.
+Named beside the machines, in their environment."""
 
 from __future__ import annotations
 
@@ -19,5 +20,16 @@ def _die(name: str, about: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
+def _die_as_a_supervisor(name: str, about: str) -> None:
+    """SIGKILL this process at the n-th time that it passes a point, whatever that is about."""
+    with (Path(os.environ["EFFECTS"]) / f"supervisor-at-{name}").open("a") as file:
+        file.write("x")
+        file.flush()
+        if os.environ["SUPERVISOR_DIES_AT"] == f"{name}~{file.tell()}":
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 if "fsmflow.running.worker" in sys.orig_argv and "EFFECTS" in os.environ:
     points.listen(_die)
+elif "worker" in sys.orig_argv and "SUPERVISOR_DIES_AT" in os.environ:
+    points.listen(_die_as_a_supervisor)
