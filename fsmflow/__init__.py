@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     )
     from fsmflow.log.lines import LogFields
     from fsmflow.machine import Machine
+    from fsmflow.operations import repairs
     from fsmflow.settings import configure
 
 __version__ = "0.1.0"
@@ -98,6 +99,7 @@ __all__ = [
     "Way",
     "WorkerLost",
     "configure",
+    "repairs",
 ]
 
 #: Where the public names are, but for those of ``fsmflow.errors``. A module is imported when the first of its names is
@@ -118,6 +120,7 @@ _PLACES = {
     "fsmflow.engine.timetable": ("Timetable",),
     "fsmflow.log.lines": ("LogFields",),
     "fsmflow.machine": ("Machine",),
+    "fsmflow.operations": ("repairs",),
     "fsmflow.settings": ("configure",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}

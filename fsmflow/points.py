@@ -38,6 +38,8 @@ POINTS: Final = {
     "renew.before": "the leases of all running attempts are renewed next",
     "schedule.before": "a tick of a schedule is noted, and its entity started, in a transaction that is open",
     "prune.before": "finished entities are deleted, with all that belongs to them, in a transaction that is open",
+    "members.page": "a page of the members of a repair is committed, and others may follow",
+    "members.asked": "a repair has asked some of its members, and notes that next",
     "start.page": "a page of start_many is committed, and not yet dispatched",
 }
 

@@ -66,7 +66,7 @@ def resolve(runtime: Runtime, text: str) -> Snapshot:
     if there:
         definition = known.get(there[0].machine)
         return there[0] if definition is None else as_shown(definition, there[0])
-    raise UnknownMachine(machine, known) if colon else EntityNotFound(text)
+    raise UnknownMachine(machine, runtime.machines.of_user()) if colon else EntityNotFound(text)
 
 
 def _with_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:

@@ -41,6 +41,7 @@ PURE = (
     "ground",
     "engine",
     "machine",
+    "operations",
     "running",
     "testing",
     "verify",

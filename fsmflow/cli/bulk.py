@@ -23,6 +23,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked
 from fsmflow.definition.model import Definition
 from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.requests import plan
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, filter_of, select
@@ -129,7 +130,10 @@ def _selection(action: Action, wanted: Wanted) -> Selection:
 
 
 def _is_meant(runtime: Runtime, action: Action, asked: Asked, wanted: Wanted, snapshot: Snapshot) -> bool:
-    """Whether one of a selection is to be dealt with: it asks for those that wait, or the action tells."""
+    """Whether one of a selection is to be dealt with: it asks for those that wait, or the action tells. What comes
+    with fsmflow is meant only where it is named."""
+    if is_built_in(snapshot.machine) and wanted.selection.machine is None:
+        return False
     return wanted.selection.waiting or action.fits(definition_for(runtime, snapshot), snapshot, asked)
 
 

@@ -58,6 +58,6 @@ def _meant(context: click.Context) -> Iterator[Definition]:
 def _definitions() -> list[Definition]:
     settings = import_module("fsmflow.settings").current()
     try:
-        return list(import_module("fsmflow.engine.registry").Registry(settings.machines).all().values())
+        return list(import_module("fsmflow.engine.registry").Registry(settings.machines).of_user().values())
     except import_module("fsmflow.errors").FsmflowError:
         return []

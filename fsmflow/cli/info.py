@@ -84,7 +84,7 @@ def _found() -> dict[str, Any]:
 def _machines() -> tuple[Mapping[str, Definition], str | None]:
     """The machines, or why there are none."""
     try:
-        found = machines().all()
+        found = machines().of_user()
     except FsmflowError as error:
         return {}, str(error)
     return found, None if found else f"none: {_absence()}"

@@ -146,7 +146,7 @@ def stats(as_json: bool) -> int:
     """
     runtime = current()
     counts = _counted(runtime)
-    queues = queues_of(runtime.machines.all().values())
+    queues = queues_of(runtime.machines.of_user().values())
     heard = listening(runtime)
     now = runtime.now()
     stuck = runtime.store.listing.count(Filter(stuck=True, branches=True))
@@ -232,7 +232,7 @@ def check(deployed: bool, as_json: bool) -> int:
       fsmflow check
       fsmflow check --database
     """
-    definitions = list(machines().all().values())
+    definitions = list(machines().of_user().values())
     if not definitions:
         raise no_machines()
     heard = _heard()

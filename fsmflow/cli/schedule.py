@@ -175,7 +175,7 @@ def _moment(text: str, zone: Any) -> date | datetime:
 
 
 def _scheduled() -> list[str]:
-    every = current().machines.all()
+    every = current().machines.of_user()
     return sorted(name for name, definition in every.items() if definition.wide.schedule is not None)
 
 

@@ -14,6 +14,7 @@ from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import OPERATIONS
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
@@ -114,12 +115,12 @@ def worker(
     let_machines_configure()
     runtime = _ready(burst=burst)
     processes = processes or _usable_cpus()
-    listens = wanted or queues_of(runtime.machines.all().values()) or ["default"]
+    listens = wanted or queues_of(runtime.machines.of_user().values()) or ["default"]
     _tell_start(runtime, listens, processes)
     return Supervisor(
         runtime,
         processes=processes,
-        queues=listens,
+        queues=list(dict.fromkeys((OPERATIONS, *listens))),
         burst=burst,
         log_options=["--log-level", log_level.upper(), "--log", form],
         endurance=asked.or_else(runtime.settings),
@@ -129,7 +130,7 @@ def worker(
 def _ready(*, burst: bool) -> Runtime:
     """What the worker processes will work with. What would keep all of them from working is told once, here. Raises
     ConfigurationError."""
-    if not machines().all():
+    if not machines().of_user():
         raise no_machines()
     runtime = current()
     runtime.doorbell.client()
@@ -141,7 +142,7 @@ def _ready(*, burst: bool) -> Runtime:
 
 def _tell_start(runtime: Runtime, queues: list[str], processes: int) -> None:
     """The first lines: who this is, and what it works with."""
-    definitions = runtime.machines.all()
+    definitions = runtime.machines.of_user()
     chosen, release = runtime.settings, runtime.release.name
     count = "1 worker process" if processes == 1 else f"{processes} worker processes"
     embedded = chosen.database is None and chosen.database_url is None

@@ -46,7 +46,15 @@ from fsmflow.decision.redaction import carried, masked, without_values
 from fsmflow.decision.triggers import delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.errors import DatabaseRefused, DataError, FsmflowError, GuardError, NestedAction, TransitionNotAllowed
+from fsmflow.errors import (
+    DatabaseRefused,
+    DataError,
+    FsmflowError,
+    GuardError,
+    NestedAction,
+    TransitionConflict,
+    TransitionNotAllowed,
+)
 from fsmflow.values import replace
 
 
@@ -64,6 +72,8 @@ def decide(
     claim = happening.claim if isinstance(happening, Settling) else None
     if claim is not None and not claim.holds(snapshot):
         raise StaleClaim(f"{snapshot.address}: attempt {claim.attempt} of epoch {claim.epoch} no longer counts")
+    if isinstance(happening, Asked):
+        _check_epoch(snapshot, happening)
     mover = Mover(definition, snapshot, now, context)
     try:
         with asker.deciding(snapshot.address):
@@ -75,6 +85,15 @@ def decide(
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
     refused = row_refused(happening, commit.after.state)
     return commit if refused is None else _past_its_row(mover, commit, refused)
+
+
+def _check_epoch(snapshot: Snapshot, asked: Asked) -> None:
+    """Raises TransitionConflict where the entity has moved since whoever asks has seen it."""
+    if asked.epoch is not None and asked.epoch != snapshot.epoch:
+        raise TransitionConflict(
+            snapshot.address,
+            f"it was seen at epoch {asked.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
+        )
 
 
 def _past_its_row(mover: Mover, commit: Commit, refused: DatabaseRefused) -> Commit:

@@ -20,16 +20,19 @@ from fsmflow.values import dataclass, replace
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """What all requests from outside have in common. ``key``: repeated with it, the request changes nothing again."""
+    """What all requests from outside have in common. ``key``: repeated with it, the request changes nothing again.
+    ``epoch``: what was seen of the entity; it is refused where that has moved since."""
 
     actor: Actor | None = None
     reason: str | None = None
     key: str | None = None
+    epoch: int | None = None
 
     def checked(self) -> Self:
         """The same, where all that was handed in with it can be. Raises DataError."""
         if self.key is not None:
             checked_text(self.key, "key")
+        checked_epoch(self.epoch)
         return replace(self, reason=checked_reason(self.reason))
 
 
@@ -39,7 +42,6 @@ class Triggered(Asked):
 
     trigger: str
     payload: Mapping[str, Any] = field(default_factory=dict)
-    epoch: int | None = None
     patch: Mapping[str, Any] = field(default_factory=dict)
     new_key: bool = False
 
@@ -49,7 +51,6 @@ class Triggered(Asked):
             raise DataError(f"a trigger is named by text, not by {shown(self.trigger)}")
         if not isinstance(self.new_key, bool):
             raise DataError(f"new_key is {shown(self.new_key)}; it is True or False")
-        checked_epoch(self.epoch)
         return super().checked()
 
 

@@ -29,7 +29,6 @@ from fsmflow.errors import (
     DatabaseRefused,
     DataError,
     NotPermitted,
-    TransitionConflict,
     TransitionNotAllowed,
     did_you_mean,
     text_of,
@@ -40,11 +39,6 @@ from fsmflow.values import replace
 def _check_trigger(mover: Mover, happening: Triggered) -> None:
     """Raises what a trigger from outside is refused for wherever it would lead."""
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
-    if happening.epoch is not None and happening.epoch != snapshot.epoch:
-        raise TransitionConflict(
-            snapshot.address,
-            f"it was seen at epoch {happening.epoch} and is now at epoch {snapshot.epoch}, in {snapshot.state!r}",
-        )
     if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
         raise _refused(mover, happening, why=WAITS_FOR_ITS_TURN)
     if belongs_to_engine(definition, snapshot, trigger):

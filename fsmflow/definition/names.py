@@ -32,6 +32,9 @@ ENGINE_TRIGGERS = frozenset({DONE, FAIL, BRANCH_DONE, BRANCH_FAILED, UNDONE})
 #: Triggers that may bear the name of a method, as that method fires them.
 METHOD_TRIGGERS = frozenset({RETRY, CANCEL, UNDO})
 
+#: The queue of machines that come with fsmflow. Every worker listens to it, and to it first: what runs there is short.
+OPERATIONS = "operations"
+
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 #: The name of a branch ends an address, and is never taken for the number of one.
 BRANCH_PATTERN = re.compile(r"[^\W\d][\w-]*")

@@ -9,37 +9,56 @@ import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
 from types import ModuleType
+from typing import Final
 
 from fsmflow.causes import told_of_import
 from fsmflow.definition.model import Definition
 from fsmflow.errors import ConfigurationError, DefinitionError, UnknownMachine
 from fsmflow.settings import MachineSource
 
+#: Machines that come with fsmflow; each is as any other, and stands above this floor.
+BUILT_IN: Final = ("fsmflow.operations.repair",)
+
 
 class Registry:
-    """The machines by name, found at the first look."""
+    """The machines by name, found at the first look: those of the user, and those that come with fsmflow."""
 
     def __init__(self, sources: Iterable[MachineSource]) -> None:
         self._sources = tuple(sources)
         self._found: dict[str, Definition] | None = None
+        self._own: dict[str, Definition] = {}
 
     def all(self) -> dict[str, Definition]:
-        """All machines by name. Raises ConfigurationError for a module that cannot be imported and for two
-        machines of one name, and DefinitionError for a machine that is wrong."""
+        """All machines by name, those that come with fsmflow too. Raises ConfigurationError for a module that cannot be
+        imported and for two machines of one name, and DefinitionError for a machine that is wrong."""
         if self._found is None:
             found: dict[str, Definition] = {}
             for source in self._sources:
                 for definition in _machines_of(source):
                     _add(found, definition)
+            self._own = dict(found)
+            for built_in in BUILT_IN:
+                for definition in _machines_of(built_in):
+                    _add_built_in(found, definition)
             self._found = found
         return self._found
+
+    def of_user(self) -> dict[str, Definition]:
+        """The machines that the settings name. Raises what ``all`` raises."""
+        self.all()
+        return self._own
 
     def get(self, name: str) -> Definition:
         """The machine of this name. Raises UnknownMachine."""
         definition = self.all().get(name)
         if definition is None:
-            raise UnknownMachine(name, self.all())
+            raise UnknownMachine(name, self.of_user())
         return definition
+
+
+def is_built_in(machine: str) -> bool:
+    """Whether a machine comes with fsmflow: who means all entities of the user's means none of those."""
+    return f"fsmflow.operations.{machine}" in BUILT_IN
 
 
 def definition_of(kind: object) -> Definition | None:
@@ -53,6 +72,15 @@ def _add(found: dict[str, Definition], definition: Definition) -> None:
     if other.owner is not definition.owner:
         names = " and ".join(f"{kind.__module__}.{kind.__qualname__}" for kind in (other.owner, definition.owner))
         raise ConfigurationError(f"two machines are called {definition.name!r}: {names}; give one another name=")
+
+
+def _add_built_in(found: dict[str, Definition], definition: Definition) -> None:
+    other = found.setdefault(definition.name, definition)
+    if other.owner is not definition.owner:
+        kind = f"{other.owner.__module__}.{other.owner.__qualname__}"
+        raise ConfigurationError(
+            f"machine {other.name!r} of {kind} has the name of one that comes with fsmflow; give it another name="
+        )
 
 
 def _machines_of(source: MachineSource) -> Iterator[Definition]:

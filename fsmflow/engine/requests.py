@@ -48,6 +48,21 @@ def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, aske
     return _ask(runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot)).instance.snapshot
 
 
+def act_once(
+    runtime: Runtime, root: Definition, entity_id: str, action: Action | None, asked: Asked
+) -> tuple[Snapshot, HistoryEntry | None]:
+    """Do what is asked for with a key, an action or a trigger, if that was not done yet: the entity as it is now, and
+    the entry that used up the key; None where there was nothing to do. Raises what ``act`` and ``trigger`` raise."""
+    if action is None and isinstance(asked, Triggered):
+        snapshot, entry = trigger(runtime, root, entity_id, asked)
+        return snapshot, entry
+    if action is None or asked.key is None:
+        raise ValueError(f"{root.name}:{entity_id}: {asked!r} needs an action and a key")
+    snapshot = act(runtime, root, entity_id, action, asked)
+    seq = runtime.store.entities.seq_of_key(snapshot.row, asked.key)
+    return snapshot, None if seq is None else runtime.store.entities.entry(snapshot.row, seq)
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Outcome:
     """The entity after a request, and the entries that it led to: none where there was nothing to do, those of the
@@ -167,19 +182,19 @@ def _after_pause(asked: Resumed) -> Resumed:
 
 
 def _retry(asked: Resumed) -> Triggered:
-    return Triggered(trigger=RETRY, actor=asked.actor, reason=asked.reason, key=asked.key)
+    return Triggered(trigger=RETRY, actor=asked.actor, reason=asked.reason, key=asked.key, epoch=asked.epoch)
 
 
 def _start(asked: Resumed) -> Replanned:
-    return Replanned(actor=asked.actor, reason=asked.reason, key=asked.key)
+    return Replanned(actor=asked.actor, reason=asked.reason, key=asked.key, epoch=asked.epoch)
 
 
-def plan(runtime: Runtime, instance: Instance, action: Action, asked: Asked) -> Snapshot:
-    """The entity as it would be after an action: decided, and not committed. Raises what the action would raise; others
-    may move it meanwhile."""
+def plan(runtime: Runtime, instance: Instance, action: Action | None, asked: Asked) -> Snapshot:
+    """The entity as it would be after an action, or after a trigger where there is none: decided, and not committed.
+    Raises what the action would raise; others may move it meanwhile."""
     asked = asked.checked()
     snapshot = instance.snapshot
-    if action.is_idle(snapshot) or first_with_key(runtime, instance, asked) is not None:
+    if (action is not None and action.is_idle(snapshot)) or first_with_key(runtime, instance, asked) is not None:
         return snapshot
     if isinstance(asked, Resumed):
         return _plan_resume(runtime, instance, asked)

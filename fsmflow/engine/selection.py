@@ -74,9 +74,10 @@ def select(
     *,
     limit: int | None = None,
     newest: bool = False,
+    after: int = 0,
     definition: Definition | None = None,
 ) -> Iterator[Snapshot]:
-    """The entities of a selection, the oldest first (or the newest), read in pages.
+    """The entities of a selection, the oldest first (or the newest), read in pages; ``after``: those of later rows.
 
     Error and data are compared here, row by row; the rest is left to the database. ``definition``: that of the machine,
     where the caller has it. Raises UnknownMachine, UnknownState and, for a state that no machine has, FsmflowError.
@@ -87,7 +88,9 @@ def select(
     narrowed = compared or _is_ambiguous(selection, every.values())
     found = (
         as_shown(every[snapshot.machine], snapshot) if snapshot.machine in every else snapshot
-        for snapshot in runtime.store.listing.find(wanted, limit=None if narrowed else limit, newest=newest)
+        for snapshot in runtime.store.listing.find(
+            wanted, limit=None if narrowed else limit, newest=newest, after=after
+        )
     )
     return islice((snapshot for snapshot in found if fits(selection, snapshot)), limit) if narrowed else found
 
@@ -115,7 +118,7 @@ def check_machine(runtime: Runtime, machine: str | None) -> None:
     if machine is None or machine in runtime.machines.all():
         return
     if not any(True for _ in runtime.store.listing.find(Filter(machine=machine, branches=True), limit=1)):
-        raise UnknownMachine(machine, runtime.machines.all())
+        raise UnknownMachine(machine, runtime.machines.of_user())
 
 
 def fits(selection: Selection, snapshot: Snapshot) -> bool:

@@ -17,6 +17,7 @@ from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.history import HistoryEntry, HistoryKind
+from fsmflow.decision.member import Fate, Member
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
@@ -159,6 +160,22 @@ _EVENT = (
     Column("tries", _whole()),
     Column("why", _long_text(null=True)),
 )
+_MEMBER = (
+    Column("repair", _big()),
+    Column("entity", _big()),
+    Column("address", _chars(600)),
+    Column("epoch", _whole()),
+    Column("state", _chars(100)),
+    Column("fingerprint", _chars(12, null=True)),
+    Column("would", _chars(100, null=True)),
+    Column("job", _chars(200, null=True)),
+    Column("why", _long_text(null=True)),
+    Column("fate", _chars(20), store=_value, load=Fate),
+    Column("turn", _whole(null=True)),
+    Column("asked_epoch", _whole(null=True)),
+    Column("asked_at", _big(null=True)),
+    Column("settled_at", _big(null=True)),
+)
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", _big())
@@ -197,6 +214,19 @@ TABLES: Final = (
             (("due_at",), False),
         ),
     ),
+    Table(
+        name=tables.MEMBER,
+        columns=_MEMBER,
+        key=("repair", "entity"),
+        indexes=(
+            # Who is next, and who is under way.
+            (("repair", "fate", "entity"), False),
+            # What became of those that were asked in a turn.
+            (("repair", "turn", "fate"), False),
+            # How many were asked within the last second.
+            (("repair", "asked_at"), False),
+        ),
+    ),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )
 
@@ -205,7 +235,7 @@ _changing, _new, _entity = (
     Columns(*_CHANGING, *_LASTING),
     Columns(_ENTITY_ROW, *_CHANGING, *_LASTING),
 )
-_work, _history = Columns(*_WORK), Columns(*_HISTORY)
+_work, _history, _member = Columns(*_WORK), Columns(*_HISTORY), Columns(*_MEMBER)
 _event, _posted = Columns(*_EVENT), Columns(_EVENT_ROW, _ITS_ENTITY, *_EVENT)
 
 ENTITY_COLUMNS: Final = _changing.names
@@ -216,6 +246,7 @@ HISTORY_COLUMNS: Final = ("entity", *_history.names, "token")
 READ_HISTORY_COLUMNS: Final = _history.names
 EVENT_COLUMNS: Final = ("entity", *_event.names)
 READ_EVENT_COLUMNS: Final = _posted.names
+MEMBER_COLUMNS: Final = _member.names
 #: What a claim is known by.
 GUARD_COLUMNS: Final = ("entity", "epoch", "attempt", "fence", "owner")
 
@@ -275,3 +306,13 @@ def entry_of(row: Sequence[Any]) -> HistoryEntry:
 def posted_of(row: Sequence[Any]) -> Posted:
     """The event that a row of READ_EVENT_COLUMNS holds."""
     return Posted(**_posted.attributes(row))
+
+
+def member_values(member: Member) -> list[Any]:
+    """The values of MEMBER_COLUMNS."""
+    return _member.values(member)
+
+
+def member_of(row: Sequence[Any]) -> Member:
+    """The member of a repair that a row of MEMBER_COLUMNS holds."""
+    return Member(**_member.attributes(row))

@@ -96,6 +96,11 @@ class Entities:
         (values,) = self._link.query(self._sql.entry, (row, seq))
         return entry_of(values)
 
+    def past_epoch(self, row: int, epoch: int) -> HistoryEntry | None:
+        """The first entry that tells of a later epoch than this; None while there is none."""
+        rows = self._link.query(self._sql.past_epoch, (row, epoch))
+        return entry_of(rows[0]) if rows else None
+
     def last_edit(self, row: int) -> HistoryEntry | None:
         """The last entry that tells of an edit of the data. Reads back to it, or all of the history."""
         rows = self._link.query(self._sql.last_edit, (row,))

@@ -49,12 +49,14 @@ class Listing:
         self._link = link
         self._sql = statements
 
-    def find(self, wanted: Filter, *, limit: int | None = None, newest: bool = False) -> Iterator[Snapshot]:
-        """The entities that match, the oldest first (or the newest), read in pages.
+    def find(
+        self, wanted: Filter, *, limit: int | None = None, newest: bool = False, after: int = 0
+    ) -> Iterator[Snapshot]:
+        """The entities that match, the oldest first (or the newest), read in pages; the oldest from ``after`` on.
 
         Whoever changes what it gives meanwhile meets each entity once.
         """
-        last, left = _BEYOND if newest else 0, limit
+        last, left = _BEYOND if newest else after, limit
         where, params = self._where(wanted)
         mark = self._link.mark
         order = f"e.id < {mark} ORDER BY e.id DESC" if newest else f"e.id > {mark} ORDER BY e.id"

@@ -12,7 +12,7 @@ from fsmflow.definition.names import FINISHED
 from fsmflow.points import point
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, MEMBER, WORK
 from fsmflow.values import dataclass
 
 #: Rows that are looked at in one query; of these few or many are old enough.
@@ -162,6 +162,7 @@ class Retention:
             for page in _pages(rows):
                 for table in (HISTORY, EVENT):
                     self._delete(table, self._entity, page)
+                self._delete(MEMBER, "repair", page)
             point("prune.before", machine)
 
         return self._counting(machine, counted, remove)

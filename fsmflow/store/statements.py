@@ -87,6 +87,7 @@ class Statements:
         )
         of = f"SELECT {self._columns('h', READ_HISTORY_COLUMNS)} FROM {HISTORY} h WHERE h.entity = ? AND "
         self.entry = self._sql(f"{of} h.seq = ?") + dialect.latest_shared
+        self.past_epoch = self._sql(f"{of} h.epoch > ? ORDER BY h.seq LIMIT 1")
         self.last_edit = self._sql(f"{of} h.edit IS NOT NULL ORDER BY h.seq DESC LIMIT 1")
         self.last_source = self._sql(
             f"SELECT source FROM {HISTORY} WHERE entity = ? AND dest = ? ORDER BY seq DESC LIMIT 1"

@@ -19,6 +19,7 @@ from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Listing
+from fsmflow.store.members import Members
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
 from fsmflow.store.own_rows import OwnRows
@@ -42,6 +43,7 @@ class Store:
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)
+        self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
         self.meta = Meta(link)
         self.retention = Retention(link, self.meta)

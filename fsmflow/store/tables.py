@@ -1,6 +1,8 @@
 """What the tables are called."""
 
 PREFIX = "fsmflow_"
-ENTITY, WORK, HISTORY, EVENT, META = (PREFIX + name for name in ("entity", "work", "history", "event", "meta"))
+ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
+    PREFIX + name for name in ("entity", "work", "history", "event", "meta", "member")
+)
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

@@ -9,6 +9,7 @@ from unittest.mock import patch
 
 import pytest
 
+from fsmflow.decision.member import Fate
 from fsmflow.settings import Settings
 from fsmflow.store.columns import TABLES
 from fsmflow.store.listing import Filter
@@ -25,6 +26,9 @@ SERVES: dict[str, Callable[[Store], Any]] = {
     "fsmflow_entity_parent_standing_parent_step_parent_index": lambda store: store.branches.first_unsettled(1, 1),
     "fsmflow_work_wake_at": lambda store: store.work.due(FAR, 10),
     "fsmflow_event_entity_kind_key": lambda store: store.events.kept(1),
+    "fsmflow_member_repair_fate_entity": lambda store: store.members.page(1, Fate.PENDING, limit=10),
+    "fsmflow_member_repair_turn_fate": lambda store: store.members.counts(1, 1),
+    "fsmflow_member_repair_asked_at": lambda store: store.members.asked_since(1, FAR),
     "fsmflow_event_due_at": lambda store: store.events.due(FAR, 10),
 }
 

@@ -36,6 +36,7 @@ from fsmflow import (
     TransitionNotAllowed,
     Undoing,
     Way,
+    repairs,
 )
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 
@@ -185,6 +186,13 @@ def acting(order: Order) -> None:
     except TransitionNotAllowed as refused:
         assert_type(refused.allowed, tuple[str, ...])
         assert_type(refused.words, tuple[str, ...])
+
+
+def operating() -> None:
+    repair = repairs.start("retry", machine="order", error="Timeout*", canary=1, rate="20/s", stop_after="3%")
+    assert_type(repair.report().recovered, int)
+    assert_type(repair.report().why, str | None)
+    assert_type(repairs.resume(repairs.stop(repair, reason="the bank called")).state, str)
 
 
 def testing() -> None:

@@ -8,6 +8,8 @@ from typing import Any
 
 from fsmflow import Machine
 from fsmflow.engine.runtime import current
+from fsmflow.operations import repairs
+from fsmflow.operations.repair import Repair
 from tests.attacks.killed import machines
 
 When = Callable[[Any], bool]
@@ -96,6 +98,10 @@ def _retry_branch(machine: type[Machine], id_: str, key: str) -> object:
     return machine.get(machine.get(id_).branches[1].address.partition(":")[2]).retry(key=key)
 
 
+def _repair(machine: type[Machine], id_: str, key: str) -> object:
+    return repairs.start(addresses=[machine.get(id_).address], data=MENDED, canary=1, rate="1/s", id=id_)
+
+
 MENDED = {"mended": True}
 
 KINDS = [
@@ -116,6 +122,12 @@ KINDS = [
             _start(),
             _act("retry", when=_phase("failed"), data=MENDED),
         ],
+    ),
+    Kind(
+        name="repair",
+        machine=machines.Failing,
+        others=(Repair,),
+        calls=[_start(), Call(_repair, _phase("failed"), leaves_key=False)],
     ),
     Kind(name="skip", machine=machines.Failing, calls=[_start(), _act("skip", when=_phase("failed"))]),
     Kind(name="rewind", machine=machines.Plain, calls=[_start(), _act("rewind", "two", when=_state("over"))]),

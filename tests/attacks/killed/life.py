@@ -18,6 +18,7 @@ from typing import Any
 import fsmflow
 from fsmflow import points
 from fsmflow.clock import Clock, to_datetime
+from fsmflow.definition.names import OPERATIONS
 from fsmflow.engine import runtime as runtime_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.points import POINTS
@@ -32,7 +33,7 @@ from tests.attacks.killed.kinds import Kind
 from tests.attacks.killed.machines import tell_to
 
 NAMES = list(POINTS)
-QUEUES = ("default", "slow")
+QUEUES = ("default", "slow", OPERATIONS)
 #: So many rounds are taken for an endless one.
 ROUNDS = 400
 _TRACE = 20_000

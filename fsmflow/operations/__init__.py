@@ -1,0 +1,3 @@
+"""What operators do to many entities at once, as machines that come with fsmflow."""
+
+from fsmflow.operations import repairs as repairs

@@ -1,0 +1,151 @@
+"""Starting repairs, and finding them: ``fsmflow.repairs``."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any, TypedDict, Unpack
+
+from fsmflow import clock
+from fsmflow.decision.inputs import Actor, as_actor
+from fsmflow.definition.names import FAILED, RETRY
+from fsmflow.engine.runtime import current
+from fsmflow.engine.selection import Selection
+from fsmflow.errors import DataError, did_you_mean
+from fsmflow.machine.base import as_dict
+from fsmflow.operations.plan import AT_ONCE, Plan, share_of
+from fsmflow.operations.repair import Repair
+
+
+class Wanted(TypedDict, total=False):
+    """Which entities are meant: those with these ``addresses``, or those that all else is true of, at most ``limit``.
+
+    ``state``, ``phase``, ``error``, ``older``, ``branches`` and ``branch`` as ``Machine.find`` takes them; ``where``:
+    values that fields of their data have to have.
+    """
+
+    addresses: Iterable[str]
+    machine: str | None
+    state: str | Collection[str] | None
+    phase: str | None
+    error: str | None
+    older: float | timedelta | None
+    where: Mapping[str, Any] | None
+    branches: bool
+    branch: str | None
+    limit: int | None
+
+
+class Options(Wanted, total=False):
+    """And how carefully. ``canary``: so many first, and the rest once each of them has recovered. ``rate``: at most,
+    ``"20/s"``. ``at_once``: so many under way at most. ``stop_after``: stop once more than this share of those that
+    settled have failed again, ``"3%"``."""
+
+    canary: int
+    rate: str | None
+    at_once: int
+    stop_after: float | str | None
+
+
+def start(
+    action: str = RETRY,
+    /,
+    *,
+    data: Mapping[str, Any] | None = None,
+    new_key: bool = False,
+    to: str | None = None,
+    trigger: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+    confirm: bool = True,
+    actor: Actor | str | None = None,
+    reason: str | None = None,
+    id: str | None = None,
+    **options: Unpack[Options],
+) -> Repair:
+    """Start a repair, which does ``action`` to all entities that are wanted; the handle of it.
+
+    ``data`` and ``new_key`` are those of ``retry``; ``to`` is the state of ``rewind`` and ``force``; ``trigger`` and
+    ``payload`` belong to the action ``"trigger"``. ``options``: see ``Options``. Without ``confirm`` it waits after its
+    preview until ``resume`` of it. With an ``id``, a call that is repeated starts nothing again. Raises DataError.
+    """
+    asker = as_actor(actor)
+    edits: dict[str, Any] = {"state": to, "trigger": trigger, "new_key": new_key, "reason": reason}
+    plan = Plan(
+        action=action,
+        payload=as_dict(payload, "payload"),
+        patch=as_dict(data),
+        actor=None if asker is None else asker.name,
+        roles=() if asker is None else tuple(sorted(asker.roles)),
+        **edits,
+        **_chosen(options),
+    )
+    return begin(plan, confirm=confirm, id_=id)
+
+
+def _chosen(options: Options) -> dict[str, Any]:
+    """Who is meant, and how carefully, as a plan has it. Raises DataError."""
+    unknown = next((name for name in options if name not in Options.__annotations__), None)
+    if unknown is not None:
+        raise DataError(f"a repair takes no {unknown}={did_you_mean(unknown, Options.__annotations__)}")
+    stop_after = options.get("stop_after")
+    return {
+        "addresses": tuple(options.get("addresses", ())),
+        "selection": _selection(options),
+        "limit": options.get("limit"),
+        "canary": options.get("canary", 0),
+        "rate": options.get("rate"),
+        "at_once": options.get("at_once", AT_ONCE),
+        "stop_after": None if stop_after is None else share_of(stop_after),
+    }
+
+
+def _selection(wanted: Wanted) -> Selection:
+    state, older = wanted.get("state"), wanted.get("older")
+    return Selection(
+        machine=wanted.get("machine"),
+        states=None if state is None else (state,) if isinstance(state, str) else tuple(state),
+        phase=wanted.get("phase"),
+        error=wanted.get("error"),
+        older_ms=None if older is None else clock.to_ms(older),
+        data=as_dict(wanted.get("where"), "where"),
+        branches=wanted.get("branches", False),
+        branch=wanted.get("branch"),
+    )
+
+
+def begin(plan: Plan, *, confirm: bool, id_: str | None = None) -> Repair:
+    """Start a repair by its plan."""
+    made = f"{clock.to_datetime(current().now()):%Y%m%d}-{secrets.token_hex(3)}"
+    given = {**plan.to_data(), "confirmed": confirm, "turn": 1}
+    if_exists = "raise" if id_ is None else "return"
+    return Repair.start(id_ or made, given, if_exists=if_exists, actor=plan.actor)
+
+
+def get(id_: str, /) -> Repair:
+    """A repair by its id or its address. Raises EntityNotFound."""
+    return Repair.get(id_.removeprefix("repair:"))
+
+
+def find(**wanted: Any) -> Iterator[Repair]:
+    """Repairs, as ``Machine.find`` finds entities."""
+    return Repair.find(**wanted)
+
+
+def stop(repair: Repair, *, reason: str, actor: Actor | str | None = None) -> Repair:
+    """Ask no more of them, from now on. What was asked goes on its way. Raises TransitionNotAllowed."""
+    repair.trigger("stop", {"why": reason}, actor=actor, reason=reason)
+    return repair
+
+
+def resume(repair: Repair, *, reason: str | None = None, actor: Actor | str | None = None) -> Repair:
+    """Go on: one whose preview waits is confirmed, one that is stopped asks the rest, and one that is paused or has
+    failed is resumed as any entity. Raises TransitionNotAllowed, DataError where there is nothing to go on with."""
+    repair.refresh()
+    then = {"previewed": "confirm", "stopped": "go_on"}.get(repair.state)
+    if repair.paused or repair.phase == FAILED:
+        return repair.resume(actor=actor, reason=reason)
+    if then is None:
+        raise DataError(f"{repair.address} is in {repair.state!r}: there is nothing to go on with")
+    repair.trigger(then, actor=actor, reason=reason)
+    return repair

@@ -1,0 +1,71 @@
+"""What became of a repair, in numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Any
+
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.member import Fate
+from fsmflow.engine.runtime import Runtime
+from fsmflow.operations.members import tally
+from fsmflow.values import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """How many of the members have which fate; all of them are ``members``.
+
+    ``recovered``, ``failed_alike``, ``failed_otherwise``, ``taken_over``, ``under_way``: of those that were asked.
+    ``refused`` and ``moved``: nothing was done to them. ``pending``: their turn has not come. ``why``: what the repair
+    is stopped for. ``preview``: what was found before anything was done; empty as long as it is looked.
+    """
+
+    address: str
+    state: str
+    phase: str
+    members: int
+    pending: int
+    under_way: int
+    recovered: int
+    failed_alike: int
+    failed_otherwise: int
+    taken_over: int
+    refused: int
+    moved: int
+    why: str | None = None
+    preview: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def asked(self) -> int:
+        """How many the action was done to."""
+        return self.under_way + self.recovered + self.failed_alike + self.failed_otherwise + self.taken_over
+
+    def __str__(self) -> str:
+        told = {
+            "recovered": self.recovered,
+            "failed again alike": self.failed_alike,
+            "failed otherwise": self.failed_otherwise,
+            "still under way": self.under_way,
+            "taken over by others": self.taken_over,
+            "refused": self.refused,
+            "moved meanwhile, left alone": self.moved,
+            "not asked yet": self.pending,
+        }
+        parts = [f"{count:,} {what}" for what, count in told.items() if count]
+        return f"{self.members:,} in all: {', '.join(parts)}" if parts else "nobody was meant"
+
+
+def report_of(runtime: Runtime, snapshot: Snapshot, data: Mapping[str, Any]) -> Report:
+    """The report of a repair as it is now. Two queries, and two for each member that has just settled."""
+    counts = tally(runtime, snapshot.row)
+    return Report(
+        address=snapshot.address,
+        state=snapshot.state,
+        phase=snapshot.phase,
+        members=sum(counts.values()),
+        **{fate.value: counts.get(fate, 0) for fate in Fate},
+        why=data.get("stopped"),
+        preview=dict(data.get("preview", {})),
+    )
