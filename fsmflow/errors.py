@@ -257,18 +257,22 @@ class GuardError(FsmflowError):
 
 
 class NotPermitted(FsmflowError):
-    """The actor has none of the roles that the transition asks for."""
+    """The actor has none of the ``roles`` that a transition or an action asks for, or ``words`` refuse it."""
 
-    def __init__(self, address: str, trigger: str, roles: Iterable[str], actor: str | None) -> None:
+    def __init__(
+        self, address: str, trigger: str, roles: Iterable[str], actor: str | None, *, words: str | None = None
+    ) -> None:
         self.address = address
         self.trigger = trigger
         self.roles = tuple(sorted(roles))
         self.actor = actor
+        self.words = words
         who = f"{actor!r} has none" if actor else "no actor was given"
-        super().__init__(
-            f"{address}: {trigger!r} needs an actor with one of the roles {', '.join(self.roles)}; {who}. "
+        needs = (
+            f"{trigger!r} needs an actor with one of the roles {', '.join(self.roles)}; {who}. "
             f"Pass actor=Actor(name, roles={{...}}), or --actor and --role on the command line"
         )
+        super().__init__(f"{address}: {needs if words is None else f'{trigger!r} was refused: {words}'}")
 
 
 class TransitionConflict(FsmflowError):

@@ -13,7 +13,7 @@ from fsmflow import __version__, clock, release, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
-from fsmflow.cli.places import database_of, is_there, redis_of
+from fsmflow.cli.places import database_of, is_there, redis_of, strange_permissions
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS, Doorbell
 from fsmflow.dispatch.listeners import Listener
@@ -61,6 +61,7 @@ def _found() -> dict[str, Any]:
         "python": platform.python_version(),
         "settings": list(_settings(chosen, here)),
         "misspelt": settings.misspelt(),
+        "strange_permissions": strange_permissions(chosen, known),
         "release": {"name": here.name, "source": here.source},
         "database": _database(runtime, trouble),
         "redis": _redis(chosen),
@@ -126,6 +127,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.HOME: ("home", str(chosen.home.absolute())),
         settings.MAX_JOBS: ("max jobs", "no limit" if chosen.max_jobs is None else f"{chosen.max_jobs:,}"),
         settings.MAX_MEMORY: ("max memory", _size(chosen.max_memory)),
+        settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),
     }
     for variable, (name, value) in shown.items():
         yield {"name": name, "value": value, "from": settings.source_of(variable)}
@@ -180,6 +182,8 @@ def _print(found: dict[str, Any]) -> None:
     )
     for wrong, meant in found["misspelt"].items():
         click.echo(settings.unread(wrong, meant))
+    for line in found["strange_permissions"]:
+        click.echo(f"permissions: {output.one_line(line)}")
     click.echo()
     for name in ("database", "redis"):
         click.echo(f"{name:10}{_answer(found[name])}")

@@ -11,7 +11,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.options import json_option
-from fsmflow.cli.places import looked_in, tell_absence
+from fsmflow.cli.places import looked_in, strange_permissions, tell_absence
 from fsmflow.decision.actions import RESUME
 from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
@@ -242,21 +242,28 @@ def check(deployed: bool, as_json: bool) -> int:
         for definition in definitions:
             notes[definition.name] += _of_workers(definition, heard, reasons)
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
+    strange = strange_permissions(settings.current(), machines().all())
     findings = survey(current().store.census, machines().all()) if deployed else None
     strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
     if as_json:
         found = [{"machine": machine, "notes": lines} for machine, lines in notes.items()]
         more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
-        output.print_json({"machines": found, "skipped": skipped, **more})
+        output.print_json({"machines": found, "skipped": skipped, "permissions": strange, **more})
         return int(strands)
-    for machine, lines in notes.items():
-        for line in lines or ["nothing to note"]:
-            click.echo(f"machine {machine}: {output.one_line(line)}")
+    _print_notes(notes, strange)
     if findings is not None:
         _print_findings(findings)
     if skipped:
         output.note(skipped)
     return int(strands)
+
+
+def _print_notes(notes: dict[str, list[str]], strange: list[str]) -> None:
+    for machine, lines in notes.items():
+        for line in lines or ["nothing to note"]:
+            click.echo(f"machine {machine}: {output.one_line(line)}")
+    for line in strange:
+        click.echo(f"permissions: {output.one_line(line)}")
 
 
 def _of_workers(definition: Definition, heard: Listening, reasons: Reasons) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import click
@@ -11,6 +11,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import output
 from fsmflow.definition.model import Definition
+from fsmflow.definition.patterns import strange_patterns
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import stand_in
 from fsmflow.errors import FsmflowError
@@ -78,6 +79,11 @@ def redis_of(chosen: Settings) -> str:
 def without_password(url: str) -> str:
     """The URL as it may be shown. Parameters are left out, as they may hold a password too."""
     return hide_password(url).partition("?")[0]
+
+
+def strange_permissions(chosen: Settings, known: Mapping[str, Definition]) -> list[str]:
+    """What the permissions of the installation name and no machine has, in words."""
+    return [] if chosen.permissions is None else list(strange_patterns(chosen.permissions.roles, known))
 
 
 def machines_of(definitions: Iterable[Definition]) -> str:

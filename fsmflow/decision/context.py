@@ -10,6 +10,9 @@ from typing import Any, NoReturn, overload
 
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Failure, Snapshot, Standing
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.permission import BY_ROLES, Gate
+from fsmflow.definition.guards import Permits
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
 from fsmflow.errors import UnknownBranch
@@ -184,7 +187,8 @@ def _no_record(snapshot: Snapshot) -> Any:
 class Context:
     """``kept``: the events that wait for a state that accepts them, in order. The rest is read where it is asked for:
     ``on_their_way`` the messages that it has sent, ``give_up`` those
-    that could not be delivered, ``branches`` those of the step, ``record`` the user's own row."""
+    that could not be delivered, ``branches`` those of the step, ``record`` the user's own row. ``gate`` knows who may
+    do what is closed."""
 
     kept: tuple[Posted, ...] = ()
     on_their_way: Callable[[], tuple[Posted, ...]] = tuple
@@ -192,6 +196,11 @@ class Context:
     retrace: Callable[[], tuple[Entered, ...]] = tuple
     branches: Callable[[Snapshot], Branches] = _nothing
     record: Callable[[Snapshot], Any] = _no_record
+    gate: Gate = BY_ROLES
+
+    def permits(self, definition: Definition, snapshot: Snapshot, actor: Actor | None) -> Permits:
+        """Of a trigger that is closed: why an actor may not fire it; None where he may."""
+        return lambda trigger, roles: self.gate.of_trigger(definition, snapshot, trigger, actor, roles)
 
     @cached_property
     def sent(self) -> tuple[Posted, ...]:

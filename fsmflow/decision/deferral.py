@@ -15,7 +15,7 @@ from fsmflow.decision.messages import lost
 from fsmflow.decision.mover import MAX_WHY, Mover, Refused
 from fsmflow.decision.work import again_ms
 from fsmflow.definition.model import Definition
-from fsmflow.errors import DataError, NotPermitted, text_of
+from fsmflow.errors import DataError, text_of
 from fsmflow.values import replace
 
 #: How many events an entity may keep.
@@ -41,7 +41,7 @@ def keep(mover: Mover, happening: Triggered, why: str) -> None:
         raise DataError(
             f"{mover.before.address} keeps {MAX_KEPT:,} events already; they wait for a state that accepts them"
         )
-    _check_roles(mover.definition, mover.before.address, happening)
+    _check_roles(mover, happening)
     event = mover.event(happening.trigger, happening.payload, happening.actor)
     _note(mover, HistoryKind.DEFERRED, happening, event)
     kept = {"payload": happening.payload, "reason": mover.entries[-1].reason, "sender": mover.sender}
@@ -239,9 +239,11 @@ def _note(mover: Mover, kind: HistoryKind, happening: Triggered, event: Event) -
     )
 
 
-def _check_roles(definition: Definition, address: str, happening: Triggered) -> None:
-    found = [spec for spec in definition.transitions if spec.trigger == happening.trigger]
+def _check_roles(mover: Mover, happening: Triggered) -> None:
+    found = [spec for spec in mover.definition.transitions if spec.trigger == happening.trigger]
     wanted = frozenset(role for spec in found for role in spec.roles)
-    has = happening.actor.roles if happening.actor else frozenset()
-    if found and all(spec.roles for spec in found) and not wanted & has:
-        raise NotPermitted(address, happening.trigger, wanted, happening.actor.name if happening.actor else None)
+    if found and all(spec.roles for spec in found):
+        permits = mover.context.permits(mover.definition, mover.before, happening.actor)
+        refusal = permits(happening.trigger, wanted)
+        if refusal is not None:
+            raise refusal

@@ -111,8 +111,8 @@ class Mover:
         Raises Refused, without ``allowed``, where no transition accepts it; NotPermitted; DataError.
         """
         source = self.after
-        roles = None if by_engine else actor.roles if actor else frozenset()
-        firing = Firing(source.address, source.state, roles, actor.name if actor else None)
+        permits = None if by_engine else self.context.permits(self.definition, source, actor)
+        firing = Firing(source.address, source.state, permits)
         settled = data.noted(self.definition) if isinstance(data, Settled) else None
         data = data.data if isinstance(data, Settled) else data
         view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.context)
@@ -136,7 +136,7 @@ class Mover:
         Raises what those raise, DataError.
         """
         source = self.after
-        firing = Firing(source.address, source.state, None, actor.name if actor else None)
+        firing = Firing(source.address, source.state)
         view = DecisionView(self.definition, source, firing, event, source.data, None, self.context)
         subject = subject_of(self.definition, view)
         if call_on_enter(self.definition, source.state, subject):
@@ -371,7 +371,7 @@ class Mover:
 def subject_at(mover: Mover, event: Any) -> Any:
     """The machine as a queue or a timer is asked about it, where no transition is fired."""
     snapshot = mover.after
-    firing = Firing(snapshot.address, snapshot.state, None, None)
+    firing = Firing(snapshot.address, snapshot.state)
     view = DecisionView(mover.definition, snapshot, firing, event, snapshot.data, None, mover.context)
     return subject_of(mover.definition, view)
 

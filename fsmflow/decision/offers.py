@@ -20,7 +20,7 @@ from fsmflow.decision.work import WorkKind
 from fsmflow.definition.answer import Refusal
 from fsmflow.definition.guards import Firing, Reply, ask
 from fsmflow.definition.model import Definition, TransitionSpec
-from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, RETRY, TIMEOUT
+from fsmflow.definition.names import CANCEL, ENGINE_TRIGGERS, METHOD_TRIGGERS, RETRY, TIMEOUT
 from fsmflow.errors import GuardError, NotPermitted, name_of, text_of
 from fsmflow.values import dataclass
 
@@ -95,7 +95,9 @@ def offers(
         else:
             found.append(_Asking(definition, snapshot, actor, now, context).offer(trigger))
     if waits(snapshot) and not definition.offers(RETRY, snapshot.state):
-        found.append(Offer(trigger=RETRY, allowed=True, ways=(Way(dest=None, allowed=True),)))
+        refusal = context.gate.of_action(definition, snapshot, RETRY, actor)
+        way = Way(dest=None, allowed=True) if refusal is None else _closed(refusal, None)
+        found.append(Offer(trigger=RETRY, allowed=way.allowed, why=way.why, ways=(way,)))
     elif is_held(snapshot) and not definition.offers(RETRY, snapshot.state):
         found.append(Offer(trigger=RETRY, allowed=False, why=HELD))
     spec = definition.states[snapshot.state]
@@ -154,14 +156,17 @@ class _Asking:
 
     def ways(self, trigger: str) -> tuple[Way, ...]:
         with asker.deciding(self._snapshot.address):
-            return tuple(self._ways(trigger))
+            found = tuple(self._ways(trigger))
+        if trigger not in METHOD_TRIGGERS or not found or found[-1].allowed is False:
+            return found
+        refusal = self._context.gate.of_action(self._definition, self._snapshot, trigger, self._actor)
+        return found if refusal is None else (*found[:-1], _closed(refusal, found[-1].dest))
 
     def _ways(self, trigger: str) -> Iterator[Way]:
         """Up to the one that is taken, or would be with another role."""
         actor, snapshot = self._actor, self._snapshot
-        roles, name = (actor.roles, actor.name) if actor else (frozenset[str](), None)
-        firing = Firing(snapshot.address, snapshot.state, roles, name)
-        event = Event(trigger=trigger, payload=self._payload, actor=name, at=self._at)
+        firing = Firing(snapshot.address, snapshot.state, self._context.permits(self._definition, snapshot, actor))
+        event = Event(trigger=trigger, payload=self._payload, actor=actor.name if actor else None, at=self._at)
         view = DecisionView(self._definition, snapshot, firing, event, snapshot.data, snapshot.failure, self._context)
         for spec, reply in ask(self._definition, trigger, firing, subject_of(self._definition, view)):
             if spec.generated and isinstance(reply, Refusal):
@@ -175,8 +180,7 @@ class _Asking:
         if reply is None:
             return Way(dest=spec.dest, allowed=True)
         if isinstance(reply, NotPermitted):
-            why = f"needs role {' or '.join(reply.roles)}"
-            return Way(dest=spec.dest, allowed=False, why=why, needs_roles=reply.roles)
+            return _closed(reply, spec.dest)
         if isinstance(reply, Refusal) and (reply.words or not was_read):
             why = reply.short
         else:
@@ -185,6 +189,11 @@ class _Asking:
         allowed = False if isinstance(reply, Refusal) and not was_read else None
         given = (self._payload,) if isinstance(self._payload, _Known) else ()
         return Way(dest=spec.dest, allowed=allowed, why=masked(self._definition, why, self._snapshot, *given))
+
+
+def _closed(refusal: NotPermitted, dest: str | None) -> Way:
+    why = refusal.words or f"needs role {' or '.join(refusal.roles)}"
+    return Way(dest=dest, allowed=False, why=why, needs_roles=refusal.roles)
 
 
 def _reasons(ways: tuple[Way, ...]) -> list[str]:

@@ -28,7 +28,7 @@ def settled_data(mover: Mover, changes: Changes) -> Settled:
 
 def _resolved(mover: Mover, merge: Hook, key: str, base: Any, theirs: Any, mine: Any) -> Any:
     """What the machine's ``merge`` says."""
-    firing = Firing(mover.after.address, mover.after.state, None, None)
+    firing = Firing(mover.after.address, mover.after.state)
     view = DataView(mover.definition, mover.after, firing, mover.after.event, mover.after.data, None, mover.context)
     try:
         return merge(subject_of(mover.definition, view), key, base, theirs, mine)

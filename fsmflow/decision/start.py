@@ -7,6 +7,7 @@ from typing import Any
 
 from fsmflow.decision import asker
 from fsmflow.decision.commit import Commit
+from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Place, Snapshot, Standing
 from fsmflow.decision.happenings import Delivered, Paused, Triggered
@@ -90,10 +91,14 @@ def _left_of(definition: Definition, adopted: Snapshot) -> Work | None:
 
 
 def begin_and_fire(
-    begun: Commit, definition: Definition, happening: Delivered | Triggered | Paused, now: int
+    begun: Commit,
+    definition: Definition,
+    happening: Delivered | Triggered | Paused,
+    now: int,
+    context: Context = NOTHING,
 ) -> Commit:
-    """A new entity, and the first event that it gets, in one commit."""
-    fired = decide(definition, begun.after, happening, now)
+    """A new entity, and the first event that it gets, in one commit. ``context``: who may do what is closed."""
+    fired = decide(definition, begun.after, happening, now, context)
     return replace(
         fired,
         before=None,

@@ -168,12 +168,14 @@ def _fire_timer(mover: Mover, timer: Timer, refused: DatabaseRefused | None = No
         settlement.fire_timer(mover, timer.trigger)
 
 
-def _roles_missing(mover: Mover, error: NotPermitted, sender: Actor | None) -> str:
+def roles_missing(error: NotPermitted, sender: Actor | None) -> str:
     """Why a message is not permitted: what its sender's machine has to declare, as nobody hands a role over."""
+    if error.words:
+        return text_of(error)
     has = ", ".join(sorted(sender.roles)) if sender and sender.roles else "none"
-    machine = sender.name.partition(":")[0] if sender else mover.definition.name
+    machine = (sender.name if sender else error.address).partition(":")[0]
     return (
-        f"{mover.before.address}: {error.trigger!r} takes one of the roles {', '.join(error.roles)}, and this message "
+        f"{error.address}: {error.trigger!r} takes one of the roles {', '.join(error.roles)}, and this message "
         f"acts with {has}; say with sends_as = [...] in machine {machine!r} which its messages act with"
     )
 
@@ -200,7 +202,7 @@ def delivered(mover: Mover, happening: Delivered) -> None:
     except (TransitionNotAllowed, NotPermitted, DataError) as error:
         why = text_of(error)
         if isinstance(error, NotPermitted):
-            why = _roles_missing(mover, error, happening.event.actor)
+            why = roles_missing(error, happening.event.actor)
         discard(mover, happening, why)
         mover.answer(HistoryKind.REFUSED, happening.event.trigger, mover.entries[-1].reason or "")
     mover.takes.append(happening.post.id)

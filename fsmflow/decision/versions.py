@@ -110,7 +110,7 @@ def _upgraded(definition: Definition, snapshot: Snapshot) -> Snapshot:
     if upgrade is None or snapshot.branch_of is not None:
         # A branch has no data of its own: it sees that of its parent.
         return replace(snapshot, version=definition.version)
-    firing = Firing(snapshot.address, snapshot.state, None, None)
+    firing = Firing(snapshot.address, snapshot.state)
     data = snapshot.data
     try:
         view = DataView(definition, snapshot, firing, snapshot.event, data, snapshot.failure)

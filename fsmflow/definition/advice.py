@@ -30,7 +30,9 @@ def refused(definition: Definition, known: Mapping[str, Definition]) -> list[str
     """What a machine sends to another one that could never take it, as its messages act with none of the roles."""
     found: list[str] = []
     for name, other in known.items():
-        found += refused_sends(definition.sends, name, definition.wide.sends_as, other.transitions)
+        found += refused_sends(
+            definition.sends, name, definition.wide.sends_as, other.transitions, other.wide.operators
+        )
     return found
 
 

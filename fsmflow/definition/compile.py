@@ -78,7 +78,7 @@ class _Compiler:
         self.faults += graph_faults(initial, states, written, transitions)
         wide = read_wide(self.owner, states, self.faults)
         sends = sends_of(self.owner, self.base)
-        self.faults += refused_sends(sends, None, wide.sends_as, transitions)
+        self.faults += refused_sends(sends, None, wide.sends_as, transitions, wide.operators)
         self.faults += self._slips()
         if self.faults:
             raise DefinitionError(name, list(dict.fromkeys(self.faults)))
@@ -118,7 +118,8 @@ class _Compiler:
         return [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
 
     def _slips(self) -> list[str]:
-        known = self.taken | DECLARATIONS | {"merge", "sends_as", "retention", "key_retention", *NOT_YET_IN_MACHINES}
+        more = {"merge", "sends_as", "operators", "retention", "key_retention", *NOT_YET_IN_MACHINES}
+        known = self.taken | DECLARATIONS | more
         return list(slips_in(self.owner, self._classes, known, self.faults))
 
     def _check_attributes(self) -> None:

@@ -218,7 +218,7 @@ def _branch_definition(name: str, owner: type, wide: Wide, parent: StateSpec) ->
         owner=owner,
         initial=parent.name,
         version=wide.version,
-        wide=Wide(version=wide.version, redact=wide.redact),
+        wide=Wide(version=wide.version, redact=wide.redact, operators=wide.operators),
         summary=f"a branch of {parent.name!r}",
         states=states,
         transitions=tuple(transitions),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from transitions.core import Machine, Transition
@@ -17,17 +17,20 @@ from fsmflow.errors import Cancelled, ConfigurationError, GuardError, NestedActi
 _RAISED: Final = (Exception, SystemExit, Cancelled)
 
 
+Permits = Callable[[str, frozenset[str]], NotPermitted | None]
+
+
 class Firing:
     """What ``transitions`` moves: a state, and a record of what happened on the way.
 
-    ``roles`` None stands for the engine, which needs none.
+    ``permits`` says of a trigger and the roles that its transition names why whoever fires may not; None stands for the
+    engine, which needs no role.
     """
 
-    def __init__(self, address: str, state: str, roles: frozenset[str] | None, actor: str | None) -> None:
+    def __init__(self, address: str, state: str, permits: Permits | None = None) -> None:
         self.state = state
         self.address = address
-        self.roles = roles
-        self.actor = actor
+        self.permits = permits
         self.refusals: list[Refusal] = []
         self.fired: TransitionSpec | None = None
 
@@ -62,8 +65,9 @@ class _Rule(Transition):
     def check_roles(self, firing: Firing) -> None:
         """Raises NotPermitted where whoever fires has none of the roles."""
         wanted = self.spec.roles
-        if wanted and firing.roles is not None and not wanted & firing.roles:
-            raise NotPermitted(firing.address, self.spec.trigger, wanted, firing.actor)
+        refusal = firing.permits(self.spec.trigger, wanted) if wanted and firing.permits is not None else None
+        if refusal is not None:
+            raise refusal
 
     def refusal(self, firing: Firing, subject: Any) -> Refusal | None:
         """What the first guard that refuses has to say; None where all pass. Raises GuardError."""

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Any, Final, TypeGuard
 
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
+from fsmflow.definition.operators import Closed
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.definition.schedule import Schedule
 from fsmflow.errors import MAX_DURATION_S, shown
@@ -182,6 +183,8 @@ class Wide:
     retention: Mapping[str, int] = field(default_factory=dict)
     #: For how many milliseconds keys are kept that were used up; None for as long as their entity.
     key_retention: int | None = None
+    #: Who may do what operators do, where not everybody may.
+    operators: Mapping[str, Closed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fsmflow.definition.model import TransitionSpec
+from fsmflow.definition.operators import Closed
 from fsmflow.values import dataclass
 
 
@@ -31,14 +32,20 @@ def sends_of(owner: type, base: type) -> list[Send]:
 
 
 def refused_sends(
-    sends: Iterable[Send], to: str | None, roles: frozenset[str], transitions: Sequence[TransitionSpec]
+    sends: Iterable[Send],
+    to: str | None,
+    roles: frozenset[str],
+    transitions: Sequence[TransitionSpec],
+    operators: Mapping[str, Closed],
 ) -> Iterator[str]:
-    """What of these a machine refuses whatever state it is in, as each transition needs a role that the sender does not
-    act with. ``to`` is what the machine is called in them."""
+    """What of these a machine refuses whatever state it is in, as each transition, or the action of operators that it
+    is, needs a role that the sender does not act with. ``to`` is what the machine is called in them."""
     for send in sends:
         taken = [spec for spec in transitions if spec.trigger == send.trigger and send.to == to]
-        if taken and all(spec.roles and not spec.roles & roles for spec in taken):
-            wanted = sorted({role for spec in taken for role in spec.roles})
+        closed = operators.get(send.trigger)
+        lacks = taken and closed is not None and not closed.roles & roles
+        if lacks or (taken and all(spec.roles and not spec.roles & roles for spec in taken)):
+            wanted = sorted(closed.roles if lacks and closed else {role for spec in taken for role in spec.roles})
             where = "" if to is None else f" to machine {to!r}"
             yield (
                 f"method {send.method!r} sends {send.trigger!r}{where}, where it takes one of the roles "

@@ -44,6 +44,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "sends_as": (str, *_SEVERAL),
     "retention": (*_SPANS, dict),
     "key_retention": _SPANS,
+    "operators": (dict,),
 }
 #: Other words for settings, which no likeness of letters would find.
 _WORDS: Final = {

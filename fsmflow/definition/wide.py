@@ -10,6 +10,7 @@ from typing import Any
 
 from fsmflow.definition.model import Hook, StateSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
+from fsmflow.definition.operators import read_operators
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.retention import read_key_retention, read_retention
 from fsmflow.definition.schedule import read_schedule
@@ -37,6 +38,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         sends_as=_sends_as(owner, faults),
         retention=read_retention(owner, states, faults),
         key_retention=read_key_retention(owner, faults),
+        operators=read_operators(owner, faults),
     )
 
 

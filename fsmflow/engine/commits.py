@@ -31,6 +31,7 @@ from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import SHOWN, told_of_waiting
 from fsmflow.engine.endings import tell_ending
 from fsmflow.engine.lookup import Instance, load_row
+from fsmflow.engine.permission import context_for
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import (
@@ -106,7 +107,7 @@ def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commi
     """The decision, with what it brings back to life above it, as it would be committed. Nothing is written."""
     own, snapshot = instance.own, instance.snapshot
     try:
-        commit = decide(own, snapshot, happening, runtime.now(), context_of(runtime.store, own, snapshot, happening))
+        commit = decide(own, snapshot, happening, runtime.now(), context_for(runtime, instance, happening))
     except TransitionNotAllowed as error:
         raise _about_family(runtime, instance, happening, error) from error.__cause__
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:

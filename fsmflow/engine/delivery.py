@@ -10,13 +10,15 @@ from fsmflow.decision.happenings import Answered, Delivered, Discarded, KeptDue,
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.messages import Answer, Envelope, answer_of, envelope_of, stopped
-from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.start import begin
+from fsmflow.decision.triggers import roles_missing
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import attempt, until_first, write
 from fsmflow.engine.keys import first_with_key
-from fsmflow.engine.lookup import instance_for, instance_of
+from fsmflow.engine.lookup import Instance, instance_for, instance_of
+from fsmflow.engine.permission import first_fired, permit
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, KeyConflict, TransitionNotAllowed, UnknownMachine, UnknownState
+from fsmflow.errors import DataError, KeyConflict, NotPermitted, TransitionNotAllowed, UnknownMachine, UnknownState
 from fsmflow.points import point
 from fsmflow.values import replace
 
@@ -77,14 +79,7 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         return True
     if snapshot is not None:
         try:
-            instance, delivered = instance_of(definition, snapshot), Delivered(post=post, event=event)
-            try:
-                took = first_with_key(runtime, instance, event) is not None
-                return (
-                    _took_before(runtime, post, envelope) if took else attempt(runtime, instance, delivered) is not None
-                )
-            except (TransitionNotAllowed, DataError, KeyConflict) as error:
-                return attempt(runtime, instance, replace(delivered, refused=str(error))) is not None
+            return _deliver_to(runtime, instance_of(definition, snapshot), Delivered(post=post, event=event), envelope)
         except UnknownState as error:
             _leave_to_others(runtime, post, envelope, str(error))
             return True
@@ -92,13 +87,30 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         return _give_up(runtime, post, envelope, "it does not exist")
     try:
         begun = begin(definition, checked_id(entity_id), envelope.start, event.actor, None, runtime.now())
-        commit = begin_and_fire(begun, definition, Delivered(post=post, event=event), runtime.now())
+        commit = first_fired(runtime, definition, begun, Delivered(post=post, event=event), runtime.now())
         write(runtime, definition, commit)
+    except NotPermitted as error:
+        return _give_up(runtime, post, envelope, roles_missing(error, event.actor))
     except DataError as error:
         return _give_up(runtime, post, envelope, str(error))
     except CommitLost:
         return False
     return True
+
+
+def _deliver_to(runtime: Runtime, instance: Instance, delivered: Delivered, envelope: Envelope) -> bool:
+    event = delivered.event
+    try:
+        permit(runtime, instance, event)
+        if first_with_key(runtime, instance, event) is not None:
+            return _took_before(runtime, delivered.post, envelope)
+        return attempt(runtime, instance, delivered) is not None
+    except NotPermitted as error:
+        log.permission_refused(error)
+        refused = roles_missing(error, event.actor)
+    except (TransitionNotAllowed, DataError, KeyConflict) as error:
+        refused = str(error)
+    return attempt(runtime, instance, replace(delivered, refused=refused)) is not None
 
 
 def _took_before(runtime: Runtime, post: Posted, envelope: Envelope) -> bool:

@@ -16,9 +16,9 @@ from fsmflow.decision.versions import lacking
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import RETRY, UNDONE, WAITING
-from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import NAMED, Details, Message, Stuck, details_of, told_of_waiting
 from fsmflow.engine.lookup import Instance
+from fsmflow.engine.permission import context_for
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.remedy import gone_branch
 from fsmflow.engine.runtime import Runtime
@@ -90,7 +90,7 @@ class Explanation:
 def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list[Offer]:
     """What ``actor`` could fire now. Two queries more for a parent that has failed and whose branches have names."""
     own, snapshot = instance.own, instance.snapshot
-    found = offers(own, snapshot, actor, runtime.now(), context_of(runtime.store, own, snapshot))
+    found = offers(own, snapshot, actor, runtime.now(), context_for(runtime, instance))
     gone = gone_branch(runtime, instance) if any(offer.trigger == RETRY and offer.allowed for offer in found) else None
     if gone is None:
         return found

@@ -6,9 +6,9 @@ from fsmflow.decision.forecast import Forecast, forecast_of, refused, repeated
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.offers import Way, ways_of
 from fsmflow.decision.redaction import carried, masked
-from fsmflow.engine.branches import context_of
 from fsmflow.engine.keys import first_with_key
 from fsmflow.engine.lookup import Instance
+from fsmflow.engine.permission import context_for
 from fsmflow.engine.requests import planned
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import ConfigurationError, FsmflowError, name_of, text_of
@@ -26,7 +26,7 @@ def forecast(runtime: Runtime, instance: Instance, asked: Triggered) -> Forecast
         if first is not None:
             why = f"key {asked.key!r} was used for this in line {first.seq} of its history"
             return repeated(snapshot, asked.trigger, why)
-        context = context_of(runtime.store, own, snapshot)
+        context = context_for(runtime, instance)
         ways = ways_of(own, snapshot, asked.trigger, asked.actor, runtime.now(), context, asked.payload)
         return forecast_of(own, planned(runtime, instance, asked), asked.trigger, ways)
     except ConfigurationError:

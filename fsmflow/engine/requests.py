@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fsmflow import log
 from fsmflow.decision.actions import Action
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
@@ -15,14 +16,15 @@ from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.versions import lacking, names_of, unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
-from fsmflow.engine.branches import context_of, unknown_branch
+from fsmflow.engine.branches import unknown_branch
 from fsmflow.engine.commits import conflict, decided, until_first
 from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
 from fsmflow.engine.keys import first_with_key
 from fsmflow.engine.lookup import Instance, load
+from fsmflow.engine.permission import context_for, permit
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import TransitionNotAllowed
+from fsmflow.errors import NotPermitted, TransitionNotAllowed
 from fsmflow.store.work import Due
 from fsmflow.values import dataclass, replace
 
@@ -90,8 +92,11 @@ def _ask(
     def ask_once(turn: int) -> _Outcome | None:
         instance = load(runtime, root, entity_id)
         repeated = _repeated(runtime, instance, whole or asked, known=turn > 0)
-        if repeated is not None or not applies(instance):
-            return repeated or _Outcome(instance=instance)
+        if repeated is not None:
+            return repeated
+        permit(runtime, instance, asked)
+        if not applies(instance):
+            return _Outcome(instance=instance)
         _check(runtime, instance, asked)
         applied = attempt(runtime, instance, asked)
         if applied is None:
@@ -99,7 +104,11 @@ def _ask(
         commit, after = applied
         return _Outcome(instance=replace(instance, snapshot=after), entries=commit.entries)
 
-    outcome = until_first(ask_once)
+    try:
+        outcome = until_first(ask_once)
+    except NotPermitted as error:
+        log.permission_refused(error)
+        raise
     if outcome is None:
         raise conflict(f"{root.name}:{entity_id}")
     return outcome
@@ -143,7 +152,7 @@ def _check_rewind(runtime: Runtime, instance: Instance, asked: Rewound) -> None:
     names = names_of(instance.root, asked.state)
     if all(runtime.store.entities.last_source(snapshot.row, name) is None for name in names):
         why = f"it has not been in {asked.state!r}; 'force' enters any state"
-        context = context_of(runtime.store, own, snapshot)
+        context = context_for(runtime, instance)
         allowed = allowed_triggers(own, snapshot, asked.actor, runtime.now(), context)
         raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, allowed=allowed, why=why)
 
@@ -194,7 +203,10 @@ def plan(runtime: Runtime, instance: Instance, action: Action | None, asked: Ask
     Raises what the action would raise; others may move it meanwhile."""
     asked = asked.checked()
     snapshot = instance.snapshot
-    if (action is not None and action.is_idle(snapshot)) or first_with_key(runtime, instance, asked) is not None:
+    if first_with_key(runtime, instance, asked) is not None:
+        return snapshot
+    permit(runtime, instance, asked)
+    if action is not None and action.is_idle(snapshot):
         return snapshot
     if isinstance(asked, Resumed):
         return _plan_resume(runtime, instance, asked)
@@ -216,7 +228,8 @@ def _plan_resume(runtime: Runtime, instance: Instance, asked: Resumed) -> Snapsh
 
 def planned(runtime: Runtime, instance: Instance, asked: Asked) -> Commit:
     """The decision on a request, which is not committed. Raises what it refuses."""
-    _check(runtime, instance.checked(), asked)
+    permit(runtime, instance.checked(), asked)
+    _check(runtime, instance, asked)
     return decided(runtime, instance, asked)
 
 

@@ -10,11 +10,12 @@ from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.start import begin
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import TRIES, until_first, write
 from fsmflow.engine.followup import following
+from fsmflow.engine.permission import first_fired
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
@@ -41,7 +42,7 @@ def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
     """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
     now = runtime.now()
     commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
-    return commit if birth.first is None else begin_and_fire(commit, definition, birth.first.checked(), now)
+    return commit if birth.first is None else first_fired(runtime, definition, commit, birth.first.checked(), now)
 
 
 def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:

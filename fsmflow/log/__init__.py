@@ -6,7 +6,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from fsmflow.causes import likely
-from fsmflow.errors import name_of, noted, text_of
+from fsmflow.errors import NotPermitted, name_of, noted, text_of
 from fsmflow.log.lines import logger, one_line
 
 
@@ -250,6 +250,17 @@ def timer_refused(address: str, trigger: str, why: str, wait_s: float) -> None:
         why,
         wait_s,
         extra={"address": address},
+    )
+
+
+def permission_refused(error: NotPermitted) -> None:
+    logger.warning(
+        "permission.refused: %s: %s asked for %r: %s",
+        error.address,
+        "nobody" if error.actor is None else repr(error.actor),
+        error.trigger,
+        one_line(text_of(error)),
+        extra={"address": error.address},
     )
 
 

@@ -10,8 +10,10 @@ from fsmflow import clock
 from fsmflow.decision import asker
 from fsmflow.decision.course import Note, tick_id
 from fsmflow.decision.inputs import Actor, as_actor, checked_reason
+from fsmflow.definition.operators import SCHEDULE
 from fsmflow.definition.schedule import zone_of
 from fsmflow.engine.backfill import backfill, missing
+from fsmflow.engine.permission import permit_machine
 from fsmflow.engine.runtime import current
 from fsmflow.engine.schedules import Scheduled
 from fsmflow.engine.timetable import Timetable, timetable
@@ -55,7 +57,7 @@ class Schedules(Base):
         Its id begins with ``by-hand-``, and ``data["scheduled_at"]`` is the moment. Raises TransitionConflict where an
         earlier entity is not finished, and ``overlap`` lets no two run.
         """
-        scheduled = cls._scheduled("run_schedule")
+        scheduled = cls._scheduled("run_schedule", actor)
         return cls._handle(scheduled.by_hand({**as_dict(data), **fields}, as_actor(actor)))
 
     @classmethod
@@ -77,7 +79,7 @@ class Schedules(Base):
         Where ``overlap`` lets no two run, it waits until each is finished before it starts the next one. Raises
         TransitionConflict where one has failed, DataError for more than 10,000 ticks.
         """
-        scheduled = cls._scheduled("backfill_schedule")
+        scheduled = cls._scheduled("backfill_schedule", actor)
         runtime = current()
         until = runtime.now() if end is None else _moment(scheduled, end, "end", last=True)
         ticks = missing(runtime, scheduled, _moment(scheduled, begin, "begin"), until)
@@ -86,15 +88,18 @@ class Schedules(Base):
         return [f"{scheduled.name}:{tick_id(tick)}" for tick in ticks]
 
     @classmethod
-    def _scheduled(cls, action: str | None = None) -> Scheduled:
+    def _scheduled(cls, action: str | None = None, actor: Actor | str | None = None) -> Scheduled:
         definition = cls._compiled()
         if action is not None:
             asker.permit(action, definition.name)
-        return Scheduled(current(), definition)
+        scheduled = Scheduled(current(), definition)
+        if action is not None:
+            permit_machine(current(), definition, SCHEDULE, as_actor(actor))
+        return scheduled
 
     @classmethod
     def _noted(cls, action: str, what: str, actor: Actor | str | None, reason: str | None) -> Timetable:
-        scheduled, runtime = cls._scheduled(action), current()
+        scheduled, runtime = cls._scheduled(action, actor), current()
         note = Note.of(as_actor(actor), what, runtime.now(), reason=checked_reason(reason))
         scheduled.change(lambda course: course.pausing(note) if what == "paused" else course.resuming(note))
         return timetable(runtime, scheduled)

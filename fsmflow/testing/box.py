@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from datetime import datetime, timedelta
@@ -22,6 +22,7 @@ from fsmflow.running.slot import Doing
 from fsmflow.running.surroundings import Surroundings
 from fsmflow.scope import scope
 from fsmflow.settings import MachineSource, Settings
+from fsmflow.settings.permissions import read_permissions
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.store import create_store
 from fsmflow.store.work import Ticket
@@ -38,13 +39,19 @@ Machines = MachineSource | Iterable[MachineSource] | None
 
 @scope
 def sandbox(
-    machines: Machines = None, *, start: datetime | None = None, limit: int = LIMIT, database: Any = None
+    machines: Machines = None,
+    *,
+    start: datetime | None = None,
+    limit: int = LIMIT,
+    database: Any = None,
+    permissions: Mapping[str, Any] | None = None,
 ) -> Iterator[Sandbox]:
     """Inside, all of fsmflow works in memory: no database server, no Redis, no worker, and time stands still.
 
     ``machines``: classes, or modules to search; as in the settings if not given. ``start``: the moment at which the
     clock begins, now if not given. ``database``: a peewee Database of yours to work on, in which the tables of fsmflow
-    are made, in place of SQLite in memory. Nothing runs but when the sandbox is told to, by ``run`` and ``advance``.
+    are made, in place of SQLite in memory. ``permissions``: as ``configure`` takes them; none if not given. Nothing
+    runs but when the sandbox is told to, by ``run`` and ``advance``.
 
     It holds for the whole process, other threads included; a sandbox inside it goes before it. Afterwards all is as
     it was configured before, whatever happened inside. Raises ConfigurationError and DefinitionError for machines
@@ -53,7 +60,8 @@ def sandbox(
     memory = MemoryDatabase() if database is None else None
     box = None
     try:
-        settings = Settings(database=memory or database, machines=_sources(machines))
+        given = None if permissions is None else read_permissions(permissions)
+        settings = Settings(database=memory or database, machines=_sources(machines), permissions=given)
         box = Sandbox(settings, HandClock(_beginning(start)), limit)
         with installed(box._runtime):  # noqa: SLF001 - the box is made here
             yield box

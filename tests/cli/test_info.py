@@ -38,6 +38,7 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
         "home": (str(home), "FSMFLOW_HOME"),
         "max jobs": ("no limit", "default"),
         "max memory": ("no limit", "default"),
+        "permissions": ("none", "default"),
         "release": ("2030-01", "FSMFLOW_RELEASE"),
     }
     assert found["misspelt"] == {"FSMFLOW_MACHINE": "FSMFLOW_MACHINES"}
@@ -99,3 +100,22 @@ def test_info_names_the_processes_that_listen_with_their_code(
     (row,) = (line for line in told.splitlines() if line.startswith("elsewhere"))
     assert row.split()[:2] == ["elsewhere", "7"]
     assert "2029-12 (not this code)" in row
+
+
+def test_a_permission_that_means_nothing_is_told_with_the_likely_name(shop: Shop) -> None:
+    patterns = (
+        '["orders.retry", "order.chargin.retry", "order.submits", "order", "order.*.retry", "*.pay", "*", "*.see"]'
+    )
+    (shop.folder / "permissions.toml").write_text(f"[roles]\nlead = {patterns}\n")
+    shop.variables = {"FSMFLOW_PERMISSIONS": "permissions.toml"}
+    told = [
+        "role 'lead': 'orders.retry' opens nothing: there is no machine 'orders'; did you mean 'order'?",
+        "role 'lead': 'order.chargin.retry' opens nothing: there is no state 'chargin'; did you mean 'charging'?",
+        "role 'lead': 'order.submits' opens nothing: there is no trigger or action 'submits'; did you mean 'submit'?",
+        "role 'lead': 'order' opens nothing: it is machine.action, machine.state.action or '*'",
+    ]
+    assert shop.json("info")["strange_permissions"] == told
+    assert settings_of(shop.json("info"))["permissions"] == ("permissions.toml", "FSMFLOW_PERMISSIONS")
+    assert [line for line in shop.ok("check").splitlines() if "permissions" in line] == [
+        f"permissions: {line}" for line in told
+    ]

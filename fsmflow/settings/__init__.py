@@ -16,6 +16,7 @@ from fsmflow import log
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
+from fsmflow.settings.permissions import Permissions, read_file, read_permissions
 from fsmflow.values import dataclass
 
 DATABASE_URL = "FSMFLOW_DATABASE_URL"
@@ -25,8 +26,9 @@ HOME = "FSMFLOW_HOME"
 RELEASE = "FSMFLOW_RELEASE"
 MAX_JOBS = "FSMFLOW_MAX_JOBS"
 MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
+PERMISSIONS = "FSMFLOW_PERMISSIONS"
 
-VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY)
+VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS)
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
 _ALIKE = 0.7
@@ -58,6 +60,8 @@ class Settings:
     max_memory: int | None = None
     #: What the code here is called, where somebody says so.
     release: str | None = None
+    #: Who may do what, where the installation says so.
+    permissions: Permissions | None = field(default=None, repr=False)
     #: Whether nothing is made that is not there: of whoever only looks.
     looks: bool = False
 
@@ -93,9 +97,11 @@ def configure(
     home: str | os.PathLike[str] | None = None,
     max_jobs: int | None = None,
     max_memory: int | str | None = None,
+    permissions: Mapping[str, Any] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
-    ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced.
+    ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. ``permissions`` says who may do
+    what: a mapping with ``people``, ``roles`` and ``permit``, as the file of ``FSMFLOW_PERMISSIONS`` has it.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -116,6 +122,8 @@ def configure(
         chosen = replace(chosen, max_jobs=count_of(max_jobs, "max_jobs"))
     if max_memory is not None:
         chosen = replace(chosen, max_memory=size_of(max_memory, "max_memory"))
+    if permissions is not None:
+        chosen = replace(chosen, permissions=read_permissions(permissions))
     with _chosen.lock:
         _chosen.settings = chosen
 
@@ -180,6 +188,7 @@ def from_environment() -> Settings:
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
+        permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
         looks=_chosen.looks,
     )
 
@@ -262,14 +271,17 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "machines": [_module_name(source) for source in settings.machines],
         "home": str(settings.home.absolute()),
         "release": settings.release,
+        "permissions": None if settings.permissions is None else settings.permissions.as_plain(),
     }
 
 
 def take_over(handed: Mapping[str, Any]) -> None:
     """Work with what ``handed_over`` gave in another process."""
     _chosen.has_told = True  # by the process that handed it over
+    given = handed.get("permissions")
+    permissions = None if given is None else read_permissions(given, "the permissions of the supervisor")
     found = {**handed, "machines": tuple(handed["machines"]), "home": Path(handed["home"])}
-    choose(Settings(**found))
+    choose(Settings(**{**found, "permissions": permissions}))
 
 
 def _module_name(source: MachineSource) -> str:

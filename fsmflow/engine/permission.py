@@ -1,0 +1,95 @@
+"""Who may ask for what: looked up for all that is asked from outside, before it is decided."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from fsmflow import log
+from fsmflow.decision.actions import ACTIONS
+from fsmflow.decision.commit import Commit
+from fsmflow.decision.context import Context
+from fsmflow.decision.happenings import Asked, Delivered, Happening, Replanned, Resumed, Triggered
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.permission import BY_ROLES, Gate
+from fsmflow.decision.resumption import Resumption, resumption
+from fsmflow.decision.start import begin_and_fire
+from fsmflow.definition.model import Definition
+from fsmflow.definition.names import RETRY
+from fsmflow.definition.operators import EDIT, RESUME
+from fsmflow.engine.branches import context_of
+from fsmflow.engine.lookup import Instance
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import NotPermitted
+from fsmflow.values import replace
+
+_NAMES: Final = {action.happening: action.name for action in ACTIONS.values() if action.decided is not None}
+_RETRIES: Final = (Resumption.RETRY, Resumption.STRANDED)
+
+
+def gate_of(runtime: Runtime, instance: Instance) -> Gate:
+    """Who may do what is closed to an entity."""
+    permissions = runtime.settings.permissions
+    if permissions is None:
+        return BY_ROLES
+    return Gate(permissions=permissions, handle=lambda: cast(Any, instance.root.owner)._handle_of(instance))  # noqa: SLF001
+
+
+def context_for(runtime: Runtime, instance: Instance, happening: Happening | None = None) -> Context:
+    """The context of an entity, to decide ``happening`` or to tell what is allowed."""
+    context = context_of(runtime.store, instance.own, instance.snapshot, happening)
+    gate = gate_of(runtime, instance)
+    return context if gate is BY_ROLES else replace(context, gate=gate)
+
+
+def operations(instance: Instance, asked: Asked) -> Iterator[str]:
+    """What operators do that a request comes to: none for the triggers of users."""
+    if isinstance(asked, Triggered):
+        action = ACTIONS.get(asked.trigger)
+        if action is not None and action.decided is None:
+            yield action.name
+        if asked.patch:
+            yield EDIT
+        return
+    if isinstance(asked, Replanned):
+        yield RESUME
+        return
+    name = _NAMES.get(type(asked))
+    if name is not None:
+        yield name
+    if isinstance(asked, Resumed):
+        then = resumption(instance.own, replace(instance.snapshot, paused=False))
+        if then in _RETRIES or (then is Resumption.HURRY and not instance.snapshot.paused):
+            yield RETRY
+
+
+def permit_machine(runtime: Runtime, definition: Definition, operation: str, actor: Actor | None) -> None:
+    """Raises NotPermitted, which the log tells too, where an actor may not do this to a machine."""
+    permissions = runtime.settings.permissions
+    gate = BY_ROLES if permissions is None else Gate(permissions=permissions)
+    refusal = gate.of_machine(definition, operation, actor)
+    if refusal is not None:
+        log.permission_refused(refusal)
+        raise refusal
+
+
+def permit(runtime: Runtime, instance: Instance, asked: Asked) -> None:
+    """Raises NotPermitted where whoever asks may not do what operators do."""
+    gate = gate_of(runtime, instance)
+    for operation in operations(instance, asked):
+        refusal = gate.of_action(instance.own, instance.snapshot, operation, asked.actor)
+        if refusal is not None:
+            raise refusal
+
+
+def first_fired(
+    runtime: Runtime, definition: Definition, begun: Commit, first: Triggered | Delivered, now: int
+) -> Commit:
+    """A new entity and the first event that it gets, as far as whoever sends it may. Raises NotPermitted."""
+    instance = Instance(root=definition, own=definition, snapshot=begun.after, stored=begun.after)
+    try:
+        permit(runtime, instance, first.event if isinstance(first, Delivered) else first)
+        return begin_and_fire(begun, definition, first, now, Context(gate=gate_of(runtime, instance)))
+    except NotPermitted as error:
+        log.permission_refused(error)
+        raise
