@@ -1,10 +1,12 @@
-"""What the build of the site adds to its pages: pictures of the machines, what the button of a console copies, and the
-signatures of dataclasses."""
+"""The site is built by what its extra brings. What is added to its pages: pictures of the machines, what the button of
+a console copies, and the signatures of dataclasses."""
 
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -13,7 +15,20 @@ import griffe
 import pytest
 from markdown import Markdown
 
+from tests.docs.test_pages import DOCS, PAGES
+from tests.support.extras import modules_outside
 from tests.support.paths import ROOT
+
+#: What a browser would load from another host.
+ELSEWHERE = re.compile(
+    r'<(?:script|img|iframe)[^>]* src="?(?:https?:)?//|<link[^>]* href="?(?:https?:)?//|class="mermaid"'
+)
+#: Runs mkdocs as its script does, without the folder in which it is called, and without these modules.
+MKDOCS = """
+import runpy, sys
+sys.modules.update(dict.fromkeys(sys.argv.pop(1).split(",")))
+runpy.run_module("mkdocs", run_name="__main__", alter_sys=True)
+"""
 
 
 def hook(name: str) -> ModuleType:
@@ -129,3 +144,32 @@ def test_the_reference_shows_how_a_dataclass_is_called() -> None:
     retry = package["definition.retry.Retry"]
     assert "dataclass" in retry.labels
     assert [each.name for each in retry.parameters][:3] == ["self", "max", "interval"]
+
+
+def test_each_page_is_found_by_the_reader_of_the_site() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8").partition("\nnav:\n")[2]
+    assert sorted(re.findall(r"- (\S+\.md)$", text, re.MULTILINE)) == [str(page.relative_to(DOCS)) for page in PAGES]
+
+
+def test_the_documentation_is_built_without_a_warning_by_what_its_extra_brings(tmp_path: Path) -> None:
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    (installed / "fsmflow").symlink_to(ROOT / "fsmflow")
+    command = [sys.executable, "-P", "-c", MKDOCS, ",".join(modules_outside("docs"))]
+    command += ["build", "--strict", "--quiet", "--site-dir", str(tmp_path / "site")]
+    ours = {"NO_MKDOCS_2_WARNING": "1", "PYTHONWARNINGS": "", "PYTHONPATH": str(installed)}
+    environment = {**os.environ, **ours}
+    built = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert (built.returncode, built.stderr) == (0, "")
+    for page in PAGES:
+        name = page.relative_to(DOCS).with_suffix("")
+        folder = name.parent if name.name == "index" else name
+        html = (tmp_path / "site" / folder / "index.html").read_text(encoding="utf-8")
+        # A diagram in Mermaid would be drawn by a script from elsewhere.
+        assert not ELSEWHERE.search(html)
+    tutorial = (tmp_path / "site" / "tutorial" / "index.html").read_text(encoding="utf-8")
+    assert tutorial.count('<details class="picture"') == 4
+    # How the theme is told what to copy of a block.
+    assert 'data-copy="fsmflow worker"' in tutorial
+    (script,) = (tmp_path / "site" / "assets" / "javascripts").glob("bundle.*.js")
+    assert '.closest("[data-copy]")' in script.read_text(encoding="utf-8")
