@@ -174,16 +174,30 @@ def _short(file: str) -> str:
 
 def told_of_import(error: BaseException) -> str:
     """Why a module cannot be imported, in one line: with the file and the line, or as a circle of imports."""
-    what = error.msg if isinstance(error, SyntaxError) else text_of(error)
-    circle = _circle(error) if "circular import" in what else []
-    if circle:
-        what = (
-            f"the modules import each other: {' -> '.join(circle)}, so one of them is not complete yet; move one of "
-            f"these imports into the function that uses it"
-        )
+    what = _why_not(error, error.msg if isinstance(error, SyntaxError) else text_of(error))
     place = place_of(error)
     what = what if len(what) <= _MOST_SAID else f"{what[:_MOST_SAID]}..."
     return f"{name_of(type(error))}: {what}{'' if place is None else f' ({place})'}"
+
+
+def _why_not(error: BaseException, said: str) -> str:
+    """What Python says of a module that cannot be imported; plainer where that is an import of what is not there yet,
+    or not beside it."""
+    circle = _circle(error) if "circular import" in said else []
+    wanted = re.search(r"(?:cannot import name|has no attribute) ('\w+')", said)
+    if len(set(circle)) == 1 and wanted:
+        return (
+            f"the module imports {wanted[1]} from itself, as it is called {circle[0]!r}; where another module of this "
+            f"name is meant, give one of the two another name"
+        )
+    if circle:
+        return (
+            f"the modules import each other: {' -> '.join(circle)}, so one of them is not complete yet; move one of "
+            f"these imports into the function that uses it"
+        )
+    if "no known parent package" in said:
+        return f"{said}: it takes 'from .' for the folder that it was copied from; copy that folder as a whole"
+    return said
 
 
 def _circle(error: BaseException) -> list[str]:

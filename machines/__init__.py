@@ -8,5 +8,6 @@
 ``report``: an entity that is started by the clock.
 ``trip``: several bookings, or none (a saga).
 
-``ffmpeg``, ``gateway`` and ``mail`` are what their jobs call.
+``ffmpeg``, ``gateway`` and ``mail`` are what their jobs call. Copy the folder as a whole, under any name: its modules
+import each other by where they are.
 """

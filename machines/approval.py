@@ -12,7 +12,8 @@ Try it:
 from datetime import timedelta
 
 from fsmflow import Machine, Retry, State
-from machines import mail
+
+from . import mail
 
 #: Mail may be down for a while: six more tries, over some twenty minutes.
 PATIENCE = Retry(max=6, interval=20)

@@ -4,7 +4,7 @@ It is down while the file ``mail.down`` is in the home: for the addressees that 
 where it names none.
 """
 
-from machines.gateway import home
+from .gateway import home
 
 
 class MailDown(ConnectionError):

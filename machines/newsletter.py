@@ -14,7 +14,8 @@ Try it:
 from typing import Any
 
 from fsmflow import Machine, Retry, State
-from machines import mail
+
+from . import mail
 
 
 class Newsletter(Machine):

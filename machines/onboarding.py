@@ -14,7 +14,8 @@ from datetime import timedelta
 from typing import Any
 
 from fsmflow import Machine, Retry, State
-from machines import mail
+
+from . import mail
 
 RETRY = Retry(max=2, interval=2)
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 from typing import Any
 
 from fsmflow import Machine, Retry, State
-from machines import gateway
+
+from . import gateway
 
 
 class Order(Machine):

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from fsmflow import Fail, Machine, Retry, State
-from machines import ffmpeg
-from machines.gateway import home
+
+from . import ffmpeg
+from .gateway import home
 
 
 class Podcast(Machine):

@@ -13,8 +13,9 @@ import json
 from typing import Any
 
 from fsmflow import Machine, Retry, State
-from machines.gateway import home
-from machines.order import Order
+
+from .gateway import home
+from .order import Order
 
 
 class Report(Machine):

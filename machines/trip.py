@@ -13,7 +13,8 @@ Try it:
 from pathlib import Path
 
 from fsmflow import Fail, Machine, Retry, State
-from machines.gateway import home
+
+from .gateway import home
 
 RETRY = Retry(max=2, interval=2)
 FLIGHT_COSTS = 200

@@ -36,6 +36,7 @@ from fsmflow.store.listing import Filter
 _MANY = 1_000
 #: So many kinds of causes are told of a group.
 _CAUSES = 3
+_UNHEARD = "no worker listens on queue {!r} now"
 #: What a shell takes for something else in double quotes.
 _EXPANDED = frozenset('"$`\\!')
 #: What is told where there is one.
@@ -236,21 +237,21 @@ def check(deployed: bool, as_json: bool) -> int:
     if not definitions:
         raise no_machines()
     heard = _heard()
-    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
-    if heard.error is None:
-        reasons = Reasons(current())
-        for definition in definitions:
-            notes[definition.name] += _of_workers(definition, heard, reasons)
+    notes, unheard = _notes(definitions, heard), _unheard(definitions, heard)
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
     strange = strange_permissions(settings.current(), machines().all())
     findings = survey(current().store.census, machines().all()) if deployed else None
     strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
     if as_json:
-        found = [{"machine": machine, "notes": lines} for machine, lines in notes.items()]
+        waiting = [(_UNHEARD.format(queue), names) for queue, names in unheard.items()]
+        found = [
+            {"machine": machine, "notes": [*lines, *(note for note, names in waiting if machine in names)]}
+            for machine, lines in notes.items()
+        ]
         more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
         output.print_json({"machines": found, "skipped": skipped, "permissions": strange, **more})
         return int(strands)
-    _print_notes(notes, strange)
+    _print_notes(notes, unheard, strange)
     if findings is not None:
         _print_findings(findings)
     if skipped:
@@ -258,21 +259,35 @@ def check(deployed: bool, as_json: bool) -> int:
     return int(strands)
 
 
-def _print_notes(notes: dict[str, list[str]], strange: list[str]) -> None:
+def _notes(definitions: list[Definition], heard: Listening) -> dict[str, list[str]]:
+    """What is worth a look, machine by machine; also that all workers who listen have loaded other code."""
+    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
+    if heard.error is None:
+        reasons = Reasons(current())
+        for definition in definitions:
+            other = reasons.other_code_on(queues_of([definition]))
+            notes[definition.name] += [] if other is None else [other]
+    return notes
+
+
+def _unheard(definitions: list[Definition], heard: Listening) -> dict[str, list[str]]:
+    """The queues on which nobody listens, where that is known, each with the machines whose jobs it is for."""
+    found: dict[str, list[str]] = {}
+    for definition in definitions if heard.error is None else ():
+        for queue in queues_of([definition]):
+            if queue not in heard.queues:
+                found.setdefault(queue, []).append(definition.name)
+    return found
+
+
+def _print_notes(notes: dict[str, list[str]], unheard: dict[str, list[str]], strange: list[str]) -> None:
     for machine, lines in notes.items():
         for line in lines or ["nothing to note"]:
             click.echo(f"machine {machine}: {output.one_line(line)}")
+    for queue, names in unheard.items():
+        click.echo(f"{_UNHEARD.format(queue)}, for jobs of {', '.join(names)}")
     for line in strange:
         click.echo(f"permissions: {output.one_line(line)}")
-
-
-def _of_workers(definition: Definition, heard: Listening, reasons: Reasons) -> Iterator[str]:
-    """That nobody listens for its jobs, or that all who do have loaded other code."""
-    queues = queues_of([definition])
-    yield from (f"no worker listens on queue {queue!r} now" for queue in queues if queue not in heard.queues)
-    other = reasons.other_code_on(queues)
-    if other is not None:
-        yield other
 
 
 def _refused(definition: Definition) -> list[str]:

@@ -18,7 +18,8 @@ def advice(definition: Definition) -> list[str]:
     for spec in states:
         if spec.generated or spec.is_final:
             continue
-        if (spec.is_waiting or spec.waits) and spec.timer is None:
+        # What was just started is moved on by who has started it.
+        if (spec.is_waiting or spec.waits) and spec.timer is None and spec.name != definition.initial:
             notes.append(f"state {spec.name!r} waits without a deadline: an entity may stay there for ever")
         if spec.is_working and spec.retry is None and spec.job_name:
             notes.append(f"job {spec.job_name!r} in state {spec.name!r} has no retry: its first failure needs somebody")

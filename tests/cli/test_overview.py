@@ -46,10 +46,11 @@ def test_stats_names_the_queues_of_all_machines_in_their_order(shop: Shop) -> No
 
 def test_check_notes_what_is_worth_a_look_and_is_content(shop: Shop) -> None:
     lines = shop.ok("check").splitlines()
-    assert "machine order: no worker listens on queue 'default' now" in lines
+    assert lines[-1] == "no worker listens on queue 'default' now, for jobs of order"
     assert any(line.startswith("machine order: job 'charge' in state 'charging' has no retry") for line in lines)
     found = shop.json("check")["machines"]
     assert [item["machine"] for item in found] == ["order", "refund"]
+    assert "no worker listens on queue 'default' now" in found[0]["notes"]
 
 
 def test_check_of_a_machine_that_needs_nothing_says_so(shop: Shop) -> None:

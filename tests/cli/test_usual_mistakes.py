@@ -129,6 +129,18 @@ def test_7_a_circle_of_imports_is_told_as_one(shop: Shop) -> None:
     assert f"(at {shop.folder}/jobs.py:1)" in told
 
 
+@pytest.mark.parametrize("imports", ["from machines import gateway\n", "import machines\n\nmachines.gateway\n"])
+def test_7_a_module_that_imports_itself_is_told_so(shop: Shop, imports: str) -> None:
+    told = written(shop, imports).refused("check")
+    assert "the module imports 'gateway' from itself, as it is called 'machines'; where another module of this" in told
+    assert f"(at {shop.folder}/machines.py:{len(imports.splitlines())})" in told
+
+
+def test_7_a_file_that_was_copied_out_of_its_folder_is_told_so(shop: Shop) -> None:
+    told = written(shop, "from . import gateway\n").refused("check")
+    assert "it takes 'from .' for the folder that it was copied from; copy that folder as a whole (at" in told
+
+
 def test_8_a_job_that_may_run_twice_is_told_to_run_again_under_the_same_key(shell: Terminal, box: Sandbox) -> None:
     box.crash("charge", after_job=True)
     Boxed.start("1", lines=[]).go()

@@ -278,10 +278,18 @@ def test_the_summary_is_the_first_line_of_the_machines_own_text() -> None:
 def test_advice_tells_of_what_may_be_forgotten() -> None:
     notes = advice(definition_of(Shop))
     assert notes == [
-        "state 'pending' waits without a deadline: an entity may stay there for ever",
         "job 'act' in state 'charging' has no retry: its first failure needs somebody",
         "job 'act' in state 'shipping' has no retry: its first failure needs somebody",
     ]
+
+
+def test_advice_tells_of_states_without_a_deadline_but_where_an_entity_was_just_started() -> None:
+    class Draft(Machine):
+        initial = "drafted"
+        states = ["drafted", "asked", State("answered", final=True)]
+        transitions = [["ask", "drafted", "asked"], ["answer", "asked", "answered"]]
+
+    assert advice(definition_of(Draft)) == ["state 'asked' waits without a deadline: an entity may stay there for ever"]
 
 
 def test_advice_tells_of_guards_that_may_all_refuse_and_of_machines_that_never_end() -> None:
