@@ -37,7 +37,7 @@ LIMIT_S = 300.0
 WITH_WHEELS = Version("70.1")
 #: What is asked for with the package where it is tried, so that no server is needed.
 EXTRA = "embedded"
-EXAMPLE = re.compile(r"<!-- runs as a test -->\n```python\n(.*?)```\n", re.DOTALL)
+EXAMPLE = re.compile(r'<!-- runs as a test -->\n```python title="machines.py"\n(.*?)```\n', re.DOTALL)
 #: What a sdist has besides the package, to be built and read.
 BESIDE = {"LICENSE", "README.md", "PKG-INFO", "pyproject.toml", "setup.cfg"}
 BUILD = "from setuptools import build_meta as backend; backend.build_sdist({out!r})"

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -18,7 +19,7 @@ from tests.support.eventually import eventually
 from tests.support.paths import ROOT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-MARKED = re.compile(r"<!-- runs as a test -->\n```python\n(.*?)```\n", re.DOTALL)
+MARKED = re.compile(r'<!-- runs as a test -->\n```python title="machines.py"\n(.*?)```\n', re.DOTALL)
 FSMFLOW = [sys.executable, "-m", "fsmflow.cli"]
 PROGRAMS = {"fsmflow": FSMFLOW, "python": [sys.executable]}
 LIMIT_S = 60.0
@@ -48,6 +49,10 @@ class NewUser:
         found: list[dict[str, Any]] = json.loads(self._run([*FSMFLOW, "history", address, "--json"]))
         return found
 
+    def found(self, machines: str) -> str:
+        """What ``fsmflow check`` says of the machines of these modules."""
+        return self._run([*FSMFLOW, "check"], FSMFLOW_MACHINES=machines)
+
     def start(self, command: str) -> None:
         """Run a command that stands in the README, and leave it running."""
         assert f"`{command}`" in README
@@ -72,11 +77,11 @@ class NewUser:
                 self._worker.kill()
                 self._worker.wait()
 
-    def _run(self, command: list[str]) -> str:
+    def _run(self, command: list[str], **variables: str) -> str:
         run = subprocess.run(
             command,
             cwd=self.folder,
-            env=self._environment,
+            env={**self._environment, **variables},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -119,6 +124,18 @@ def test_the_example_does_what_the_readme_says(user: NewUser) -> None:
     assert user.type("fsmflow history signup:1").count("\n") == 1 + len(HISTORY)
     assert [entry["trigger"] or entry["kind"] for entry in user.history("signup:1")] == HISTORY
     assert user.type("python machines.py") == "signup:1 is in welcomed\n"
+    (driving,) = re.findall(r'```python title="drive.py"\n(.*?)```', README, re.DOTALL)
+    (user.folder / "drive.py").write_text(driving, encoding="utf-8")
+    assert user.type("python drive.py").endswith(" is in welcomed\n")
+
+
+def test_the_larger_examples_are_found_beside_ones_own(user: NewUser) -> None:
+    (example,) = MARKED.findall(README)
+    (user.folder / "machines.py").write_text(example, encoding="utf-8")
+    assert "`cp -r /path/to/checkout/machines examples`" in README
+    shutil.copytree(ROOT / "machines", user.folder / "examples")
+    (modules,) = re.findall(r"`export FSMFLOW_MACHINES=([\w,]+)`", README)
+    assert all(name in user.found(modules) for name in ("signup", "order", "podcast", "invitation"))
 
 
 #: All that the README says has happened, in order.
@@ -137,7 +154,7 @@ def test_the_example_is_short_enough_to_be_read() -> None:
 
 @pytest.mark.parametrize("link", re.findall(r"\]\((?!https?:)([^)#]+)\)", README))
 def test_what_the_readme_links_to_is_there(link: str) -> None:
-    assert (ROOT / link).is_file()
+    assert (ROOT / link).exists()
 
 
 @pytest.mark.parametrize("command", re.findall(r"^python (scripts/\S+)", README, re.MULTILINE))
