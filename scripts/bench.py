@@ -2,6 +2,7 @@
 
     python scripts/bench.py [--rounds 3] [--chains 300] [--workers 1] [--database postgresql://...]
     python scripts/bench.py --commands
+    python scripts/bench.py --looks [--entities 1000000] [--history 0] [--database postgresql://...]
 
 All chains are enqueued before the workers start. Steps per second are taken between the first tenth and the last
 twentieth of the steps, so that start-up and drain do not count. The rounds take turns, and the ratio is taken within
@@ -10,6 +11,9 @@ say otherwise.
 
 ``--commands`` measures how soon the command line answers instead, beside an empty program of click: the least of twenty
 runs of each, which take turns.
+
+``--looks`` measures how soon a database with so many entities answers listings and counts: the least of five. One that
+has entities already is taken as it is.
 """
 
 from __future__ import annotations
@@ -38,12 +42,14 @@ from rq import Queue
 
 import fsmflow
 from _bench_jobs import STEPS, BenchChain, marks, rq_step
+from _bench_looks import fill, measure
 from fsmflow.engine.runtime import current
 from fsmflow.settings import current as settings
 from fsmflow.store.store import create_store
 
 _PATIENCE_S = 300.0
 _RUNS = 20
+_LOOKS = 5
 _EMPTY = "import click\nclick.Group('empty')()"
 _FSMFLOW = "import sys\nfrom fsmflow.cli.main import main\nsys.exit(main())"
 
@@ -112,7 +118,12 @@ def main() -> int:
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--database", help="a database URL; a SQLite file of its own if not given")
     parser.add_argument("--commands", action="store_true", help="how soon the command line answers")
+    parser.add_argument("--looks", action="store_true", help="how soon a large database answers who looks")
+    parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks")
+    parser.add_argument("--history", type=int, default=0, help="how many lines of history each has, for --looks")
     options = parser.parse_args()
+    if options.looks:
+        return _measure_looks(options)
     if options.commands:
         return _commands()
     with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
@@ -120,6 +131,18 @@ def main() -> int:
         ratios = [_round(bench, number) for number in range(options.rounds)]
     low, high = min(ratios), max(ratios)
     print(f"fsmflow / SimpleWorker: {statistics.median(ratios):.2f} (from {low:.2f} to {high:.2f})")
+    return 0
+
+
+def _measure_looks(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
+        url = options.database or f"sqlite:///{folder}/bench.db"
+        fsmflow.configure(database_url=url, home=folder, machines=["_bench_looks"])
+        store = create_store(settings())
+        if not store.listing.machines():
+            fill(current(), options.entities, history=options.history)
+        for name, seconds, found in measure(current(), _LOOKS):
+            print(f"{name:<38} {seconds * 1000:8.1f} ms   {found:>9,} found", flush=True)
     return 0
 
 

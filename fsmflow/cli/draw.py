@@ -15,10 +15,12 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.diagram import Journey, Tally, chart, mermaid, moves_of, outline, scxml, svg
+from fsmflow.engine.headcount import headcounts
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import EntityNotFound, UnknownMachine
 from fsmflow.queries import history_of, resolve
+from fsmflow.store.indexes import CHILD, ROOT
 from fsmflow.values import dataclass
 
 SVG: Final = "svg"
@@ -106,17 +108,16 @@ def _journey(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Jo
 
 
 def _tallies(runtime: Runtime, definition: Definition) -> dict[str, Tally]:
-    """How many are where, under the names of today."""
-    found: dict[str, Tally] = {}
+    """How many are where, children among them."""
     now = runtime.now()
-    for stored, (count, since) in runtime.store.listing.ages(definition.name).items():
-        state = definition.wide.renamed.get(stored, stored)
-        if state in found:
-            before = found[state]
-            count, since = count + before.count, min(since, clock.from_datetime(before.since))
-        age = output.duration(max(0, now - since))
-        found[state] = Tally(count=count, since=clock.to_datetime(since), age=age)
-    return found
+    return {
+        each.state: Tally(
+            count=each.count,
+            since=None if each.since is None else clock.to_datetime(each.since),
+            age=None if each.since is None else output.duration(max(0, now - each.since)),
+        )
+        for each in headcounts(runtime, definition.name, scopes=(ROOT, CHILD))
+    }
 
 
 def _print_svg(wanted: _Wanted) -> None:

@@ -13,10 +13,10 @@ from fsmflow.cli import completion, objects, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.places import looked_in, strange_permissions, tell_absence
 from fsmflow.decision.actions import RESUME
-from fsmflow.decision.versions import merged
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
+from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
@@ -31,6 +31,7 @@ from fsmflow.queries import (
     queues_of,
     stuck_groups,
 )
+from fsmflow.store.counts import MANY
 from fsmflow.store.listing import Filter
 
 _MANY = 1_000
@@ -140,13 +141,15 @@ def _remedy(group: FailureGroup) -> dict[str, Any]:
 @click.command()
 @json_option
 def stats(as_json: bool) -> int:
-    """Count entities by state; show queues and due work.
+    """Count entities by state; show since when the oldest is there, queues, and due work.
+
+    More than 10,000 in a state are counted by workers, every few seconds; it is told how long ago that was.
 
     \b
       fsmflow stats
     """
     runtime = current()
-    counts = _counted(runtime)
+    counts = headcounts(runtime)
     queues = queues_of(runtime.machines.of_user().values())
     heard = listening(runtime)
     now = runtime.now()
@@ -163,9 +166,7 @@ def stats(as_json: bool) -> int:
             }
         )
         return 0
-    output.print_table(
-        ("MACHINE", "STATE", "ENTITIES"), [(machine, state, f"{n:,}") for (machine, state), n in counts.items()]
-    )
+    _print_counts(counts, now)
     for queue in queues:
         if not heard.error:
             listens = "workers listen" if queue in heard.queues else "no worker listens"
@@ -179,24 +180,39 @@ def stats(as_json: bool) -> int:
     return 0
 
 
-def _counted(runtime: Runtime) -> dict[tuple[str, str], int]:
-    """Entities by machine and state, under the names of today."""
+def _print_counts(counts: list[Headcount], now: int) -> None:
+    rows = [(each.machine, each.state, f"{each.count:,}", _age(each, now)) for each in counts]
+    output.print_table(("MACHINE", "STATE", "ENTITIES", "OLDEST"), rows)
+    counted_at = _counted_at(counts)
+    if counted_at is not None:
+        click.echo(f"numbers over {MANY:,} were counted {output.duration(max(0, now - counted_at))} ago")
+
+
+def _age(each: Headcount, now: int) -> str:
+    return "" if each.since is None else output.duration(max(0, now - each.since))
+
+
+def _counted_at(counts: list[Headcount]) -> int | None:
+    """When those were counted that are not counted now; None where all are."""
+    return min((each.at for each in counts if each.at is not None), default=None)
+
+
+def _counts(counts: list[Headcount]) -> dict[str, Any]:
     by_machine: dict[str, dict[str, int]] = {}
-    for (machine, state), count in runtime.store.listing.counts().items():
-        by_machine.setdefault(machine, {})[state] = count
-    known = runtime.machines.all()
+    oldest: dict[str, dict[str, str | None]] = {}
+    for each in counts:
+        by_machine.setdefault(each.machine, {})[each.state] = each.count
+        oldest.setdefault(each.machine, {})[each.state] = _iso(each.since)
     return {
-        (machine, state): count
-        for machine, counts in by_machine.items()
-        for state, count in (merged(known[machine], counts) if machine in known else counts).items()
+        "entities": sum(each.count for each in counts),
+        "counts": by_machine,
+        "oldest": oldest,
+        "counted_at": _iso(_counted_at(counts)),
     }
 
 
-def _counts(counts: dict[tuple[str, str], int]) -> dict[str, Any]:
-    by_machine: dict[str, dict[str, int]] = {}
-    for (machine, state), count in counts.items():
-        by_machine.setdefault(machine, {})[state] = count
-    return {"entities": sum(counts.values()), "counts": by_machine}
+def _iso(moment: int | None) -> str | None:
+    return None if moment is None else output.iso(moment)
 
 
 def _queues(runtime: Runtime, queues: list[str], heard: Listening) -> list[dict[str, Any]]:

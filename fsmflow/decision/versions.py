@@ -76,15 +76,6 @@ def names_of(definition: Definition, state: str) -> tuple[str, ...]:
     return (state, *(old for old, new in definition.wide.renamed.items() if new == state))
 
 
-def merged(definition: Definition, counts: Mapping[str, int]) -> dict[str, int]:
-    """Counts by stored name as counts by the name of today."""
-    found: dict[str, int] = {}
-    for stored, count in counts.items():
-        state = definition.wide.renamed.get(stored, stored)
-        found[state] = found.get(state, 0) + count
-    return found
-
-
 def unknown_state(definition: Definition, state: str, *, address: str | None = None) -> UnknownState:
     """The error for a state that the machine does not have; it says so where that was renamed."""
     now = definition.wide.renamed.get(state)

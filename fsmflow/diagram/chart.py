@@ -251,7 +251,7 @@ class _Drawing:
         for spec in own:
             if (tally := self.tallies.get(spec.name)) is not None:
                 where = "" if spec.name == key else f" in {spec.name}"
-                yield Note(text=f"{tally.count:,}{where}, oldest {tally.age}", is_bad=spec.is_failed)
+                yield Note(text=tally.in_words(where), is_bad=spec.is_failed)
 
 
 @dataclass

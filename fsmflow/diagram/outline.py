@@ -53,7 +53,7 @@ def _state(spec: StateSpec, journey: Journey | None, tallies: Mapping[str, Tally
     if tallies is not None:
         tally = tallies.get(spec.name)
         found["entities"] = tally.count if tally else 0
-        found["oldest"] = iso(tally.since) if tally else None
+        found["oldest"] = iso(tally.since) if tally and tally.since else None
     return found
 
 

@@ -14,15 +14,20 @@ from fsmflow.values import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Tally:
-    """How many entities stand in a state, and since when the oldest of them does; ``age``: how long that is."""
+    """How many entities stand in a state, and since when the oldest of them does; ``age``: how long that is. None
+    where that is not known."""
 
     count: int
-    since: datetime
-    age: str
+    since: datetime | None
+    age: str | None
 
     @property
     def told(self) -> str:
-        return f"{self.count:,}, oldest {self.age}"
+        return self.in_words()
+
+    def in_words(self, where: str = "") -> str:
+        """The same, with where they are."""
+        return f"{self.count:,}{where}" + (f", oldest {self.age}" if self.age is not None else "")
 
 
 EMPTY: Final[Mapping[str, Tally]] = MappingProxyType({})

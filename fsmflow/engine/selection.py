@@ -74,7 +74,7 @@ def select(
     *,
     limit: int | None = None,
     newest: bool = False,
-    after: int = 0,
+    after: int | None = None,
     definition: Definition | None = None,
 ) -> Iterator[Snapshot]:
     """The entities of a selection, the oldest first (or the newest), read in pages; ``after``: those of later rows.
@@ -184,8 +184,11 @@ def _matching_states(runtime: Runtime, selection: Selection, definition: Definit
     branches = selection.branches or selection.branch is not None
     known = {state for item in every for state in _states_of(item, branches=branches)}
     if not known.issuperset(patterns):
-        counted = runtime.store.listing.counts(machine, branches=branches)
-        known.update(state for name, state in counted if (name, state) not in renamed)
+        known.update(
+            state
+            for name, state in runtime.store.listing.places(machine, branches=branches)
+            if (name, state) not in renamed
+        )
     for pattern in patterns:
         if not any(fnmatchcase(state, pattern) for state in known):
             now = next((new for (_, old), new in renamed.items() if old == pattern), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fsmflow.decision.entity import Standing
+from fsmflow.store.indexes import BRANCH, CHILD, ROOT
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.values import dataclass
@@ -58,16 +59,19 @@ class Census:
         """How many of a group have nothing to do by themselves, no timer and no job, and the first row of these.
 
         Reads as many rows as stand in the state, by index."""
+        scopes = (ROOT, CHILD) if group.branch_of is None else (BRANCH,)
+        found = [self._without_work(group, scope) for scope in scopes]
+        return sum(count for count, _ in found), min((row for count, row in found if count), default=0)
+
+    def _without_work(self, group: Group, scope: str) -> tuple[int, int]:
         mark, entity = self._link.mark, self._link.quoted("entity")
         sql = (
             f"SELECT COUNT(*), MIN(e.id) FROM {ENTITY} e LEFT JOIN {WORK} w ON w.{entity} = e.id "
             f"WHERE e.machine = {mark} AND e.state = {mark} AND e.phase = {mark} AND e.version = {mark} "
-            f"AND w.{entity} IS NULL"
+            f"AND {scope} AND w.{entity} IS NULL"
         )
         values = [group.machine, group.state, group.phase, group.version]
-        if group.branch_of is None:
-            sql += " AND e.branch_of IS NULL"
-        else:
+        if group.branch_of is not None:
             sql += f" AND e.branch_of = {mark}"
             values.append(group.branch_of)
             sql += " AND e.branch_name IS NULL" if group.branch_name is None else f" AND e.branch_name = {mark}"

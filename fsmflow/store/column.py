@@ -8,7 +8,8 @@ from typing import Any
 
 from peewee import Field
 
-from fsmflow.store.dialects import Dialect
+from fsmflow.store.dialect import Dialect
+from fsmflow.store.indexes import Index
 from fsmflow.values import dataclass
 
 Make = Callable[[Dialect], Field]
@@ -62,9 +63,9 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """``key``: the primary key, where that is of several columns. ``indexes``: columns, and whether they are unique."""
+    """``key``: the primary key, where that is of several columns."""
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
-    indexes: tuple[tuple[tuple[str, ...], bool], ...] = ()
+    indexes: tuple[Index, ...] = ()

@@ -22,7 +22,8 @@ from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
 from fsmflow.store.column import Column, Columns, Make, Table
-from fsmflow.store.dialects import Dialect
+from fsmflow.store.dialect import Dialect
+from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_WORK
 from fsmflow.values import made
 
 
@@ -184,48 +185,24 @@ TABLES: Final = (
     Table(
         name=tables.ENTITY,
         columns=(_ENTITY_ROW, *_CHANGING, *_LASTING),
-        indexes=(
-            # An entity by its address, once.
-            (("machine", "entity_id"), True),
-            # Listings of what stands in a state, in pages, and how many do.
-            (("machine", "state", "id"), False),
-            # What rests in a failure, among millions that do not.
-            (("fingerprint",), False),
-            # The branches of a step in order, each once, and the last of them.
-            (("parent", "parent_step", "parent_index"), True),
-            # What a parent waits for, and which of its branches have failed.
-            (("parent", "standing", "parent_step", "parent_index"), False),
-        ),
+        indexes=OF_ENTITIES,
     ),
     Table(
         name=tables.WORK,
         columns=(Column("entity", _big(primary_key=True)), *_WORK),
-        # What is due, and when the next is.
-        indexes=((("wake_at",), False),),
+        indexes=OF_WORK,
     ),
     Table(name=tables.HISTORY, columns=(_ITS_ENTITY, *_HISTORY, Column("token", _chars(16))), key=("entity", "seq")),
     Table(
         name=tables.EVENT,
         columns=(_EVENT_ROW, _ITS_ENTITY, *_EVENT),
-        indexes=(
-            # Whether a key was used, once; what an entity keeps, has sent, can undo.
-            (("entity", "kind", "key"), True),
-            # What is to be delivered or passed down by now.
-            (("due_at",), False),
-        ),
+        indexes=OF_EVENTS,
     ),
     Table(
         name=tables.MEMBER,
         columns=_MEMBER,
         key=("repair", "entity"),
-        indexes=(
-            # Who is next, and who is under way.
-            (("repair", "fate", "entity"), False),
-            # What became of those that were asked in a turn.
-            (("repair", "turn", "fate"), False),
-            # How many were asked within the last second.
-            (("repair", "asked_at"), False),
-        ),
+        indexes=OF_MEMBERS,
     ),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )

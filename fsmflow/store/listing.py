@@ -1,21 +1,26 @@
-"""Listings over many entities: found in pages, by index, and counted."""
+"""Listings over many entities: found in pages, each by an index, and counted."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import RUNS
+from fsmflow.definition.names import PHASES
+from fsmflow.store.arms import Arm, by_entry, by_row, distinct, merged
 from fsmflow.store.columns import snapshot_of
+from fsmflow.store.indexes import BRANCH, CHILD, OWNED, ROOT, SCOPES
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements, among
 from fsmflow.store.tables import ENTITY, EVENT, WORK
-from fsmflow.values import dataclass
+from fsmflow.values import dataclass, replace
 
 PAGE = 500
-#: Above every row number.
-_BEYOND = 2**62
+#: Rows are found by index so many at once, and then loaded in pages.
+_FOUND: Final = 10_000
+#: Of more states than this, as a pattern gives them, those are left out in which nothing stands.
+_ARMS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,21 @@ class Filter:
     branches: bool = False
     only_branches: bool = False
 
+    @property
+    def is_rare(self) -> bool:
+        """Whether something is asked for that few entities have, by which these are found."""
+        return self.failed or self.failing or self.stuck or self.waits
+
+    @property
+    def waits(self) -> bool:
+        """Whether something is asked of their work."""
+        return self.waiting or self.held
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Which of what is told apart by index is meant."""
+        return (CHILD, BRANCH) if self.only_branches else SCOPES if self.branches else (ROOT,)
+
 
 class Listing:
     """Queries over many entities."""
@@ -50,40 +70,34 @@ class Listing:
         self._sql = statements
 
     def find(
-        self, wanted: Filter, *, limit: int | None = None, newest: bool = False, after: int = 0
+        self, wanted: Filter, *, limit: int | None = None, newest: bool = False, after: int | None = None
     ) -> Iterator[Snapshot]:
-        """The entities that match, the oldest first (or the newest), read in pages; the oldest from ``after`` on.
+        """The entities that match, the oldest first (or the newest), read in pages; with ``after`` those of later rows.
 
-        Whoever changes what it gives meanwhile meets each entity once.
+        With ``entered_by``, and neither branches nor ``after``, those that stand in their state for longest (or
+        shortest) come first. Whoever changes what it gives meanwhile meets each entity once.
         """
-        last, left = _BEYOND if newest else after, limit
         where, params = self._where(wanted)
-        mark = self._link.mark
-        order = f"e.id < {mark} ORDER BY e.id DESC" if newest else f"e.id > {mark} ORDER BY e.id"
-        sql = f"{self._sql.joined} WHERE {where} AND {order} LIMIT {mark}"
-        while left is None or left > 0:
-            page = PAGE if left is None else min(PAGE, left)
-            rows = self._link.query(sql, (*params, last, page))
-            for row in rows:
-                snapshot = snapshot_of(row)
-                last = snapshot.row
-                yield snapshot
-            left = None if left is None else left - len(rows)
-            if len(rows) < page:
-                return
+        joined = f"{self._sql.by_rows} JOIN {WORK} x ON x.entity = e.id" if wanted.waits else self._sql.by_rows
+        left = limit
+        page_size = _FOUND if limit is None else min(_FOUND, limit)
+        for rows in self._found(wanted, page=page_size, newest=newest, after=after):
+            for start in range(0, len(rows), PAGE):
+                page = rows[start : start + PAGE]
+                chosen, values = self._link.dialect.among(page)
+                sql = f"{joined} WHERE e.id {chosen} AND {where}"
+                loaded = {row[0]: row for row in self._link.query(sql, (*values, *params))}
+                for row in [row for row in page if row in loaded][:left]:
+                    left = None if left is None else left - 1
+                    yield snapshot_of(loaded[row])
+                if left == 0:
+                    return
 
     def count(self, wanted: Filter) -> int:
         """How many entities match. Reads as many rows of an index."""
         where, params = self._where(wanted)
-        ((found,),) = self._link.query(f"SELECT COUNT(*) FROM {ENTITY} e WHERE {where}", params)
+        ((found,),) = self._link.query(f"SELECT COUNT(*) FROM {self._source(wanted)} WHERE {where}", params)
         return int(found)
-
-    def counts(self, machine: str | None = None, *, branches: bool = False) -> dict[tuple[str, str], int]:
-        """How many entities stand in each (machine, state)."""
-        where, params = self._where(Filter(machine=machine, branches=branches))
-        sql = f"SELECT e.machine, e.state, COUNT(*) FROM {ENTITY} e WHERE {where} GROUP BY e.machine, e.state"
-        rows = self._link.query(sql, params)
-        return {(found, state): int(count) for found, state, count in sorted(rows)}
 
     def first_like(self, machine: str, states: Sequence[str], patterns: Sequence[str]) -> str | None:
         """The id of the oldest entity in one of these states whose id is like one of the patterns, as SQL has them.
@@ -95,24 +109,91 @@ class Listing:
         found = self._link.query(sql, (*params, *patterns))
         return str(found[0][0]) if found else None
 
-    def ages(self, machine: str) -> dict[str, tuple[int, int]]:
-        """How many entities of a machine stand in each state, and since when the oldest of them does. One query.
+    def machines(self) -> list[str]:
+        """The machines of which there are entities. One query that reads an entry of an index for each."""
+        return distinct(self._link, ENTITY, "machine", "1 = 1")
 
-        Children count too. Branches that run a job do not: they go by a small machine of their own."""
-        sql = (
-            f"SELECT e.state, COUNT(*), MIN(e.entered_at) FROM {ENTITY} e "
-            f"WHERE e.machine = {self._link.mark} AND e.branch_of IS NULL GROUP BY e.state"
-        )
-        return {state: (int(count), int(since)) for state, count, since in sorted(self._link.query(sql, (machine,)))}
+    def states(self, machine: str, scope: str) -> list[str]:
+        """The states in which entities of a machine stand, of this scope. One query, likewise."""
+        return distinct(self._link, ENTITY, "state", f"machine = {self._link.mark} AND {scope}", (machine,))
+
+    def places(self, machine: str | None, *, branches: bool) -> Iterator[tuple[str, str]]:
+        """Each (machine, state) in which entities stand. A query for each machine, likewise."""
+        for each in [machine] if machine is not None else self.machines():
+            for scope in SCOPES if branches else (ROOT,):
+                yield from ((each, state) for state in self.states(each, scope))
+
+    def _found(self, wanted: Filter, *, page: int, newest: bool, after: int | None) -> Iterator[list[int]]:
+        """The numbers of the rows that match, in order and so many at once, by an index that has little else."""
+        by_time = wanted.entered_by is not None and wanted.scopes == (ROOT,) and not wanted.is_rare and after is None
+        order = by_entry(newest=newest) if by_time else by_row(newest=newest)
+        arms = list(self._arms(wanted, by_time=by_time))
+        last: Sequence[Any] = order.start if after is None else (after,)
+        found = page if arms else 0
+        while 0 < found == page:
+            rows = self._link.query(*merged(self._link, arms, order, last, page))
+            found = len(rows)
+            last = rows[-1] if rows else last
+            yield [int(row[-1]) for row in rows]
+
+    def _arms(self, wanted: Filter, *, by_time: bool) -> Iterator[Arm]:
+        """The parts of an index that have what is wanted in order, so that nothing is sorted; of what is rare, all of
+        that."""
+        if wanted.is_rare:
+            where, params = self._where(wanted)
+            yield Arm(source=self._source(wanted), where=where, params=params, sorts=True)
+            return
+        machines = [wanted.machine] if wanted.machine is not None else self.machines()
+        many = len(machines) * len(wanted.states or ()) > _ARMS
+        for machine in machines:
+            for scope in wanted.scopes:
+                states = wanted.states
+                if states is None and wanted.entity_id is None and (by_time or scope != ROOT):
+                    states = self.states(machine, scope)
+                elif many and states is not None:
+                    states = sorted(set(states).intersection(self.states(machine, scope)))
+                yield from self._arms_of(replace(wanted, machine=machine, states=states), scope)
+
+    def _arms_of(self, wanted: Filter, scope: str) -> Iterator[Arm]:
+        """The parts for one machine, of branches or of what is none: by state, by phase, or all of it."""
+        rest = replace(wanted, machine=None, states=None, branches=True, only_branches=False)
+        fixed = f"e.machine = {self._link.mark} AND {scope}"
+        column: str | None = None
+        values: Sequence[str] = ()
+        if wanted.states is not None:
+            column, values = "state", wanted.states
+        elif scope == ROOT and wanted.entity_id is None:
+            column, values = "phase", PHASES if wanted.phase is None else (wanted.phase,)
+            rest = replace(rest, phase=None)
+        where, params = self._where(rest)
+        for value in values:
+            term = f"{fixed} AND e.{column} = {self._link.mark} AND {where}"
+            yield Arm(source=f"{ENTITY} e", where=term, params=[wanted.machine, value, *params])
+        if column is None:
+            is_one = wanted.entity_id is not None
+            yield Arm(
+                source=f"{ENTITY} e", where=f"{fixed} AND {where}", params=[wanted.machine, *params], sorts=is_one
+            )
+
+    def _source(self, wanted: Filter) -> str:
+        """From where rows are read: where few have what is asked for, from what says so."""
+        if wanted.stuck:
+            tried = (
+                f"SELECT entity FROM {WORK} WHERE tries > 0 "
+                f"UNION SELECT entity FROM {EVENT} WHERE due_at > 0 AND tries > 0"
+            )
+            return f"({tried}) x JOIN {ENTITY} e ON e.id = x.entity"
+        if wanted.waits:
+            return f"{WORK} x JOIN {ENTITY} e ON e.id = x.entity"
+        hint = self._link.dialect.by_index(f"{ENTITY}_failing") if wanted.failing or wanted.failed else ""
+        return f"{ENTITY} e{hint}"
 
     def _where(self, wanted: Filter) -> tuple[str, list[Any]]:
         mark = self._link.mark
         terms: list[str] = []
         params: list[Any] = []
-        if wanted.only_branches:
-            terms.append("e.parent IS NOT NULL")
-        elif not wanted.branches:
-            terms.append("e.parent IS NULL")
+        if wanted.scopes is not SCOPES:
+            terms.append(OWNED if wanted.only_branches else ROOT)
         for column, value in (("machine", wanted.machine), ("phase", wanted.phase), ("entity_id", wanted.entity_id)):
             if value is not None:
                 terms.append(f"e.{column} = {mark}")
@@ -124,20 +205,15 @@ class Listing:
             terms.append(f"e.entered_at <= {mark}")
             params.append(wanted.entered_by)
         terms += self._flags(wanted)
-        if wanted.stuck:
-            terms.append(
-                f"(e.id IN (SELECT entity FROM {WORK} WHERE tries > 0) "
-                f"OR e.id IN (SELECT entity FROM {EVENT} WHERE due_at > 0 AND tries > 0))"
-            )
         return " AND ".join(terms) or "1 = 1", params
 
     def _flags(self, wanted: Filter) -> Iterator[str]:
-        """What is asked without a value."""
+        """What is asked without a value. ``x`` is the work, where it is about that."""
+        if wanted.failed or wanted.failing:
+            yield "e.failure IS NOT NULL"
         if wanted.failed:
             yield "e.fingerprint IS NOT NULL"
-        if wanted.failing:
-            yield "e.failure IS NOT NULL"
-        if wanted.waiting or wanted.held:
-            waits = f"x.kind {among(RUNS)} AND x.{self._link.quoted('owner')} IS NULL AND x.rung_at IS NULL"
+        if wanted.waits:
             held = "> 0" if wanted.held else "IS NULL"
-            yield f"EXISTS (SELECT 1 FROM {WORK} x WHERE x.entity = e.id AND {waits} AND x.held {held})"
+            owner = self._link.quoted("owner")
+            yield f"x.kind {among(RUNS)} AND x.{owner} IS NULL AND x.rung_at IS NULL AND x.held {held}"

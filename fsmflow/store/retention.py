@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from fsmflow.decision.commit import EventKind
 from fsmflow.definition.names import FINISHED
 from fsmflow.points import point
+from fsmflow.store.indexes import ROOT
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, MEMBER, WORK
@@ -92,7 +93,7 @@ class Retention:
         mark = self._link.mark
         sql = (
             f"SELECT id, entered_at, created_at, phase, parent FROM {ENTITY} "
-            f"WHERE machine = {mark} AND state = {mark} AND id > {mark} ORDER BY id LIMIT {PAGE}"
+            f"WHERE machine = {mark} AND state = {mark} AND {ROOT} AND id > {mark} ORDER BY id LIMIT {PAGE}"
         )
         rows = self._link.query(sql, (machine, state, after))
         found = [

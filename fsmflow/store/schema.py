@@ -8,13 +8,13 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
-from peewee import CompositeKey, Model
+from peewee import SQL, CompositeKey, Model
 
 from fsmflow.store.column import Table
 from fsmflow.store.columns import TABLES
-from fsmflow.store.dialects import Dialect
+from fsmflow.store.dialect import Dialect
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META
 from fsmflow.store.upgrades import upgrade
@@ -69,8 +69,15 @@ def _models(link: Link) -> list[type[Model]]:
 
 
 def _model(base: type[Model], table: Table, dialect: Dialect) -> type[Model]:
-    meta: dict[str, Any] = {"table_name": table.name, "indexes": table.indexes}
+    meta: dict[str, Any] = {"table_name": table.name}
     if table.key:
         meta |= {"primary_key": CompositeKey(*table.key), "without_rowid": dialect.without_rowid}
     fields = {column.name: column.make(dialect) for column in table.columns}
-    return type(table.name, (base,), {**fields, "Meta": type("Meta", (), meta)})
+    model: Any = type(table.name, (base,), {**fields, "Meta": type("Meta", (), meta)})
+    for index in table.indexes:
+        if columns := index.columns_in(partial=dialect.has_partial_indexes):
+            where = SQL(index.where) if index.where and dialect.has_partial_indexes else None
+            wanted = [getattr(model, column) for column in columns]
+            name = f"{table.name}_{index.name}"
+            model.add_index(model.index(*wanted, unique=index.unique, where=where, name=name))
+    return cast(type[Model], model)

@@ -20,7 +20,7 @@ from fsmflow.store.columns import (
     READ_HISTORY_COLUMNS,
     WORK_COLUMNS,
 )
-from fsmflow.store.dialects import Dialect
+from fsmflow.store.dialect import Dialect
 from fsmflow.store.link import Link
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
 
@@ -45,7 +45,10 @@ class Statements:
         self._link = link
         dialect = link.dialect
         joined = f"{self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)}"
-        both = f"SELECT {joined} FROM {ENTITY} e LEFT JOIN {WORK} w ON w.{self._q('entity')} = e.id"
+        work = f"LEFT JOIN {WORK} w ON w.{self._q('entity')} = e.id"
+        both = f"SELECT {joined} FROM {ENTITY} e {work}"
+        #: For the numbers of some rows.
+        self.by_rows = f"SELECT {joined} FROM {ENTITY} e{dialect.by_row} {work}"
         self.load = self._sql(f"{both} WHERE e.machine = ? AND e.entity_id = ?")
         self.load_row = self._sql(f"{both} WHERE e.id = ?")
         self.lock_entity = self._sql(f"SELECT revision, paused FROM {ENTITY} WHERE id = ?{dialect.locking}")

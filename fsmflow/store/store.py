@@ -13,6 +13,7 @@ from fsmflow.store import schema, tables
 from fsmflow.store.branches import Branches
 from fsmflow.store.census import Census
 from fsmflow.store.commits import Commits
+from fsmflow.store.counts import Counts
 from fsmflow.store.dialects import open_sqlite
 from fsmflow.store.doubt import Doubt
 from fsmflow.store.entities import Entities
@@ -47,6 +48,7 @@ class Store:
         self.census = Census(link)
         self.meta = Meta(link)
         self.retention = Retention(link, self.meta)
+        self.counts = Counts(link, self.listing, self.meta)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -15,7 +15,8 @@ from playhouse.cockroachdb import CockroachDatabase
 from playhouse.pool import PooledSqliteDatabase
 
 from fsmflow.errors import ConfigurationError
-from fsmflow.store.dialects import DIALECTS, Dialect, dialect_of
+from fsmflow.store.dialect import Dialect
+from fsmflow.store.dialects import DIALECTS, dialect_of
 from fsmflow.store.link import Link, open_database
 from tests.support.paths import ROOT
 

@@ -99,7 +99,7 @@ READS: dict[str, Callable[[Store, Snapshot], object]] = {
     "active": lambda store, order: store.work.active(NOW),
     "owned_by": lambda store, order: store.work.owned_by(order.row, "worker"),
     "find": lambda store, order: list(store.listing.find(Filter(machine="order"))),
-    "counts": lambda store, order: store.listing.counts(),
+    "counts": lambda store, order: store.counts.look(NOW),
     "now": lambda store, order: store.link.now(),
 }
 WRITES: dict[str, Callable[[Store, Snapshot], object]] = {

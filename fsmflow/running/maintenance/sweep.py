@@ -26,6 +26,7 @@ from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.running.maintenance.messages import deliver_due
 from fsmflow.running.maintenance.parents import look_at
+from fsmflow.running.maintenance.recount import Recount
 from fsmflow.running.maintenance.retention import Retention
 from fsmflow.running.maintenance.row import LOCKED_MS, POISON_MS, REFUSED_MS, STRANGE_MS
 from fsmflow.running.maintenance.schedules import Schedules
@@ -47,6 +48,7 @@ class Maintenance:
         self._schedules = Schedules(runtime)
         self._retention = Retention(runtime)
         self._turn = Turn(runtime)
+        self._recount = Recount(runtime)
 
     @property
     def again_s(self) -> float:
@@ -74,6 +76,7 @@ class Maintenance:
             rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
             handled = self._handle_due(rings) + deliver_due(self._runtime, self._turn.keep)
             self._retention.prune_due(self._turn.keep)
+            self._recount.go_on()
             return handled
         finally:
             self._turn.leave(paced=paced)

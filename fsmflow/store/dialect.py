@@ -1,0 +1,148 @@
+"""What a kind of database has to say of itself: a class of ``dialects`` for each."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, ClassVar
+
+from peewee import BigAutoField, Database, Field, Model, TextField
+
+from fsmflow.scope import scope
+from fsmflow.store.notation import Notation
+
+
+class Dialect(ABC):
+    """One kind of database, from its URL to its locks. It has no state."""
+
+    name: ClassVar[str]
+    #: How its URLs begin, and one of them.
+    schemes: ClassVar[tuple[str, ...]]
+    example: ClassVar[str]
+    #: Whether its URLs name a host.
+    is_server: ClassVar[bool] = True
+    #: peewee's class for it.
+    kind: ClassVar[type[Database]]
+    #: The modules of its drivers, and what to do where peewee has none of them, if it is not always there.
+    drivers: ClassVar[tuple[str, ...]]
+    advice: ClassVar[str] = ""
+    #: How views for people are written.
+    notation: ClassVar[Notation]
+    #: Options of a connection that changes tables, where that must not be cut off.
+    patience: ClassVar[Mapping[str, Any]] = {}
+    #: What BEGIN is told in a transaction that writes.
+    begin: ClassVar[tuple[str, ...]] = ()
+    #: What a SELECT ends with that locks its rows; nothing where a transaction has the whole database to itself.
+    locking: ClassVar[str]
+    #: What a SELECT ends with that shows what is there now in a transaction that may show what was there when it began,
+    #: and the same where it only reads, which needs no right to change the rows.
+    latest: ClassVar[str] = ""
+    latest_shared: ClassVar[str] = ""
+    #: The query that tells how many bytes a statement may have, where a server closes the connection over a larger one.
+    statement_limit: ClassVar[str] = ""
+    #: What an INSERT ends with so that ``new_row`` can tell the number of the row.
+    returning: ClassVar[str] = ""
+    #: The field that numbers rows. None may ever get the number of one that is gone: who has read that still means it.
+    row_field: ClassVar[type[Field]] = BigAutoField
+    #: The field that holds texts of any length.
+    text_field: ClassVar[type[Field]] = TextField
+    #: Whether a table is stored by its primary key only when it is told to.
+    without_rowid: ClassVar[bool] = False
+    #: Whether an index may leave rows out.
+    has_partial_indexes: ClassVar[bool] = True
+    #: Whether a sorted UNION ALL reads no more of its parts than it gives.
+    merges_unions: ClassVar[bool] = True
+    #: What follows a table that is to be read by its rows' numbers, whatever else is asked of them.
+    by_row: ClassVar[str] = ""
+
+    @abstractmethod
+    def open(self, name: str, options: dict[str, Any], url: str) -> Database:
+        """peewee's Database by what a URL says. Connects to nothing; raises ConfigurationError, without a password."""
+
+    def told(self, version: str) -> str:
+        """What answers, by what it says of itself."""
+        return version if version[:1].isalpha() else f"{self.name} {version}"
+
+    @property
+    def mark(self) -> str:
+        """What stands for a parameter."""
+        return str(self.kind.param)
+
+    def quoted(self, name: str) -> str:
+        """A name that may be a keyword."""
+        quotes = str(self.kind.quote)
+        return f"{quotes[0]}{name}{quotes[1]}"
+
+    @scope
+    def alone(self, db: Database) -> Iterator[None]:
+        """One process at a time makes tables, where nothing else sees to that."""
+        yield
+
+    @scope
+    def hasty(self, db: Database, *, own: bool) -> Iterator[None]:
+        """A transaction whose commit may be lost with the server, never torn, where the database has such a thing.
+
+        ``own``: nobody else works on the connections of ``db``.
+        """
+        with db.atomic(*self.begin):
+            yield
+
+    @abstractmethod
+    def moment(self, db: Database) -> AbstractContextManager[Any]:
+        """A transaction that only reads, and sees the database as it was at its first read."""
+
+    @abstractmethod
+    def is_in_transaction(self, connection: Any) -> bool:
+        """Whether a transaction is open on a connection of the driver's, whoever began it."""
+
+    @abstractmethod
+    def now(self, query: Callable[[str], list[Any]]) -> int:
+        """UTC now by the database's clock, in milliseconds."""
+
+    def is_pooled(self, db: Database) -> bool:
+        """Whether a pooler of connections stands in front of the server. One query, where there are such things."""
+        return False
+
+    def stop_preparing(self, db: Database) -> bool:
+        """Prepare no more statements on this thread's connection, and on those that are opened from now on. False where
+        none ever are."""
+        return False
+
+    def new_row(self, cursor: Any) -> int:
+        """The number of the row that an INSERT has made."""
+        return int(cursor.lastrowid)
+
+    def among(self, values: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+        """What follows a column that has one of these values, and the parameters of that."""
+        return f"IN ({', '.join([self.mark] * len(values))})", values
+
+    def insert_many(
+        self, table: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> tuple[str, Sequence[Any]]:
+        """One statement that inserts all these rows, and its parameters."""
+        names = ", ".join(map(self.quoted, columns))
+        marks = f"({', '.join([self.mark] * len(columns))})"
+        sql = f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(rows))}"
+        return sql, [value for row in rows for value in row]
+
+    def by_index(self, name: str) -> str:
+        """What follows a table that is to be read by an index, where a planner would take another one."""
+        return ""
+
+    def claim_at_once(self, claim: str, found: str) -> str | None:
+        """A hasty transaction in one round trip, that runs the UPDATE ``claim``, and ``found``, which selects from the
+        row that it changed, ``w``. None where there is no such thing."""
+        return None
+
+    @abstractmethod
+    def upgrading(self, db: Database) -> AbstractContextManager[Any]:
+        """In it one process at a time changes tables; one transaction, where tables can be changed in one."""
+
+    def table_settings(self, db: Database) -> list[str] | None:
+        """What CREATE TABLE ends with. Asks the server what it has."""
+        return None
+
+    def create_tables(self, db: Database, models: Sequence[type[Model]]) -> None:
+        """Create what is missing of these tables and of their indexes."""
+        db.create_tables(models, safe=True)

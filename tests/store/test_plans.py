@@ -1,0 +1,135 @@
+"""No look reads a whole table: each is answered by the index that was made for it, on each database that plans."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fsmflow.decision.decide import decide
+from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.start import begin
+from fsmflow.settings import Settings
+from fsmflow.store.columns import NEW_ENTITY_COLUMNS, new_entity_values
+from fsmflow.store.counts import Cell
+from fsmflow.store.indexes import ROOT, SCOPES
+from fsmflow.store.listing import Filter
+from fsmflow.store.store import Store, create_store
+from fsmflow.store.tables import ENTITY
+from fsmflow.values import replace
+from tests.support.machines import Order
+from tests.support.plans import plans_of
+from tests.support.servers import fresh_postgres, server_url
+
+NOW = 1_700_000_000_000
+ORDER = Order._definition
+MANY = 4_000
+
+
+def listed(**wanted: Any) -> Callable[[Store], Any]:
+    """The first of what ``fsmflow list`` shows."""
+    newest = wanted.pop("newest", False)
+    return lambda store: list(store.listing.find(Filter(**wanted), limit=51, newest=newest))
+
+
+#: Each look, and what it is answered by; whatever rows it has found are loaded by their numbers.
+LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
+    "counts": (lambda store: store.counts.look(NOW), {"roots_by_time"}),
+    "counts of children": (
+        lambda store: store.counts.look(NOW, "order", scopes=SCOPES[1:]),
+        {"children_by_state", "branches_by_state"},
+    ),
+    "part of a count": (
+        lambda store: store.counts.part(Cell(machine="order", state="rejected", scope=ROOT), 0, 100),
+        {"roots_by_state"},
+    ),
+    "all": (listed(), {"roots_by_phase"}),
+    "newest": (listed(newest=True), {"roots_by_phase"}),
+    "newest of a machine": (listed(machine="order", newest=True), {"roots_by_phase"}),
+    "by phase": (listed(machine="order", phase="failed"), {"roots_by_phase"}),
+    "by state": (listed(machine="order", states=["pending"]), {"roots_by_state"}),
+    "by states": (listed(states=["pending", "charging", "rejected"], newest=True), {"roots_by_state"}),
+    "older": (listed(machine="order", entered_by=NOW - 9), {"roots_by_time"}),
+    "older in a state": (listed(machine="order", states=["pending"], entered_by=NOW - 9), {"roots_by_time"}),
+    "with branches": (
+        listed(machine="order", branches=True),
+        {"roots_by_phase", "children_by_state", "branches_by_state"},
+    ),
+    "branches by state": (listed(machine="order", states=["pending"], only_branches=True), {"branches_by_state"}),
+    "failing": (listed(machine="order", failing=True), {"failing"}),
+    "stuck": (listed(stuck=True, branches=True), {"stuck"}),
+    "count of stuck": (lambda store: store.listing.count(Filter(stuck=True, branches=True)), {"stuck"}),
+    "by id": (listed(entity_id="77"), {"address"}),
+}
+#: What reads all of something that holds few: what failed, what is stuck, and what a part of the statement has made.
+_SMALL = r"USING (COVERING )?INDEX fsmflow_(entity_failing|work_stuck)|SCAN (x|counted|found|\d+ CONSTANT ROW)"
+
+
+def filled(store: Store) -> Store:
+    """Some thousands of orders, of which a twentieth waits, and some failed; a few have children and branches."""
+    done = decide(ORDER, begin(ORDER, "0", {}, None, None, NOW).after, Triggered(trigger="submit"), NOW).after
+    pattern = replace(done, state="rejected", phase="finished", work=None)
+    made = [replace(pattern, entity_id=str(number), entered_at=NOW - number) for number in range(MANY)]
+    for number in range(0, MANY, 20):
+        made[number] = replace(made[number], state="pending", phase="waiting")
+        failure: Any = {"failure_text": "{}", "fingerprint": "f"} if not number % 100 else {}
+        made[number + 1] = replace(made[number + 1], state="charging", phase="working", **failure)
+        place: Any = {
+            "parent": 1,
+            "parent_step": number,
+            "parent_index": 0,
+            "branch_of": "packing" if number % 40 else None,
+        }
+        made[number + 2] = replace(made[number + 2], **place)
+    for first in range(0, MANY, 500):
+        values = [new_entity_values(each) for each in made[first : first + 500]]
+        store.link.execute(*store.link.dialect.insert_many(ENTITY, NEW_ENTITY_COLUMNS, values))
+    return store
+
+
+@pytest.fixture(scope="module")
+def sqlite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    folder: Path = tmp_path_factory.mktemp("plans")
+    store = create_store(Settings(database_url=f"sqlite:///{folder}/fsmflow.db"))
+    yield filled(store)
+    store.link.forget_connection()
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Store]:
+    with fresh_postgres(server_url("postgres")) as url:
+        store = filled(create_store(Settings(database_url=url)))
+        store.link.execute(f"VACUUM ANALYSE {ENTITY}")
+        # A table of some thousands is read as a whole sooner than by any index.
+        store.link.execute("SET enable_seqscan = off")
+        yield store
+        store.link.forget_connection()
+
+
+def indexes_in(plans: str) -> set[str]:
+    """The indexes that plans name, without the keys of tables."""
+    named = re.findall(r"fsmflow_(?:entity|work)_(\w+)", plans)
+    return {name for name in named if name not in ("pkey", "id")} - {"wake_at"}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+def test_sqlite_reads_by_the_index_that_was_made_for_it(sqlite: Store, look: str) -> None:
+    act, wanted = LOOKS[look]
+    plans = plans_of(sqlite, act).splitlines()
+    scans = [line for line in plans if "SCAN" in line and not re.search(_SMALL, line)]
+    assert not scans
+    assert wanted <= indexes_in("\n".join(plans))
+    if not wanted & {"failing", "stuck", "address"}:
+        assert not [line for line in plans if "TEMP B-TREE FOR ORDER BY" in line]
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("look", LOOKS)
+def test_postgres_reads_by_the_index_that_was_made_for_it(postgres: Store, look: str) -> None:
+    act, wanted = LOOKS[look]
+    plans = plans_of(postgres, act)
+    assert "Seq Scan on fsmflow_entity" not in plans
+    assert wanted <= indexes_in(plans)
