@@ -20,6 +20,7 @@ class Entry(NamedTuple):
 
     def load(self) -> click.Command:
         """The command itself."""
+        import_module("fsmflow.store.placeholders").import_peewee()
         module, _, attribute = self.place.partition(":")
         found = getattr(import_module(f"fsmflow.cli.{module}"), attribute)
         command: click.Command = found[self.name] if isinstance(found, Mapping) else found

@@ -13,7 +13,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-import peewee
 from peewee import Database, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase, TextField
 from playhouse.sqlite_ext import AutoIncrementField
 
@@ -122,7 +121,7 @@ class Postgres(Dialect):
     returning = " RETURNING id"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
-        imported(vars(peewee)["psycopg"], self.advice, url)
+        imported("psycopg", self.advice, url)
         return _PostgresDatabase(name, prefer_psycopg3=True, **connections.postgres_options(options))
 
     @scope
@@ -223,7 +222,7 @@ class Mysql(Dialect):
     statement_limit = "SELECT @@max_allowed_packet"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
-        driver = imported(vars(peewee)["mysql"], self.advice, url)
+        driver = imported("mysql", self.advice, url)
         patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
         return connected_by_url(MySQLDatabase(name, **connections.mysql_options(driver, options, patience)))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import peewee
 from peewee import Database
 
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
+from fsmflow.store.placeholders import fill_in
 
 #: What a driver that cannot tell is asked by: outside of a transaction a savepoint is gone with its own statement.
 _SAVEPOINT: Final = "fsmflow_asks"
@@ -32,8 +34,10 @@ def connected_by_url(db: Database) -> Database:
     return db
 
 
-def imported(module: Any, advice: str, url: str) -> Any:
-    """The module of a driver that peewee has found. Raises ConfigurationError where it has found none."""
+def imported(name: str, advice: str, url: str) -> Any:
+    """The driver that peewee calls so. Raises ConfigurationError where it has found none."""
+    fill_in(name)
+    module = vars(peewee)[name]
     if module is None:
         raise ConfigurationError(f"the database {hide_password(url)!r} needs a driver; {advice}")
     return module

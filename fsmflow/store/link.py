@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qsl, urlsplit
 
 import peewee
 from peewee import Database
-from playhouse.db_url import parse
 from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
@@ -48,7 +49,7 @@ def open_database(url: str, *, patient: bool = False) -> Database:
     if dialect is None:
         raise ConfigurationError(f"the database URL {_misread(url)}")
     try:
-        options = parse(url, unquote_password=True, unquote_user=True)
+        options = _parts(url, is_server=dialect.is_server)
         if dialect.is_server and "@" in options["database"]:
             raise ValueError("a password with a '/' in it was taken for a host and a port")
     except ValueError as error:
@@ -61,6 +62,17 @@ def open_database(url: str, *, patient: bool = False) -> Database:
     if options and not dialect.is_server:
         raise ConfigurationError(f"the database URL {hide_password(url)!r} has options, and a file takes none")
     return dialect.open(name, {**(dialect.patience if patient else {}), **options}, url)
+
+
+def _parts(url: str, *, is_server: bool) -> dict[str, Any]:
+    """What a URL says, by the names that peewee has for it; of a file whatever it is. Raises ValueError."""
+    if is_server:
+        # It brings all drivers along that it finds.
+        parse = import_module("playhouse.db_url").parse
+        return dict(parse(url, unquote_password=True, unquote_user=True))
+    parts = urlsplit(url)
+    host = {"host": parts.netloc} if parts.netloc else {}
+    return {"database": parts.path[1:], **host, **dict(parse_qsl(parts.query, keep_blank_values=True))}
 
 
 def _misread(url: str) -> str:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Final
 
 from peewee import Field
-from playhouse.migrate import SchemaMigrator, migrate
 
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META
 
 Migration = Callable[[Link], None]
 
+#: It brings all drivers along that are installed, and is hardly ever needed.
+_CHANGES: Final = "playhouse.migrate"
 #: By the schema that each leads to; the first release made schema 1.
 MIGRATIONS: Final[Mapping[int, Migration]] = {}
 
@@ -32,10 +34,12 @@ def upgrade(link: Link, version: int, wanted: int) -> None:
 def add_column(link: Link, table: str, name: str, field: Field) -> None:
     """Part of a migration: the column, where it is not there yet."""
     if name not in {column.name for column in link.db.get_columns(table)}:
-        migrate(SchemaMigrator.from_database(link.db).add_column(table, name, field))
+        changes = import_module(_CHANGES)
+        changes.migrate(changes.SchemaMigrator.from_database(link.db).add_column(table, name, field))
 
 
 def drop_index(link: Link, table: str, name: str) -> None:
     """Part of a migration: no such index any more."""
     if name in {index.name for index in link.db.get_indexes(table)}:
-        migrate(SchemaMigrator.from_database(link.db).drop_index(table, name))
+        changes = import_module(_CHANGES)
+        changes.migrate(changes.SchemaMigrator.from_database(link.db).drop_index(table, name))

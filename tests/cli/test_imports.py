@@ -1,4 +1,5 @@
-"""What a command imports: help and completion little more than click, and who only looks no RQ and no Redis."""
+"""What a command imports: help and completion little more than click, and who only looks neither RQ nor Redis nor the
+driver of a server."""
 
 from __future__ import annotations
 
@@ -61,7 +62,10 @@ def test_so_does_the_completion_of_a_command(folder: Path) -> None:
     assert len([name for name in found if name.startswith("fsmflow")]) == 4
 
 
-@pytest.mark.parametrize("arguments", [("list",), ("stats", "--help"), ("history", "--help")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("list",), ("list", "--json"), ("show", "1"), ("failures",), ("stats", "--help"), ("history", "--help")],
+)
 def test_who_only_looks_imports_neither_rq_nor_redis_nor_what_draws(folder: Path, arguments: tuple[str, ...]) -> None:
     subprocess.run(
         [sys.executable, "-m", "fsmflow.cli", "init"],
@@ -73,6 +77,7 @@ def test_who_only_looks_imports_neither_rq_nor_redis_nor_what_draws(folder: Path
     found = imported(folder, *arguments)
     assert "peewee" in found
     assert found & {"rq", "redis", "rich", "croniter", "opentelemetry", "fsmflow.dispatch.doorbell"} == set()
+    assert found & {"psycopg", "psycopg2", "pymysql", "MySQLdb", "playhouse.migrate", "asyncio", "ssl"} == set()
     floors = {name.split(".")[1] for name in found if name.startswith("fsmflow.")}
     assert floors & {"running", "verify", "diagram", "testing"} == set()
 
