@@ -20,7 +20,7 @@ def deadline_of(definition: Definition, snapshot: Snapshot) -> str | None:
     """When the time of the state is over, or how much of it a pause holds, and what happens then; None where no time
     runs, and for what was due and is tried again: that is told by itself."""
     spec, work = definition.states.get(snapshot.state), snapshot.work
-    if spec is None or spec.timer is None or work is None or work.tries:
+    if spec is None or spec.timer is None or work is None or work.tells_of_timer:
         return None
     moment = work.deadline if work.kind != WorkKind.TIMER else work.wake_at if work.held is None else work.held
     if moment is None:

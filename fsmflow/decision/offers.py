@@ -230,7 +230,7 @@ def waits(snapshot: Snapshot) -> bool:
 
 
 def is_stuck(snapshot: Snapshot) -> bool:
-    """Whether the timer of an entity was due and could not fire; a retry tries it now."""
+    """Whether the timer or deadline of an entity was due and could not fire; a retry tries it now."""
     return snapshot.work is not None and snapshot.work.is_stuck_timer
 
 

@@ -24,7 +24,7 @@ class Resumption(Enum):
     LOOK = auto()
     #: Its job is dispatched, and nobody runs it: dispatch it again.
     RING = auto()
-    #: Its job waits out an interval, or its timer could not fire: do it now, as a retry would.
+    #: Its job waits out an interval, or its timer or deadline could not fire: do it now, as a retry would.
     HURRY = auto()
     NOTHING = auto()
 
@@ -42,10 +42,10 @@ def resumption(own: Definition, snapshot: Snapshot) -> Resumption:
         return Resumption.RETRY
     if work is None:
         return Resumption.START if _was_never_started(spec, snapshot) else Resumption.NOTHING
-    if work.watches:
-        return Resumption.LOOK
     if work.waits or work.is_stuck_timer:
         return Resumption.HURRY
+    if work.watches:
+        return Resumption.LOOK
     is_dispatched = work.owner is None and work.rung_at is not None and work.held is None
     return Resumption.RING if is_dispatched else Resumption.NOTHING
 

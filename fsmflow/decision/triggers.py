@@ -113,7 +113,8 @@ def hurry(mover: Mover, happening: Triggered) -> None:
 
 
 def try_timer(mover: Mover, happening: Triggered) -> None:
-    """A retry of a timer that was due and could not fire: it is tried now, and not as late as it would be by itself."""
+    """A retry of a timer or deadline that was due and could not fire: it is tried now, and not as late as it would be
+    by itself."""
     snapshot, spec = mover.before, mover.definition.states[mover.before.state]
     _keeps_its_key(mover, happening)
     mover.after = replace(snapshot, data_text=codec.encode({**snapshot.data, **happening.patch}, what="data"))
@@ -153,13 +154,19 @@ def timer_fired(mover: Mover, happening: TimerFired) -> None:
     if timer is None or not runs or snapshot.paused:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")
     _fire_timer(mover, timer, next(iter(happening.refusals), None))
-    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
-        # Internal: the job, or the branches, go on; the deadline is over.
-        wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
-        mover.after = replace(mover.after, work=replace(work, deadline=None, wake_at=wake_at, tries=0, why=None))
 
 
 def _fire_timer(mover: Mover, timer: Timer, refused: DatabaseRefused | None = None) -> None:
+    snapshot, work = mover.before, mover.before.work
+    _fire(mover, timer, refused)
+    if mover.after.epoch == snapshot.epoch and work is not None and work.kind != WorkKind.TIMER:
+        # Internal: the job, or the branches, go on; the deadline is over.
+        wake_at = work.lease_until if work.owner is not None and work.lease_until is not None else work.wake_at
+        left = replace(work, deadline=None, overdue=False, wake_at=wake_at, tries=0, why=None)
+        mover.after = replace(mover.after, work=left)
+
+
+def _fire(mover: Mover, timer: Timer, refused: DatabaseRefused | None) -> None:
     if timer.bounds:
         settlement.overdue(mover, past=refused)
     elif refused is not None:

@@ -69,6 +69,8 @@ class Work:
     why: str | None = None
     #: When ``timeout`` fires in a state that also has a job or branches; of held work, the time that is left of it.
     deadline: int | None = None
+    #: Its deadline has come and could not be taken; ``deadline`` is when that is tried again, ``why`` is about that.
+    overdue: bool = False
 
     @property
     def runs(self) -> bool:
@@ -87,8 +89,13 @@ class Work:
 
     @property
     def is_stuck_timer(self) -> bool:
-        """Whether it is a timer that was due and could not fire."""
-        return self.kind is WorkKind.TIMER and self.tries > 0 and self.held is None
+        """Whether it is a timer, or a deadline beside whatever else it is for, that was due and could not fire."""
+        return self.tells_of_timer and self.held is None
+
+    @property
+    def tells_of_timer(self) -> bool:
+        """Whether ``tries`` and ``why`` are about a timer or a deadline, in a pause too."""
+        return self.tries > 0 and (self.kind is WorkKind.TIMER or self.overdue)
 
     def is_over(self, now: int) -> bool:
         """Whether its deadline has come, over whatever else it is for."""

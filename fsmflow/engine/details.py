@@ -146,7 +146,7 @@ def stuck_of(own: Definition | None, snapshot: Snapshot, posts: Sequence[Posted]
                 why=work.why or "",
                 tries=work.tries,
                 next_at=_next_try(work),
-                is_timer=work.is_stuck_timer,
+                is_timer=work.is_stuck_timer and not work.waits,
             )
         )
     for post in posts:
@@ -162,13 +162,13 @@ def stuck_of(own: Definition | None, snapshot: Snapshot, posts: Sequence[Posted]
 def _due(own: Definition | None, snapshot: Snapshot) -> str:
     """What is due of the work of an entity."""
     work, spec = snapshot.work, None if own is None else own.states.get(snapshot.state)
-    if work is not None and work.watches and work.deadline is None:
-        return f"branches of {snapshot.state!r}"
+    if work is not None and not work.tells_of_timer:
+        return f"branches of {snapshot.state!r}" if work.watches else f"job of {snapshot.state!r}"
     return f"timer {spec.timer.trigger!r}" if spec is not None and spec.timer is not None else "timer"
 
 
 def _next_try(work: Work) -> datetime | None:
-    moment = work.wake_at if work.deadline is None else work.deadline
+    moment = work.deadline if work.overdue and work.deadline is not None else work.wake_at
     return None if work.held is not None else clock.to_datetime(moment)
 
 

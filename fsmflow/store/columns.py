@@ -116,6 +116,7 @@ _WORK = (
     Column("postponed", _whole()),
     Column("progress", _real(null=True)),
     Column("deadline", _big(null=True)),
+    Column("overdue", _small(), store=int, load=bool),
     Column("tries", _whole()),
     Column("why", _long_text(null=True)),
 )

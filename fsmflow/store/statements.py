@@ -243,8 +243,8 @@ class Statements:
             f"AND held IS NULL AND {self._q('owner')} IS NULL"
         )
         self.put_off = self._sql(
-            f"UPDATE {WORK} SET deadline = ?, wake_at = ?, tries = ?, why = ? WHERE entity = ? AND epoch = ? "
-            f"AND deadline = ? AND held IS NULL"
+            f"UPDATE {WORK} SET deadline = ?, overdue = 1, wake_at = ?, tries = ?, why = ? WHERE entity = ? "
+            f"AND epoch = ? AND deadline = ? AND held IS NULL"
         )
         self.stick = self._sql(
             f"UPDATE {WORK} SET wake_at = ?, tries = ?, why = ? WHERE entity = ? AND epoch = ? AND tries = ? "

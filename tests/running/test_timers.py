@@ -12,7 +12,8 @@ from fsmflow import Actor, DataError, Machine, RetryAfter, State, TransitionNotA
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.lease import LEASE_MS
 from fsmflow.store.tables import WORK
-from tests.support.bench import Bench
+from fsmflow.verify import verify
+from tests.support.bench import Bench, bench_on
 from tests.support.concurrency import by_others, meanwhile
 from tests.support.machines import Order, play
 from tests.support.sandbox import sandbox
@@ -91,6 +92,50 @@ def test_a_deadline_soon_after_a_look_at_the_branches_is_not_overlooked(after_s:
             box.advance(seconds=after_s + 1)
             states.append(asking.refresh().state)
         assert states == ["receiving", "closed"]
+
+
+class Claim(Machine):
+    """The deadline of what it asks is refused as long as it is disputed."""
+
+    initial = "asking"
+    states = [State("asking", job="ask", wait=True, timeout=60), State("over", final=True)]
+    transitions = [
+        {"trigger": "timeout", "source": "asking", "dest": "over", "unless": "is_disputed"},
+        ["answer", "asking", "over"],
+        {"trigger": "settle", "source": "asking", "dest": None, "before": "agree"},
+    ]
+
+    def ask(self) -> None:
+        raise AssertionError("its time is over")
+
+    def is_disputed(self) -> bool:
+        return bool(self.data.get("disputed"))
+
+    def agree(self) -> None:
+        self.data["disputed"] = False
+
+
+@pytest.mark.parametrize("action", ["resume", "retry"])
+def test_a_deadline_that_was_refused_beside_a_job_is_tried_by_whoever_asks(
+    action: str, database_url: str, redis_url: str
+) -> None:
+    with bench_on(redis_url, machines=(Claim,), database_url=database_url) as bench:
+        claim: Any = Claim.start("1", disputed=True)
+        bench.advance(60)
+        for _ in range(3):  # it is rung for meanwhile
+            bench.advance(5)
+            assert [stuck.what for stuck in claim.explain().stuck] == ["timer 'timeout'"]
+        with pytest.raises(TransitionNotAllowed, match="was tried now, and is refused still"):
+            getattr(claim, action)()
+        claim.settle()
+        getattr(claim, action)(actor=ALICE)
+        assert (claim.state, claim.explain().stuck) == ("over", ())
+        assert [entry.kind for entry in claim.history] == ["start", "internal", "hurried", "transition"]
+        for ticket in bench.queued():
+            bench.execute(ticket)
+        assert claim.refresh().state == "over"
+        found = verify(bench.runtime.store, bench.runtime.machines.all(), strict=True)
+        assert found.violations == []
 
 
 def test_internal_transitions_leave_a_deadline_alone(bench: Bench) -> None:

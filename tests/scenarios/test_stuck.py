@@ -175,6 +175,89 @@ def test_a_deadline_that_went_on_as_an_internal_transition_is_told_no_more() -> 
         is_sound(box)
 
 
+class Visit(Machine):
+    initial = "inside"
+    states = ["inside", State("gone", final=True)]
+    transitions = [["leave", "inside", "gone"]]
+
+
+class Host(Machine):
+    """A deadline beside a child, refused as long as it is disputed."""
+
+    initial = "hosting"
+    states = [State("hosting", machine="visit", timeout=60), State("over", final=True), State("empty", final=True)]
+    transitions = [
+        {"trigger": "timeout", "source": "hosting", "dest": "over", "unless": "is_disputed"},
+        {"trigger": "settle", "source": "hosting", "dest": None, "before": "agree"},
+        ["done", "hosting", "empty"],
+    ]
+    settle: Trigger
+
+    def is_disputed(self) -> bool:
+        return bool(self.data.get("disputed"))
+
+    def agree(self) -> None:
+        self.data["disputed"] = False
+
+
+@pytest.mark.parametrize("action", ["resume", "retry"])
+def test_a_stuck_deadline_beside_children_is_tried_now(action: str) -> None:
+    with sandbox(machines=[Host, Visit]) as box:
+        host = Host.start("1", disputed=True)
+        box.advance(60)
+        (stuck,) = host.explain().stuck
+        assert (stuck.what, stuck.tries) == ("timer 'timeout'", 1)
+        assert "'resume' tries it now" in str(stuck)
+        assert host.explain().deadline is None
+        with pytest.raises(TransitionNotAllowed, match="its timer 'timeout' was tried now, and is refused still"):
+            getattr(host, action)()
+        host.settle()
+        getattr(host, action)(actor="ada", key="once")
+        assert host.state == "over"
+        assert [(entry.kind, entry.trigger, entry.actor) for entry in host.history[-2:]] == [
+            ("hurried", "retry", "ada"),
+            ("transition", "timeout", None),
+        ]
+        getattr(host, action)(key="once")
+        box.run()
+        assert [visit.state for visit in Visit.find(branches=True)] == ["cancelled"]
+        is_sound(box)
+
+
+def test_a_stuck_deadline_is_told_until_it_fires_though_the_branches_are_looked_after() -> None:
+    with sandbox(machines=[Host, Visit]) as box:
+        host = Host.start("1", disputed=True)
+        box.advance(60)
+        for tries in (1, 1, 2, 2):
+            (stuck,) = host.explain().stuck
+            assert (stuck.what, stuck.tries) == ("timer 'timeout'", tries)
+            assert [found.address for found in Host.find(stuck=True)] == ["host:1"]
+            box.advance(50)
+        host.branches[0].entity().trigger("leave")
+        box.run()
+        assert host.refresh().state == "empty"
+        assert host.explain().stuck == ()
+        is_sound(box)
+
+
+def test_a_stuck_deadline_that_a_pause_holds_is_tried_after_it_only() -> None:
+    with sandbox(machines=[Host, Visit]) as box:
+        host = Host.start("1", disputed=True)
+        box.advance(60)
+        host.pause()
+        (stuck,) = host.explain().stuck
+        assert (stuck.what, stuck.next_at) == ("timer 'timeout'", None)
+        assert "tries it now" not in str(stuck)
+        host.settle()
+        with pytest.raises(TransitionNotAllowed):
+            host.retry()
+        host.resume()
+        assert host.state == "hosting"
+        host.resume()
+        assert host.state == "over"
+        is_sound(box)
+
+
 class Register(Machine):
     initial = "open"
     states = ["open", State("closed", final=True)]

@@ -49,6 +49,7 @@ WORKING = Work(
     postponed=13,
     progress=0.5,
     deadline=14,
+    overdue=True,
 )
 BRANCH = Snapshot(
     row=1,

@@ -23,7 +23,7 @@ def look_at(runtime: Runtime, item: Due, now: int) -> None:
     item = work.postpone([(item, now + 2 * NUDGE_MS)], now)[0]
     with followup.following(runtime):
         more = look(runtime, item.row)
-    if item.work.tries:
+    if item.work.tries and not item.work.overdue:
         work.unstick(item)
     if more:
         work.postpone([(item, now)], now)
