@@ -4,6 +4,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from fsmflow import failures as failures
     from fsmflow.decision.context import Branch, Branches, Progress, Undoing
     from fsmflow.decision.edit import Edit
     from fsmflow.decision.entity import Event, Failure
@@ -99,6 +100,7 @@ __all__ = [
     "Way",
     "WorkerLost",
     "configure",
+    "failures",
     "repairs",
 ]
 
@@ -131,6 +133,8 @@ if not TYPE_CHECKING:  # a type checker would take any name for one that is ther
     def __getattr__(name: str) -> Any:
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "failures":  # a module, which is found by its name from then on
+            return import_module("fsmflow.failures")
         found = globals()[name] = getattr(import_module(_PLACE_OF.get(name, "fsmflow.errors")), name)
         return found
 

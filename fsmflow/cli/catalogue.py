@@ -43,7 +43,7 @@ CATALOGUE: Final = (
         "explain", "show:explain", "Explain what an entity does, waits for and is blocked by, and what is allowed now."
     ),
     Entry("history", "show:history", "Show all that happened to an entity."),
-    Entry("failures", "overview:failures", "Show what has failed, kind by kind, and how to retry it."),
+    Entry("failures", "failures:failures", "Show what has failed, group by group, and how to retry it."),
     Entry(
         "retry",
         "actions:ACTION_COMMANDS",

@@ -1,141 +1,35 @@
-"""Commands that look at machines and at all entities together: failures, stats, check. They change nothing."""
+"""Commands that look at machines and at all entities together: stats, check. They change nothing."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import click
 
 from fsmflow import settings
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import output
 from fsmflow.cli.options import json_option
-from fsmflow.cli.places import looked_in, strange_permissions, tell_absence
-from fsmflow.decision.actions import RESUME
+from fsmflow.cli.places import strange_permissions, tell_absence
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import RETRY
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
 from fsmflow.errors import ConfigurationError
-from fsmflow.queries import (
-    FailureGroup,
-    Listening,
-    StuckGroup,
-    failure_groups,
-    listening,
-    queues_of,
-    stuck_groups,
-)
+from fsmflow.queries import Listening, listening, queues_of
 from fsmflow.store.counts import MANY
 from fsmflow.store.listing import Filter
 
 _MANY = 1_000
-#: So many kinds of causes are told of a group.
-_CAUSES = 3
 _UNHEARD = "no worker listens on queue {!r} now"
-#: What a shell takes for something else in double quotes.
-_EXPANDED = frozenset('"$`\\!')
 #: What is told where there is one.
 POOLED = (
     "a pooler of connections stands in front of the database: fsmflow prepares no statements there, which a pooler of "
     "transactions would lose. Where yours keeps them (pool_mode = session; max_prepared_statements of PgBouncer 1.21), "
     "add prepare_threshold=5 to FSMFLOW_DATABASE_URL"
 )
-
-
-@click.command()
-@click.option("--machine", metavar="MACHINE", shell_complete=completion.machines, help="Those of this machine.")
-@json_option
-def failures(machine: str | None, as_json: bool) -> int:
-    """Show what has failed, kind by kind, and how to retry it.
-
-    What is due and cannot go on is told after that, with why, how often it was tried, and when that is tried next.
-
-    A parent whose branches failed counts once, with what they failed with as its cause; to retry the parent is enough.
-    Branches whose parent still waits for others are told at the end.
-
-    \b
-      fsmflow failures
-      fsmflow failures --machine order --json
-    """
-    groups, stuck = failure_groups(current(), machine), stuck_groups(current(), machine)
-    if as_json:
-        output.print_array([*map(_group_object, groups), *map(_stuck_object, stuck)])
-        return 0
-    if not groups and not stuck:
-        output.note(f"nothing has failed in {looked_in(current().settings)}")
-    for group in groups:
-        branches = f" (branch {group.branch})" if group.branch else " (branches)" if group.of_branches else ""
-        head = f"{group.count:,} x {group.machine}:{group.state}{branches}  {group.error_type}: {group.message}"
-        output.print_line(output.one_line(head)[:200], indent=4)
-        for line in _causes(group):
-            output.print_line(f"    {output.one_line(line)[:196]}", indent=6)
-        span = f"first {output.moment(group.first_at)} UTC, last {output.moment(group.last_at)} UTC"
-        output.print_line(f"    {span}, for example {group.example}", indent=6)
-        why = output.clean(f"{group.remedy.why}: ") if group.remedy.why else ""
-        output.print_line(f"    {why}", indent=6, command=output.clean(_command(group)))
-    for found in stuck:
-        head = f"{found.count:,} x {found.machine}:{found.state} stuck: {found.stuck}"
-        output.print_line(output.one_line(head)[:300], indent=4)
-        command = f"fsmflow explain {shlex.quote(found.example)}"
-        output.print_line(f"    for example {found.example}: ", indent=6, command=command)
-    return 0
-
-
-def _causes(group: FailureGroup) -> Iterator[str]:
-    """What the branches failed with, the most frequent first."""
-    for cause in group.causes[:_CAUSES]:
-        branches = "1 branch" if cause.count == 1 else f"{cause.count:,} branches"
-        yield f"cause: {branches} with {cause.error_type}: {cause.message}, for example {cause.example}"
-    if len(group.causes) > _CAUSES:
-        yield f"... and {len(group.causes) - _CAUSES:,} more kinds; 'fsmflow failures --json' has all"
-
-
-def _stuck_object(group: StuckGroup) -> dict[str, Any]:
-    names = ("count", "machine", "state", "example")
-    return {**{name: getattr(group, name) for name in names}, "stuck": objects.stuck_object(group.stuck)}
-
-
-def _command(group: FailureGroup) -> str:
-    """What works: for all of the group, where nothing else is hit by it, or for the example."""
-    remedy = group.remedy
-    if remedy.action not in (RETRY, RESUME):
-        state = [remedy.state] if remedy.state else []
-        return _typed(["fsmflow", remedy.action or "explain", remedy.address, *state])
-    words = ["fsmflow", remedy.action, "--machine", group.machine, "--state", group.state, "--error", group.pattern]
-    branches = ["--branch", group.branch] if group.branch else ["--branches"] if group.of_branches else []
-    return _typed([*words, *branches])
-
-
-def _typed(words: Iterable[str]) -> str:
-    """A command for a shell. What has a single quote in it stands in double quotes, if a shell takes that as it is."""
-    return " ".join(f'"{word}"' if "'" in word and not _EXPANDED & set(word) else shlex.quote(word) for word in words)
-
-
-def _group_object(group: FailureGroup) -> dict[str, Any]:
-    names = ("fingerprint", "count", "machine", "state", "error_type", "message", "example")
-    times = {"first_at": output.iso(group.first_at), "last_at": output.iso(group.last_at)}
-    found = {name: getattr(group, name) for name in names}
-    return {
-        **found,
-        "branches": group.of_branches,
-        "branch": group.branch,
-        "causes": [vars(cause) for cause in group.causes],
-        **times,
-        **_remedy(group),
-    }
-
-
-def _remedy(group: FailureGroup) -> dict[str, Any]:
-    """``retry`` is the command where a retry works; ``remedy`` what works, whatever it is."""
-    command = _command(group)
-    found = {"action": group.remedy.action, "why": group.remedy.why, "command": command}
-    return {"retry": command if group.remedy.action == RETRY else None, "remedy": found}
 
 
 @click.command()

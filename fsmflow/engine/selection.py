@@ -15,6 +15,7 @@ from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
+from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
@@ -32,6 +33,7 @@ class Selection:
     at least that long. ``data``: fields and the values that they have to have; ``a.b`` is field ``b`` of field ``a``.
     ``waiting``: their job waits out an interval, after a failure or as it asked for more time; ``held``: it did until
     a pause came. ``branches``: branches and children too. ``branch``: those alone, whose name this glob matches.
+    ``group``: they rest in the failure group of this id, or whose id begins so; branches and children too.
     """
 
     machine: str | None = None
@@ -45,6 +47,7 @@ class Selection:
     branches: bool = False
     branch: str | None = None
     stuck: bool = False
+    group: str | None = None
 
     def __post_init__(self) -> None:
         """Raises DataError for a glob that is too long: to read one takes time by the square of its length."""
@@ -64,6 +67,7 @@ class Selection:
             self.data or None,
             self.branch,
             self.stuck or None,
+            self.group,
         )
         return self.waiting or any(value is not None for value in given)
 
@@ -103,12 +107,14 @@ def filter_of(runtime: Runtime, selection: Selection, definition: Definition | N
         machine=selection.machine,
         states=_matching_states(runtime, selection, definition),
         phase=selection.phase,
+        failed=selection.group is not None,
         failing=selection.error is not None,
         stuck=selection.stuck,
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
         waiting=selection.waiting,
         held=selection.held,
-        branches=selection.branches,
+        fingerprints=None if selection.group is None else ledger_of(runtime, selection.group).fingerprints,
+        branches=selection.branches or selection.group is not None,
         only_branches=selection.branch is not None,
     )
 
@@ -181,7 +187,7 @@ def _matching_states(runtime: Runtime, selection: Selection, definition: Definit
         return None
     every = _definitions(runtime, selection, definition)
     renamed = {(item.name, old): new for item in every for old, new in item.wide.renamed.items()}
-    branches = selection.branches or selection.branch is not None
+    branches = selection.branches or selection.branch is not None or selection.group is not None
     known = {state for item in every for state in _states_of(item, branches=branches)}
     if not known.issuperset(patterns):
         known.update(

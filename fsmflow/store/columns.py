@@ -16,6 +16,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post, Posted
 from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
+from fsmflow.decision.group import Group, Life, Sighting
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.member import Fate, Member
 from fsmflow.decision.work import Work, WorkKind
@@ -178,6 +179,38 @@ _MEMBER = (
     Column("asked_at", _big(null=True)),
     Column("settled_at", _big(null=True)),
 )
+_FAILURE = (
+    Column("fingerprint", _chars(12, primary_key=True)),
+    Column("recipe", _small()),
+    Column("same_as", _chars(12, null=True)),
+    Column("machine", _chars(64)),
+    Column("state", _chars(100)),
+    Column("error_type", _chars(210)),
+    Column("message", _long_text()),
+    Column("origin", _long_text(null=True)),
+    Column("sample", _chars(600)),
+    Column("traceback", _long_text()),
+    Column("first_at", _big()),
+    Column("life", _chars(10), store=_value, load=Life),
+    Column("life_at", _big(null=True)),
+    Column("life_by", _chars(200, null=True)),
+    Column("life_release", _chars(MAX_RELEASE, null=True)),
+    Column("until", _big(null=True)),
+    Column("most", _big(null=True)),
+    Column("note", _long_text(null=True)),
+    Column("link", _long_text(null=True)),
+    Column("noted_at", _big(null=True)),
+    Column("noted_by", _chars(200, null=True)),
+)
+#: Those who count in the same moment do so in slots of their own.
+_SIGHTING = (
+    Column("fingerprint", _chars(12)),
+    Column("release", _chars(MAX_RELEASE)),
+    Column("slot", _small()),
+    Column("seen", _big()),
+    Column("first_at", _big()),
+    Column("last_at", _big()),
+)
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", _big())
@@ -205,6 +238,8 @@ TABLES: Final = (
         key=("repair", "entity"),
         indexes=OF_MEMBERS,
     ),
+    Table(name=tables.FAILURE, columns=_FAILURE),
+    Table(name=tables.SIGHTING, columns=_SIGHTING, key=("fingerprint", "release", "slot")),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )
 
@@ -214,6 +249,7 @@ _changing, _new, _entity = (
     Columns(_ENTITY_ROW, *_CHANGING, *_LASTING),
 )
 _work, _history, _member = Columns(*_WORK), Columns(*_HISTORY), Columns(*_MEMBER)
+_failure = Columns(*_FAILURE)
 _event, _posted = Columns(*_EVENT), Columns(_EVENT_ROW, _ITS_ENTITY, *_EVENT)
 
 ENTITY_COLUMNS: Final = _changing.names
@@ -225,6 +261,7 @@ READ_HISTORY_COLUMNS: Final = _history.names
 EVENT_COLUMNS: Final = ("entity", *_event.names)
 READ_EVENT_COLUMNS: Final = _posted.names
 MEMBER_COLUMNS: Final = _member.names
+FAILURE_COLUMNS: Final = _failure.names
 #: What a claim is known by.
 GUARD_COLUMNS: Final = ("entity", "epoch", "attempt", "fence", "owner")
 
@@ -294,3 +331,20 @@ def member_values(member: Member) -> list[Any]:
 def member_of(row: Sequence[Any]) -> Member:
     """The member of a repair that a row of MEMBER_COLUMNS holds."""
     return Member(**_member.attributes(row))
+
+
+def group_values(group: Group) -> list[Any]:
+    """The values of FAILURE_COLUMNS."""
+    return _failure.values(group)
+
+
+def group_of(row: Sequence[Any]) -> Group:
+    """The failure group that a row of FAILURE_COLUMNS holds."""
+    return Group(**_failure.attributes(row))
+
+
+def sighting_of(row: Sequence[Any]) -> Sighting:
+    """What fingerprint, release, and the numbers of a sighting say, those of all slots added up."""
+    fingerprint, release, *numbers = row
+    seen, first_at, last_at = map(int, numbers)
+    return Sighting(fingerprint=fingerprint, release=release, seen=seen, first_at=first_at, last_at=last_at)

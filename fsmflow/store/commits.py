@@ -28,6 +28,7 @@ from fsmflow.store.columns import (
 )
 from fsmflow.store.doubt import Doubt, Interrupted, unavailable
 from fsmflow.store.entities import Entities, pages
+from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, StatementRefused, first_line
 from fsmflow.store.own_rows import OwnRows, row_refused
 from fsmflow.store.sizes import by_size, size_of
@@ -45,12 +46,21 @@ _PATIENCE_S: Final = 5.0
 class Commits:
     """Every write is one transaction under the revision of each entity that it changes."""
 
-    def __init__(self, link: Link, statements: Statements, entities: Entities, doubt: Doubt, own_rows: OwnRows) -> None:
+    def __init__(
+        self,
+        link: Link,
+        statements: Statements,
+        entities: Entities,
+        doubt: Doubt,
+        own_rows: OwnRows,
+        groups: Groups,
+    ) -> None:
         self._link = link
         self._sql = statements
         self._entities = entities
         self._doubt = doubt
         self._own_rows = own_rows
+        self._groups = groups
 
     def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
         """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
@@ -59,7 +69,7 @@ class Commits:
         where the claim is gone, DatabaseRefused where a rule of the database is broken, and DatabaseUnavailable. A
         deadlock, a slow lock or a lost connection is tried again, as the revision still guards the write, unless it
         took a transaction of the caller's with it. An error from COMMIT is looked into: what landed counts as written.
-        Statements: entity, work, one per history entry, key.
+        Statements: entity, work, one per history entry, key; one more where the entity comes to rest in a failure.
         """
         token = os.urandom(8).hex()
         if not self._link.in_transaction:
@@ -97,6 +107,7 @@ class Commits:
         try:
             with self._link.transaction():
                 after = self._write(commit, token)
+                self._groups.count([commit])
                 point("commit.before", commit.after.address)
         except ERRORS as error:
             verdict = self._link.verdict(error)
@@ -245,7 +256,9 @@ class Commits:
                 parent = self._entities.lock(claim.row)
                 self.lock_claim(claim)
                 wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
-            return [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
+            made = [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
+            self._groups.count(wanted)
+            return made
 
         try:
             return self._link.write(insert)

@@ -42,6 +42,15 @@ class Entities:
         """The entity of a row id."""
         return self._latest(self._link.query(self._sql.load_row, (row,)))
 
+    def load_rows(self, rows: Sequence[int]) -> dict[int, Snapshot]:
+        """The entities of these row ids, as far as they are there."""
+        found: dict[int, Snapshot] = {}
+        for page in pages(rows):
+            among, values = self._link.dialect.among(page)
+            snapshots = map(snapshot_of, self._link.query(f"{self._sql.joined} WHERE e.id {among}", values))
+            found |= {snapshot.row: snapshot for snapshot in snapshots}
+        return found
+
     def _latest(self, rows: Sequence[Any]) -> Snapshot | None:
         """In a transaction of the caller's, which may show what was there when it began: as it is now, and locked.
 

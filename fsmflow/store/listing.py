@@ -30,7 +30,7 @@ class Filter:
     ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
     ``waiting``: their job waits out an interval; ``held``: it did so until a pause came. ``stuck``: something of them
     was tried in vain. ``entered_by``: in their state since this moment at the latest. ``branches``: branches and
-    children too, or (``only_branches``) these alone.
+    children too, or (``only_branches``) these alone. ``fingerprints``: they rest in a failure that has one of these.
     """
 
     machine: str | None = None
@@ -43,6 +43,7 @@ class Filter:
     waiting: bool = False
     held: bool = False
     entered_by: int | None = None
+    fingerprints: Sequence[str] | None = None
     branches: bool = False
     only_branches: bool = False
 
@@ -198,9 +199,10 @@ class Listing:
             if value is not None:
                 terms.append(f"e.{column} = {mark}")
                 params.append(value)
-        if wanted.states is not None:
-            terms.append(f"e.state IN ({', '.join([mark] * len(wanted.states)) or 'NULL'})")
-            params += wanted.states
+        for column, values in (("state", wanted.states), ("fingerprint", wanted.fingerprints)):
+            if values is not None:
+                terms.append(f"e.{column} IN ({', '.join([mark] * len(values)) or 'NULL'})")
+                params += values
         if wanted.entered_by is not None:
             terms.append(f"e.entered_at <= {mark}")
             params.append(wanted.entered_by)

@@ -1,8 +1,10 @@
-"""How the databases write what a person wants to read: moments, texts that are put together, parts of JSON."""
+"""How the databases write what a person wants to read: moments, texts that are put together, parts of JSON; and what
+becomes of a row that is there already."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 
 
 class Notation(ABC):
@@ -27,6 +29,14 @@ class Notation(ABC):
     def truth(self, condition: str) -> str:
         """Whether a condition holds."""
         return f"({condition})"
+
+    def unless_there(self, key: Sequence[str]) -> str:
+        """What an INSERT ends with that does nothing where there is a row with this key."""
+        return f"ON CONFLICT ({', '.join(key)}) DO NOTHING"
+
+    def or_else(self, key: Sequence[str]) -> str:
+        """What stands in an INSERT before that which it sets instead where there is a row with this key."""
+        return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET"
 
     def replaced(self, view: str, query: str) -> tuple[str, ...]:
         """The statements that make a view, or make it anew."""
@@ -70,3 +80,9 @@ class MysqlNotation(Notation):
 
     def joined(self, *texts: str) -> str:
         return f"CONCAT({', '.join(texts)})"
+
+    def unless_there(self, key: Sequence[str]) -> str:
+        return f"{self.or_else(key)} {key[0]} = {key[0]}"
+
+    def or_else(self, key: Sequence[str]) -> str:
+        return "ON DUPLICATE KEY UPDATE"

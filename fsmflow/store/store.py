@@ -18,6 +18,7 @@ from fsmflow.store.dialects import open_sqlite
 from fsmflow.store.doubt import Doubt
 from fsmflow.store.entities import Entities
 from fsmflow.store.events import Events
+from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Listing
 from fsmflow.store.members import Members
@@ -40,7 +41,8 @@ class Store:
         self.entities = Entities(link, statements)
         self.branches = Branches(link, statements)
         self.doubt = Doubt(link, statements, self.entities)
-        self.commits = Commits(link, statements, self.entities, self.doubt, self.own_rows)
+        self.groups = Groups(link)
+        self.commits = Commits(link, statements, self.entities, self.doubt, self.own_rows, self.groups)
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)

@@ -4,5 +4,7 @@ PREFIX = "fsmflow_"
 ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
     PREFIX + name for name in ("entity", "work", "history", "event", "meta", "member")
 )
+#: Failure groups, and how often each was seen.
+FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

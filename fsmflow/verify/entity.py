@@ -37,6 +37,13 @@ class Found:
     fold: Fold
 
 
+def check_group(entity: Entity, grouped: set[str], findings: Findings) -> None:
+    """Whether what rests in a failure belongs to a group that is known."""
+    if entity.fingerprint is not None and entity.fingerprint not in grouped:
+        what = f"it rests in the failure group {entity.fingerprint}, which does not exist"
+        findings.add("failure-grouped", entity.address, what)
+
+
 def check_standing(found: Found, at: Moment, findings: Findings) -> None:
     """Check one entity by itself."""
     _check_state(found, findings)

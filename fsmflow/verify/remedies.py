@@ -42,6 +42,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     ),
     "phase-matches": Remedy("the phase of an entity is that of its state", _MACHINE),
     "failure-told": Remedy("what rests in a failure says why", _RESTORE),
+    "failure-grouped": Remedy(
+        "what rests in a failure belongs to a failure group",
+        "'fsmflow retry ADDRESS': if it fails again, its group is made anew; else compare with a backup",
+    ),
     "work-present": Remedy(
         "a working entity, and one that waits for a timer, has a work row",
         "'fsmflow resume ADDRESS' starts a job; where a timeout was added since it came, 'fsmflow force' enters anew",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow.store.reader import Reader
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, META, WORK
 from fsmflow.values import dataclass
 
 #: Entities of one page, with their data; rows of history that are held at once.
@@ -209,6 +209,14 @@ class Rows:
             return {}
         sql = f"SELECT {self._columns('e', Above)} FROM {ENTITY} e WHERE e.id IN ({_marks(wanted)})"
         return {found[0]: Above._make(found) for found in self._reader.rows(sql, wanted)}
+
+    def known_failures(self, span: Span) -> set[str]:
+        """Those fingerprints of a page that have a group."""
+        wanted = sorted({entity.fingerprint for entity in span.entities if entity.fingerprint is not None})
+        if not wanted:
+            return set()
+        sql = f"SELECT fingerprint FROM {FAILURE} WHERE fingerprint IN ({_marks(wanted)})"
+        return {str(found) for (found,) in self._reader.rows(sql, wanted)}
 
     def tallies(self, span: Span) -> list[Tally]:
         """The branches of the entities of a page, counted by step."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, State, UnknownBranch
-from fsmflow.cli import overview
-from fsmflow.queries import FailureGroup, failure_groups
+from fsmflow.cli.failures import command_of
+from fsmflow.engine.groups import FailureGroup, Part, groups
 from tests.support.bench import Bench
 from tests.support.deployments import deploy
 from tests.support.traces import failing
@@ -54,8 +54,9 @@ def failed(bench: Bench) -> Bench:
     return bench
 
 
-def groups(bench: Bench) -> dict[str, FailureGroup]:
-    return {group.example: group for group in failure_groups(bench.runtime)}
+def parts(bench: Bench) -> dict[str, tuple[FailureGroup, Part]]:
+    """What rests in failures, by its example."""
+    return {part.example: (group, part) for group in groups(bench.runtime) for part in group.parts}
 
 
 GONE = "the code has no branch 'credit' any more; deploy code that has, or 'skip' order:1/checking/credit"
@@ -72,9 +73,9 @@ def test_a_branch_whose_name_is_gone_and_its_parent_offer_no_retry_and_say_what_
         assert entity.explain().waiting_for == f"somebody to mend this: {GONE}"
         with pytest.raises(UnknownBranch):
             entity.retry()
-    for group in groups(failed).values():
-        assert (group.remedy.action, group.remedy.address) == ("skip", "order:1/checking/credit")
-        assert overview._command(group) == "fsmflow skip order:1/checking/credit"
+    for group, part in parts(failed).values():
+        assert (part.remedy.action, part.remedy.address) == ("skip", "order:1/checking/credit")
+        assert command_of(group, part) == "fsmflow skip order:1/checking/credit"
     new.get("1/checking/credit").skip()
     assert new.get("1").state == "over"
 
@@ -85,17 +86,16 @@ def test_one_that_was_only_cancelled_is_forced_into_its_end(failed: Bench) -> No
     failed.run()
     new: Any = code(WITHOUT)
     deploy(failed, new)
-    (group,) = groups(failed).values()
-    assert overview._command(group) == "fsmflow force order:1/checking/credit done"
+    (found,) = parts(failed).values()
+    assert command_of(*found) == "fsmflow force order:1/checking/credit done"
     new.get("1/checking/credit").force("done")
     failed.run()
     assert new.get("1").state == "over"
 
 
 def test_what_can_be_retried_is_and_with_it_what_is_of_the_same_kind(failed: Bench) -> None:
-    for group in groups(failed).values():
-        assert group.remedy.action == "retry"
-        assert group.remedy.why is None
+    for _, part in parts(failed).values():
+        assert (part.remedy.action, part.remedy.why) == ("retry", None)
     Order.get("1").retry()
     failed.run()
     assert Order.get("1").state == "over"
@@ -109,12 +109,14 @@ def test_what_is_paused_is_resumed_which_retries_it_too(bench: Bench) -> None:
         bench.run()
     failing.clear()
     Order.get("2").pause()
-    found = groups(bench)
-    assert {example: group.remedy.action for example, group in found.items()} == {
+    found = parts(bench)
+    assert {example: part.remedy.action for example, (_, part) in found.items()} == {
         "order:1": "retry",
         "order:2": "resume",
     }
-    assert overview._command(found["order:2"]).startswith("fsmflow resume --machine order --state failed_from_paying")
+    group, part = found["order:2"]
+    assert (group.count, len(group.parts)) == (2, 2)
+    assert command_of(group, part) == f"fsmflow resume --group {group.short}"
     Order.get("2").resume()
     bench.run()
     assert Order.get("2").state == "over"
@@ -128,9 +130,9 @@ def test_what_only_other_code_can_mend_is_explained(bench: Bench) -> None:
     states = [s for s in Order.states if getattr(s, "name", s) != "paying"]
     transitions = [["go", "new", "checking"], ["done", "checking", "over"]]
     deploy(bench, type("Order", (Order,), {"states": states, "transitions": transitions, "name": "order"}))
-    (group,) = groups(bench).values()
-    assert overview._command(group) == "fsmflow force order:1 STATE"
-    assert "the code has no state 'failed_from_paying'" in str(group.remedy.why)
+    (found,) = parts(bench).values()
+    assert command_of(*found) == "fsmflow force order:1 STATE"
+    assert "the code has no state 'failed_from_paying'" in str(found[1].remedy.why)
     deploy(bench)
-    (group,) = groups(bench).values()
-    assert (group.remedy.action, overview._command(group)) == (None, "fsmflow explain order:1")
+    (found,) = parts(bench).values()
+    assert (found[1].remedy.action, command_of(*found)) == (None, "fsmflow explain order:1")

@@ -8,9 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from fsmflow import Fail, Machine, State, TransitionNotAllowed
+from fsmflow import Fail, Machine, State, TransitionNotAllowed, failures
 from fsmflow.engine import followup
-from fsmflow.queries import failure_groups
 from fsmflow.testing import Sandbox
 from fsmflow.verify import verify
 from tests.support.machines import Trigger
@@ -111,7 +110,7 @@ def test_a_failed_child_is_cancelled_with_a_parent_that_leaves(leave: Callable[[
         leave(order)
         box.run()
         assert child(0).state == "cancelled"
-        assert failure_groups(box._runtime) == []
+        assert failures.groups() == []
         check(box)
 
 
@@ -252,8 +251,8 @@ def test_a_child_whose_failure_was_tolerated_is_retried_by_itself_and_its_parent
         rome, oslo = (Parcel.get(f"tolerant:1/sending/{index}") for index in range(2))
         oslo.arrive()
         assert (order.refresh().state, rome.refresh().state) == ("partly_sent", "failed_from_labelling")
-        (group,) = failure_groups(box._runtime)
-        assert group.example == rome.address
+        (group,) = failures.groups()
+        assert [part.example for part in group.parts] == [rome.address]
         order.pause()
         failing.clear()
         rome.retry()
@@ -283,7 +282,7 @@ def test_a_cancel_reaches_a_child_that_goes_by_itself(mended: bool) -> None:
         assert (order.refresh().state, rome.refresh().state == "under_way") == ("partly_sent", mended)
         order.cancel()
         assert rome.refresh().state == "cancelled"
-        assert failure_groups(box._runtime) == []
+        assert failures.groups() == []
 
 
 def test_a_child_whose_parent_is_gone_can_be_retried() -> None:

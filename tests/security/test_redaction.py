@@ -128,7 +128,7 @@ def payment(how: str | None = None, kind: type[Machine] = Payment) -> Any:
 def stored(box: Sandbox) -> dict[tuple[str, str], str]:
     """The text of every column of every table."""
     found: dict[tuple[str, str], str] = {}
-    for table in ("entity", "work", "history", "event", "meta"):
+    for table in ("entity", "work", "history", "event", "failure", "sighting", "meta"):
         name = f"fsmflow_{table}"
         columns = [column.name for column in box.database.get_columns(name)]
         for row in box.database.execute_sql(f"SELECT * FROM {name}").fetchall():
