@@ -317,6 +317,10 @@ class RetryAfter(FsmflowError):
         super().__init__(message or f"run again in {self.seconds:g} s")
 
 
+class SearchStopped(FsmflowError):
+    """A search took too long, or read too much, and was ended; it says how to ask for less."""
+
+
 class StepTimeout(FsmflowError):
     """Recorded where an attempt ran longer than the ``timeout`` of its state."""
 

@@ -127,6 +127,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.HOME: ("home", str(chosen.home.absolute())),
         settings.MAX_JOBS: ("max jobs", "no limit" if chosen.max_jobs is None else f"{chosen.max_jobs:,}"),
         settings.MAX_MEMORY: ("max memory", _size(chosen.max_memory)),
+        settings.SEARCH_TIMEOUT: ("search timeout", f"{chosen.search_timeout:,} s"),
         settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),
     }
     for variable, (name, value) in shown.items():

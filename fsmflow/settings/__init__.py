@@ -27,8 +27,9 @@ RELEASE = "FSMFLOW_RELEASE"
 MAX_JOBS = "FSMFLOW_MAX_JOBS"
 MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
 PERMISSIONS = "FSMFLOW_PERMISSIONS"
+SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
 
-VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS)
+VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, SEARCH_TIMEOUT)
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
 _ALIKE = 0.7
@@ -58,6 +59,8 @@ class Settings:
     #: After how many jobs, and from how many bytes of memory on, a worker process is replaced.
     max_jobs: int | None = None
     max_memory: int | None = None
+    #: How many seconds one query of a search may take.
+    search_timeout: int = 10
     #: What the code here is called, where somebody says so.
     release: str | None = None
     #: Who may do what, where the installation says so.
@@ -97,11 +100,13 @@ def configure(
     home: str | os.PathLike[str] | None = None,
     max_jobs: int | None = None,
     max_memory: int | str | None = None,
+    search_timeout: int | None = None,
     permissions: Mapping[str, Any] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
-    ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. ``permissions`` says who may do
-    what: a mapping with ``people``, ``roles`` and ``permit``, as the file of ``FSMFLOW_PERMISSIONS`` has it.
+    ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
+    ``search_timeout`` seconds. ``permissions`` says who may do what: a mapping with ``people``, ``roles`` and
+    ``permit``, as the file of ``FSMFLOW_PERMISSIONS`` has it.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -118,14 +123,23 @@ def configure(
         chosen = replace(chosen, machines=tuple(machines))
     if home is not None:
         chosen = replace(chosen, home=Path(home))
-    if max_jobs is not None:
-        chosen = replace(chosen, max_jobs=count_of(max_jobs, "max_jobs"))
-    if max_memory is not None:
-        chosen = replace(chosen, max_memory=size_of(max_memory, "max_memory"))
+    chosen = replace(chosen, **dict(_limits(max_jobs, max_memory, search_timeout)))
     if permissions is not None:
         chosen = replace(chosen, permissions=read_permissions(permissions))
     with _chosen.lock:
         _chosen.settings = chosen
+
+
+def _limits(
+    max_jobs: int | None, max_memory: int | str | None, search_timeout: int | None
+) -> Iterator[tuple[str, Any]]:
+    """Those that are given. Raises ConfigurationError."""
+    if max_jobs is not None:
+        yield "max_jobs", count_of(max_jobs, "max_jobs")
+    if max_memory is not None:
+        yield "max_memory", size_of(max_memory, "max_memory")
+    if search_timeout is not None:
+        yield "search_timeout", count_of(search_timeout, "search_timeout", "seconds")
 
 
 def _check_database(database: object, database_url: object) -> None:
@@ -187,6 +201,7 @@ def from_environment() -> Settings:
         home=Path(os.environ.get(HOME) or ".fsmflow"),
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
+        search_timeout=count_of(os.environ.get(SEARCH_TIMEOUT) or Settings.search_timeout, SEARCH_TIMEOUT, "seconds"),
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
         looks=_chosen.looks,
@@ -239,12 +254,12 @@ def _release(text: str) -> str:
     return name
 
 
-def count_of(value: int | str, what: str) -> int:
-    """A number of jobs. Raises ConfigurationError."""
+def count_of(value: int | str, what: str, of: str = "jobs") -> int:
+    """A number of jobs, or of something else. Raises ConfigurationError."""
     if isinstance(value, str) and value.strip().isdecimal():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{what} is {value!r}; it takes a whole number of jobs from 1")
+        raise ConfigurationError(f"{what} is {value!r}; it takes a whole number of {of} from 1")
     return value
 
 
@@ -271,6 +286,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "machines": [_module_name(source) for source in settings.machines],
         "home": str(settings.home.absolute()),
         "release": settings.release,
+        "search_timeout": settings.search_timeout,
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),
     }
 

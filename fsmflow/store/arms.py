@@ -87,4 +87,4 @@ def distinct(link: Link, table: str, column: str, where: str, params: Sequence[A
         f"SELECT ({least} AND {column} > found.value) FROM found WHERE found.value IS NOT NULL) "
         f"SELECT value FROM found WHERE value IS NOT NULL"
     )
-    return [str(value) for (value,) in link.query(sql, (*params, *params))]
+    return [str(value) for (value,) in link.look(sql, (*params, *params))]

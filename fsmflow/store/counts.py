@@ -91,7 +91,7 @@ class Counts:
             f"SELECT COUNT(*), MAX(id) FROM (SELECT id FROM {ENTITY} WHERE {self._of(cell.scope)} "
             f"AND id > {self._link.mark} ORDER BY id LIMIT {most}) counted"
         )
-        ((count, last),) = self._link.query(sql, (cell.machine, cell.state, after))
+        ((count, last),) = self._link.look(sql, (cell.machine, cell.state, after))
         return int(count), int(last) if count == most else None
 
     def summary(self) -> Summary | None:
@@ -115,7 +115,7 @@ class Counts:
         if summary is not None and cell.name in summary.counts:
             return Count(cell=cell, count=summary.counts[cell.name], since=found.since, at=summary.at)
         sql = f"SELECT COUNT(*) FROM {ENTITY} WHERE {self._of(cell.scope)}"
-        ((count,),) = self._link.query(sql, (cell.machine, cell.state))
+        ((count,),) = self._link.look(sql, (cell.machine, cell.state))
         return Count(cell=cell, count=int(count), since=found.since)
 
     def _glances(self, machine: str | None, scopes: Collection[str]) -> Iterator[Count]:
@@ -138,7 +138,7 @@ class Counts:
                 f"LIMIT {MANY + 1}) counted"
             )
             params += [machine, states[number]] * (2 if scope == ROOT else 1)
-        rows: list[Any] = self._link.query(" UNION ALL ".join(parts), params)
+        rows: list[Any] = self._link.look(" UNION ALL ".join(parts), params)
         for number, count, oldest in rows:
             if count:
                 unknown = scope != ROOT and count > MANY

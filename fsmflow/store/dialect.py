@@ -93,6 +93,11 @@ class Dialect(ABC):
         """A transaction that only reads, and sees the database as it was at its first read."""
 
     @abstractmethod
+    def within(self, db: Database, seconds: int, *, own: bool) -> AbstractContextManager[None]:
+        """Reads in it are ended by the database where one takes longer. It may be inside a transaction of the caller's,
+        which goes on as it was. ``own``: nobody else works on the connections of ``db``."""
+
+    @abstractmethod
     def is_in_transaction(self, connection: Any) -> bool:
         """Whether a transaction is open on a connection of the driver's, whoever began it."""
 

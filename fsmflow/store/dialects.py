@@ -26,6 +26,8 @@ from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotati
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
+#: After so many steps of its machine, SQLite asks whether to go on: some thousands of times a second.
+_STEPS: Final = 10_000
 _UPGRADE_LOCK: Final = 0x66736D66
 #: Collations that tell all texts apart; the last, of old servers, takes texts that differ in trailing spaces for one.
 _EXACT: Final = ("utf8mb4_0900_bin", "utf8mb4_nopad_bin", "utf8mb4_bin")
@@ -86,6 +88,15 @@ class Sqlite(Dialect):
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("DEFERRED")
 
+    @scope
+    def within(self, db: Database, seconds: int, *, own: bool) -> Iterator[None]:
+        connection, until = db.connection(), clock.monotonic() + seconds
+        connection.set_progress_handler(lambda: clock.monotonic() > until, _STEPS)
+        try:
+            yield
+        finally:
+            connection.set_progress_handler(None, 0)
+
     def is_in_transaction(self, connection: Any) -> bool:
         return bool(connection.in_transaction)
 
@@ -143,6 +154,23 @@ class Postgres(Dialect):
         with db.atomic():
             db.execute_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             yield
+
+    @scope
+    def within(self, db: Database, seconds: int, *, own: bool) -> Iterator[None]:
+        setting = f"SET LOCAL statement_timeout = {seconds * 1000}"
+        if own and not db.in_transaction():
+            with db.atomic(setting):
+                yield
+        elif not db.in_transaction():
+            with db.atomic():
+                db.execute_sql(setting)
+                yield
+        else:
+            with db.savepoint() as inner:
+                db.execute_sql(setting)
+                yield
+                # What was set lasts until the end of the caller's transaction, but for what is rolled back of it.
+                inner.rollback(begin=False)
 
     def is_in_transaction(self, connection: Any) -> bool:
         return bool(connection.info.transaction_status)
@@ -228,6 +256,17 @@ class Mysql(Dialect):
 
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")
+
+    @scope
+    def within(self, db: Database, seconds: int, *, own: bool) -> Iterator[None]:
+        is_mariadb = "mariadb" in str(db.connection().get_server_info()).lower()
+        name, most = ("max_statement_time", seconds) if is_mariadb else ("max_execution_time", seconds * 1000)
+        ((before,),) = db.execute_sql(f"SELECT @@SESSION.{name}").fetchall()
+        db.execute_sql(f"SET SESSION {name} = {most}")
+        try:
+            yield
+        finally:
+            db.execute_sql(f"SET SESSION {name} = {before}")
 
     def is_in_transaction(self, connection: Any) -> bool:
         return mysql_in_transaction(connection)

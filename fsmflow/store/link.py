@@ -16,13 +16,13 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
 from fsmflow.causes import likely
-from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, did_you_mean
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, SearchStopped, did_you_mean
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
 from fsmflow.store.drivers import check_driver
 from fsmflow.store.sizes import quoted_size, size_of
-from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_prepared_elsewhere, verdict_of
+from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_ended, is_prepared_elsewhere, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
 #: Bytes of a statement that every server takes.
@@ -116,11 +116,13 @@ class StatementRefused(ConfigurationError):
 class Link:
     """A database with what the store needs of it. Connections are per thread, opened at the first use of each."""
 
-    def __init__(self, db: Database, *, own: bool) -> None:
+    def __init__(self, db: Database, *, own: bool, limit_s: int = 10) -> None:
         self.db = db
         self.own = own
         self.dialect = dialect_of(db)
         self.mark = self.dialect.mark
+        #: For how long one query of a search may run.
+        self.limit_s = limit_s
         self._pid = os.getpid()
         #: Of a statement, as far as that is known.
         self._most_bytes = 0
@@ -174,6 +176,27 @@ class Link:
         Raises DatabaseUnavailable.
         """
         return self.twice(lambda: self.rows(sql, params))
+
+    def look(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
+        """``query`` for one of a search: the database ends it where it takes longer than ``limit_s``.
+
+        Raises SearchStopped and DatabaseUnavailable.
+        """
+
+        def once() -> list[Any]:
+            self._check_process()
+            try:
+                with self.dialect.within(self.db, self.limit_s, own=self.own):
+                    return self.rows(sql, params)
+            except ERRORS as error:
+                if not is_ended(error):
+                    raise
+                raise SearchStopped(
+                    f"the search took more than {self.limit_s} s and was stopped. Ask for less: name the machine and a "
+                    f"state; or give it more time by FSMFLOW_SEARCH_TIMEOUT"
+                ) from error
+
+        return self.twice(once)
 
     def write(self, action: Callable[[], Result], *, hasty: bool = False) -> Result:
         """Run a transaction that does no harm if it is run again; so it is, if the first was interrupted.

@@ -87,7 +87,7 @@ class Listing:
                 page = rows[start : start + PAGE]
                 chosen, values = self._link.dialect.among(page)
                 sql = f"{joined} WHERE e.id {chosen} AND {where}"
-                loaded = {row[0]: row for row in self._link.query(sql, (*values, *params))}
+                loaded = {row[0]: row for row in self._link.look(sql, (*values, *params))}
                 for row in [row for row in page if row in loaded][:left]:
                     left = None if left is None else left - 1
                     yield snapshot_of(loaded[row])
@@ -97,7 +97,7 @@ class Listing:
     def count(self, wanted: Filter) -> int:
         """How many entities match. Reads as many rows of an index."""
         where, params = self._where(wanted)
-        ((found,),) = self._link.query(f"SELECT COUNT(*) FROM {self._source(wanted)} WHERE {where}", params)
+        ((found,),) = self._link.look(f"SELECT COUNT(*) FROM {self._source(wanted)} WHERE {where}", params)
         return int(found)
 
     def first_like(self, machine: str, states: Sequence[str], patterns: Sequence[str]) -> str | None:
@@ -107,7 +107,7 @@ class Listing:
         where, params = self._where(Filter(machine=machine, states=states))
         like = " OR ".join([f"e.entity_id LIKE {self._link.mark}"] * len(patterns))
         sql = f"SELECT e.entity_id FROM {ENTITY} e WHERE {where} AND ({like}) ORDER BY e.id LIMIT 1"
-        found = self._link.query(sql, (*params, *patterns))
+        found = self._link.look(sql, (*params, *patterns))
         return str(found[0][0]) if found else None
 
     def machines(self) -> list[str]:
@@ -132,7 +132,7 @@ class Listing:
         last: Sequence[Any] = order.start if after is None else (after,)
         found = page if arms else 0
         while 0 < found == page:
-            rows = self._link.query(*merged(self._link, arms, order, last, page))
+            rows = self._link.look(*merged(self._link, arms, order, last, page))
             found = len(rows)
             last = rows[-1] if rows else last
             yield [int(row[-1]) for row in rows]

@@ -115,14 +115,15 @@ def _ready(store: Store, *, create: bool, views: bool = False) -> Store:
 
 def _link(settings: Settings, *, patient: bool = False) -> Link:
     if settings.database is not None:
-        return Link(settings.database, own=False)
+        return Link(settings.database, own=False, limit_s=settings.search_timeout)
     if settings.database_url is not None:
-        return Link(open_database(settings.database_url, patient=patient), own=True)
+        database = open_database(settings.database_url, patient=patient)
+        return Link(database, own=True, limit_s=settings.search_timeout)
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _no_home(settings.home, error) from error
-    return Link(open_sqlite(settings.home.absolute() / "fsmflow.db"), own=True)
+    return Link(open_sqlite(settings.home.absolute() / "fsmflow.db"), own=True, limit_s=settings.search_timeout)
 
 
 def _is_there(file: Path, home: Path) -> bool:

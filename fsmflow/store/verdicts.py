@@ -91,6 +91,15 @@ _DUPLICATES: Final = frozenset({"23505", 1062, 1586, 1555, 2067, 2579})
 _PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
 
 
+#: A statement took longer than it was allowed to: PostgreSQL; MariaDB, MySQL; SQLite.
+_ENDED: Final = frozenset({"57014", 1969, 3024, 9})
+
+
+def is_ended(error: BaseException) -> bool:
+    """Whether a statement was ended as it took too long."""
+    return code_of(error) in _ENDED
+
+
 def is_prepared_elsewhere(error: BaseException) -> bool:
     """Whether a statement had been prepared on another connection than the one that a pooler has chosen now."""
     return code_of(error) in _PREPARED_ELSEWHERE

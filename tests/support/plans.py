@@ -14,13 +14,13 @@ _EXPLAIN = {"sqlite": "EXPLAIN QUERY PLAN ", "postgresql": "EXPLAIN ", "mysql": 
 def plans_of(store: Store, act: Callable[[Store], Any]) -> str:
     """The plan of each query that ``act`` makes, line by line."""
     asked: list[tuple[str, Any]] = []
-    query = store.link.query
+    query = store.link.rows
 
     def noted(sql: str, params: Any = ()) -> list[Any]:
         asked.append((sql, params))
         return query(sql, params)
 
-    with patch.object(store.link, "query", noted):
+    with patch.object(store.link, "rows", noted):
         act(store)
     explain = _EXPLAIN[store.link.dialect.name]
     return "\n".join(str(row[-1]) for sql, params in asked for row in query(f"{explain}{sql}", params))
