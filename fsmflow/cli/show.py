@@ -17,7 +17,7 @@ from fsmflow.cli.places import looked_in
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.offers import Offer
+from fsmflow.decision.offers import Offer, by_role, lacks_a_role
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Details, Kept, Message, Stuck, details_of
 from fsmflow.engine.explain import MARGIN
@@ -165,7 +165,9 @@ def _release(runtime: Runtime, snapshot: Snapshot) -> Iterator[tuple[str, str]]:
 
 def _allowed(offers: Sequence[Offer]) -> Iterator[tuple[str, str]]:
     yield "allowed", ", ".join(offer.trigger for offer in offers if offer.allowed) or "nothing"
-    others = [output.one_line(str(offer)) for offer in offers if not offer.allowed]
+    if any(map(lacks_a_role, offers)):
+        yield "by role", output.one_line(by_role(offers))
+    others = [output.one_line(str(offer)) for offer in offers if not (offer.allowed or lacks_a_role(offer))]
     if others:
         yield "not now", "\n".join(others)
 

@@ -16,12 +16,21 @@ def limit_of(timer: Timer) -> str:
     return f"{timer.parameter}= {given}"
 
 
+def _none_of(timer: Timer, state: str) -> str:
+    return (
+        f"none runs, as it was in {state!r} before {limit_of(timer)} was deployed; 'force' it there anew to begin one"
+    )
+
+
 def deadline_of(definition: Definition, snapshot: Snapshot) -> str | None:
-    """When the time of the state is over, or how much of it a pause holds, and what happens then; None where no time
-    runs, and for what was due and is tried again: that is told by itself."""
+    """When the time of the state is over, or how much of it a pause holds, and what happens then; that none runs, as
+    the entity came before the code had it. None where the state has no time, and for what was due and is tried again:
+    that is told by itself."""
     spec, work = definition.states.get(snapshot.state), snapshot.work
-    if spec is None or spec.timer is None or work is None or work.tells_of_timer:
+    if spec is None or spec.timer is None or (work is not None and work.tells_of_timer):
         return None
+    if work is None:
+        return _none_of(spec.timer, spec.name) if spec.is_waiting else None
     moment = work.deadline if work.kind != WorkKind.TIMER else work.wake_at if work.held is None else work.held
     if moment is None:
         return None

@@ -6,7 +6,7 @@ they make of the data is thrown away.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from fsmflow import clock
@@ -191,8 +191,26 @@ class _Asking:
         return Way(dest=spec.dest, allowed=allowed, why=masked(self._definition, why, self._snapshot, *given))
 
 
+def by_role(found: Sequence[Offer]) -> str:
+    """The triggers against which nothing stands but that the actor lacks a role, in one line: those of the same roles
+    together, and then these."""
+    triggers: dict[tuple[str, ...], list[str]] = {}
+    for offer in filter(lacks_a_role, found):
+        triggers.setdefault(offer.needs_roles, []).append(offer.trigger)
+    return "; ".join(f"{', '.join(names)} ({' or '.join(roles)})" for roles, names in triggers.items())
+
+
+def lacks_a_role(offer: Offer) -> bool:
+    """Whether another role of the actor is all that an offer takes, and no more is to be said of it."""
+    return bool(offer.needs_roles) and offer.why == _needs(offer.needs_roles)
+
+
+def _needs(roles: Sequence[str]) -> str:
+    return f"needs role {' or '.join(roles)}"
+
+
 def _closed(refusal: NotPermitted, dest: str | None) -> Way:
-    why = refusal.words or f"needs role {' or '.join(refusal.roles)}"
+    why = refusal.words or _needs(refusal.roles)
     return Way(dest=dest, allowed=False, why=why, needs_roles=refusal.roles)
 
 

@@ -11,7 +11,7 @@ from fsmflow.causes import place_in
 from fsmflow.decision.deadline import deadline_of
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.offers import Offer, offers, without_branch
+from fsmflow.decision.offers import Offer, by_role, lacks_a_role, offers, without_branch
 from fsmflow.decision.versions import lacking
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import StateSpec
@@ -81,7 +81,8 @@ class Explanation:
             ("kept:", ", ".join(self.kept)),
             *(("undelivered:", message) for message in self.undelivered),
             ("allowed now:", ", ".join(self.allowed) or "nothing"),
-            ("not now:", "; ".join(str(offer) for offer in self.triggers if not offer.allowed)),
+            ("with a role:", by_role(self.triggers)),
+            ("not now:", "; ".join(str(one) for one in self.triggers if not (one.allowed or lacks_a_role(one)))),
         ]
         lines = [f"{self.address} is in {self.state} ({self.phase}) since {_moment(self.since)}"]
         return "\n".join([*lines, *(f"{name:<{MARGIN}}{text}" for name, text in facts if text)])
@@ -188,12 +189,12 @@ class _Waiting:
         self._snapshot = instance.snapshot
         self._details = details
         # What somebody could fire, with another role or with the payload that a guard needs.
-        fired = [
+        self._fired = [
             str(offer) if offer.needs_roles else offer.trigger
             for offer in triggers
             if offer.allowed is not False or offer.needs_roles
         ]
-        self._triggers = ", ".join(fired) or "none is allowed now"
+        self._triggers = ", ".join(self._fired) or "none is allowed now"
 
     def text(self) -> str | None:
         """What it waits for, and the deadline that runs beside that."""
@@ -220,7 +221,8 @@ class _Waiting:
             return self._branches(work)
         if spec.timer is not None and not work.runs:
             answer = f" as the answer, as job {spec.job_name!r} has returned" if spec.waits else ""
-            return f"a trigger{answer}, or {spec.timer.trigger!r} by itself"
+            named = f": {self._triggers};" if self._fired else ","
+            return f"a trigger{answer}{named} or {spec.timer.trigger!r} by itself"
         return self._worker(work)
 
     def _worker(self, work: Work) -> str:

@@ -60,17 +60,20 @@ def test_explain_tells_whoever_asks_what_is_allowed_and_why_not(shell: Terminal,
     lines = shell.ok("explain", "payout:1").splitlines()
     assert "waiting for: a trigger: approve (needs role manager), check, comment, cancel" in lines
     assert "allowed now: cancel" in lines
+    assert "with a role: approve (manager)" in lines
     told = next(line for line in lines if line.startswith("not now:"))
+    assert "approve" not in told
     assert "check (guard 'has_amount' of 'check' raised KeyError: 'amount')" in told
     assert "comment (guard 'is_said' needs the payload)" in told
     assert "approve (somebody else has to approve it, too)" in shell.ok("explain", "payout:1", *ANN)
     assert "allowed now: approve, cancel" in shell.ok("explain", "payout:1", *BEN)
-    assert "approve (needs role manager)" in shell.ok("explain", "payout:1", "--actor", "eve")
+    assert "with a role: approve (manager)\n" in shell.ok("explain", "payout:1", "--actor", "eve")
 
 
 def test_show_tells_it_too(shell: Terminal, box: Sandbox) -> None:
     assert "  allowed   approve, cancel\n" in shell.ok("show", "payout:1", *BEN)
     assert "  not now   approve (somebody else has to approve it, too)\n" in shell.ok("show", "payout:1", *ANN)
+    assert "  by role   approve (manager)\n" in shell.ok("show", "payout:1", "--actor", "eve")
     assert "says what an actor may do" in shell.misused("show", "payout:1", "--role", "manager")
 
 

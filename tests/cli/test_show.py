@@ -223,7 +223,10 @@ def test_what_is_kept_sent_and_lost_is_shown(shell: Terminal, box: Sandbox) -> N
     assert "sent      remind to order:2, due at " in text
     assert "lost      answer to order:nobody: order:nobody" in text
     explained = shell.json("explain", "2")
-    assert explained["waiting_for"] == "a trigger as the answer, as job 'ask' has returned, or 'timeout' by itself"
+    assert (
+        explained["waiting_for"]
+        == "a trigger as the answer, as job 'ask' has returned: approve, cancel; or 'timeout' by itself"
+    )
     assert "answer to order:nobody" in explained["undelivered"][0]
     assert "undelivered: answer to order:nobody" in shell.ok("explain", "2")
 

@@ -155,7 +155,9 @@ def test_an_explanation_says_what_is_being_done_and_waited_for(bench: Bench) -> 
     bench.take()
     bench.step()
     approval = order.explain()
-    assert approval.waiting_for == "a trigger, or 'timeout' by itself"
+    assert approval.waiting_for == (
+        "a trigger: approve (needs role boss or manager), reject, note, cancel; or 'timeout' by itself"
+    )
     assert approval.next_at is not None
     assert (approval.next_at.timestamp() - approval.since.timestamp()) == pytest.approx(3_600)
     assert "next at:" in str(approval)

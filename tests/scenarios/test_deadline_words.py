@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, Progress, Retry, RetryAfter, State, TransitionNotAllowed
+from tests.support.deployments import Dated, Parcel, deploy
 from tests.support.machines import Trigger
 from tests.support.sandbox import every_database, sandbox
 
@@ -112,6 +113,20 @@ def test_explain_says_when_a_deadline_comes_and_what_a_pause_leaves_of_it() -> N
         assert f"deadline:    {at(days=2, seconds=-20)} {fires}" in lines(asking)
         assert "or the end of its time" in str(trip.explain().waiting_for)
         assert "or 'timeout' by itself" in str(refund.explain().waiting_for)
+
+
+def test_explain_says_where_a_time_was_deployed_after_the_entity_came() -> None:
+    with sandbox(machines=[Parcel]) as box:
+        Parcel.start("1", state="resting")
+        deploy(box, Dated)
+        early = Dated.get("1")
+        none = (
+            "deadline:    none runs, as it was in 'resting' before timeout= of 1 h was deployed; 'force' it there anew"
+        )
+        assert f"{none} to begin one" in lines(early)
+        assert "waiting for: a trigger: release, note, timeout, cancel" in lines(early)
+        early.force("resting", reason="from now on there is a limit")
+        assert any("(timeout= of 1 h); then 'timeout' fires" in line for line in lines(early))
 
 
 def test_a_failure_of_time_names_the_limit_and_no_time_that_a_pause_has_taken() -> None:
