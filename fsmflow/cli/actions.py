@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -114,6 +115,9 @@ _new_key_option = click.option(
 )
 
 
+_yes_option = click.option("--yes", is_flag=True, help="Do not ask.")
+
+
 def _command_of(action: Action) -> click.Command:
     """The command of an action, with what that takes."""
 
@@ -122,6 +126,8 @@ def _command_of(action: Action) -> click.Command:
     ) -> int:
         if not action.is_repeatable:
             _check_repeatable(wanted, action.name)
+        if action.is_final:
+            _ask(action, wanted, reason, yes=given.pop("yes"))
         asked = action.asks(actor=actor, reason=reason, key=key, **_options(wanted, given))
         return perform(action, asked, wanted, as_json=as_json)
 
@@ -136,6 +142,8 @@ def _taking(action: Action, command: Callable[..., int]) -> Callable[..., int]:
     if "epoch" in action.options:
         command = epoch_option(command)
     command = actor_options(reason_option(key_option(command)))
+    if action.is_final:
+        command = _yes_option(command)
     if "new_key" in action.options:
         command = _new_key_option(command)
     if "state" in action.options:
@@ -147,6 +155,18 @@ def _taking(action: Action, command: Callable[..., int]) -> Callable[..., int]:
     for option in reversed(_set_options):
         command = option(command)
     return target_options_beside_data(command)
+
+
+def _ask(action: Action, wanted: Wanted, reason: str | None, *, yes: bool) -> None:
+    """Have it confirmed that something is done that cannot be taken back."""
+    if reason is None:
+        raise click.UsageError(f"'{action.name}' cannot be taken back: say why, with --reason")
+    if wanted.dry_run or yes:
+        return
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"'{action.name}' cannot be taken back: look with --dry-run first, then say --yes")
+    named = ", ".join(wanted.addresses) or "all that is selected"
+    click.confirm(f"{action.name} {named}, for good?", abort=True)
 
 
 def _options(wanted: Wanted, given: dict[str, Any]) -> dict[str, Any]:

@@ -61,6 +61,11 @@ CATALOGUE: Final = (
         "actions:ACTION_COMMANDS",
         "Take away an event that is kept, or a message that was sent and is not delivered yet.",
     ),
+    Entry(
+        "erase",
+        "actions:ACTION_COMMANDS",
+        "Take away for good what entities hold of people; what happened, and when, stays.",
+    ),
     Entry("stats", "overview:stats", "Count entities by state; show queues and due work."),
     Entry("check", "overview:check", "Check the machines."),
     Entry("info", "info:info", "Show what is in force here."),

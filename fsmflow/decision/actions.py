@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from fsmflow.decision.deferral import DROP, dropped
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.happenings import Asked, Dropped, Forced, Paused, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.erasure import ERASE, erased
+from fsmflow.decision.happenings import Asked, Dropped, Erased, Forced, Paused, Resumed, Rewound, Skipped, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover
 from fsmflow.decision.override import FORCE, REWIND, SKIP, forced, rewound, skipped
@@ -26,6 +27,7 @@ from fsmflow.definition.names import (
     UNDO,
     UNDOING_PREFIX,
     UNDONE,
+    WORKING,
     failed_from,
 )
 from fsmflow.values import dataclass
@@ -46,6 +48,7 @@ class Action:
     ``state``, ``event``, ``data``, ``new_key``. ``where`` and ``does`` are the words of the documentation, ``help`` and
     ``examples`` those of the command line. ``fits`` tells which entities of a selection it is for, all of them in
     ``phase`` where that is given. ``is_repeatable``: what it has done no longer fits, whatever is selected by.
+    ``is_final``: it cannot be taken back, so a reason has to be given, and the command line asks first.
     ``is_idle``: there is nothing to do for an entity that stands so, and nothing is written.
     """
 
@@ -62,6 +65,7 @@ class Action:
     fits: Fits
     phase: str | None = None
     is_repeatable: bool = True
+    is_final: bool = False
     is_idle: Callable[[Snapshot], bool] = lambda snapshot: False
 
     def asks(self, **given: Any) -> Asked:
@@ -275,6 +279,28 @@ ACTIONS: Final[Mapping[str, Action]] = {
                 "fsmflow drop --machine order --state pending redeem --dry-run",
             ),
             fits=lambda own, snapshot, asked: snapshot.kept > 0,
+        ),
+        Action(
+            name=ERASE,
+            done="erased",
+            happening=Erased,
+            kind=HistoryKind.ERASED,
+            decided=erased,
+            where="in a state that waits, has failed or is final",
+            does="takes away data, payloads, results, failures' texts, reasons and names; the bare history stays",
+            help=(
+                "Take away for good what entities hold of people; what happened, and when, stays.\n\n"
+                "Data, payloads, items, results, reasons and the texts of failures are gone, and who acted is called "
+                "actor-1, actor-2. Branches and children are erased with their parent. Refused where something is "
+                "still under way. The reason stays in the history, and the id stays, too."
+            ),
+            examples=(
+                'fsmflow erase order:1042 --actor alice --reason "request 77 of the customer"',
+                "fsmflow erase --machine order --state shipped --older 365d --reason 'end of the term' --dry-run",
+            ),
+            fits=lambda own, snapshot, asked: snapshot.phase != WORKING,
+            is_repeatable=False,
+            is_final=True,
         ),
     )
 }

@@ -78,7 +78,8 @@ class Commit:
     are used up: one that is gone already makes the commit fail. ``marks`` are rows that were tried and stay. ``told``
     are branches that the parent has been told of, each with the revision that it was told of. ``frees``: the failed
     children of this step go by themselves from now on. ``also`` is committed with it. ``status_field`` gets the state
-    in the user's own row; ``lenient`` goes on where that row is gone.
+    in the user's own row; ``lenient`` goes on where that row is gone. ``erases``: what earlier lines of history and the
+    rows of ``event`` hold of people goes with it.
     """
 
     before: Snapshot | None
@@ -95,6 +96,7 @@ class Commit:
     also: tuple[Commit, ...] = ()
     status_field: Any = None
     lenient: bool = False
+    erases: bool = False
 
     @property
     def rings(self) -> bool:

@@ -20,6 +20,7 @@ from fsmflow.decision.happenings import (
     Crashed,
     Delivered,
     Discarded,
+    Erased,
     Failed,
     Forced,
     Happening,
@@ -83,6 +84,8 @@ def decide(
     except (TransitionNotAllowed, GuardError, DataError) as error:
         raise _as_told(mover, happening, error) from error.__cause__
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
+    if isinstance(happening, Erased):
+        commit = replace(commit, erases=True)
     refused = row_refused(happening, commit.after.state)
     return commit if refused is None else _past_its_row(mover, commit, refused)
 

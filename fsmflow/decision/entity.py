@@ -106,6 +106,10 @@ class Failure:
     recipe: int = 1
     former: tuple[str, ...] = ()
 
+    def erased(self) -> Failure:
+        """The same without what may tell of people."""
+        return Failure(**{**self.__dict__, "message": "(erased)", "traceback": ""})
+
     def to_text(self) -> str:
         return codec.encode({**self.__dict__, "at": clock.from_datetime(self.at)}, what="failure")
 

@@ -259,6 +259,17 @@ class Dropped(Asked):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Erased(Asked):
+    """Take away what the entity holds of people, and all that is below it."""
+
+    def checked(self) -> Self:
+        """The same, where it says why. Raises DataError."""
+        if not self.reason:
+            raise DataError("what is erased is gone for good: say why, with reason=, as that is what stays of it")
+        return super().checked()
+
+
+@dataclass(frozen=True, kw_only=True)
 class Discarded:
     """A message of this entity cannot be delivered."""
 

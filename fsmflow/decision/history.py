@@ -37,6 +37,7 @@ class HistoryKind(Kind):
     DELIVERED = "delivered"
     REFUSED = "refused"
     DROPPED = "dropped"
+    ERASED = "erased"
 
     @property
     def enters(self) -> bool:

@@ -8,7 +8,7 @@ from fsmflow import log
 from fsmflow.decision.actions import Action
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.happenings import Asked, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.happenings import Asked, Erased, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.override import REWIND
@@ -18,6 +18,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
 from fsmflow.engine.branches import unknown_branch
 from fsmflow.engine.commits import conflict, decided, until_first
+from fsmflow.engine.erasure import check_idle, erase_below
 from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
 from fsmflow.engine.keys import first_with_key
@@ -46,6 +47,11 @@ def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, aske
     """
     if isinstance(asked, Resumed):
         return _resume(runtime, root, entity_id, asked)
+    if isinstance(asked, Erased):
+        instance = load(runtime, root, entity_id)
+        if first_with_key(runtime, instance, asked.checked()) is None:
+            check_idle(runtime, instance)
+            erase_below(runtime, instance, asked.checked())
 
     return _ask(runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot)).instance.snapshot
 
@@ -129,6 +135,8 @@ def _check(runtime: Runtime, instance: Instance, asked: Asked) -> None:
     """Raises what has to be looked up before an action is decided."""
     if isinstance(asked, Rewound):
         _check_rewind(runtime, instance, asked)
+    if isinstance(asked, Erased):
+        check_idle(runtime, instance)
     if isinstance(asked, Triggered) and asked.trigger == RETRY:
         _check_branches(runtime, instance)
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 from fsmflow import clock
 from fsmflow.decision.actions import ACTIONS, PAUSE, RESUME
 from fsmflow.decision.deferral import DROP
+from fsmflow.decision.erasure import ERASE
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
@@ -146,6 +147,13 @@ class Actions(Attributes):
         that ``explain`` and ``fsmflow show`` give, or what is kept by its trigger. It is dropped or has taken effect,
         never both; whoever sent it is told. Raises DataError where there is none."""
         return self._act(DROP, actor=actor, reason=reason, key=key, event=event)
+
+    def erase(self, *, reason: str, actor: Actor | str | None = None, key: str | None = None) -> Self:
+        """Take away for good what the entity and all below it hold of people: data, payloads, items, results, the texts
+        of failures, reasons, and the names of who acted, which become ``actor-1``, ``actor-2``. The id, and the bare
+        history, stay, with a line that says who erased it and why. Raises TransitionNotAllowed where something is still
+        under way, DataError without a reason."""
+        return self._act(ERASE, actor=actor, reason=reason, key=key)
 
     def pause(self, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None) -> Self:
         """Hold what comes next. A running attempt ends and commits; timers stand still. Raises TransitionNotAllowed."""

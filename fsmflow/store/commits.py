@@ -28,6 +28,7 @@ from fsmflow.store.columns import (
 )
 from fsmflow.store.doubt import Doubt, Interrupted, unavailable
 from fsmflow.store.entities import Entities, pages
+from fsmflow.store.erasure import Erasure
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, StatementRefused, first_line
 from fsmflow.store.own_rows import OwnRows, row_refused
@@ -54,6 +55,7 @@ class Commits:
         doubt: Doubt,
         own_rows: OwnRows,
         groups: Groups,
+        erasure: Erasure,
     ) -> None:
         self._link = link
         self._sql = statements
@@ -61,6 +63,7 @@ class Commits:
         self._doubt = doubt
         self._own_rows = own_rows
         self._groups = groups
+        self._erasure = erasure
 
     def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
         """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
@@ -138,6 +141,8 @@ class Commits:
             self._write(other, token)
         after = self._write_entity(commit)
         self._write_work(commit, after)
+        if commit.erases:
+            self._erasure.wipe(after.row)
         for entry in commit.entries:
             self._link.execute(self._sql.insert_history, (after.row, *entry_values(entry, token)))
         if commit.key is not None:

@@ -18,12 +18,13 @@ from fsmflow.values import dataclass
 
 #: Rows that are looked at in one query; of these few or many are old enough.
 PAGE: Final = 500
-#: Entities that are deleted in one transaction; one tree is, however large it is.
-BATCH: Final = 200
+#: Entities that are deleted in one transaction; one tree is, however large it is. Few, as on SQLite nobody else writes
+#: meanwhile.
+BATCH: Final = 50
 #: Row numbers of one statement.
 _ROWS: Final = 1_000
 #: What is left of an entity in ``event`` once nothing of it is under way. A kind that is not known here may be.
-_LEFT: Final = tuple(
+LEFT: Final = tuple(
     sorted(
         kind.value for kind in (EventKind.KEY, EventKind.LOST, EventKind.ENTERED, EventKind.RETURNED, EventKind.FRESH)
     )
@@ -111,7 +112,7 @@ class Retention:
         while level:
             level = self._note(kin, self._among("parent", level, ""), before)
         busy = self._link.query
-        for rows in _pages(list(kin.root_of)):
+        for rows in pages(list(kin.root_of)):
             among, values = self._link.dialect.among(rows)
             under_way = f"SELECT {self._entity} FROM {EVENT} WHERE {self._entity} {among} AND kind NOT IN {_kinds()}"
             works = f"SELECT {self._entity} FROM {WORK} WHERE {self._entity} {among}"
@@ -123,7 +124,7 @@ class Retention:
 
     def _among(self, column: str, rows: Sequence[int], locking: str) -> Iterator[Any]:
         """(row, parent, phase, since when, revision) of entities, a query for each thousand."""
-        for page in _pages(rows):
+        for page in pages(rows):
             among, values = self._link.dialect.among(page)
             sql = f"SELECT id, parent, phase, entered_at, revision FROM {ENTITY} WHERE {column} {among}{locking}"
             yield from self._link.query(sql, values)
@@ -140,7 +141,7 @@ class Retention:
         return rows
 
     def remove(self, machine: str, trees: Sequence[Tree]) -> bool:
-        """Delete these trees, with their work, history and events, in one durable transaction, and count them.
+        """Delete these trees, with their work, history and events, in one transaction, and count them.
 
         False, and nothing is deleted, where anything of them has been written since it was read.
         """
@@ -157,10 +158,10 @@ class Retention:
             )
 
         def remove() -> None:
-            for page in _pages(rows):
+            for page in pages(rows):
                 self._remove_entities(page, revisions)
             self._check_left(rows)
-            for page in _pages(rows):
+            for page in pages(rows):
                 for table in (HISTORY, EVENT):
                     self._delete(table, self._entity, page)
                 self._delete(MEMBER, "repair", page)
@@ -179,7 +180,7 @@ class Retention:
 
     def _check_left(self, rows: Sequence[int]) -> None:
         """Raises Moved where something is under way of what is deleted, or belongs to it and stays."""
-        for page in _pages(rows):
+        for page in pages(rows):
             among, values = self._link.dialect.among(page)
             for sql in (
                 f"SELECT 1 FROM {ENTITY} WHERE parent {among} LIMIT 1",
@@ -238,7 +239,8 @@ class Retention:
                 return True
 
             try:
-                return self._link.write(act)
+                # What is lost of this with the server is deleted again.
+                return self._link.write(act, hasty=True)
             except _Counted:
                 continue
             except Moved:
@@ -251,9 +253,10 @@ class _Counted(Exception):
 
 
 def _kinds() -> str:
-    return f"({', '.join(map(repr, _LEFT))})"
+    return f"({', '.join(map(repr, LEFT))})"
 
 
-def _pages(rows: Sequence[Item]) -> Iterator[Sequence[Item]]:
+def pages(rows: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """As many at a time as go into one statement that names them by number alone."""
     for start in range(0, len(rows), _ROWS):
         yield rows[start : start + _ROWS]

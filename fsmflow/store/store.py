@@ -17,6 +17,7 @@ from fsmflow.store.counts import Counts
 from fsmflow.store.dialects import open_sqlite
 from fsmflow.store.doubt import Doubt
 from fsmflow.store.entities import Entities
+from fsmflow.store.erasure import Erasure
 from fsmflow.store.events import Events
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, open_database
@@ -42,7 +43,8 @@ class Store:
         self.branches = Branches(link, statements)
         self.doubt = Doubt(link, statements, self.entities)
         self.groups = Groups(link)
-        self.commits = Commits(link, statements, self.entities, self.doubt, self.own_rows, self.groups)
+        self.erasure = Erasure(link)
+        self.commits = Commits(link, statements, self.entities, self.doubt, self.own_rows, self.groups, self.erasure)
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
         self.listing = Listing(link, statements)

@@ -35,6 +35,7 @@ STAYS: Final = frozenset(
         "refused",
         "dropped",
         "revised",
+        "erased",
     }
 )
 _TRIGGERED: Final = frozenset(

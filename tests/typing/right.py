@@ -175,6 +175,7 @@ def acting(order: Order) -> None:
     assert_type(order.force("shipped", key="k"), Order)
     assert_type(order.drop(7, actor="ann", reason="it was stolen"), Order)
     assert_type(order.drop("approve"), Order)
+    assert_type(order.erase(reason="request 77", actor="ann"), Order)
     assert_type(order.pause(), Order)
     assert_type(order.resume(), Order)
     assert_type(order.refresh(), Order)

@@ -10,7 +10,7 @@ from fsmflow.engine.retention import Pruned, forget_keys, prune
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
 
-#: How long one sweep deletes: a tenth of the time, so that workers come first.
+#: How long one sweep deletes, and rests from that: a tenth of the time, so that workers come first.
 _SWEEP_S: Final = 0.1
 #: Between two passes: a part of the shortest time for which anything is kept, within these.
 _PARTS: Final = 20
@@ -55,6 +55,7 @@ class Retention:
         done: dict[str, Pruned] = {}
         began = clock.monotonic()
         while clock.monotonic() - began < _SWEEP_S:
+            at = clock.monotonic()
             piece = next(self._pass, None)
             if piece is None:
                 self._pass = None
@@ -62,6 +63,8 @@ class Retention:
             machine, pruned = piece
             done[machine] = done.get(machine, Pruned()) + pruned
             go_on()
+            # Whoever waits for the lock of SQLite looks only now and then whether it is free.
+            self._runtime.rest(clock.monotonic() - at)
         for machine, pruned in done.items():
             if pruned.trees:
                 log.pruned(machine, str(pruned))

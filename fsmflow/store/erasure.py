@@ -1,0 +1,80 @@
+"""Takes away what the rows of an entity hold of people; what happened to it, and when, stays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from fsmflow.decision.commit import EventKind
+from fsmflow.decision.entity import Failure
+from fsmflow.decision.history import HistoryKind
+from fsmflow.definition.names import WORKING
+from fsmflow.store.link import Link
+from fsmflow.store.retention import LEFT, pages
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+
+#: Who acted is called so, by the order in which they did: two stay two.
+_SOMEBODY: Final = "actor-{}"
+
+
+class Erasure:
+    """Reads and writes of what is erased, a page of rows at a time."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._entity = link.quoted("entity")
+
+    def below(self, row: int) -> list[int]:
+        """All branches and children of an entity, at all levels; each after its parent. A query for each level and each
+        thousand of them."""
+        found: list[int] = []
+        level = [row]
+        while level:
+            level = [int(child) for (child,) in self._among(f"SELECT id FROM {ENTITY} WHERE parent", level)]
+            found += level
+        return found
+
+    def busy(self, rows: Sequence[int]) -> int | None:
+        """The first of these that works, or of which an event or a message is still under way."""
+        left = ", ".join(map(repr, LEFT))
+        works = self._among(f"SELECT id FROM {ENTITY} WHERE phase = '{WORKING}' AND id", rows)
+        waits = self._among(f"SELECT {self._entity} FROM {EVENT} WHERE kind NOT IN ({left}) AND {self._entity}", rows)
+        return next((int(row) for found in (works, waits) for (row,) in found), None)
+
+    def _among(self, sql: str, rows: Sequence[int]) -> Iterator[Any]:
+        for page in pages(rows):
+            among, values = self._link.dialect.among(page)
+            yield from self._link.query(f"{sql} {among}", values)
+
+    def wipe(self, row: int) -> None:
+        """Inside the transaction that commits the erasure of an entity, before its line is written."""
+        names = self._wipe_history(row)
+        entity, mark = self._entity, self._link.mark
+        lost, entered = EventKind.LOST.value, EventKind.ENTERED.value
+        for sql in (
+            f"UPDATE {ENTITY} SET item = NULL WHERE id = {mark}",
+            f"UPDATE {WORK} SET why = NULL WHERE {entity} = {mark}",
+            f"DELETE FROM {EVENT} WHERE {entity} = {mark} AND kind = '{lost}'",
+            f"UPDATE {EVENT} SET why = NULL WHERE {entity} = {mark}",
+            f"UPDATE {EVENT} SET payload = NULL WHERE {entity} = {mark} AND kind <> '{entered}'",
+        ):
+            self._link.execute(sql, (row,))
+        rows = self._link.rows(f"SELECT id, actor FROM {EVENT} WHERE {entity} = {mark} AND actor IS NOT NULL", (row,))
+        for id_, actor in rows:
+            sql = f"UPDATE {EVENT} SET actor = {mark} WHERE id = {mark}"
+            self._link.execute(sql, (names.setdefault(actor, _SOMEBODY.format(len(names) + 1)), id_))
+
+    def _wipe_history(self, row: int) -> dict[str, str]:
+        """What who acted is called from now on. Lines that tell of an erasure stay as they are."""
+        entity, mark = self._entity, self._link.mark
+        mine = f"{entity} = {mark} AND kind <> '{HistoryKind.ERASED.value}'"
+        sql = f"UPDATE {HISTORY} SET payload = NULL, reason = NULL, edit = NULL WHERE {mine}"
+        self._link.execute(sql, (row,))
+        told = f"SELECT seq, actor, failure FROM {HISTORY} WHERE {mine} AND (actor IS NOT NULL OR failure IS NOT NULL)"
+        names: dict[str, str] = {}
+        for seq, actor, text in self._link.rows(f"{told} ORDER BY seq", (row,)):
+            called = None if actor is None else names.setdefault(actor, _SOMEBODY.format(len(names) + 1))
+            failure = None if text is None else Failure.from_text(text).erased().to_text()
+            sql = f"UPDATE {HISTORY} SET actor = {mark}, failure = {mark} WHERE {entity} = {mark} AND seq = {mark}"
+            self._link.execute(sql, (called, failure, row, seq))
+        return names
