@@ -13,9 +13,13 @@ import click
 from fsmflow.cli import completion, output
 from fsmflow.cli.archive import Archive, archive
 from fsmflow.cli.bar import Bar, can_show
-from fsmflow.cli.options import as_milliseconds, json_option
+from fsmflow.cli.options import actor_options, as_milliseconds, json_option
 from fsmflow.cli.places import make_nothing
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import Definition
+from fsmflow.definition.operators import PRUNE
+from fsmflow.engine.permission import permit_machine
+from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.retention import Pruned, at_leisure, kept_by, prune
 from fsmflow.engine.runtime import Runtime, current
 
@@ -40,15 +44,22 @@ _SUFFIX: Final = ".gz"
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be deleted, and change nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@actor_options
 @json_option
 def prune_command(
-    machines: tuple[str, ...], older_ms: int | None, path: Path | None, dry_run: bool, yes: bool, as_json: bool
+    machines: tuple[str, ...],
+    older_ms: int | None,
+    path: Path | None,
+    dry_run: bool,
+    yes: bool,
+    actor: Actor | None,
+    as_json: bool,
 ) -> int:
     """Delete for good what has finished, with its branches, children, history, keys and messages.
 
-    Of machines that are named, else of all (of all that say retention, without --older). A tree is deleted as a whole,
-    once all of it has been finished for so long. What has failed stays, and so does what has a message on its way. It
-    rests between pages, so that workers come first; run again, it goes on.
+    Of machines that are named, else of all of yours (without --older, of those that say retention). A tree is deleted
+    as a whole, once all of it has been finished for so long. What has failed stays, and so does what has a message on
+    its way. It rests between pages, so that workers come first; run again, it goes on.
 
     \b
       fsmflow prune order --older 90d --dry-run
@@ -59,6 +70,8 @@ def prune_command(
     kept = _kept(runtime, machines, older_ms)
     if path is not None and path.suffix != _SUFFIX:
         raise click.BadParameter(f"{path} is compressed; call it {path}{_SUFFIX}", param_hint="--archive")
+    for definition, _ in () if dry_run else kept:
+        permit_machine(runtime, definition, PRUNE, actor)
     if not dry_run and not yes:
         _ask([definition.name for definition, _ in kept])
     done: dict[str, Pruned] = {}
@@ -76,6 +89,7 @@ def _kept(runtime: Runtime, machines: Sequence[str], older_ms: int | None) -> li
     chosen = [runtime.machines.get(name) for name in machines]
     if not machines:
         chosen = [each for each in known.values() if older_ms is not None or each.wide.retention]
+        chosen = [each for each in chosen if not is_built_in(each.name)]
     if not chosen:
         raise click.UsageError("no machine says retention; say with --older what is old enough, as in --older 90d")
     return [(definition, kept_by(definition, older_ms)) for definition in chosen]

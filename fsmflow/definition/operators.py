@@ -11,13 +11,14 @@ from fsmflow.errors import did_you_mean, shown
 from fsmflow.values import dataclass
 
 EDIT: Final = "edit"
+PRUNE: Final = "prune"
 RESUME: Final = "resume"
 SCHEDULE: Final = "schedule"
 SEE: Final = "see"
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop")
 #: What a machine can close.
-OPERATIONS: Final = (*MOVES, EDIT, "hold", "repair", "erase", "prune", SCHEDULE, SEE)
+OPERATIONS: Final = (*MOVES, EDIT, "hold", "repair", "erase", PRUNE, SCHEDULE, SEE)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -47,12 +47,6 @@ def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, aske
     """
     if isinstance(asked, Resumed):
         return _resume(runtime, root, entity_id, asked)
-    if isinstance(asked, Erased):
-        instance = load(runtime, root, entity_id)
-        if first_with_key(runtime, instance, asked.checked()) is None:
-            check_idle(runtime, instance)
-            erase_below(runtime, instance, asked.checked())
-
     return _ask(runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot)).instance.snapshot
 
 
@@ -104,6 +98,8 @@ def _ask(
         if not applies(instance):
             return _Outcome(instance=instance)
         _check(runtime, instance, asked)
+        if isinstance(asked, Erased):
+            erase_below(runtime, instance, asked)
         applied = attempt(runtime, instance, asked)
         if applied is None:
             return None

@@ -11,7 +11,7 @@ from fsmflow.decision.versions import names_of
 from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
-from fsmflow.store.retention import BATCH, Tree
+from fsmflow.store.retention import BATCH, Old, Tree
 from fsmflow.store.sizes import by_size
 from fsmflow.values import dataclass
 
@@ -78,11 +78,10 @@ def prune(
     for state, kept in kept_ms.items():
         before = runtime.now() - kept
         for name in names_of(definition, state):
-            after: int | None = 0
-            while after is not None:
-                page, after = store.finished(definition.name, name, after=after)
-                old = [one for one, is_root in page if is_root and one.entered_at <= before]
-                trees = store.trees(old, before) if old else []
+            last: Old | None = None
+            while old := store.finished(definition.name, name, before, after=last):
+                last = old[-1]
+                trees = store.trees(old, before)
                 yield Pruned()
                 for batch in by_size(trees, lambda tree: len(tree.members), most=BATCH):
                     yield _counted(batch) if dry_run else _remove(runtime, definition.name, batch, keeper)

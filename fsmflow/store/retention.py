@@ -16,7 +16,7 @@ from fsmflow.store.meta import Meta
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, MEMBER, WORK
 from fsmflow.values import dataclass
 
-#: Rows that are looked at in one query; of these few or many are old enough.
+#: Rows that are looked at in one query.
 PAGE: Final = 500
 #: Entities that are deleted in one transaction; one tree is, however large it is. Few, as on SQLite nobody else writes
 #: meanwhile.
@@ -88,20 +88,19 @@ class Retention:
         self._meta = meta
         self._entity = link.quoted("entity")
 
-    def finished(self, machine: str, state: str, *, after: int) -> tuple[list[tuple[Old, bool]], int | None]:
-        """A page of what stands in a state, in the order of its rows, each with whether it is a finished root; and the
-        row after which to go on, None at the end. One query that reads ``PAGE`` rows, however many are old enough."""
+    def finished(self, machine: str, state: str, before: int, *, after: Old | None) -> list[Old]:
+        """The next page of roots that have been finished in a state since ``before`` or earlier, the oldest first."""
         mark = self._link.mark
+        next_one, params = "", []
+        if after is not None:
+            next_one = f"AND entered_at >= {mark} AND (entered_at > {mark} OR id > {mark}) "
+            params = [after.entered_at, after.entered_at, after.row]
         sql = (
-            f"SELECT id, entered_at, created_at, phase, parent FROM {ENTITY} "
-            f"WHERE machine = {mark} AND state = {mark} AND {ROOT} AND id > {mark} ORDER BY id LIMIT {PAGE}"
+            f"SELECT id, entered_at, created_at FROM {ENTITY} WHERE machine = {mark} AND state = {mark} AND {ROOT} "
+            f"AND phase = '{FINISHED}' AND entered_at <= {mark} {next_one}ORDER BY entered_at, id LIMIT {PAGE}"
         )
-        rows = self._link.query(sql, (machine, state, after))
-        found = [
-            (Old(row=int(row), entered_at=int(entered), created_at=int(created)), phase == FINISHED and parent is None)
-            for row, entered, created, phase, parent in rows
-        ]
-        return found, found[-1][0].row if len(rows) == PAGE else None
+        rows = self._link.query(sql, (machine, state, before, *params))
+        return [Old(row=int(row), entered_at=int(at), created_at=int(begun)) for row, at, begun in rows]
 
     def trees(self, roots: Sequence[Old], before: int) -> list[Tree]:
         """The trees of these roots that may go: all of each has been finished since ``before`` at the latest, and

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from fsmflow import DataError, KeyConflict, Machine, Retry, State, TransitionNotAllowed
+from fsmflow import Actor, DataError, KeyConflict, Machine, NotPermitted, Retry, State, TransitionNotAllowed
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.decision.happenings import Erased
 from fsmflow.engine.lookup import load
@@ -143,6 +143,22 @@ def test_children_are_erased_with_their_parent(box: Sandbox) -> None:
     box.run()
     Family.get("f").erase(reason="request 77")
     assert held(box) == []
+
+
+def test_who_may_not_erase_erases_nothing_below_either(box: Sandbox) -> None:
+    class Closed(Order):
+        operators: ClassVar[Any] = {"erase": "lead"}
+
+    with sandbox(machines=[Closed]) as closed:
+        order = Closed.start("1", lines=[SECRET])
+        order.trigger("go")
+        closed.run()
+        before = held(closed)
+        with pytest.raises(NotPermitted):
+            order.erase(reason="request 77", actor="ann")
+        assert held(closed) == before
+        order.erase(reason="request 77", actor=Actor("ann", {"lead"}))
+        assert held(closed) == []
 
 
 def test_what_is_still_under_way_is_refused_and_left_as_it_was(box: Sandbox) -> None:
