@@ -179,7 +179,7 @@ def show(context: click.Context, group: str, as_json: bool) -> int:
         ("releases", ", ".join(f"{name or 'not known'} ({count:,})" for name, count in found.releases.items())),
         ("raised in", found.origin or ""),
         ("rest in it", ", ".join([*resting, *(["..."] if found.count > len(resting) else [])])),
-        ("sample", found.sample),
+        ("sample", found.sample or "deleted"),
     )
     for name, value in shown_ones:
         if value:

@@ -74,7 +74,7 @@ def prune(
     A tree goes as a whole, in one transaction, once all of it has been finished for so long, and nothing of it is under
     way. Whoever dies in between leaves the rest as it was, for the next pass. Raises DatabaseUnavailable.
     """
-    store = runtime.store.retention
+    store, some = runtime.store.retention, False
     for state, kept in kept_ms.items():
         before = runtime.now() - kept
         for name in names_of(definition, state):
@@ -84,7 +84,11 @@ def prune(
                 trees = store.trees(old, before)
                 yield Pruned()
                 for batch in by_size(trees, lambda tree: len(tree.members), most=BATCH):
-                    yield _counted(batch) if dry_run else _remove(runtime, definition.name, batch, keeper)
+                    pruned = _counted(batch) if dry_run else _remove(runtime, definition.name, batch, keeper)
+                    some = some or pruned.trees > 0
+                    yield pruned
+    if some and not dry_run:
+        runtime.store.erasure.renew_samples()
 
 
 def _remove(runtime: Runtime, machine: str, batch: Sequence[Tree], keeper: Keeper | None) -> Pruned:

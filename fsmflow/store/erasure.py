@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import Failure
@@ -11,10 +11,20 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.definition.names import WORKING
 from fsmflow.store.link import Link
 from fsmflow.store.retention import LEFT, pages
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, MEMBER, WORK
 
 #: Who acted is called so, by the order in which they did: two stay two.
 _SOMEBODY: Final = "actor-{}"
+#: The rows of repairs, which say of each member why it was refused, or has failed again.
+_REPAIRS: Final = f"SELECT id FROM {ENTITY} WHERE machine = 'repair' AND parent IS NULL"
+
+
+class Sample(NamedTuple):
+    """What a failure group has of one entity."""
+
+    address: str
+    message: str
+    traceback: str
 
 
 class Erasure:
@@ -41,18 +51,19 @@ class Erasure:
         waits = self._among(f"SELECT {self._entity} FROM {EVENT} WHERE kind NOT IN ({left}) AND {self._entity}", rows)
         return next((int(row) for found in (works, waits) for (row,) in found), None)
 
-    def _among(self, sql: str, rows: Sequence[int]) -> Iterator[Any]:
-        for page in pages(rows):
+    def _among(self, sql: str, some: Sequence[Any], *params: Any) -> Iterator[Any]:
+        for page in pages(some):
             among, values = self._link.dialect.among(page)
-            yield from self._link.query(f"{sql} {among}", values)
+            yield from self._link.query(f"{sql} {among}", (*params, *values))
 
-    def wipe(self, row: int) -> None:
+    def wipe(self, row: int, address: str) -> None:
         """Inside the transaction that commits the erasure of an entity, before its line is written."""
-        names = self._wipe_history(row)
+        names = self._wipe_history(row, address)
         entity, mark = self._entity, self._link.mark
         lost, entered = EventKind.LOST.value, EventKind.ENTERED.value
         for sql in (
             f"UPDATE {ENTITY} SET item = NULL WHERE id = {mark}",
+            f"UPDATE {MEMBER} SET why = NULL WHERE repair IN ({_REPAIRS}) AND entity = {mark}",
             f"UPDATE {WORK} SET why = NULL WHERE {entity} = {mark}",
             f"DELETE FROM {EVENT} WHERE {entity} = {mark} AND kind = '{lost}'",
             f"UPDATE {EVENT} SET why = NULL WHERE {entity} = {mark}",
@@ -64,7 +75,7 @@ class Erasure:
             sql = f"UPDATE {EVENT} SET actor = {mark} WHERE id = {mark}"
             self._link.execute(sql, (names.setdefault(actor, _SOMEBODY.format(len(names) + 1)), id_))
 
-    def _wipe_history(self, row: int) -> dict[str, str]:
+    def _wipe_history(self, row: int, address: str) -> dict[str, str]:
         """What who acted is called from now on. Lines that tell of an erasure stay as they are."""
         entity, mark = self._entity, self._link.mark
         mine = f"{entity} = {mark} AND kind <> '{HistoryKind.ERASED.value}'"
@@ -74,7 +85,44 @@ class Erasure:
         names: dict[str, str] = {}
         for seq, actor, text in self._link.rows(f"{told} ORDER BY seq", (row,)):
             called = None if actor is None else names.setdefault(actor, _SOMEBODY.format(len(names) + 1))
-            failure = None if text is None else Failure.from_text(text).erased().to_text()
+            failure = None if text is None else Failure.from_text(text).erased()
             sql = f"UPDATE {HISTORY} SET actor = {mark}, failure = {mark} WHERE {entity} = {mark} AND seq = {mark}"
-            self._link.execute(sql, (called, failure, row, seq))
+            self._link.execute(sql, (called, None if failure is None else failure.to_text(), row, seq))
+            if failure is not None:
+                self._wipe_sample(failure.fingerprint, address, Sample(address, failure.message, failure.traceback))
         return names
+
+    def _wipe_sample(self, fingerprint: str, address: str, sample: Sample) -> None:
+        """Put something else in the place of what a failure group has of an entity, if that is its sample."""
+        mark = self._link.mark
+        sql = (
+            f"UPDATE {FAILURE} SET sample = {mark}, message = {mark}, traceback = {mark} "
+            f"WHERE fingerprint = {mark} AND sample = {mark}"
+        )
+        self._link.execute(sql, (*sample, fingerprint, address))
+
+    def renew_samples(self) -> None:
+        """Where the sample of a failure group is gone, take one that rests in the same failure; without any, its texts
+        go too. A query for each 1,000 groups of a machine, and two statements for each whose sample is gone."""
+        rows = self._link.query(f"SELECT machine, state, fingerprint, sample FROM {FAILURE} WHERE sample <> ''")
+        ids: dict[str, list[str]] = {}
+        for machine, _, _, sample in rows:
+            ids.setdefault(machine, []).append(sample.partition(":")[2])
+        where = f"SELECT entity_id FROM {ENTITY} WHERE machine = {self._link.mark} AND entity_id"
+        there = {f"{machine}:{id_}" for machine, some in ids.items() for (id_,) in self._among(where, some, machine)}
+        for machine, state, fingerprint, sample in rows:
+            if sample not in there:
+                other = self._sample(machine, state, fingerprint)
+                self._link.write(lambda given=(fingerprint, sample, other): self._wipe_sample(*given))  # type: ignore[misc]
+
+    def _sample(self, machine: str, state: str, fingerprint: str) -> Sample:
+        mark = self._link.mark
+        rows = self._link.query(
+            f"SELECT entity_id, failure FROM {ENTITY} WHERE machine = {mark} AND state = {mark} "
+            f"AND fingerprint = {mark} AND failure IS NOT NULL ORDER BY id DESC LIMIT 1",
+            (machine, state, fingerprint),
+        )
+        for entity_id, text in rows:
+            failure = Failure.from_text(text)
+            return Sample(f"{machine}:{entity_id}", failure.message, failure.traceback)
+        return Sample("", "(its sample was deleted)", "")

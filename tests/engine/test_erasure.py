@@ -23,7 +23,7 @@ __all__ = ["every_database"]  # a fixture
 pytestmark = pytest.mark.usefixtures("every_database")
 #: It stands in everything that a test hands in.
 SECRET = "Ada Lovelace"
-TABLES = ("entity", "work", "history", "event")
+TABLES = ("entity", "work", "history", "event", "failure", "member")
 
 
 class Order(Machine):

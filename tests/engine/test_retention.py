@@ -262,6 +262,23 @@ def test_what_is_no_retention_is_refused(declared: dict[str, Any], told: str) ->
     assert told in str(caught.value)
 
 
+def test_a_failure_group_has_no_sample_of_what_is_gone(box: Sandbox) -> None:
+    failing.add("x")
+    for id_ in ("a", "b"):
+        Batch.start(id_, lines=["x"]).trigger("go")
+        box.run()
+    store = box._runtime.store
+    assert {group.sample for group in store.groups.all()} == {"batch:a", "batch:a/packing/0"}
+    Batch.get("a").cancel()
+    box.advance(days=2)
+    assert Batch.prune(older=timedelta(days=1)) == 1
+    assert {group.sample for group in store.groups.all()} == {"batch:b", "batch:b/packing/0"}
+    Batch.get("b").cancel()
+    box.advance(days=2)
+    assert Batch.prune(older=timedelta(days=1)) == 1
+    assert {(group.sample, group.message) for group in store.groups.all()} == {("", "(its sample was deleted)")}
+
+
 def test_a_machine_prunes_on_demand_and_says_how_many_went(box: Sandbox) -> None:
     Batch.start("a", lines=["x", "y"]).trigger("go")
     Batch.start("b", lines=["x"]).trigger("go")
