@@ -51,8 +51,8 @@ class Dialect(ABC):
     without_rowid: ClassVar[bool] = False
     #: Whether an index may leave rows out.
     has_partial_indexes: ClassVar[bool] = True
-    #: Whether a sorted UNION ALL reads no more of its parts than it gives.
-    merges_unions: ClassVar[bool] = True
+    #: Whether a sorted UNION ALL reads no more of its parts than it gives, and takes none that are sorted themselves.
+    merges_unions: ClassVar[bool] = False
     #: What follows a table that is to be read by its rows' numbers, whatever else is asked of them.
     by_row: ClassVar[str] = ""
 

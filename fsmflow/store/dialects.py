@@ -57,6 +57,7 @@ class Sqlite(Dialect):
     row_field = AutoIncrementField
     without_rowid = True
     by_row = " NOT INDEXED"
+    merges_unions = True
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         return open_sqlite(Path(name))
@@ -246,7 +247,6 @@ class Mysql(Dialect):
     text_field = _LongTextField
     patience = connections.PATIENT
     has_partial_indexes = False
-    merges_unions = False
     statement_limit = "SELECT @@max_allowed_packet"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
