@@ -180,7 +180,8 @@ def test_an_interval_is_within_its_jitter_and_its_limit_whatever_the_policy(
     plain = Retry(1, interval, backoff, most, 0).delay_ms(failures, spread)
     assert 0 <= plain <= round(most * 1000)
     assert plain >= min(round(interval * 1000), round(most * 1000))
-    assert plain * (1 - jitter) - 1 <= policy.delay_ms(failures, spread) <= plain * (1 + jitter) + 1
+    rounded = 0.5 * (1 + jitter) + 0.5  # both are whole milliseconds
+    assert plain * (1 - jitter) - rounded <= policy.delay_ms(failures, spread) <= plain * (1 + jitter) + rounded
 
 
 def test_the_jitter_differs_between_entities_and_attempts_and_is_the_same_when_decided_again() -> None:
