@@ -88,18 +88,18 @@ def _print_group(group: FailureGroup, more: str = "") -> None:
         _print_part(group, part, [] if number else causes)
     if not group.parts:
         head = f"0 x {group.machine}:{group.state}  {group.error_type}: {group.message}"
-        output.print_line(output.one_line(head)[:200], indent=4)
+        output.print_line(output.cut(head, 200), indent=4)
     said = _said(group)
     for line in (*([said] if said else []), f"{_seen(group)}{more}"):
-        output.print_line(f"    {output.one_line(line)[:300]}", indent=6)
+        output.print_line(f"    {output.cut(line, 300)}", indent=6)
 
 
 def _print_part(group: FailureGroup, part: Part, causes: Iterable[str]) -> None:
     branches = f" (branch {part.branch})" if part.branch else " (branches)" if part.of_branches else ""
     head = f"{part.count:,} x {part.machine}:{part.state}{branches}  {part.error_type}: {part.message}"
-    output.print_line(output.one_line(head)[:200], indent=4)
+    output.print_line(output.cut(head, 200), indent=4)
     for line in causes:
-        output.print_line(f"    {output.one_line(line)[:196]}", indent=6)
+        output.print_line(f"    {output.cut(line, 196)}", indent=6)
     span = f"first {_told(part.first_at)} UTC, last {_told(part.last_at)} UTC"
     output.print_line(f"    {span}, for example {part.example}", indent=6)
     why = output.clean(f"{part.remedy.why}: ") if part.remedy.why else ""
@@ -139,15 +139,16 @@ def _said(group: FailureGroup) -> str:
 def _causes(group: FailureGroup) -> Iterator[str]:
     """What the branches failed with, the most frequent first."""
     for cause in group.causes[:_CAUSES]:
-        branches = "1 branch" if cause.count == 1 else f"{cause.count:,} branches"
-        yield f"cause: {branches} with {cause.error_type}: {cause.message}, for example {cause.example}"
+        # Of many the messages need not be the same.
+        such = f"{cause.count:,} branches with {cause.error_type}, such as {cause.example}"
+        yield f"cause: {f'{cause.example} with {cause.error_type}' if cause.count == 1 else such}: {cause.message}"
     if len(group.causes) > _CAUSES:
         yield f"... and {len(group.causes) - _CAUSES:,} more kinds; 'fsmflow failures --json' has all"
 
 
 def _print_stuck(found: StuckGroup) -> None:
     head = f"{found.count:,} x {found.machine}:{found.state} stuck: {found.stuck}"
-    output.print_line(output.one_line(head)[:300], indent=4)
+    output.print_line(output.cut(head, 300), indent=4)
     command = f"fsmflow explain {shlex.quote(found.example)}"
     output.print_line(f"    for example {found.example}: ", indent=6, command=command)
 

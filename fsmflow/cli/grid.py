@@ -1,5 +1,5 @@
-"""Tables and sentences on a terminal. Where it is too narrow, long texts of a table stand below their row, and names
-are broken at last; sentences are broken between words."""
+"""Tables and sentences on a terminal. Where it is too narrow, long texts of a table stand below their row, and its last
+columns where that is not enough. Sentences are broken between words, addresses and states never."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ from fsmflow.values import dataclass
 _COLOURS: Final = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
 #: The columns of sentences, which stand last.
 _SENTENCES: Final = {"DETAIL", "FAILURE"}
-#: The columns of names, which may be broken.
-_NAMES: Final = {"ADDRESS", "STATE", "VALUE", "MODULE", "QUEUES"}
+#: The columns of names, which may be broken: the first ones between words alone, as they are copied.
+_WHOLE_NAMES: Final = {"ADDRESS", "STATE"}
+_NAMES: Final = {*_WHOLE_NAMES, "VALUE", "MODULE", "QUEUES"}
 _GAP: Final = "  "
 _BELOW: Final = "    "
 _LEAST: Final = 12
@@ -33,12 +34,16 @@ def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> It
     Nothing is left out but columns in which there is nothing."""
     cut = _cut(columns, rows, wide)
     yield _line([columns[at] for at in cut.shown], cut.widths, bold=True)
+    if cut.lower:
+        yield _BELOW + _line([columns[at] for at in cut.lower], cut.lower_widths, bold=True)
     if cut.is_below:
         yield _BELOW + _styled(columns[-1], bold=True)
     for row in rows:
         cells = [_broken(row[at], width) for at, width in zip(cut.shown, cut.widths, strict=True)]
         for parts in zip_longest(*cells, fillvalue=""):
             yield _line(parts, cut.widths)
+        if cut.lower:
+            yield _BELOW + _line([row[at] for at in cut.lower], cut.lower_widths)
         if cut.is_below and row[-1]:
             yield from textwrap.wrap(row[-1], wide, initial_indent=_BELOW, subsequent_indent=_BELOW + _GAP)
 
@@ -63,10 +68,13 @@ def coloured() -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Cut:
-    """Which columns are shown, how wide each is, and whether the last one stands below its row."""
+    """Which columns are shown, how wide each is, which stand in a line below, and whether the last one stands below
+    that."""
 
     shown: list[int]
     widths: list[int]
+    lower: list[int]
+    lower_widths: list[int]
     is_below: bool
 
 
@@ -78,14 +86,29 @@ def _cut(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> _C
     is_below = _total([widths[at] for at in shown]) > wide and columns[shown[-1]] in _SENTENCES
     if is_below:
         shown.pop()
-    widths = [widths[at] for at in shown]
-    names = [at for at, column in enumerate(shown) if columns[column] in _NAMES]
-    while names and _total(widths) > wide:
-        widest = max(names, key=widths.__getitem__)
-        if widths[widest] <= _LEAST:
-            break
-        widths[widest] -= 1
-    return _Cut(shown=shown, widths=widths, is_below=is_below)
+    least = {at: _least(columns[at], [row[at] for row in rows]) for at in shown if columns[at] in _NAMES}
+    while (narrower := [at for at in shown if widths[at] > least.get(at, widths[at])]) and _over(shown, widths, wide):
+        widths[max(narrower, key=widths.__getitem__)] -= 1
+    lower: list[int] = []
+    while len(shown) > 1 and _over(shown, widths, wide):
+        lower.insert(0, shown.pop())
+    return _Cut(
+        shown=shown,
+        widths=[widths[at] for at in shown],
+        lower=lower,
+        lower_widths=[widths[at] for at in lower],
+        is_below=is_below,
+    )
+
+
+def _least(column: str, cells: Sequence[str]) -> int:
+    """How narrow a column of names may be at least."""
+    words = [word for cell in (column, *cells) for word in cell.split()]
+    return max(map(_cells, words), default=_LEAST) if column in _WHOLE_NAMES else _LEAST
+
+
+def _over(shown: Sequence[int], widths: Sequence[int], wide: int) -> bool:
+    return _total([widths[at] for at in shown]) > wide
 
 
 def _total(widths: Sequence[int]) -> int:

@@ -131,6 +131,16 @@ def clean(text: str) -> str:
     return "".join(char if char.isprintable() or char == "\n" else ascii(char)[1:-1] for char in text)
 
 
+def cut(text: str, most: int) -> str:
+    """Text cleaned, in one line of so many characters at most. What is left out is told by dots, and no word is cut:
+    half an address is another one."""
+    line = one_line(text)
+    if len(line) <= most:
+        return line
+    head = line[: most - 3]
+    return f"{head.rpartition(' ')[0] or head} ..."
+
+
 def one_line(text: str) -> str:
     """Text cleaned, in one line."""
     return clean(" ".join(text.split()))

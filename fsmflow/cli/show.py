@@ -15,6 +15,7 @@ from fsmflow.cli.fields import HELP
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
 from fsmflow.cli.places import looked_in
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.fanout import BranchesFailed
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer, by_role, lacks_a_role
@@ -74,15 +75,21 @@ def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
 
 def _row(snapshot: Snapshot, now: int, stuck: Sequence[Stuck]) -> tuple[str, ...]:
     failure = snapshot.failure
-    why = f"{failure.error_type}: {failure.message}" if failure else f"stuck: {stuck[0]}" if stuck else ""
+    why = _why(failure) if failure else f"stuck: {stuck[0]}" if stuck else ""
     return (
         snapshot.address,
         snapshot.state,
         f"{snapshot.phase}, paused" if snapshot.paused else snapshot.phase,
         output.moment(snapshot.entered_at),
         output.duration(now - snapshot.entered_at),
-        output.one_line(why)[: _STUCK_WIDTH if stuck and not failure else 100],
+        output.cut(why, _STUCK_WIDTH if stuck and not failure else 100),
     )
+
+
+def _why(failure: Failure) -> str:
+    """Of a parent what its branches failed with, as the message begins with that."""
+    of_branches = failure.error_type == BranchesFailed.__name__
+    return failure.message if of_branches else f"{failure.error_type}: {failure.message}"
 
 
 @click.command()
@@ -117,7 +124,7 @@ def show(address: str, actor: Actor | None, traceback: bool, as_json: bool) -> i
 def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tuple[str, str]]:
     now, keys = runtime.now(), redacted(runtime, snapshot)
     yield "state", f"{snapshot.state} ({snapshot.phase})"
-    yield "epoch", str(snapshot.epoch)
+    yield "epoch", f"{snapshot.epoch} (it grows with each state that is entered; with --epoch a command acts only here)"
     yield "paused", "yes" if snapshot.paused else "no"
     yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
     yield "created", f"{output.moment(snapshot.created_at)} UTC"
@@ -144,7 +151,7 @@ def _edited(runtime: Runtime, snapshot: Snapshot, keys: Collection[str]) -> Iter
     entry = runtime.store.entities.last_edit(snapshot.row)
     if entry is not None:
         by = f" by {entry.actor}" if entry.actor else ""
-        edit = output.one_line(str(entry.hidden(keys).edit))[:_WIDTH]
+        edit = output.cut(str(entry.hidden(keys).edit), _WIDTH)
         yield "edited", f"{entry.at:%Y-%m-%d %H:%M:%S} UTC{by}: {edit} (line {entry.seq} of its history)"
 
 
@@ -181,7 +188,7 @@ def _branches(context: Details) -> Iterator[tuple[str, str]]:
     for branch in context.failed:
         failure = branch.failure
         why = f": {failure.error_type}: {failure.message}" if failure else ""
-        lines.append(output.one_line(f"{branch.address} in {branch.state}{why}")[:_WIDTH])
+        lines.append(output.cut(f"{branch.address} in {branch.state}{why}", _WIDTH))
     if progress.failed > len(lines):
         lines.append(f"... and {progress.failed - len(lines):,} more")
     if lines:
@@ -208,7 +215,7 @@ def _kept(kept: Kept) -> str:
 
 
 def _first(lines: Iterable[str]) -> str:
-    found = [output.one_line(line)[:_WIDTH] for line in lines]
+    found = [output.cut(line, _WIDTH) for line in lines]
     more = [f"... and {len(found) - SHOWN:,} more"] if len(found) > SHOWN else []
     return "\n".join([*found[:SHOWN], *more])
 
@@ -333,5 +340,5 @@ def _entry_row(entry: HistoryEntry, release: str) -> tuple[str, ...]:
         else " ".join(filter(None, [entry.kind, entry.trigger])),
         entry.dest if entry.source in (None, entry.dest) else f"{entry.source} -> {entry.dest}",
         output.one_line(entry.actor or ""),
-        output.one_line(", ".join(filter(None, details)))[:200],
+        output.cut(", ".join(filter(None, details)), _WIDTH),
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from fsmflow import clock, codec
 from fsmflow.decision import settlement
@@ -33,10 +33,6 @@ from fsmflow.values import replace
 class BranchesFailed(FsmflowError):
     """Recorded where branches of a step failed; with the failure of the first of them as the cause, whose traceback it
     has. Those with one cause are of one kind, however many branches failed."""
-
-
-#: What stands before the cause in the message of ``BranchesFailed``.
-CAUSE: Final = "; the first of them with "
 
 
 def spread(mover: Mover, happening: Spread) -> None:
@@ -97,16 +93,17 @@ def joined(mover: Mover, happening: Joined) -> None:
 
 
 def _what_failed(happening: Joined) -> str:
-    """How many failed and why, and how many were only ended."""
-    which = f" ({', '.join(happening.examples)})" if happening.examples else ""
-    ended = happening.cancelled
-    if not happening.failed:
-        return f"{ended} {'branch was' if ended == 1 else 'branches were'} cancelled{which}"
-    count = "1 branch" if happening.failed == 1 else f"{happening.failed} branches"
-    first = happening.failure
-    cause = f"{CAUSE}{first.error_type}: {first.message}" if first else ""
-    others = f", and {ended} more {'was' if ended == 1 else 'were'} cancelled" if ended else ""
-    return f"{count} failed{which}{others}{cause}"
+    """Why, as that is read first; how many failed, and how many were only ended."""
+    named = ", ".join(happening.examples)
+    ended, failed, first = happening.cancelled, happening.failed, happening.failure
+    if not failed:
+        return f"{ended} {'branch was' if ended == 1 else 'branches were'} cancelled{f' ({named})' if named else ''}"
+    which = f": {named}{', ...' if failed > len(happening.examples) else ''}" if named else ""
+    others = f"; {ended} more {'was' if ended == 1 else 'were'} cancelled" if ended else ""
+    if first is None:
+        return f"{'1 branch' if failed == 1 else f'{failed} branches'} failed{which}{others}"
+    count = "1 branch" if failed == 1 else f"the first of {failed} branches that"
+    return f"{first.error_type}: {first.message} ({count} failed{which}{others})"
 
 
 def _goes_on_without(mover: Mover) -> bool:

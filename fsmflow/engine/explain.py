@@ -268,7 +268,8 @@ class _Waiting:
         if progress is not None and self._instance.step is not None and progress.failed + progress.cancelled:
             parts = {"failed": progress.failed, "were cancelled": progress.cancelled}
             how = " or ".join(what for what, count in parts.items() if count)
-            which = f"the {progress.failed + progress.cancelled} of {progress.total} branches that {how}"
+            count = progress.failed + progress.cancelled
+            which = f"the {'one' if count == 1 else count} of {progress.total} branches that {how}"
             return f"somebody to retry it, once the cause is mended: that runs {which}"
         also = f" (or {above.address})" if above is not None else ""
         return f"somebody to retry it{also}, once the cause is mended"
@@ -332,7 +333,8 @@ def _failed_branches(details: Details) -> str | None:
     if progress is None or not progress.failed or not failed:
         return None
     first = next((branch.failure for branch in failed if branch.failure is not None), None)
-    cause = f", the first of them with {first.error_type}: {first.message}" if first else ""
+    of_many = "" if progress.failed == 1 else ", the first of them"
+    cause = f"{of_many} with {first.error_type}: {first.message}" if first else ""
     count = "1 branch has" if progress.failed == 1 else f"{progress.failed:,} branches have"
     return f"{count} failed ({_named(failed, progress.failed)}){cause}; retry of a branch runs it again"
 

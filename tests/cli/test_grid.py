@@ -50,7 +50,23 @@ def test_then_sentences_stand_below_their_row() -> None:
     ]
 
 
-def test_names_are_broken_at_last() -> None:
+def test_then_the_last_columns_do_and_no_address_and_no_state_is_broken() -> None:
+    columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FAILURE")
+    address = "invitation:onboarding:zoe/finding_mentors/0"
+    row = (address, "failed_from_inviting", "failed", "2030-01-01 09:00:00", "MailDown: no mail goes to ann")
+    found = [click.unstyle(line) for line in grid(columns, [row, row], 80)]
+    assert found[:6] == [
+        f"{'ADDRESS':45}{'STATE':22}PHASE",
+        "    SINCE (UTC)",
+        "    FAILURE",
+        f"{address}  failed_from_inviting  failed",
+        "    2030-01-01 09:00:00",
+        "    MailDown: no mail goes to ann",
+    ]
+    assert f"{address}" in [click.unstyle(line) for line in grid(columns, [row], 30)]
+
+
+def test_names_are_broken_between_words() -> None:
     assert lines(32)[2:5] == [
         "order:1  charging ->",
         "         failed_from_charging",

@@ -89,7 +89,7 @@ def test_branches_that_fail_for_one_reason_are_the_cause_of_their_parents_failur
     assert (cause["count"], cause["error_type"]) == (5, "ValueError")
     told = shell.ok("failures")
     assert "3 x order:failed_from_packing BranchesFailed: " in told
-    assert "    cause: 5 branches with ValueError: no box for 5, for example order:bob/packing/2\n" in told
+    assert "    cause: 5 branches with ValueError, such as order:bob/packing/2: no box for 5\n" in told
     failing.clear()
     Order.start("4", card="bad", lines=[]).go()
     box.run()
@@ -99,7 +99,7 @@ def test_branches_that_fail_for_one_reason_are_the_cause_of_their_parents_failur
 
 def test_the_failure_of_a_parent_has_the_traceback_of_the_branch(shell: Terminal, packing: Order) -> None:
     told = shell.ok("show", "order:1", "--traceback")
-    assert "BranchesFailed: 2 branches failed" in told
+    assert "BranchesFailed: ValueError: no box for 2 (the first of 2 branches that failed: order:1/packing/2, " in told
     assert "in pack\n" in told
     assert "ValueError: no box for 2" in told
 

@@ -172,9 +172,7 @@ def test_a_branch_that_waits_for_its_turn_says_so(shell: Terminal, box: Sandbox)
     assert told["waiting_for"].startswith(
         "1 of 2 branches: shipment:order:1/shipping/1; shipment:order:1/shipping/1 waits"
     )
-    assert told["blocked_by"].startswith(
-        "1 branch has failed (shipment:order:1/shipping/0), the first of them with Conn"
-    )
+    assert told["blocked_by"].startswith("1 branch has failed (shipment:order:1/shipping/0) with Conn")
 
 
 def test_a_branch_says_by_whose_pause_it_is_held(shell: Terminal, box: Sandbox) -> None:
@@ -199,7 +197,7 @@ def test_explain_counts_the_branches_that_are_waited_for(shell: Terminal, box: S
     assert shell.ok("resume", "order:1") == "order:1  packing, working\n"
     box.run()
     failed = shell.json("explain", "order:1")
-    assert failed["waiting_for"].endswith("that runs the 1 of 3 branches that failed")
+    assert failed["waiting_for"].endswith("that runs the one of 3 branches that failed")
     assert "order:1/packing/1" in failed["blocked_by"]
 
 

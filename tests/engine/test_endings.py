@@ -128,7 +128,7 @@ def test_branches_and_their_join_are_told_each(caplog: pytest.LogCaptureFixture)
     assert branch.exc_info is not None
     assert words(branch).endswith("Fail: too light; to retry it: fsmflow retry parcel:1/weighing/1")
     assert words(parent).startswith("step.failed: parcel:1 weighing -> failed_from_weighing")
-    why = "BranchesFailed: 1 branch failed (parcel:1/weighing/1); the first of them with Fail: too light"
+    why = "BranchesFailed: Fail: too light (1 branch failed: parcel:1/weighing/1)"
     assert words(parent).endswith(f", attempt 1, T: {why}; to retry it: fsmflow retry parcel:1")
 
 

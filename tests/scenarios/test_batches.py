@@ -44,7 +44,10 @@ def test_after_the_fix_exactly_the_three_that_failed_are_run_again() -> None:
         assert batch.refresh().state == "failed_from_packing"
         assert str(batch.progress) == "7 of 10 done, 3 failed, 0 running"
         assert batch.failure is not None
-        assert "3 branches failed (batch:1/packing/2, batch:1/packing/5, batch:1/packing/7)" in batch.failure.message
+        assert (
+            "(the first of 3 branches that failed: batch:1/packing/2, batch:1/packing/5, batch:1/packing/7)"
+            in batch.failure.message
+        )
         keys = [branch.result["key"] for branch in batch.branches if branch.is_done]
         ran.clear()
         failing.clear()

@@ -101,7 +101,7 @@ def test_those_that_are_picked_run_in_the_order_of_the_code_and_are_known_by_nam
             branches["polis"]
         with pytest.raises(KeyError, match="its branches are: police, fire"):
             branches["0"]
-        assert "1 branch failed (incident:1/responding/fire); the first of them with Fail" in str(incident.failure)
+        assert " (1 branch failed: incident:1/responding/fire)" in str(incident.failure)
         assert "incident:1/responding/fire" in str(incident.explain())
         assert [one.address for one in Incident.find(branch="fire")] == ["incident:1/responding/fire"]
         assert [one.address for one in Incident.find(branch="p*", state="done")] == ["incident:1/responding/police"]
