@@ -109,6 +109,7 @@ __all__ = [
 #: Where the public names are, but for those of ``fsmflow.errors``. A module is imported when the first of its names is
 #: asked for, so that what needs few of them begins soon.
 _PLACES = {
+    "fsmflow": ("failures",),
     "fsmflow.decision.context": ("Branch", "Branches", "Progress", "Undoing"),
     "fsmflow.decision.edit": ("Edit",),
     "fsmflow.decision.entity": ("Event", "Failure"),

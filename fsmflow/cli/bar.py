@@ -39,6 +39,11 @@ class Bar:
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, steps)
 
+    def tell(self, what: str) -> None:
+        """Say something else of what is done."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, description=what)
+
     def say(self, text: str) -> None:
         """Print a line of the result, above the bar where both are on one terminal."""
         if self._progress is not None and sys.stdout.isatty():

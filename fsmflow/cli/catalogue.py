@@ -43,7 +43,11 @@ CATALOGUE: Final = (
         "explain", "show:explain", "Explain what an entity does, waits for and is blocked by, and what is allowed now."
     ),
     Entry("history", "show:history", "Show all that happened to an entity."),
-    Entry("failures", "failures:failures", "Show what has failed, group by group, and how to retry it."),
+    Entry(
+        "failures",
+        "failures:failures",
+        "Show what has failed, group by group, and how to retry it; or one GROUP, by enough of its id.",
+    ),
     Entry(
         "retry",
         "actions:ACTION_COMMANDS",
@@ -66,7 +70,15 @@ CATALOGUE: Final = (
         "actions:ACTION_COMMANDS",
         "Take away for good what entities hold of people; what happened, and when, stays.",
     ),
-    Entry("stats", "overview:stats", "Count entities by state; show queues and due work."),
+    Entry(
+        "repair",
+        "repair:repair",
+        "Do one action to many entities with care: see first, try it on a few, then the rest at a rate, stop if it "
+        "fails.",
+    ),
+    Entry(
+        "stats", "overview:stats", "Count entities by state; show since when the oldest is there, queues, and due work."
+    ),
     Entry("check", "overview:check", "Check the machines."),
     Entry("info", "info:info", "Show what is in force here."),
     Entry(

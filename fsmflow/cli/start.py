@@ -19,6 +19,7 @@ from fsmflow.cli.options import actor_options, data_option, json_option, key_opt
 from fsmflow.cli.places import check_machine
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
+from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.start import Birth, begun
 from fsmflow.errors import DataError, EntityExists
@@ -107,6 +108,8 @@ def _placed(
     if entity_id is not None and "=" in entity_id:
         fields, entity_id = (as_field(entity_id), *fields), None
     machine, colon, named = machine.partition(":")
+    if is_built_in(machine):
+        raise click.UsageError(f"machine {machine!r} comes with fsmflow; start one with 'fsmflow {machine}'")
     if not colon:
         return machine, entity_id, fields
     if entity_id is not None:

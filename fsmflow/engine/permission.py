@@ -82,6 +82,13 @@ def permit(runtime: Runtime, instance: Instance, asked: Asked) -> None:
             raise refusal
 
 
+def permit_action(runtime: Runtime, instance: Instance, operation: str, actor: Actor | None) -> None:
+    """Raises NotPermitted where an actor may not do this to an entity."""
+    refusal = gate_of(runtime, instance).of_action(instance.own, instance.snapshot, operation, actor)
+    if refusal is not None:
+        raise refusal
+
+
 def first_fired(
     runtime: Runtime, definition: Definition, begun: Commit, first: Triggered | Delivered, now: int
 ) -> Commit:

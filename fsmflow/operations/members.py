@@ -11,7 +11,8 @@ from typing import Any, Final
 from fsmflow.decision.entity import ClaimLost, Snapshot
 from fsmflow.decision.member import Fate, Member, fate_of
 from fsmflow.engine import requests
-from fsmflow.engine.lookup import instance_of, under_todays_names
+from fsmflow.engine.lookup import instance_of, load, under_todays_names
+from fsmflow.engine.permission import permit_action
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import select
@@ -117,6 +118,7 @@ class Members:
             root = self._runtime.machines.get(snapshot.machine)
             instance = instance_of(root, snapshot)
             asked = self._plan.asked(self._key, snapshot.epoch)
+            permit_action(self._runtime, instance, NAME, asked.actor)
             after = requests.plan(self._runtime, instance, self._plan.definite, asked)
         except Exception as error:  # noqa: BLE001 - what a guard of the user's raises among it
             return replace(member, fate=Fate.REFUSED, why=_told(error))
@@ -136,6 +138,7 @@ class Members:
         try:
             root = self._runtime.machines.get(machine)
             asked = self._plan.asked(self._key, member.epoch)
+            permit_action(self._runtime, load(self._runtime, root, entity_id), NAME, asked.actor)
             snapshot, entry = requests.act_once(self._runtime, root, entity_id, self._plan.definite, asked)
         except TransitionConflict as error:
             now = self._runtime.store.entities.load_row(member.entity)

@@ -24,6 +24,9 @@ AT_ONCE: Final = 100
 #: Before so many have settled, no share of them says anything.
 LEAST_SETTLED: Final = 20
 
+#: What a rate lets be asked in its period comes in so many parts.
+_SHARES: Final = 4
+
 _RATE = re.compile(r"([0-9]{1,9})/(s|m|h)")
 _PERIODS: Final = {"s": 1_000, "m": 60_000, "h": 3_600_000}
 _SHARE = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,6})?)%")
@@ -46,6 +49,16 @@ class Rate:
         # As evenly as that goes: a hundred in a minute are five in three seconds, not all at its beginning.
         shared = math.gcd(count, period_ms // 1_000)
         return cls(count=count // shared, period_ms=period_ms // shared)
+
+    @property
+    def share(self) -> int:
+        """How many to ask between two pauses. What could not be asked in time is made up for within the period."""
+        return math.ceil(self.count / min(self.count, _SHARES))
+
+    @property
+    def pause_s(self) -> float:
+        """How long to wait then."""
+        return self.period_ms / min(self.count, _SHARES) / 1_000
 
 
 def share_of(stop_after: object) -> float:

@@ -134,13 +134,14 @@ class Repair(Machine):
     def ask_all(self) -> Outcome | None:
         """Ask the rest, as many at a time as the rate and ``at_once`` let; stop where too many fail again."""
         members, began, counts = self._members(), clock.monotonic(), Counter(self._counts())
+        rate = None if self.plan.rate is None else Rate.of(self.plan.rate)
         while True:
             counts.update(member.fate for member in self._settle(members) if member.turn == self._turn)
             why = self._too_many(counts)
             if why is not None:
                 return Outcome("failed_again", stopped=why)
-            room, wait_s = self._room()
-            page = members.next(min(room, _BATCH) if room else 1)
+            room, wait_s = self._room(rate)
+            page = members.next(min(room, _BATCH if rate is None else rate.share) if room else 1)
             if not page:
                 return None
             if not room:
@@ -148,7 +149,7 @@ class Repair(Machine):
             self._ask(members, page)
             if current().now() - self._view.snapshot.entered_at > _STINT_MS:
                 return Outcome("stint_over")
-            self._give_way(began)
+            self._give_way(began, rate)
 
     def wait_for_last(self) -> None:
         """Look how the last ones end, for a day at most."""
@@ -162,12 +163,12 @@ class Repair(Machine):
     @property
     def plan(self) -> Plan:
         """What it is to do."""
-        return Plan.from_data(self.data)
+        return Plan.from_data(self._view.snapshot.data)
 
     def report(self) -> Report:
         """What became of its members so far."""
         snapshot = self._view.snapshot
-        return report_of(current(), snapshot, self._view.data)
+        return report_of(current(), snapshot)
 
     def members(self, fate: str | None = None) -> Iterator[Member]:
         """Its members in order, or those with a fate; read in pages."""
@@ -207,7 +208,9 @@ class Repair(Machine):
             members.note(page[: len(asked)], asked)
         return asked
 
-    def _give_way(self, began: float) -> None:
+    def _give_way(self, began: float, rate: Rate | None = None) -> None:
+        if rate is not None:
+            raise RetryAfter(rate.pause_s)
         if clock.monotonic() - began > _SLICE_S:
             raise RetryAfter(0)
 
@@ -216,15 +219,14 @@ class Repair(Machine):
         first, last = _LOOK_S
         return min(max(first, (current().now() - self._view.snapshot.entered_at) / 20_000), last)
 
-    def _room(self) -> tuple[int, float]:
+    def _room(self, rate: Rate | None) -> tuple[int, float]:
         """How many may be asked now; where none, how long to wait."""
-        plan, rows, row, now = self.plan, current().store.members, self._view.snapshot.row, current().now()
-        room = plan.at_once - rows.under_way(row)
+        rows, row, now = current().store.members, self._view.snapshot.row, current().now()
+        room = self.plan.at_once - rows.under_way(row)
         if room <= 0:
             return 0, _LOOK_S[0]
-        if plan.rate is None:
+        if rate is None:
             return room, 0.0
-        rate = Rate.of(plan.rate)
         asked, first = rows.asked_since(row, now - rate.period_ms)
         if asked >= rate.count and first is not None:
             return 0, max(first + rate.period_ms - now, 1) / 1000

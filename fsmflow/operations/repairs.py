@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypedDict, Unpack
 
 from fsmflow import clock
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.definition.names import FAILED, RETRY
+from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import current
-from fsmflow.engine.selection import Selection
+from fsmflow.engine.selection import Selection, filter_of
 from fsmflow.errors import DataError, did_you_mean
 from fsmflow.machine.base import as_dict
 from fsmflow.operations.plan import AT_ONCE, Plan, share_of
@@ -21,8 +23,8 @@ from fsmflow.operations.repair import Repair
 class Wanted(TypedDict, total=False):
     """Which entities are meant: those with these ``addresses``, or those that all else is true of, at most ``limit``.
 
-    ``state``, ``phase``, ``error``, ``older``, ``branches`` and ``branch`` as ``Machine.find`` takes them; ``where``:
-    values that fields of their data have to have.
+    ``state``, ``phase``, ``error``, ``older``, ``branches`` and ``branch`` as ``Machine.find`` takes them; ``group``:
+    they rest in this failure group; ``where``: values that fields of their data have to have.
     """
 
     addresses: Iterable[str]
@@ -30,6 +32,7 @@ class Wanted(TypedDict, total=False):
     state: str | Collection[str] | None
     phase: str | None
     error: str | None
+    group: str | None
     older: float | timedelta | None
     where: Mapping[str, Any] | None
     branches: bool
@@ -107,6 +110,7 @@ def _selection(wanted: Wanted) -> Selection:
         states=None if state is None else (state,) if isinstance(state, str) else tuple(state),
         phase=wanted.get("phase"),
         error=wanted.get("error"),
+        group=wanted.get("group"),
         older_ms=None if older is None else clock.to_ms(older),
         data=as_dict(wanted.get("where"), "where"),
         branches=wanted.get("branches", False),
@@ -115,7 +119,12 @@ def _selection(wanted: Wanted) -> Selection:
 
 
 def begin(plan: Plan, *, confirm: bool, id_: str | None = None) -> Repair:
-    """Start a repair by its plan."""
+    """Start a repair by its plan. Raises UnknownMachine, UnknownState and FsmflowError for what is not there."""
+    if plan.selection.group is not None:
+        # As it is now: another group may begin with the same letters later.
+        group = ledger_of(current(), plan.selection.group).group.fingerprint
+        plan = replace(plan, selection=replace(plan.selection, group=group))
+    filter_of(current(), plan.selection)
     made = f"{clock.to_datetime(current().now()):%Y%m%d}-{secrets.token_hex(3)}"
     given = {**plan.to_data(), "confirmed": confirm, "turn": 1}
     if_exists = "raise" if id_ is None else "return"

@@ -57,9 +57,9 @@ class Report:
         return f"{self.members:,} in all: {', '.join(parts)}" if parts else "nobody was meant"
 
 
-def report_of(runtime: Runtime, snapshot: Snapshot, data: Mapping[str, Any]) -> Report:
+def report_of(runtime: Runtime, snapshot: Snapshot) -> Report:
     """The report of a repair as it is now. Two queries, and two for each member that has just settled."""
-    counts = tally(runtime, snapshot.row)
+    counts, data = tally(runtime, snapshot.row), snapshot.data
     return Report(
         address=snapshot.address,
         state=snapshot.state,
@@ -67,5 +67,5 @@ def report_of(runtime: Runtime, snapshot: Snapshot, data: Mapping[str, Any]) -> 
         members=sum(counts.values()),
         **{fate.value: counts.get(fate, 0) for fate in Fate},
         why=data.get("stopped"),
-        preview=dict(data.get("preview", {})),
+        preview=data.get("preview", {}),
     )

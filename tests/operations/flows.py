@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from fsmflow import Fail, Machine, State
+from fsmflow import Fail, Machine, State, repairs
+from fsmflow.operations.repair import Repair
+
+FAILED = "failed_from_charging"
 
 
 class Gateway:
@@ -45,3 +48,8 @@ def failed(count: int, customer: str = "acme", why: str = "no answer", *, first:
 def mend(*customers: str) -> None:
     for customer in customers:
         Gateway.down.pop(customer, None)
+
+
+def start(action: str = "retry", **options: object) -> Repair:
+    """A repair of the payments that failed."""
+    return repairs.start(action, **{"machine": "payment", "state": FAILED, **options})  # type: ignore[arg-type]

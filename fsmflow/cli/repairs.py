@@ -1,0 +1,98 @@
+"""How repairs are told on the command line."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fsmflow.cli import output
+from fsmflow.decision.member import Member
+from fsmflow.definition.names import OPERATIONS
+from fsmflow.engine.runtime import Runtime
+from fsmflow.operations.plan import TRIGGER, Plan
+from fsmflow.operations.repair import Repair
+from fsmflow.queries import listening
+
+#: So many kinds of refusals are told.
+_KINDS = 5
+
+
+def object_of(repair: Repair) -> dict[str, Any]:
+    """A repair as JSON. Data that it brings are told by name alone."""
+    plan = repair.plan.to_data()
+    for name in ("patch", "payload"):
+        if name in plan:
+            plan[name] = sorted(plan[name])
+    return {**vars(repair.report()), "plan": plan, "started_at": output.iso_of(repair.created_at)}
+
+
+def preview_of(repair: Repair) -> Iterator[str]:
+    """What a repair is to do, and to how many, for people."""
+    yield output.one_line(f"{repair.address}  {told_of_plan(repair.plan)}")
+    yield from (f"    {output.one_line(line)}" for line in _preview(repair.report().preview))
+
+
+def outcome_of(repair: Repair) -> Iterator[str]:
+    """Where a repair stands, and what became of its members, for people."""
+    report = repair.report()
+    why = f": {report.why}" if report.why and repair.state == "stopped" else ""
+    paused = ", paused" if repair.paused else ""
+    yield output.one_line(f"{repair.address}  {repair.state}{paused}{why}")
+    yield f"    {report}"
+    if repair.state == "stopped":
+        yield f"    to go on: fsmflow repair resume {shlex.quote(repair.entity_id)}"
+
+
+def told_of_plan(plan: Plan) -> str:
+    """What it does, and how carefully."""
+    what = plan.trigger if plan.action == TRIGGER else plan.action
+    brings = ", ".join(sorted({**plan.patch, **plan.payload}))
+    parts = [
+        f"{what}{f' to {plan.state}' if plan.state else ''}{f' with {brings}' if brings else ''}",
+        f"{plan.canary:,} first" if plan.canary else "no canary",
+        f"at most {plan.rate}" if plan.rate else "at any rate",
+        f"{plan.at_once:,} at once",
+    ]
+    if plan.stop_after is not None:
+        parts.append(f"stops if more than {plan.stop_after * 100:g} % fail again")
+    return ", ".join(parts)
+
+
+def _preview(found: Any) -> Iterator[str]:
+    for way in found.get("ways", ()):
+        job = f", which runs {way['job']}" if way["job"] else ""
+        yield (f"{way['count']:,} x {way['state']} -> {way['would']}{job}")
+    refusals = found.get("refusals", ())
+    for refusal in refusals[:_KINDS]:
+        yield (f"{refusal['count']:,} x refused, for example: {refusal['why']}")
+    if len(refusals) > _KINDS:
+        yield f"... and {len(refusals) - _KINDS:,} more kinds of refusals; --json has all"
+
+
+def member_line(member: Member) -> str:
+    """A member for people."""
+    way = f"{member.state} -> {member.would}" if member.would else member.state
+    why = f"  {member.why}" if member.why else ""
+    return output.one_line(f"{member.address}  {way}  {member.fate}{why}")
+
+
+def table_of(repairs: Iterable[Repair]) -> int:
+    """Print repairs as a table; how many."""
+    columns = ("ID", "STATE", "ACTION", "MEMBERS", "RECOVERED", "FAILED AGAIN", "PENDING", "STARTED")
+    return output.print_table(columns, map(_row, repairs))
+
+
+def _row(repair: Repair) -> tuple[str, ...]:
+    report, plan = repair.report(), repair.plan
+    counts = (report.members, report.recovered, report.failed_alike + report.failed_otherwise, report.pending)
+    action = plan.trigger if plan.action == TRIGGER else plan.action
+    started = repair.created_at.strftime("%Y-%m-%d %H:%M:%S")
+    return (repair.entity_id, repair.state, action or "", *(f"{count:,}" for count in counts), started)
+
+
+def told_of_listeners(runtime: Runtime) -> None:
+    """Note where no worker runs the jobs of repairs: it waits until one does."""
+    heard = listening(runtime)
+    if heard.error is None and OPERATIONS not in heard.queues:
+        output.note(f"no worker listens on queue {OPERATIONS!r}: it waits until one does; start 'fsmflow worker'")
