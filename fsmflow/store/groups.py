@@ -26,6 +26,16 @@ _MOST_KNOWN: Final = 10_000
 _LONG: Final = frozenset({"traceback"})
 
 
+#: Where a database can leave rows out of an index, none of these has what has not failed.
+_RESTS: Final = "e.failure IS NOT NULL AND e.fingerprint IS NOT NULL"
+#: By what is counted apart: what rests alike, and of branches by how they stand to their parent.
+_OF_ROOTS: Final = "e.machine, e.state, e.fingerprint, e.paused"
+_ABOVE: Final = "CASE WHEN p.step = e.parent_step THEN p.fingerprint END"
+_OF_BRANCHES: Final = (
+    f"{_OF_ROOTS}, e.branch_name, {_ABOVE}, p.machine, e.standing, e.branch_of, p.state, p.step = e.parent_step"
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Resting:
     """Entities that rest in failures alike, and what can be done about them is alike too. ``row`` is that of the
@@ -111,41 +121,29 @@ class Groups:
         self, *, machine: str | None = None, fingerprints: Sequence[str] | None = None, causes: bool = False
     ) -> list[Resting]:
         """What rests in failures now, counted: all, what is of a machine, or what has one of these fingerprints; with
-        ``causes``, branches of what has one, too. One statement, which goes by the index of what has failed."""
-        states = "e.paused, e.standing, e.branch_of, p.state, p.step = e.parent_step"
-        above = "CASE WHEN p.step = e.parent_step THEN p.fingerprint END"
-        columns = f"e.fingerprint, e.machine, e.state, e.parent IS NOT NULL, e.branch_name, {above}, p.machine"
-        # What has not failed is in no index of these, where a database can leave rows out of one.
-        where, values = ["e.failure IS NOT NULL", "e.fingerprint IS NOT NULL"], list[Any]()
-        hint = self._link.dialect.by_index(f"{ENTITY}_failing")
+        ``causes``, branches of what has one, too. Two statements, which read what has failed alone: of what is no
+        branch, an index."""
+        terms, values = [_RESTS], list[Any]()
         if machine is not None:
-            where.append(f"e.machine = {self._link.mark}")
+            terms.append(f"e.machine = {self._link.mark}")
             values.append(machine)
+        above = f"LEFT JOIN {ENTITY} p ON p.id = e.parent"
+        roots, owned = [*terms, "e.parent IS NULL"], [*terms, "e.parent IS NOT NULL"]
+        theirs = list(values)
         if fingerprints is not None:
             among, given = self._link.dialect.among(fingerprints)
-            where.append(f"(e.fingerprint {among} OR p.fingerprint {among})" if causes else f"e.fingerprint {among}")
-            values += [*given, *given] if causes else given
-        rows = self._link.query(
-            f"SELECT {columns}, COUNT(*), MIN(e.entered_at), MAX(e.entered_at), MAX(e.id) FROM {ENTITY} e{hint} "
-            f"LEFT JOIN {ENTITY} p ON p.id = e.parent WHERE {' AND '.join(where)} GROUP BY {columns}, {states}",
-            values,
-        )
-        return [
-            Resting(
-                fingerprint=row[0],
-                machine=row[1],
-                state=row[2],
-                is_branch=bool(row[3]),
-                branch_name=row[4],
-                above=row[5],
-                above_machine=row[6],
-                count=int(row[7]),
-                first_at=int(row[8]),
-                last_at=int(row[9]),
-                row=int(row[10]),
-            )
-            for row in sorted(rows, key=lambda row: int(row[10]))
-        ]
+            roots.append(f"e.fingerprint {among}")
+            owned.append(f"(e.fingerprint {among} OR p.fingerprint {among})" if causes else f"e.fingerprint {among}")
+            values += given
+            theirs += [*given, *given] if causes else given
+        found = [*self._rows(_OF_ROOTS, "", roots, values), *self._rows(_OF_BRANCHES, above, owned, theirs)]
+        return sorted(map(_resting, found), key=lambda one: one.row)
+
+    def _rows(self, columns: str, join: str, where: Sequence[str], values: Sequence[Any]) -> list[Any]:
+        source = f"{ENTITY} e{self._link.dialect.by_index(f'{ENTITY}_failing')} {join}"
+        numbers = "COUNT(*), MIN(e.entered_at), MAX(e.entered_at), MAX(e.id)"
+        found = f"SELECT {numbers}, {columns} FROM {source} WHERE {' AND '.join(where)} GROUP BY {columns}"
+        return self._link.query(found, values)
 
     def all(self) -> list[Group]:
         """Every group, without its traceback."""
@@ -199,6 +197,24 @@ class Groups:
     def _insert(self, table: str, names: Sequence[str]) -> str:
         columns = ", ".join(map(self._link.quoted, names))
         return f"INSERT INTO {table} ({columns}) VALUES ({', '.join([self._link.mark] * len(names))})"
+
+
+def _resting(row: Sequence[Any]) -> Resting:
+    count, first_at, last_at, newest, machine, state, fingerprint, _, *of_branches = row
+    branch_name, above, above_machine = of_branches[:3] or (None, None, None)
+    return Resting(
+        fingerprint=fingerprint,
+        machine=machine,
+        state=state,
+        is_branch=bool(of_branches),
+        branch_name=branch_name,
+        above=above,
+        above_machine=above_machine,
+        count=int(count),
+        first_at=int(first_at),
+        last_at=int(last_at),
+        row=int(newest),
+    )
 
 
 def _every(commits: Iterable[Commit]) -> Iterable[Commit]:

@@ -36,6 +36,7 @@ from fsmflow import (
     TransitionNotAllowed,
     Undoing,
     Way,
+    failures,
     repairs,
 )
 from fsmflow.testing import Sandbox, SandboxError, sandbox
@@ -194,6 +195,16 @@ def operating() -> None:
     assert_type(repair.report().recovered, int)
     assert_type(repair.report().why, str | None)
     assert_type(repairs.resume(repairs.stop(repair, reason="the bank called")).state, str)
+
+
+def grouping() -> None:
+    group = failures.groups("order", every=True)[0]
+    assert_type(group, failures.FailureGroup)
+    assert_type(failures.group(group.short).parts[0].last_at, datetime)
+    assert_type(failures.resolve(group.id, release="2.4.1", actor="ann").life_by, str | None)
+    assert_type(failures.ignore(group.id, until=datetime(2030, 1, 1, tzinfo=UTC), count=100).most, int | None)
+    assert_type(failures.note(group.id, "asked", link="https://example.com").link, str | None)
+    assert_type(failures.merge(group.id, failures.reopen("d15468").id).seen, int)
 
 
 def testing() -> None:
