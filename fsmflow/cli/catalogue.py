@@ -76,6 +76,8 @@ CATALOGUE: Final = (
         "Do one action to many entities with care: see first, try it on a few, then the rest at a rate, stop if it "
         "fails.",
     ),
+    Entry("hold", "hold:hold", "Keep back entities of MACHINE: those that are there, and those that arrive."),
+    Entry("release", "hold:release", "End a HOLD: what arrives is kept back no more, and workers let go what was."),
     Entry(
         "stats", "overview:stats", "Count entities by state; show since when the oldest is there, queues, and due work."
     ),

@@ -143,6 +143,7 @@ def work(found: Work) -> dict[str, Any]:
         "next_at": None if at is None else iso(at),
         "dispatched_at": None if found.rung_at is None else iso(found.rung_at),
         "held": found.held is not None,
+        "parked": found.parked,
         "failures": found.failures,
         "crashes": found.crashes,
         "postponed": found.postponed,
@@ -151,7 +152,8 @@ def work(found: Work) -> dict[str, Any]:
 
 def next_at(found: Work) -> int | None:
     """When it is due by itself; None for what runs, waits for a worker, or is held."""
-    return found.wake_at if found.owner is None and found.held is None and found.rung_at is None else None
+    free = found.owner is None and found.held is None and found.parked is None
+    return found.wake_at if free and found.rung_at is None else None
 
 
 def entry(found: HistoryEntry, keys: Collection[str]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from fsmflow import settings
-from fsmflow.cli import output
+from fsmflow.cli import hold, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.places import strange_permissions, tell_absence
 from fsmflow.definition.advice import advice, refused
@@ -18,6 +18,7 @@ from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
 from fsmflow.errors import ConfigurationError
+from fsmflow.holds import current_holds, kept_back
 from fsmflow.queries import Listening, listening, queues_of
 from fsmflow.store.counts import MANY
 from fsmflow.store.listing import Filter
@@ -71,6 +72,8 @@ def stats(as_json: bool) -> int:
     tell_absence(runtime.settings)
     if stuck:
         click.echo(f"stuck: something of {stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
+    for line in hold.lines(current_holds(), kept_back()):
+        click.echo(line)
     return 0
 
 

@@ -248,6 +248,8 @@ def _work(snapshot: Snapshot, now: int) -> str:
         return f"{what}, running{progress}"
     if work.held is not None:
         return f"{what}, held by the pause"
+    if work.parked is not None:
+        return f"{what}, kept back by hold {work.parked}"
     if at is None:
         return f"{what}, waiting for a worker"
     return f"{what}, next at {output.moment(at)} UTC, in {output.duration(max(0, at - now))}"

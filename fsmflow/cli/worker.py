@@ -15,6 +15,7 @@ from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import OPERATIONS
+from fsmflow.engine.holds import in_force
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
@@ -156,6 +157,8 @@ def _tell_start(runtime: Runtime, queues: list[str], processes: int) -> None:
             "release": release or "not known",
         },
     )
+    for hold in in_force(runtime).holds:
+        log.hold_in_force(str(hold))
     _tell_queues_of_nobody(definitions, queues)
     others = Reasons(runtime).others_on(queues)
     if others is not None:

@@ -98,8 +98,8 @@ def offers(
         refusal = context.gate.of_action(definition, snapshot, RETRY, actor)
         way = Way(dest=None, allowed=True) if refusal is None else _closed(refusal, None)
         found.append(Offer(trigger=RETRY, allowed=way.allowed, why=way.why, ways=(way,)))
-    elif is_held(snapshot) and not definition.offers(RETRY, snapshot.state):
-        found.append(Offer(trigger=RETRY, allowed=False, why=HELD))
+    elif (why := kept_from_running(snapshot)) is not None and not definition.offers(RETRY, snapshot.state):
+        found.append(Offer(trigger=RETRY, allowed=False, why=why))
     spec = definition.states[snapshot.state]
     known = {offer.trigger for offer in found}
     for names, why in ((spec.defer, "too early: it is kept for later"), (spec.ignore, "it is ignored here")):
@@ -252,9 +252,14 @@ def is_stuck(snapshot: Snapshot) -> bool:
     return snapshot.work is not None and snapshot.work.is_stuck_timer
 
 
-def is_held(snapshot: Snapshot) -> bool:
-    """Whether a pause holds the job of an entity, in its interval or as it was due."""
-    return snapshot.work is not None and snapshot.work.runs and snapshot.work.held is not None
+def kept_from_running(snapshot: Snapshot) -> str | None:
+    """What keeps the job of an entity from being run, in its interval or as it was due: a pause, or a hold."""
+    work = snapshot.work
+    if work is None or not work.runs:
+        return None
+    if work.held is not None:
+        return HELD
+    return None if work.parked is None else f"hold {work.parked} keeps its job back; 'fsmflow release' ends it"
 
 
 def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:

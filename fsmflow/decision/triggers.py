@@ -14,12 +14,11 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.offers import (
-    HELD,
     WAITS_FOR_ITS_TURN,
     allowed_triggers,
     belongs_to_engine,
-    is_held,
     is_stuck,
+    kept_from_running,
     waits,
 )
 from fsmflow.decision.work import WorkKind, dispatched, hurried
@@ -94,8 +93,9 @@ def _unknown(mover: Mover, trigger: str) -> str | None:
     """What stands against a trigger besides guards: that the machine lacks it, or that a pause holds what it would
     run now."""
     definition = mover.definition
-    if trigger == RETRY and is_held(mover.before) and not definition.offers(RETRY, mover.before.state):
-        return HELD
+    held = kept_from_running(mover.before) if trigger == RETRY else None
+    if held is not None and not definition.offers(RETRY, mover.before.state):
+        return held
     every = [name for names in definition.outgoing.values() for name in names]
     hint = did_you_mean(trigger, every)
     return None if trigger in every else f"machine {definition.name!r} has no trigger {trigger!r}{hint}"

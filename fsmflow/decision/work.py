@@ -67,6 +67,8 @@ class Work:
     #: How often what is due was tried in vain, and why that was.
     tries: int = 0
     why: str | None = None
+    #: The hold that keeps it back, though it was due: ``wake_at`` is when that ends.
+    parked: int | None = None
     #: When ``timeout`` fires in a state that also has a job or branches; of held work, the time that is left of it.
     deadline: int | None = None
     #: Its deadline has come and could not be taken; ``deadline`` is when that is tried again, ``why`` is about that.
@@ -85,7 +87,8 @@ class Work:
     @property
     def waits(self) -> bool:
         """Whether it is a job that waits out its interval, after a failure or as it was put off."""
-        return self.runs and self.owner is None and self.rung_at is None and self.held is None
+        free = self.owner is None and self.held is None and self.parked is None
+        return self.runs and free and self.rung_at is None
 
     @property
     def is_stuck_timer(self) -> bool:
@@ -123,9 +126,10 @@ def hold(work: Work, now: int) -> Work:
     """Unclaimed work of a paused entity: not due, and the time that it has left noted."""
     if work.owner is not None or work.held is not None:
         return work
-    remaining = 0 if work.rung_at is not None or work.watches else max(0, work.wake_at - now)
+    was_due = work.rung_at is not None or work.watches or work.parked is not None
+    remaining = 0 if was_due else max(0, work.wake_at - now)
     left = None if work.deadline is None else max(0, work.deadline - now)
-    return replace(work, held=remaining, wake_at=FAR_FUTURE_MS, rung_at=None, deadline=left)
+    return replace(work, held=remaining, wake_at=FAR_FUTURE_MS, rung_at=None, deadline=left, parked=None)
 
 
 def let_go(work: Work, now: int) -> Work:

@@ -131,7 +131,7 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
 def _next_at(work: Work | None, waiting: Sequence[Snapshot]) -> datetime | None:
     """When something happens by itself: a retry or a timer, or the deadline of what also has a job or branches, or the
     next run of one of these."""
-    if work is None or work.held is not None:
+    if work is None or work.held is not None or work.parked is not None:
         return None
     if work.watches:
         moments = [branch.work.wake_at for branch in waiting if branch.work is not None]
@@ -215,7 +215,7 @@ class _Waiting:
             return self._turn()
         if work is None:
             return self._without_work()
-        if work.held is not None:
+        if work.held is not None or work.parked is not None:
             return f"a trigger: {self._triggers}" if spec.is_waiting else None
         if work.watches:
             return self._branches(work)

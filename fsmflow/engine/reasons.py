@@ -10,6 +10,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import GRACE_MS, Work
 from fsmflow.definition.names import FAILED, FINISHED
 from fsmflow.dispatch.listeners import Listener
+from fsmflow.engine.holds import holding
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState
@@ -55,6 +56,9 @@ class Reasons:
             return self._pause(stored)
         if work is None or work.owner is not None or work.held is not None:
             return None
+        hold = None if work.watches else holding(self._runtime, stored)
+        if hold is not None:
+            return f"{hold}; 'fsmflow release {hold.number}' ends it"
         if work.queue is None or not work.runs:
             return self._unwatched(work)
         self._look()

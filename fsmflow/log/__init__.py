@@ -53,6 +53,20 @@ def claim_released(address: str, why: str) -> None:
     )
 
 
+def hold_in_force(hold: str) -> None:
+    logger.warning("hold.in_force: %s; 'fsmflow hold' shows what waits for it", one_line(hold))
+
+
+def held_back(address: str, state: str, hold: str) -> None:
+    logger.info(
+        "held.back: %s waits in %s: %s keeps it back; 'fsmflow hold' shows it, and 'fsmflow release' ends it",
+        address,
+        state,
+        one_line(hold),
+        extra={"address": address, "state": state},
+    )
+
+
 def claim_abandoned(address: str, why: str) -> None:
     logger.error(
         "claim.abandoned: %s: %s; its step runs at most once, and fails when its lease ends",

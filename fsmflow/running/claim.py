@@ -10,11 +10,12 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL
 from fsmflow.engine import followup
 from fsmflow.engine.alignment import pass_down, try_on
+from fsmflow.engine.holds import Kept, holds_of
 from fsmflow.engine.lookup import Instance, instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownMachine, UnknownState, UpgradeError
 from fsmflow.running.attempt import Attempt
-from fsmflow.running.lease import release, take
+from fsmflow.running.lease import park, release, take
 from fsmflow.running.settlement import cannot_upgrade, settle
 from fsmflow.store.work import Ticket
 
@@ -25,11 +26,14 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     Code that lacks the machine, the state or its job gives the claim back to others, and counts no attempt. An entity
     that cannot be brought up to the version of the code rests in ``failed_from_X``. Raises DatabaseUnavailable.
     """
-    snapshot = take(runtime, ticket, owner)
-    if snapshot is None or snapshot.work is None:
+    claimed = take(runtime, ticket, owner)
+    if claimed is None or claimed.snapshot.work is None:
         log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
         return None
-    claim = Claim(row=ticket.row, epoch=ticket.epoch, attempt=ticket.attempt, fence=snapshot.work.fence, owner=owner)
+    snapshot = claimed.snapshot
+    claim = Claim(
+        row=ticket.row, epoch=ticket.epoch, attempt=ticket.attempt, fence=claimed.snapshot.work.fence, owner=owner
+    )
     try:
         instance = instance_for(runtime, snapshot).checked()
         parent = _parent_of(runtime, instance)
@@ -40,6 +44,8 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
         settle(runtime, runtime.machines.get(snapshot.machine), snapshot, cannot_upgrade(claim, error))
         return None
     snapshot, spec = instance.snapshot, instance.spec
+    if claimed.holds is not None and _is_kept_back(runtime, instance, parent, claim, claimed.holds):
+        return None
     if spec is not None and spec.lacks_job:
         release(runtime, snapshot, claim, str(lacking(instance.own, snapshot)))
         return None
@@ -49,6 +55,16 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     if snapshot.branch_of is not None and _is_unwanted(runtime, parent, instance, claim):
         return None
     return Attempt(instance=instance, claim=claim, spec=spec, parent=parent)
+
+
+def _is_kept_back(runtime: Runtime, instance: Instance, parent: Snapshot | None, claim: Claim, holds: str) -> bool:
+    """Whether a hold keeps an attempt back, which then waits for the end of that."""
+    kept, now = Kept.of(instance.snapshot, parent), runtime.now()
+    hold = holds_of(holds).keeping(kept, now)
+    if hold is None:
+        return False
+    park(runtime, instance.snapshot, claim, lambda text: holds_of(text).parks(kept, now), str(hold))
+    return True
 
 
 def _parent_of(runtime: Runtime, instance: Instance) -> Snapshot | None:

@@ -12,14 +12,14 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.attempt import Attempt
 from fsmflow.scope import scope
-from fsmflow.store.work import Ticket, grace
+from fsmflow.store.work import Claimed, Parks, Ticket, grace
 
 LEASE_MS: Final = 15_000
 #: How often a lease is renewed while its attempt runs.
 RENEW_S: Final = 5.0
 
 
-def take(runtime: Runtime, ticket: Ticket, owner: str) -> Snapshot | None:
+def take(runtime: Runtime, ticket: Ticket, owner: str) -> Claimed | None:
     """Claim what a ticket is for; None where it is not to be run. Tried a second time where the database is away."""
     work = runtime.store.work
     try:
@@ -35,6 +35,16 @@ def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str) -> Non
     wake_at = now + grace(dispatch)
     runtime.store.work.release(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
     log.claim_released(snapshot.address, why)
+
+
+def park(runtime: Runtime, snapshot: Snapshot, claim: Claim, parks: Parks, why: str) -> None:
+    """Give an attempt back that a hold keeps back. It counts as none, and is offered again once that is over."""
+    dispatch, now = snapshot.work.dispatch if snapshot.work else 0, runtime.now()
+    given = runtime.store.work.release(
+        claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=now, now=now, parks=parks
+    )
+    if given:
+        log.held_back(snapshot.address, snapshot.state, why)
 
 
 def is_live(runtime: Runtime, claim: Claim) -> bool:

@@ -118,6 +118,7 @@ _WORK = (
     Column("progress", _real(null=True)),
     Column("deadline", _big(null=True)),
     Column("overdue", _small(), store=int, load=bool),
+    Column("parked", _big(null=True)),
     Column("tries", _whole()),
     Column("why", _long_text(null=True)),
 )

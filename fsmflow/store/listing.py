@@ -217,5 +217,5 @@ class Listing:
             yield "e.fingerprint IS NOT NULL"
         if wanted.waits:
             held = "> 0" if wanted.held else "IS NULL"
-            owner = self._link.quoted("owner")
-            yield f"x.kind {among(RUNS)} AND x.{owner} IS NULL AND x.rung_at IS NULL AND x.held {held}"
+            free = f"x.{self._link.quoted('owner')} IS NULL AND x.rung_at IS NULL AND x.parked IS NULL"
+            yield f"x.kind {among(RUNS)} AND {free} AND x.held {held}"

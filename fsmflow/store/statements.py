@@ -22,7 +22,7 @@ from fsmflow.store.columns import (
 )
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.link import Link
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, HOLDS, META, WORK
 
 #: Work is due no later than at its deadline. Takes the same moment twice.
 WAKE = "wake_at = CASE WHEN deadline < ? THEN deadline ELSE ? END"
@@ -180,7 +180,8 @@ class Statements:
         self.first_branches = self._sql(
             f"SELECT parent_step, entity_id FROM {ENTITY} WHERE parent = ? AND parent_index = 0 ORDER BY parent_step"
         )
-        waits = f"w.kind {among(RUNS)} AND w.{self._q('owner')} IS NULL AND w.rung_at IS NULL AND w.held IS NULL"
+        free = f"w.{self._q('owner')} IS NULL AND w.held IS NULL AND w.parked IS NULL"
+        waits = f"w.kind {among(RUNS)} AND {free} AND w.rung_at IS NULL"
         self.waiting = self._sql(
             f"{self.joined} WHERE e.parent = ? AND e.standing = {Standing.ACTIVE.value} AND e.parent_step = ? "
             f"AND {waits} ORDER BY w.wake_at, e.id LIMIT ?"
@@ -200,13 +201,17 @@ class Statements:
 
     def _for_work(self) -> None:
         self.claim = self._sql(
-            f"UPDATE {WORK} SET fence = fence + 1, {self._q('owner')} = ?, lease_until = ?, {WAKE} "
+            f"UPDATE {WORK} SET fence = fence + 1, {self._q('owner')} = ?, lease_until = ?, parked = NULL, {WAKE} "
             f"WHERE entity = ? AND epoch = ? AND attempt = ? AND {self._q('owner')} IS NULL AND held IS NULL "
             f"AND kind {among(RUNS)}"
         )
-        found = (
-            f"SELECT {self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)} "
-            f"FROM {ENTITY} e JOIN w ON w.entity = e.id"
+        # What is kept back is read with what is claimed, so that there is no moment in between.
+        holds = f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = '{HOLDS}'"
+        self.holds_locked = holds + self._link.dialect.locking
+        claimed = f"{self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)}, ({holds})"
+        found = f"SELECT {claimed} FROM {ENTITY} e JOIN w ON w.entity = e.id"
+        self.load_claimed = self._sql(
+            f"SELECT {claimed} FROM {ENTITY} e JOIN {WORK} w ON w.{self._q('entity')} = e.id WHERE e.id = ?"
         )
         self.claim_at_once = self._link.dialect.claim_at_once(self.claim, found)
         self.heartbeat = self._sql(
@@ -214,13 +219,23 @@ class Statements:
             f"WHERE {self._equal(GUARD_COLUMNS)}"
         )
         self.ring = self._sql(
-            f"UPDATE {WORK} SET dispatch = dispatch + 1, rung_at = ?, {WAKE} WHERE entity = ? AND epoch = ? "
-            f"AND attempt = ? AND dispatch = ? AND {self._q('owner')} IS NULL AND held IS NULL"
+            f"UPDATE {WORK} SET dispatch = dispatch + 1, rung_at = ?, parked = NULL, {WAKE} "
+            f"WHERE entity = ? AND epoch = ? AND attempt = ? AND dispatch = ? "
+            f"AND {self._q('owner')} IS NULL AND held IS NULL"
         )
         self.touch_entity = self._sql(f"UPDATE {ENTITY} SET revision = revision + 1 WHERE id = ?")
         self.release = self._sql(
             f"UPDATE {WORK} SET {self._q('owner')} = NULL, lease_until = NULL, rung_at = NULL, progress = NULL, "
-            f"attempt = ?, dispatch = ?, wake_at = ?, held = ?, deadline = ? WHERE {self._equal(GUARD_COLUMNS)}"
+            f"attempt = ?, dispatch = ?, wake_at = ?, held = ?, deadline = ?, parked = ? "
+            f"WHERE {self._equal(GUARD_COLUMNS)}"
+        )
+        self.park = self._sql(
+            f"UPDATE {WORK} SET parked = ?, wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ? "
+            f"AND held IS NULL AND {self._q('owner')} IS NULL"
+        )
+        self.let_go = self._sql(f"UPDATE {WORK} SET parked = NULL, wake_at = ? WHERE entity = ? AND parked = ?")
+        self.parked_by = self._sql(
+            f"SELECT {self._q('entity')} FROM {WORK} WHERE parked = ? ORDER BY {self._q('entity')} LIMIT ?"
         )
 
     def _for_sweeps(self) -> None:

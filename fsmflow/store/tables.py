@@ -1,4 +1,4 @@
-"""What the tables are called."""
+"""What the tables are called, and the facts in one of them that statements read."""
 
 PREFIX = "fsmflow_"
 ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
@@ -6,5 +6,7 @@ ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
 )
 #: Failure groups, and how often each was seen.
 FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
+#: The fact that says what is kept back.
+HOLDS = "holds"
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

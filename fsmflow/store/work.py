@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
@@ -14,6 +14,9 @@ from fsmflow.store.tables import WORK
 from fsmflow.values import dataclass, replace
 
 MAX_GRACE_MS = 60_000
+
+#: What the text of the holds says of one row: by which it is kept back, and until when; None where by none.
+Parks = Callable[[str | None], tuple[int, int] | None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +75,13 @@ class Due:
         return Claim(row=self.row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=work.owner)
 
 
+class Claimed(NamedTuple):
+    """An entity as it was claimed, and the text of the holds in force, None where there never were any."""
+
+    snapshot: Snapshot
+    holds: str | None
+
+
 class WorkRows:
     """Reads and writes of work rows. What writes several goes by row, so that two that do so cannot dead-lock."""
 
@@ -79,8 +89,8 @@ class WorkRows:
         self._link = link
         self._sql = statements
 
-    def claim(self, ticket: Ticket, owner: str, *, lease_until: int) -> Snapshot | None:
-        """Claim an attempt for ``owner``, a token used for this claim alone; the entity as it is then.
+    def claim(self, ticket: Ticket, owner: str, *, lease_until: int) -> Claimed | None:
+        """Claim an attempt for ``owner``, a token used for this claim alone; the entity as it is then, and the holds.
 
         None where the attempt is done, taken, held or left. One update and one select, in one round trip where the
         database can; the commit need not be durable.
@@ -91,14 +101,15 @@ class WorkRows:
 
         def claim() -> list[Any]:
             self._link.execute(self._sql.claim, claimed)
-            return self._link.rows(self._sql.load_row, (ticket.row,))
+            return self._link.rows(self._sql.load_claimed, (ticket.row,))
 
         at_once = self._sql.claim_at_once
         rows = self._link.query(at_once, claimed) if at_once is not None else []
         rows = rows or self._link.write(claim, hasty=True)
         snapshot = snapshot_of(rows[0]) if rows else None
-        mine = snapshot is not None and snapshot.work is not None and snapshot.work.owner == owner
-        return snapshot if mine else None
+        if snapshot is None or snapshot.work is None or snapshot.work.owner != owner:
+            return None
+        return Claimed(snapshot, rows[0][-1])
 
     def heartbeat(
         self, claim: Claim, *, lease_until: int, progress: float | None = None, durable: bool = False
@@ -122,8 +133,11 @@ class WorkRows:
         params = [lease_until, lease_until, lease_until, *(value for pair in owners for value in pair), lease_until]
         self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
-    def release(self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int) -> bool:
-        """Give an attempt back without counting it as failed or crashed. False where the claim is gone."""
+    def release(
+        self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int, parks: Parks | None = None
+    ) -> bool:
+        """Give an attempt back without counting it as failed or crashed. False where the claim is gone. ``parks`` says
+        what keeps it back; where nothing does any more, it is due at once."""
 
         def release() -> None:
             # A pause leaves claimed work alone. Where one is being committed it must see that this is claimed no more,
@@ -133,9 +147,10 @@ class WorkRows:
             found = snapshot_of(rows[0]) if rows else None
             if found is None or found.work is None or not claim.holds(found):
                 raise ClaimLost
-            left = replace(found.work, owner=None, lease_until=None, rung_at=None, wake_at=wake_at)
-            left = replace(hold(left, now), held=0) if found.paused else hurried(left)
-            params = (attempt, dispatch, left.wake_at, left.held, left.deadline, *guard_values(claim))
+            parked, until = (None, wake_at) if parks is None else self._parked(parks) or (None, now)
+            left = replace(found.work, owner=None, lease_until=None, rung_at=None, wake_at=until, parked=parked)
+            left = replace(hold(left, now), held=0) if found.paused else left if parked else hurried(left)
+            params = (attempt, dispatch, left.wake_at, left.held, left.deadline, left.parked, *guard_values(claim))
             if self._link.execute(self._sql.release, params).rowcount != 1:
                 raise ClaimLost
 
@@ -144,6 +159,41 @@ class WorkRows:
         except ClaimLost:
             return False
         return True
+
+    def park(self, item: Due, parks: Parks) -> bool:
+        """Keep back a timer that is due, where nobody has touched it since. False where nothing does so any more."""
+        work = item.work
+
+        def park() -> bool:
+            found = self._parked(parks)
+            if found is None:
+                return False
+            return bool(self._link.execute(self._sql.park, (*found, item.row, work.epoch, work.wake_at)).rowcount == 1)
+
+        return self._link.write(park)
+
+    def _parked(self, parks: Parks) -> tuple[int, int] | None:
+        """By which hold, and until when, by the holds as they are and stay until this transaction has ended."""
+        rows = self._link.rows(self._sql.holds_locked, ())
+        return parks(rows[0][0] if rows else None)
+
+    def parked_by(self, number: int, limit: int) -> list[int]:
+        """Rows that a hold keeps back. Reads work rows until it has found so many."""
+        return [int(row) for (row,) in self._link.query(self._sql.parked_by, (number, limit))]
+
+    def let_go(self, number: int, now: int, limit: int) -> int:
+        """Make due what a hold keeps back, up to so many; how many."""
+        rows = self.parked_by(number, limit)
+
+        def go() -> int:
+            return sum(self._link.execute(self._sql.let_go, (now, row, number)).rowcount for row in rows)
+
+        return int(self._link.write(go)) if rows else 0
+
+    def parked(self) -> dict[int, int]:
+        """How many each hold keeps back. Reads every work row."""
+        sql = f"SELECT parked, COUNT(*) FROM {WORK} WHERE parked IS NOT NULL GROUP BY parked"
+        return {int(number): int(count) for number, count in self._link.query(sql)}
 
     def due(self, now: int, limit: int, *, doorbells: bool = True) -> list[Due]:
         """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``."""

@@ -10,7 +10,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.store.link import Link
 from fsmflow.store.reader import Reader
 from fsmflow.verify.branches import check_branch, check_parent, check_tallies
-from fsmflow.verify.entity import Found, Moment, check_group, check_standing
+from fsmflow.verify.entity import Found, Moment, check_group, check_parked, check_standing
 from fsmflow.verify.events import check_events
 from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
@@ -90,7 +90,7 @@ class _Checker:
         pruned = rows.pruned()
         found = self._found(rows, span, pruned)
         events = self._events(rows, span, found)
-        above = rows.parents(span)
+        above, holds = rows.parents(span), rows.holds()
         entities = {entity.id: entity for entity in span.entities}
         grouped = rows.known_failures(span)
         for row, item in found.items():
@@ -98,6 +98,7 @@ class _Checker:
             check_texts(item.entity, self.findings)
             check_standing(item, self._at, self.findings)
             check_group(item.entity, grouped, self.findings)
+            check_parked(item, holds, self.findings)
             check_branch(item, above, self._at, self.findings)
             check_parent(item, rows, self._at, self.findings)
             check_events(item, events.get(row, ()), self._at, self.findings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Final
 
 from fsmflow.values import dataclass
@@ -127,6 +128,20 @@ def _check_hold(found: Found, work: Work, findings: Findings) -> None:
     findings.add("paused-holds", entity.address, what)
 
 
+def check_parked(found: Found, holds: Collection[int], findings: Findings) -> None:
+    """What a hold keeps back waits for the end of it, and for nothing else."""
+    work = found.work
+    if work is None or work.parked is None:
+        return
+    if work.owner is not None or work.held is not None:
+        what = f"hold {work.parked} keeps its work row back, and it is {'claimed' if work.owner else 'held'} as well"
+    elif work.wake_at == HELD_UNTIL and work.parked not in holds:
+        what = f"hold {work.parked} keeps its work row back, and there is no such hold"
+    else:
+        return
+    findings.add("parked-by-hold", found.entity.address, what)
+
+
 def _check_lease(found: Found, work: Work, findings: Findings) -> None:
     entity = found.entity
     if (work.owner is None) != (work.lease_until is None):
@@ -143,7 +158,7 @@ def _check_due(found: Found, work: Work, at: Moment, findings: Findings) -> None
     if work.held is not None or entity.phase in ("failed", "finished"):
         return
     # Looking after it moves wake_at. A lease that has run out, and a deadline of what is not paused, must go by that.
-    deadline = None if entity.paused else work.deadline
+    deadline = None if entity.paused or work.parked is not None else work.deadline
     due = [moment for moment in (work.wake_at, work.lease_until, deadline) if moment is not None]
     if min(due) < at.late:
         what = f"its work ({work.kind} of {entity.state!r}) was due {at.ago(min(due))}, and nobody looked after it"

@@ -59,6 +59,10 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "paused-holds": Remedy(
         "the work of a paused entity is held, and of no other", "'fsmflow pause', then 'resume', it"
     ),
+    "parked-by-hold": Remedy(
+        "what a hold keeps back is neither claimed nor paused, and goes on when the hold ends",
+        "'fsmflow resume ADDRESS' lets it go on; and report it",
+    ),
     "lease-owner": Remedy("only a job is claimed, and a claim has an owner and a lease", _PLACE),
     "overdue": Remedy("what is due is looked after within the patience", _LOOK),
     "fan-out-goes-on": Remedy("a parent goes on once its branches have settled", _LOOK),

@@ -32,6 +32,7 @@ class Work(NamedTuple):
     crashes: int
     postponed: int
     deadline: int | None
+    parked: int | None
 
 
 class Entity(NamedTuple):
@@ -179,6 +180,11 @@ class Rows:
     def work(self, span: Span) -> list[Work]:
         """The work rows of a page."""
         return self._of(span, WORK, Work, "x.entity")
+
+    def holds(self) -> frozenset[int]:
+        """The numbers of the holds that are in force, or not yet forgotten."""
+        sql = f"SELECT {self._reader.quoted('value')} FROM {META} WHERE {self._reader.quoted('name')} = 'holds'"
+        return frozenset(hold["number"] for (text,) in self._reader.rows(sql, ()) for hold in json.loads(text)["holds"])
 
     def events(self, span: Span) -> list[Event]:
         """The event rows of a page, in the order in which they were written."""

@@ -70,9 +70,11 @@ def claimed(store: Store, snapshot: Snapshot, owner: str = "worker") -> tuple[Sn
     ticket = Ticket(row=snapshot.row, epoch=snapshot.epoch, attempt=snapshot.work.attempt, dispatch=0)
     found = store.work.claim(ticket, owner, lease_until=NOW + 15_000)
     assert found is not None
-    assert found.work is not None
-    work = found.work
-    return found, Claim(row=found.row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
+    assert found.snapshot.work is not None
+    work = found.snapshot.work
+    return found.snapshot, Claim(
+        row=found.snapshot.row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner
+    )
 
 
 def loaded(store: Store, entity_id: str = "1") -> Snapshot:

@@ -65,7 +65,7 @@ def claimed(store: Store) -> Snapshot:
     ticket = Ticket(row=charging.row, epoch=charging.epoch, attempt=1, dispatch=0)
     found = store.work.claim(ticket, "worker", lease_until=LEASE)
     assert found is not None
-    return found
+    return found.snapshot
 
 
 def claim_on(snapshot: Snapshot) -> Claim:
@@ -236,10 +236,10 @@ def test_a_claim_whose_commit_is_in_doubt_is_made_once(store: Store, fault: str)
     ticket = Ticket(row=charging.row, epoch=charging.epoch, attempt=1, dispatch=0)
     with patch.object(store.link.db, "commit", Commits(store, fault)):
         found = store.work.claim(ticket, "worker", lease_until=LEASE)
-    assert found == store.entities.load("order", "1")
     assert found is not None
+    assert found.snapshot == store.entities.load("order", "1")
     assert charging.work is not None
-    assert found.work == replace(charging.work, owner="worker", fence=1, lease_until=LEASE, wake_at=LEASE)
+    assert found.snapshot.work == replace(charging.work, owner="worker", fence=1, lease_until=LEASE, wake_at=LEASE)
 
 
 @pytest.mark.parametrize("fault", ["before", "after"])

@@ -86,7 +86,7 @@ def ticket_of(snapshot: Snapshot) -> Ticket:
 def claimed(store: Store) -> Claim:
     found = store.work.claim(ticket_of(charging(store)), "worker", lease_until=LEASE)
     assert found is not None
-    return Claim(row=found.row, epoch=found.epoch, attempt=1, fence=1, owner="worker")
+    return Claim(row=found.snapshot.row, epoch=found.snapshot.epoch, attempt=1, fence=1, owner="worker")
 
 
 READS: dict[str, Callable[[Store, Snapshot], object]] = {

@@ -59,7 +59,8 @@ def work_of(snapshot: Snapshot | None) -> Work:
 
 
 def claimed(store: Store, snapshot: Snapshot, owner: str = "worker") -> Claim:
-    work = work_of(store.work.claim(ticket_of(snapshot), owner, lease_until=LEASE))
+    found = store.work.claim(ticket_of(snapshot), owner, lease_until=LEASE)
+    work = work_of(None if found is None else found.snapshot)
     return Claim(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
 
 
@@ -75,7 +76,8 @@ def test_a_claim_takes_the_attempt_for_one_owner_until_the_lease_ends(store: Sto
     before = charging(store)
     found = store.work.claim(ticket_of(before), "worker", lease_until=LEASE)
     expected = replace(work_of(before), owner="worker", fence=1, lease_until=LEASE, wake_at=LEASE)
-    assert found == replace(before, work=expected) == store.entities.load_row(before.row)
+    assert found is not None
+    assert found.snapshot == replace(before, work=expected) == store.entities.load_row(before.row)
 
 
 def test_of_eight_claims_at_once_one_wins(store: Store) -> None:

@@ -22,6 +22,7 @@ from fsmflow.errors import (
     noted,
     text_of,
 )
+from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.running.maintenance.messages import deliver_due
@@ -74,7 +75,8 @@ class Maintenance:
             return 0
         try:
             rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
-            handled = self._handle_due(rings) + deliver_due(self._runtime, self._turn.keep)
+            handled = holds.let_go(self._runtime) + self._handle_due(rings)
+            handled += deliver_due(self._runtime, self._turn.keep)
             self._retention.prune_due(self._turn.keep)
             self._recount.go_on()
             return handled
@@ -83,7 +85,7 @@ class Maintenance:
 
     def next_due(self) -> int | None:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
-        moments = (self._runtime.next_due(), self._schedules.next_due())
+        moments = (self._runtime.next_due(), self._schedules.next_due(), holds.next_due(self._runtime))
         return min((moment for moment in moments if moment is not None), default=None)
 
     def lost(self, row: int, owner: str, how: str, *, timed_out: bool = False) -> None:
@@ -172,12 +174,16 @@ class Maintenance:
             # Before its deadline, which comes again: nothing else would ever end the attempt of a dead worker.
             self._losses.expire(item, claim, now)
         elif item.work.is_over(now):
-            fire(self._runtime, item)
+            self._fire(item)
         elif item.work.watches:
             look_at(self._runtime, item, now)
         elif claim is not None:
             self._runtime.store.work.postpone([(item, item.work.lease_until or now)], now)
         else:
+            self._fire(item)
+
+    def _fire(self, item: Due) -> None:
+        if item.work.owner is not None or not holds.park(self._runtime, item):
             fire(self._runtime, item)
 
 
