@@ -44,9 +44,10 @@ def hold(
 
     ``state`` is a glob, and for a step that fans out holds its branches too. ``where``: fields of the data, as in
     ``find``. ``until``: an aware datetime, or from now on a timedelta or seconds. Time goes on in a hold, other than in
-    a pause: a deadline that comes meanwhile is over afterwards. Once this returns no job begins; a timer that fires at
-    this very moment may. Every worker heeds it, and it outlives them all. Raises UnknownMachine, UnknownState, and
-    DataError for what cannot be asked.
+    a pause: a deadline that comes meanwhile is over afterwards. Once this returns no job is taken; what a worker has
+    taken by then still runs, and a timer that is firing fires. Every worker heeds it, and it outlives them all.
+
+    Raises UnknownMachine, UnknownState, and DataError for what cannot be asked.
     """
     runtime = current()
     filter_of(runtime, Selection(machine=machine, states=None if state is None else (state,), branches=True))

@@ -1,6 +1,6 @@
 """Holds: what operators keep back for a while, of machines, states, queues and data: what stands there and what comes.
 
-All of them are one fact in the database. Each claim reads it in its own statement, so that no job begins of what is
+All of them are one fact in the database. Each claim reads it in its own statement, so that no job is taken of what is
 kept back once a hold has been made. What is kept back is parked: its work row says by which hold, and is not due. A
 sweeper lets it go after the release, so that nothing hangs on whoever has asked for that.
 """
@@ -157,7 +157,7 @@ def change(runtime: Runtime, change: Callable[[Holds], Holds]) -> Holds:
 
 
 def make(runtime: Runtime, hold: Hold) -> Hold:
-    """Keep back what ``hold`` says; with its number. Once this returns no job of that begins. Raises DataError for
+    """Keep back what ``hold`` says; with its number. Once this returns no job of that is taken. Raises DataError for
     more of them than there may be, and for one that is over already."""
     now = runtime.now()
     if hold.until is not None and hold.until <= now:
