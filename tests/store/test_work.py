@@ -83,9 +83,9 @@ def test_a_claim_takes_the_attempt_for_one_owner_until_the_lease_ends(store: Sto
 def test_of_eight_claims_at_once_one_wins(store: Store) -> None:
     ticket = ticket_of(charging(store))
     found = in_threads(8, store.link, lambda n: store.work.claim(ticket, f"worker {n}", lease_until=LEASE))
-    (won,) = [snapshot for snapshot in found if snapshot is not None]
-    assert work_of(won).owner == f"worker {found.index(won)}"
-    assert work_of(won).fence == 1
+    (won,) = [claimed for claimed in found if claimed is not None]
+    assert work_of(won.snapshot).owner == f"worker {found.index(won)}"
+    assert work_of(won.snapshot).fence == 1
 
 
 def test_a_claim_that_is_repeated_with_its_own_token_finds_itself(store: Store) -> None:

@@ -124,7 +124,7 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("overdue", "resting", lambda s: s.set(WORK, "resting", wake_at=1)),
     ("overdue", "sender", lambda s: s.set(EVENT, "sender", " AND kind = 'sent'", due_at=1)),
     ("step-bounded", "weighing", lambda s: s.set(WORK, "weighing", deadline=None)),
-    ("parked-by-hold", "weighing", lambda s: s.set(WORK, "weighing", parked=7, wake_at=2**52, deadline=None)),
+    ("parked-by-hold", "weighing", lambda s: s.set(WORK, "weighing", parked=7, wake_at=2**52)),
     ("fan-out-goes-on", "done", _is_left_joining),
     ("fan-out-goes-on", "done", _waits_for_ever),
     ("branch-place", "single.0", lambda s: s.set(ENTITY, "single.0", parent=NOBODY)),
