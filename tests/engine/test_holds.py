@@ -198,9 +198,9 @@ def test_a_retry_of_what_is_kept_back_is_refused_in_words(box: Sandbox) -> None:
 
 def test_what_cannot_be_held_is_refused(box: Sandbox) -> None:
     with pytest.raises(UnknownMachine):
-        holds.hold("odrer")
+        holds.hold("parcel")
     with pytest.raises(UnknownState):
-        holds.hold("order", state="chargign")
+        holds.hold("order", state="nowhere")
     naive, past = datetime(2090, 1, 1), datetime(2001, 1, 1, tzinfo=UTC)
     for wrong in (
         {},
