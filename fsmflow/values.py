@@ -12,7 +12,9 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import FrozenInstanceError, fields
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
+
+from fsmflow.errors import did_you_mean, shown
 
 Value = TypeVar("Value")
 
@@ -105,6 +107,28 @@ def _refuse_to_delete(self: object, name: str) -> None:
 def _is_fixed(value: Any, name: str) -> bool:
     """Whether it is a field, or the class takes nothing but fields: one that a user has derived may."""
     return _FIELDS in vars(type(value)) or name in getattr(value, _FIELDS)
+
+
+class Options:
+    """A value that users make with options by name: who gives one that it does not have is told the likely one.
+
+    A class may say in ``_meant`` what words of others mean here."""
+
+    _meant: ClassVar[dict[str, str]] = {}
+
+    if not TYPE_CHECKING:  # they know the options, and would take any for right
+
+        def __new__(cls, *first: object, **given: object) -> Any:
+            """Raises TypeError."""
+            known = [field.name for field in fields(cls)]
+            # A class that a user has derived may take what it likes.
+            wrong = next((name for name in given if name not in known), None) if _FIELDS in vars(cls) else None
+            if wrong is not None:
+                meant = cls._meant.get(wrong)
+                hint = f"; did you mean {meant!r}?" if meant in known else did_you_mean(wrong, known)
+                called = f"{cls.__name__}({f'{shown(first[0])}, ' if first else ''}...)"
+                raise TypeError(f"{called} takes no {wrong!r}{hint or '; it takes ' + ', '.join(known)}")
+            return super().__new__(cls)
 
 
 if TYPE_CHECKING:

@@ -24,7 +24,6 @@ from fsmflow.store.counts import MANY
 from fsmflow.store.listing import Filter
 
 _MANY = 1_000
-_UNHEARD = "no worker listens on queue {!r} now"
 #: What is told where there is one.
 POOLED = (
     "a pooler of connections stands in front of the database: fsmflow prepares no statements there, which a pooler of "
@@ -150,21 +149,21 @@ def check(deployed: bool, as_json: bool) -> int:
     if not definitions:
         raise no_machines()
     heard = _heard()
-    notes, unheard = _notes(definitions, heard), _unheard(definitions, heard)
+    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
+    of_workers = _of_workers(definitions, heard)
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
     strange = strange_permissions(settings.current(), machines().all())
     findings = survey(current().store.census, machines().all()) if deployed else None
     strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
     if as_json:
-        waiting = [(_UNHEARD.format(queue), names) for queue, names in unheard.items()]
         found = [
-            {"machine": machine, "notes": [*lines, *(note for note, names in waiting if machine in names)]}
+            {"machine": machine, "notes": [*lines, *(note for note, names in of_workers.items() if machine in names)]}
             for machine, lines in notes.items()
         ]
         more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
         output.print_json({"machines": found, "skipped": skipped, "permissions": strange, **more})
         return int(strands)
-    _print_notes(notes, unheard, strange)
+    _print_notes(notes, of_workers, strange)
     if findings is not None:
         _print_findings(findings)
     if skipped:
@@ -172,33 +171,27 @@ def check(deployed: bool, as_json: bool) -> int:
     return int(strands)
 
 
-def _notes(definitions: list[Definition], heard: Listening) -> dict[str, list[str]]:
-    """What is worth a look, machine by machine; also that all workers who listen have loaded other code."""
-    notes = {definition.name: [*_refused(definition), *advice(definition)] for definition in definitions}
-    if heard.error is None:
-        reasons = Reasons(current())
-        for definition in definitions:
-            other = reasons.other_code_on(queues_of([definition]))
-            notes[definition.name] += [] if other is None else [other]
-    return notes
-
-
-def _unheard(definitions: list[Definition], heard: Listening) -> dict[str, list[str]]:
-    """The queues on which nobody listens, where that is known, each with the machines whose jobs it is for."""
+def _of_workers(definitions: list[Definition], heard: Listening) -> dict[str, list[str]]:
+    """That nobody listens on a queue, or that all who do have loaded other code, each with the machines whose jobs that
+    is about. Nothing where it is not known who listens."""
     found: dict[str, list[str]] = {}
-    for definition in definitions if heard.error is None else ():
-        for queue in queues_of([definition]):
-            if queue not in heard.queues:
-                found.setdefault(queue, []).append(definition.name)
+    if heard.error is not None:
+        return found
+    reasons = Reasons(current())
+    for definition in definitions:
+        queues = queues_of([definition])
+        told = [f"no worker listens on queue {queue!r} now" for queue in queues if queue not in heard.queues]
+        for note in filter(None, (*told, reasons.other_code_on(queues))):
+            found.setdefault(note, []).append(definition.name)
     return found
 
 
-def _print_notes(notes: dict[str, list[str]], unheard: dict[str, list[str]], strange: list[str]) -> None:
+def _print_notes(notes: dict[str, list[str]], of_workers: dict[str, list[str]], strange: list[str]) -> None:
     for machine, lines in notes.items():
         for line in lines or ["nothing to note"]:
             click.echo(f"machine {machine}: {output.one_line(line)}")
-    for queue, names in unheard.items():
-        click.echo(f"{_UNHEARD.format(queue)}, for jobs of {', '.join(names)}")
+    for note, names in of_workers.items():
+        click.echo(f"{output.one_line(note)} (jobs of {', '.join(names)})")
     for line in strange:
         click.echo(f"permissions: {output.one_line(line)}")
 

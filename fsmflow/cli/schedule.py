@@ -12,6 +12,7 @@ from fsmflow.cli import completion, objects, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
+from fsmflow.cli.overview import no_machines
 from fsmflow.cli.places import check_machine
 from fsmflow.decision.course import Note
 from fsmflow.decision.inputs import Actor
@@ -51,6 +52,8 @@ def list_(machines: tuple[str, ...], as_json: bool) -> int:
         output.print_array(map(_object, tables))
         return 0
     if not tables:
+        if not current().machines.of_user():
+            raise no_machines()
         output.note("no machine has a schedule; a class names one: schedule = '0 3 * * *'")
     columns = ("MACHINE", "SCHEDULE", "NEXT", "LAST", "DETAIL")
     output.print_table(
@@ -93,7 +96,7 @@ def resume(machines: tuple[str, ...], actor: Actor | None, reason: str | None, a
     before = [_kind(name).timetable() for name in machines]
     tables = [_kind(name).resume_schedule(actor=actor, reason=reason) for name in machines]
     for one in before:
-        if one.paused is not None:
+        if one.paused is not None and one.schedule.following(one.paused.at) <= current().now():
             since = output.iso(one.paused.at)
             output.note(f"what has passed meanwhile: fsmflow schedule backfill {one.machine} --from {since} --dry-run")
     return _tell(tables, as_json=as_json)

@@ -8,20 +8,22 @@ from datetime import timedelta
 from typing import TypeGuard
 
 from fsmflow.errors import MAX_DURATION_S, shown
-from fsmflow.values import dataclass
+from fsmflow.values import Options, dataclass
 
 Duration = float | int | timedelta
 ExceptionClasses = type[BaseException] | Sequence[type[BaseException]]
 
 
 @dataclass(frozen=True)
-class Retry:
+class Retry(Options):
     """Run a failed job again by itself, up to ``max`` times after the first run.
 
     ``interval``: seconds (or a timedelta) before the first retry, multiplied by ``backoff`` for each later one up
     to ``max_interval``; or a list of intervals, the last of which repeats. ``jitter`` moves each interval by up to
     that share of it. Only exceptions of the classes ``on`` and none of ``never`` are retried; ``Fail`` never is.
     """
+
+    _meant = {"max_retries": "max", "retries": "max", "times": "max", "delay": "interval", "wait": "interval"}
 
     max: int
     interval: Duration | Sequence[Duration] = 10

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow.errors import did_you_mean, shown
-from fsmflow.values import dataclass
+from fsmflow.values import Options, dataclass
 
 ALL: Final = "all"
 SKIP: Final = "skip"
@@ -41,7 +41,7 @@ def _croniter() -> Any:
 
 
 @dataclass(frozen=True)
-class Schedule:
+class Schedule(Options):
     """Start an entity at each tick of a clock: ``Schedule("0 3 * * *", zone="Europe/Vienna")``.
 
     ``cron``: minute, hour, day of the month, month and day of the week, as the clocks of ``zone`` show them. ``zone``
@@ -52,6 +52,8 @@ class Schedule:
     is started all the same. ``"skip"``: none is. ``"queue"``: it is started once the earlier one is finished; of
     several ticks that wait, the latest.
     """
+
+    _meant = {"tz": "zone", "timezone": "zone", "time_zone": "zone"}
 
     cron: str
     _: KW_ONLY

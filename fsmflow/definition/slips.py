@@ -14,7 +14,7 @@ from types import CodeType
 from typing import Any, Final
 
 from fsmflow.definition.retry import Retry
-from fsmflow.definition.state import State
+from fsmflow.definition.state import WORDS, State
 from fsmflow.errors import shown
 
 #: How like a setting a name has to be to be taken for it misspelt.
@@ -46,14 +46,6 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "key_retention": _SPANS,
     "operators": (dict,),
 }
-#: Other words for settings, which no likeness of letters would find.
-_WORDS: Final = {
-    **dict.fromkeys(("retries", "max_retries", "retry_policy", "max_attempts"), "retry"),
-    **dict.fromkeys(("time_limit", "max_time"), "timeout"),
-    **dict.fromkeys(("initial_state", "start_state"), "initial"),
-    **dict.fromkeys(("cron", "crontab"), "schedule"),
-    "queue_name": "queue",
-}
 
 
 def slips_in(owner: type, classes: Sequence[type], known: frozenset[str], told: Sequence[str]) -> Iterator[str]:
@@ -72,7 +64,7 @@ def slips_in(owner: type, classes: Sequence[type], known: frozenset[str], told: 
 
 def _meant(owner: type, name: str, value: Any) -> str | None:
     settings = {**_OF_STATES, **{name: kinds for name, kinds in _OF_MACHINES.items() if not getattr(owner, name, None)}}
-    near = name if name in settings else _WORDS.get(name) or next(_like(name, settings), None)
+    near = name if name in settings else WORDS.get(name) or next(_like(name, settings), None)
     if near is None or near not in settings or not _is_one_of(value, settings[near]):
         return None
     if near in _OF_MACHINES:

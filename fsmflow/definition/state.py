@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from fsmflow.definition.retry import Duration, Retry
-from fsmflow.values import dataclass
+from fsmflow.values import Options, dataclass
 
 #: A name of a method, a dotted path, or a function of the machine.
 Ref = str | Callable[..., Any]
@@ -28,10 +28,18 @@ class Unset(Enum):
 
 UNSET: Final = Unset.UNSET
 DEFAULT_LIMIT: Final[Duration] = 3600
+#: Other words for what states and machines take, which no likeness of letters would find.
+WORDS: Final[dict[str, str]] = {
+    **dict.fromkeys(("retries", "max_retries", "retry_policy", "max_attempts"), "retry"),
+    **dict.fromkeys(("time_limit", "max_time"), "timeout"),
+    **dict.fromkeys(("initial_state", "start_state"), "initial"),
+    **dict.fromkeys(("cron", "crontab"), "schedule"),
+    "queue_name": "queue",
+}
 
 
 @dataclass(frozen=True)
-class State:
+class State(Options):
     """A state of a machine.
 
     Plain states wait for a trigger; with ``timeout`` no longer than that, after which ``timeout`` fires; with
@@ -59,6 +67,8 @@ class State:
 
     Everything is checked when the machine's class is created.
     """
+
+    _meant = WORDS
 
     name: str | Enum
     job: Ref | None = field(default=None, kw_only=True)

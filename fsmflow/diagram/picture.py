@@ -246,7 +246,7 @@ def _looks(chart: Chart) -> Iterator[tuple[str, str]]:
     """How something looks, or nothing where it is a text, and what it means."""
     kinds = {box.kind for box in chart.boxes}
     if "working" in kinds:
-        yield "working", "a job runs"
+        yield "working", "runs a job"
     if "waiting" in kinds:
         yield "waiting", "waits"
     if "finished" in kinds:

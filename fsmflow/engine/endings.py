@@ -53,12 +53,14 @@ def _tell_failure(
         return
     # The error itself has what is redacted, in its words and in its frames.
     raised = facts.raised if facts is not None and not definition.wide.redact else None
+    # That of a branch stands in a line of its own.
+    traceback = "" if isinstance(happening, Joined) else failure.traceback
     spec = definition.states.get(entry.dest)
     if spec is not None and spec.is_failed:
         retry = shlex.join(["fsmflow", "retry", after.address])
-        endings.step_failed(how, error, retry, fields, failure.traceback, raised)
+        endings.step_failed(how, error, retry, fields, traceback, raised)
     else:
-        endings.step_caught(how, error, fields, failure.traceback, raised)
+        endings.step_caught(how, error, fields, traceback, raised)
 
 
 def _how(entry: HistoryEntry, after: Snapshot, seconds: float | None) -> str:

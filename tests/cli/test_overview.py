@@ -46,7 +46,7 @@ def test_stats_names_the_queues_of_all_machines_in_their_order(shop: Shop) -> No
 
 def test_check_notes_what_is_worth_a_look_and_is_content(shop: Shop) -> None:
     lines = shop.ok("check").splitlines()
-    assert lines[-1] == "no worker listens on queue 'default' now, for jobs of order"
+    assert lines[-1] == "no worker listens on queue 'default' now (jobs of order)"
     assert any(line.startswith("machine order: job 'charge' in state 'charging' has no retry") for line in lines)
     found = shop.json("check")["machines"]
     assert [item["machine"] for item in found] == ["order", "refund"]

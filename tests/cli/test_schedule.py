@@ -76,6 +76,8 @@ def test_pause_and_resume_say_who_why_and_what_has_passed(shell: Terminal, box: 
     assert shell.ok("schedule", "pause", "digest", "--actor", "bob") == paused
     assert "paused by alice (away)" in shell.ok("schedule", "list").splitlines()[1]
     assert shell.json("schedule", "list", "digest")[0]["paused"]["reason"] == "away"
+    assert shell.run("schedule", "resume", "digest").err == ""  # nothing was missed
+    shell.ok("schedule", "pause", "digest", "--actor", "alice", "--reason", "away")
     box.advance(days=2)
     done = shell.run("schedule", "resume", "digest")
     assert done.out == "digest  next: 2030-01-03 12:00 UTC\n"
@@ -83,7 +85,8 @@ def test_pause_and_resume_say_who_why_and_what_has_passed(shell: Terminal, box: 
     assert done.err == f"what has passed meanwhile: {command}\n"
     assert shell.ok(*command.split()[1:]).splitlines()[-1] == "2 would be started"
     assert shell.run("schedule", "resume", "digest").err == ""
-    assert [entry["what"] for entry in shell.json("schedule", "list", "digest")[0]["notes"]] == ["paused", "resumed"]
+    notes = shell.json("schedule", "list", "digest")[0]["notes"]
+    assert [entry["what"] for entry in notes] == ["paused", "resumed"] * 2
 
 
 def test_run_starts_one_now(shell: Terminal) -> None:

@@ -129,6 +129,12 @@ def test_7_a_circle_of_imports_is_told_as_one(shop: Shop) -> None:
     assert f"(at {shop.folder}/jobs.py:1)" in told
 
 
+def test_6_no_machines_at_all_are_told_by_each_command_that_looks_for_some(shop: Shop) -> None:
+    written(shop, "")
+    for command in (("check",), ("worker",), ("schedule", "list")):
+        assert "no machines were found in machines; set FSMFLOW_MACHINES" in shop.refused(*command)
+
+
 @pytest.mark.parametrize("imports", ["from machines import gateway\n", "import machines\n\nmachines.gateway\n"])
 def test_7_a_module_that_imports_itself_is_told_so(shop: Shop, imports: str) -> None:
     told = written(shop, imports).refused("check")

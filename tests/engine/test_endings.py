@@ -127,6 +127,7 @@ def test_branches_and_their_join_are_told_each(caplog: pytest.LogCaptureFixture)
     branch, parent = (line for line in lines if line.levelname == "ERROR")
     assert branch.exc_info is not None
     assert words(branch).endswith("Fail: too light; to retry it: fsmflow retry parcel:1/weighing/1")
+    assert (bool(branch.exc_text), parent.exc_text) == (True, None)  # the same traceback is not told twice
     assert words(parent).startswith("step.failed: parcel:1 weighing -> failed_from_weighing")
     why = "BranchesFailed: Fail: too light (1 branch failed: parcel:1/weighing/1)"
     assert words(parent).endswith(f", attempt 1, T: {why}; to retry it: fsmflow retry parcel:1")

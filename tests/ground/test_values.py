@@ -7,12 +7,14 @@ import copy
 import dataclasses
 import inspect
 import pickle
+import re
 from dataclasses import KW_ONLY, field
 from functools import cached_property
 from typing import Any
 
 import pytest
 
+from fsmflow import Retry, Schedule, State
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.values import dataclass, made, replace
 from tests.support.paths import ROOT
@@ -228,3 +230,29 @@ def test_all_of_ours_are_of_this_kind() -> None:
             if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
                 assert "dataclass" not in {alias.name for alias in node.names}, path
             assert not (isinstance(node, ast.Import) and "dataclasses" in {alias.name for alias in node.names}), path
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        ("kind", "first", "option", "told"),
+        [
+            (State, ["x"], "retries", "State('x', ...) takes no 'retries'; did you mean 'retry'?"),
+            (State, ["x"], "timeuot", "State('x', ...) takes no 'timeuot'; did you mean 'timeout'?"),
+            (Retry, [], "max_retries", "Retry(...) takes no 'max_retries'; did you mean 'max'?"),
+            (Schedule, ["* * * * *"], "tz", "Schedule('* * * * *', ...) takes no 'tz'; did you mean 'zone'?"),
+            (Schedule, ["* * * * *"], "blue", "takes no 'blue'; it takes cron, zone, overlap"),
+        ],
+    )
+    def test_one_that_there_is_not_is_told_with_the_likely_one(
+        self, kind: Any, first: list[str], option: str, told: str
+    ) -> None:
+        with pytest.raises(TypeError, match=re.escape(told)):
+            kind(*first, **{option: 3})
+
+    def test_a_class_that_a_user_has_derived_takes_what_it_likes(self) -> None:
+        class Slow(State):
+            def __init__(self, name: str, *, hours: int) -> None:
+                super().__init__(name, timeout=hours * 3_600)
+
+        assert Slow("x", hours=2).timeout == 7_200
+        assert copy.copy(State("x", wait=True)) == State("x", wait=True)
