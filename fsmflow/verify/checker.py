@@ -78,6 +78,8 @@ class _Checker:
         rows = Rows(self._reader, machine)
         with self._reader.moment():
             gone = sum(found.entities for name, found in rows.pruned().items() if machine in (None, name))
+            for repair in rows.repairs_that_are_gone() if machine is None else ():
+                self._ownerless(repair, "members of a repair")
         if gone:
             self.findings.checked["entities_pruned"] += gone
         span: Span | None = None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow.store.reader import Reader
-from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, META, WORK
+from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, MEMBER, META, WORK
 from fsmflow.values import dataclass
 
 #: Entities of one page, with their data; rows of history that are held at once.
@@ -223,6 +223,14 @@ class Rows:
             return set()
         sql = f"SELECT fingerprint FROM {FAILURE} WHERE fingerprint IN ({_marks(wanted)})"
         return {str(found) for (found,) in self._reader.rows(sql, wanted)}
+
+    def repairs_that_are_gone(self) -> list[int]:
+        """The rows of repairs that have members, and do not exist. Reads an index of all members."""
+        sql = (
+            f"SELECT m.repair FROM (SELECT DISTINCT repair FROM {MEMBER}) m "
+            f"LEFT JOIN {ENTITY} e ON e.id = m.repair WHERE e.id IS NULL ORDER BY m.repair"
+        )
+        return [int(repair) for (repair,) in self._reader.rows(sql)]
 
     def tallies(self, span: Span) -> list[Tally]:
         """The branches of the entities of a page, counted by step."""

@@ -161,8 +161,17 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("ownerless-rows", "", lambda s: s.copy(WORK, "charging", entity=NOBODY)),
     ("ownerless-rows", "", lambda s: s.copy(HISTORY, "done", entity=NOBODY)),
     ("ownerless-rows", "", lambda s: s.copy(EVENT, "keyed", entity=NOBODY)),
+    ("ownerless-rows", "", lambda s: _is_of_no_repair(s)),
     ("ownerless-rows", "", lambda s: s.copy(EVENT, "sender", " AND kind = 'sent'", entity=NOBODY)),
 ]
+
+
+def _is_of_no_repair(found: Scene) -> None:
+    """A member is left of a repair that is gone."""
+    values = (NOBODY, found.rows["done"], "parcel:done", 1, "shipped", "waits")
+    marks = ", ".join([found.link.mark] * len(values))
+    sql = f"INSERT INTO fsmflow_member (repair, entity, address, epoch, state, fate) VALUES ({marks})"
+    found.link.write(lambda: found.link.execute(sql, values))
 
 
 def _spends(found: Scene, attempt: int) -> None:

@@ -71,12 +71,16 @@ class Retention:
 
     def _round(self) -> Iterator[tuple[str, Pruned]]:
         """One pass over all machines."""
-        keys = {}
+        keys, deletes = {}, False
         for name, definition in self._runtime.machines.all().items():
             for pruned in prune(self._runtime, definition, definition.wide.retention):
                 yield name, pruned
             if definition.wide.key_retention is not None:
                 keys[name] = definition.wide.key_retention
+            deletes = deletes or bool(definition.wide.retention)
+        if deletes:
+            # Whoever has deleted something before may have died before it did this.
+            self._runtime.store.erasure.renew_samples()
         for _ in forget_keys(self._runtime, keys) if keys else ():
             yield "", Pruned()
 
