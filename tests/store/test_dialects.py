@@ -21,8 +21,8 @@ from fsmflow.store.link import Link, open_database
 from tests.support.paths import ROOT
 
 each = pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
-#: Here the kinds of databases are known; ``memory`` is one of them.
-KNOWING = {"fsmflow/store/dialects.py", "fsmflow/store/memory.py"}
+#: Here the kinds of databases are known: ``memory`` is one, and drivers are put in place for them.
+KNOWING = {"fsmflow/store/placeholders.py", "fsmflow/store/dialects.py", "fsmflow/store/memory.py"}
 KINDS = {"SqliteDatabase", "PostgresqlDatabase", "MySQLDatabase", "is_sqlite", "is_postgres", "is_mysql"}
 
 
