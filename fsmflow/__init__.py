@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fsmflow.decision.inputs import Actor, Outcome
     from fsmflow.decision.offers import Offer, Way
     from fsmflow.definition.answer import Refuse
+    from fsmflow.definition.operators import Two
     from fsmflow.definition.retry import Retry
     from fsmflow.definition.schedule import Schedule
     from fsmflow.definition.state import State
@@ -95,6 +96,7 @@ __all__ = [
     "Timetable",
     "TransitionConflict",
     "TransitionNotAllowed",
+    "Two",
     "Undoing",
     "UnknownBranch",
     "UnknownMachine",
@@ -118,6 +120,7 @@ _PLACES = {
     "fsmflow.decision.inputs": ("Actor", "Outcome"),
     "fsmflow.decision.offers": ("Offer", "Way"),
     "fsmflow.definition.answer": ("Refuse",),
+    "fsmflow.definition.operators": ("Two",),
     "fsmflow.definition.retry": ("Retry",),
     "fsmflow.definition.schedule": ("Schedule",),
     "fsmflow.definition.state": ("State",),

@@ -23,6 +23,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked
 from fsmflow.definition.model import Definition
 from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.permission import proposals
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.requests import plan
 from fsmflow.engine.runtime import Runtime, current
@@ -191,7 +192,7 @@ def _attempt(
         state=after.state,
         epoch=after.epoch,
         paused=after.paused,
-        change=_change(before, after),
+        change=_proposed(runtime, root, action, asked, before.address) or _change(before, after),
     )
 
 
@@ -199,6 +200,19 @@ def _do(action: Action, asked: Asked, entity: Machine) -> None:
     """Call the method of the handle, as a program would: a machine may have one of its own."""
     places, options = action.given(asked)
     getattr(entity, action.name)(*places, actor=asked.actor, reason=asked.reason, key=asked.key, **options)
+
+
+def _proposed(runtime: Runtime, root: Definition, action: Action, asked: Asked, address: str) -> str | None:
+    """That it is noted, and what a second person types, where it takes two; None where it has been done."""
+    closed = root.wide.operators.get(action.name)
+    if closed is None or closed.within_ms is None or asked.actor is None:
+        return None
+    after = resolve(runtime, address)
+    mine = [one for one in proposals(runtime, root, after) if one.login == asked.actor.login]
+    if not mine or mine[-1].seq != after.seq:
+        return None
+    places = "".join(f" {place}" for place in action.given(asked)[0])
+    return f"{after.state}, noted; another person types: fsmflow {action.name} {after.address}{places}"
 
 
 def _change(before: Snapshot, after: Snapshot | Machine) -> str:

@@ -92,6 +92,7 @@ def _details(found: Details) -> dict[str, Any]:
         ],
         "undoable": list(found.undoable),
         "own_row": found.own_row,
+        "asked": list(found.asked),
     }
 
 

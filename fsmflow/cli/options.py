@@ -11,7 +11,7 @@ import click
 
 from fsmflow.cli import completion
 from fsmflow.cli.fields import FIELD, as_field, as_object
-from fsmflow.decision.inputs import Actor
+from fsmflow.cli.person import acting
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
 from fsmflow.errors import shown
@@ -91,22 +91,20 @@ def epoch_option(command: Command) -> Command:
 
 def actor_options(command: Command) -> Callable[..., int]:
     """``--actor`` and ``--role`` of whoever asks for something, handed on as ``actor``."""
-    return _actor(command, "Who asks; kept in the history.")
+    return _actor(command, "Who asks, if not the system's user; kept in the history.")
 
 
 def viewer_options(command: Command) -> Callable[..., int]:
     """The same of whoever is to be shown what is allowed."""
-    return _actor(command, "Whom to tell what is allowed.")
+    return _actor(command, "Whom to tell what is allowed, if not the system's user.")
 
 
 def _actor(command: Command, meaning: str) -> Callable[..., int]:
     @click.option("--actor", "actor_name", help=meaning)
-    @click.option("--role", "roles", multiple=True, help="A role of the actor; may be repeated. Needs --actor.")
+    @click.option("--role", "roles", multiple=True, help="A role of the actor; may be repeated.")
     @functools.wraps(command)
     def wrapped(*args: Any, actor_name: str | None, roles: tuple[str, ...], **options: Any) -> int:
-        if roles and actor_name is None:
-            raise click.UsageError("--role says what an actor may do; say with --actor who it is")
-        return command(*args, actor=None if actor_name is None else Actor(actor_name, roles), **options)
+        return command(*args, actor=acting(actor_name, roles), **options)
 
     return wrapped
 

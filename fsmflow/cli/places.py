@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Mapping
 from typing import Final
@@ -98,11 +99,18 @@ def machines_of(definitions: Iterable[Definition]) -> str:
 
 def begin(context: click.Context) -> None:
     """What goes before a command, whichever it is."""
+    if logging.lastResort is not None:
+        logging.lastResort.addFilter(_is_not_told_anyway)
     name = context.invoked_subcommand
     if name in LOOKING:
         context.with_resource(settings.looking())
     if name not in BY_THEMSELVES:
         let_machines_configure(strictly=name == "init")
+
+
+def _is_not_told_anyway(record: logging.LogRecord) -> bool:
+    """Whether a line of the log that no handler takes says more than the error that the command ends with."""
+    return not record.getMessage().startswith("permission.refused:")
 
 
 def let_machines_configure(*, strictly: bool = False) -> None:

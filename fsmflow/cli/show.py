@@ -196,6 +196,8 @@ def _branches(context: Details) -> Iterator[tuple[str, str]]:
 
 
 def _events(context: Details, now: int) -> Iterator[tuple[str, str]]:
+    if context.asked:
+        yield "asked", "\n".join(context.asked)
     if context.kept:
         yield "kept", _first(map(_kept, context.kept))
     if context.sent:

@@ -16,7 +16,8 @@ class EventKind(Kind):
 
     A key that was used; an event that came too early; a message, one that found nobody, and how one
     ended, for its sender; a step that can be undone,
-    what it returned, and that a retry gave it new keys; something to be passed down to branches.
+    what it returned, and that a retry gave it new keys; something to be passed down to branches; what one of two people
+    asked for.
     """
 
     KEY = "key"
@@ -28,6 +29,7 @@ class EventKind(Kind):
     RETURNED = "returned"
     FRESH = "fresh"
     ALIGN = "align"
+    ASKED = "asked"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,7 @@ from fsmflow.decision.happenings import (
     KeptDue,
     MoreWanted,
     Postponed,
+    Proposed,
     Reopened,
     Replanned,
     Returned,
@@ -43,6 +44,7 @@ from fsmflow.decision.happenings import (
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, commit_of
 from fsmflow.decision.offers import allowed_triggers
+from fsmflow.decision.proposal import proposed
 from fsmflow.decision.redaction import carried, masked, without_values
 from fsmflow.decision.triggers import delivered, timer_fired, triggered
 from fsmflow.decision.versions import unknown_state
@@ -83,6 +85,8 @@ def decide(
                 fire_kept(mover)
     except (TransitionNotAllowed, GuardError, DataError) as error:
         raise _as_told(mover, happening, error) from error.__cause__
+    if isinstance(happening, Asked) and happening.confirms is not None:
+        mover.takes.append(happening.confirms.id)
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
     if isinstance(happening, Erased):
         commit = replace(commit, erases=True)
@@ -152,6 +156,7 @@ def _key_of(mover: Mover, happening: Happening) -> str | None:
 
 _DECIDERS: Mapping[type, Callable[[Mover, Any], None]] = {
     Triggered: triggered,
+    Proposed: proposed,
     Replanned: pause.replanned,
     TimerFired: timer_fired,
     Returned: settlement.returned,

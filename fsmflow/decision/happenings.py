@@ -21,12 +21,14 @@ from fsmflow.values import dataclass, replace
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What all requests from outside have in common. ``key``: repeated with it, the request changes nothing again.
-    ``epoch``: what was seen of the entity; it is refused where that has moved since."""
+    ``epoch``: what was seen of the entity; it is refused where that has moved since. ``confirms``: the row that says
+    who else has asked for it, where it takes two people."""
 
     actor: Actor | None = None
     reason: str | None = None
     key: str | None = None
     epoch: int | None = None
+    confirms: Posted | None = None
 
     def checked(self) -> Self:
         """The same, where all that was handed in with it can be. Raises DataError."""
@@ -52,6 +54,18 @@ class Triggered(Asked):
         if not isinstance(self.new_key, bool):
             raise DataError(f"new_key is {shown(self.new_key)}; it is True or False")
         return super().checked()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proposed(Asked):
+    """Note that one of two people asks for an action: as it is ``told``, and as its options' ``digest``. ``stale``:
+    rows of earlier ones that are void."""
+
+    action: str
+    told: str
+    digest: str
+    within_ms: int
+    stale: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -38,6 +38,7 @@ class HistoryKind(Kind):
     REFUSED = "refused"
     DROPPED = "dropped"
     ERASED = "erased"
+    ASKED = "asked"
 
     @property
     def enters(self) -> bool:

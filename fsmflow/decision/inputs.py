@@ -45,17 +45,27 @@ def as_actor(actor: Actor | str | None) -> Actor | None:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks for a transition, and in which roles."""
+    """Who asks for something, and in which roles.
+
+    ``login``: who really sits there, where that is somebody else; the same as the name if not given. Where an action
+    takes two people, they are two logins.
+    """
 
     name: str
     roles: frozenset[str] = frozenset()
+    login: str = ""
 
-    def __init__(self, name: str, roles: Iterable[str] = ()) -> None:
+    def __init__(self, name: str, roles: Iterable[str] = (), *, login: str | None = None) -> None:
         object.__setattr__(self, "name", checked_text(name, "actor"))
-        names = [roles] if isinstance(roles, str) else list(roles) if isinstance(roles, Iterable) else [roles]
-        if not all(isinstance(role, str) for role in names):
-            raise DataError(f"the roles of actor {name!r} are {shown(roles)}; they are names")
-        object.__setattr__(self, "roles", frozenset(names))
+        object.__setattr__(self, "roles", frozenset(_names(roles, f"the roles of actor {name!r}")))
+        object.__setattr__(self, "login", name if login is None else checked_text(login, "login"))
+
+
+def _names(given: object, what: str) -> list[str]:
+    names = [given] if isinstance(given, str) else list(given) if isinstance(given, Iterable) else [given]
+    if not all(isinstance(name, str) for name in names):
+        raise DataError(f"{what} are {shown(given)}; they are names")
+    return [str(name) for name in names]
 
 
 class Outcome:

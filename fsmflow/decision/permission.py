@@ -48,6 +48,10 @@ class Gate:
         name, roles = definition.name, frozenset[str]() if closed is None else closed.roles
         return self._of(name, action, [f"{name}.{action}"], actor, roles)
 
+    def of_installation(self, action: str, actor: Actor | None) -> NotPermitted | None:
+        """The same of what is done beside all machines."""
+        return self._of("fsmflow", action, [action], actor, frozenset())
+
     def of_trigger(
         self, definition: Definition, snapshot: Snapshot, trigger: str, actor: Actor | None, roles: frozenset[str]
     ) -> NotPermitted | None:

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from fsmflow.decision.happenings import Asked, Dropped, Forced, Paused, Replanned, Resumed, Rewound, Skipped, Triggered
+from fsmflow.decision.happenings import (
+    Asked,
+    Dropped,
+    Erased,
+    Forced,
+    Paused,
+    Replanned,
+    Resumed,
+    Rewound,
+    Skipped,
+    Triggered,
+)
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.definition.names import RETRY
 from fsmflow.errors import KeyConflict
@@ -19,6 +30,15 @@ _KINDS: Final[Mapping[type[Asked], HistoryKind]] = {
     Rewound: HistoryKind.REWOUND,
     Forced: HistoryKind.FORCED,
     Dropped: HistoryKind.DROPPED,
+    Erased: HistoryKind.ERASED,
+}
+_ACTIONS: Final[Mapping[type[Asked], str]] = {
+    Paused: "pause",
+    Skipped: "skip",
+    Rewound: "rewind",
+    Forced: "force",
+    Dropped: "drop",
+    Erased: "erase",
 }
 _OF_OPERATORS: Final = frozenset(_KINDS.values())
 
@@ -34,6 +54,9 @@ def check_repeat(address: str, asked: Asked, key: str, first: HistoryEntry, rena
 
 
 def _is_of(asked: Asked, first: HistoryEntry, renamed: Mapping[str, str]) -> bool:
+    if first.kind is HistoryKind.ASKED:
+        # By one of two people: what it was asked for is named like what is done.
+        return first.trigger == (asked.trigger if isinstance(asked, Triggered) else _ACTIONS.get(type(asked)))
     if isinstance(asked, Triggered):
         return first.trigger == asked.trigger and first.kind not in _OF_OPERATORS
     if isinstance(asked, Forced | Rewound) and renamed.get(first.dest, first.dest) != asked.state:

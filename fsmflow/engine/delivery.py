@@ -101,7 +101,7 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
 def _deliver_to(runtime: Runtime, instance: Instance, delivered: Delivered, envelope: Envelope) -> bool:
     event = delivered.event
     try:
-        permit(runtime, instance, event)
+        permit(runtime, instance, event, by_message=True)
         if first_with_key(runtime, instance, event) is not None:
             return _took_before(runtime, delivered.post, envelope)
         return attempt(runtime, instance, delivered) is not None

@@ -14,6 +14,7 @@ from fsmflow.decision.messages import envelope_of, left_ms
 from fsmflow.decision.work import Work
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
+from fsmflow.engine.permission import proposals
 from fsmflow.engine.runtime import Runtime
 from fsmflow.values import dataclass
 
@@ -85,7 +86,7 @@ class Details:
     """``progress`` and the branches are those of the step that fans out, while the entity is in it or rests in its
     failure; ``failed``, ``unsettled`` and ``waiting`` (those whose job waits out an interval, the next first) hold the
     first few. ``undoable``: the steps that 'undo' would undo, the latest first. ``own_row``: what is wrong with
-    the user's own row."""
+    the user's own row. ``asked``: what one of two people has asked for."""
 
     parent: Snapshot | None = None
     progress: Progress | None = None
@@ -97,6 +98,7 @@ class Details:
     lost: tuple[Message, ...] = ()
     undoable: tuple[str, ...] = ()
     own_row: str | None = None
+    asked: tuple[str, ...] = ()
     stuck: tuple[Stuck, ...] = ()
 
 
@@ -121,6 +123,7 @@ def details_of(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> 
         stuck=stuck_of(own, snapshot, (*kept, *sent, *lost)),
         undoable=_undoable(runtime, own, snapshot) if own is not None and own.undoes else (),
         own_row=_own_row(runtime, own, snapshot),
+        asked=tuple(map(str, proposals(runtime, own, snapshot))),
     )
 
 

@@ -39,6 +39,7 @@ class Explanation:
     each has ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that
     ``status_field`` writes. ``workers``: that those who listen for its job, or for that of a retry, have loaded other
     code. ``deadline``: when the time of its state is over, or how much of it a pause holds, and what happens then.
+    ``asked``: what one of two people has asked for, and a second one has to.
     """
 
     address: str
@@ -59,6 +60,7 @@ class Explanation:
     triggers: tuple[Offer, ...] = ()
     workers: str | None = None
     deadline: str | None = None
+    asked: tuple[str, ...] = ()
 
     @property
     def why(self) -> str:
@@ -78,6 +80,7 @@ class Explanation:
             ("own row:", self.own_row),
             *(("stuck:", stuck) for stuck in self.stuck),
             *(("scheduled:", message) for message in self.scheduled),
+            *(("asked:", proposal) for proposal in self.asked),
             ("kept:", ", ".join(self.kept)),
             *(("undelivered:", message) for message in self.undelivered),
             ("allowed now:", ", ".join(self.allowed) or "nothing"),
@@ -125,6 +128,7 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
         scheduled=tuple(map(_scheduled, details.sent)),
         triggers=triggers,
         deadline=deadline_of(own, snapshot),
+        asked=details.asked,
     )
 
 

@@ -9,9 +9,11 @@ from fsmflow import log
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import Context
+from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Delivered, Happening, Replanned, Resumed, Triggered
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.permission import BY_ROLES, Gate
+from fsmflow.decision.proposal import Proposal, answered, open_ones
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.start import begin_and_fire
 from fsmflow.definition.model import Definition
@@ -73,11 +75,15 @@ def permit_machine(runtime: Runtime, definition: Definition, operation: str, act
         raise refusal
 
 
-def permit(runtime: Runtime, instance: Instance, asked: Asked) -> None:
-    """Raises NotPermitted where whoever asks may not do what operators do."""
+def permit(runtime: Runtime, instance: Instance, asked: Asked, *, by_message: bool = False) -> None:
+    """Raises NotPermitted where whoever asks may not do what operators do. A message is no second person."""
     gate = gate_of(runtime, instance)
     for operation in operations(instance, asked):
         refusal = gate.of_action(instance.own, instance.snapshot, operation, asked.actor)
+        if refusal is None and by_message and _within_ms(instance, operation) is not None:
+            sender = asked.actor.name if asked.actor else None
+            words = "it takes two people, and a message is none"
+            refusal = NotPermitted(instance.snapshot.address, operation, (), sender, words=words)
         if refusal is not None:
             raise refusal
 
@@ -89,13 +95,39 @@ def permit_action(runtime: Runtime, instance: Instance, operation: str, actor: A
         raise refusal
 
 
+def _within_ms(instance: Instance, operation: str) -> int | None:
+    closed = instance.own.wide.operators.get(operation)
+    return None if closed is None else closed.within_ms
+
+
+def proposals(runtime: Runtime, own: Definition | None, snapshot: Snapshot) -> list[Proposal]:
+    """What one of two people has asked for, and is not void. One query for a machine that has such actions."""
+    if own is None or all(closed.within_ms is None for closed in own.wide.operators.values()):
+        return []
+    return open_ones(runtime.store.events.asked(snapshot.row), snapshot, runtime.now())
+
+
+def in_turn(runtime: Runtime, instance: Instance, asked: Asked) -> Asked:
+    """What is to be decided where a request takes two people: that the first one asks is noted, once it would be done.
+    One query where it does. Raises what it would be refused for."""
+    for operation in operations(instance, asked):
+        within_ms = _within_ms(instance, operation)
+        if within_ms is not None:
+            snapshot = instance.snapshot
+            posts = runtime.store.events.asked(snapshot.row)
+            there = open_ones(posts, snapshot, runtime.now())
+            stale = tuple({post.id for post in posts} - {one.post.id for one in there})
+            return answered(asked, operation, snapshot, there, stale, within_ms)
+    return asked
+
+
 def first_fired(
     runtime: Runtime, definition: Definition, begun: Commit, first: Triggered | Delivered, now: int
 ) -> Commit:
     """A new entity and the first event that it gets, as far as whoever sends it may. Raises NotPermitted."""
     instance = Instance(root=definition, own=definition, snapshot=begun.after, stored=begun.after)
     try:
-        permit(runtime, instance, first.event if isinstance(first, Delivered) else first)
+        permit(runtime, instance, first.event if isinstance(first, Delivered) else first, by_message=True)
         return begin_and_fire(begun, definition, first, now, Context(gate=gate_of(runtime, instance)))
     except NotPermitted as error:
         log.permission_refused(error)

@@ -8,7 +8,7 @@ from fsmflow import log
 from fsmflow.decision.actions import Action
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.happenings import Asked, Erased, Replanned, Resumed, Rewound, Triggered
+from fsmflow.decision.happenings import Asked, Erased, Proposed, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.override import REWIND
@@ -23,7 +23,7 @@ from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
 from fsmflow.engine.keys import first_with_key
 from fsmflow.engine.lookup import Instance, load
-from fsmflow.engine.permission import context_for, permit
+from fsmflow.engine.permission import context_for, in_turn, permit
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import NotPermitted, TransitionNotAllowed
 from fsmflow.store.work import Due
@@ -97,14 +97,7 @@ def _ask(
         permit(runtime, instance, asked)
         if not applies(instance):
             return _Outcome(instance=instance)
-        _check(runtime, instance, asked)
-        if isinstance(asked, Erased):
-            erase_below(runtime, instance, asked)
-        applied = attempt(runtime, instance, asked)
-        if applied is None:
-            return None
-        commit, after = applied
-        return _Outcome(instance=replace(instance, snapshot=after), entries=commit.entries)
+        return _do(runtime, instance, asked)
 
     try:
         outcome = until_first(ask_once)
@@ -114,6 +107,21 @@ def _ask(
     if outcome is None:
         raise conflict(f"{root.name}:{entity_id}")
     return outcome
+
+
+def _do(runtime: Runtime, instance: Instance, asked: Asked) -> _Outcome | None:
+    """What a request comes to, where nothing of it was done before; None where somebody else wrote first."""
+    _check(runtime, instance, asked)
+    turn_of = in_turn(runtime, instance, asked)
+    if isinstance(turn_of, Proposed):
+        decided(runtime, instance, asked)  # it is refused now, and not when the second one asks
+    if isinstance(turn_of, Erased):
+        erase_below(runtime, instance, turn_of)
+    applied = attempt(runtime, instance, turn_of)
+    if applied is None:
+        return None
+    commit, after = applied
+    return _Outcome(instance=replace(instance, snapshot=after), entries=commit.entries)
 
 
 def _repeated(runtime: Runtime, instance: Instance, asked: Asked, *, known: bool) -> _Outcome | None:
@@ -234,7 +242,9 @@ def planned(runtime: Runtime, instance: Instance, asked: Asked) -> Commit:
     """The decision on a request, which is not committed. Raises what it refuses."""
     permit(runtime, instance.checked(), asked)
     _check(runtime, instance, asked)
-    return decided(runtime, instance, asked)
+    commit = decided(runtime, instance, asked)
+    turn_of = in_turn(runtime, instance, asked)
+    return decided(runtime, instance, turn_of) if isinstance(turn_of, Proposed) else commit
 
 
 def _planned(runtime: Runtime, instance: Instance, asked: Asked) -> Instance:

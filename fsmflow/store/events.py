@@ -28,6 +28,10 @@ class Events:
         """The messages of an entity that are on their way."""
         return self._of(row, EventKind.SENT)
 
+    def asked(self, row: int) -> tuple[Posted, ...]:
+        """What one of two people has asked for, in order."""
+        return self._of(row, EventKind.ASKED)
+
     def lost(self, row: int) -> tuple[Posted, ...]:
         """The messages of an entity that could not be delivered."""
         return self._of(row, EventKind.LOST)

@@ -34,6 +34,7 @@ STAYS: Final = frozenset(
         "delivered",
         "refused",
         "dropped",
+        "asked",
         "revised",
         "erased",
     }

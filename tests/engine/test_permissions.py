@@ -94,7 +94,7 @@ def test_offers_explain_and_what_if_tell_which_role_is_missing(torn: Parcel) -> 
     assert str(offers["cancel"]) == "cancel (needs role lead or system)"
     assert torn.allowed_triggers(AGENT) == []
     assert torn.allowed_triggers(LEAD) == ["retry", "cancel"]
-    assert "retry (needs role lead)" in str(torn.explain(AGENT))
+    assert "with a role: retry (lead); cancel (lead or system)" in str(torn.explain(AGENT))
     forecast = torn.what_if("retry", actor=AGENT)
     assert not forecast.allowed
     assert "'retry' needs an actor with one of the roles lead" in (forecast.why or "")

@@ -54,5 +54,7 @@ def _deliver(runtime: Runtime, post: Posted) -> None:
         answer(runtime, post.entity)
     elif post.kind is EventKind.KEPT:
         tend_kept(runtime, post)
+    elif post.kind is EventKind.ASKED:
+        runtime.store.events.remove(post.id)
     elif not align(runtime, post.entity, pages=_MAX_PAGES):
         runtime.store.events.postpone(post, runtime.now() + GRACE_MS)

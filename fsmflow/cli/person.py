@@ -1,0 +1,51 @@
+"""Who types a command: the system's user, with the roles that the installation gives, or whoever it may speak for."""
+
+from __future__ import annotations
+
+import os
+import pwd
+from typing import Final
+
+from fsmflow import log, settings
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.permission import Gate
+from fsmflow.engine.runtime import stand_in
+from fsmflow.settings.permissions import Permissions, Person
+
+ACT_AS: Final = "act_as"
+_NOBODY: Final = Person()
+
+
+def login() -> str:
+    """The system's user that this process runs as: what the kernel says, not the environment, which anybody sets."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # in a container of a user that nobody has named
+        return f"uid-{os.getuid()}"
+
+
+def acting(name: str | None, roles: tuple[str, ...]) -> Actor:
+    """Who asks, by ``--actor`` and ``--role``. Where the installation says who may do what, it takes the permission
+    ``act_as`` to be somebody else or to have roles beyond one's own. Raises NotPermitted, DataError."""
+    user, permissions = login(), _in_force()
+    if permissions is None:
+        return Actor(name or user, roles, login=user)
+    own = _as_listed(permissions, user, user)
+    wanted = own if name in (None, user) else _as_listed(permissions, str(name), user)
+    if roles:
+        wanted = Actor(wanted.name, roles, login=user)
+    beyond = wanted.name != own.name or not wanted.roles <= own.roles
+    refusal = Gate(permissions=permissions).of_installation(ACT_AS, own) if beyond and permissions.closes else None
+    if refusal is not None:
+        log.permission_refused(refusal)
+        raise refusal
+    return wanted
+
+
+def _as_listed(permissions: Permissions, name: str, user: str) -> Actor:
+    return Actor(name, permissions.people.get(name, _NOBODY).roles, login=user)
+
+
+def _in_force() -> Permissions | None:
+    installed = stand_in()
+    return (settings.current() if installed is None else installed.settings).permissions

@@ -1,0 +1,108 @@
+"""Who types: the system's user, with the roles that the installation gives, or whoever that may speak for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pwd
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fsmflow import Machine, State, Two
+from fsmflow.cli import person
+from fsmflow.testing import Sandbox, sandbox
+from tests.support.terminal import Terminal
+
+MAP = {
+    "people": {"ann": ["lead"], "bea": ["agent"], "cat": ["chief"]},
+    "roles": {"lead": ["door.*"], "agent": ["door.pause"], "chief": ["act_as", "door.pause"]},
+}
+
+
+class Door(Machine):
+    initial = "shut"
+    operators = {"force": Two("lead")}
+    states = ["shut", State("open", final=True)]
+    transitions = [{"trigger": "unlock", "source": "shut", "dest": "open", "roles": ["porter"]}]
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with sandbox([Door], permissions=MAP) as box:
+        Door.start("1")
+        yield box
+
+
+@pytest.fixture
+def sits(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Has somebody sit at the terminal."""
+    return lambda login: monkeypatch.setattr(person, "login", lambda: login)
+
+
+def by_whom() -> list[str | None]:
+    return [entry.actor for entry in Door.get("1").history[1:]]
+
+
+def test_the_login_is_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOGNAME", "USER", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    assert person.login() == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
+    assert person.login() == f"uid-{2**31 - 5}"
+
+
+def test_who_says_no_name_is_the_systems_user_with_his_roles(box: Sandbox, shell: Terminal, sits: Any) -> None:
+    sits("bea")
+    shell.ok("pause", "door:1")
+    assert "'cancel' needs an actor with one of the roles lead; 'bea' has none" in shell.refused("cancel", "door:1")
+    sits("dan")
+    assert "'dan' has none" in shell.refused("resume", "door:1")
+    sits("ann")
+    shell.ok("resume", "door:1")
+    assert by_whom() == ["bea", "ann"]
+    assert "allowed now: unlock, cancel" in shell.ok("explain", "door:1")
+
+
+def test_to_be_somebody_else_takes_a_permission(box: Sandbox, shell: Terminal, sits: Any) -> None:
+    sits("bea")
+    for more in (("--actor", "ann"), ("--role", "lead"), ("--actor", "bea", "--role", "lead")):
+        assert "'act_as' needs an actor with one of the roles chief; 'bea'" in shell.refused("pause", "door:1", *more)
+    shell.ok("pause", "door:1", "--actor", "bea", "--role", "agent")
+    sits("cat")
+    shell.ok("cancel", "door:1", "--actor", "ann")
+    assert by_whom() == ["bea", "ann"]
+
+
+def test_one_login_under_two_names_is_not_two_people(box: Sandbox, shell: Terminal, sits: Any) -> None:
+    sits("cat")
+    noted = shell.ok("force", "door:1", "open", "--actor", "ann")
+    assert noted == "door:1  shut, noted; another person types: fsmflow force door:1 open\n"
+    assert "it takes two people" in shell.refused("force", "door:1", "open", "--actor", "ben", "--role", "lead")
+    assert "asked:       force open, by 'ann'" in shell.ok("explain", "door:1")
+    assert "  asked     force open, by 'ann'" in shell.ok("show", "door:1")
+    assert "force open, by 'ann'" in shell.json("show", "door:1")["asked"][0]
+    sits("ann")
+    assert shell.ok("force", "door:1", "open") == "door:1  shut -> open\n"
+    assert by_whom() == ["ann", "ann"]
+
+
+def test_without_permissions_everybody_is_who_they_say(shell: Terminal, sits: Any) -> None:
+    with sandbox([Door]):
+        Door.start("1")
+        sits("dan")
+        shell.ok("pause", "door:1")
+        shell.ok("resume", "door:1", "--actor", "eve")
+        shell.ok("trigger", "door:1", "unlock", "--role", "porter")
+        assert by_whom() == ["dan", "eve", "dan"]
+
+
+def test_what_is_refused_is_one_line_for_who_types_and_one_of_the_log(
+    box: Sandbox, shell: Terminal, sits: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    sits("dan")
+    with caplog.at_level(logging.WARNING):
+        told = shell.refused("pause", "door:1")
+    assert told.count("Error: ") == 1
+    assert [record.getMessage().split(":")[0] for record in caplog.records] == ["permission.refused"]
