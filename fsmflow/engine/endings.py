@@ -13,6 +13,7 @@ from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.happenings import Failed, Happening, Joined, Postponed
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.definition.model import Definition
+from fsmflow.engine.registry import is_built_in
 from fsmflow.log import endings
 
 
@@ -26,7 +27,8 @@ def tell_ending(definition: Definition, commit: Commit, after: Snapshot, happeni
             _tell_success(commit, entry, after)
     if isinstance(happening, Postponed) and endings.tells(logging.INFO):
         how = f"{after.address} {after.state}, attempt {happening.claim.attempt}"
-        endings.attempt_postponed(how, _then(after), {"address": after.address})
+        is_usual = is_built_in(after.machine)
+        endings.attempt_postponed(how, _then(after), {"address": after.address}, is_usual=is_usual)
 
 
 def _tell_success(commit: Commit, entry: HistoryEntry, after: Snapshot) -> None:

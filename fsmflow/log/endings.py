@@ -23,8 +23,10 @@ def step_waits(how: str, fields: Mapping[str, Any]) -> None:
     logger.info("step.waits: %s; the job has returned, and the entity waits", how, extra=fields)
 
 
-def attempt_postponed(how: str, then: str, fields: Mapping[str, Any]) -> None:
-    logger.info("attempt.postponed: %s, as the job asked; %s", how, then, extra=fields)
+def attempt_postponed(how: str, then: str, fields: Mapping[str, Any], *, is_usual: bool) -> None:
+    """``is_usual``: what comes with fsmflow does so several times a second."""
+    level = logging.DEBUG if is_usual else logging.INFO
+    logger.log(level, "attempt.postponed: %s, as the job asked; %s", how, then, extra=fields)
 
 
 def attempt_failed(how: str, error: str, then: str, fields: Mapping[str, Any]) -> None:
