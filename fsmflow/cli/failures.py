@@ -109,8 +109,7 @@ def _print_part(group: FailureGroup, part: Part, causes: Iterable[str]) -> None:
 def _seen(group: FailureGroup) -> str:
     """How often it came about."""
     times = "once" if group.seen == 1 else f"{group.seen:,} times"
-    since = next(iter(group.releases), "")
-    begin = f" since release {since}" if since else ""
+    begin = f" since release {group.first_release}" if group.first_release else ""
     return f"group {group.short}: seen {times}{begin}"
 
 
@@ -319,7 +318,19 @@ def _objects(group: FailureGroup) -> Iterator[dict[str, Any]]:
 
 def _known(group: FailureGroup) -> dict[str, Any]:
     moments = ("life_at", "until", "noted_at")
-    same = ("origin", "recipe", "seen", "releases", "life", "life_by", "life_release", "most", "note", "link")
+    same = (
+        "origin",
+        "recipe",
+        "seen",
+        "first_release",
+        "releases",
+        "life",
+        "life_by",
+        "life_release",
+        "most",
+        "note",
+        "link",
+    )
     return {
         "group": group.id,
         "fingerprint": group.id,

@@ -127,8 +127,8 @@ def forecast_object(forecast: Forecast) -> dict[str, Any]:
 
 
 def failure_brief(failure: Failure) -> dict[str, Any]:
-    """A failure without its traceback."""
-    brief = {name: value for name, value in vars(failure).items() if name != "traceback"}
+    """A failure without its traceback, and without what older recipes would have called it."""
+    brief = {name: value for name, value in vars(failure).items() if name not in ("traceback", "former")}
     return {**brief, "at": iso_of(failure.at)}
 
 

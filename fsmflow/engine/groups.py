@@ -115,6 +115,11 @@ class FailureGroup:
         return self.id[:SHORT]
 
     @property
+    def first_release(self) -> str | None:
+        """The release in which it was first seen; None where that is not known."""
+        return next(iter(self.releases), None) or None
+
+    @property
     def count(self) -> int:
         """How many rest in it now; of parents with their branches the parents alone."""
         return sum(part.count for part in self.parts)
