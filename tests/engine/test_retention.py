@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, ClassVar
+from unittest.mock import patch
 
 import pytest
 
-from fsmflow import Actor, DataError, DefinitionError, Machine, NotPermitted, State
+from fsmflow import Actor, DatabaseUnavailable, DataError, DefinitionError, Machine, NotPermitted, State
 from fsmflow.engine.retention import Pruned, forget_keys, prune
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from fsmflow.testing import Sandbox
@@ -293,6 +294,16 @@ def test_a_machine_prunes_on_demand_and_says_how_many_went(box: Sandbox) -> None
         Batch.prune()
     with pytest.raises(DataError, match="older is '1d'"):
         Batch.prune(older="1d")  # type: ignore[arg-type]
+
+
+def test_what_goes_wrong_is_logged_and_tried_again(box: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
+    Short.start("a").trigger("end")
+    with patch.object(box._runtime.store.retention, "finished", side_effect=DatabaseUnavailable("a deadlock")):
+        box.advance(days=31)
+    assert "retention.failed: DatabaseUnavailable: a deadlock; it is tried again" in caplog.text
+    assert counts(box)[ENTITY] == 1
+    advance(box, minutes=2)
+    assert counts(box)[ENTITY] == 0
 
 
 def test_pruning_is_open_to_whom_the_machine_says(box: Sandbox) -> None:

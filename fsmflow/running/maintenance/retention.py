@@ -8,7 +8,6 @@ from typing import Final
 from fsmflow import clock, log
 from fsmflow.engine.retention import Pruned, forget_keys, prune
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DatabaseUnavailable
 
 #: How long one sweep deletes, and rests from that: a tenth of the time, so that workers come first.
 _SWEEP_S: Final = 0.1
@@ -35,17 +34,16 @@ class Retention:
         """Delete for a tenth of a second what is kept no longer; without a query between two passes, or where no
         machine says ``retention``. ``go_on`` is called now and then.
 
-        Raises DatabaseUnavailable; all else is logged and tried again.
+        Raises nothing: what went wrong is logged, and tried again in a minute. A lock that was waited for in vain is no
+        outage, and a database that is away is met by what else there is to do.
         """
         now = self._runtime.now()
         if self._pass is None and now < self._next_at:
             return
         try:
             self._go_on(now, go_on)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - of the user's modules too; what else there is to do goes on
             self._pass, self._next_at = None, now + _AGAIN_MS
-            if isinstance(error, DatabaseUnavailable):
-                raise
             log.retention_failed(error)
 
     def _go_on(self, now: int, go_on: Callable[[], None]) -> None:
