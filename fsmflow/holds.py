@@ -15,9 +15,11 @@ from typing import Any
 from fsmflow import clock
 from fsmflow.decision.inputs import Actor, as_actor, checked_reason
 from fsmflow.definition.model import is_queue
+from fsmflow.definition.operators import HOLD
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine import holds as engine
 from fsmflow.engine.holds import Hold
+from fsmflow.engine.permission import permit_machine
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, filter_of
 from fsmflow.errors import DataError, shown
@@ -47,7 +49,8 @@ def hold(
     a pause: a deadline that comes meanwhile is over afterwards. Once this returns no job is taken; what a worker has
     taken by then still runs, and a timer that is firing fires. Every worker heeds it, and it outlives them all.
 
-    Raises UnknownMachine, UnknownState, and DataError for what cannot be asked.
+    Who may is said by ``operators`` of the machine, or of all machines where none is named, and by the installation's
+    permission ``hold``. Raises NotPermitted, UnknownMachine, UnknownState, and DataError for what cannot be asked.
     """
     runtime = current()
     filter_of(runtime, Selection(machine=machine, states=None if state is None else (state,), branches=True))
@@ -58,19 +61,24 @@ def hold(
     if machine is None and state is None and queue is None and not where:
         raise DataError("a hold names a machine, a state, a queue or fields of the data, so that not all is kept back")
     who, why = as_actor(actor), checked_reason(reason)
+    _permit(machine, who)
     kept: dict[str, Any] = {"machine": machine, "state": state, "queue": queue, "where": dict(where or {})}
     by = None if who is None else who.name
     return engine.make(runtime, Hold(number=0, at=0, **kept, until=_moment(until), reason=why, by=by))
 
 
-def release(number: int, *, rate: float | None = None) -> Hold:
+def release(number: int, *, rate: float | None = None, actor: Actor | str | None = None) -> Hold:
     """End a hold: what arrives from now on is kept back no more, and workers let go what was, ``rate`` a second, or all
-    of it at once. Another release of the same hold changes the rate. Raises DataError for a number that there is not.
+    of it at once. Another release of the same hold changes the rate. Whoever may hold may release. Raises NotPermitted,
+    and DataError for a number that there is not.
     """
     if isinstance(number, bool) or not isinstance(number, int):
         raise DataError(f"number is {shown(number)}; it is the number of a hold")
     if rate is not None and (not is_duration(rate) or isinstance(rate, timedelta) or not 0 < rate <= MAX_RATE):
         raise DataError(f"rate is {shown(rate)}; it is a number a second, above 0")
+    found = next((hold for hold in current_holds() if hold.number == number), None)
+    if found is not None:
+        _permit(found.machine, as_actor(actor))
     return engine.release(current(), number, rate=rate)
 
 
@@ -83,6 +91,14 @@ def kept_back() -> dict[int, int]:
     """How many entities wait for the end of each hold, by its number. Reads every work row where there are holds."""
     runtime = current()
     return runtime.store.work.parked() if engine.in_force(runtime).holds else {}
+
+
+def _permit(machine: str | None, actor: Actor | None) -> None:
+    """Raises NotPermitted. One that names no machine is about all of them."""
+    runtime = current()
+    for name, definition in runtime.machines.all().items():
+        if machine in (None, name):
+            permit_machine(runtime, definition, HOLD, actor)
 
 
 def _moment(until: datetime | timedelta | float | None) -> int | None:

@@ -102,9 +102,10 @@ def hold(
 
 @click.command()
 @click.argument("numbers", nargs=-1, metavar="HOLD...", type=int, required=True)
-@click.option("--rate", type=as_rate, metavar="RATE", help="So many go on at once: 50/s, 30/m. All, if not given.")
+@click.option("--rate", type=as_rate, metavar="RATE", help="So many go on: 50/s, 30/m. All at once, if not given.")
+@actor_options
 @json_option
-def release(numbers: tuple[int, ...], rate: float | None, as_json: bool) -> int:
+def release(numbers: tuple[int, ...], rate: float | None, actor: Actor | None, as_json: bool) -> int:
     """End a HOLD: what arrives is kept back no more, and workers let go what was.
 
     \b
@@ -113,7 +114,7 @@ def release(numbers: tuple[int, ...], rate: float | None, as_json: bool) -> int:
     """
     make_nothing()
     waiting = holds.kept_back()
-    released = [holds.release(number, rate=rate) for number in dict.fromkeys(numbers)]
+    released = [holds.release(number, rate=rate, actor=actor) for number in dict.fromkeys(numbers)]
     if as_json:
         output.print_array(_object(each, waiting.get(each.number, 0)) for each in released)
         return 0

@@ -13,6 +13,7 @@ from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
 
 EDIT: Final = "edit"
+HOLD: Final = "hold"
 PRUNE: Final = "prune"
 RESUME: Final = "resume"
 SCHEDULE: Final = "schedule"
@@ -20,7 +21,7 @@ SEE: Final = "see"
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.
-OPERATIONS: Final = (*MOVES, EDIT, "hold", "repair", PRUNE, SCHEDULE, SEE)
+OPERATIONS: Final = (*MOVES, EDIT, HOLD, "repair", PRUNE, SCHEDULE, SEE)
 #: A resume comes to other actions, and each of these is asked about.
 _FOR_TWO: Final = frozenset(MOVES) - {RESUME}
 

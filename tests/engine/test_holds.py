@@ -8,7 +8,17 @@ from typing import Any
 
 import pytest
 
-from fsmflow import DataError, Machine, State, TransitionNotAllowed, UnknownMachine, UnknownState, holds
+from fsmflow import (
+    Actor,
+    DataError,
+    Machine,
+    NotPermitted,
+    State,
+    TransitionNotAllowed,
+    UnknownMachine,
+    UnknownState,
+    holds,
+)
 from fsmflow.testing import Sandbox, sandbox
 
 RAN: list[str] = []
@@ -194,6 +204,28 @@ def test_a_retry_of_what_is_kept_back_is_refused_in_words(box: Sandbox) -> None:
     box.run()
     with pytest.raises(TransitionNotAllowed, match="hold 1"):
         order.retry()
+
+
+def test_only_who_may_hold_holds_and_releases() -> None:
+    class Till(Machine):
+        initial = "ringing"
+        states = [State("ringing", job="ring"), State("rung", final=True)]
+        transitions = [["done", "ringing", "rung"]]
+        operators = {"hold": ["lead"]}
+
+        def ring(self) -> None: ...
+
+    lead = Actor("ann", {"lead"})
+    with sandbox([Till, Refund]):
+        for machine in ("till", None):
+            for actor in (None, "ben", Actor("ben", {"clerk"})):
+                with pytest.raises(NotPermitted):
+                    holds.hold(machine, queue="default", actor=actor)
+        assert holds.hold("refund", actor="ben").number == 1
+        made = holds.hold("till", actor=lead)
+        with pytest.raises(NotPermitted):
+            holds.release(made.number, actor="ben")
+        assert holds.release(made.number, actor=lead).released_at is not None
 
 
 def test_what_cannot_be_held_is_refused(box: Sandbox) -> None:
