@@ -48,10 +48,14 @@ def stuck_object(stuck: Stuck) -> dict[str, Any]:
     return {**vars(stuck), "next_at": stuck.next_at and iso_of(stuck.next_at)}
 
 
-def entity(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> dict[str, Any]:
-    """All that is known of an entity but its history; ``actor``: whom to tell what is allowed."""
+def entity(
+    runtime: Runtime, snapshot: Snapshot, actor: Actor | None, keys: frozenset[str] | None = None
+) -> dict[str, Any]:
+    """All that is known of an entity but its history; ``actor``: whom to tell what is allowed. ``keys``: what is not
+    shown, that which its machine redacts if not given."""
     found = offered(runtime, snapshot, actor)
-    failure, event, keys = snapshot.failure, snapshot.event, redacted(runtime, snapshot)
+    failure, event = snapshot.failure, snapshot.event
+    keys = redacted(runtime, snapshot) if keys is None else keys
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
     edited = runtime.store.entities.last_edit(snapshot.row)
     return {

@@ -22,6 +22,8 @@ from fsmflow.decision.offers import Offer, by_role, lacks_a_role
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.details import SHOWN, Details, Kept, Message, Stuck, details_of
 from fsmflow.engine.explain import MARGIN
+from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.permission import permit_to_see
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
@@ -95,9 +97,10 @@ def _why(failure: Failure) -> str:
 @click.command()
 @click.argument("address", shell_complete=completion.addresses)
 @click.option("--traceback", is_flag=True, help="Show the traceback of the failure too.")
+@click.option("--reveal", is_flag=True, help="Show what is redacted too, as far as you may 'see'; the log tells of it.")
 @viewer_options
 @json_option
-def show(address: str, actor: Actor | None, traceback: bool, as_json: bool) -> int:
+def show(address: str, actor: Actor | None, traceback: bool, reveal: bool, as_json: bool) -> int:
     """Show one entity as it is now. Its state, data, failure, and what it does next.
 
     ADDRESS is machine:id, or the id alone where only one machine has it.
@@ -108,12 +111,15 @@ def show(address: str, actor: Actor | None, traceback: bool, as_json: bool) -> i
     """
     runtime = current()
     snapshot = resolve(runtime, address)
+    if reveal:
+        permit_to_see(runtime, instance_of(runtime.machines.get(snapshot.machine), snapshot), actor)
+    keys = frozenset[str]() if reveal else redacted(runtime, snapshot)
     if as_json:
-        output.print_json(objects.entity(runtime, snapshot, actor))
+        output.print_json(objects.entity(runtime, snapshot, actor, keys))
         return 0
     click.echo(snapshot.address)
     offers = objects.offered(runtime, snapshot, actor)
-    for name, text in (*_facts(runtime, snapshot, traceback), *_allowed(offers)):
+    for name, text in (*_facts(runtime, snapshot, keys, traceback), *_allowed(offers)):
         lines = output.clean(text).splitlines() or [""]
         click.echo(f"  {name:{_MARGIN}}{lines[0]}")
         for line in lines[1:]:
@@ -121,8 +127,8 @@ def show(address: str, actor: Actor | None, traceback: bool, as_json: bool) -> i
     return 0
 
 
-def _facts(runtime: Runtime, snapshot: Snapshot, traceback: bool) -> Iterator[tuple[str, str]]:
-    now, keys = runtime.now(), redacted(runtime, snapshot)
+def _facts(runtime: Runtime, snapshot: Snapshot, keys: frozenset[str], traceback: bool) -> Iterator[tuple[str, str]]:
+    now = runtime.now()
     yield "state", f"{snapshot.state} ({snapshot.phase})"
     yield "epoch", f"{snapshot.epoch} (it grows with each state that is entered; with --epoch a command acts only here)"
     yield "paused", "yes" if snapshot.paused else "no"

@@ -18,7 +18,7 @@ from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.start import begin_and_fire
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import RETRY
-from fsmflow.definition.operators import EDIT, RESUME
+from fsmflow.definition.operators import EDIT, RESUME, SEE
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
@@ -93,6 +93,25 @@ def permit_action(runtime: Runtime, instance: Instance, operation: str, actor: A
     refusal = gate_of(runtime, instance).of_action(instance.own, instance.snapshot, operation, actor)
     if refusal is not None:
         raise refusal
+
+
+def permit_to_see(runtime: Runtime, instance: Instance, actor: Actor | None) -> None:
+    """Raises NotPermitted where an actor may not see what an entity redacts: nobody may but those whom the machine or
+    the installation names. The log tells of both."""
+    permissions = runtime.settings.permissions
+    is_closed = SEE in instance.own.wide.operators or (permissions is not None and permissions.closes)
+    address, name = instance.snapshot.address, None if actor is None else actor.name
+    try:
+        if not is_closed:
+            words = (
+                f"nobody is named who may see what is redacted; a machine names roles: operators = {{{SEE!r}: [...]}}"
+            )
+            raise NotPermitted(address, SEE, (), name, words=words)
+        permit_action(runtime, instance, SEE, actor)
+    except NotPermitted as error:
+        log.permission_refused(error)
+        raise
+    log.redacted_seen(address, name)
 
 
 def _within_ms(instance: Instance, operation: str) -> int | None:

@@ -278,6 +278,10 @@ def permission_refused(error: NotPermitted) -> None:
     )
 
 
+def redacted_seen(address: str, actor: str | None) -> None:
+    logger.warning("redacted.seen: %s: %r was shown what it redacts", address, actor, extra={"address": address})
+
+
 def left_to_others(row: str, why: str, wait_s: float) -> None:
     logger.warning("entity.unknown: %s is due, but %s; looked at again in %.0f s", row, why, wait_s)
 

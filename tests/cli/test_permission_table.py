@@ -17,6 +17,7 @@ from fsmflow.decision.actions import ACTIONS
 from fsmflow.definition.names import METHOD_TRIGGERS
 from fsmflow.definition.operators import MOVES, OPERATIONS
 from fsmflow.engine.runtime import current
+from fsmflow.settings.permissions import Person
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.terminal import Terminal
 
@@ -182,7 +183,7 @@ def _sits(box: Sandbox, monkeypatch: pytest.MonkeyPatch, who: str) -> None:
     monkeypatch.setattr(person, "login", lambda: who)
     given = box._runtime.settings.permissions
     if given is not None:
-        people = {name: person.Person(roles=frozenset(roles or ())) for name, roles in ROLES.items()}
+        people = {name: Person(roles=frozenset(roles or ())) for name, roles in ROLES.items()}
         monkeypatch.setitem(vars(given), "people", people)
 
 

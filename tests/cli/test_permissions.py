@@ -106,3 +106,31 @@ def test_what_is_refused_is_one_line_for_who_types_and_one_of_the_log(
         told = shell.refused("pause", "door:1")
     assert told.count("Error: ") == 1
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["permission.refused"]
+
+
+class Card(Machine):
+    initial = "new"
+    redact = ["number"]
+    operators = {"see": ["fraud"]}
+    states = ["new", State("paid", final=True)]
+    transitions = [["pay", "new", "paid"]]
+
+
+class Locked(Card):
+    operators = {}
+
+
+def test_what_is_redacted_is_shown_to_who_may_see_it_and_the_log_tells_so(
+    shell: Terminal, sits: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with sandbox([Card, Locked]), caplog.at_level(logging.WARNING):
+        Card.start("1", number="4242-4242")
+        Locked.start("1", number="4242-4242")
+        sits("ann")
+        assert "4242" not in shell.ok("show", "card:1")
+        assert "'see' needs an actor with one of the roles fraud" in shell.refused("show", "card:1", "--reveal")
+        assert "nobody is named who may" in shell.refused("show", "locked:1", "--reveal", "--role", "fraud")
+        assert "4242-4242" in shell.ok("show", "card:1", "--reveal", "--role", "fraud")
+        assert shell.json("show", "card:1", "--reveal", "--role", "fraud")["data"] == {"number": "4242-4242"}
+    told = [record.getMessage().split(": ")[0] for record in caplog.records]
+    assert told == ["permission.refused"] * 2 + ["redacted.seen"] * 2
