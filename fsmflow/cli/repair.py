@@ -148,6 +148,7 @@ def _plan(wanted: Wanted, given: dict[str, Any]) -> Plan:
         stop_after=None if given["stop_after"] is None else share_of(given["stop_after"]),
         actor=None if actor is None else actor.name,
         roles=() if actor is None else tuple(sorted(actor.roles)),
+        login=None if actor is None else actor.login,
         reason=given["reason"],
     )
 

@@ -95,6 +95,7 @@ class Plan:
     stop_after: float | None = None
     actor: str | None = None
     roles: tuple[str, ...] = ()
+    login: str | None = None
     reason: str | None = None
 
     def __post_init__(self) -> None:
@@ -131,7 +132,7 @@ class Plan:
 
     def asked(self, key: str, epoch: int) -> Asked:
         """The request for one entity that was seen at an epoch. Raises DataError."""
-        actor = None if self.actor is None else Actor(self.actor, self.roles)
+        actor = None if self.actor is None else Actor(self.actor, self.roles, login=self.login)
         common: dict[str, Any] = {"actor": actor, "reason": self.reason, "key": key, "epoch": epoch}
         action = self.definite
         if action is None:

@@ -80,6 +80,7 @@ def start(
         patch=as_dict(data),
         actor=None if asker is None else asker.name,
         roles=() if asker is None else tuple(sorted(asker.roles)),
+        login=None if asker is None else asker.login,
         **edits,
         **_chosen(options),
     )

@@ -22,10 +22,9 @@ _TABLES: Final = ("people", "roles", "permit")
 
 @dataclass(frozen=True, kw_only=True)
 class Person:
-    """Somebody at the command line, by login. ``teams`` None: bound to none."""
+    """Somebody at the command line, by login."""
 
     roles: frozenset[str] = frozenset()
-    teams: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +63,7 @@ class Permissions:
                     f"function of a module"
                 )
             permit = f"{module}:{name}"
-        people = {
-            name: {"roles": sorted(one.roles), **({} if one.teams is None else {"teams": sorted(one.teams)})}
-            for name, one in self.people.items()
-        }
+        people = {name: {"roles": sorted(one.roles)} for name, one in self.people.items()}
         return {"people": people, "roles": {name: list(one) for name, one in self.roles.items()}, "permit": permit}
 
     def asked(self) -> Permit | None:
@@ -134,14 +130,10 @@ def _table(given: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]
 def _person(given: object, where: str) -> Person:
     if not isinstance(given, Mapping):
         return Person(roles=frozenset(_names(given, where)))
-    strange = next((key for key in given if key not in ("roles", "teams")), None)
+    strange = next((key for key in given if key != "roles"), None)
     if strange is not None:
-        raise ConfigurationError(f"{where}: {shown(strange)} means nothing there; a person has roles and teams")
-    teams = given.get("teams")
-    return Person(
-        roles=frozenset(_names(given.get("roles", ()), f"{where}.roles")),
-        teams=None if teams is None else frozenset(_names(teams, f"{where}.teams")),
-    )
+        raise ConfigurationError(f"{where}: {shown(strange)} means nothing there; a person has roles")
+    return Person(roles=frozenset(_names(given.get("roles", ()), f"{where}.roles")))
 
 
 def _names(given: object, where: str) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from fsmflow import Actor, DataError, DefinitionError, Machine, NotPermitted, State, Two, UnknownState
+from fsmflow.operations import repairs
 from fsmflow.testing import Sandbox, sandbox
 from fsmflow.verify import verify
+from tests.support.concurrency import meanwhile
 
 ANN = Actor("ann", {"lead"})
 BEN = Actor("ben", {"lead"})
@@ -120,6 +122,22 @@ def test_a_forecast_tells_that_it_would_only_be_noted(vault: Vault) -> None:
     vault.cancel(actor=ANN)
     assert vault.what_if("cancel", actor=BEN).state == "cancelled"
     assert told(vault) == [("asked", "cancel", "ann", None)]
+
+
+def test_of_two_who_ask_at_once_one_is_the_second(vault: Vault, box: Sandbox) -> None:
+    with meanwhile(box._runtime.store.events, "asked", lambda: Vault.get("1").force("open", actor=ANN)):
+        assert vault.force("open", actor=BEN).state == "open"
+    assert [(kind, actor) for kind, _, actor, _ in told(vault)] == [("asked", "ann"), ("forced", "ben")]
+
+
+def test_a_repair_is_whoever_has_started_it(vault: Vault, box: Sandbox) -> None:
+    vault.force("open", actor=ANN)
+    repairs.start("force", to="open", addresses=["vault:1"], actor=ANN_AGAIN)
+    box.run()
+    assert (vault.refresh().state, len(told(vault))) == ("shut", 1)
+    repairs.start("force", to="open", addresses=["vault:1"], actor=BEN)
+    box.run()
+    assert vault.refresh().state == "open"
 
 
 def test_a_message_is_no_second_person() -> None:
