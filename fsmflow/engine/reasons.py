@@ -12,6 +12,7 @@ from fsmflow.definition.names import FAILED, FINISHED
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.holds import holding
 from fsmflow.engine.lookup import under_todays_names
+from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState
 from fsmflow.store.link import first_line
@@ -169,7 +170,8 @@ class Reasons:
         here = self._runtime.release
         if None in (here.name, listener.release):
             return True
-        same_machines = listener.machines.keys() == self._runtime.machines.all().keys()
+        theirs = {machine for machine in listener.machines if not is_built_in(machine)}
+        same_machines = theirs == self._runtime.machines.of_user().keys()
         if not same_machines or None in (here.source, listener.source):
             return listener.release == here.name or not same_machines
         return (listener.release, listener.source) == (here.name, here.source)
