@@ -184,17 +184,17 @@ class Entities(Base):
         branches: bool = False,
         branch: str | None = None,
         stuck: bool = False,
+        group: str | None = None,
         newest: bool = False,
         limit: int | None = None,
     ) -> Iterator[Self]:
         """The entities of this machine that all of this is true of, the oldest first, read in pages.
 
-        ``state``: a state or several, or globs of them. ``error``: a glob for the type, or for ``type: message``, of
-        their failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values that fields have
-        to have; ``"customer.city"`` is a field of a field. ``waiting``: their job waits out an interval. ``branches``:
-        branches and children of this machine's name too; ``branch``: those alone, of this name or glob. ``stuck``:
-        something of them is due and cannot go on. ``newest``: the newest first. Raises UnknownState for a state that
-        the machine does not have, DataError.
+        ``state``: a state or several, or globs. ``error``: a glob for the type, or for ``type: message``, of their
+        failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values of fields;
+        ``"customer.city"`` is a field of a field. ``waiting``: their job waits out an interval. ``branches``: branches
+        and children too; ``branch``: those alone, of this name or glob. ``stuck``: something of them cannot go on.
+        ``group``: they rest in this failure group, branches too. ``newest`` first. Raises UnknownState, DataError.
         """
         _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch)
         _check_flags(branches=branches, newest=newest, stuck=stuck)
@@ -209,9 +209,9 @@ class Entities(Base):
             branches=branches,
             branch=branch,
             stuck=stuck,
+            group=group,
         )
-        found = select(current(), selection, limit=limit, newest=newest, definition=cls._compiled())
-        return (cls._handle(snapshot) for snapshot in found)
+        return map(cls._handle, select(current(), selection, limit=limit, newest=newest, definition=cls._compiled()))
 
     @classmethod
     def counts(cls, *, branches: bool = False, exact: bool = False) -> dict[str, int]:

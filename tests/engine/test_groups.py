@@ -99,6 +99,7 @@ def test_a_group_has_what_rests_in_it_and_what_was_seen_of_it(box: Sandbox) -> N
         bank.first_at,
         bank.last_at,
     )
+    assert [order.entity_id for order in Order.find(group=card.short)] == ["4"]
     whole = failures.group(bank.short)
     assert whole.id == bank.id
     assert "ConnectionError: no answer for 1" in whole.traceback

@@ -200,6 +200,7 @@ def operating() -> None:
 def grouping() -> None:
     group = failures.groups("order", every=True)[0]
     assert_type(group, failures.FailureGroup)
+    assert_type(next(Order.find(group=group.id)), Order)
     assert_type(failures.group(group.short).parts[0].last_at, datetime)
     assert_type(failures.resolve(group.id, release="2.4.1", actor="ann").life_by, str | None)
     assert_type(failures.ignore(group.id, until=datetime(2030, 1, 1, tzinfo=UTC), count=100).most, int | None)
