@@ -39,7 +39,7 @@ def erase_below(runtime: Runtime, instance: Instance, asked: Erased) -> None:
     Raises what the decision refuses, and TransitionConflict.
     """
     rows = runtime.store.erasure.below(instance.snapshot.row)[::-1]
-    below = replace(asked, key=None)
+    below = replace(asked, key=None, confirms=None)
     for start in range(0, len(rows), _FEW):
         few = rows[start : start + _FEW]
         runtime.store.link.write(lambda few=few: _erase(runtime, few, below))  # type: ignore[misc]

@@ -142,7 +142,7 @@ class Commits:
         after = self._write_entity(commit)
         self._write_work(commit, after)
         if commit.erases:
-            self._erasure.wipe(after.row, after.address)
+            self._erasure.wipe(after.row, after.address, commit.takes)
         for entry in commit.entries:
             self._link.execute(self._sql.insert_history, (after.row, *entry_values(entry, token)))
         if commit.key is not None:

@@ -46,7 +46,7 @@ class Erasure:
 
     def busy(self, rows: Sequence[int]) -> int | None:
         """The first of these that works, or of which an event or a message is still under way."""
-        left = ", ".join(map(repr, LEFT))
+        left = ", ".join(map(repr, (*LEFT, EventKind.ASKED.value)))
         works = self._among(f"SELECT id FROM {ENTITY} WHERE phase = '{WORKING}' AND id", rows)
         waits = self._among(f"SELECT {self._entity} FROM {EVENT} WHERE kind NOT IN ({left}) AND {self._entity}", rows)
         return next((int(row) for found in (works, waits) for (row,) in found), None)
@@ -56,18 +56,20 @@ class Erasure:
             among, values = self._link.dialect.among(page)
             yield from self._link.query(f"{sql} {among}", (*params, *values))
 
-    def wipe(self, row: int, address: str) -> None:
-        """Inside the transaction that commits the erasure of an entity, before its line is written."""
+    def wipe(self, row: int, address: str, spared: Sequence[int] = ()) -> None:
+        """Inside the transaction that commits the erasure of an entity, before its line is written. ``spared``: the
+        rows of ``event`` that it uses up itself; what else one of two people has asked for has to be asked anew."""
         names = self._wipe_history(row, address)
         entity, mark = self._entity, self._link.mark
-        lost, entered = EventKind.LOST.value, EventKind.ENTERED.value
+        lost, asked, returned = EventKind.LOST.value, EventKind.ASKED.value, EventKind.RETURNED.value
+        but = f"AND id NOT IN ({', '.join(map(str, spared))})" if spared else ""
         for sql in (
             f"UPDATE {ENTITY} SET item = NULL WHERE id = {mark}",
             f"UPDATE {MEMBER} SET why = NULL WHERE repair IN ({_REPAIRS}) AND entity = {mark}",
             f"UPDATE {WORK} SET why = NULL WHERE {entity} = {mark}",
-            f"DELETE FROM {EVENT} WHERE {entity} = {mark} AND kind = '{lost}'",
+            f"DELETE FROM {EVENT} WHERE {entity} = {mark} AND kind IN ('{lost}', '{asked}') {but}",
             f"UPDATE {EVENT} SET why = NULL WHERE {entity} = {mark}",
-            f"UPDATE {EVENT} SET payload = NULL WHERE {entity} = {mark} AND kind <> '{entered}'",
+            f"UPDATE {EVENT} SET payload = NULL WHERE {entity} = {mark} AND kind = '{returned}'",
         ):
             self._link.execute(sql, (row,))
         rows = self._link.rows(f"SELECT id, actor FROM {EVENT} WHERE {entity} = {mark} AND actor IS NOT NULL", (row,))

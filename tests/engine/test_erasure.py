@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from fsmflow import Actor, DataError, KeyConflict, Machine, NotPermitted, Retry, State, TransitionNotAllowed
+from fsmflow import Actor, DataError, KeyConflict, Machine, NotPermitted, Retry, State, TransitionNotAllowed, Two
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.decision.happenings import Erased
 from fsmflow.engine.lookup import load
@@ -159,6 +159,22 @@ def test_who_may_not_erase_erases_nothing_below_either(box: Sandbox) -> None:
         assert held(closed) == before
         order.erase(reason="request 77", actor=Actor("ann", {"lead"}))
         assert held(closed) == []
+
+
+def test_it_may_take_two_people_to_erase(box: Sandbox) -> None:
+    class Double(Order):
+        operators: ClassVar[Any] = {"erase": Two("lead")}
+
+    ann, bea = Actor("ann", {"lead"}, login="ann"), Actor("bea", {"lead"}, login="bea")
+    with sandbox(machines=[Double]) as double:
+        order = Double.start("1", lines=[SECRET])
+        order.trigger("go")
+        double.run()
+        order.erase(reason="request 77", actor=ann)
+        assert held(double)
+        order.erase(reason="request 77", actor=bea)
+        assert held(double) == []
+        assert [line.kind for line in order.refresh().history[-2:]] == ["asked", "erased"]
 
 
 def test_what_is_still_under_way_is_refused_and_left_as_it_was(box: Sandbox) -> None:
