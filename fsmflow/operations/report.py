@@ -54,6 +54,8 @@ class Report:
             "not asked yet": self.pending,
         }
         parts = [f"{count:,} {what}" for what, count in told.items() if count]
+        if self.state == "previewing":
+            return f"{self.members:,} seen so far"
         return f"{self.members:,} in all: {', '.join(parts)}" if parts else "nobody was meant"
 
 

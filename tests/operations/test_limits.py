@@ -69,7 +69,10 @@ def test_a_report_is_told_in_a_line(box: Sandbox) -> None:
     repair = start(canary=2)
     box.run()
     assert str(repair.refresh().report()) == "5 in all: 2 failed again alike, 3 not asked yet"
-    assert str(start(state="shipping").report()) == "nobody was meant"
+    nobody = start(state="shipping")
+    assert str(nobody.report()) == "0 seen so far"
+    box.run()
+    assert str(nobody.refresh().report()) == "nobody was meant"
 
 
 class Closed(Payment):
