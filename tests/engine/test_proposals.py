@@ -11,6 +11,7 @@ from fsmflow import Actor, DataError, DefinitionError, Machine, NotPermitted, St
 from fsmflow.operations import repairs
 from fsmflow.testing import Sandbox, sandbox
 from fsmflow.verify import verify
+from tests.support.bench import bench_on
 from tests.support.concurrency import meanwhile
 
 ANN = Actor("ann", {"lead"})
@@ -128,6 +129,25 @@ def test_of_two_who_ask_at_once_one_is_the_second(vault: Vault, box: Sandbox) ->
     with meanwhile(box._runtime.store.events, "asked", lambda: Vault.get("1").force("open", actor=ANN)):
         assert vault.force("open", actor=BEN).state == "open"
     assert [(kind, actor) for kind, _, actor, _ in told(vault)] == [("asked", "ann"), ("forced", "ben")]
+
+
+def test_it_is_the_same_on_each_database(database_url: str, redis_url: str) -> None:
+    with bench_on(redis_url, machines=(Vault,), database_url=database_url) as bench:
+        vault = Vault.start("1")
+        vault.force("opening", actor=ANN)
+        with pytest.raises(NotPermitted):
+            vault.force("opening", actor=ANN_AGAIN)
+        with meanwhile(bench.runtime.store.events, "asked", lambda: Vault.get("1").force("open", actor=ANN)):
+            assert vault.force("open", actor=BEN).state == "open"
+        assert [(kind, actor) for kind, _, actor, _ in told(vault)] == [
+            ("asked", "ann"),
+            ("asked", "ann"),
+            ("forced", "ben"),
+        ]
+        assert len(bench.runtime.store.events.asked(1)) == 1, "what was asked for another state is void, and told so"
+        assert vault.explain().asked == ()
+        bench.advance(601)
+        assert bench.runtime.store.events.asked(1) == ()
 
 
 def test_a_repair_is_whoever_has_started_it(vault: Vault, box: Sandbox) -> None:
