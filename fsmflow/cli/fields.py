@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable
 from datetime import date, datetime
@@ -13,7 +14,8 @@ from uuid import UUID
 
 import click
 
-from fsmflow.errors import did_you_mean, shown
+from fsmflow.decision.terms import Condition, condition
+from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
 
 #: What ``HELP`` explains.
@@ -57,6 +59,8 @@ _FORMS: Final = (
     ("amount:=1500", "JSON: numbers, true, null, lists, objects"),
     *((kind.example, kind.meaning) for kind in TYPES.values()),
 )
+#: The first of these is the comparison.
+_COMPARISON: Final = re.compile(r"[<>]=?|=")
 #: What the help of each command says that takes fields.
 HELP: Final = f"\b\n{FIELD} is one of\n" + "\n".join(f"  {example:<45}  {meaning}" for example, meaning in _FORMS)
 
@@ -71,6 +75,17 @@ def as_field(text: str) -> tuple[str, Any]:
         return name, read(value)
     except ValueError as error:
         raise click.BadParameter(f"{shown(text)}: {error}") from error
+
+
+def as_condition(text: str) -> Condition:
+    """What ``as_field`` takes, or one of the other comparisons in the place of its ``=``. Raises BadParameter."""
+    found = _COMPARISON.search(text)
+    operator = found[0] if found else "="
+    name, value = as_field(text.replace(operator, "=", 1))
+    try:
+        return condition(name, operator, value)
+    except DataError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def reader_of(written: str) -> tuple[str, Callable[[str], Any]]:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import click
 
 from fsmflow.cli import completion
-from fsmflow.cli.fields import FIELD, as_field, as_object
+from fsmflow.cli.fields import FIELD, as_condition, as_object
 from fsmflow.cli.person import acting
+from fsmflow.decision.terms import Condition
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
 from fsmflow.errors import shown
@@ -157,9 +158,11 @@ def filter_options(command: Callable[..., int]) -> Callable[..., int]:
 def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     def decorate(command: Callable[..., int]) -> Callable[..., int]:
         @functools.wraps(command)
-        def wrapped(*args: Any, where: tuple[tuple[str, Any], ...], states: tuple[str, ...], **given: Any) -> int:
+        def wrapped(*args: Any, where: tuple[Condition, ...], states: tuple[str, ...], **given: Any) -> int:
             own = {name: given.pop(name) for name in _HANDED_ON}
-            selection = Selection(states=states or None, data=dict(where), **own)
+            data = {each.name: each.value for each in where if each.operator == "="}
+            compared = tuple(each for each in where if each.operator != "=")
+            selection = Selection(states=states or None, data=data, where=compared, **own)
             return command(*args, selection=selection, **given)
 
         found: Callable[..., int] = wrapped
@@ -196,10 +199,10 @@ def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any]
         click.option(
             *names_of_where,
             "where",
-            type=as_field,
+            type=as_condition,
             multiple=True,
             metavar=FIELD,
-            help="Those whose data has this value; may be repeated; a.b is field b of field a.",
+            help="Those whose data has this value, or compares: amount:>=1000; may be repeated; a.b is field b of a.",
         ),
         click.option("--group", metavar="ID", help="Those that rest in this failure group, branches too: d15468."),
         click.option("--waiting", is_flag=True, help="Those whose job waits out an interval before it is run again."),

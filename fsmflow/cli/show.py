@@ -47,8 +47,10 @@ _STUCK_WIDTH = 160
     help="At most so many; 0 for all.",
 )
 @click.option("--newest", is_flag=True, help="The newest first.")
+@click.option("--order", metavar="FIELD", help="By a field of the data; '--order=-amount' from the largest on.")
+@click.option("--after", metavar="ADDRESS", help="Those that follow on this one, in the same order.")
 @json_option
-def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
+def list_(selection: Selection, limit: int, newest: bool, order: str | None, after: str | None, as_json: bool) -> int:
     """List entities, the oldest first. Shows their state, since when, and why those that failed or are stuck are so.
 
     \b
@@ -56,9 +58,12 @@ def list_(selection: Selection, limit: int, newest: bool, as_json: bool) -> int:
       fsmflow list --state 'failed_from_*' --limit 200
       fsmflow list --stuck
       fsmflow list --data customer=7 --data amount:=1500 --older 2h
+      fsmflow list --machine order --where 'amount:>=1000' --order=-amount --after order:1042
     """
     runtime = current()
-    found = select(runtime, selection, limit=limit + 1 if limit else None, newest=newest)
+    last = None if after is None else resolve(runtime, after)
+    most = limit + 1 if limit else None
+    found = select(runtime, selection, limit=most, newest=newest, order=order, after=last)
     shown = islice(found, limit) if limit else found
     events = stuck_events(runtime)
     if as_json:

@@ -16,6 +16,7 @@ from fsmflow.cli.places import database_of, let_machines_configure, machines_of,
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import OPERATIONS
 from fsmflow.engine.holds import in_force
+from fsmflow.engine.intake import bring_in_all
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
@@ -38,6 +39,8 @@ def init(views: bool, as_json: bool) -> int:
     """Create the tables in the database, or upgrade them. Safe to be run again at any time.
 
     Needed once where FSMFLOW_DATABASE_URL is set, and after an upgrade; the embedded SQLite database does it by itself.
+    What machines newly declare by 'search' is brought in for the entities that are there; a worker does that too, in
+    the background.
 
     \b
       fsmflow init
@@ -45,6 +48,7 @@ def init(views: bool, as_json: bool) -> int:
     """
     chosen = settings.current()
     create_store(chosen, views=views).link.forget_connection()
+    bring_in_all(current())
     database, redis = database_of(chosen), redis_of(chosen)
     problem, pooled = listening(current()).error, current().store.link.is_pooled
     if as_json:

@@ -81,7 +81,8 @@ class Commit:
     are branches that the parent has been told of, each with the revision that it was told of. ``frees``: the failed
     children of this step go by themselves from now on. ``also`` is committed with it. ``status_field`` gets the state
     in the user's own row; ``lenient`` goes on where that row is gone. ``erases``: what earlier lines of history and the
-    rows of ``event`` hold of people goes with it.
+    rows of ``event`` hold of people goes with it. ``search``: the
+    fields by which it is found.
     """
 
     before: Snapshot | None
@@ -97,6 +98,7 @@ class Commit:
     frees: int | None = None
     also: tuple[Commit, ...] = ()
     status_field: Any = None
+    search: tuple[str, ...] = ()
     lenient: bool = False
     erases: bool = False
 

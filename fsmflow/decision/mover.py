@@ -395,5 +395,6 @@ def commit_of(
         told=tuple(mover.told),
         frees=mover.frees,
         status_field=mover.definition.wide.status_field if moved and after.parent is None else None,
+        search=mover.definition.wide.search,
         lenient=lenient,
     )

@@ -177,6 +177,8 @@ class Wide:
     merge: Hook | None = None
     #: The keys of data and payloads whose values nobody is shown.
     redact: frozenset[str] = frozenset()
+    #: The keys of data by which entities are found and sorted, paths with dots among them.
+    search: tuple[str, ...] = ()
     #: The roles that its messages act with.
     sends_as: frozenset[str] = frozenset()
     #: For how many milliseconds an entity is kept that has finished, by its final state; for good in all others.

@@ -45,6 +45,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "retention": (*_SPANS, dict),
     "key_retention": _SPANS,
     "operators": (dict,),
+    "search": _SEVERAL,
 }
 
 

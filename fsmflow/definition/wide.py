@@ -35,6 +35,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
         merge=_merge(owner, faults),
         redact=_redact(owner, faults),
+        search=_search(owner, faults),
         sends_as=_sends_as(owner, faults),
         retention=read_retention(owner, states, faults),
         key_retention=read_key_retention(owner, faults),
@@ -199,6 +200,24 @@ def _redact(owner: type, faults: list[str]) -> frozenset[str]:
         return frozenset(redact)
     faults.append(f"redact={shown(redact)}; it is a list of keys of data and payloads, as in redact = ['card']")
     return frozenset()
+
+
+def _search(owner: type, faults: list[str]) -> tuple[str, ...]:
+    given = getattr(owner, "search", ())
+    names: list[Any] = list(given) if isinstance(given, (list, tuple, set, frozenset)) else [None]
+    if not all(isinstance(name, str) and 0 < len(name) <= MAX_NAME and name.isprintable() for name in names):
+        # A method or job of this name is the user's own.
+        if not callable(given):
+            faults.append(
+                f"search={shown(given)}; it is a list of keys of data, each of 1 to {MAX_NAME} characters, as in "
+                f"search = ['customer', 'address.city']"
+            )
+        return ()
+    redact = getattr(owner, "redact", ())
+    hidden = [name for name in names if set(name.split(".")) & set(redact if _is_names(redact) else ())]
+    if hidden:
+        faults.append(f"search: {hidden[0]!r} is redacted, and what is searched is stored once more as it is")
+    return tuple(dict.fromkeys(names))
 
 
 def _is_names(value: Any) -> bool:

@@ -12,16 +12,18 @@ from typing import Any, Final
 from uuid import UUID
 
 from fsmflow.decision.entity import Failure, Snapshot
+from fsmflow.decision.terms import Condition, term_of, value_at
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.sought import way_of
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
+from fsmflow.store.search import Sought
 from fsmflow.values import dataclass
 
-_MISSING: Final = object()
 _MAX_GLOB: Final = 1_000
 
 
@@ -31,6 +33,7 @@ class Selection:
 
     ``error`` has to match the error type or ``error_type: message`` of the failure. ``older_ms``: in the state for
     at least that long. ``data``: fields and the values that they have to have; ``a.b`` is field ``b`` of field ``a``.
+    ``where``: comparisons of them.
     ``waiting``: their job waits out an interval, after a failure or as it asked for more time; ``held``: it did until
     a pause came. ``branches``: branches and children too. ``branch``: those alone, whose name this glob matches.
     ``group``: they rest in the failure group of this id, or whose id begins so; branches and children too.
@@ -42,6 +45,7 @@ class Selection:
     error: str | None = None
     older_ms: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
+    where: tuple[Condition, ...] = ()
     waiting: bool = False
     held: bool = False
     branches: bool = False
@@ -56,6 +60,11 @@ class Selection:
                 raise DataError(f"{shown(glob)} has {len(glob):,} characters; a pattern has {_MAX_GLOB} at most")
 
     @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """What the data have to be, in all."""
+        return (*(Condition(name=name, operator="=", value=value) for name, value in self.data.items()), *self.where)
+
+    @property
     def narrows(self) -> bool:
         """Whether anything but ``branches`` is given."""
         given = (
@@ -64,7 +73,7 @@ class Selection:
             self.phase,
             self.error,
             self.older_ms,
-            self.data or None,
+            self.conditions or None,
             self.branch,
             self.stuck or None,
             self.group,
@@ -78,28 +87,41 @@ def select(
     *,
     limit: int | None = None,
     newest: bool = False,
-    after: int | None = None,
+    after: int | Snapshot | None = None,
+    order: str | None = None,
     definition: Definition | None = None,
 ) -> Iterator[Snapshot]:
-    """The entities of a selection, the oldest first (or the newest), read in pages; ``after``: those of later rows.
+    """The entities of a selection, the oldest first (or the newest), read in pages; ``after``: those of later rows, or
+    that follow on an entity.
 
-    Error and data are compared here, row by row; the rest is left to the database. ``definition``: that of the machine,
-    where the caller has it. Raises UnknownMachine, UnknownState and, for a state that no machine has, FsmflowError.
+    ``order``: by a field of the data, from the largest on with a ``-`` before it. Fields that the machine declares by
+    ``search`` are looked for by index. Error and other data are compared here, row by row; the rest is left to the
+    database. ``definition``: that of the machine, where the caller has it. Raises UnknownMachine, UnknownState, for a
+    state that no machine has FsmflowError, and SearchStopped.
     """
-    wanted = filter_of(runtime, selection, definition)
+    way = way_of(runtime, selection.machine, selection.conditions, order)
+    wanted = filter_of(runtime, selection, definition, way.sought)
     every = {item.name: item for item in _definitions(runtime, selection, definition)}
-    compared = selection.error is not None or bool(selection.data) or selection.branch is not None
-    narrowed = compared or _is_ambiguous(selection, every.values())
-    found = (
-        as_shown(every[snapshot.machine], snapshot) if snapshot.machine in every else snapshot
-        for snapshot in runtime.store.listing.find(
-            wanted, limit=None if narrowed else limit, newest=newest, after=after
-        )
+    compared = selection.error is not None or bool(selection.conditions) or selection.branch is not None
+    narrowed = compared or way.sorts or _is_ambiguous(selection, every.values())
+    last = after if isinstance(after, Snapshot) else None
+    stored = runtime.store.listing.find(
+        wanted,
+        limit=None if narrowed else limit,
+        newest=way.falls or newest,
+        after=None if way.sorts else after.row if isinstance(after, Snapshot) else after,
+        after_term=None if way.sorts or last is None else way.term(last),
     )
-    return islice((snapshot for snapshot in found if fits(selection, snapshot)), limit) if narrowed else found
+    found = (as_shown(every[each.machine], each) if each.machine in every else each for each in way.bounded(stored))
+    if not narrowed:
+        return found
+    fitting = (snapshot for snapshot in found if fits(selection, snapshot))
+    return islice(way.sorted(fitting, last) if way.sorts else fitting, limit)
 
 
-def filter_of(runtime: Runtime, selection: Selection, definition: Definition | None = None) -> Filter:
+def filter_of(
+    runtime: Runtime, selection: Selection, definition: Definition | None = None, sought: Sought | None = None
+) -> Filter:
     """What the database is asked for. Raises as ``select`` does."""
     if definition is None:
         check_machine(runtime, selection.machine)
@@ -116,6 +138,7 @@ def filter_of(runtime: Runtime, selection: Selection, definition: Definition | N
         fingerprints=None if selection.group is None else ledger_of(runtime, selection.group).fingerprints,
         branches=selection.branches or selection.group is not None,
         only_branches=selection.branch is not None,
+        sought=sought,
     )
 
 
@@ -135,22 +158,17 @@ def fits(selection: Selection, snapshot: Snapshot) -> bool:
         return False
     if selection.error is not None and not _fails_like(snapshot.failure, selection.error):
         return False
-    if not selection.data:
+    if not selection.conditions:
         return True
     data = snapshot.data
-    return all(same(value_at(data, name), wanted) for name, wanted in selection.data.items())
+    return all(_is_met(each, value_at(data, each.name)) for each in selection.conditions)
 
 
-def value_at(data: Mapping[str, Any], name: str) -> Any:
-    """The value of a field: of that name, or else of the path that its dots make; something of its own if missing."""
-    if name in data:
-        return data[name]
-    found: Any = data
-    for part in name.split("."):
-        if not isinstance(found, Mapping) or part not in found:
-            return _MISSING
-        found = found[part]
-    return found
+def _is_met(wanted: Condition, value: Any) -> bool:
+    if wanted.operator == "=":
+        return same(value, wanted.value)
+    term = term_of(value)
+    return term is not None and wanted.bounds.hold(term)
 
 
 def same(value: Any, wanted: Any) -> bool:

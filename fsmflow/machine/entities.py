@@ -6,17 +6,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import timedelta
 from enum import Enum
 from itertools import islice
-from typing import Any, Final, Self, cast, overload
+from typing import Any, Final, Self, TypeVar, cast, overload
 from uuid import UUID
 
 from fsmflow import clock
 from fsmflow.decision import asker
+from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.inputs import Actor, as_actor, checked_id, checked_text
+from fsmflow.decision.terms import Condition, condition
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine import lookup, requests, start
+from fsmflow.engine.handle import HandleView
 from fsmflow.engine.headcount import headcounts
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, select
@@ -28,6 +31,9 @@ from fsmflow.store.indexes import ROOT, SCOPES
 
 #: In the place of an id that is to be made. None is no such: it is the id of a row that was not saved yet.
 _MADE: Final[Any] = object()
+Found = TypeVar("Found", bound="Entities")
+#: Field, comparison and value.
+_TRIPLE: Final = 3
 
 
 class Entities(Base):
@@ -180,6 +186,9 @@ class Entities(Base):
         error: str | None = None,
         older: float | timedelta | None = None,
         data: Mapping[str, Any] | None = None,
+        where: Iterable[tuple[str, str, Any]] = (),
+        order: str | None = None,
+        after: Base | str | int | UUID | None = None,
         waiting: bool = False,
         branches: bool = False,
         branch: str | None = None,
@@ -191,27 +200,20 @@ class Entities(Base):
         """The entities of this machine that all of this is true of, the oldest first, read in pages.
 
         ``state``: a state or several, or globs. ``error``: a glob for the type, or for ``type: message``, of their
-        failure. ``older``: in their state for so many seconds, or a timedelta. ``data``: values of fields;
-        ``"customer.city"`` is a field of a field. ``waiting``: their job waits out an interval. ``branches``: branches
-        and children too; ``branch``: those alone, of this name or glob. ``stuck``: something of them cannot go on.
-        ``group``: they rest in this failure group, branches too. ``newest`` first. Raises UnknownState, DataError.
+        failure. ``older``: in their state for so many seconds, or a timedelta; the longest come first. ``data``: values
+        of fields; ``"customer.city"`` is a field of a field. ``where``: comparisons, ``[("amount", ">=", 1000)]``.
+        ``order``: by a field; ``"-amount"`` falls. ``after``: those that follow on an entity, or its id. ``waiting``:
+        their job waits out an interval. ``branches``: branches and children too; ``branch``: those alone, of this name
+        or glob. ``stuck``: something of them cannot go on. ``group``: they rest in this failure group, branches too.
+        ``newest`` first. Raises UnknownState, DataError, SearchStopped.
         """
         _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch)
         _check_flags(branches=branches, newest=newest, stuck=stuck)
-        selection = Selection(
-            machine=cls._compiled().name,
-            states=_globs(state),
-            phase=phase,
-            error=error,
-            older_ms=None if older is None else clock.to_ms(older),
-            data=as_dict(data),
-            waiting=waiting,
-            branches=branches,
-            branch=branch,
-            stuck=stuck,
-            group=group,
-        )
-        return map(cls._handle, select(current(), selection, limit=limit, newest=newest, definition=cls._compiled()))
+        asked: dict[str, Any] = {"phase": phase, "error": error, "waiting": waiting, "stuck": stuck, "group": group}
+        asked |= {"branches": branches, "branch": branch, "data": as_dict(data), "where": _conditions(where)}
+        older_ms = None if older is None else clock.to_ms(older)
+        selection = Selection(machine=cls._compiled().name, states=_globs(state), older_ms=older_ms, **asked)
+        return _found(cls, selection, limit=limit, newest=newest, order=order, last=_last(cls, after))
 
     @classmethod
     def counts(cls, *, branches: bool = False, exact: bool = False) -> dict[str, int]:
@@ -232,6 +234,30 @@ def _globs(state: str | Collection[str] | None) -> tuple[str, ...] | None:
     several = isinstance(state, Collection) and not isinstance(state, str | Enum)
     states: Any = state if several or state is None else [state]
     return None if states is None else tuple(map(state_name, states))
+
+
+def _found(machine: type[Found], selection: Selection, *, last: Snapshot | None, **how: Any) -> Iterator[Found]:
+    found = select(current(), selection, after=last, definition=machine._compiled(), **how)  # noqa: SLF001 - a machine
+    return (machine._handle(snapshot) for snapshot in found)  # noqa: SLF001 - a machine
+
+
+def _conditions(where: Any) -> tuple[Condition, ...]:
+    """Raises DataError."""
+    triples: list[Any] = list(where) if isinstance(where, (list, tuple, set, Iterator)) else [None]
+    if not all(isinstance(each, (tuple, list)) and len(each) == _TRIPLE for each in triples):
+        raise DataError(f"where is {shown(where)}; it is a list of comparisons, as in [('amount', '>=', 1000)]")
+    return tuple(condition(*each) for each in triples)
+
+
+def _last(machine: type[Entities], after: Any) -> Snapshot | None:
+    """The entity that others follow on: a handle, as it was read, or an id. Raises EntityNotFound, DataError."""
+    if after is None:
+        return None
+    view = after._view if isinstance(after, Base) else None
+    if isinstance(view, HandleView):
+        return view.snapshot
+    id_ = checked_id(getattr(after, "entity_id", after), generated=True)
+    return lookup.find(current(), machine._compiled(), id_).snapshot  # noqa: SLF001 - a machine
 
 
 def _check_if_exists(if_exists: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Self
 from fsmflow.decision.actions import ACTIONS, Action
 from fsmflow.decision.happenings import Asked, Triggered
 from fsmflow.decision.inputs import Actor, checked_text
+from fsmflow.decision.terms import Condition
 from fsmflow.definition.names import CANCEL, RETRY, UNDO
 from fsmflow.engine.selection import Selection
 from fsmflow.errors import DataError, did_you_mean, shown
@@ -146,7 +147,7 @@ class Plan:
     def to_data(self) -> dict[str, Any]:
         """As it stands in the data of the repair; what is not said is left out."""
         given = {name: value for name, value in asdict(self).items() if value not in (None, (), {}, False)}
-        chosen = {name: value for name, value in given.pop("selection").items() if value not in (None, {}, False)}
+        chosen = {name: value for name, value in given.pop("selection").items() if value not in (None, (), {}, False)}
         return {**given, **({"selection": chosen} if chosen else {})}
 
     @classmethod
@@ -156,6 +157,7 @@ class Plan:
         chosen = dict(given.pop("selection", {}))
         if chosen.get("states") is not None:
             chosen["states"] = tuple(chosen["states"])
+        chosen["where"] = tuple(Condition(**each) for each in chosen.get("where", ()))
         for name in ("addresses", "roles"):
             given[name] = tuple(given.get(name, ()))
         return cls(selection=Selection(**chosen), **given)

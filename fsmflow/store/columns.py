@@ -19,12 +19,13 @@ from fsmflow.decision.entity import Claim, Failure, Snapshot, Standing
 from fsmflow.decision.group import Group, Life, Sighting
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.member import Fate, Member
+from fsmflow.decision.terms import MAX_TERM
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
 from fsmflow.store.column import Column, Columns, Make, Table
 from fsmflow.store.dialect import Dialect
-from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_WORK
+from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_TERMS, OF_WORK
 from fsmflow.values import made
 
 
@@ -51,6 +52,11 @@ def _big(**options: Any) -> Make:
 
 def _real(**options: Any) -> Make:
     return lambda dialect: FloatField(**options)
+
+
+def _term(dialect: Dialect) -> Field:
+    """It sorts by its bytes, wherever people sort otherwise."""
+    return CharField(MAX_TERM, collation=dialect.by_bytes)
 
 
 def _row(dialect: Dialect) -> Field:
@@ -215,6 +221,7 @@ _SIGHTING = (
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", _big())
+_TERM = (_ITS_ENTITY, Column("name", _chars(130)), Column("value", _term))
 
 TABLES: Final = (
     Table(
@@ -240,6 +247,7 @@ TABLES: Final = (
         indexes=OF_MEMBERS,
     ),
     Table(name=tables.FAILURE, columns=_FAILURE),
+    Table(name=tables.TERM, columns=_TERM, key=("entity", "name"), indexes=OF_TERMS),
     Table(name=tables.SIGHTING, columns=_SIGHTING, key=("fingerprint", "release", "slot")),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )
@@ -261,6 +269,7 @@ HISTORY_COLUMNS: Final = ("entity", *_history.names, "token")
 READ_HISTORY_COLUMNS: Final = _history.names
 EVENT_COLUMNS: Final = ("entity", *_event.names)
 READ_EVENT_COLUMNS: Final = _posted.names
+TERM_COLUMNS: Final = tuple(column.name for column in _TERM)
 MEMBER_COLUMNS: Final = _member.names
 FAILURE_COLUMNS: Final = _failure.names
 #: What a claim is known by.

@@ -17,6 +17,7 @@ from fsmflow.store.columns import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
     NEW_ENTITY_COLUMNS,
+    TERM_COLUMNS,
     WORK_COLUMNS,
     entity_values,
     entry_values,
@@ -32,9 +33,10 @@ from fsmflow.store.erasure import Erasure
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, StatementRefused, first_line
 from fsmflow.store.own_rows import OwnRows, row_refused
+from fsmflow.store.search import Search
 from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, TERM, WORK
 from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
 from fsmflow.values import replace
 
@@ -54,8 +56,10 @@ class Commits:
         entities: Entities,
         doubt: Doubt,
         own_rows: OwnRows,
+        *,
         groups: Groups,
         erasure: Erasure,
+        search: Search,
     ) -> None:
         self._link = link
         self._sql = statements
@@ -64,6 +68,7 @@ class Commits:
         self._own_rows = own_rows
         self._groups = groups
         self._erasure = erasure
+        self._terms = search
 
     def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
         """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
@@ -169,6 +174,8 @@ class Commits:
             self._link.execute(self._sql.free, (after.row, commit.frees))
         if commit.status_field is not None:
             self._own_rows.write_status(commit.status_field, after, lenient=commit.lenient)
+        if commit.search:
+            self._terms.write(commit.before, after, commit.search)
         settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
         if settles and after.parent is not None:
             soon = after.updated_at + NUDGE_MS
@@ -281,6 +288,8 @@ class Commits:
         self._many(HISTORY, HISTORY_COLUMNS, history)
         events = [(commit, (item.row, *post_values(post))) for item, commit in both for post in commit.posts]
         self._many(EVENT, EVENT_COLUMNS, events)
+        terms = [(commit, row) for item, commit in both for row in self._terms.rows(item, commit.search)]
+        self._many(TERM, TERM_COLUMNS, terms)
         for item, commit in both:
             if commit.status_field is not None:
                 self._own_rows.write_status(commit.status_field, item, lenient=False)

@@ -49,6 +49,8 @@ class Dialect(ABC):
     text_field: ClassVar[type[Field]] = TextField
     #: Whether a table is stored by its primary key only when it is told to.
     without_rowid: ClassVar[bool] = False
+    #: The collation of texts that sort by their bytes, where that is not the one of all texts.
+    by_bytes: ClassVar[str | None] = None
     #: Whether an index may leave rows out.
     has_partial_indexes: ClassVar[bool] = True
     #: Whether a sorted UNION ALL reads no more of its parts than it gives, and takes none that are sorted themselves.
@@ -130,6 +132,10 @@ class Dialect(ABC):
         marks = f"({', '.join([self.mark] * len(columns))})"
         sql = f"INSERT INTO {table} ({names}) VALUES {', '.join([marks] * len(rows))}"
         return sql, [value for row in rows for value in row]
+
+    def replacing(self, key: Sequence[str], column: str) -> str:
+        """What an INSERT ends with that changes this column where a row with the key is there."""
+        return f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {column} = excluded.{column}"
 
     def by_index(self, name: str) -> str:
         """What follows a table that is to be read by an index, where a planner would take another one."""

@@ -131,6 +131,7 @@ class Postgres(Dialect):
     notation = PostgresNotation()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
+    by_bytes = '"C"'
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported("psycopg", self.advice, url)
@@ -248,6 +249,9 @@ class Mysql(Dialect):
     patience = connections.PATIENT
     has_partial_indexes = False
     statement_limit = "SELECT @@max_allowed_packet"
+
+    def replacing(self, key: Sequence[str], column: str) -> str:
+        return f" ON DUPLICATE KEY UPDATE {column} = VALUES({column})"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         driver = imported("mysql", self.advice, url)

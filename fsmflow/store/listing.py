@@ -12,6 +12,7 @@ from fsmflow.store.arms import Arm, by_entry, by_row, distinct, merged
 from fsmflow.store.columns import snapshot_of
 from fsmflow.store.indexes import BRANCH, CHILD, OWNED, ROOT, SCOPES
 from fsmflow.store.link import Link
+from fsmflow.store.search import Search, Sought
 from fsmflow.store.statements import Statements, among
 from fsmflow.store.tables import ENTITY, EVENT, WORK
 from fsmflow.values import dataclass, replace
@@ -46,6 +47,7 @@ class Filter:
     fingerprints: Sequence[str] | None = None
     branches: bool = False
     only_branches: bool = False
+    sought: Sought | None = None
 
     @property
     def is_rare(self) -> bool:
@@ -66,14 +68,24 @@ class Filter:
 class Listing:
     """Queries over many entities."""
 
-    def __init__(self, link: Link, statements: Statements) -> None:
+    def __init__(self, link: Link, statements: Statements, search: Search) -> None:
         self._link = link
+        self._search = search
         self._sql = statements
 
     def find(
-        self, wanted: Filter, *, limit: int | None = None, newest: bool = False, after: int | None = None
+        self,
+        wanted: Filter,
+        *,
+        limit: int | None = None,
+        newest: bool = False,
+        after: int | None = None,
+        after_term: str | None = None,
     ) -> Iterator[Snapshot]:
         """The entities that match, the oldest first (or the newest), read in pages; with ``after`` those of later rows.
+
+        What is ``sought`` by terms comes in the order of one of these, where it is asked for or not one value is meant;
+        ``after_term``: of which term ``after`` is.
 
         With ``entered_by``, and neither branches nor ``after``, those that stand in their state for longest (or
         shortest) come first. Whoever changes what it gives meanwhile meets each entity once.
@@ -82,7 +94,12 @@ class Listing:
         joined = f"{self._sql.by_rows} JOIN {WORK} x ON x.entity = e.id" if wanted.waits else self._sql.by_rows
         left = limit
         page_size = _FOUND if limit is None else min(_FOUND, limit)
-        for rows in self._found(wanted, page=page_size, newest=newest, after=after):
+        if wanted.sought is not None:
+            last = (after_term, after or 0)
+            found = self._search.found(wanted.sought, where, params, page=page_size, newest=newest, last=last)
+        else:
+            found = self._found(wanted, page=page_size, newest=newest, after=after)
+        for rows in found:
             for start in range(0, len(rows), PAGE):
                 page = rows[start : start + PAGE]
                 chosen, values = self._link.dialect.among(page)

@@ -13,7 +13,7 @@ from fsmflow.points import point
 from fsmflow.store.indexes import ROOT
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, MEMBER, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, MEMBER, TERM, WORK
 from fsmflow.values import dataclass
 
 #: Rows that are looked at in one query.
@@ -161,7 +161,7 @@ class Retention:
                 self._remove_entities(page, revisions)
             self._check_left(rows)
             for page in pages(rows):
-                for table in (HISTORY, EVENT):
+                for table in (HISTORY, EVENT, TERM):
                     self._delete(table, self._entity, page)
                 self._delete(MEMBER, "repair", page)
             point("prune.before", machine)

@@ -27,6 +27,7 @@ from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
 from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.retention import Retention
+from fsmflow.store.search import Search
 from fsmflow.store.statements import Statements
 from fsmflow.store.work import WorkRows
 
@@ -44,13 +45,23 @@ class Store:
         self.doubt = Doubt(link, statements, self.entities)
         self.groups = Groups(link)
         self.erasure = Erasure(link)
-        self.commits = Commits(link, statements, self.entities, self.doubt, self.own_rows, self.groups, self.erasure)
+        self.meta = Meta(link)
+        self.search = Search(link, self.meta)
+        self.commits = Commits(
+            link,
+            statements,
+            self.entities,
+            self.doubt,
+            self.own_rows,
+            groups=self.groups,
+            erasure=self.erasure,
+            search=self.search,
+        )
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
-        self.listing = Listing(link, statements)
+        self.listing = Listing(link, statements, self.search)
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
-        self.meta = Meta(link)
         self.retention = Retention(link, self.meta)
         self.counts = Counts(link, self.listing, self.meta)
         self._meta_sql = statements.meta

@@ -8,5 +8,7 @@ ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
 FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
 #: The fact that says what is kept back.
 HOLDS = "holds"
+#: What the data of entities hold in declared fields.
+TERM = PREFIX + "term"
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

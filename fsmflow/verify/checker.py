@@ -16,6 +16,7 @@ from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
 from fsmflow.verify.report import Findings, Report
 from fsmflow.verify.rows import Event, Pruned, Rows, Span, Work
+from fsmflow.verify.terms import check_terms
 from fsmflow.verify.texts import check_texts
 
 #: Three times as long as it takes until others take over from a host that is gone.
@@ -95,9 +96,11 @@ class _Checker:
         above, holds = rows.parents(span), rows.holds()
         entities = {entity.id: entity for entity in span.entities}
         grouped = rows.known_failures(span)
+        searched, terms = rows.searched(), rows.terms(span)
         for row, item in found.items():
             item.fold.finish()
             check_texts(item.entity, self.findings)
+            check_terms(item.entity, searched.get(item.entity.machine, {}), terms.get(row, {}), self.findings)
             check_standing(item, self._at, self.findings)
             check_group(item.entity, grouped, self.findings)
             check_parked(item, holds, self.findings)

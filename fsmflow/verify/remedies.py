@@ -24,6 +24,11 @@ _LOOK: Final = "is a worker running on that queue ('fsmflow stats')? 'fsmflow ex
 _MACHINE: Final = "either the machine was changed since, or rows were changed behind fsmflow's back"
 
 REMEDIES: Final[Mapping[str, Remedy]] = {
+    "term-true": Remedy(
+        "what an entity is found by is what its data hold",
+        "code that does not know of 'search' wrote beside code that does, or rows were changed behind fsmflow's back: "
+        "take the field out of 'search', run 'fsmflow init', put it back, and run it again",
+    ),
     "history-gap": Remedy("history rows are numbered from 1 without gaps, up to the entity's seq", _RESTORE),
     "history-fold": Remedy(
         "each history row goes on from the one before, and all of them come to the entity", _RESTORE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow.store.reader import Reader
-from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, MEMBER, META, WORK
+from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, MEMBER, META, TERM, WORK
 from fsmflow.values import dataclass
 
 #: Entities of one page, with their data; rows of history that are held at once.
@@ -231,6 +231,25 @@ class Rows:
             f"LEFT JOIN {ENTITY} e ON e.id = m.repair WHERE e.id IS NULL ORDER BY m.repair"
         )
         return [int(repair) for (repair,) in self._reader.rows(sql)]
+
+    def searched(self) -> dict[str, dict[str, str]]:
+        """By machine, what is all in of what it is searched by: the name in the table, and the field."""
+        sql = f"SELECT {self._reader.quoted('value')} FROM {META} WHERE {self._reader.quoted('name')} = 'search'"
+        noted = json.loads(next((text for (text,) in self._reader.rows(sql, ())), "{}"))
+        return {
+            machine: {f"{machine}.{field}": field for field, left in fields.items() if left is None}
+            for machine, fields in noted.items()
+        }
+
+    def terms(self, span: Span) -> dict[int, dict[str, str]]:
+        """What the entities of a page are found by: terms by name, by row."""
+        ids = [entity.id for entity in span.entities]
+        found: dict[int, dict[str, str]] = {}
+        name, value = self._reader.quoted("name"), self._reader.quoted("value")
+        sql = f"SELECT entity, {name}, {value} FROM {TERM} WHERE entity IN ({_marks(ids)})"
+        for row, key, term in self._reader.rows(sql, ids) if ids else ():
+            found.setdefault(int(row), {})[str(key)] = str(term)
+        return found
 
     def tallies(self, span: Span) -> list[Tally]:
         """The branches of the entities of a page, counted by step."""

@@ -43,6 +43,21 @@ def test_list_filters_by_phase_and_says_when_there_is_more(busy: Shop) -> None:
     assert len(busy.json("list", "--limit", "0")) == 5
 
 
+def test_list_compares_sorts_and_goes_on_after_an_entity(shop: Shop) -> None:
+    for number, amount in enumerate((30, 10, 20)):
+        shop.ok("start", "order", f"n{number}", f"amount:={amount}")
+
+    def ids(*words: str) -> list[str]:
+        return [item["address"] for item in shop.json("list", "--machine", "order", *words)]
+
+    assert ids("--where", "amount:>=20") == ["order:n0", "order:n2"]
+    assert ids("--where", "amount:>10", "--where", "amount:<30") == ["order:n2"]
+    assert ids("--order=-amount") == ["order:n0", "order:n2", "order:n1"]
+    assert ids("--order", "amount", "--after", "order:n2") == ["order:n0"]
+    assert ids("--after", "n0") == ["order:n1", "order:n2"]
+    assert "amount > None compares nothing" in shop.misused("list", "--where", "amount:>null")
+
+
 def test_list_refuses_unknown_machines_states_and_phases(shop: Shop) -> None:
     assert "no machine 'nosuch'" in shop.refused("list", "--machine", "nosuch")
     assert "no machine has a state 'pendin'; did you mean 'pending'?" in shop.refused("list", "--state", "pendin")

@@ -12,6 +12,7 @@ from fsmflow.decision.member import Fate
 from fsmflow.settings import Settings
 from fsmflow.store.columns import TABLES
 from fsmflow.store.listing import Filter
+from fsmflow.store.search import Sought
 from fsmflow.store.store import Store, create_store
 from tests.support.plans import plans_of
 
@@ -40,6 +41,9 @@ SERVES: dict[str, Callable[[Store], Any]] = {
     "fsmflow_member_repair_fate_entity": lambda store: store.members.page(1, Fate.PENDING, limit=10),
     "fsmflow_member_repair_turn_fate": lambda store: store.members.counts(1, 1),
     "fsmflow_member_repair_asked_at": lambda store: store.members.asked_since(1, FAR),
+    "fsmflow_term_value": lambda store: list(
+        store.listing.find(Filter(machine="order", sought=Sought(by="order.amount")), newest=True)
+    ),
     "fsmflow_event_due_at": lambda store: store.events.due(FAR, 10),
 }
 

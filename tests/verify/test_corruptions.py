@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fsmflow.store.tables import META, TERM
 from fsmflow.verify.remedies import REMEDIES
 from tests.support.sandbox import every_database
 from tests.verify.scene import ENTITY, EVENT, FAR, HISTORY, NOBODY, WORK, Scene, scene
@@ -49,6 +50,15 @@ def _waits_for_ever(found: Scene) -> None:
     found.delete(HISTORY, "done.2", " AND seq > 1")
     found.set(ENTITY, "done.2", state="packing", phase="waiting", standing=0, seq=1, epoch=1, visits='{"packing":1}')
     found.set(ENTITY, "done.2", step_name="packing.1")
+
+
+def _found_by_what_it_is_not(found: Scene) -> None:
+    """A list is no term."""
+    found.link.execute(f"DELETE FROM {META} WHERE {found.link.quoted('name')} = 'search'")
+    columns = f"{found.link.quoted('name')}, {found.link.quoted('value')}"
+    found.link.execute(f"""INSERT INTO {META} ({columns}) VALUES ('search', '{{"parcel":{{"lines":null}}}}')""")
+    row = found.rows["done"]
+    found.link.execute(f"INSERT INTO {TERM} (entity, {columns}) VALUES ({row}, 'parcel.lines', '7x')")
 
 
 CORRUPTIONS: list[tuple[str, str, Corruption]] = [
@@ -151,6 +161,7 @@ CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("visit-message", "bound", lambda s: s.set(EVENT, "bound", " AND kind = 'sent'", seq=7)),
     ("visit-message", "bound", lambda s: s.set(ENTITY, "bound", bound=0)),
     ("lost-recorded", "loser", lambda s: s.copy(EVENT, "loser", " AND kind = 'lost'")),
+    ("term-true", "done", _found_by_what_it_is_not),
     ("readable", "done", lambda s: s.set(ENTITY, "done", data='{"lines": [')),
     ("readable", "done", lambda s: s.set(ENTITY, "done", data="[]")),
     ("readable", "done", lambda s: s.set(ENTITY, "done", event="submit")),

@@ -24,6 +24,7 @@ from fsmflow.errors import (
 )
 from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
+from fsmflow.running.maintenance.intake import Intake
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.running.maintenance.messages import deliver_due
 from fsmflow.running.maintenance.parents import look_at
@@ -50,6 +51,7 @@ class Maintenance:
         self._retention = Retention(runtime)
         self._turn = Turn(runtime)
         self._recount = Recount(runtime)
+        self._intake = Intake(runtime)
 
     @property
     def again_s(self) -> float:
@@ -78,6 +80,7 @@ class Maintenance:
             handled = holds.let_go(self._runtime) + self._handle_due(rings)
             handled += deliver_due(self._runtime, self._turn.keep)
             self._retention.prune_due(self._turn.keep)
+            self._intake.go_on()
             self._recount.go_on()
             return handled
         finally:
