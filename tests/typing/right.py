@@ -34,6 +34,7 @@ from fsmflow import (
     State,
     Timetable,
     TransitionNotAllowed,
+    Two,
     Undoing,
     Way,
     failures,
@@ -99,6 +100,7 @@ def configuring() -> None:
     fsmflow.configure(database=object(), home="x")
     logging.StreamHandler().addFilter(LogFields())
     assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
+    assert_type(Two("lead", within=60), Two)
     assert_type(Order.timetable(), Timetable)
     assert_type(Order.pause_schedule(actor="ann", reason="moving"), Timetable)
 
