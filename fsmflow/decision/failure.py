@@ -47,11 +47,12 @@ def _item(snapshot: Snapshot) -> tuple[str, ...]:
 
 def clip(text: str, limit: int) -> str:
     """The end of a text, where it is too long; without what a database or a terminal could not take."""
-    text = _sound(text)
+    text = sound(text)
     return text if len(text) <= limit else "..." + text[-limit:]
 
 
-def _sound(text: str) -> str:
+def sound(text: str) -> str:
+    """A text without what a database or a terminal could not take."""
     return _UNPRINTABLE.sub(" ", text.encode("utf-8", "replace").decode())
 
 
@@ -63,7 +64,7 @@ def fitted(blocks: Sequence[str], limit: int) -> str:
     for index in sorted(range(len(blocks)), key=lambda index: len(blocks[index])):
         shares[index] = min(len(blocks[index]), room // left)
         room, left = room - shares[index], left - 1
-    return "".join(_shortened(_sound(block), shares[index]) for index, block in enumerate(blocks))
+    return "".join(_shortened(sound(block), shares[index]) for index, block in enumerate(blocks))
 
 
 def _shortened(text: str, limit: int) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import field
 
 from fsmflow.decision.entity import Failure
+from fsmflow.decision.failure import sound
 from fsmflow.decision.kind import Kind
 from fsmflow.values import dataclass
 
@@ -73,10 +74,10 @@ def first_of(failure: Failure, *, machine: str, state: str, address: str, at: in
         machine=machine,
         state=state,
         error_type=failure.error_type,
-        message=failure.message,
+        message=sound(failure.message),
         origin=failure.origin,
         sample=address,
-        traceback=failure.traceback,
+        traceback=sound(failure.traceback),
         first_at=at,
     )
 

@@ -79,12 +79,21 @@ class Maintenance:
             rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
             handled = holds.let_go(self._runtime) + self._handle_due(rings)
             handled += deliver_due(self._runtime, self._turn.keep)
-            self._retention.prune_due(self._turn.keep)
-            self._intake.go_on()
-            self._recount.go_on()
+            self._do_besides()
             return handled
         finally:
             self._turn.leave(paced=paced)
+
+    def _do_besides(self) -> None:
+        """What can wait. What goes wrong in it is logged, and keeps nothing waiting. Raises DatabaseUnavailable."""
+        self._retention.prune_due(self._turn.keep)
+        for what, besides in (("bringing in what is searched by", self._intake), ("counting", self._recount)):
+            try:
+                besides.go_on()
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - it is tried again with a later sweep
+                log.sweep_failed(what, error)
 
     def next_due(self) -> int | None:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
