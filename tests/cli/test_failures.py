@@ -11,6 +11,7 @@ import pytest
 
 from fsmflow import Machine, State
 from fsmflow.cli.main import cli, run
+from fsmflow.cli.person import login
 from fsmflow.testing import Sandbox, sandbox
 from tests.cli.orders import Order
 from tests.support.terminal import Terminal
@@ -86,7 +87,7 @@ def test_what_is_resolved_or_ignored_is_told_of_and_shown_on_request(shell: Term
     assert "resolved by ann in release 2.4.1" in shell.ok("failures", "--all")
     assert shell.json("failures", "--all")[0]["life_release"] == "2.4.1"
     assert "open" in shell.ok("failures", "reopen", group)
-    assert "ignored until 2999-01-02 00:00:00 UTC or until it was seen 7 times" in shell.ok(
+    assert f"ignored by {login()} until 2999-01-02 00:00:00 UTC or until it was seen 7 times" in shell.ok(
         "failures", "ignore", group, "--until", "2999-01-02", "--count", "5"
     )
     assert shell.json("failures", "ignore", group)["until"] is None
