@@ -65,7 +65,8 @@ def failures(context: click.Context, machine: str | None, every: bool, as_json: 
         output.print_array([*(each for group in told for each in _objects(group)), *map(_stuck_object, stuck)])
         return 0
     if not told and not stuck:
-        output.note(f"nothing has failed in {looked_in(current().settings)}")
+        what = "nothing that failed waits for somebody" if found else "nothing has failed"
+        output.note(f"{what} in {looked_in(current().settings)}")
     for group in told:
         _print_group(group, f"; 'fsmflow failures {group.short}' shows it")
     for one in stuck:
@@ -197,7 +198,7 @@ def _saying(command: Callable[..., FailureGroup]) -> Callable[..., int]:
         if as_json:
             output.print_json(_whole(found))
         else:
-            said = _said(found) or f"{found.life}"
+            said = "; ".join(filter(None, ["open" if found.life is Life.OPEN else "", _said(found)]))
             click.echo(output.one_line(f"{found.short}  {found.machine}:{found.state}  {said}"))
         return 0
 

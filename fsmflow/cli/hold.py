@@ -58,7 +58,12 @@ def as_rate(text: str) -> float:
 @click.option(
     "--where", type=as_field, multiple=True, metavar=FIELD, help="What has this value in its data; may be repeated."
 )
-@click.option("--until", type=as_moment, metavar="TIME", help="It ends by itself then: 18:00, 2030-01-31T18:00, 2h.")
+@click.option(
+    "--until",
+    type=as_moment,
+    metavar="TIME",
+    help="It ends by itself then: 18:00 or 2030-01-31T18:00 on the clocks here, or 2h.",
+)
 @actor_options
 @reason_option
 @json_option

@@ -10,6 +10,7 @@ from fsmflow import log, settings
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.permission import Gate
 from fsmflow.engine.runtime import stand_in
+from fsmflow.errors import NotPermitted
 from fsmflow.settings.permissions import Permissions, Person
 
 ACT_AS: Final = "act_as"
@@ -37,8 +38,13 @@ def acting(name: str | None, roles: tuple[str, ...]) -> Actor:
     beyond = wanted.name != own.name or not wanted.roles <= own.roles
     refusal = Gate(permissions=permissions).of_installation(ACT_AS, own) if beyond and permissions.closes else None
     if refusal is not None:
-        log.permission_refused(refusal)
-        raise refusal
+        words = refusal.words or (
+            f"{user!r} may not be {wanted.name!r} in the roles {', '.join(sorted(wanted.roles)) or 'none'}; under "
+            f"[people] in the permissions of this installation, give {user!r} those roles, or one that opens {ACT_AS!r}"
+        )
+        told = NotPermitted(refusal.address, ACT_AS, refusal.roles, own.name, words=words)
+        log.permission_refused(told)
+        raise told
     return wanted
 
 

@@ -122,7 +122,7 @@ def start(wanted: Wanted, yes: bool, detach: bool, id_: str | None, as_json: boo
     if not as_json:
         for line in preview_of(made):
             click.echo(line)
-    if made.state == "previewed" and not _confirm(made, asks=asks, dry_run=wanted.dry_run):
+    if made.state == "previewed" and not _confirm(made, given["actor"], asks=asks, dry_run=wanted.dry_run):
         return _tell(made, as_json=True) if as_json else 0
     return _tell(made, as_json=as_json) if detach else _see_it_end(made, as_json=as_json)
 
@@ -153,13 +153,13 @@ def _plan(wanted: Wanted, given: dict[str, Any]) -> Plan:
     )
 
 
-def _confirm(made: Repair, *, asks: bool, dry_run: bool) -> bool:
+def _confirm(made: Repair, actor: Actor | None, *, asks: bool, dry_run: bool) -> bool:
     """Whether it goes on. Whoever says no has it cancelled; a dry run is left as it is, to be confirmed later."""
     if asks and made.report().pending and click.confirm("Go on?", err=True):
-        repairs.resume(made)
+        repairs.resume(made, actor=actor)
         return True
     if asks:
-        made.cancel(reason="it was not confirmed")
+        made.cancel(reason="it was not confirmed", actor=actor)
         output.note(f"{made.address} is cancelled; nothing was changed")
     elif dry_run:
         output.note(f"dry run: nothing was changed; to do it: fsmflow repair resume {made.entity_id}")

@@ -63,12 +63,16 @@ def note(runtime: Runtime, name: str, text: str | None, *, link: str | None, act
 
 
 def merge(runtime: Runtime, name: str, into: str) -> FailureGroup:
-    """Say that a group is the same as another one, to which it belongs from now on, with all that was seen of it.
-    Raises FsmflowError where they are one already."""
-    ids = [ledger_of(runtime, each).group.fingerprint for each in (name, into)]
+    """Say that a group is the same as another one, to which it belongs from now on, with all that was seen of it. One
+    that is open opens the other. Raises FsmflowError where they are one already."""
+    ledgers = [ledger_of(runtime, each) for each in (name, into)]
+    ids, lives = [one.group.fingerprint for one in ledgers], [one.life(runtime.now()) for one in ledgers]
     if ids[0] == ids[1]:
         raise FsmflowError(f"{shown(name)} and {shown(into)} are one failure group already: {ids[0]}")
     runtime.store.groups.merge(*ids)
+    hidden = (Life.RESOLVED, Life.IGNORED)
+    if lives[1] in hidden and lives[0] not in hidden:
+        return _live(runtime, ledgers[1], Life.OPEN, None)
     return group(runtime, ids[1])
 
 

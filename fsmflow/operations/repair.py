@@ -23,6 +23,8 @@ from fsmflow.operations.report import Report, report_of
 
 #: How long one run of a job goes on at most before it gives way.
 _SLICE_S: Final = 1.0
+#: And how long one goes on that asks at a rate.
+_PACED_S: Final = 5.0
 #: So many are noted together. A crash before that asks them again, which their keys answer.
 _BATCH: Final = 20
 #: After how long the running step is begun anew: its budget of crashes is one for each.
@@ -145,7 +147,8 @@ class Repair(Machine):
             if not page:
                 return None
             if not room:
-                raise RetryAfter(wait_s)
+                self._pause(began, wait_s)
+                continue
             self._ask(members, page)
             if current().now() - self._view.snapshot.entered_at > _STINT_MS:
                 return Outcome("stint_over")
@@ -210,9 +213,18 @@ class Repair(Machine):
 
     def _give_way(self, began: float, rate: Rate | None = None) -> None:
         if rate is not None:
-            raise RetryAfter(rate.pause_s)
-        if clock.monotonic() - began > _SLICE_S:
+            self._pause(began, rate.pause_s)
+        elif clock.monotonic() - began > _SLICE_S:
             raise RetryAfter(0)
+
+    def _pause(self, began: float, seconds: float) -> None:
+        """Wait here for a moment: what is put off comes back a second later, which most rates have no time for."""
+        if seconds > _SLICE_S or clock.monotonic() - began > _PACED_S:
+            raise RetryAfter(seconds)
+        try:
+            current().idle(seconds)
+        except TimeoutError as nothing:  # in a sandbox, where time stands still until somebody moves it
+            raise RetryAfter(seconds) from nothing
 
     def _look_s(self) -> float:
         """Less often the longer it takes."""

@@ -68,7 +68,9 @@ def test_who_says_no_name_is_the_systems_user_with_his_roles(box: Sandbox, shell
 def test_to_be_somebody_else_takes_a_permission(box: Sandbox, shell: Terminal, sits: Any) -> None:
     sits("bea")
     for more in (("--actor", "ann"), ("--role", "lead"), ("--actor", "bea", "--role", "lead")):
-        assert "'act_as' needs an actor with one of the roles chief; 'bea'" in shell.refused("pause", "door:1", *more)
+        told = shell.refused("pause", "door:1", *more)
+        assert "'bea' may not be" in told
+        assert "under [people] in the permissions of this installation, give 'bea' those roles" in told
     shell.ok("pause", "door:1", "--actor", "bea", "--role", "agent")
     sits("cat")
     shell.ok("cancel", "door:1", "--actor", "ann")

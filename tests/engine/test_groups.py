@@ -281,3 +281,14 @@ def test_groups_that_are_the_same_are_made_one(box: Sandbox) -> None:
     assert (group.id, group.count, group.seen) == (bank.id, 3, 3)
     fail(box, "4", why="card")
     assert (only().id, only().count, only().seen) == (bank.id, 4, 4)
+
+
+@pytest.mark.parametrize("said", ["resolve", "ignore"])
+def test_a_group_that_is_open_opens_the_one_that_it_is_merged_into(box: Sandbox, said: str) -> None:
+    fail(box, "1")
+    bank = only()
+    getattr(failures, said)(bank.id)
+    fail(box, "2", why="card")
+    (card,) = failures.groups()
+    merged = failures.merge(card.id, bank.id)
+    assert (merged.life, merged.count, only().id) == ("open", 2, bank.id)
