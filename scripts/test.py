@@ -32,7 +32,7 @@ INTERRUPTED = 130
 #: More than there are cores, as many tests wait for processes; who is done takes over from who has long ones.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "worksteal"]
 #: How many are simulated: with all tests, and with the quick ones.
-SCHEDULES = (10_000, 1_000)
+SCHEDULES = (5_000, 1_000)
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],

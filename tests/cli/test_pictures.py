@@ -54,22 +54,22 @@ def test_a_child_is_drawn_and_counted_with_its_machine(shell: Terminal, box: San
     assert any(css == "note" for css in marked(shell, "shipment", "--counts").values())
 
 
-def test_counts_tell_how_many_are_where_and_since_when_in_one_query(
+def test_counts_tell_how_many_are_where_and_since_when_in_three_queries(
     shell: Terminal, packing: Order, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Order.start("2")
     asked: list[str] = []
-    query = Link.query
+    rows = Link.rows
 
     def noted(link: Link, sql: str, params: Sequence[Any] = ()) -> Any:
         asked.append(sql)
-        return query(link, sql, params)
+        return rows(link, sql, params)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Link, "query", noted)
+        patch.setattr(Link, "rows", noted)
         css = marked(shell, "order", "--counts")
     assert [css[text] for text in css if "oldest" in text] == ["note", "note bad"]
-    assert len([sql for sql in asked if ENTITY in sql]) == 1
+    assert len([sql for sql in asked if ENTITY in sql]) == 3
     text = shell.ok("draw", "order", "--counts")
     assert 'state "failed_from_packing (1, oldest 0 s)" as failed_from_packing' in text
     found = shell.json("draw", "order", "--counts")

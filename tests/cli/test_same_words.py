@@ -37,7 +37,7 @@ SELECTING = parameters_of(Order.find) | {"where"}
 
 
 def test_find_and_list_take_the_same() -> None:
-    assert options_of("list") - OF_THE_COMMAND_LINE - {"where"} == parameters_of(Order.find)
+    assert options_of("list") - OF_THE_COMMAND_LINE == parameters_of(Order.find)
 
 
 def test_start_takes_the_same() -> None:

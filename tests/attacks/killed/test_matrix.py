@@ -24,9 +24,9 @@ MATRIX = ("-m", "tests.attacks.killed")
 @pytest.mark.parametrize(
     ("database", "options"),
     [
-        pytest.param("sqlite", ["--every", "5", "--pairs", "800"], id="sqlite"),
-        pytest.param("postgres", ["--every", "60", "--jobs", "1"], marks=pytest.mark.postgres, id="postgres"),
-        pytest.param("mysql", ["--every", "60", "--jobs", "1"], marks=pytest.mark.mysql, id="mysql"),
+        pytest.param("sqlite", ["--every", "8", "--pairs", "500"], id="sqlite"),
+        pytest.param("postgres", ["--every", "90", "--jobs", "1"], marks=pytest.mark.postgres, id="postgres"),
+        pytest.param("mysql", ["--every", "90", "--jobs", "1"], marks=pytest.mark.mysql, id="mysql"),
     ],
 )
 def test_nothing_is_lost_or_done_twice_wherever_a_process_is_killed(database: str, options: list[str]) -> None:
