@@ -156,10 +156,13 @@ def _revive(runtime: Runtime, found: Sequence[Snapshot], claim: Claim, *, queued
         for branch in found:
             point("revive.before", branch.address)
             try_on(runtime, branch, Revived(state=_was(runtime, branch), queued=queued, new_key=new_key))
-            back = runtime.store.entities.load_row(branch.row) if parent is not None and parent.paused else None
-            if back is not None and not back.has_settled:
-                # What the pause passed down has found it settled.
-                try_on(runtime, back, Paused(reason="with its parent"))
+            if parent is None or branch.paused == parent.paused:
+                continue
+            back = runtime.store.entities.load_row(branch.row)
+            # What the pause, or the end of it, passed down has found it settled.
+            happening = None if back is None or back.has_settled else _as_paused(parent, back)
+            if back is not None and happening is not None:
+                try_on(runtime, back, happening)
 
     runtime.store.link.write(revive_now)
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 from unittest.mock import patch
 
-from fsmflow import Machine, State, TransitionConflict, TransitionNotAllowed
+from fsmflow import Fail, Machine, State, TransitionConflict, TransitionNotAllowed
+from fsmflow.decision import asker
 from fsmflow.engine import alignment, followup
 from fsmflow.running import claim as claim_of
 from fsmflow.running import executor as executor_of
@@ -231,3 +232,32 @@ def test_a_branch_that_is_retried_while_its_parent_makes_branches_is_retried_or_
         batch.retry()
         with contextlib.suppress(TransitionNotAllowed, TransitionConflict):
             Batch.get("1/packing/0").retry()
+
+
+def test_a_branch_that_failed_in_a_pause_is_run_again_after_it() -> None:
+    broken = [True]
+
+    class Crate(Machine):
+        initial = "new"
+        states = ["new", State("packing", job="pack", each="lines"), State("packed", final=True)]
+        transitions = [["go", "new", "packing"], ["done", "packing", "packed"]]
+
+        def pack(self, line: int) -> None:
+            if broken[0]:
+                with asker.outside():
+                    Crate.get("1").pause()
+                    Crate.get("1").branches[0].entity().pause()
+                raise Fail("no box")
+
+    with sandbox([Crate]) as box:
+        crate = Crate.start("1", lines=[1])
+        crate.trigger("go")
+        box.run()
+        assert crate.refresh().paused
+        crate.resume()
+        box.run()
+        assert crate.refresh().state == "failed_from_packing"
+        broken[0] = False
+        crate.retry()
+        box.advance(minutes=1)
+        assert crate.refresh().state == "packed"
