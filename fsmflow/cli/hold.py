@@ -31,8 +31,8 @@ def as_moment(text: str) -> datetime:
             days = (now.date(), now.date() + timedelta(days=1))
             return next(then for day in days if (then := datetime.combine(day, at).astimezone()) > now)
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
-        pass
+    except (ValueError, OverflowError):
+        pass  # a duration, or nothing that is known
     try:
         return _now() + timedelta(milliseconds=as_milliseconds(text))
     except (click.BadParameter, OverflowError) as error:

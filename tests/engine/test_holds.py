@@ -119,6 +119,18 @@ def test_a_rate_of_less_than_one_a_second_lets_go_too(box: Sandbox) -> None:
     assert sorted(order.refresh().state for order in orders) == ["charging", "cooling"]
 
 
+@pytest.mark.parametrize("rate", [3, 7, 0.3, 90 / 3600, 1 / 3600])
+def test_whatever_the_rate_is_all_goes_on_in_time(box: Sandbox, rate: float) -> None:
+    orders = [submitted(str(number)) for number in range(3)]
+    hold = holds.hold("order", state="charging")
+    box.run()
+    holds.release(hold.number, rate=rate)
+    box.advance(seconds=2.5 / rate)
+    assert sorted(order.refresh().state for order in orders).count("charging") == 1
+    box.advance(seconds=1 / rate + 1)
+    assert "charging" not in {order.refresh().state for order in orders}
+
+
 def test_a_hold_ends_by_itself(box: Sandbox) -> None:
     order = submitted("1")
     holds.hold("order", until=timedelta(minutes=10))

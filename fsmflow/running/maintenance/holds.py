@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Final
 
 from fsmflow import log
@@ -14,6 +15,8 @@ from fsmflow.values import replace
 PAGE: Final = 200
 MAX_PAGES: Final = 50
 _BURST_MS: Final = 2_000
+#: One is due when its time has come, and not a fraction later that nothing waits for.
+_ROUNDING: Final = 1e-6
 
 
 def park(runtime: Runtime, item: Due) -> bool:
@@ -49,7 +52,7 @@ def let_go(runtime: Runtime) -> int:
 def next_due(runtime: Runtime) -> int | None:
     """When something parked goes on next that is not due by itself; None where nothing does."""
     moments = [
-        (hold.reached or 0) + round(1000 / hold.rate)
+        (hold.reached or 0) + math.ceil(1000 / hold.rate)
         for hold in in_force(runtime).holds
         if hold.released_at is not None and hold.rate
     ]
@@ -60,8 +63,8 @@ def _let_go(runtime: Runtime, hold: Hold, now: int) -> int:
     limit = PAGE * MAX_PAGES
     if hold.rate is not None:
         # What was not let go in a while is not made up for at once.
-        began = max(hold.reached or now, now - max(_BURST_MS, round(1000 / hold.rate)))
-        limit = min(limit, int(hold.rate * (now - began) / 1000))
+        began = max(hold.reached or now, now - max(_BURST_MS, math.ceil(1000 / hold.rate)))
+        limit = min(limit, int(hold.rate * (now - began) / 1000 + _ROUNDING))
         if limit < 1 or not _swap(runtime, hold, replace(hold, reached=began + round(limit * 1000 / hold.rate))):
             return 0
     gone = 0

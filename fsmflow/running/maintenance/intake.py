@@ -35,6 +35,7 @@ class Intake:
                     self._is_done = True
                     return
         except BaseException:
+            # A generator that has raised is at its end, and would be taken to have brought in all.
             self._pass = None
             raise
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from fsmflow import log
+from fsmflow import clock, log
 from fsmflow.decision.entity import StaleClaim
 from fsmflow.decision.failure import clip
 from fsmflow.decision.mover import MAX_WHY
@@ -52,6 +52,7 @@ class Maintenance:
         self._turn = Turn(runtime)
         self._recount = Recount(runtime)
         self._intake = Intake(runtime)
+        self._besides_from_s = float("-inf")
 
     @property
     def again_s(self) -> float:
@@ -59,7 +60,7 @@ class Maintenance:
         return self._turn.again_s
 
     def sweep(self, *, paced: bool = False, in_turn: bool = True) -> int:
-        """Look after all that is due now; how many rows. Two queries where nothing is, none while another one sweeps.
+        """Look after all that is due now; how many rows. A few queries where nothing is, none while another one sweeps.
 
         ``paced``: of all who are, one a second sweeps. Not ``in_turn``: whatever others do. Raises DatabaseUnavailable.
         A row that cannot be handled is logged and looked at again later; it never keeps others from being handled.
@@ -85,14 +86,17 @@ class Maintenance:
             self._turn.leave(paced=paced)
 
     def _do_besides(self) -> None:
-        """What can wait. What goes wrong in it is logged, and keeps nothing waiting. Raises DatabaseUnavailable."""
+        """What can wait. What goes wrong in it is logged, and tried again after a while. Raises DatabaseUnavailable."""
         self._retention.prune_due(self._turn.keep)
+        if clock.monotonic() < self._besides_from_s:
+            return
         for what, besides in (("bringing in what is searched by", self._intake), ("counting", self._recount)):
             try:
                 besides.go_on()
             except DatabaseUnavailable:
                 raise
-            except Exception as error:  # noqa: BLE001 - it is tried again with a later sweep
+            except Exception as error:  # noqa: BLE001 - nothing else is to wait for it
+                self._besides_from_s = clock.monotonic() + POISON_MS / 1000
                 log.sweep_failed(what, error)
 
     def next_due(self) -> int | None:
