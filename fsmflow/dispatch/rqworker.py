@@ -138,6 +138,9 @@ class StepWorker(SimpleWorker):
         finally:
             self.waiting = False
         point("pop.after", 0)
+        if popped is not None and self._stopping():
+            self.client.lpush(popped[0], popped[1])  # it was told to end while it waited: others take this one
+            return None
         return None if popped is None else self._take([popped[0]], popped[1])
 
     def _finish(self, id_: bytes, rings: Sequence[Ring]) -> None:

@@ -20,7 +20,9 @@ _SEQUENCE: Final = struct.Struct("<Q")
 _ADDRESS: Final = 256
 #: state, entity row, deadline and silent_at (monotonic seconds), owner, address
 _BODY: Final = struct.Struct(f"<B q d d 32s {_ADDRESS}s")
-_SIZE: Final = _SEQUENCE.size + _BODY.size
+#: The one byte that the supervisor writes, after those of the worker: 1 once no more jobs may be taken.
+_TOLD: Final = _SEQUENCE.size + _BODY.size
+_SIZE: Final = _TOLD + 1
 
 STARTING: Final = 0
 IDLE: Final = 1
@@ -58,7 +60,7 @@ class Doing:
 
 
 class Slot:
-    """Written by one worker process, read by its supervisor."""
+    """Written by one worker process and read by its supervisor, but for the word that it is to end."""
 
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
@@ -90,6 +92,15 @@ class Slot:
             return None
         name, of = owner.rstrip(b"\0").decode("ascii"), address.rstrip(b"\0").decode("utf-8", "ignore")
         return Doing(state=state, row=row, owner=name, deadline=deadline, silent_at=silent_at, address=of)
+
+    def tell_to_end(self) -> None:
+        """Written by the supervisor: whatever is rung for from now on is for others."""
+        self._memory[_TOLD] = 1
+
+    @property
+    def is_told_to_end(self) -> bool:
+        """Whether the supervisor wants no more jobs taken. True from the moment it said so, whatever thread runs."""
+        return self._memory[_TOLD] == 1
 
     def close(self) -> None:
         """Close the descriptor. The memory goes with the last reader: another thread may be looking at it."""

@@ -96,7 +96,7 @@ class WorkerProcess:
 
     def _work(self, runtime: Runtime) -> None:
         executor, wear, patience = Executor(runtime, self._slot), _fresh(self._endurance), Patience(_FIRST_S)
-        while not self._stopping:
+        while not self._is_stopping():
             try:
                 self._work_once(runtime, executor, wear)
                 patience.begin_anew()
@@ -120,7 +120,7 @@ class WorkerProcess:
             self._redis.over()
             if self._connections == 1:  # that Redis is back is told by the supervisor
                 log.worker_started(os.getpid(), ", ".join(self._queues))
-        if self._worker.work_once(block=not self._stopping):
+        if self._worker.work_once(block=not self._is_stopping()):
             self._database.over()
             self._end_if_worn(wear)
 
@@ -141,7 +141,8 @@ class WorkerProcess:
             self._stopping = True
 
     def _is_stopping(self) -> bool:
-        return self._stopping
+        """Not only what ``_watch`` has read: it may have to wait for its turn while the next job is taken."""
+        return self._stopping or self._slot.is_told_to_end
 
     def _on_term(self, signum: int, frame: FrameType | None) -> None:
         self._stopping = True

@@ -139,6 +139,7 @@ class WorkerHandle:
     def terminate(self) -> None:
         """Ask it to end after the running step. Not by a signal: its handler may be that of a job."""
         self._told_to_end = True
+        self.slot.tell_to_end()
         self._write(STOP)
 
     def kill(self) -> None:

@@ -15,6 +15,7 @@ from fsmflow.engine import runtime as runtime_of
 from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.presence import abilities_of, listener_of
+from fsmflow.running.slot import IDLE, RUNNING, Doing, Slot
 from tests.support.bench import Bench
 from tests.support.machines import Counter
 from tests.support.servers import on_sqlite
@@ -115,3 +116,36 @@ def test_a_line_of_history_says_which_code_wrote_it(bench: Bench, monkeypatch: p
         assert Counter.get(name).history[-1] == entry
     Counter.get("1").pause()
     assert [entry.release for entry in Counter.get("1").history] == ["2030-01", "2030-01", "2030-02"]
+
+
+@on_sqlite
+def test_a_worker_that_was_told_to_end_while_it_waited_leaves_the_job_to_others(bench: Bench) -> None:
+    counter = Counter.start("1")
+    answers: list[bool] = []
+
+    def told() -> bool:
+        """No as the wait begins, when the job comes, and yes when it has the job."""
+        if not answers:
+            counter.trigger("work")
+        answers.append(bool(answers))
+        return answers[-1]
+
+    leaving = StepWorker(["default"], bench.runtime.doorbell, Executor(bench.runtime).execute, told)
+    assert leaving.work_once(block=True) is False
+    assert (counter.refresh().state, answers) == ("busy", [False, True])
+    assert worker(bench, "other.1").work_once(block=False) is True
+    assert counter.refresh().state == "over"
+
+
+def test_a_supervisor_that_wants_an_end_is_heard_by_whoever_has_the_slot() -> None:
+    slot = Slot.create()
+    worker_of = Slot(os.dup(slot.descriptor))
+    try:
+        worker_of.write(Doing(state=IDLE))
+        assert not worker_of.is_told_to_end
+        slot.tell_to_end()
+        worker_of.write(Doing(state=RUNNING, row=7, owner="x" * 32))
+        assert worker_of.is_told_to_end, "what it writes itself leaves the word alone"
+    finally:
+        slot.close()
+        worker_of.close()
