@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.expectation import overdue_of
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import checked_id
 from fsmflow.decision.versions import as_shown, renamed
@@ -97,6 +98,12 @@ def stuck_events(runtime: Runtime) -> dict[int, list[Posted]]:
 def stuck_in(runtime: Runtime, snapshot: Snapshot, events: Mapping[int, Sequence[Posted]]) -> tuple[Stuck, ...]:
     """What of an entity cannot go on, by what ``stuck_events`` found. No query."""
     return stuck_of(definition_for(runtime, snapshot), snapshot, events.get(snapshot.row, ()))
+
+
+def overdue_in(runtime: Runtime, snapshot: Snapshot, now: int) -> str | None:
+    """That an entity is in its state for longer than is expected there, in words. No query."""
+    definition = definition_for(runtime, snapshot)
+    return None if definition is None else overdue_of(definition.states.get(snapshot.state), snapshot, now)
 
 
 @dataclass(kw_only=True)

@@ -70,7 +70,7 @@ class Archive:
     def _object(self, snapshot: Snapshot, history: list[HistoryEntry], parent: str | None) -> dict[str, Any]:
         keys, event = redacted(self._runtime, snapshot), snapshot.event
         return {
-            **{name: value for name, value in objects.summary(snapshot).items() if name != "stuck"},
+            **{name: value for name, value in objects.summary(snapshot).items() if name not in ("stuck", "overdue")},
             "parent": parent,
             "data": hide(snapshot.data, keys),
             "event": {**vars(event), "payload": hide(event.payload, keys), "at": output.iso_of(event.at)},

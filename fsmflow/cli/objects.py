@@ -19,11 +19,11 @@ from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState
-from fsmflow.queries import definition_for, redacted
+from fsmflow.queries import definition_for, overdue_in, redacted
 from fsmflow.redaction import hide
 
 
-def summary(snapshot: Snapshot, stuck: Sequence[Stuck] = ()) -> dict[str, Any]:
+def summary(snapshot: Snapshot, stuck: Sequence[Stuck] = (), overdue: str | None = None) -> dict[str, Any]:
     """An entity in a list: without its data."""
     failure = snapshot.failure
     return {
@@ -40,6 +40,7 @@ def summary(snapshot: Snapshot, stuck: Sequence[Stuck] = ()) -> dict[str, Any]:
         "updated_at": iso(snapshot.updated_at),
         "failure": failure and failure_brief(failure),
         "stuck": [stuck_object(one) for one in stuck],
+        "overdue": overdue,
     }
 
 
@@ -59,7 +60,7 @@ def entity(
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
     edited = runtime.store.entities.last_edit(snapshot.row)
     return {
-        **summary(snapshot, details.stuck),
+        **summary(snapshot, details.stuck, overdue_in(runtime, snapshot, runtime.now())),
         "revision": snapshot.revision,
         "data": hide(snapshot.data, keys),
         "edited": edited and entry(edited, keys),

@@ -23,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., int])
 #: More than anybody has, and no more than every database takes.
 MANY = 10**9
 #: Options of a selection that are handed on as they are.
-_HANDED_ON = ("machine", "phase", "error", "older_ms", "waiting", "branches", "branch", "stuck", "group")
+_HANDED_ON = ("machine", "phase", "error", "older_ms", "waiting", "branches", "branch", "stuck", "overdue", "group")
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -151,7 +151,7 @@ def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
     """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--data`` (``--where``),
-    ``--group``, ``--stuck``, ``--branches`` and ``--branch``: all of it handed on as ``selection``."""
+    ``--group``, ``--stuck``, ``--overdue``, ``--branches`` and ``--branch``: all of it handed on as ``selection``."""
     return _filters("--data", "--where")(command)
 
 
@@ -207,6 +207,7 @@ def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any]
         click.option("--group", metavar="ID", help="Those that rest in this failure group, branches too: d15468."),
         click.option("--waiting", is_flag=True, help="Those whose job waits out an interval before it is run again."),
         click.option("--stuck", is_flag=True, help="Those of which something is due and cannot go on."),
+        click.option("--overdue", is_flag=True, help="Those in their state for longer than its expect= says."),
         click.option("--branches", is_flag=True, help="Branches and children too, which are else left out."),
         click.option("--branch", metavar="GLOB", help="Branches and children of this name: credit."),
     )

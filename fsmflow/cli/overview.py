@@ -10,8 +10,9 @@ from fsmflow import settings
 from fsmflow.cli import hold, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.places import strange_permissions, tell_absence
+from fsmflow.decision.expectation import expected_of, is_overdue
 from fsmflow.definition.advice import advice, refused
-from fsmflow.definition.model import Definition
+from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.registry import Registry
@@ -52,7 +53,7 @@ def stats(as_json: bool) -> int:
     if as_json:
         output.print_json(
             {
-                **_counts(counts),
+                **_counts(runtime, counts, now),
                 "queues": _queues(runtime, queues, heard),
                 "redis": _redis(heard),
                 **_work(due, active),
@@ -60,7 +61,7 @@ def stats(as_json: bool) -> int:
             }
         )
         return 0
-    _print_counts(counts, now)
+    _print_counts(runtime, counts, now)
     for queue in queues:
         if not heard.error:
             listens = "workers listen" if queue in heard.queues else "no worker listens"
@@ -76,16 +77,27 @@ def stats(as_json: bool) -> int:
     return 0
 
 
-def _print_counts(counts: list[Headcount], now: int) -> None:
-    rows = [(each.machine, each.state, f"{each.count:,}", _age(each, now)) for each in counts]
+def _print_counts(runtime: Runtime, counts: list[Headcount], now: int) -> None:
+    rows = [(each.machine, each.state, f"{each.count:,}", _age(runtime, each, now)) for each in counts]
     output.print_table(("MACHINE", "STATE", "ENTITIES", "OLDEST"), rows)
     counted_at = _counted_at(counts)
     if counted_at is not None:
         click.echo(f"numbers over {MANY:,} were counted {output.duration(max(0, now - counted_at))} ago")
 
 
-def _age(each: Headcount, now: int) -> str:
-    return "" if each.since is None else output.duration(max(0, now - each.since))
+def _age(runtime: Runtime, each: Headcount, now: int) -> str:
+    if each.since is None:
+        return ""
+    spec = _overdue(runtime, each, now)
+    told = "" if spec is None else f", overdue: {expected_of(spec)}"
+    return f"{output.duration(max(0, now - each.since))}{told}"
+
+
+def _overdue(runtime: Runtime, each: Headcount, now: int) -> StateSpec | None:
+    """The state, where the oldest in it is overdue."""
+    definition = runtime.machines.all().get(each.machine)
+    spec = None if definition is None else definition.states.get(each.state)
+    return spec if each.since is not None and is_overdue(spec, each.since, now) else None
 
 
 def _counted_at(counts: list[Headcount]) -> int | None:
@@ -93,7 +105,7 @@ def _counted_at(counts: list[Headcount]) -> int | None:
     return min((each.at for each in counts if each.at is not None), default=None)
 
 
-def _counts(counts: list[Headcount]) -> dict[str, Any]:
+def _counts(runtime: Runtime, counts: list[Headcount], now: int) -> dict[str, Any]:
     by_machine: dict[str, dict[str, int]] = {}
     oldest: dict[str, dict[str, str | None]] = {}
     for each in counts:
@@ -104,6 +116,7 @@ def _counts(counts: list[Headcount]) -> dict[str, Any]:
         "counts": by_machine,
         "oldest": oldest,
         "counted_at": _iso(_counted_at(counts)),
+        "overdue": [{"machine": each.machine, "state": each.state} for each in counts if _overdue(runtime, each, now)],
     }
 
 

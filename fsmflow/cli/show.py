@@ -27,7 +27,7 @@ from fsmflow.engine.permission import permit_to_see
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
-from fsmflow.queries import definition_for, history_of, redacted, resolve, stuck_events, stuck_in
+from fsmflow.queries import definition_for, history_of, overdue_in, redacted, resolve, stuck_events, stuck_in
 from fsmflow.redaction import hide
 
 _MARGIN = 10
@@ -57,6 +57,7 @@ def list_(selection: Selection, limit: int, newest: bool, order: str | None, aft
       fsmflow list --machine order --newest
       fsmflow list --state 'failed_from_*' --limit 200
       fsmflow list --stuck
+      fsmflow list --overdue
       fsmflow list --data customer=7 --data amount:=1500 --older 2h
       fsmflow list --machine order --where 'amount:>=1000' --order=-amount --after order:1042
     """
@@ -65,24 +66,22 @@ def list_(selection: Selection, limit: int, newest: bool, order: str | None, aft
     most = limit + 1 if limit else None
     found = select(runtime, selection, limit=most, newest=newest, order=order, after=last)
     shown = islice(found, limit) if limit else found
-    events = stuck_events(runtime)
+    events, now = stuck_events(runtime), runtime.now()
+    told = ((each, stuck_in(runtime, each, events), overdue_in(runtime, each, now)) for each in shown)
     if as_json:
-        output.print_array(objects.summary(snapshot, stuck_in(runtime, snapshot, events)) for snapshot in shown)
+        output.print_array(objects.summary(*each) for each in told)
     else:
-        now = runtime.now()
         columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FOR", "FAILURE")
-        if not output.print_table(
-            columns, (_row(snapshot, now, stuck_in(runtime, snapshot, events)) for snapshot in shown)
-        ):
+        if not output.print_table(columns, (_row(now, *each) for each in told)):
             output.note(f"no entity matches in {looked_in(runtime.settings)}")
     if next(found, None) is not None:
         output.note(f"these are {limit:,}, and there are more: --limit N shows N, --limit 0 all")
     return 0
 
 
-def _row(snapshot: Snapshot, now: int, stuck: Sequence[Stuck]) -> tuple[str, ...]:
+def _row(now: int, snapshot: Snapshot, stuck: Sequence[Stuck], overdue: str | None) -> tuple[str, ...]:
     failure = snapshot.failure
-    why = _why(failure) if failure else f"stuck: {stuck[0]}" if stuck else ""
+    why = _why(failure) if failure else f"stuck: {stuck[0]}" if stuck else f"overdue: {overdue}" if overdue else ""
     return (
         snapshot.address,
         snapshot.state,
@@ -137,8 +136,7 @@ def _facts(runtime: Runtime, snapshot: Snapshot, keys: frozenset[str], traceback
     yield "state", f"{snapshot.state} ({snapshot.phase})"
     yield "epoch", f"{snapshot.epoch} (it grows with each state that is entered; with --epoch a command acts only here)"
     yield "paused", "yes" if snapshot.paused else "no"
-    yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
-    yield "created", f"{output.moment(snapshot.created_at)} UTC"
+    yield from _times(runtime, snapshot, now)
     context = details_of(runtime, definition_for(runtime, snapshot), snapshot)
     if context.parent is not None:
         yield "parent", f"{context.parent.address}  {context.parent.state}"
@@ -155,6 +153,14 @@ def _facts(runtime: Runtime, snapshot: Snapshot, keys: frozenset[str], traceback
     yield from _branches(context)
     yield from _next(runtime, snapshot, now)
     yield from _events(context, now)
+
+
+def _times(runtime: Runtime, snapshot: Snapshot, now: int) -> Iterator[tuple[str, str]]:
+    yield "since", f"{output.moment(snapshot.entered_at)} UTC, for {output.duration(now - snapshot.entered_at)}"
+    overdue = overdue_in(runtime, snapshot, now)
+    if overdue:
+        yield "overdue", overdue
+    yield "created", f"{output.moment(snapshot.created_at)} UTC"
 
 
 def _edited(runtime: Runtime, snapshot: Snapshot, keys: Collection[str]) -> Iterator[tuple[str, str]]:

@@ -240,6 +240,7 @@ def _branch_states(parent: StateSpec, job: Bound | None) -> tuple[StateSpec, ...
         job=job,
         fan=None,
         timer=None,
+        expect_ms=None,
         undo=None,
         undoes=None,
         generated=True,

@@ -92,6 +92,8 @@ class StateSpec:
     #: For how long a job may be silent.
     heartbeat_ms: int | None = None
     timer: Timer | None = None
+    #: For how long an entity is expected to stay.
+    expect_ms: int | None = None
     queue: str | Bound = "default"
     generated: bool = False
     failed_from: str | None = None

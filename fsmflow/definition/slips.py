@@ -25,7 +25,7 @@ _SEVERAL: Final = (list, tuple, set, frozenset)
 #: What a state takes, and of which kinds; a bool is no number here.
 _OF_STATES: Final[dict[str, tuple[type, ...]]] = {
     "retry": (Retry, int),
-    **dict.fromkeys(("timeout", "within", "heartbeat", "delay"), _SPANS),
+    **dict.fromkeys(("timeout", "within", "heartbeat", "delay", "expect"), _SPANS),
     **dict.fromkeys(("job", "each", "only", "machine", "undo", "queue", "branch_failure"), (str,)),
     **dict.fromkeys(("wait", "final", "transactional", "at_most_once"), (bool,)),
     **dict.fromkeys(("jobs", "machines"), (*_SEVERAL, dict)),

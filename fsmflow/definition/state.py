@@ -32,6 +32,7 @@ DEFAULT_LIMIT: Final[Duration] = 3600
 WORDS: Final[dict[str, str]] = {
     **dict.fromkeys(("retries", "max_retries", "retry_policy", "max_attempts"), "retry"),
     **dict.fromkeys(("time_limit", "max_time"), "timeout"),
+    **dict.fromkeys(("expected", "expected_time", "sla"), "expect"),
     **dict.fromkeys(("initial_state", "start_state"), "initial"),
     **dict.fromkeys(("cron", "crontab"), "schedule"),
     "queue_name": "queue",
@@ -49,7 +50,8 @@ class State(Options):
     the state was entered or retried by hand; once it is over, ``timeout`` fires where a transition takes it, else the
     step fails. ``heartbeat``: a job that does not call ``machine.heartbeat()`` for so long counts as lost. Durations
     are seconds or a timedelta; ``within``, and ``timeout`` and ``delay`` of states without a job, may also be a method
-    that returns either, or an aware datetime.
+    that returns either, or an aware datetime. ``expect``: how long a stay is expected to last; what is there for longer
+    is told as overdue, and nothing moves it.
 
     ``wait=True``: the job asks, its return fires nothing, and the entity waits for a trigger; ``timeout`` is then how
     long the state may last. ``jobs={"name": job, ...}`` runs several jobs side by side (``jobs=[...]`` names them after
@@ -77,6 +79,7 @@ class State(Options):
     within: Duration | Ref | None = field(default=None, kw_only=True)
     heartbeat: Duration | None = field(default=None, kw_only=True)
     delay: Duration | Ref | None = field(default=None, kw_only=True)
+    expect: Duration | None = field(default=None, kw_only=True)
     queue: str | Callable[..., str] | None = field(default=None, kw_only=True)
     final: bool = field(default=False, kw_only=True)
     on_enter: Callbacks = field(default=None, kw_only=True)

@@ -33,7 +33,9 @@ MIN_SILENCE_S = 1.0
 MAX_TRANSACTION_S = 60
 _FLAGS = ("wait", "transactional", "at_most_once", "final")
 #: What a state may have beside its timeout and its flags; a final one has none of it.
-_OPTIONAL = ("job", "retry", "within", "heartbeat", "delay", "queue", "undo", "on_failure", "on_cancel", "defer")
+_OPTIONAL = (
+    *("job", "retry", "within", "heartbeat", "delay", "expect", "queue", "undo", "on_failure", "on_cancel", "defer"),
+)
 #: What only a state with a job may have.
 _OF_JOBS = frozenset(
     {"retry", "within", "heartbeat", "queue", "undo", "on_failure", "wait", "transactional", "at_most_once"}
@@ -62,6 +64,7 @@ class StateCompiler:
         self._check_belongs(state, phase, fan)
         rests = state.wait is True or (fan is not None and fan.has_children)
         undo = None if state.undo is None else self._undo(state, state.undo)
+        timer = self._timer(state) if phase == WAITING or rests or state.within is not None else None
         return StateSpec(
             name=name,
             phase=phase,
@@ -71,7 +74,8 @@ class StateCompiler:
             limit_ms=self._limit(state, rests=rests) if phase == WORKING else None,
             limits_attempts=phase == WORKING and not rests and state.within is None and _is_given(state.timeout),
             heartbeat_ms=self._heartbeat(state),
-            timer=self._timer(state) if phase == WAITING or rests or state.within is not None else None,
+            timer=timer,
+            expect_ms=self._expect(state, timer),
             queue=self._queue(state),
             waits=state.wait is True,
             fan=fan,
@@ -209,6 +213,24 @@ class StateCompiler:
             )
             return None
         return round(as_seconds(silence) * 1000)
+
+    def _expect(self, state: State, timer: Timer | None) -> int | None:
+        if state.expect is None:
+            return None
+        if not is_duration(state.expect, least=MIN_LIMIT_S):
+            self._fault(
+                str(state.name),
+                f"expect={shown(state.expect)}; it is seconds or a timedelta above 0: how long a stay is expected to "
+                f"last",
+            )
+            return None
+        expected = round(as_seconds(state.expect) * 1000)
+        if timer is not None and is_duration(timer.after) and round(as_seconds(timer.after) * 1000) <= expected:  # type: ignore[arg-type]
+            self._fault(
+                str(state.name),
+                f"expect={shown(state.expect)} says nothing: {timer.parameter}= ends a stay before it is overdue",
+            )
+        return expected
 
     @staticmethod
     def _triggers_of(value: Any) -> set[str]:

@@ -10,6 +10,7 @@ from fsmflow import clock
 from fsmflow.causes import place_in
 from fsmflow.decision.deadline import deadline_of
 from fsmflow.decision.entity import Snapshot, Standing
+from fsmflow.decision.expectation import overdue_of
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer, by_role, lacks_a_role, offers, without_branch
 from fsmflow.decision.versions import lacking
@@ -39,7 +40,8 @@ class Explanation:
     each has ``what``, ``why``, ``tries`` and ``next_at``. ``own_row``: what is wrong with the row that
     ``status_field`` writes. ``workers``: that those who listen for its job, or for that of a retry, have loaded other
     code. ``deadline``: when the time of its state is over, or how much of it a pause holds, and what happens then.
-    ``asked``: what one of two people has asked for, and a second one has to.
+    ``asked``: what one of two people has asked for, and a second one has to. ``overdue``: that it is in its state for
+    longer than is expected there.
     """
 
     address: str
@@ -61,6 +63,7 @@ class Explanation:
     workers: str | None = None
     deadline: str | None = None
     asked: tuple[str, ...] = ()
+    overdue: str | None = None
 
     @property
     def why(self) -> str:
@@ -75,6 +78,7 @@ class Explanation:
             ("waiting for:", self.waiting_for),
             ("next at:", self.next_at and _moment(self.next_at)),
             ("deadline:", self.deadline),
+            ("overdue:", self.overdue),
             ("blocked by:", self.blocked_by),
             ("workers:", self.workers),
             ("own row:", self.own_row),
@@ -129,6 +133,7 @@ def explain(runtime: Runtime, instance: Instance, actor: Actor | None = None) ->
         triggers=triggers,
         deadline=deadline_of(own, snapshot),
         asked=details.asked,
+        overdue=overdue_of(spec, snapshot, runtime.now()),
     )
 
 

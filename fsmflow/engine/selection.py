@@ -17,6 +17,7 @@ from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.groups import ledger_of
+from fsmflow.engine.overdue import overdue_from
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.sought import way_of
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
@@ -37,6 +38,7 @@ class Selection:
     ``waiting``: their job waits out an interval, after a failure or as it asked for more time; ``held``: it did until
     a pause came. ``branches``: branches and children too. ``branch``: those alone, whose name this glob matches.
     ``group``: they rest in the failure group of this id, or whose id begins so; branches and children too.
+    ``overdue``: in their state for longer than its ``expect`` says.
     """
 
     machine: str | None = None
@@ -52,6 +54,7 @@ class Selection:
     branch: str | None = None
     stuck: bool = False
     group: str | None = None
+    overdue: bool = False
 
     def __post_init__(self) -> None:
         """Raises DataError for a glob that is too long: to read one takes time by the square of its length."""
@@ -76,6 +79,7 @@ class Selection:
             self.conditions or None,
             self.branch,
             self.stuck or None,
+            self.overdue or None,
             self.group,
         )
         return self.waiting or any(value is not None for value in given)
@@ -125,6 +129,7 @@ def filter_of(
     """What the database is asked for. Raises as ``select`` does."""
     if definition is None:
         check_machine(runtime, selection.machine)
+    every = _definitions(runtime, selection, definition)
     return Filter(
         machine=selection.machine,
         states=_matching_states(runtime, selection, definition),
@@ -132,6 +137,7 @@ def filter_of(
         failed=selection.group is not None,
         failing=selection.error is not None,
         stuck=selection.stuck,
+        overdue=overdue_from(every, runtime.now()) if selection.overdue else None,
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
         waiting=selection.waiting,
         held=selection.held,

@@ -194,6 +194,7 @@ class Entities(Base):
         branch: str | None = None,
         stuck: bool = False,
         group: str | None = None,
+        overdue: bool = False,
         newest: bool = False,
         limit: int | None = None,
     ) -> Iterator[Self]:
@@ -205,12 +206,14 @@ class Entities(Base):
         ``order``: by a field; ``"-amount"`` falls. ``after``: those that follow on an entity, or its id. ``waiting``:
         their job waits out an interval. ``branches``: branches and children too; ``branch``: those alone, of this name
         or glob. ``stuck``: something of them cannot go on. ``group``: they rest in this failure group, branches too.
-        ``newest`` first. Raises UnknownState, DataError, SearchStopped.
+        ``overdue``: in their state for longer than its ``expect`` says, the longest first. ``newest`` first. Raises
+        UnknownState, DataError, SearchStopped.
         """
         _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch)
-        _check_flags(branches=branches, newest=newest, stuck=stuck)
+        _check_flags(branches=branches, newest=newest, stuck=stuck, overdue=overdue)
         asked: dict[str, Any] = {"phase": phase, "error": error, "waiting": waiting, "stuck": stuck, "group": group}
         asked |= {"branches": branches, "branch": branch, "data": as_dict(data), "where": _conditions(where)}
+        asked["overdue"] = overdue
         older_ms = None if older is None else clock.to_ms(older)
         selection = Selection(machine=cls._compiled().name, states=_globs(state), older_ms=older_ms, **asked)
         return _found(cls, selection, limit=limit, newest=newest, order=order, last=_last(cls, after))

@@ -25,13 +25,23 @@ _ARMS: Final = 60
 
 
 @dataclass(frozen=True, kw_only=True)
+class Since:
+    """A state of a machine, and a moment."""
+
+    machine: str
+    state: str
+    at: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Filter:
     """Which entities are meant; None means all.
 
     ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
     ``waiting``: their job waits out an interval; ``held``: it did so until a pause came. ``stuck``: something of them
-    was tried in vain. ``entered_by``: in their state since this moment at the latest. ``branches``: branches and
-    children too, or (``only_branches``) these alone. ``fingerprints``: they rest in a failure that has one of these.
+    was tried in vain. ``entered_by``: in their state since this moment at the latest. ``overdue``: in one of these
+    states since then at the latest, and no branch that runs a job. ``branches``: branches and children too, or
+    (``only_branches``) these alone. ``fingerprints``: they rest in a failure that has one of these.
     """
 
     machine: str | None = None
@@ -44,6 +54,7 @@ class Filter:
     waiting: bool = False
     held: bool = False
     entered_by: int | None = None
+    overdue: Sequence[Since] | None = None
     fingerprints: Sequence[str] | None = None
     branches: bool = False
     only_branches: bool = False
@@ -143,7 +154,8 @@ class Listing:
 
     def _found(self, wanted: Filter, *, page: int, newest: bool, after: int | None) -> Iterator[list[int]]:
         """The numbers of the rows that match, in order and so many at once, by an index that has little else."""
-        by_time = wanted.entered_by is not None and wanted.scopes == (ROOT,) and not wanted.is_rare and after is None
+        timed = (wanted.entered_by is not None or wanted.overdue is not None) and after is None
+        by_time = timed and wanted.scopes == (ROOT,) and not wanted.is_rare
         order = by_entry(newest=newest) if by_time else by_row(newest=newest)
         arms = list(self._arms(wanted, by_time=by_time))
         last: Sequence[Any] = order.start if after is None else (after,)
@@ -161,6 +173,9 @@ class Listing:
             where, params = self._where(wanted)
             yield Arm(source=self._source(wanted), where=where, params=params, sorts=True)
             return
+        if wanted.overdue is not None:
+            yield from self._overdue(wanted, wanted.overdue)
+            return
         machines = [wanted.machine] if wanted.machine is not None else self.machines()
         many = len(machines) * len(wanted.states or ()) > _ARMS
         for machine in machines:
@@ -171,6 +186,16 @@ class Listing:
                 elif many and states is not None:
                     states = sorted(set(states).intersection(self.states(machine, scope)))
                 yield from self._arms_of(replace(wanted, machine=machine, states=states), scope)
+
+    def _overdue(self, wanted: Filter, overdue: Sequence[Since]) -> Iterator[Arm]:
+        """The parts for each state in which something may be overdue."""
+        for each in overdue:
+            if wanted.machine in (None, each.machine) and (wanted.states is None or each.state in wanted.states):
+                at = each.at if wanted.entered_by is None else min(each.at, wanted.entered_by)
+                one = replace(wanted, machine=each.machine, states=[each.state], entered_by=at, overdue=None)
+                for scope in wanted.scopes:
+                    if scope != BRANCH:
+                        yield from self._arms_of(one, scope)
 
     def _arms_of(self, wanted: Filter, scope: str) -> Iterator[Arm]:
         """The parts for one machine, of branches or of what is none: by state, by phase, or all of it."""
@@ -223,6 +248,10 @@ class Listing:
         if wanted.entered_by is not None:
             terms.append(f"e.entered_at <= {mark}")
             params.append(wanted.entered_by)
+        if wanted.overdue is not None:
+            each = f"(e.machine = {mark} AND e.state = {mark} AND e.entered_at <= {mark})"
+            terms.append(f"e.branch_of IS NULL AND ({' OR '.join([each] * len(wanted.overdue)) or '1 = 0'})")
+            params += [value for since in wanted.overdue for value in (since.machine, since.state, since.at)]
         terms += self._flags(wanted)
         return " AND ".join(terms) or "1 = 1", params
 

@@ -16,7 +16,7 @@ from fsmflow.settings import Settings
 from fsmflow.store.columns import NEW_ENTITY_COLUMNS, new_entity_values
 from fsmflow.store.counts import Cell
 from fsmflow.store.indexes import ROOT, SCOPES
-from fsmflow.store.listing import Filter
+from fsmflow.store.listing import Filter, Since
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY
 from fsmflow.values import replace
@@ -53,6 +53,10 @@ LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
     "by state": (listed(machine="order", states=["pending"]), {"roots_by_state"}),
     "by states": (listed(states=["pending", "charging", "rejected"], newest=True), {"roots_by_state"}),
     "older": (listed(machine="order", entered_by=NOW - 9), {"roots_by_time"}),
+    "overdue": (
+        listed(overdue=[Since(machine="order", state=state, at=NOW - 9) for state in ("pending", "charging")]),
+        {"roots_by_time"},
+    ),
     "older in a state": (listed(machine="order", states=["pending"], entered_by=NOW - 9), {"roots_by_time"}),
     "with branches": (
         listed(machine="order", branches=True),

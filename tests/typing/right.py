@@ -51,7 +51,13 @@ class Order(Machine):
     initial = Stage.OPEN
     states = [
         State(Stage.OPEN, timeout=timedelta(hours=2), on_enter=["note", print]),
-        State("paying", job="pay", retry=Retry(max=3, interval=[1, timedelta(minutes=1)], on=OSError), undo="refund"),
+        State(
+            "paying",
+            job="pay",
+            expect=timedelta(hours=4),
+            retry=Retry(max=3, interval=[1, timedelta(minutes=1)], on=OSError),
+            undo="refund",
+        ),
         State("packing", each="parcels", job=lambda order, parcel: parcel, limit=3, branch_failure="stop"),
         State("cooling", delay="until", defer="shipped", ignore=["hurry"]),
         State("shipped", final=True),
