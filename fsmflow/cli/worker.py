@@ -14,7 +14,7 @@ from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import OPERATIONS
+from fsmflow.definition.names import DELIVERIES, OPERATIONS
 from fsmflow.engine.holds import in_force
 from fsmflow.engine.intake import bring_in_all
 from fsmflow.engine.reasons import Reasons
@@ -125,7 +125,7 @@ def worker(
     return Supervisor(
         runtime,
         processes=processes,
-        queues=list(dict.fromkeys((OPERATIONS, *listens))),
+        queues=list(dict.fromkeys((OPERATIONS, *listens, DELIVERIES))),
         burst=burst,
         log_options=["--log-level", log_level.upper(), "--log", form],
         endurance=asked.or_else(runtime.settings),

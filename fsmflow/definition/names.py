@@ -34,6 +34,8 @@ METHOD_TRIGGERS = frozenset({RETRY, CANCEL, UNDO})
 
 #: The queue of machines that come with fsmflow. Every worker listens to it, and to it first: what runs there is short.
 OPERATIONS = "operations"
+#: That of messages to people and other systems. Every worker listens to it, and to it last: a receiver may be slow.
+DELIVERIES = "deliveries"
 
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]*")
 #: The name of a branch ends an address, and is never taken for the number of one.

@@ -8,9 +8,10 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field, replace
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fsmflow import log
 from fsmflow.errors import ConfigurationError
@@ -18,6 +19,9 @@ from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
 from fsmflow.settings.permissions import Permissions, read_file, read_permissions
 from fsmflow.values import dataclass
+
+if TYPE_CHECKING:
+    from fsmflow.channels import Channel
 
 DATABASE_URL = "FSMFLOW_DATABASE_URL"
 REDIS_URL = "FSMFLOW_REDIS_URL"
@@ -27,9 +31,13 @@ RELEASE = "FSMFLOW_RELEASE"
 MAX_JOBS = "FSMFLOW_MAX_JOBS"
 MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
 PERMISSIONS = "FSMFLOW_PERMISSIONS"
+CHANNELS = "FSMFLOW_CHANNELS"
 SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
 
-VARIABLES = (DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, SEARCH_TIMEOUT)
+VARIABLES = (
+    *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS),
+    SEARCH_TIMEOUT,
+)
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
 _ALIKE = 0.7
@@ -65,6 +73,8 @@ class Settings:
     release: str | None = None
     #: Who may do what, where the installation says so.
     permissions: Permissions | None = field(default=None, repr=False)
+    #: Where messages to people and other systems go, by name, where the installation says so.
+    channels: Mapping[str, Channel] | None = field(default=None, repr=False)
     #: Whether nothing is made that is not there: of whoever only looks.
     looks: bool = False
 
@@ -102,11 +112,12 @@ def configure(
     max_memory: int | str | None = None,
     search_timeout: int | None = None,
     permissions: Mapping[str, Any] | None = None,
+    channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
-    ``search_timeout`` seconds. ``permissions`` says who may do what: a mapping with ``people``, ``roles`` and
-    ``permit``, as the file of ``FSMFLOW_PERMISSIONS`` has it.
+    ``search_timeout`` seconds. ``permissions`` says who may do what, as the file of ``FSMFLOW_PERMISSIONS`` has it.
+    ``channels`` says where messages to people and other systems go: names with values of ``fsmflow.channels``.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -126,6 +137,8 @@ def configure(
     chosen = replace(chosen, **dict(_limits(max_jobs, max_memory, search_timeout)))
     if permissions is not None:
         chosen = replace(chosen, permissions=read_permissions(permissions))
+    if channels is not None:
+        chosen = replace(chosen, channels=_of_channels().read_channels(channels))
     with _chosen.lock:
         _chosen.settings = chosen
 
@@ -204,8 +217,14 @@ def from_environment() -> Settings:
         search_timeout=count_of(os.environ.get(SEARCH_TIMEOUT) or Settings.search_timeout, SEARCH_TIMEOUT, "seconds"),
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
+        channels=_of_channels().read_file(os.environ[CHANNELS]) if os.environ.get(CHANNELS) else None,
         looks=_chosen.looks,
     )
+
+
+def _of_channels() -> Any:
+    """Few processes have channels, and what reads them takes time to import."""
+    return import_module("fsmflow.settings.channels")
 
 
 def source_of(variable: str) -> str:
@@ -288,6 +307,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "release": settings.release,
         "search_timeout": settings.search_timeout,
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),
+        "channels": {name: channel.as_plain() for name, channel in (settings.channels or {}).items()} or None,
     }
 
 
@@ -296,8 +316,11 @@ def take_over(handed: Mapping[str, Any]) -> None:
     _chosen.has_told = True  # by the process that handed it over
     given = handed.get("permissions")
     permissions = None if given is None else read_permissions(given, "the permissions of the supervisor")
+    channels = handed.get("channels")
+    if channels is not None:
+        channels = _of_channels().read_channels(channels, "the channels of the supervisor")
     found = {**handed, "machines": tuple(handed["machines"]), "home": Path(handed["home"])}
-    choose(Settings(**{**found, "permissions": permissions}))
+    choose(Settings(**{**found, "permissions": permissions, "channels": channels}))
 
 
 def _module_name(source: MachineSource) -> str:

@@ -1,0 +1,78 @@
+"""The channels of an installation by name, as ``configure`` or a file has them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final
+
+from fsmflow.channels.kinds import KINDS, Channel, Log
+from fsmflow.errors import ConfigurationError, did_you_mean, shown, text_of
+
+#: There without being configured.
+LOG: Final = "log"
+MAX_NAME: Final = 64
+
+
+def read_channels(given: object, source: str = "configure(channels=...)") -> dict[str, Channel]:
+    """What ``configure`` or a file says. Raises ConfigurationError, with the name, for what cannot be."""
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{source} is {shown(given)}; it is a mapping of names to channels")
+    found: dict[str, Channel] = {LOG: Log()}
+    for name, channel in given.items():
+        if not isinstance(name, str) or not 0 < len(name) <= MAX_NAME or not name.isprintable() or "," in name:
+            raise ConfigurationError(
+                f"{source}: a channel has a name of 1 to {MAX_NAME} characters without a comma, not {shown(name)}"
+            )
+        found[name] = channel if isinstance(channel, Channel) else _read(channel, f"{source}: {name}")
+    return found
+
+
+def _read(given: object, where: str) -> Channel:
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(
+            f"{where} is no channel; it takes {', '.join(kind.__name__ for kind in KINDS.values())}"
+        )
+    rest: dict[str, Any] = {str(key): value for key, value in given.items()}
+    kind = rest.pop("kind", None)
+    if kind not in KINDS:
+        hint = did_you_mean(kind, KINDS) or f"; it is one of {', '.join(KINDS)}"
+        raise ConfigurationError(f"{where}: kind is {shown(kind)}{hint}")
+    try:
+        return KINDS[kind](**rest)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{where}: {error}") from error
+    except TypeError as error:
+        raise ConfigurationError(f"{where}: {_without_class(text_of(error))}") from error
+
+
+def _without_class(text: str) -> str:
+    return text.replace(".__init__()", "(...)")
+
+
+def read_file(path: str) -> dict[str, Channel]:
+    """What a file of TOML says. Raises ConfigurationError."""
+    toml: Any = import_module("tomllib")  # few processes have such a file
+    try:
+        given = toml.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"{path} cannot be read as channels: {text_of(error)}") from error
+    return read_channels(given, path)
+
+
+def channels_of(channels: Mapping[str, Channel] | None) -> Mapping[str, Channel]:
+    """All that there are: ``log`` is there without being configured."""
+    return {LOG: Log()} if channels is None else channels
+
+
+def channel_of(configured: Mapping[str, Channel] | None, name: str) -> Channel:
+    """The channel of this name. Raises ConfigurationError."""
+    channels = channels_of(configured)
+    found = channels.get(name)
+    if found is None:
+        hint = did_you_mean(name, channels)
+        raise ConfigurationError(
+            f"there is no channel {name!r} here{hint}; FSMFLOW_CHANNELS or configure(channels=...) says which there are"
+        )
+    return found
