@@ -8,9 +8,9 @@ import subprocess
 import tempfile
 from typing import IO
 
-from fsmflow.channels.reply import MAX_TEXT, NotDelivered, told
 from fsmflow.channels.kinds import Command
 from fsmflow.channels.message import Message
+from fsmflow.channels.reply import MAX_TEXT, NotDelivered, told
 from fsmflow.errors import text_of
 
 

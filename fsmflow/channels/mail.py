@@ -14,9 +14,9 @@ from email.message import EmailMessage
 from email.utils import format_datetime
 from typing import Final
 
-from fsmflow.channels.reply import NotDelivered, told
 from fsmflow.channels.kinds import STARTTLS, TLS, Email
 from fsmflow.channels.message import Message, plain
+from fsmflow.channels.reply import NotDelivered, told
 from fsmflow.channels.secret import revealed
 from fsmflow.errors import text_of
 from fsmflow.log.lines import one_line

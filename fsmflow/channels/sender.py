@@ -10,7 +10,7 @@ from fsmflow.channels.message import Message
 
 #: What each kind of channel is sent by; what few processes need is imported where it is needed.
 _SENDERS: Final = {
-    "log": "fsmflow.channels.lines",
+    "log": "fsmflow.channels.logline",
     "command": "fsmflow.channels.command",
     "email": "fsmflow.channels.mail",
     "webhook": "fsmflow.channels.webhook",

@@ -12,9 +12,9 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from fsmflow import clock
 from fsmflow.channels.addresses import Address, addresses_of
-from fsmflow.channels.reply import MAX_TEXT, Reply, NotDelivered, judged
 from fsmflow.channels.kinds import Webhook, check_url, host_of
 from fsmflow.channels.message import Message
+from fsmflow.channels.reply import MAX_TEXT, NotDelivered, Reply, judged
 from fsmflow.channels.secret import revealed, signatures
 from fsmflow.errors import text_of
 from fsmflow.values import dataclass

@@ -33,7 +33,7 @@ class Delivery(Machine):
     name = DELIVERY
     initial = "new"
     retention = timedelta(days=7)
-    search = ("channel", "about", "type")
+    search = ("channel", "about")
     states = [
         State("new"),
         State(
