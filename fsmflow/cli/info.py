@@ -19,6 +19,7 @@ from fsmflow.dispatch.doorbell import REDIS_ERRORS, Doorbell
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, FsmflowError
+from fsmflow.observers import watching
 from fsmflow.queries import queues_of
 from fsmflow.release import Release
 from fsmflow.settings import Settings
@@ -63,6 +64,7 @@ def _found() -> dict[str, Any]:
         "misspelt": settings.misspelt(),
         "strange_permissions": strange_permissions(chosen, known),
         "release": {"name": here.name, "source": here.source},
+        "telemetry": [observer.name for observer in watching if observer.is_on],
         "database": _database(runtime, trouble),
         "redis": _redis(chosen),
         "machines": [_machine(definition) for definition in known.values()],
@@ -181,6 +183,8 @@ def _print(found: dict[str, Any]) -> None:
     output.print_table(
         ("SETTING", "VALUE", "FROM"), [(each["name"], each["value"], each["from"]) for each in found["settings"]]
     )
+    if found["telemetry"]:
+        click.echo(f"telemetry: {', '.join(found['telemetry'])}")
     for wrong, meant in found["misspelt"].items():
         click.echo(settings.unread(wrong, meant))
     for line in found["strange_permissions"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 from fsmflow import clock, codec
@@ -9,6 +10,7 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.definition.schedule import SKIP, Schedule
 from fsmflow.values import dataclass, replace
 
+_TICK: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 #: The ids of the entities that a schedule starts, and of those that it starts by hand, as SQL has them with LIKE.
 IDS: Final = ("____-__-__T__:__:__Z", "by-hand-____-__-__T%")
 #: A tick that nobody has started for so long was missed: ``catch_up="skip"`` passes it over.
@@ -120,6 +122,11 @@ def move_on(
 def tick_id(tick: int) -> str:
     """The id of the entity of a tick: the moment, in UTC."""
     return clock.to_datetime(tick).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def is_tick(entity_id: str) -> bool:
+    """Whether an entity was started at a tick, or for one that was past."""
+    return _TICK.fullmatch(entity_id) is not None
 
 
 def by_hand_id(moment: int) -> str:

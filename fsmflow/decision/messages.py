@@ -14,6 +14,7 @@ from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.definition.names import name_fault
 from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, shown
+from fsmflow.observers import carried
 from fsmflow.values import dataclass, replace
 
 MAX_ADDRESS = 600
@@ -91,6 +92,9 @@ def post_of(sent: Message, sender: Snapshot, now: int, roles: Collection[str]) -
         "start": sent.start,
         "roles": sorted(roles),
     }
+    trace = carried()
+    if trace is not None:
+        envelope["trace"] = trace
     return Post(
         kind=EventKind.SENT,
         trigger=sent.trigger,
@@ -105,13 +109,14 @@ def post_of(sent: Message, sender: Snapshot, now: int, roles: Collection[str]) -
 
 @dataclass(frozen=True, kw_only=True)
 class Envelope:
-    """A message as it is to be delivered."""
+    """A message as it is to be delivered. ``trace``: what it was sent by, where somebody traces that."""
 
     to: str
     payload: Mapping[str, Any]
     key: str | None
     start: Mapping[str, Any] | None
     roles: Collection[str] = ()
+    trace: str | None = None
 
 
 def envelope_of(post: Post) -> Envelope:

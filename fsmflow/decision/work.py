@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import field
 from typing import Final
 
 from fsmflow.decision.kind import Kind
+from fsmflow.observers import carried
 from fsmflow.values import dataclass, replace
 
 #: ``work.wake_at`` of what is held.
@@ -73,6 +75,8 @@ class Work:
     deadline: int | None = None
     #: Its deadline has come and could not be taken; ``deadline`` is when that is tried again, ``why`` is about that.
     overdue: bool = False
+    #: What it was begun by, as W3C's traceparent, where somebody traces that. Later attempts go on with it.
+    trace: str | None = field(default_factory=carried)
 
     @property
     def runs(self) -> bool:

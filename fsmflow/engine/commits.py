@@ -31,6 +31,7 @@ from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import SHOWN, told_of_waiting
 from fsmflow.engine.endings import tell_ending
 from fsmflow.engine.lookup import Instance, load_row
+from fsmflow.engine.observation import tell_tick, trace_of
 from fsmflow.engine.permission import context_for
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
@@ -42,6 +43,7 @@ from fsmflow.errors import (
     reword,
     text_of,
 )
+from fsmflow.observers import caused_by
 from fsmflow.values import replace
 
 TRIES: Final = 5
@@ -80,7 +82,8 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
     _check_fault(instance, happening)
     own = instance.own
     try:
-        commit = decided(runtime, instance, happening)
+        with caused_by(trace_of(instance.snapshot)):
+            commit = decided(runtime, instance, happening)
         return commit, write(runtime, own, commit, happening)
     except CommitLost:
         return None
@@ -126,6 +129,7 @@ def write(runtime: Runtime, definition: Definition, commit: Commit, happening: H
         if commit.rings:
             runtime.dispatch(after)
         tell_ending(definition, commit, after, happening)
+        tell_tick(definition, commit, after)
         for entry in commit.entries:
             if entry.edit is not None and entry.edit.overwritten:
                 log.data_overwritten(after.address, entry.source or entry.dest, ", ".join(entry.edit.overwritten))

@@ -19,6 +19,7 @@ from fsmflow.engine.lookup import Instance, instance_for, instance_of
 from fsmflow.engine.permission import first_fired, permit
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, KeyConflict, NotPermitted, TransitionNotAllowed, UnknownMachine, UnknownState
+from fsmflow.observers import caused_by
 from fsmflow.points import point
 from fsmflow.values import replace
 
@@ -61,7 +62,8 @@ def deliver(runtime: Runtime, post: Posted) -> None:
             return True
         return _deliver(runtime, definition, entity_id, post, envelope) or None
 
-    until_first(deliver_once)
+    with caused_by(envelope.trace):
+        until_first(deliver_once)
 
 
 def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Posted, envelope: Envelope) -> bool:

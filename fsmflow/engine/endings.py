@@ -13,6 +13,7 @@ from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.happenings import Failed, Happening, Joined, Postponed
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.definition.model import Definition
+from fsmflow.engine.observation import tell_failure
 from fsmflow.engine.registry import is_built_in
 from fsmflow.log import endings
 
@@ -22,6 +23,7 @@ def tell_ending(definition: Definition, commit: Commit, after: Snapshot, happeni
     listens."""
     for entry in commit.entries:
         if entry.failure is not None:
+            tell_failure(definition, commit, entry, after, happening)
             _tell_failure(definition, commit, entry, after, happening)
         elif (entry.duration is not None or isinstance(happening, Joined)) and endings.tells(logging.INFO):
             _tell_success(commit, entry, after)

@@ -17,6 +17,7 @@ from fsmflow.engine.branches import branch_of, is_told
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError
+from fsmflow.observers import caused_by
 from fsmflow.points import point
 from fsmflow.values import replace
 
@@ -39,8 +40,9 @@ def look(runtime: Runtime, row: int) -> bool:
             return False
         point("look.before", parent.address)
         try:
-            if not _advance(runtime, instance.own, instance.spec, instance.snapshot):
-                return False
+            with caused_by(parent.work.trace):
+                if not _advance(runtime, instance.own, instance.spec, instance.snapshot):
+                    return False
         except StaleClaim:
             return False
     return True

@@ -23,6 +23,7 @@ from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
 from fsmflow.engine.keys import first_with_key
 from fsmflow.engine.lookup import Instance, load
+from fsmflow.engine.observation import TRIGGER, observed
 from fsmflow.engine.permission import context_for, in_turn, permit
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import NotPermitted, TransitionNotAllowed
@@ -36,7 +37,9 @@ def trigger(runtime: Runtime, root: Definition, entity_id: str, asked: Triggered
     With a key that was used before, nothing changes and the first entry comes back, marked as repeated. One query (two
     with a key), one transaction of 2 to 4 statements, one Redis round trip.
     """
-    outcome = _ask(runtime, root, entity_id, asked)
+    with observed(TRIGGER, root, entity_id, asked.trigger) as led_to:
+        outcome = _ask(runtime, root, entity_id, asked)
+        led_to(outcome.instance.snapshot)
     return outcome.instance.snapshot, outcome.entries[0]
 
 
@@ -45,6 +48,13 @@ def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, aske
 
     Raises what the decision refuses: TransitionNotAllowed, UnknownState, NotPermitted, TransitionConflict, DataError.
     """
+    with observed(action.name, root, entity_id) as led_to:
+        after = _acted(runtime, root, entity_id, action, asked)
+        led_to(after)
+    return after
+
+
+def _acted(runtime: Runtime, root: Definition, entity_id: str, action: Action, asked: Asked) -> Snapshot:
     if isinstance(asked, Resumed):
         return _resume(runtime, root, entity_id, asked)
     return _ask(runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot)).instance.snapshot

@@ -15,6 +15,7 @@ from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import TRIES, until_first, write
 from fsmflow.engine.followup import following
+from fsmflow.engine.observation import START, observed
 from fsmflow.engine.permission import first_fired
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
@@ -51,6 +52,13 @@ def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: 
     Raises EntityExists, unless ``if_exists="return"`` or the entity was started with the same ``key``. Once it
     returns, the entity is durable, whatever Redis does.
     """
+    with observed(START, definition, birth.entity_id) as led_to:
+        started = _started(runtime, definition, birth, if_exists)
+        led_to(started)
+    return started
+
+
+def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: str) -> Snapshot:
     commit = begun(runtime, definition, birth)
 
     def start_once(turn: int) -> Snapshot | None:
@@ -93,7 +101,8 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
         _follow(runtime, definition, commits, made)
         return len(made)
 
-    started = until_first(start_once)
+    with observed(START, definition):
+        started = until_first(start_once)
     if started is None:
         raise TransitionConflict(definition.name, f"others started some of these in each of {TRIES} tries")
     return started

@@ -1,4 +1,4 @@
-"""The lines that tell how attempts and steps end."""
+"""The lines that tell how attempts and steps end, and what went wrong with those who look on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from fsmflow.causes import traceback_of
+from fsmflow.errors import name_of, text_of
 from fsmflow.log.lines import logger, one_line
 
 
@@ -31,6 +32,12 @@ def attempt_postponed(how: str, then: str, fields: Mapping[str, Any], *, is_usua
 
 def attempt_failed(how: str, error: str, then: str, fields: Mapping[str, Any]) -> None:
     logger.warning("attempt.failed: %s: %s; %s", how, one_line(error), then, extra=fields)
+
+
+def observer_failed(name: str, error: BaseException) -> None:
+    logger.error(
+        "observer.failed: %s: %s: %s; the step goes on without it", name, name_of(type(error)), one_line(text_of(error))
+    )
 
 
 def step_caught(how: str, error: str, fields: Mapping[str, Any], traceback: str, raised: BaseException | None) -> None:

@@ -10,6 +10,7 @@ from fsmflow import clock, log
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
+from fsmflow.engine.observation import observed_attempt
 from fsmflow.engine.runtime import Runtime, collecting, current
 from fsmflow.errors import ConfigurationError
 from fsmflow.log.lines import running
@@ -59,15 +60,20 @@ class Executor:
         with self._busy(ticket.row, owner):
             attempt = self._claim(ticket, owner)
             if attempt is not None:
-                with followup.following(self._runtime) as tasks:
-                    before = running.set(attempt.fields)
-                    try:
-                        self._perform(attempt)
-                    finally:
-                        running.reset(before)
-                    if tasks:
-                        self._before_tasks(attempt)
+                with observed_attempt(attempt.snapshot, attempt.claim):
+                    self._perform_all(attempt)
         return self._rings
+
+    def _perform_all(self, attempt: Attempt) -> None:
+        """The attempt, and what follows from it."""
+        with followup.following(self._runtime) as tasks:
+            before = running.set(attempt.fields)
+            try:
+                self._perform(attempt)
+            finally:
+                running.reset(before)
+            if tasks:
+                self._before_tasks(attempt)
 
     def _perform(self, attempt: Attempt) -> None:
         if not self._secure(attempt):

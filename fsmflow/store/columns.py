@@ -127,6 +127,7 @@ _WORK = (
     Column("parked", _big(null=True)),
     Column("tries", _whole()),
     Column("why", _long_text(null=True)),
+    Column("trace", _chars(55, null=True)),
 )
 _HISTORY = (
     Column("seq", _whole()),

@@ -38,8 +38,10 @@ from fsmflow import (
     Undoing,
     Way,
     failures,
+    otel,
     repairs,
 )
+from fsmflow.sentry import FsmflowIntegration
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 
 
@@ -105,6 +107,8 @@ def configuring() -> None:
     fsmflow.configure(database_url="sqlite:///x.db", redis_url=None, home=Path("x"), machines=["machines", Order])
     fsmflow.configure(database=object(), home="x")
     logging.StreamHandler().addFilter(LogFields())
+    assert_type(otel.instrument(), None)
+    assert_type(FsmflowIntegration(data=True, schedules=False, max_runtime=timedelta(hours=1)), FsmflowIntegration)
     assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
     assert_type(Two("lead", within=60), Two)
     assert_type(Order.timetable(), Timetable)
