@@ -62,7 +62,7 @@ def _post(parts: SplitResult, headers: Mapping[str, str], body: bytes, *, until:
             wire.encrypt(host)
         return _ask(wire, parts, host, headers, body)
     finally:
-        wire.close()
+        wire.sock.close()
 
 
 def _connected(addresses: list[Address], until: float) -> _Wire:
@@ -74,7 +74,7 @@ def _connected(addresses: list[Address], until: float) -> _Wire:
             plain.settimeout(wire.left() / (len(addresses) - turn + 1))
             plain.connect(address.sockaddr)
         except OSError:
-            wire.close()
+            plain.close()
             if turn == len(addresses):
                 raise
         else:
@@ -137,7 +137,7 @@ class _Wire:
         return io.BufferedReader(_Incoming(self))
 
     def close(self) -> None:
-        self.sock.close()
+        """``http.client`` is done with it as soon as the headers are there; the body is yet to be read."""
 
 
 class _Incoming(io.RawIOBase):

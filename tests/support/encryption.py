@@ -14,11 +14,11 @@ from pathlib import Path
 _SSL_REQUEST = b"\x00\x00\x00\x08\x04\xd2\x16\x2f"
 
 
-def certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for ``localhost`` that signs itself, and its key."""
-    cert, key = folder / "cert.pem", folder / "key.pem"
+def certificate(folder: Path, name: str = "localhost") -> tuple[Path, Path]:
+    """A certificate for ``name`` that signs itself, and its key."""
+    cert, key = folder / f"{name}.pem", folder / f"{name}.key"
     command = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-    command += ["-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    command += ["-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
     subprocess.run([*command, "-keyout", key, "-out", cert], check=True, capture_output=True, timeout=30)
     return cert, key
 
