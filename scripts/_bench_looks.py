@@ -15,7 +15,9 @@ from fsmflow import Machine, State, clock
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Failure, Snapshot, Standing
 from fsmflow.decision.start import begin
+from fsmflow.decision.terms import condition
 from fsmflow.decision.work import Work, WorkKind
+from fsmflow.engine.groups import groups
 from fsmflow.engine.headcount import headcounts
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import Selection, select
@@ -23,6 +25,7 @@ from fsmflow.running.maintenance.recount import Recount
 from fsmflow.store.columns import (
     HISTORY_COLUMNS,
     NEW_ENTITY_COLUMNS,
+    TERM_COLUMNS,
     WORK_COLUMNS,
     entry_values,
     new_entity_values,
@@ -31,7 +34,7 @@ from fsmflow.store.columns import (
 from fsmflow.store.indexes import CHILD
 from fsmflow.store.listing import Filter
 from fsmflow.store.store import Store
-from fsmflow.store.tables import ENTITY, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, HISTORY, TERM, WORK
 from fsmflow.values import replace
 
 _PAGE = 400
@@ -53,6 +56,7 @@ class BenchOrder(Machine):
         State("shipped", final=True),
         State("rejected", final=True),
     ]
+    search = ["customer", "amount"]
     transitions = [
         ["submit", "new", "charging"],
         ["done", "charging", "awaiting_approval"],
@@ -72,6 +76,7 @@ class BenchParcel(Machine):
     initial = "labelled"
     states = ["labelled", State("delivered", final=True)]
     transitions = [["deliver", "labelled", "delivered"]]
+    search = ["tracking"]
 
 
 #: Of a thousand, how many stand where.
@@ -99,10 +104,13 @@ def fill(runtime: Runtime, count: int, *, history: int) -> None:
             for page in range(first, min(count, first + _PAGE * 50), _PAGE):
                 numbers = range(page, min(count, page + _PAGE))
                 orders = [_order(begun.after, number, count, now, chance, places) for number in numbers]
-                rows = _write(store, orders, begun, history)
-                _write(store, [_parcel(parcel, *pair) for pair in zip(orders, rows, strict=True)][::10], begun, 0)
+                rows = _write(store, orders, begun, history, BenchOrder.search)
+                parcels = [_parcel(parcel, *pair) for pair in zip(orders, rows, strict=True)][::10]
+                _write(store, parcels, begun, 0, BenchParcel.search)
         print(f"\r{min(count, first + _PAGE * 50):,} of {count:,} written", end="", file=sys.stderr, flush=True)
     print(f" in {time.monotonic() - started:.0f} s", file=sys.stderr)
+    for machine, fields in (("bench_order", BenchOrder.search), ("bench_parcel", BenchParcel.search)):
+        store.search.note(machine, dict.fromkeys(fields))
     if store.link.dialect.name == "postgresql":
         store.link.execute(f"VACUUM ANALYSE {ENTITY}")
         store.link.execute(f"VACUUM ANALYSE {WORK}")
@@ -168,13 +176,16 @@ def _parcel(pattern: Snapshot, order: Snapshot, row: int) -> Snapshot:
     )
 
 
-def _write(store: Store, entities: Sequence[Snapshot], begun: Commit, history: int) -> list[int]:
+def _write(store: Store, entities: Sequence[Snapshot], begun: Commit, history: int, fields: Sequence[str]) -> list[int]:
     dialect, link = store.link.dialect, store.link
     link.execute(*dialect.insert_many(ENTITY, NEW_ENTITY_COLUMNS, [new_entity_values(each) for each in entities]))
     rows = [each.row for each in store.entities.with_rows(entities)]
     work = [(row, *work_values(each.work)) for row, each in zip(rows, entities, strict=True) if each.work is not None]
     if work:
         link.execute(*dialect.insert_many(WORK, ("entity", *WORK_COLUMNS), work))
+    made = [replace(each, row=row) for row, each in zip(rows, entities, strict=True)]
+    terms = [term for each in made for term in store.search.rows(each, fields)]
+    link.execute(*dialect.insert_many(TERM, TERM_COLUMNS, terms))
     lines = [entry_values(replace(begun.entries[0], seq=seq + 1), "0" * 16) for seq in range(history)]
     written = [(row, *line) for row in rows for line in lines]
     for first in range(0, len(written), 1_000):
@@ -199,7 +210,7 @@ def measure(runtime: Runtime, runs: int) -> Iterator[tuple[str, float, int]]:
 
 def _looks(runtime: Runtime) -> dict[str, Callable[[], int]]:
     def listed(*, newest: bool = False, **asked: Any) -> Callable[[], int]:
-        return lambda: len(list(islice(select(runtime, Selection(**asked), limit=51, newest=newest), 51)))
+        return _listed(runtime, Selection(**asked), newest=newest)
 
     def counted(machine: str | None = None, *, exact: bool = False) -> Callable[[], int]:
         return lambda: sum(each.count for each in headcounts(runtime, machine, exact=exact))
@@ -224,9 +235,30 @@ def _looks(runtime: Runtime) -> dict[str, Callable[[], int]]:
         "list of what failed": listed(phase="failed", newest=True),
         "list of what is older": listed(machine=order, older_ms=old),
         "list by state, of what is older": listed(states=("awaiting_approval",), older_ms=old),
+        "failure groups": lambda: len(groups(runtime)),
         "list by error": listed(error="KeyError*"),
         "list by id": lambda: len(list(listing.find(Filter(entity_id="777")))),
         "list of what is stuck": listed(stuck=True, branches=True),
         "count of what is stuck": lambda: listing.count(Filter(stuck=True, branches=True)),
         "list of what waits out an interval": listed(waiting=True),
+        **_searches(runtime),
     }
+
+
+def _searches(runtime: Runtime) -> dict[str, Callable[[], int]]:
+    """By what machines declare by ``search``."""
+
+    def listed(order: str | None = None, **asked: Any) -> Callable[[], int]:
+        return _listed(runtime, Selection(machine="bench_order", **asked), order=order)
+
+    return {
+        "list by a declared field": listed(data={"customer": "c77"}),
+        "list by a declared field, of large ones": listed(where=(condition("amount", ">=", 9_990),)),
+        "list in the order of a declared field": listed("-amount"),
+        "list in the order of a declared field, of a state": listed("amount", states=("awaiting_approval",)),
+        "list by a declared field of a child": listed(children=(condition("bench_parcel.tracking", "=", "T1001"),)),
+    }
+
+
+def _listed(runtime: Runtime, selection: Selection, **how: Any) -> Callable[[], int]:
+    return lambda: len(list(islice(select(runtime, selection, limit=51, **how), 51)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import click
@@ -23,7 +23,19 @@ Command = TypeVar("Command", bound=Callable[..., int])
 #: More than anybody has, and no more than every database takes.
 MANY = 10**9
 #: Options of a selection that are handed on as they are.
-_HANDED_ON = ("machine", "phase", "error", "older_ms", "waiting", "branches", "branch", "stuck", "overdue", "group")
+_HANDED_ON = (
+    "machine",
+    "children",
+    "phase",
+    "error",
+    "older_ms",
+    "waiting",
+    "branches",
+    "branch",
+    "stuck",
+    "overdue",
+    "group",
+)
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
@@ -151,7 +163,8 @@ def _with_wanted(command: Callable[..., int]) -> Callable[..., int]:
 
 def filter_options(command: Callable[..., int]) -> Callable[..., int]:
     """``--machine``, ``--state``, ``--phase``, ``--error``, ``--older``, ``--data`` (``--where``),
-    ``--group``, ``--stuck``, ``--overdue``, ``--branches`` and ``--branch``: all of it handed on as ``selection``."""
+    ``--child``, ``--group``, ``--stuck``, ``--overdue``, ``--branches`` and ``--branch``: all handed on as one
+    ``selection``."""
     return _filters("--data", "--where")(command)
 
 
@@ -175,7 +188,11 @@ def _filters(*names_of_where: str) -> Callable[[Callable[..., int]], Callable[..
 
 def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any], ...]:
     """In the order in which they are shown."""
-    return (
+    return (*_by_standing(), *_by_data(names_of_where), *_by_more())
+
+
+def _by_standing() -> Iterator[Callable[..., Any]]:
+    yield from (
         click.option("--machine", metavar="MACHINE", shell_complete=completion.machines, help="Those of this machine."),
         click.option(
             "--state",
@@ -196,6 +213,11 @@ def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any]
             metavar="DURATION",
             help="Those in their state for so long: 10m, 2h, 3d.",
         ),
+    )
+
+
+def _by_data(names_of_where: tuple[str, ...]) -> Iterator[Callable[..., Any]]:
+    yield from (
         click.option(
             *names_of_where,
             "where",
@@ -204,6 +226,19 @@ def _filter_options(names_of_where: tuple[str, ...]) -> tuple[Callable[..., Any]
             metavar=FIELD,
             help="Those whose data has this value, or compares: amount:>=1000; may be repeated; a.b is field b of a.",
         ),
+        click.option(
+            "--child",
+            "children",
+            type=as_condition,
+            multiple=True,
+            metavar="MACHINE.FIELD=VALUE",
+            help="Those that have a child whose data has this value, or compares: shipment.tracking=T7.",
+        ),
+    )
+
+
+def _by_more() -> Iterator[Callable[..., Any]]:
+    yield from (
         click.option("--group", metavar="ID", help="Those that rest in this failure group, branches too: d15468."),
         click.option("--waiting", is_flag=True, help="Those whose job waits out an interval before it is run again."),
         click.option("--stuck", is_flag=True, help="Those of which something is due and cannot go on."),

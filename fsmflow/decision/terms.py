@@ -119,6 +119,14 @@ class Condition:
     operator: str
     value: Any
 
+    def holds(self, data: Mapping[str, Any]) -> bool:
+        """Whether these data are so."""
+        value = value_at(data, self.name)
+        if self.operator == "=":
+            return same(value, self.value)
+        term = term_of(value)
+        return term is not None and self.bounds.hold(term)
+
     @property
     def bounds(self) -> Bounds:
         """The terms that may be meant: of ``=`` with a text also what is no text and written so."""
@@ -131,18 +139,34 @@ class Condition:
         return Bounds(low=kind, high=term, has_high=self.operator == "<=")
 
 
-def condition(name: Any, operator: Any, value: Any) -> Condition:
+def condition(name: Any, operator: Any, value: Any, *, of: str = "where") -> Condition:
     """A condition, checked. Raises DataError."""
     if not isinstance(name, str) or not name:
-        raise DataError(f"where: {shown(name)} is no name of a field")
+        raise DataError(f"{of}: {shown(name)} is no name of a field")
     if operator not in OPERATORS:
         hint = did_you_mean(operator, OPERATORS) if isinstance(operator, str) else ""
-        raise DataError(f"where: {shown(operator)} is no comparison{hint}; it is one of {' '.join(OPERATORS)}")
+        raise DataError(f"{of}: {shown(operator)} is no comparison{hint}; it is one of {' '.join(OPERATORS)}")
     if operator != "=" and (value is None or isinstance(value, (bool, UUID)) or term_of(value) is None):
         raise DataError(
-            f"where: {name} {operator} {shown(value)} compares nothing; numbers, texts, days and moments have an order"
+            f"{of}: {name} {operator} {shown(value)} compares nothing; numbers, texts, days and moments have an order"
         )
     return Condition(name=name, operator=operator, value=value)
+
+
+def same(value: Any, wanted: Any) -> bool:
+    """Whether a decoded value is the one that is asked for: numbers by value, ``true`` is no 1, no text is a number.
+
+    Text also means the datetime, date, Decimal or UUID that is written so.
+    """
+    if isinstance(value, bool) or isinstance(wanted, bool):
+        return value is wanted
+    if isinstance(wanted, str) and isinstance(value, date | Decimal | UUID):
+        return wanted == (value.isoformat() if isinstance(value, date) else str(value))
+    if isinstance(value, dict) and isinstance(wanted, Mapping):
+        return value.keys() == wanted.keys() and all(same(value[name], wanted[name]) for name in wanted)
+    if isinstance(value, list) and isinstance(wanted, list | tuple):
+        return len(value) == len(wanted) and all(map(same, value, wanted))
+    return bool(value == wanted)
 
 
 def _alike(value: Any) -> Iterator[str]:

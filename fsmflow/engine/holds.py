@@ -15,11 +15,10 @@ from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.terms import value_at
+from fsmflow.decision.terms import same, value_at
 from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.engine.commits import TRIES, until_first
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.selection import same
 from fsmflow.errors import DataError, TransitionConflict
 from fsmflow.store.tables import HOLDS
 from fsmflow.values import dataclass, replace

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field
-from datetime import date
-from decimal import Decimal
 from fnmatch import fnmatchcase
 from itertools import islice
 from typing import Any, Final
-from uuid import UUID
 
 from fsmflow.decision.entity import Failure, Snapshot
-from fsmflow.decision.terms import Condition, term_of, value_at
+from fsmflow.decision.terms import Condition
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
+from fsmflow.engine.children import parents_of
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.overdue import overdue_from
 from fsmflow.engine.runtime import Runtime
@@ -23,7 +21,7 @@ from fsmflow.engine.sought import way_of
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
 from fsmflow.store.search import Sought
-from fsmflow.values import dataclass
+from fsmflow.values import dataclass, replace
 
 _MAX_GLOB: Final = 1_000
 
@@ -38,7 +36,8 @@ class Selection:
     ``waiting``: their job waits out an interval, after a failure or as it asked for more time; ``held``: it did until
     a pause came. ``branches``: branches and children too. ``branch``: those alone, whose name this glob matches.
     ``group``: they rest in the failure group of this id, or whose id begins so; branches and children too.
-    ``overdue``: in their state for longer than its ``expect`` says.
+    ``overdue``: in their state for longer than its ``expect`` says. ``children``: they have a child for which this is
+    true; ``shipment.tracking`` is field ``tracking`` of children of machine ``shipment``.
     """
 
     machine: str | None = None
@@ -48,6 +47,7 @@ class Selection:
     older_ms: int | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
     where: tuple[Condition, ...] = ()
+    children: tuple[Condition, ...] = ()
     waiting: bool = False
     held: bool = False
     branches: bool = False
@@ -77,6 +77,7 @@ class Selection:
             self.error,
             self.older_ms,
             self.conditions or None,
+            self.children or None,
             self.branch,
             self.stuck or None,
             self.overdue or None,
@@ -104,7 +105,10 @@ def select(
     state that no machine has FsmflowError, and SearchStopped.
     """
     way = way_of(runtime, selection.machine, selection.conditions, order)
-    wanted = filter_of(runtime, selection, definition, way.sought)
+    rows = parents_of(runtime, selection.machine, selection.children) if selection.children else None
+    if rows is not None:
+        way = replace(way, sought=None, read=())
+    wanted = replace(filter_of(runtime, selection, definition, way.sought), rows=rows)
     every = {item.name: item for item in _definitions(runtime, selection, definition)}
     compared = selection.error is not None or bool(selection.conditions) or selection.branch is not None
     narrowed = compared or way.sorts or _is_ambiguous(selection, every.values())
@@ -167,30 +171,7 @@ def fits(selection: Selection, snapshot: Snapshot) -> bool:
     if not selection.conditions:
         return True
     data = snapshot.data
-    return all(_is_met(each, value_at(data, each.name)) for each in selection.conditions)
-
-
-def _is_met(wanted: Condition, value: Any) -> bool:
-    if wanted.operator == "=":
-        return same(value, wanted.value)
-    term = term_of(value)
-    return term is not None and wanted.bounds.hold(term)
-
-
-def same(value: Any, wanted: Any) -> bool:
-    """Whether a decoded value is the one that is asked for: numbers by value, ``true`` is no 1, no text is a number.
-
-    Text also means the datetime, date, Decimal or UUID that is written so.
-    """
-    if isinstance(value, bool) or isinstance(wanted, bool):
-        return value is wanted
-    if isinstance(wanted, str) and isinstance(value, date | Decimal | UUID):
-        return wanted == (value.isoformat() if isinstance(value, date) else str(value))
-    if isinstance(value, dict) and isinstance(wanted, Mapping):
-        return value.keys() == wanted.keys() and all(same(value[name], wanted[name]) for name in wanted)
-    if isinstance(value, list) and isinstance(wanted, list | tuple):
-        return len(value) == len(wanted) and all(map(same, value, wanted))
-    return bool(value == wanted)
+    return all(each.holds(data) for each in selection.conditions)
 
 
 def error_text(failure: Failure) -> str:

@@ -187,6 +187,7 @@ class Entities(Base):
         older: float | timedelta | None = None,
         data: Mapping[str, Any] | None = None,
         where: Iterable[tuple[str, str, Any]] = (),
+        child: Mapping[str, Any] | Iterable[tuple[str, str, Any]] = (),
         order: str | None = None,
         after: Base | str | int | UUID | None = None,
         waiting: bool = False,
@@ -203,19 +204,19 @@ class Entities(Base):
         ``state``: a state or several, or globs. ``error``: a glob for the type, or for ``type: message``, of their
         failure. ``older``: in their state for so many seconds, or a timedelta; the longest come first. ``data``: values
         of fields; ``"customer.city"`` is a field of a field. ``where``: comparisons, ``[("amount", ">=", 1000)]``.
-        ``order``: by a field; ``"-amount"`` falls. ``after``: those that follow on an entity, or its id. ``waiting``:
-        their job waits out an interval. ``branches``: branches and children too; ``branch``: those alone, of this name
-        or glob. ``stuck``: something of them cannot go on. ``group``: they rest in this failure group, branches too.
-        ``overdue``: in their state for longer than its ``expect`` says, the longest first. ``newest`` first. Raises
-        UnknownState, DataError, SearchStopped.
+        ``child``: either of these of a child, ``{"shipment.tracking": "T7"}``. ``order``: by a field; ``"-amount"``
+        falls. ``after``: those that follow on an entity, or its id. ``waiting``: their job waits out an interval.
+        ``branches``: branches and children too; ``branch``: those alone, of this name or glob. ``stuck``: something of
+        them cannot go on. ``group``: they rest in this failure group, branches too. ``overdue``: in their state for
+        longer than its ``expect`` says, the longest first. ``newest`` first. Raises UnknownState, UnknownMachine,
+        DataError, SearchStopped.
         """
-        _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch)
-        _check_flags(branches=branches, newest=newest, stuck=stuck, overdue=overdue)
-        asked: dict[str, Any] = {"phase": phase, "error": error, "waiting": waiting, "stuck": stuck, "group": group}
-        asked |= {"branches": branches, "branch": branch, "data": as_dict(data), "where": _conditions(where)}
-        asked["overdue"] = overdue
-        older_ms = None if older is None else clock.to_ms(older)
-        selection = Selection(machine=cls._compiled().name, states=_globs(state), older_ms=older_ms, **asked)
+        flags = {"waiting": waiting, "branches": branches, "stuck": stuck, "overdue": overdue}
+        _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch, newest=newest, **flags)
+        asked: dict[str, Any] = {"phase": phase, "error": error, "group": group, "branch": branch, **flags}
+        asked |= {"data": as_dict(data), "where": _conditions(where), "children": _of_children(child)}
+        asked |= {"states": _globs(state), "older_ms": None if older is None else clock.to_ms(older)}
+        selection = Selection(machine=cls._compiled().name, **asked)
         return _found(cls, selection, limit=limit, newest=newest, order=order, last=_last(cls, after))
 
     @classmethod
@@ -244,12 +245,19 @@ def _found(machine: type[Found], selection: Selection, *, last: Snapshot | None,
     return (machine._handle(snapshot) for snapshot in found)  # noqa: SLF001 - a machine
 
 
-def _conditions(where: Any) -> tuple[Condition, ...]:
+def _of_children(child: Any) -> tuple[Condition, ...]:
+    """Raises DataError."""
+    if isinstance(child, Mapping):
+        return tuple(condition(name, "=", value, of="child") for name, value in child.items())
+    return _conditions(child, of="child")
+
+
+def _conditions(where: Any, *, of: str = "where") -> tuple[Condition, ...]:
     """Raises DataError."""
     triples: list[Any] = list(where) if isinstance(where, (list, tuple, set, Iterator)) else [None]
     if not all(isinstance(each, (tuple, list)) and len(each) == _TRIPLE for each in triples):
-        raise DataError(f"where is {shown(where)}; it is a list of comparisons, as in [('amount', '>=', 1000)]")
-    return tuple(condition(*each) for each in triples)
+        raise DataError(f"{of} is {shown(where)}; it is a list of comparisons, as in [('amount', '>=', 1000)]")
+    return tuple(condition(*each, of=of) for each in triples)
 
 
 def _last(machine: type[Entities], after: Any) -> Snapshot | None:
@@ -289,8 +297,11 @@ def _check_unnamed(definition: Definition, fields: Mapping[str, Any], *, if_exis
         )
 
 
-def _check_search(*, phase: object, older: object, limit: object, error: object, branch: object) -> None:
+def _check_search(
+    *, phase: object, older: object, limit: object, error: object, branch: object, **flags: object
+) -> None:
     """Raises DataError for what ``find`` cannot look for."""
+    _check_flags(**flags)
     if phase is not None and phase not in PHASES:
         raise DataError(
             f"phase is {phase!r}{did_you_mean(phase, PHASES)}; it is one of {', '.join(PHASES)}; a state is state="

@@ -157,7 +157,8 @@ class Plan:
         chosen = dict(given.pop("selection", {}))
         if chosen.get("states") is not None:
             chosen["states"] = tuple(chosen["states"])
-        chosen["where"] = tuple(Condition(**each) for each in chosen.get("where", ()))
+        for name in ("where", "children"):
+            chosen[name] = tuple(Condition(**each) for each in chosen.get(name, ()))
         for name in ("addresses", "roles"):
             given[name] = tuple(given.get(name, ()))
         return cls(selection=Selection(**chosen), **given)

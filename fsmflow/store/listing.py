@@ -39,9 +39,10 @@ class Filter:
 
     ``failed``: they rest in a failure; ``failing``: their last attempt failed, whether they rest or are run again.
     ``waiting``: their job waits out an interval; ``held``: it did so until a pause came. ``stuck``: something of them
-    was tried in vain. ``entered_by``: in their state since this moment at the latest. ``overdue``: in one of these
-    states since then at the latest, and no branch that runs a job. ``branches``: branches and children too, or
-    (``only_branches``) these alone. ``fingerprints``: they rest in a failure that has one of these.
+    was tried in vain. ``rows``: they are among these. ``entered_by``: in their state since this moment at the latest.
+    ``overdue``: in one of these states since then at the latest, and no branch that runs a job. ``branches``: branches
+    and children too, or (``only_branches``) these alone. ``fingerprints``: they rest in a failure that has one of
+    these.
     """
 
     machine: str | None = None
@@ -59,6 +60,7 @@ class Filter:
     branches: bool = False
     only_branches: bool = False
     sought: Sought | None = None
+    rows: Sequence[int] | None = None
 
     @property
     def is_rare(self) -> bool:
@@ -105,7 +107,9 @@ class Listing:
         joined = f"{self._sql.by_rows} JOIN {WORK} x ON x.entity = e.id" if wanted.waits else self._sql.by_rows
         left = limit
         page_size = _FOUND if limit is None else min(_FOUND, limit)
-        if wanted.sought is not None:
+        if wanted.rows is not None:
+            found = _pages(wanted.rows, newest=newest, after=after)
+        elif wanted.sought is not None:
             last = (after_term, after or 0)
             found = self._search.found(wanted.sought, where, params, page=page_size, newest=newest, last=last)
         else:
@@ -265,3 +269,11 @@ class Listing:
             held = "> 0" if wanted.held else "IS NULL"
             free = f"x.{self._link.quoted('owner')} IS NULL AND x.rung_at IS NULL AND x.parked IS NULL"
             yield f"x.kind {among(RUNS)} AND {free} AND x.held {held}"
+
+
+def _pages(rows: Sequence[int], *, newest: bool, after: int | None) -> Iterator[list[int]]:
+    """These rows in order, from the one that follows on ``after``."""
+    ranked = sorted(rows, reverse=newest)
+    left = ranked if after is None else [row for row in ranked if (row < after if newest else row > after)]
+    for start in range(0, len(left), _FOUND):
+        yield left[start : start + _FOUND]

@@ -11,7 +11,8 @@ from uuid import UUID
 import pytest
 
 from fsmflow import DataError, Fail, Machine, State, UnknownState
-from fsmflow.engine.selection import Selection, filter_of, same, select
+from fsmflow.decision.terms import same
+from fsmflow.engine.selection import Selection, filter_of, select
 from fsmflow.store import listing
 from tests.support.bench import Bench
 from tests.support.machines import Trigger

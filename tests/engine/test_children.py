@@ -1,0 +1,76 @@
+"""Parents are found by what the data of their children hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fsmflow import DataError, Machine, State, UnknownMachine
+from fsmflow.testing import Sandbox, sandbox
+
+
+class Parcel(Machine):
+    initial = "labelled"
+    states = ["labelled", State("lost", final=True), State("delivered", final=True)]
+    transitions = [["deliver", "labelled", "delivered"], ["lose", "labelled", "lost"]]
+    search = ["tracking", "weight"]
+
+
+class Letter(Machine):
+    initial = "written"
+    states = ["written", State("read", final=True)]
+    transitions = [["open", "written", "read"]]
+
+
+class Pile(Machine):
+    initial = "new"
+    states = ["new", State("shipping", machine="parcel", each="parcels"), State("over", final=True)]
+    transitions = [["ship", "new", "shipping"], ["done", "shipping", "over"]]
+    search = ["customer"]
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with sandbox([Parcel, Letter, Pile]) as box:
+        for number in range(4):
+            parcels = [{"tracking": f"T{number}{part}", "weight": number + part} for part in range(3)]
+            pile = Pile.start(f"p{number}", customer=f"c{number % 2}", amount=10 - number, parcels=parcels)
+            if number != 3:
+                pile.trigger("ship")
+        Pile.start("none", customer="c0")
+        box.run()
+        yield box
+
+
+@pytest.mark.parametrize(
+    ("asked", "found"),
+    [
+        ({"child": {"parcel.tracking": "T12"}}, ["p1"]),
+        ({"child": [("parcel.weight", ">=", 2)]}, ["p0", "p1", "p2"]),
+        ({"child": [("parcel.weight", ">=", 2)], "newest": True, "limit": 2}, ["p2", "p1"]),
+        ({"child": [("parcel.weight", ">=", 2)], "after": "p0"}, ["p1", "p2"]),
+        ({"child": [("parcel.weight", ">=", 2)], "order": "amount"}, ["p2", "p1", "p0"]),
+        ({"child": [("parcel.weight", ">=", 2)], "data": {"customer": "c0"}}, ["p0", "p2"]),
+        ({"child": [("parcel.weight", "=", 4), ("parcel.tracking", "=", "T21")]}, []),
+        ({"child": {"parcel.tracking": "T00"}, "state": "over"}, []),
+        ({"child": {"parcel.tracking": "T30"}}, []),
+    ],
+)
+def test_parents_are_found_by_their_children(box: Sandbox, asked: dict[str, Any], found: list[str]) -> None:
+    assert [pile.entity_id for pile in Pile.find(**asked)] == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "error", "sentence"),
+    [
+        ({"child": {"tracking": "T1"}}, DataError, "names no field; it is a machine and a field, shipment.tracking"),
+        ({"child": {"parcle.tracking": "T1"}}, UnknownMachine, "did you mean 'parcel'"),
+        ({"child": {"letter.text": "x"}}, DataError, "makes no 'letter'; its children are of parcel"),
+        ({"child": "T1"}, DataError, "child is 'T1'; it is a list of comparisons"),
+    ],
+)
+def test_what_is_no_child_is_said(box: Sandbox, asked: dict[str, Any], error: type, sentence: str) -> None:
+    with pytest.raises(error, match=sentence):
+        list(Pile.find(**asked))
