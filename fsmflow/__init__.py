@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fsmflow.definition.retry import Retry
     from fsmflow.definition.schedule import Schedule
     from fsmflow.definition.state import State
+    from fsmflow.definition.tell import Tell
     from fsmflow.engine.explain import Explanation
     from fsmflow.engine.timetable import Timetable
     from fsmflow.errors import (
@@ -93,6 +94,7 @@ __all__ = [
     "SearchStopped",
     "State",
     "StepTimeout",
+    "Tell",
     "Timetable",
     "TransitionConflict",
     "TransitionNotAllowed",
@@ -124,6 +126,7 @@ _PLACES = {
     "fsmflow.definition.retry": ("Retry",),
     "fsmflow.definition.schedule": ("Schedule",),
     "fsmflow.definition.state": ("State",),
+    "fsmflow.definition.tell": ("Tell",),
     "fsmflow.engine.explain": ("Explanation",),
     "fsmflow.engine.timetable": ("Timetable",),
     "fsmflow.log.lines": ("LogFields",),

@@ -246,11 +246,12 @@ class Reopened(Asked):
 
 @dataclass(frozen=True, kw_only=True)
 class Delivered:
-    """A message has arrived. ``refused``: why it cannot even be tried."""
+    """A message has arrived. ``refused``: why it cannot even be tried. ``quiet``: its sender is told nothing."""
 
     post: Posted
     event: Triggered
     refused: str | None = None
+    quiet: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -116,6 +116,8 @@ class Envelope:
     key: str | None
     start: Mapping[str, Any] | None
     roles: Collection[str] = ()
+    #: How it ends is the addressee's alone to tell.
+    quiet: bool = False
     trace: str | None = None
 
 

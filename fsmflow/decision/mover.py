@@ -17,6 +17,7 @@ from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import Answer, Message, Recall, answer_to, envelope_of, mail_of
+from fsmflow.decision.notice import notices
 from fsmflow.decision.outbox import held, is_on_its_way, marks_of_pause, sorted_out
 from fsmflow.decision.redaction import masked
 from fsmflow.decision.versions import lacking
@@ -30,7 +31,6 @@ from fsmflow.redaction import hide
 from fsmflow.values import dataclass, replace
 
 Result = TypeVar("Result")
-
 
 #: Of why something cannot go on, or how a message ended, so much is kept.
 MAX_WHY: Final = 1_000
@@ -389,7 +389,7 @@ def commit_of(
         entries=tuple(mover.entries),
         key=key,
         claim=claim,
-        posts=tuple(mover.posts),
+        posts=(*mover.posts, *notices(mover.definition, after, mover.entries, mover.now)),
         takes=tuple(mover.takes),
         marks=tuple(mark for mark in mover.marks if mark.id not in mover.takes),
         told=tuple(mover.told),

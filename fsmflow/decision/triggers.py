@@ -198,7 +198,8 @@ def _answer(mover: Mover, trigger: str) -> None:
 
 def delivered(mover: Mover, happening: Delivered) -> None:
     """A message that is refused is discarded; its sender is told how it ended, once it has."""
-    mover.context, mover.sender = mover.context.without(happening.post), happening.post.entity
+    mover.context = mover.context.without(happening.post)
+    mover.sender = None if happening.quiet else happening.post.entity
     trial = mover.trial()
     try:
         if happening.refused is not None:

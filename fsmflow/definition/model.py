@@ -13,6 +13,7 @@ from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDON
 from fsmflow.definition.operators import Closed
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.definition.schedule import Schedule
+from fsmflow.definition.tell import Told
 from fsmflow.errors import MAX_DURATION_S, shown
 from fsmflow.values import dataclass
 
@@ -189,6 +190,8 @@ class Wide:
     key_retention: int | None = None
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
+    #: Who is told as a state is entered.
+    tell: Mapping[str, tuple[Told, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

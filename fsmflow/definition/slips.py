@@ -44,7 +44,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "sends_as": (str, *_SEVERAL),
     "retention": (*_SPANS, dict),
     "key_retention": _SPANS,
-    "operators": (dict,),
+    **dict.fromkeys(("operators", "tell"), (dict,)),
     "search": _SEVERAL,
 }
 

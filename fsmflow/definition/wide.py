@@ -14,6 +14,7 @@ from fsmflow.definition.operators import read_operators
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.retention import read_key_retention, read_retention
 from fsmflow.definition.schedule import read_schedule
+from fsmflow.definition.tell import read_tell
 from fsmflow.errors import did_you_mean, shown
 
 CATCH_UPS = ("once", "skip")
@@ -24,6 +25,7 @@ _FIELD_PARTS = ("model", "name", "column_name")
 
 def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> Wide:
     """The declarations of a class, checked; ``states`` with the generated ones."""
+    redact = _redact(owner, faults)
     return Wide(
         version=_version(owner, faults),
         upgrade=_hook(owner, "upgrade", 2, "upgrade(self, data, from_version)", faults),
@@ -34,12 +36,13 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         on_transition=_hook(owner, "on_transition", 1, "on_transition(self, entry)", faults),
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
         merge=_merge(owner, faults),
-        redact=_redact(owner, faults),
+        redact=redact,
         search=_search(owner, faults),
         sends_as=_sends_as(owner, faults),
         retention=read_retention(owner, states, faults),
         key_retention=read_key_retention(owner, faults),
         operators=read_operators(owner, faults),
+        tell=read_tell(owner, states, redact, faults),
     )
 
 

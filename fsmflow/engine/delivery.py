@@ -74,6 +74,7 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         actor=Actor(post.actor, roles=envelope.roles) if post.actor else None,
         key=envelope.key,
     )
+    arrived = Delivered(post=post, event=event, quiet=envelope.quiet)
     snapshot = runtime.store.entities.load(definition.name, entity_id)
     if snapshot is not None and snapshot.holds and snapshot.row == post.entity:
         # Its pause came first; 'resume' gives back what is left of its time.
@@ -81,7 +82,7 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         return True
     if snapshot is not None:
         try:
-            return _deliver_to(runtime, instance_of(definition, snapshot), Delivered(post=post, event=event), envelope)
+            return _deliver_to(runtime, instance_of(definition, snapshot), arrived, envelope)
         except UnknownState as error:
             _leave_to_others(runtime, post, envelope, str(error))
             return True
@@ -89,7 +90,7 @@ def _deliver(runtime: Runtime, definition: Definition, entity_id: str, post: Pos
         return _give_up(runtime, post, envelope, "it does not exist")
     try:
         begun = begin(definition, checked_id(entity_id), envelope.start, event.actor, None, runtime.now())
-        commit = first_fired(runtime, definition, begun, Delivered(post=post, event=event), runtime.now())
+        commit = first_fired(runtime, definition, begun, arrived, runtime.now())
         write(runtime, definition, commit)
     except NotPermitted as error:
         return _give_up(runtime, post, envelope, roles_missing(error, event.actor))

@@ -69,10 +69,10 @@ def channels_of(channels: Mapping[str, Channel] | None) -> Mapping[str, Channel]
 def channel_of(configured: Mapping[str, Channel] | None, name: str) -> Channel:
     """The channel of this name. Raises ConfigurationError."""
     channels = channels_of(configured)
-    found = channels.get(name)
-    if found is None:
+    try:
+        return channels[name]
+    except KeyError:
         hint = did_you_mean(name, channels)
         raise ConfigurationError(
             f"there is no channel {name!r} here{hint}; FSMFLOW_CHANNELS or configure(channels=...) says which there are"
-        )
-    return found
+        ) from None

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow import settings as settings_of
+from fsmflow.channels import Channel
 from fsmflow.clock import HandClock
 from fsmflow.engine.runtime import Runtime, installed, stand_in
 from fsmflow.errors import did_you_mean, shown
@@ -22,11 +23,12 @@ from fsmflow.running.slot import Doing
 from fsmflow.running.surroundings import Surroundings
 from fsmflow.scope import scope
 from fsmflow.settings import MachineSource, Settings
+from fsmflow.settings.channels import read_channels
 from fsmflow.settings.permissions import read_permissions
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.store import create_store
 from fsmflow.store.work import Ticket
-from fsmflow.testing.doubles import MemoryDoorbell, Watch
+from fsmflow.testing.doubles import MemoryDoorbell, Nowhere, Watch
 from fsmflow.testing.faults import Faults, FaultyRegistry, Killed, SandboxError
 
 #: So much is run in one call of ``run`` or ``advance`` before it is taken for endless.
@@ -45,13 +47,15 @@ def sandbox(
     limit: int = LIMIT,
     database: Any = None,
     permissions: Mapping[str, Any] | None = None,
+    channels: Mapping[str, Channel] | None = None,
 ) -> Iterator[Sandbox]:
     """Inside, all of fsmflow works in memory: no database server, no Redis, no worker, and time stands still.
 
     ``machines``: classes, or modules to search; as in the settings if not given. ``start``: the moment at which the
     clock begins, now if not given. ``database``: a peewee Database of yours to work on, in which the tables of fsmflow
-    are made, in place of SQLite in memory. ``permissions``: as ``configure`` takes them; none if not given. Nothing
-    runs but when the sandbox is told to, by ``run`` and ``advance``.
+    are made, in place of SQLite in memory. ``permissions``: as ``configure`` takes them; none if not given.
+    ``channels``: likewise; if not given, each that is named is there, and what it is told goes nowhere. Nothing runs
+    but when the sandbox is told to, by ``run`` and ``advance``.
 
     It holds for the whole process, other threads included; a sandbox inside it goes before it. Afterwards all is as
     it was configured before, whatever happened inside. Raises ConfigurationError and DefinitionError for machines
@@ -61,7 +65,8 @@ def sandbox(
     box = None
     try:
         given = None if permissions is None else read_permissions(permissions)
-        settings = Settings(database=memory or database, machines=_sources(machines), permissions=given)
+        led = Nowhere() if channels is None else read_channels(channels)
+        settings = Settings(database=memory or database, machines=_sources(machines), permissions=given, channels=led)
         box = Sandbox(settings, HandClock(_beginning(start)), limit)
         with installed(box._runtime):  # noqa: SLF001 - the box is made here
             yield box

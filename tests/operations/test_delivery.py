@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import pytest
 
-from fsmflow import clock
+from fsmflow import EntityNotFound, Fail, Machine, State, Tell, clock
+from fsmflow.channels import Log
 from fsmflow.engine.runtime import current
 from fsmflow.operations.deliveries import deliver
 from fsmflow.operations.delivery import Delivery
-from fsmflow.testing import Sandbox
+from fsmflow.store.entities import Entities
+from tests.support.interruptions import after_nth
+from tests.support.sandbox import sandbox
 
 
 def told(key: str = "1", channel: str = "log") -> Delivery:
@@ -19,12 +23,119 @@ def told(key: str = "1", channel: str = "log") -> Delivery:
     return Delivery.get(address.removeprefix("delivery:"))
 
 
-def test_a_message_is_delivered_once_however_often_it_is_told(box: Sandbox, caplog: pytest.LogCaptureFixture) -> None:
-    first, again, other = told(), told(), told("2")
-    assert first.address == again.address != other.address
-    with caplog.at_level(logging.WARNING, "fsmflow"):
+def test_a_message_is_delivered_once_however_often_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    with sandbox(machines=[], channels={}) as box, caplog.at_level(logging.WARNING, "fsmflow"):
+        first, again, other = told(), told(), told("2")
+        assert first.address == again.address != other.address
         assert box.run() == 2
-    assert [(each.refresh().state, each.data["answered"]) for each in (first, other)] == [
-        ("delivered", "written to the log")
-    ] * 2
+        for each in (first, other):
+            assert (each.refresh().state, each.data["answered"]) == ("delivered", "written to the log")
     assert caplog.messages == ["message.told: payment.shipped: payment:7 is in 'shipped'"] * 2
+
+
+def test_it_is_tried_for_a_day_and_rests_where_it_can_be_retried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The channel is looked up by its name each time: what is mended meanwhile is what is used."""
+    with sandbox(machines=[], channels={"ops": Log("INFO")}) as box:
+        delivery = told(channel="oops")
+        box.advance(hours=22)
+        assert (delivery.refresh().state, delivery.attempt) == ("sending", 10)
+        box.advance(hours=4)
+        failure = delivery.refresh().failure
+        assert failure is not None
+        assert (delivery.state, failure.attempts) == ("failed_from_sending", 10)
+        assert failure.message.startswith("there is no channel 'oops' here; did you mean 'ops'?")
+        channels: Any = current().settings.channels
+        monkeypatch.setitem(channels, "oops", Log("INFO"))
+        delivery.retry()
+        box.advance(days=6)
+        assert delivery.refresh().state == "delivered"
+        box.advance(days=2)
+        with pytest.raises(EntityNotFound):
+            delivery.refresh()
+
+
+class Parcel(Machine):
+    name = "parcel"
+    initial = "new"
+    redact = ("card",)
+    tell = {
+        "sent": ["shop", "log"],
+        "failed_from_*": Tell("ops", fields=["to", "size.kg", "none"]),
+        "back": Tell("shop"),
+    }
+    states = [
+        State("new"),
+        State("sending", jobs={"label": "label", "truck": "truck"}),
+        State("sent"),
+        State("back", final=True),
+    ]
+    transitions = [
+        ["send_off", "new", "sending"],
+        ["done", "sending", "sent"],
+        ["take_back", "*", "back"],
+    ]
+
+    def label(self) -> None:
+        if self.data["to"] == "nowhere":
+            raise Fail(f"no label for card {self.data['card']}")
+
+    def truck(self) -> None:
+        """It is there."""
+
+
+def messages(about: str) -> list[tuple[str, str, dict[str, Any]]]:
+    """Of an entity, in the order in which they were told: channel, type, data."""
+    found = Delivery.find(data={"about": about})
+    told = [(each.data["channel"], each.data["type"], each.data["message"]["data"]) for each in found]
+    return sorted(told, key=lambda one: (one[2]["seq"], one[0]))
+
+
+def test_what_is_told_is_committed_with_the_transition() -> None:
+    with sandbox(machines=[Parcel]) as box:
+        parcel = Parcel.start("7", to="nowhere", size={"kg": 3}, card="4711-0815")
+        parcel.trigger("send_off")
+        box.run()
+        ((channel, type_, data),) = messages("parcel:7")
+        assert (channel, type_) == ("ops", "parcel.failed_from_sending")
+        entry = parcel.refresh().history[-1]
+        assert {name: data[name] for name in ("state", "source", "trigger", "seq", "epoch", "fields")} == {
+            "state": "failed_from_sending",
+            "source": "sending",
+            "trigger": "fail",
+            "seq": entry.seq,
+            "epoch": entry.epoch,
+            "fields": {"to": "nowhere", "size.kg": 3},
+        }
+        assert data["failure"]["error_type"] == "BranchesFailed"
+        assert "0815" not in str(data)
+        parcel.retry(data={"to": "Ulm"}, actor="alice", reason="the card 4711-0815 is new")
+        box.run()
+        parcel.trigger("take_back", actor="bob", reason="4711-0815 was wrong")
+        box.run()
+        told = messages("parcel:7")[1:]
+        assert [one[:2] for one in told] == [("log", "parcel.sent"), ("shop", "parcel.sent"), ("shop", "parcel.back")]
+        assert (told[2][2]["actor"], told[2][2]["reason"]) == ("bob", "[redacted] was wrong")
+        assert {each.state for each in Delivery.find()} == {"delivered"}
+        kinds = {entry.kind for entry in parcel.refresh().history}
+        assert kinds == {"start", "transition"}, "the sender has no line for what is told"
+
+
+def test_what_is_decided_anew_is_told_once() -> None:
+    """Somebody else was first, and the decision that told of it was thrown away."""
+    with sandbox(machines=[Parcel]) as box:
+        parcel = Parcel.start("7", to="Ulm")
+        with after_nth(Entities, "load", 1, lambda: Parcel.get("7").pause()):
+            parcel.trigger("take_back")
+        box.run()
+        assert [entry.kind for entry in parcel.history] == ["start", "paused", "transition"]
+        assert len(messages("parcel:7")) == 1
+
+
+def test_fields_that_are_too_large_are_left_out_and_the_transition_is_not() -> None:
+    with sandbox(machines=[Parcel]) as box:
+        parcel = Parcel.start("7", to="x" * 70_000)
+        parcel.force("failed_from_sending", reason="lost")
+        box.run()
+        ((_, _, data),) = messages("parcel:7")
+        assert (data["fields"], data["kind"]) == ({}, "forced")
+        assert data["left_out"] == "the fields have 70,009 bytes, and 65,536 are told"

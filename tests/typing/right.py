@@ -32,6 +32,7 @@ from fsmflow import (
     RetryAfter,
     Schedule,
     State,
+    Tell,
     Timetable,
     TransitionNotAllowed,
     Two,
@@ -41,6 +42,7 @@ from fsmflow import (
     otel,
     repairs,
 )
+from fsmflow.channels import Command, Email, Log, Webhook, new_secret
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 
@@ -111,6 +113,10 @@ def configuring() -> None:
     assert_type(FsmflowIntegration(data=True, schedules=False, max_runtime=timedelta(hours=1)), FsmflowIntegration)
     assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
     assert_type(Two("lead", within=60), Two)
+    assert_type(Tell("ops", "log", fields=["amount"]), Tell)
+    fsmflow.configure(channels={"ops": Webhook("env:URL", secret="env:SECRET", allow_private=True), "log": Log("INFO")})
+    fsmflow.configure(channels={"us": Email(to=["a@b.example"], sender="c@d.example"), "say": Command(["say"])})
+    assert_type(new_secret(), str)
     assert_type(Order.timetable(), Timetable)
     assert_type(Order.pause_schedule(actor="ann", reason="moving"), Timetable)
 
