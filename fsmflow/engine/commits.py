@@ -130,6 +130,7 @@ def write(runtime: Runtime, definition: Definition, commit: Commit, happening: H
             runtime.dispatch(after)
         tell_ending(definition, commit, after, happening)
         tell_tick(definition, commit, after)
+        runtime.counting.ended(commit, happening)
         for entry in commit.entries:
             if entry.edit is not None and entry.edit.overwritten:
                 log.data_overwritten(after.address, entry.source or entry.dest, ", ".join(entry.edit.overwritten))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from fsmflow import clock, log, release
 from fsmflow import settings as settings_of
 from fsmflow.decision.entity import Snapshot
+from fsmflow.engine.counting import Counting
 from fsmflow.engine.registry import Registry
 from fsmflow.points import point
 from fsmflow.scope import scope
@@ -38,6 +39,8 @@ class Runtime:
         self.release = release.note(settings)
         self.store = store
         self.machines = machines or Registry(settings.machines)
+        #: A worker and its supervisor put one here that counts.
+        self.counting = Counting()
         if doorbell is not None:
             self.doorbell = doorbell
 

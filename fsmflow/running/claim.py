@@ -29,6 +29,7 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     claimed = take(runtime, ticket, owner)
     if claimed is None or claimed.snapshot.work is None:
         log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
+        runtime.counting.in_vain()
         return None
     snapshot = claimed.snapshot
     claim = Claim(

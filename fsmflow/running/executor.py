@@ -103,6 +103,7 @@ class Executor:
         attempt = claim_attempt(self._runtime, ticket, owner)
         if attempt is not None:
             point("claim.after", attempt.address)
+            self._runtime.counting.answered(attempt.snapshot, self._runtime.now())
         return attempt
 
     def _secure(self, attempt: Attempt) -> bool:

@@ -20,6 +20,7 @@ from fsmflow.points import point
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.lease import LEASE_MS, RENEW_S
 from fsmflow.running.maintenance.sweep import Maintenance
+from fsmflow.running.meters import Channel, Counts, Metering
 from fsmflow.running.outage import DATABASE, Outage
 from fsmflow.running.wear import Endurance
 from fsmflow.running.workers import LostAttempt, LostWorker, Workers
@@ -53,7 +54,9 @@ class Supervisor:
         self._burst = burst
         name = uuid4().hex
         options = ["--queues", ",".join(queues), *log_options, *endurance.options]
-        self._workers = Workers(runtime, count=processes, options=options, name=name)
+        self._channel, self._counts = Channel.create(), Counts()
+        runtime.counting = Metering(self._counts.take)
+        self._workers = Workers(runtime, count=processes, options=options, name=name, channel=self._channel.writing)
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
         self._lost: queue.SimpleQueue[tuple[LostWorker, bool]] = queue.SimpleQueue()
@@ -90,6 +93,7 @@ class Supervisor:
                     os.read(reading, 4096)
         finally:
             self._workers.kill()
+            self._listen()
             self._ended.set()
             self._wake.set()
             for thread in threads:
@@ -118,6 +122,7 @@ class Supervisor:
             self._gave_up = True
             return False
         self._reap()
+        self._listen()
         self._obey()
         failed = self._workers.fail_to_start
         if failed is not None:
@@ -138,6 +143,11 @@ class Supervisor:
         for lost in self._workers.reap(stopping=self._signals > 0):
             self._lost.put((lost, self._signals > 1))
             self._wake.set()
+
+    def _listen(self) -> None:
+        """Take what worker processes have told, those that have ended among them."""
+        for told in self._channel.told():
+            self._counts.take(told)
 
     def _obey(self) -> None:
         """The first signal: finish what is running. A second one: stop now."""
@@ -180,8 +190,10 @@ class Supervisor:
             self._safely("ending lost attempts", self._end_lost)
             if not self._signals:
                 self._safely("sweeping", self._sweep)
+            self._safely("keeping counts", self._keep_counts)
             self._wake.wait(self._maintenance.again_s if not self._ended.is_set() else _TICK_S)
         if self._file is None or not self._file.is_gone:  # else the embedded server would be made anew for it
+            self._safely("keeping counts", self._keep_counts)
             self._maintenance.withdraw()
         self._runtime.store.link.forget_connection()
 
@@ -210,6 +222,9 @@ class Supervisor:
             now = self._runtime.now()
             active = self._runtime.store.work.active(now, self._queues) or len(self._runtime.store.events.due(now, 1))
             self._quiet_sweeps = self._quiet_sweeps + 1 if self._workers.ever_ready and not active else 0
+
+    def _keep_counts(self) -> None:
+        self._counts.keep(self._runtime.store.meters, at_once=self._ended.is_set())
 
     def _safely(self, what: str, action: Callable[[], None]) -> None:
         try:

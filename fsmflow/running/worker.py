@@ -21,6 +21,7 @@ from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.log import lines
 from fsmflow.patience import Patience
 from fsmflow.running.executor import Executor
+from fsmflow.running.meters import Channel, Metering
 from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
 from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
@@ -39,11 +40,14 @@ class _StopWaiting(BaseException):
 class WorkerProcess:
     """The loop of one worker process."""
 
-    def __init__(self, slot: Slot, control: int, queues: Sequence[str], name: str, endurance: Endurance) -> None:
+    def __init__(
+        self, slot: Slot, control: int, channel: Channel, queues: Sequence[str], name: str, endurance: Endurance
+    ) -> None:
         self._name = name
         self._connections = 0
         self._slot = slot
         self._control = control
+        self._channel = channel
         self._queues = queues
         self._endurance = endurance
         self._go_reading, self._go_writing = os.pipe()
@@ -62,6 +66,7 @@ class WorkerProcess:
         # One of their modules may configure another database than the environment names.
         Registry(settings.current().machines).all()
         runtime = self._runtime()
+        runtime.counting = Metering(self._channel.tell)
         runtime.machines.all()
         self._catch_signals()  # again, whatever these modules made of them
         self._slot.write(Doing(state=IDLE))
@@ -185,6 +190,7 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     parser = argparse.ArgumentParser(prog="fsmflow.running.worker")
     parser.add_argument("--slot", type=int, required=True)
     parser.add_argument("--control", type=int, required=True)
+    parser.add_argument("--channel", type=int, required=True)
     parser.add_argument("--queues", required=True)
     parser.add_argument("--name", required=True)
     parser.add_argument("--log-level", default="INFO")
@@ -192,14 +198,14 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     parser.add_argument("--max-jobs", type=int)
     parser.add_argument("--max-memory", type=int)
     options = parser.parse_args(arguments)
-    for descriptor in (options.slot, options.control):
+    for descriptor in (options.slot, options.control, options.channel):
         os.set_inheritable(descriptor, False)
     lines.configure(options.log_level, options.log)
     settings.take_over(handed)
     endurance = Endurance(max_jobs=options.max_jobs, max_memory=options.max_memory)
     try:
-        slot, queues = Slot(options.slot), options.queues.split(",")
-        return WorkerProcess(slot, options.control, queues, options.name, endurance).main()
+        slot, channel, queues = Slot(options.slot), Channel(options.channel), options.queues.split(",")
+        return WorkerProcess(slot, options.control, channel, queues, options.name, endurance).main()
     except FsmflowError as error:
         log.worker_cannot_start(os.getpid(), error)
         return 1

@@ -42,6 +42,8 @@ class Start:
     environment: Mapping[str, str]
     folder: str
     umask: int
+    #: The descriptor by which all of them tell what is to be counted.
+    channel: int
 
 
 class WorkerHandle:
@@ -177,12 +179,12 @@ def _started(start: Start, name: str, slot: int, control: int) -> subprocess.Pop
     command = [sys.executable, _ENTRY, str(handed), "fsmflow.running.worker", *start.options]
     try:
         return subprocess.Popen(
-            [*command, "--name", name, "--slot", str(slot), "--control", str(control)],
+            [*command, "--name", name, "--slot", str(slot), "--control", str(control), "--channel", str(start.channel)],
             env=dict(start.environment),
             cwd=start.folder,
             umask=start.umask,
             stdin=subprocess.DEVNULL,
-            pass_fds=(slot, control, handed),
+            pass_fds=(slot, control, handed, start.channel),
             process_group=0,
         )
     finally:

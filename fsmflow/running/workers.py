@@ -44,7 +44,7 @@ class Workers:
     Talks to processes only, and waits for none of them.
     """
 
-    def __init__(self, runtime: Runtime, *, count: int, options: Sequence[str], name: str) -> None:
+    def __init__(self, runtime: Runtime, *, count: int, options: Sequence[str], name: str, channel: int) -> None:
         self._name = name
         self._started = 0
         self._count = count
@@ -55,6 +55,7 @@ class Workers:
             environment=dict(os.environ),
             folder=os.getcwd(),
             umask=_umask(),
+            channel=channel,
         )
         self._handles: list[WorkerHandle] = []
         self.ever_ready = False

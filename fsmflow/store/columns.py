@@ -219,6 +219,17 @@ _SIGHTING = (
     Column("first_at", _big()),
     Column("last_at", _big()),
 )
+#: ``at_most``: the upper edge of a bucket, in milliseconds; 0 for what has none.
+_METER = (
+    Column("name", _chars(40)),
+    Column("machine", _chars(64)),
+    Column("state", _chars(100)),
+    Column("label", _chars(100)),
+    Column("at_most", _big()),
+    Column("value", _big()),
+)
+#: By what a meter is known.
+METER_KEY: Final = tuple(column.name for column in _METER[:-1])
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", _big())
@@ -250,6 +261,7 @@ TABLES: Final = (
     Table(name=tables.FAILURE, columns=_FAILURE),
     Table(name=tables.TERM, columns=_TERM, key=("entity", "name"), indexes=OF_TERMS),
     Table(name=tables.SIGHTING, columns=_SIGHTING, key=("fingerprint", "release", "slot")),
+    Table(name=tables.METER, columns=_METER, key=METER_KEY),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )
 

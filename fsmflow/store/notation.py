@@ -38,6 +38,10 @@ class Notation(ABC):
         """What stands in an INSERT before that which it sets instead where there is a row with this key."""
         return f"ON CONFLICT ({', '.join(key)}) DO UPDATE SET"
 
+    def offered(self, column: str) -> str:
+        """There: the value that was to be inserted."""
+        return f"excluded.{column}"
+
     def replaced(self, view: str, query: str) -> tuple[str, ...]:
         """The statements that make a view, or make it anew."""
         return (f"CREATE OR REPLACE VIEW {view} AS {query}",)
@@ -86,3 +90,6 @@ class MysqlNotation(Notation):
 
     def or_else(self, key: Sequence[str]) -> str:
         return "ON DUPLICATE KEY UPDATE"
+
+    def offered(self, column: str) -> str:
+        return f"VALUES({column})"

@@ -25,6 +25,7 @@ from fsmflow.store.listing import Listing
 from fsmflow.store.members import Members
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
+from fsmflow.store.meters import Meters
 from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.retention import Retention
 from fsmflow.store.search import Search
@@ -63,6 +64,7 @@ class Store:
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
         self.retention = Retention(link, self.meta)
+        self.meters = Meters(link)
         self.counts = Counts(link, self.listing, self.meta)
         self._meta_sql = statements.meta
         self.installation = ""

@@ -8,6 +8,8 @@ ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
 FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
 #: The fact that says what is kept back.
 HOLDS = "holds"
+#: What is counted of attempts, doorbells and sweeps.
+METER = PREFIX + "meter"
 #: What the data of entities hold in declared fields.
 TERM = PREFIX + "term"
 #: Made on demand, for people who look with SQL.

@@ -13,6 +13,7 @@ from fsmflow.decision.decide import decide
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.start import begin
 from fsmflow.settings import Settings
+from fsmflow.store.backlog import Backlog
 from fsmflow.store.columns import NEW_ENTITY_COLUMNS, new_entity_values
 from fsmflow.store.counts import Cell
 from fsmflow.store.indexes import ROOT, SCOPES
@@ -139,3 +140,13 @@ def test_postgres_reads_by_the_index_that_was_made_for_it(postgres: Store, look:
     assert wanted <= indexes_in(plans)
     if not wanted & {"failing", "stuck", "address"}:
         assert "->  Sort" not in plans
+
+
+@pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def test_work_is_counted_from_the_end_that_is_due_first(request: pytest.FixtureRequest, database: str) -> None:
+    store: Store = request.getfixturevalue(database)
+    for look in (lambda store: Backlog(store.link).look(NOW), lambda store: Backlog(store.link).running(NOW)):
+        plans = plans_of(store, look)
+        assert "fsmflow_work_wake_at" in plans
+        assert "Seq Scan on fsmflow_work" not in plans
+        assert not re.search(r"SCAN fsmflow_work(?! USING INDEX)", plans)

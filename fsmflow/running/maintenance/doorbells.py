@@ -138,11 +138,15 @@ class Doorbells:
     def _ring_now(self, due: list[Due], now: int) -> bool:
         rings = self._runtime.store.work.ring(due, now)
         point("ring.noted", due[0].row)
+        again = {item.row for item in due if item.work.rung_at is not None or item.work.dispatch}
+        for ticket, queue in rings:
+            if ticket.row in again:
+                self._runtime.counting.rung_again(queue)
         if self._runtime.doorbell.ring(rings, insist=True):
             return True
         rung = {ticket.row for ticket, _ in rings}
-        again = [item.after_ring(now) for item in due if item.row in rung]
-        self._runtime.store.work.postpone([(item, now + LOCKED_MS) for item in again], now)
+        left = [item.after_ring(now) for item in due if item.row in rung]
+        self._runtime.store.work.postpone([(item, now + LOCKED_MS) for item in left], now)
         return False
 
 

@@ -76,11 +76,13 @@ class Maintenance:
         # Without Redis, nobody is there to tell whose turn it is.
         if rings and in_turn and not self._turn.take():
             return 0
+        began_s = clock.monotonic()
         try:
             rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
             handled = holds.let_go(self._runtime) + self._handle_due(rings)
             handled += deliver_due(self._runtime, self._turn.keep)
             self._do_besides()
+            self._runtime.counting.swept(clock.monotonic() - began_s, handled)
             return handled
         finally:
             self._turn.leave(paced=paced)
