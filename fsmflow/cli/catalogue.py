@@ -81,6 +81,7 @@ CATALOGUE: Final = (
     Entry(
         "stats", "overview:stats", "Count entities by state; show since when the oldest is there, queues, and due work."
     ),
+    Entry("metrics", "metrics:metrics", "Tell Prometheus how things stand."),
     Entry("check", "overview:check", "Check the machines."),
     Entry("info", "info:info", "Show what is in force here."),
     Entry(

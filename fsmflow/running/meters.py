@@ -22,6 +22,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Crashed, Failed, Happening, Postponed, Returned, Spread, Unacceptable
 from fsmflow.definition.names import FAILED
 from fsmflow.engine.counting import Counting
+from fsmflow.observers import CAUGHT, RESTS, RETRIED
 from fsmflow.running.lease import LEASE_MS
 from fsmflow.store.meters import Meter, Meters
 
@@ -32,17 +33,11 @@ BEYOND_MS: Final = 2**52
 #: Of queues that a function of a machine chooses there may be any number: so many are counted apart.
 MOST_QUEUES: Final = 100
 OTHER: Final = "other"
-#: How an attempt ends: its step goes on; it made branches; it was put off; it failed and is run again by itself; it
-#: failed and something else than resting follows; it rests; its worker was lost.
-DONE, SPREAD, POSTPONED, RETRIED, CAUGHT, RESTS, LOST = (
-    "done",
-    "spread",
-    "postponed",
-    "retried",
-    "caught",
-    "failed",
-    "lost",
-)
+#: How an attempt ends, besides by a failure: its step goes on; it made branches; it was put off; its worker was lost.
+DONE: Final = "done"
+SPREAD: Final = "spread"
+POSTPONED: Final = "postponed"
+LOST: Final = "lost"
 _KEEP_S: Final = 5.0
 #: How much a pipe holds while the supervisor is busy, where the system allows that.
 _PIPE_BYTES: Final = 1 << 20

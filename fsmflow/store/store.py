@@ -33,6 +33,10 @@ from fsmflow.store.statements import Statements
 from fsmflow.store.work import WorkRows
 
 
+class WrongTables(ConfigurationError):
+    """The database answers, and does not have the tables of this release."""
+
+
 class Store:
     """Opened by ``open_store``."""
 
@@ -75,11 +79,11 @@ class Store:
         self.link.check_driver()
         found = self.link.twice(self._look)
         if not all(found.values()) or not found:
-            raise ConfigurationError("the database has no tables of fsmflow yet; run 'fsmflow init' once")
+            raise WrongTables("the database has no tables of fsmflow yet; run 'fsmflow init' once")
         version = int(found["schema"][0][0])
         if version != schema.SCHEMA_VERSION:
             older = "older" if version < schema.SCHEMA_VERSION else "newer"
-            raise ConfigurationError(
+            raise WrongTables(
                 f"the tables of fsmflow have version {version}, {older} than the {schema.SCHEMA_VERSION} of this "
                 f"release; {'run fsmflow init' if older == 'older' else 'upgrade fsmflow'}"
             )

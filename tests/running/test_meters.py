@@ -61,7 +61,7 @@ def test_each_attempt_is_counted_once_by_how_it_ended(bench: Bench, counts: Coun
     assert outcomes(found) == {
         ("charging", "done"): 1,
         ("charging", "retried"): 1,
-        ("charging", "failed"): 1,
+        ("charging", "rests"): 1,
         ("charging", "caught"): 1,
         ("checking", "postponed"): 1,
     } | {("checking", "done"): 1}
@@ -112,7 +112,7 @@ def statements() -> Iterator[list[str]]:
         yield sent
 
 
-@pytest.mark.parametrize("bench", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 def test_a_step_that_is_counted_sends_what_one_sends_that_is_not(bench: Bench) -> None:
     sent = []
     for number, observer in enumerate((bench.runtime.counting, Metering(Counts().take))):

@@ -39,10 +39,12 @@ from fsmflow import (
     Undoing,
     Way,
     failures,
+    metrics,
     otel,
     repairs,
 )
 from fsmflow.channels import Command, Email, Log, Webhook, new_secret
+from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 
@@ -224,6 +226,11 @@ def grouping() -> None:
     assert_type(failures.ignore(group.id, until=datetime(2030, 1, 1, tzinfo=UTC), count=100).most, int | None)
     assert_type(failures.note(group.id, "asked", link="https://example.com").link, str | None)
     assert_type(failures.merge(group.id, failures.reopen("d15468").id).seen, int)
+
+
+async def mounting(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    if scope["path"].startswith("/ops/"):
+        await metrics.app({**scope, "root_path": "/ops"}, receive, send)
 
 
 def testing() -> None:
