@@ -50,8 +50,9 @@ if TYPE_CHECKING:
     )
     from fsmflow.log.lines import LogFields
     from fsmflow.machine import Machine
-    from fsmflow.operations import repairs
+    from fsmflow.operations import alarms, repairs
     from fsmflow.settings import configure
+    from fsmflow.settings.alarms import CrashLoop, Failing, NewFailure, NobodyListens, OldestDue, Overdue, Stuck
 
 __version__ = "0.1.0"
 
@@ -61,6 +62,7 @@ __all__ = [
     "Branches",
     "Cancelled",
     "ConfigurationError",
+    "CrashLoop",
     "DataError",
     "DatabaseRefused",
     "DatabaseUnavailable",
@@ -71,6 +73,7 @@ __all__ = [
     "Event",
     "Explanation",
     "Fail",
+    "Failing",
     "Failure",
     "Forecast",
     "FsmflowError",
@@ -82,9 +85,13 @@ __all__ = [
     "MergeError",
     "MethodError",
     "NestedAction",
+    "NewFailure",
+    "NobodyListens",
     "NotPermitted",
     "Offer",
+    "OldestDue",
     "Outcome",
+    "Overdue",
     "Progress",
     "RedisUnavailable",
     "Refuse",
@@ -94,6 +101,7 @@ __all__ = [
     "SearchStopped",
     "State",
     "StepTimeout",
+    "Stuck",
     "Tell",
     "Timetable",
     "TransitionConflict",
@@ -105,6 +113,7 @@ __all__ = [
     "UnknownState",
     "Way",
     "WorkerLost",
+    "alarms",
     "configure",
     "failures",
     "repairs",
@@ -131,8 +140,11 @@ _PLACES = {
     "fsmflow.engine.timetable": ("Timetable",),
     "fsmflow.log.lines": ("LogFields",),
     "fsmflow.machine": ("Machine",),
-    "fsmflow.operations": ("repairs",),
+    "fsmflow.operations": ("alarms", "repairs"),
     "fsmflow.settings": ("configure",),
+    "fsmflow.settings.alarms": (
+        *("CrashLoop", "Failing", "NewFailure", "NobodyListens", "OldestDue", "Overdue", "Stuck"),
+    ),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 

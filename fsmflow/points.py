@@ -40,6 +40,9 @@ POINTS: Final = {
     "prune.before": "finished entities are deleted, with all that belongs to them, in a transaction that is open",
     "members.page": "a page of the members of a repair is committed, and others may follow",
     "members.asked": "a repair has asked some of its members, and notes that next",
+    "alarm.seen": "there is something to be alarmed about, and an alarm is raised next",
+    "alarm.raised": "an alarm is raised, or over, and somebody is told of it next",
+    "alarm.told": "somebody was told of an alarm, and that is noted next",
     "start.page": "a page of start_many is committed, and not yet dispatched",
 }
 

@@ -82,6 +82,11 @@ CATALOGUE: Final = (
         "stats", "overview:stats", "Count entities by state; show since when the oldest is there, queues, and due work."
     ),
     Entry("metrics", "metrics:metrics", "Tell Prometheus how things stand."),
+    Entry(
+        "alarms",
+        "alarms:alarms",
+        "Show which alarms are raised: since when, what happened, and what to type next.",
+    ),
     Entry("check", "overview:check", "Check the machines."),
     Entry("info", "info:info", "Show what is in force here."),
     Entry(

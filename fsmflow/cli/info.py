@@ -131,6 +131,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.MAX_MEMORY: ("max memory", _size(chosen.max_memory)),
         settings.SEARCH_TIMEOUT: ("search timeout", f"{chosen.search_timeout:,} s"),
         settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),
+        settings.ALARMS: ("alarms", ", ".join(alarm.name for alarm in chosen.alarms) or "none"),
     }
     for variable, (name, value) in shown.items():
         yield {"name": name, "value": value, "from": settings.source_of(variable)}

@@ -23,7 +23,10 @@ from fsmflow.settings import Settings
 _MANY: Final = 12
 #: Commands that only look: they make no folder, no database and no server.
 LOOKING: Final = frozenset(
-    {"list", "show", "explain", "history", "failures", "stats", "check", "verify", "draw", "info", "metrics"}
+    (
+        *("list", "show", "explain", "history", "failures", "stats", "metrics", "alarms", "check", "verify", "draw"),
+        "info",
+    )
 )
 #: Commands that import the machines when they are ready to tell what is wrong with them.
 BY_THEMSELVES: Final = frozenset({"check", "info", "worker"})

@@ -118,7 +118,8 @@ class _Compiler:
         return [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
 
     def _slips(self) -> list[str]:
-        more = {"merge", "sends_as", "operators", "retention", "key_retention", "search", "tell", *NOT_YET_IN_MACHINES}
+        own = ("merge", "sends_as", "operators", "retention", "key_retention", "search", "tell", "alarms")
+        more = {*own, *NOT_YET_IN_MACHINES}
         known = self.taken | DECLARATIONS | more
         return list(slips_in(self.owner, self._classes, known, self.faults))
 

@@ -15,6 +15,7 @@ from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.definition.schedule import Schedule
 from fsmflow.definition.tell import Told
 from fsmflow.errors import MAX_DURATION_S, shown
+from fsmflow.settings.alarms import Alarm
 from fsmflow.values import dataclass
 
 #: A guard, callback or job after binding: takes the machine.
@@ -188,6 +189,8 @@ class Wide:
     retention: Mapping[str, int] = field(default_factory=dict)
     #: For how many milliseconds keys are kept that were used up; None for as long as their entity.
     key_retention: int | None = None
+    #: What somebody is told of.
+    alarms: tuple[Alarm, ...] = ()
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
     #: Who is told as a state is entered.

@@ -46,6 +46,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "key_retention": _SPANS,
     **dict.fromkeys(("operators", "tell"), (dict,)),
     "search": _SEVERAL,
+    "alarms": _SEVERAL,
 }
 
 

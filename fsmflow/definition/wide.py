@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from fsmflow.definition.alarms import read_machine_alarms
 from fsmflow.definition.model import Hook, StateSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.operators import read_operators
@@ -43,6 +44,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         key_retention=read_key_retention(owner, faults),
         operators=read_operators(owner, faults),
         tell=read_tell(owner, states, redact, faults),
+        alarms=read_machine_alarms(owner, states, faults),
     )
 
 

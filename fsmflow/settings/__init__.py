@@ -6,7 +6,7 @@ import difflib
 import os
 import re
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
 from importlib import import_module
 from pathlib import Path
@@ -17,6 +17,8 @@ from fsmflow import log
 from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
+from fsmflow.settings import alarms as alarms_of
+from fsmflow.settings.alarms import Alarm
 from fsmflow.settings.permissions import Permissions, read_file, read_permissions
 from fsmflow.values import dataclass
 
@@ -32,10 +34,11 @@ MAX_JOBS = "FSMFLOW_MAX_JOBS"
 MAX_MEMORY = "FSMFLOW_MAX_MEMORY"
 PERMISSIONS = "FSMFLOW_PERMISSIONS"
 CHANNELS = "FSMFLOW_CHANNELS"
+ALARMS = "FSMFLOW_ALARMS"
 SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
 
 VARIABLES = (
-    *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS),
+    *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
     SEARCH_TIMEOUT,
 )
 _PREFIX = "FSMFLOW_"
@@ -75,6 +78,8 @@ class Settings:
     permissions: Permissions | None = field(default=None, repr=False)
     #: Where messages to people and other systems go, by name, where the installation says so.
     channels: Mapping[str, Channel] | None = field(default=None, repr=False)
+    #: What somebody is told of, besides what machines say.
+    alarms: tuple[Alarm, ...] = ()
     #: Whether nothing is made that is not there: of whoever only looks.
     looks: bool = False
 
@@ -113,11 +118,13 @@ def configure(
     search_timeout: int | None = None,
     permissions: Mapping[str, Any] | None = None,
     channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
+    alarms: Sequence[Alarm | Mapping[str, Any]] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
     ``search_timeout`` seconds. ``permissions`` says who may do what, as the file of ``FSMFLOW_PERMISSIONS`` has it.
     ``channels`` says where messages to people and other systems go: names with values of ``fsmflow.channels``.
+    ``alarms`` says what somebody is told of, besides what machines say.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -135,12 +142,19 @@ def configure(
     if home is not None:
         chosen = replace(chosen, home=Path(home))
     chosen = replace(chosen, **dict(_limits(max_jobs, max_memory, search_timeout)))
-    if permissions is not None:
-        chosen = replace(chosen, permissions=read_permissions(permissions))
-    if channels is not None:
-        chosen = replace(chosen, channels=_of_channels().read_channels(channels))
+    chosen = replace(chosen, **dict(_read(permissions, channels, alarms)))
     with _chosen.lock:
         _chosen.settings = chosen
+
+
+def _read(permissions: Any, channels: Any, alarms: Any) -> Iterator[tuple[str, Any]]:
+    """Those that are given. Raises ConfigurationError."""
+    if permissions is not None:
+        yield "permissions", read_permissions(permissions)
+    if channels is not None:
+        yield "channels", _of_channels().read_channels(channels)
+    if alarms is not None:
+        yield "alarms", alarms_of.read_alarms(alarms)
 
 
 def _limits(
@@ -218,6 +232,7 @@ def from_environment() -> Settings:
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
         channels=_of_channels().read_file(os.environ[CHANNELS]) if os.environ.get(CHANNELS) else None,
+        alarms=alarms_of.read_file(os.environ[ALARMS]) if os.environ.get(ALARMS) else (),
         looks=_chosen.looks,
     )
 
@@ -306,6 +321,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "home": str(settings.home.absolute()),
         "release": settings.release,
         "search_timeout": settings.search_timeout,
+        "alarms": [alarm.as_plain() for alarm in settings.alarms],
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),
         "channels": {name: channel.as_plain() for name, channel in (settings.channels or {}).items()} or None,
     }
@@ -320,7 +336,8 @@ def take_over(handed: Mapping[str, Any]) -> None:
     if channels is not None:
         channels = _of_channels().read_channels(channels, "the channels of the supervisor")
     found = {**handed, "machines": tuple(handed["machines"]), "home": Path(handed["home"])}
-    choose(Settings(**{**found, "permissions": permissions, "channels": channels}))
+    alarms = alarms_of.read_alarms(handed.get("alarms", []), "the alarms of the supervisor")
+    choose(Settings(**{**found, "permissions": permissions, "channels": channels, "alarms": alarms}))
 
 
 def _module_name(source: MachineSource) -> str:

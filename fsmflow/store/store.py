@@ -22,6 +22,7 @@ from fsmflow.store.events import Events
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Listing
+from fsmflow.store.lookout import Lookout
 from fsmflow.store.members import Members
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
@@ -68,7 +69,7 @@ class Store:
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
         self.retention = Retention(link, self.meta)
-        self.meters = Meters(link)
+        self.meters, self.lookout = Meters(link), Lookout(link)
         self.counts = Counts(link, self.listing, self.meta)
         self._meta_sql = statements.meta
         self.installation = ""

@@ -64,6 +64,18 @@ LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
         {"roots_by_phase", "children_by_state", "branches_by_state"},
     ),
     "branches by state": (listed(machine="order", states=["pending"], only_branches=True), {"branches_by_state"}),
+    "alarm: overdue": (
+        lambda store: store.lookout.overdue(Since(machine="order", state="pending", at=NOW - 9)),
+        {"roots_by_time", "children_by_state"},
+    ),
+    "alarm: failing": (
+        lambda store: store.lookout.failed_since("order", ["charging", "pending"], NOW - 9),
+        {"roots_by_time", "children_by_state"},
+    ),
+    "alarm: what rests": (lambda store: store.lookout.rests("order", "charging", ["f"]), {"failing"}),
+    "alarm: waiting": (lambda store: store.lookout.waiting(NOW), set()),
+    "alarm: crashes": (lambda store: store.lookout.crashes(NOW), set()),
+    "alarm: stuck": (lambda store: store.lookout.stuck(3), {"stuck"}),
     "failing": (listed(machine="order", failing=True), {"failing"}),
     "stuck": (listed(stuck=True, branches=True), {"stuck"}),
     "count of stuck": (lambda store: store.listing.count(Filter(stuck=True, branches=True)), {"stuck"}),
@@ -138,7 +150,7 @@ def test_postgres_reads_by_the_index_that_was_made_for_it(postgres: Store, look:
     plans = plans_of(postgres, act)
     assert "Seq Scan on fsmflow_entity" not in plans
     assert wanted <= indexes_in(plans)
-    if not wanted & {"failing", "stuck", "address"}:
+    if not wanted & {"failing", "stuck", "address"} and not look.startswith("alarm"):
         assert "->  Sort" not in plans
 
 

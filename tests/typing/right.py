@@ -15,29 +15,37 @@ from fsmflow import (
     Actor,
     Branch,
     Branches,
+    CrashLoop,
     Edit,
     Event,
     Explanation,
     Fail,
+    Failing,
     Failure,
     Forecast,
     HistoryEntry,
     LogFields,
     Machine,
+    NewFailure,
+    NobodyListens,
     Offer,
+    OldestDue,
     Outcome,
+    Overdue,
     Progress,
     Refuse,
     Retry,
     RetryAfter,
     Schedule,
     State,
+    Stuck,
     Tell,
     Timetable,
     TransitionNotAllowed,
     Two,
     Undoing,
     Way,
+    alarms,
     failures,
     metrics,
     otel,
@@ -115,6 +123,10 @@ def configuring() -> None:
     assert_type(FsmflowIntegration(data=True, schedules=False, max_runtime=timedelta(hours=1)), FsmflowIntegration)
     assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
     assert_type(Two("lead", within=60), Two)
+    told = [Overdue(tell="ops"), Failing(5, within=timedelta(minutes=10)), NewFailure(tell=["ops"]), Stuck()]
+    fsmflow.configure(alarms=[*told, NobodyListens(), OldestDue(60), CrashLoop(5), {"kind": "Stuck"}])
+    assert_type([alarm.since for alarm in alarms.raised()], list[datetime | None])
+    assert_type([alarm.values["count"] for alarm in alarms.check()], list[Any])
     assert_type(Tell("ops", "log", fields=["amount"]), Tell)
     fsmflow.configure(channels={"ops": Webhook("env:URL", secret="env:SECRET", allow_private=True), "log": Log("INFO")})
     fsmflow.configure(channels={"us": Email(to=["a@b.example"], sender="c@d.example"), "say": Command(["say"])})

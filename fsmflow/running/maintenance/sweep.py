@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from fsmflow import clock, log
@@ -22,6 +22,7 @@ from fsmflow.errors import (
     noted,
     text_of,
 )
+from fsmflow.operations.watch import Watch
 from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.intake import Intake
@@ -50,8 +51,11 @@ class Maintenance:
         self._schedules = Schedules(runtime)
         self._retention = Retention(runtime)
         self._turn = Turn(runtime)
-        self._recount = Recount(runtime)
-        self._intake = Intake(runtime)
+        self._besides: tuple[tuple[str, Callable[[], None]], ...] = (
+            ("bringing in what is searched by", Intake(runtime).go_on),
+            ("counting", Recount(runtime).go_on),
+            ("looking for alarms", Watch(runtime).go_on),
+        )
         self._besides_from_s = float("-inf")
 
     @property
@@ -92,9 +96,9 @@ class Maintenance:
         self._retention.prune_due(self._turn.keep)
         if clock.monotonic() < self._besides_from_s:
             return
-        for what, besides in (("bringing in what is searched by", self._intake), ("counting", self._recount)):
+        for what, go_on in self._besides:
             try:
-                besides.go_on()
+                go_on()
             except DatabaseUnavailable:
                 raise
             except Exception as error:  # noqa: BLE001 - nothing else is to wait for it

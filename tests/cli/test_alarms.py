@@ -1,0 +1,162 @@
+"""``alarms``, and where alarms are said: by a machine, by ``configure``, in a file."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import fsmflow
+from fsmflow import (
+    ConfigurationError,
+    CrashLoop,
+    DataError,
+    DefinitionError,
+    Failing,
+    Machine,
+    NewFailure,
+    OldestDue,
+    Overdue,
+    State,
+    settings,
+)
+from fsmflow.settings.alarms import Alarm, read_alarms, read_file
+from fsmflow.testing import Sandbox, sandbox
+from tests.cli.shop import Shop
+from tests.support.terminal import Terminal
+
+HOUR = 3_600
+WAITING = """
+from fsmflow import Machine, NobodyListens, OldestDue, Overdue, State
+
+class Parcel(Machine):
+    initial = "new"
+    states = [State("new", expect=3600), State("packing", job="pack"), State("packed", final=True)]
+    transitions = [["go", "new", "packing"], ["done", "packing", "packed"]]
+    alarms = [OldestDue(1, tell="ops"), Overdue()]
+    def pack(self): ...
+"""
+
+
+class Parcel(Machine):
+    """Is collected within an hour, as a rule."""
+
+    initial = "new"
+    states = [State("new", expect=HOUR), State("gone", final=True)]
+    transitions = [["collect", "new", "gone"]]
+    alarms = [Overdue(tell=["ops", "boss"])]
+
+
+@pytest.fixture
+def box() -> Iterator[Sandbox]:
+    with sandbox(machines=[Parcel]) as made:
+        yield made
+
+
+@pytest.fixture
+def shell(box: Sandbox, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    return Terminal(capsys, monkeypatch)
+
+
+def test_alarms_are_shown_with_since_when_and_what_to_type_next(box: Sandbox, shell: Terminal) -> None:
+    Parcel.start(1)
+    done = shell.run("alarms")
+    assert (done.status, done.out) == (0, "")
+    assert "no alarm is raised" in done.err
+    box.advance(2 * HOUR)
+    head, text, todo = shell.ok("alarms").splitlines()
+    assert head.startswith("alarm:overdue.parcel.new, since 20")
+    assert head.endswith(" UTC, told to boss, ops")
+    assert text.strip().startswith(
+        "parcel: 1 entity in 'new' longer than is expected there: within 1 h, the oldest for"
+    )
+    assert todo.strip() == "fsmflow list --machine parcel --state new --overdue"
+    assert "parcel:1" in shell.ok(*todo.split()[1:])
+    (found,) = shell.json("alarms")
+    assert (found["kind"], found["tell"], found["values"]["example"]) == ("overdue", ["boss", "ops"], "parcel:1")
+    shell.ok("pause", "alarm:overdue.parcel.new")
+    assert "silent until 'fsmflow resume alarm:overdue.parcel.new'" in shell.ok("alarms")
+
+
+def test_check_looks_by_itself_where_no_worker_runs_and_says_so_by_its_exit_status(shop: Shop) -> None:
+    (shop.folder / "machines.py").write_text(WAITING)
+    assert shop.json("alarms", "--check") == []
+    shop.ok("start", "parcel", "1")
+    shop.ok("trigger", "parcel:1", "go")
+    database = sqlite3.connect(shop.folder / "home" / "fsmflow.db")
+    with database:
+        database.execute("UPDATE fsmflow_work SET rung_at = rung_at - 3600000")
+    database.close()
+    done = shop.run("alarms", "--check", "--json")
+    assert done.status == 1
+    (found,) = json.loads(done.out)
+    assert (found["kind"], found["since"], found["values"]["queue"]) == ("oldest-due", None, "default")
+    assert shop.json("alarms") == []
+
+
+def test_a_file_and_configure_take_the_same(tmp_path: Path) -> None:
+    wanted = (Failing(5, within=600, tell="ops"), NewFailure(), OldestDue(60), CrashLoop())
+    path = tmp_path / "alarms.toml"
+    path.write_text(
+        """
+        [[alarms]]
+        kind = "Failing"
+        count = 5
+        tell = ["ops"]
+        [[alarms]]
+        kind = "NewFailure"
+        [[alarms]]
+        kind = "OldestDue"
+        seconds = 60
+        [[alarms]]
+        kind = "CrashLoop"
+        """
+    )
+    assert read_file(str(path)) == wanted == read_alarms([each.as_plain() for each in wanted])
+    before = settings.chosen()
+    try:
+        fsmflow.configure(alarms=[wanted[0], {"kind": "NewFailure"}])
+        assert settings.current().alarms == wanted[:2]
+        handed = settings.handed_over(settings.current())
+        settings.take_over(json.loads(json.dumps(handed)))
+        assert settings.current().alarms == wanted[:2]
+    finally:
+        settings.choose(before)
+    path.write_text("[alarm]")
+    with pytest.raises(ConfigurationError, match=r"each alarm is a table \[\[alarms\]\]"):
+        read_file(str(path))
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("Overdue", "it is a list of alarms"),
+        ([{"kind": "Fails"}], "'Fails' is no alarm; did you mean 'Failing'?"),
+        ([{"kind": "Failing"}], "Failing missing 1 required positional argument: 'count'"),
+        ([{"kind": "Failing", "count": 0}], "Failing(count=0): it takes a whole number from 1 to 1,000"),
+        ([{"kind": "OldestDue", "seconds": "60"}], "OldestDue(seconds='60'): it takes seconds or a timedelta"),
+        ([{"kind": "Overdue", "tel": "ops"}], "Overdue(...) takes no 'tel'; did you mean 'tell'?"),
+        ([{"kind": "Overdue", "tell": 1}], "Overdue(tell=1): it takes one or several names of channels"),
+    ],
+)
+def test_what_is_no_alarm_is_refused_with_what_would_be_one(given: Any, told: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_alarms(given)
+    assert told in str(raised.value)
+
+
+def test_a_machine_says_alarms_as_a_list_and_is_overdue_only_where_something_is_expected() -> None:
+    def faults(wanted: Any) -> str:
+        with pytest.raises(DefinitionError) as raised:
+            type("Odd", (Machine,), {"initial": "open", "states": ["open"], "transitions": [], "alarms": wanted})
+        return str(raised.value)
+
+    assert "alarms=Overdue(tell=()); it is a list of Overdue, Failing" in faults(Overdue())
+    assert "alarms has Overdue(), and no state has expect=" in faults([Overdue()])
+    with pytest.raises(DataError, match="from 1 to"):
+        Failing(True)
+    assert isinstance(Failing(5), Alarm)
