@@ -21,7 +21,10 @@ from fsmflow.engine.groups import groups
 from fsmflow.engine.headcount import headcounts
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import Selection, select
+from fsmflow.metrics.exposition import Numbers
+from fsmflow.metrics.sources import read
 from fsmflow.running.maintenance.recount import Recount
+from fsmflow.running.meters import EDGES_MS, Counts
 from fsmflow.store.columns import (
     HISTORY_COLUMNS,
     NEW_ENTITY_COLUMNS,
@@ -199,6 +202,7 @@ def measure(runtime: Runtime, runs: int) -> Iterator[tuple[str, float, int]]:
     while runtime.store.counts.summary() is None and runtime.store.counts.large():
         recount.go_on()
         time.sleep(0.05)
+    _metered(runtime)
     for name, look in _looks(runtime).items():
         least, found = 1e9, 0
         for _ in range(runs):
@@ -206,6 +210,22 @@ def measure(runtime: Runtime, runs: int) -> Iterator[tuple[str, float, int]]:
             found = look()
             least = min(least, time.perf_counter() - begin_s)
         yield name, least, found
+
+
+def _scraped(runtime: Runtime) -> int:
+    """One scrape; how many lines it has."""
+    numbers = Numbers()
+    read(runtime, numbers)
+    return len(numbers.text().splitlines())
+
+
+def _metered(runtime: Runtime) -> None:
+    """What workers have counted of a hundred states."""
+    counts = Counts()
+    for number in range(100):
+        for edge_ms in EDGES_MS:
+            counts.take(("ended", "bench_order", f"state_{number}", "done", edge_ms, False, None))
+    counts.keep(runtime.store.meters, at_once=True)
 
 
 def _looks(runtime: Runtime) -> dict[str, Callable[[], int]]:
@@ -218,6 +238,7 @@ def _looks(runtime: Runtime) -> dict[str, Callable[[], int]]:
     listing = runtime.store.listing
     order, old = "bench_order", 2 * 365 * _DAY_MS
     return {
+        "metrics, all of them": lambda: _scraped(runtime),
         "counts with the oldest": counted(),
         "counts with the oldest, of a machine": counted(order),
         "counts with the oldest, exact": counted(exact=True),

@@ -97,19 +97,20 @@ def _lines(family: Family, found: Mapping[Labels, Value]) -> Iterator[str]:
 def _of_histogram(family: Family, value: Histogram, pairs: Sequence[tuple[str, str]]) -> Iterator[str]:
     if family.kind != HISTOGRAM:
         raise TypeError(f"{family.name} is no histogram")
-    count = 0
+    count, begin = 0, f"{family.name}_bucket{{{_told(pairs)}{',' if pairs else ''}le="
     for edge in sorted(value.buckets):
         count += value.buckets[edge]
-        yield f"{family.name}_bucket{_written([*pairs, ('le', _number(edge))])} {count}"
+        yield f'{begin}"{_number(edge)}"}} {count}'
     yield f"{family.name}_sum{_written(pairs)} {_number(value.sum)}"
     yield f"{family.name}_count{_written(pairs)} {count}"
 
 
 def _written(pairs: Sequence[tuple[str, str]]) -> str:
-    if not pairs:
-        return ""
-    told = ",".join(f'{name}="{_quoted(value)}"' for name, value in pairs)
-    return f"{{{told}}}"
+    return f"{{{_told(pairs)}}}" if pairs else ""
+
+
+def _told(pairs: Sequence[tuple[str, str]]) -> str:
+    return ",".join(f'{name}="{_quoted(value)}"' for name, value in pairs)
 
 
 def _escaped(text: str) -> str:
@@ -117,6 +118,8 @@ def _escaped(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
+    if text.isidentifier() and text.isascii():
+        return text
     return _escaped(text.encode("utf-8", "replace").decode()).replace('"', r"\"")
 
 

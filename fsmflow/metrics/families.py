@@ -38,7 +38,7 @@ _IN_STATE: Final = ("machine", "state")
 _ABOUT_ITSELF: Final = (
     _gauge("up", "Whether the database answered. Where it is 0, all that comes from the database is left out"),
     _gauge(
-        "info", "1. What answers: the release of fsmflow, that of your code, and the database", "version", "release",
+        "info", "1; with the release of fsmflow and of your code, and the database", "version", "release",
         "database",
     ),
     _gauge("part_up", "Whether this part of the numbers could be read; one that took too long is left out", "part"),
@@ -47,7 +47,7 @@ _ABOUT_ITSELF: Final = (
     _gauge("series_folded", "Series that are told as 'other', as a metric has too many"),
 )  # fmt: skip
 _ENTITIES: Final = (
-    _gauge("entities", "Entities in a state: by themselves (root), children, branches of a step", *_IN_STATE, "kind"),
+    _gauge("entities", "Entities in a state: roots, children, branches of a step", *_IN_STATE, "kind"),
     _gauge("oldest_entity_seconds", "For how long the oldest is in its state", *_IN_STATE, "kind", largest=True),
     _gauge("expected_seconds", "How long a stay is expected to last: 'expect' of the state", *_IN_STATE, largest=True),
     _gauge("entities_counted_seconds", "How old numbers over 10,000 are, which maintenance counts; else 0"),
@@ -57,7 +57,7 @@ _WORK: Final = (
     _gauge("oldest_due_seconds", "For how long the first of them does", "queue", largest=True),
     _gauge("running", "Attempts that run now", *_IN_STATE, "queue"),
     _gauge("waiting", "Jobs that wait for their time: for a retry, or as they were put off", "queue"),
-    _gauge("held", "Work that is kept back by a pause, or by a hold", "by"),
+    _gauge("held", "Work that is kept back by a pause, or by a hold", "reason"),
     _gauge("holds", "Holds that are in force"),
     _gauge("timers_due", "Timers, deadlines and parents whose time has come, and that nobody has looked after yet"),
     _gauge("oldest_timer_due_seconds", "For how long the first of them is due", largest=True),
@@ -65,7 +65,7 @@ _WORK: Final = (
     _gauge("work_cut", "1 where more is due than is counted: then due, running and waiting are at least what is told"),
 )
 _FAILURES: Final = (
-    _gauge("failures_resting", "Entities that rest in a failure, by what was said of their group", *_IN_STATE, "life"),
+    _gauge("failures_resting", "Entities that rest in a failure, by the life of their group", *_IN_STATE, "life"),
     _gauge("failure_groups", "Failure groups in which something rests", *_IN_STATE, "life"),
     _gauge("oldest_failure_seconds", "For how long the oldest of them rests", *_IN_STATE, "life", largest=True),
     _counter("failures", "Failures for good, by machine and state of their group", *_IN_STATE),

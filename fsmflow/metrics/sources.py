@@ -13,7 +13,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import FsmflowError, SearchStopped
 from fsmflow.log import probes
 from fsmflow.metrics.exposition import Histogram, Labels, Numbers
-from fsmflow.metrics.families import FAMILIES, HISTOGRAM, Family
+from fsmflow.metrics.families import FAMILIES, HISTOGRAM
 from fsmflow.running.meters import BEYOND_MS, EDGES_MS
 from fsmflow.store import backlog
 from fsmflow.store.backlog import Backlog, Heap
@@ -119,19 +119,20 @@ def _failures(runtime: Runtime, known: Known, numbers: Numbers) -> None:
 
 
 def _meters(runtime: Runtime, known: Known, numbers: Numbers) -> None:
-    histograms: dict[tuple[Family, Labels], dict[Meter, int]] = {}
+    histograms: dict[tuple[str, Labels], dict[Meter, int]] = {}
     for meter, value in runtime.store.meters.all().items():
-        family = FAMILIES.get(f"fsmflow_{meter.name}_total") or FAMILIES.get(f"fsmflow_{meter.name}")
+        name = meter.name if f"fsmflow_{meter.name}" in FAMILIES else f"{meter.name}_total"
+        family = FAMILIES.get(f"fsmflow_{name}")
         if family is None:
             continue  # of another release
         known_by = {"machine": meter.machine, "state": meter.state}
-        labels = tuple(known_by.get(name, meter.label) for name in family.labels)
+        labels = tuple(known_by.get(each, meter.label) for each in family.labels)
         if family.kind == HISTOGRAM:
-            histograms.setdefault((family, labels), {})[meter] = value
+            histograms.setdefault((name, labels), {})[meter] = value
         else:
-            numbers.add(family.name.removeprefix("fsmflow_"), value, *labels)
-    for (family, labels), found in histograms.items():
-        numbers.add(family.name.removeprefix("fsmflow_"), _histogram(found), *labels)
+            numbers.add(name, value, *labels)
+    for (name, labels), found in histograms.items():
+        numbers.add(name, _histogram(found), *labels)
 
 
 def _histogram(found: dict[Meter, int]) -> Histogram:
