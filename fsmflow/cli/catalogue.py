@@ -103,6 +103,7 @@ CATALOGUE: Final = (
     Entry(
         "schedule", "schedule:schedule", "Look at the schedules of machines, pause them, and start what they missed."
     ),
+    Entry("channels", "channels:channels", "Show where messages to people and other systems go, and try a channel."),
     Entry("reconcile", "worker:reconcile", "Look once after all that is due."),
 )
 

@@ -13,7 +13,7 @@ from fsmflow import __version__, clock, release, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
-from fsmflow.cli.places import database_of, is_there, redis_of, strange_permissions
+from fsmflow.cli.places import channels_in_force, database_of, is_there, redis_of, strange_permissions
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS, Doorbell
 from fsmflow.dispatch.listeners import Listener
@@ -130,6 +130,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.MAX_JOBS: ("max jobs", "no limit" if chosen.max_jobs is None else f"{chosen.max_jobs:,}"),
         settings.MAX_MEMORY: ("max memory", _size(chosen.max_memory)),
         settings.SEARCH_TIMEOUT: ("search timeout", f"{chosen.search_timeout:,} s"),
+        settings.CHANNELS: ("channels", channels_in_force(chosen)),
         settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),
         settings.ALARMS: ("alarms", ", ".join(alarm.name for alarm in chosen.alarms) or "none"),
     }

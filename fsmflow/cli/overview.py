@@ -9,7 +9,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import hold, output
 from fsmflow.cli.options import json_option
-from fsmflow.cli.places import strange_permissions, tell_absence
+from fsmflow.cli.places import strange_channels, strange_permissions, tell_absence
 from fsmflow.decision.expectation import expected_of, is_overdue
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition, StateSpec
@@ -166,6 +166,7 @@ def check(deployed: bool, as_json: bool) -> int:
     of_workers = _of_workers(definitions, heard)
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
     strange = strange_permissions(settings.current(), machines().all())
+    untold = strange_channels(settings.current(), machines().of_user())
     findings = survey(current().store.census, machines().all()) if deployed else None
     strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
     if as_json:
@@ -174,9 +175,11 @@ def check(deployed: bool, as_json: bool) -> int:
             for machine, lines in notes.items()
         ]
         more = {} if findings is None else {"database": [vars(finding) for finding in findings]}
-        output.print_json({"machines": found, "skipped": skipped, "permissions": strange, **more})
+        output.print_json({"machines": found, "skipped": skipped, "permissions": strange, "channels": untold, **more})
         return int(strands)
     _print_notes(notes, of_workers, strange)
+    for line in untold:
+        click.echo(f"channel {output.one_line(line)}")
     if findings is not None:
         _print_findings(findings)
     if skipped:

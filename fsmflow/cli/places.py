@@ -18,6 +18,7 @@ from fsmflow.engine.runtime import stand_in
 from fsmflow.errors import FsmflowError
 from fsmflow.redaction import hide_password
 from fsmflow.settings import Settings
+from fsmflow.settings.channels import channels_of
 
 #: So many machines are told one by one.
 _MANY: Final = 12
@@ -88,6 +89,33 @@ def without_password(url: str) -> str:
 def strange_permissions(chosen: Settings, known: Mapping[str, Definition]) -> list[str]:
     """What the permissions of the installation name and no machine has, in words."""
     return [] if chosen.permissions is None else list(strange_patterns(chosen.permissions.roles, known))
+
+
+def told_by(known: Mapping[str, Definition]) -> dict[str, list[str]]:
+    """The channels that machines name, each with what it is told of: ``order.shipped``."""
+    found: dict[str, list[str]] = {}
+    for definition in known.values():
+        for state, channels in definition.wide.tell.items():
+            for told in channels:
+                found.setdefault(told.channel, []).append(f"{definition.name}.{state}")
+    return found
+
+
+def strange_channels(chosen: Settings, known: Mapping[str, Definition]) -> list[str]:
+    """What machines tell channels that are not there, in words."""
+    told = told_by(known)
+    there = channels_of(chosen.channels) if told else {}
+    return [
+        f"{name!r} is told of {', '.join(of)}, and is not configured here; FSMFLOW_CHANNELS or configure(channels=...) "
+        f"says which there are"
+        for name, of in told.items()
+        if name not in there
+    ]
+
+
+def channels_in_force(chosen: Settings) -> str:
+    """The channels by name, with their kinds."""
+    return ", ".join(f"{name} ({channel.kind})" for name, channel in channels_of(chosen.channels).items())
 
 
 def machines_of(definitions: Iterable[Definition]) -> str:

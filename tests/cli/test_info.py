@@ -40,6 +40,7 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
         "max memory": ("no limit", "default"),
         "permissions": ("none", "default"),
         "alarms": ("none", "default"),
+        "channels": ("log (log)", "default"),
         "search timeout": ("10 s", "default"),
         "release": ("2030-01", "FSMFLOW_RELEASE"),
     }

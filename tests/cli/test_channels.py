@@ -1,0 +1,103 @@
+"""``channels``: what is shown of them, what is tried, and what nobody is shown."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from fsmflow import Machine, State, configure
+from fsmflow.channels import new_secret
+from fsmflow.channels.kinds import Webhook
+from fsmflow.errors import ConfigurationError
+from fsmflow.settings.channels import read_channels, read_file
+from tests.support.receivers import receiver
+from tests.support.terminal import Terminal
+
+FILE = """
+[ops]
+kind = "email"
+to = ["ops@shop.example"]
+sender = "shop@shop.example"
+user = "shop"
+password = "hush-hush"
+
+[shop]
+kind = "webhook"
+url = "env:SHOP_URL"
+secret = ["env:SHOP_SECRET", "{secret}"]
+allow_private = true
+
+[pager]
+kind = "command"
+arguments = ["false", "--hush"]
+"""
+
+
+class Parcel(Machine):
+    name = "parcel"
+    initial = "new"
+    states = [State("new"), State("shipped", final=True)]
+    transitions = [["ship", "new", "shipped"]]
+    tell = {"shipped": ["shop", "elsewhere"]}
+
+
+def test_channels_are_shown_and_tried_and_their_secrets_are_not(
+    shell: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = new_secret()
+    (tmp_path / "channels.toml").write_text(FILE.replace("{secret}", secret))
+    monkeypatch.setenv("FSMFLOW_CHANNELS", str(tmp_path / "channels.toml"))
+    monkeypatch.setenv("SHOP_SECRET", new_secret())
+    configure(machines=[Parcel])
+    with receiver((500, {}, b"not today"), (204, {}, b"")) as there:
+        monkeypatch.setenv("SHOP_URL", there.url)
+        told = [shell.ok("channels"), shell.json("channels"), shell.ok("info"), shell.ok("check")]
+        assert shell.refused("channels", "test", "shop").endswith("answered 500 Internal Server Error: not today\n")
+        assert shell.ok("channels", "test", "shop").endswith("answered 204 No Content\n")
+    assert json.loads(there.taken[1].body)["type"] == "fsmflow.test"
+    assert "the command false ended with status 1" in shell.refused("channels", "test", "pager")
+    assert "no channel 'shpo' here; did you mean 'shop'?" in shell.refused("channels", "test", "shpo")
+    assert [(each["name"], each["kind"], each["place"], each["told_of"]) for each in told[1]] == [
+        ("log", "log", "lines of level WARNING", []),
+        ("ops", "email", "ops@shop.example by localhost", []),
+        ("shop", "webhook", "$SHOP_URL", ["parcel.shipped"]),
+        ("pager", "command", "false", []),
+        ("elsewhere", None, None, ["parcel.shipped"]),
+    ]
+    assert "parcel.shipped; not configured here" in told[0]
+    assert "log (log), ops (email), shop (webhook), pager (command)" in told[2]
+    assert "channel 'elsewhere' is told of parcel.shipped, and is not configured here" in told[3]
+    assert not any(hidden in str(told) for hidden in (secret, "hush", "hooks?", "whsec"))
+    assert shell.ok("channels", "secret") != shell.ok("channels", "secret")
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("ops", "it is a mapping of names to channels"),
+        ({"": {}}, "a name of 1 to 64 characters"),
+        ({"ops": "https://hush.example"}, "ops is no channel; it takes Log, Command, Email, Webhook"),
+        ({"ops": {"kind": "webhok"}}, "ops: kind is 'webhok'; did you mean 'webhook'?"),
+        ({"ops": {"kind": "webhook", "url": "env:A"}}, "ops: Webhook(...) missing 1 required .*: 'secret'"),
+        ({"ops": {"kind": "log", "levl": "INFO"}}, "ops: Log(...) takes no 'levl'; did you mean 'level'?"),
+        ({"ops": {"kind": "log", "level": "LOUD"}}, "ops: Log(level='LOUD'): it is one of"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_told_with_its_place(given: object, words: str) -> None:
+    with pytest.raises(ConfigurationError) as raised:
+        read_channels(given, "channels.toml")
+    told = str(raised.value)
+    assert told.startswith("channels.toml")
+    assert all(part in told for part in words.split(".*"))
+    assert "hush" not in told
+
+
+def test_a_file_says_what_python_would_and_is_handed_on_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "channels.toml").write_text(FILE.replace("{secret}", new_secret()))
+    found = read_file(str(tmp_path / "channels.toml"))
+    assert read_channels(json.loads(json.dumps({name: each.as_plain() for name, each in found.items()}))) == found
+    assert isinstance(found["shop"], Webhook)
+    with pytest.raises(ConfigurationError, match="nothing.toml cannot be read as channels"):
+        read_file("nothing.toml")
