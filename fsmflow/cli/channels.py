@@ -25,7 +25,9 @@ from fsmflow.settings.channels import channel_of, channels_of
 @json_option
 @click.pass_context
 def channels(context: click.Context, as_json: bool) -> int:
-    """Show the channels of this installation, where they lead, and what tells them; try one. No secret is shown.
+    """Show where messages to people and other systems go, and try a channel.
+
+    What is shown of a channel is where it leads and what it is told of, and nothing that is secret.
 
     \b
       fsmflow channels

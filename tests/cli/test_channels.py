@@ -79,9 +79,9 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
         ("ops", "it is a mapping of names to channels"),
         ({"": {}}, "a name of 1 to 64 characters"),
         ({"ops": "https://hush.example"}, "ops is no channel; it takes Log, Command, Email, Webhook"),
-        ({"ops": {"kind": "webhok"}}, "ops: kind is 'webhok'; did you mean 'webhook'?"),
+        ({"ops": {"kind": "webhoook"}}, "ops: kind is 'webhoook'; did you mean 'webhook'?"),
         ({"ops": {"kind": "webhook", "url": "env:A"}}, "ops: Webhook(...) missing 1 required .*: 'secret'"),
-        ({"ops": {"kind": "log", "levl": "INFO"}}, "ops: Log(...) takes no 'levl'; did you mean 'level'?"),
+        ({"ops": {"kind": "log", "levels": "INFO"}}, "ops: Log(...) takes no 'levels'; did you mean 'level'?"),
         ({"ops": {"kind": "log", "level": "LOUD"}}, "ops: Log(level='LOUD'): it is one of"),
     ],
 )
