@@ -18,7 +18,8 @@ def read_machine_alarms(owner: type, states: Mapping[str, StateSpec], faults: li
     several: list[Any] = list(given) if isinstance(given, (list, tuple)) else [given]
     wrong = next((each for each in several if not isinstance(each, Alarm)), None)
     if wrong is not None or not isinstance(given, (list, tuple)):
-        faults.append(f"alarms={shown(given)}; it is a list of {', '.join(KINDS)}, as in alarms = [Overdue()]")
+        kinds = ", ".join(each.__name__ for each in KINDS.values())
+        faults.append(f"alarms={shown(given)}; it is a list of {kinds}, as in alarms = [Overdue()]")
         return ()
     if any(isinstance(each, Overdue) for each in several) and not any(spec.expect_ms for spec in states.values()):
         faults.append("alarms has Overdue(), and no state has expect=, so there is nothing to be told of")

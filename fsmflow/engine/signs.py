@@ -161,8 +161,8 @@ class _Look:
                 yield self._sign(
                     rule,
                     *(definition.name, state),
-                    text=f"{definition.name}: {_count(found.count)} in {state!r} longer than is expected there: within "
-                    f"{expected}, the oldest for {clock.span(for_ms)}; for example {example}",
+                    text=f"{definition.name}: {_count(found.count)} overdue in {state!r}: expected within {expected}, "
+                    f"the oldest is there for {clock.span(for_ms)}; for example {example}",
                     todo=f"fsmflow list --machine {definition.name} --state {state} --overdue",
                     machine=definition.name,
                     state=state,

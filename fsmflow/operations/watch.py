@@ -34,7 +34,7 @@ _GAP_MS: Final = 180_000
 #: The fact that holds when somebody looked last, and since when what is raised has been calm.
 _FACT: Final = "alarms"
 #: What a message says of it.
-_TOLD: Final = ("text", "todo", "kind", "machine", "values")
+_TOLD: Final = ("todo", "kind", "machine", "values")
 _ACTOR: Final = Actor("fsmflow")
 
 
@@ -145,7 +145,8 @@ class Watch:
         is_over = alarm.state == ENDING
         point("alarm.raised", alarm.address)
         text, todo = str(alarm.data.get("text")), str(alarm.data.get("todo"))
-        message = {**{name: alarm.data.get(name) for name in _TOLD}, "alarm": alarm.address}
+        said = {name: alarm.data.get(name) for name in _TOLD}
+        message = {"text": f"it is over: {text}" if is_over else text, **said, "alarm": alarm.address}
         at, key = clock.to_datetime(alarm.entered_at), f"{alarm.epoch}"
         for channel in alarm.data.get("tell", ()):
             type_ = "alarm.over" if is_over else "alarm.raised"

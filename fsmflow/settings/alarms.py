@@ -50,7 +50,7 @@ class Alarm(Options):
     def as_plain(self) -> dict[str, Any]:
         """The same as ``read_alarms`` takes it and JSON can hold it."""
         given = {each.name: getattr(self, each.name) for each in fields(self)}
-        return {"kind": self._called, **given, "tell": list(self.channels)}
+        return {"kind": self.kind, **given, "tell": list(self.channels)}
 
     def _seconds(self, name: str) -> None:
         """Make seconds of what was given as a duration. Raises DataError."""
@@ -138,7 +138,7 @@ class Stuck(Alarm):
 
 
 KINDS: Final[dict[str, type[Alarm]]] = {
-    each.__name__: each for each in (Overdue, Failing, NewFailure, NobodyListens, OldestDue, CrashLoop, Stuck)
+    each.kind: each for each in (Overdue, Failing, NewFailure, NobodyListens, OldestDue, CrashLoop, Stuck)
 }
 
 

@@ -67,13 +67,12 @@ def test_alarms_are_shown_with_since_when_and_what_to_type_next(box: Sandbox, sh
     done = shell.run("alarms")
     assert (done.status, done.out) == (0, "")
     assert "no alarm is raised" in done.err
+    assert "overdue is to be told to 'boss', and there is no such channel here; FSMFLOW_CHANNELS" in done.err
     box.advance(2 * HOUR)
     head, text, todo = shell.ok("alarms").splitlines()
     assert head.startswith("alarm:overdue.parcel.new, since 20")
     assert head.endswith(" UTC, told to boss, ops")
-    assert text.strip().startswith(
-        "parcel: 1 entity in 'new' longer than is expected there: within 1 h, the oldest for"
-    )
+    assert text.strip().startswith("parcel: 1 entity overdue in 'new': expected within 1 h, the oldest is there for")
     assert todo.strip() == "fsmflow list --machine parcel --state new --overdue"
     assert "parcel:1" in shell.ok(*todo.split()[1:])
     (found,) = shell.json("alarms")
@@ -104,22 +103,22 @@ def test_a_file_and_configure_take_the_same(tmp_path: Path) -> None:
     path.write_text(
         """
         [[alarms]]
-        kind = "Failing"
+        kind = "failing"
         count = 5
         tell = ["ops"]
         [[alarms]]
-        kind = "NewFailure"
+        kind = "new-failure"
         [[alarms]]
-        kind = "OldestDue"
+        kind = "oldest-due"
         seconds = 60
         [[alarms]]
-        kind = "CrashLoop"
+        kind = "crash-loop"
         """
     )
     assert read_file(str(path)) == wanted == read_alarms([each.as_plain() for each in wanted])
     before = settings.chosen()
     try:
-        fsmflow.configure(alarms=[wanted[0], {"kind": "NewFailure"}])
+        fsmflow.configure(alarms=[wanted[0], {"kind": "new-failure"}])
         assert settings.current().alarms == wanted[:2]
         handed = settings.handed_over(settings.current())
         settings.take_over(json.loads(json.dumps(handed)))
@@ -135,12 +134,12 @@ def test_a_file_and_configure_take_the_same(tmp_path: Path) -> None:
     ("given", "told"),
     [
         ("Overdue", "it is a list of alarms"),
-        ([{"kind": "Fails"}], "'Fails' is no alarm; did you mean 'Failing'?"),
-        ([{"kind": "Failing"}], "Failing missing 1 required positional argument: 'count'"),
-        ([{"kind": "Failing", "count": 0}], "Failing(count=0): it takes a whole number from 1 to 1,000"),
-        ([{"kind": "OldestDue", "seconds": "60"}], "OldestDue(seconds='60'): it takes seconds or a timedelta"),
-        ([{"kind": "Overdue", "tel": "ops"}], "Overdue(...) takes no 'tel'; did you mean 'tell'?"),
-        ([{"kind": "Overdue", "tell": 1}], "Overdue(tell=1): it takes one or several names of channels"),
+        ([{"kind": "failed"}], "'failed' is no alarm; did you mean 'failing'?"),
+        ([{"kind": "failing"}], "Failing missing 1 required positional argument: 'count'"),
+        ([{"kind": "failing", "count": 0}], "Failing(count=0): it takes a whole number from 1 to 1,000"),
+        ([{"kind": "oldest-due", "seconds": "60"}], "OldestDue(seconds='60'): it takes seconds or a timedelta"),
+        ([{"kind": "overdue", "tel": "ops"}], "Overdue(...) takes no 'tel'; did you mean 'tell'?"),
+        ([{"kind": "overdue", "tell": 1}], "Overdue(tell=1): it takes one or several names of channels"),
     ],
 )
 def test_what_is_no_alarm_is_refused_with_what_would_be_one(given: Any, told: str) -> None:

@@ -160,8 +160,8 @@ def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_has_been_over_for
         look(bench, 2 * HOUR)
     (line,) = told(caplog)
     assert line.startswith(
-        "alarm.raised: alarm:overdue.parcel.shelved: parcel: 1 entity in 'shelved' longer than is expected there: "
-        "within 1 h, the oldest for 2 h; for example parcel:1; "
+        "alarm.raised: alarm:overdue.parcel.shelved: parcel: 1 entity overdue in 'shelved': expected within 1 h, "
+        "the oldest is there for 2 h; for example parcel:1; "
     )
     assert "'fsmflow list --machine parcel --state shelved --overdue'" in line
     (raised,) = alarms.raised()

@@ -124,7 +124,7 @@ def configuring() -> None:
     assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
     assert_type(Two("lead", within=60), Two)
     told = [Overdue(tell="ops"), Failing(5, within=timedelta(minutes=10)), NewFailure(tell=["ops"]), Stuck()]
-    fsmflow.configure(alarms=[*told, NobodyListens(), OldestDue(60), CrashLoop(5), {"kind": "Stuck"}])
+    fsmflow.configure(alarms=[*told, NobodyListens(), OldestDue(60), CrashLoop(5), {"kind": "stuck"}])
     assert_type([alarm.since for alarm in alarms.raised()], list[datetime | None])
     assert_type([alarm.values["count"] for alarm in alarms.check()], list[Any])
     assert_type(Tell("ops", "log", fields=["amount"]), Tell)
