@@ -95,15 +95,14 @@ class EntityNotFound(FsmflowError):
 
 
 class EntityExists(FsmflowError):
-    """An entity with this address was started before."""
+    """An entity with this address was started before. ``state`` is None where it belongs to a team of others."""
 
-    def __init__(self, address: str, state: str) -> None:
+    def __init__(self, address: str, state: str | None) -> None:
         self.address = address
         self.state = state
-        super().__init__(
-            f"{address} exists already, in {state!r}; "
-            f"if_exists='return' (on the command line: --if-exists return) takes it as it is"
-        )
+        there = "exists already" if state is None else f"exists already, in {state!r}"
+        then = "if_exists='return' (on the command line: --if-exists return) takes it as it is"
+        super().__init__(f"{address} {there}; {'choose another id' if state is None else then}")
 
 
 class UnknownMachine(FsmflowError):

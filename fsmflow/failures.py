@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from datetime import date
 
-from fsmflow.decision.inputs import Actor
+from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.engine import groups as engine_groups
 from fsmflow.engine import remarks
 from fsmflow.engine.groups import Cause, FailureGroup, Part
@@ -20,22 +20,25 @@ from fsmflow.engine.selection import check_machine
 __all__ = ["Cause", "FailureGroup", "Part", "group", "groups", "ignore", "merge", "note", "reopen", "resolve"]
 
 
-def groups(machine: str | None = None, *, every: bool = False) -> list[FailureGroup]:
+def groups(machine: str | None = None, *, every: bool = False, actor: Actor | str | None = None) -> list[FailureGroup]:
     """What has failed and waits for somebody, the largest group first; of branches whose parents wait for others yet,
     or go on without them, after that.
 
     ``every``: after these also the groups that are resolved or ignored, and those that nothing rests in now. Their
-    tracebacks are left out: ``group`` has them. ``machine``: what rests in that machine alone. Raises UnknownMachine.
+    tracebacks are left out: ``group`` has them. ``machine``: what rests in that machine alone. ``actor``: what rests of
+    the teams of whoever that is, counted now; the sample, the releases and the note are left out. Raises
+    UnknownMachine.
     """
     runtime = current()
     check_machine(runtime, machine)
-    return [found for found in engine_groups.groups(runtime, machine) if every or found.is_due]
+    found = engine_groups.groups(runtime, machine, actor=as_actor(actor))
+    return [each for each in found if every or each.is_due]
 
 
-def group(id: str) -> FailureGroup:
-    """One group, whole, by its id or by enough of its beginning. Raises FsmflowError where there is none, or several
-    begin so."""
-    return engine_groups.group(current(), id)
+def group(id: str, *, actor: Actor | str | None = None) -> FailureGroup:
+    """One group, whole, by its id or by enough of its beginning; ``actor``: as in ``groups``. Raises FsmflowError where
+    there is none, or several begin so."""
+    return engine_groups.group(current(), id, actor=as_actor(actor))
 
 
 def resolve(id: str, *, release: str | None = None, actor: Actor | str | None = None) -> FailureGroup:
@@ -68,7 +71,7 @@ def note(
     return remarks.note(current(), id, text, link=link, actor=actor)
 
 
-def merge(id: str, into: str) -> FailureGroup:
+def merge(id: str, into: str, *, actor: Actor | str | None = None) -> FailureGroup:
     """Say that a group is the same as another, to which all that was and will be seen of it belongs from now on.
     Raises FsmflowError."""
-    return remarks.merge(current(), id, into)
+    return remarks.merge(current(), id, into, actor=actor)

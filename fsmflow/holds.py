@@ -19,9 +19,10 @@ from fsmflow.definition.operators import HOLD
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine import holds as engine
 from fsmflow.engine.holds import Hold
-from fsmflow.engine.permission import permit_machine
+from fsmflow.engine.permission import permit_operation
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, filter_of
+from fsmflow.engine.teams import permit_hold, reach_of, tells_of_others
 from fsmflow.errors import DataError, shown
 
 __all__ = ["Hold", "current_holds", "hold", "kept_back", "release"]
@@ -61,7 +62,7 @@ def hold(
     if machine is None and state is None and queue is None and not where:
         raise DataError("a hold names a machine, a state, a queue or fields of the data, so that not all is kept back")
     who, why = as_actor(actor), checked_reason(reason)
-    _permit(machine, who)
+    _permit(machine, who, where or {})
     kept: dict[str, Any] = {"machine": machine, "state": state, "queue": queue, "where": dict(where or {})}
     by = None if who is None else who.name
     return engine.make(runtime, Hold(number=0, at=0, **kept, until=_moment(until), reason=why, by=by))
@@ -76,29 +77,40 @@ def release(number: int, *, rate: float | None = None, actor: Actor | str | None
         raise DataError(f"number is {shown(number)}; it is the number of a hold")
     if rate is not None and (not is_duration(rate) or isinstance(rate, timedelta) or not 0 < rate <= MAX_RATE):
         raise DataError(f"rate is {shown(rate)}; it is a number a second, above 0")
-    found = next((hold for hold in current_holds() if hold.number == number), None)
+    who = as_actor(actor)
+    found = next((hold for hold in current_holds(actor=who) if hold.number == number), None)
     if found is not None:
-        _permit(found.machine, as_actor(actor))
+        _permit(found.machine, who, found.where)
+    elif reach_of(current(), who) is not None:
+        raise DataError(f"there is no hold {number}")
     return engine.release(current(), number, rate=rate)
 
 
-def current_holds() -> list[Hold]:
-    """All that are in force, and those that are released and of which something is still to be let go. One query."""
-    return list(engine.in_force(current()).holds)
-
-
-def kept_back() -> dict[int, int]:
-    """How many entities wait for the end of each hold, by its number. Reads every work row where there are holds."""
+def current_holds(*, actor: Actor | str | None = None) -> list[Hold]:
+    """All that are in force, and those that are released and of which something is still to be let go. One query.
+    ``actor``: without those that name data of teams which the actor is not in."""
     runtime = current()
-    return runtime.store.work.parked() if engine.in_force(runtime).holds else {}
+    reach = reach_of(runtime, as_actor(actor))
+    found = engine.in_force(runtime).holds
+    return [hold for hold in found if not tells_of_others(runtime, hold.where, hold.machine, reach)]
 
 
-def _permit(machine: str | None, actor: Actor | None) -> None:
+def kept_back(*, actor: Actor | str | None = None) -> dict[int, int]:
+    """How many entities wait for the end of each hold, by its number, of those that are there for an actor. Reads every
+    work row where there are holds."""
+    runtime = current()
+    if not engine.in_force(runtime).holds:
+        return {}
+    return runtime.store.work.parked(reach_of(runtime, as_actor(actor)))
+
+
+def _permit(machine: str | None, actor: Actor | None, where: Mapping[str, Any]) -> None:
     """Raises NotPermitted. One that names no machine is about all of them."""
     runtime = current()
     for name, definition in runtime.machines.all().items():
         if machine in (None, name):
-            permit_machine(runtime, definition, HOLD, actor)
+            permit_operation(runtime, definition, HOLD, actor)
+            permit_hold(runtime, definition, where, actor)
 
 
 def _moment(until: datetime | timedelta | float | None) -> int | None:

@@ -9,13 +9,14 @@ from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.expectation import overdue_of
 from fsmflow.decision.history import HistoryEntry
-from fsmflow.decision.inputs import checked_id
+from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
 from fsmflow.engine.details import Stuck, stuck_of
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine
+from fsmflow.engine.teams import lets_see, reach_of
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
@@ -32,12 +33,27 @@ def history_of(runtime: Runtime, row: int, *, after: int = 0) -> Iterator[Histor
         after = page[-1].seq
 
 
-def resolve(runtime: Runtime, text: str) -> Snapshot:
+def resolve(runtime: Runtime, text: str, actor: Actor | None = None) -> Snapshot:
     """The entity that ``text`` means: an address, or an id that only one machine has. Branches and children too.
 
-    Entities of a machine that the code does not know are found too. Raises EntityNotFound, UnknownMachine, DataError
-    for what is no id, and FsmflowError, with the addresses, where several machines have the id.
+    Entities of a machine that the code does not know are found too. What is not there for an actor is not found.
+    Raises EntityNotFound, UnknownMachine, DataError for what is no id, and FsmflowError, with the addresses, where
+    several machines have the id.
     """
+    machine, colon, _ = text.partition(":")
+    there = [one for one in _resolved(runtime, text) if lets_see(runtime, one, actor)]
+    if len(there) > 1:
+        addresses = ", ".join(snapshot.address for snapshot in there)
+        raise FsmflowError(f"the id {text!r} is that of {len(there)} entities: {addresses}; write the address")
+    if there:
+        return there[0]
+    if colon and machine not in runtime.machines.all():
+        raise UnknownMachine(machine, runtime.machines.of_user())
+    raise EntityNotFound(text)
+
+
+def _resolved(runtime: Runtime, text: str) -> list[Snapshot]:
+    """All that it could mean."""
     machine, colon, entity_id = text.partition(":")
     known, load = runtime.machines.all(), runtime.store.entities.load
     generated = "/" in text
@@ -46,19 +62,11 @@ def resolve(runtime: Runtime, text: str) -> Snapshot:
         found = load(machine, checked_id(entity_id, generated=entity_id.count("/") > 1))
         # The id of a child begins with the address of its parent.
         there = [found] if found else _with_known_id(runtime, text) if generated else []
-        if not there:
-            raise EntityNotFound(text)
     else:
         checked_id(text, generated=text.count("/") > 1)
         stray = load(machine, entity_id) if colon else None
         there = [stray] if stray else _with_id(runtime, text)
-    if len(there) > 1:
-        addresses = ", ".join(snapshot.address for snapshot in there)
-        raise FsmflowError(f"the id {text!r} is that of {len(there)} entities: {addresses}; write the address")
-    if there:
-        definition = known.get(there[0].machine)
-        return there[0] if definition is None else as_shown(definition, there[0])
-    raise UnknownMachine(machine, runtime.machines.of_user()) if colon else EntityNotFound(text)
+    return [as_shown(known[one.machine], one) if one.machine in known else one for one in there]
 
 
 def _with_id(runtime: Runtime, entity_id: str) -> list[Snapshot]:
@@ -118,12 +126,13 @@ class StuckGroup:
     count: int = 1
 
 
-def stuck_groups(runtime: Runtime, machine: str | None = None) -> list[StuckGroup]:
-    """What is due and cannot go on, kind by kind, the largest group first. Reads every entity that has such."""
+def stuck_groups(runtime: Runtime, machine: str | None = None, actor: Actor | None = None) -> list[StuckGroup]:
+    """What is due and cannot go on, kind by kind, the largest group first, of what is there for an actor. Reads every
+    entity that has such."""
     check_machine(runtime, machine)
-    events, known = stuck_events(runtime), runtime.machines.all()
+    reach, events, known = reach_of(runtime, actor), stuck_events(runtime), runtime.machines.all()
     groups: dict[tuple[str, ...], StuckGroup] = {}
-    for stored in runtime.store.listing.find(Filter(machine=machine, stuck=True, branches=True)):
+    for stored in runtime.store.listing.find(Filter(machine=machine, stuck=True, branches=True, reach=reach)):
         snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
         for stuck in stuck_in(runtime, snapshot, events):
             key = (snapshot.machine, snapshot.state, *(re.sub(r"\d+", "#", text) for text in (stuck.what, stuck.why)))

@@ -68,7 +68,7 @@ def trigger(
     """
     make_nothing()
     runtime = current()
-    found = resolve(runtime, address)
+    found = resolve(runtime, address, actor)
     entity = handle(runtime.machines.get(found.machine), found)
     asked: dict[str, Any] = {"actor": actor, "reason": reason, "key": key, "epoch": epoch}
     if dry_run:

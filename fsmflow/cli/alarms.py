@@ -10,6 +10,7 @@ import click
 from fsmflow import clock
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
+from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import looked_in
 from fsmflow.engine.runtime import current
 from fsmflow.engine.signs import rules_of
@@ -35,6 +36,7 @@ def alarms(check: bool, as_json: bool) -> int:
       fsmflow alarms
       fsmflow alarms --check --json
     """
+    permit_all_teams("alarms")
     found = raised_ones.check() if check else raised_ones.raised()
     if as_json:
         output.print_array(map(_object, found))

@@ -21,6 +21,7 @@ from fsmflow.cli.places import make_nothing
 from fsmflow.decision.actions import Action
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import Definition
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.permission import proposals
@@ -28,6 +29,7 @@ from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.requests import plan
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, filter_of, select
+from fsmflow.engine.teams import reach_of
 from fsmflow.machine import Machine
 from fsmflow.queries import definition_for, resolve
 from fsmflow.values import dataclass
@@ -93,7 +95,7 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
     make_nothing()
     runtime, tally = current(), _Tally()
     try:
-        with _bar(runtime, action, wanted, as_json=as_json) as bar:
+        with _bar(runtime, action, asked, wanted, as_json=as_json) as bar:
             results = tally.counting(_results(runtime, action, asked, wanted, tally, bar))
             if as_json:
                 output.print_array(_object(result) for result in results)
@@ -108,7 +110,7 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
             output.note("it ended before its time; the same command goes on with the rest")
         raise
     _report(action, wanted, tally)
-    _hint(runtime, wanted)
+    _hint(runtime, wanted, asked.actor)
     return 1 if tally.refused else 0
 
 
@@ -117,11 +119,12 @@ def handle(definition: Definition, snapshot: Snapshot) -> Machine:
     return cast(type[Machine], definition.owner).get(snapshot.entity_id)
 
 
-def _bar(runtime: Runtime, action: Action, wanted: Wanted, *, as_json: bool) -> Bar:
+def _bar(runtime: Runtime, action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> Bar:
     shown = can_show(as_json=as_json) and len(wanted.addresses) != 1
     total = len(wanted.addresses) or None
     if shown and not wanted.addresses and wanted.limit is None:
-        total = runtime.store.listing.count(filter_of(runtime, _selection(action, wanted)))
+        meant = filter_of(runtime, _selection(action, wanted), reach=reach_of(runtime, asked.actor))
+        total = runtime.store.listing.count(meant)
     return Bar(action.name, total=total, shown=shown)
 
 
@@ -149,7 +152,7 @@ def _results(
                 yield result
         return
     left = wanted.limit
-    for snapshot in select(runtime, _selection(action, wanted)):
+    for snapshot in select(runtime, _selection(action, wanted), actor=asked.actor):
         bar.advance()
         if not _is_meant(runtime, action, asked, wanted, snapshot):
             continue
@@ -168,7 +171,7 @@ def _attempt(
 ) -> Result | None:
     """What came of it; None for one of a selection that has moved on since it was read, and may not belong to it."""
     try:
-        before = found or resolve(runtime, text)
+        before = found or resolve(runtime, text, asked.actor)
         root = runtime.machines.get(before.machine)
         after: Snapshot | Machine
         if dry_run:
@@ -227,17 +230,17 @@ def _change(before: Snapshot, after: Snapshot | Machine) -> str:
     return f"{after.state}, as it was"
 
 
-def _hint(runtime: Runtime, wanted: Wanted) -> None:
+def _hint(runtime: Runtime, wanted: Wanted, actor: Actor | None) -> None:
     """Say what else waits: branches, which a selection leaves out that does not ask for them, and what is paused."""
     asked = wanted.selection
     if wanted.addresses or not asked.waiting:
         return
-    held = next(select(runtime, replace(asked, waiting=False, held=True), limit=1), None)
+    held = next(select(runtime, replace(asked, waiting=False, held=True), limit=1, actor=actor), None)
     if held is not None:
         output.note(f"{held.address} and maybe others would wait too, but a pause holds them: 'resume' first")
     if asked.branches or asked.branch is not None:
         return
-    found = next(select(runtime, replace(asked, branch="*"), limit=1), None)
+    found = next(select(runtime, replace(asked, branch="*"), limit=1, actor=actor), None)
     if found is not None:
         output.note(f"{found.address} and maybe other branches wait too: --branches takes them along")
 

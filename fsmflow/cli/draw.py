@@ -11,7 +11,9 @@ from fsmflow import clock
 from fsmflow.cli import completion, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
+from fsmflow.cli.person import sitting
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.inputs import Actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
 from fsmflow.diagram import Journey, Tally, chart, mermaid, moves_of, outline, scxml, svg
@@ -63,7 +65,7 @@ def draw(what: str, form: str | None, counts: bool, everything: bool, as_json: b
     form = JSON if as_json else form or MERMAID
     definition, snapshot = _meant(what)
     _check(form, what, counts, snapshot)
-    tallies = _tallies(current(), definition) if counts else None
+    tallies = _tallies(current(), definition, sitting()) if counts else None
     journey = None if snapshot is None else _journey(current(), definition, snapshot)
     own = definition if snapshot is None else instance_of(definition, snapshot).own
     _FORMS[form](_Wanted(definition=own, journey=journey, tallies=tallies, everything=everything))
@@ -85,7 +87,7 @@ def _meant(what: str) -> tuple[Definition, Snapshot | None]:
     if what in registry.all():
         return registry.get(what), None
     try:
-        snapshot = resolve(current(), what)
+        snapshot = resolve(current(), what, sitting())
     except EntityNotFound as error:
         if ":" in what:
             raise
@@ -107,7 +109,7 @@ def _journey(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Jo
     )
 
 
-def _tallies(runtime: Runtime, definition: Definition) -> dict[str, Tally]:
+def _tallies(runtime: Runtime, definition: Definition, actor: Actor) -> dict[str, Tally]:
     """How many are where, children among them."""
     now = runtime.now()
     return {
@@ -116,7 +118,7 @@ def _tallies(runtime: Runtime, definition: Definition) -> dict[str, Tally]:
             since=None if each.since is None else clock.to_datetime(each.since),
             age=None if each.since is None else output.duration(max(0, now - each.since)),
         )
-        for each in headcounts(runtime, definition.name, scopes=(ROOT, CHILD))
+        for each in headcounts(runtime, definition.name, scopes=(ROOT, CHILD), actor=actor)
     }
 
 

@@ -12,6 +12,7 @@ import click
 from fsmflow import failures as groups
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.options import MANY, Group, actor_options, json_option
+from fsmflow.cli.person import sitting, told_of_teams
 from fsmflow.cli.places import looked_in, make_nothing
 from fsmflow.decision.actions import RESUME
 from fsmflow.decision.group import Life
@@ -59,14 +60,15 @@ def failures(context: click.Context, machine: str | None, every: bool, as_json: 
     """
     if context.invoked_subcommand is not None:
         return 0
-    found, stuck = groups.groups(machine, every=True), stuck_groups(current(), machine)
+    actor = sitting()
+    found, stuck = groups.groups(machine, every=True, actor=actor), stuck_groups(current(), machine, actor)
     told = [group for group in found if every or group.is_due]
     if as_json:
         output.print_array([*(each for group in told for each in _objects(group)), *map(_stuck_object, stuck)])
         return 0
     if not told and not stuck:
         what = "nothing that failed waits for somebody" if found else "nothing has failed"
-        output.note(f"{what} in {looked_in(current().settings)}")
+        output.note(f"{what} in {looked_in(current().settings)}{told_of_teams(current(), actor)}")
     for group in told:
         _print_group(group, f"; 'fsmflow failures {group.short}' shows it")
     for one in stuck:
@@ -165,9 +167,10 @@ def show(context: click.Context, group: str, as_json: bool) -> int:
       fsmflow failures show d15468
       fsmflow failures d15468 --json
     """
-    found = groups.group(group)
+    actor = sitting()
+    found = groups.group(group, actor=actor)
     selection = Selection(group=found.id)
-    resting = [snapshot.address for snapshot in select(current(), selection, limit=_EXAMPLES)]
+    resting = [snapshot.address for snapshot in select(current(), selection, limit=_EXAMPLES, actor=actor)]
     above = context.parent.params if context.parent is not None else {}
     if as_json or above.get("as_json"):
         output.print_json({**_whole(found), "examples": resting})
@@ -268,15 +271,16 @@ def note(group: str, text: str | None, link: str | None, actor: Actor | None) ->
 @failures.command()
 @click.argument("group")
 @click.argument("into")
+@actor_options
 @json_option
-def merge(group: str, into: str, as_json: bool) -> int:
+def merge(group: str, into: str, actor: Actor | None, as_json: bool) -> int:
     """Say that GROUP is the same as INTO: all that was seen of it, and will be, belongs to that from now on.
 
     \b
       fsmflow failures merge 77ab90 d15468
     """
     make_nothing()
-    found = groups.merge(group, into)
+    found = groups.merge(group, into, actor=actor)
     if as_json:
         output.print_json(_whole(found))
     else:

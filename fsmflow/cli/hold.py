@@ -13,6 +13,7 @@ from fsmflow import clock, holds, settings
 from fsmflow.cli import completion, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.options import actor_options, as_milliseconds, json_option, reason_option
+from fsmflow.cli.person import sitting
 from fsmflow.cli.places import check_machine, make_nothing
 from fsmflow.decision.inputs import Actor
 from fsmflow.holds import Hold
@@ -118,7 +119,7 @@ def release(numbers: tuple[int, ...], rate: float | None, actor: Actor | None, a
       fsmflow release 3 --rate 50/s
     """
     make_nothing()
-    waiting = holds.kept_back()
+    waiting = holds.kept_back(actor=actor)
     released = [holds.release(number, rate=rate, actor=actor) for number in dict.fromkeys(numbers)]
     if as_json:
         output.print_array(_object(each, waiting.get(each.number, 0)) for each in released)
@@ -143,7 +144,8 @@ def _stage(hold: Hold) -> str:
 
 
 def _show(*, as_json: bool) -> int:
-    found, waiting = holds.current_holds(), holds.kept_back()
+    who = sitting()
+    found, waiting = holds.current_holds(actor=who), holds.kept_back(actor=who)
     if as_json:
         output.print_array(_object(each, waiting.get(each.number, 0)) for each in found)
         return 0

@@ -8,6 +8,7 @@ import threading
 import click
 
 from fsmflow import settings
+from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import database_of, is_there
 from fsmflow.errors import ConfigurationError
 from fsmflow.log import lines, probes
@@ -37,6 +38,7 @@ def metrics(port: int, host: str, once: bool) -> int:
       fsmflow metrics --port 9187
       fsmflow metrics --host 0.0.0.0 --port 9187
     """
+    permit_all_teams("metrics")
     page = Page()
     if once:
         text = page.text()

@@ -108,8 +108,8 @@ def actor_options(command: Command) -> Callable[..., int]:
 
 
 def viewer_options(command: Command) -> Callable[..., int]:
-    """The same of whoever is to be shown what is allowed."""
-    return _actor(command, "Whom to tell what is allowed, if not the system's user.")
+    """The same of whoever is to be shown what is there, and what is allowed."""
+    return _actor(command, "For whom it is told, if not the system's user.")
 
 
 def _actor(command: Command, meaning: str) -> Callable[..., int]:

@@ -9,6 +9,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import hold, output
 from fsmflow.cli.options import json_option
+from fsmflow.cli.person import permit_all_teams, sitting
 from fsmflow.cli.places import strange_channels, strange_permissions, tell_absence
 from fsmflow.decision.expectation import expected_of, is_overdue
 from fsmflow.definition.advice import advice, refused
@@ -18,11 +19,13 @@ from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
+from fsmflow.engine.teams import reach_of
 from fsmflow.errors import ConfigurationError
 from fsmflow.holds import current_holds, kept_back
 from fsmflow.queries import Listening, listening, queues_of
 from fsmflow.store.counts import MANY
 from fsmflow.store.listing import Filter
+from fsmflow.store.reach import Reach
 
 _MANY = 1_000
 #: What is told where there is one.
@@ -43,13 +46,14 @@ def stats(as_json: bool) -> int:
     \b
       fsmflow stats
     """
-    runtime = current()
-    counts = headcounts(runtime)
+    runtime, actor = current(), sitting()
+    reach = reach_of(runtime, actor)
+    counts = headcounts(runtime, actor=actor)
     queues = queues_of(runtime.machines.of_user().values())
     heard = listening(runtime)
     now = runtime.now()
-    stuck = runtime.store.listing.count(Filter(stuck=True, branches=True))
-    due, active = len(runtime.store.work.due(now, _MANY)), runtime.store.work.active(now)
+    stuck = runtime.store.listing.count(Filter(stuck=True, branches=True, reach=reach))
+    due, active = _of_all_teams(runtime, now, reach)
     if as_json:
         output.print_json(
             {
@@ -62,19 +66,31 @@ def stats(as_json: bool) -> int:
         )
         return 0
     _print_counts(runtime, counts, now)
+    _print_queues(runtime, queues, heard)
+    if due is not None and active is not None:
+        click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
+    tell_absence(runtime.settings)
+    if stuck:
+        click.echo(f"stuck: something of {stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
+    for line in hold.lines(current_holds(actor=actor), kept_back(actor=actor)):
+        click.echo(line)
+    return 0
+
+
+def _of_all_teams(runtime: Runtime, now: int, reach: Reach | None) -> tuple[int | None, int | None]:
+    """How much is due, and how much is under way; None for who is in some teams alone."""
+    return (
+        (None, None) if reach is not None else (len(runtime.store.work.due(now, _MANY)), runtime.store.work.active(now))
+    )
+
+
+def _print_queues(runtime: Runtime, queues: list[str], heard: Listening) -> None:
     for queue in queues:
         if not heard.error:
             listens = "workers listen" if queue in heard.queues else "no worker listens"
             click.echo(f"queue {queue}: {listens} (in RQ: {runtime.doorbell.rq_queue(queue)})")
     if heard.error:
         output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
-    click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
-    tell_absence(runtime.settings)
-    if stuck:
-        click.echo(f"stuck: something of {stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
-    for line in hold.lines(current_holds(), kept_back()):
-        click.echo(line)
-    return 0
 
 
 def _print_counts(runtime: Runtime, counts: list[Headcount], now: int) -> None:
@@ -139,7 +155,7 @@ def _redis(heard: Listening) -> dict[str, Any]:
     return {"answers": heard.error is None, "error": heard.error}
 
 
-def _work(due: int, active: int) -> dict[str, int]:
+def _work(due: int | None, active: int | None) -> dict[str, int | None]:
     return {"due": due, "active": active}
 
 
@@ -167,7 +183,7 @@ def check(deployed: bool, as_json: bool) -> int:
     skipped = None if heard.error is None else f"whether workers listen was not checked: {heard.error}"
     strange = strange_permissions(settings.current(), machines().all())
     untold = strange_channels(settings.current(), machines().of_user())
-    findings = survey(current().store.census, machines().all()) if deployed else None
+    findings = _survey() if deployed else None
     strands = any(finding.strands for finding in findings or ()) or any(map(_refused, definitions))
     if as_json:
         found = [
@@ -185,6 +201,12 @@ def check(deployed: bool, as_json: bool) -> int:
     if skipped:
         output.note(skipped)
     return int(strands)
+
+
+def _survey() -> list[Finding]:
+    """What this code would meet in the database, of all teams. Raises NotPermitted."""
+    permit_all_teams("check")
+    return survey(current().store.census, machines().all())
 
 
 def _of_workers(definitions: list[Definition], heard: Listening) -> dict[str, list[str]]:

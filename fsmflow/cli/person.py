@@ -9,7 +9,9 @@ from typing import Final
 from fsmflow import log, settings
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.permission import Gate
-from fsmflow.engine.runtime import stand_in
+from fsmflow.decision.team import EVERY
+from fsmflow.engine.runtime import Runtime, current, stand_in
+from fsmflow.engine.teams import permit_whole, reach_of
 from fsmflow.errors import NotPermitted
 from fsmflow.settings.permissions import Permissions, Person
 
@@ -30,11 +32,11 @@ def acting(name: str | None, roles: tuple[str, ...]) -> Actor:
     ``act_as`` to be somebody else or to have roles beyond one's own. Raises NotPermitted, DataError."""
     user, permissions = login(), _in_force()
     if permissions is None:
-        return Actor(name or user, roles, login=user)
+        return Actor(name or user, roles, login=user, teams=EVERY)
     own = _as_listed(permissions, user, user)
     wanted = own if name in (None, user) else _as_listed(permissions, str(name), user)
     if roles:
-        wanted = Actor(wanted.name, roles, login=user)
+        wanted = Actor(wanted.name, roles, login=user, teams=wanted.teams)
     beyond = wanted.name != own.name or not wanted.roles <= own.roles
     refusal = Gate(permissions=permissions).of_installation(ACT_AS, own) if beyond and permissions.closes else None
     if refusal is not None:
@@ -48,8 +50,29 @@ def acting(name: str | None, roles: tuple[str, ...]) -> Actor:
     return wanted
 
 
+def sitting() -> Actor:
+    """Who sits there, where the command does not ask on whose behalf."""
+    return acting(None, ())
+
+
+def permit_all_teams(what: str) -> None:
+    """Raises NotPermitted where who sits there may not do what tells of all teams. Without permissions nothing is
+    looked at, not even whether there is a database."""
+    if _in_force() is not None:
+        permit_whole(current(), None, what, sitting())
+
+
+def told_of_teams(runtime: Runtime, actor: Actor | None) -> str:
+    """Of which teams there is nothing, for who finds nothing; empty where all are looked at."""
+    if actor is None or reach_of(runtime, actor) is None:
+        return ""
+    teams = ", ".join(sorted(actor.teams))
+    return f" that belongs to {actor.name!r} of {f'team {teams}' if teams else 'no team'}"
+
+
 def _as_listed(permissions: Permissions, name: str, user: str) -> Actor:
-    return Actor(name, permissions.people.get(name, _NOBODY).roles, login=user)
+    listed = permissions.people.get(name, _NOBODY)
+    return Actor(name, listed.roles, login=user, teams=listed.teams)
 
 
 def _in_force() -> Permissions | None:

@@ -21,6 +21,7 @@ from fsmflow.cli.options import (
     reason_option,
     target_options_beside_data,
 )
+from fsmflow.cli.person import sitting
 from fsmflow.cli.places import make_nothing
 from fsmflow.cli.repairs import member_line, object_of, outcome_of, preview_of, table_of, told_of_listeners
 from fsmflow.decision.inputs import Actor
@@ -139,16 +140,14 @@ def _plan(wanted: Wanted, given: dict[str, Any]) -> Plan:
         payload=brought if is_trigger else {},
         patch={} if is_trigger else brought,
         new_key=given["new_key"],
-        addresses=tuple(resolve(current(), text).address for text in wanted.addresses),
+        addresses=tuple(resolve(current(), text, actor).address for text in wanted.addresses),
         selection=wanted.selection,
         limit=wanted.limit,
         canary=given["canary"],
         rate=given["rate"],
         at_once=given["at_once"],
         stop_after=None if given["stop_after"] is None else share_of(given["stop_after"]),
-        actor=None if actor is None else actor.name,
-        roles=() if actor is None else tuple(sorted(actor.roles)),
-        login=None if actor is None else actor.login,
+        **Plan.person(actor),
         reason=given["reason"],
     )
 
@@ -213,7 +212,7 @@ def show(id_: str, fate: str | None, as_json: bool) -> int:
       fsmflow repair show 20300101-4f2a9c
       fsmflow repair show 20300101-4f2a9c --members failed_alike
     """
-    found = repairs.get(id_)
+    found = repairs.get(id_, actor=sitting())
     if fate is not None:
         if as_json:
             output.print_array(vars(member) for member in found.members(fate))
@@ -240,7 +239,7 @@ def stop(id_: str, reason: str, actor: Actor | None, as_json: bool) -> int:
     \b
       fsmflow repair stop 20300101-4f2a9c --reason 'the bank called'
     """
-    found = repairs.stop(repairs.get(id_), reason=reason, actor=actor)
+    found = repairs.stop(repairs.get(id_, actor=actor), reason=reason, actor=actor)
     _tell(found, as_json=as_json)
     return 0
 
@@ -260,7 +259,7 @@ def resume(id_: str, follow: bool, actor: Actor | None, reason: str | None, as_j
     \b
       fsmflow repair resume 20300101-4f2a9c --follow
     """
-    found = repairs.resume(repairs.get(id_), actor=actor, reason=reason)
+    found = repairs.resume(repairs.get(id_, actor=actor), actor=actor, reason=reason)
     if follow:
         return _see_it_end(found, as_json=as_json)
     _tell(found, as_json=as_json)
@@ -276,7 +275,7 @@ def list_(limit: int, as_json: bool) -> int:
     \b
       fsmflow repair list
     """
-    found = cast(Any, repairs.find(newest=True, limit=limit))
+    found = cast(Any, repairs.find(newest=True, limit=limit, actor=sitting()))
     if as_json:
         output.print_array(map(object_of, found))
         return 0

@@ -22,6 +22,7 @@ from fsmflow.engine.permission import permit_machine
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.retention import Pruned, at_leisure, kept_by, prune
 from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.teams import permit_whole
 
 _SUFFIX: Final = ".gz"
 
@@ -70,8 +71,10 @@ def prune_command(
     kept = _kept(runtime, machines, older_ms)
     if path is not None and path.suffix != _SUFFIX:
         raise click.BadParameter(f"{path} is compressed; call it {path}{_SUFFIX}", param_hint="--archive")
-    for definition, _ in () if dry_run else kept:
-        permit_machine(runtime, definition, PRUNE, actor)
+    for definition, _ in kept:
+        permit_whole(runtime, definition, PRUNE, actor)
+        if not dry_run:
+            permit_machine(runtime, definition, PRUNE, actor)
     if not dry_run and not yes:
         _ask([definition.name for definition, _ in kept])
     done: dict[str, Pruned] = {}

@@ -13,11 +13,14 @@ from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
 from fsmflow.cli.overview import no_machines
+from fsmflow.cli.person import sitting
 from fsmflow.cli.places import check_machine
 from fsmflow.decision.course import Note
 from fsmflow.decision.inputs import Actor
+from fsmflow.definition.operators import SCHEDULE
 from fsmflow.definition.schedule import zone_of
 from fsmflow.engine.runtime import current
+from fsmflow.engine.teams import permit_whole, sees_whole
 from fsmflow.engine.timetable import Timetable
 from fsmflow.errors import shown
 from fsmflow.machine import Machine
@@ -47,7 +50,11 @@ def list_(machines: tuple[str, ...], as_json: bool) -> int:
       fsmflow schedule list report --json
     """
     click.get_current_context().with_resource(settings.looking())
-    tables = [_kind(name).timetable() for name in machines or _scheduled()]
+    actor = sitting()
+    for name in machines:
+        check_machine(name)
+        permit_whole(current(), current().machines.get(name), SCHEDULE, actor)
+    tables = [_kind(name).timetable() for name in machines or _scheduled(actor)]
     if as_json:
         output.print_array(map(_object, tables))
         return 0
@@ -120,7 +127,7 @@ def run(
     """
     started = _kind(machine).run_schedule(merged(data, fields), actor=actor)
     if as_json:
-        output.print_json(objects.entity(current(), resolve(current(), started.address), actor))
+        output.print_json(objects.entity(current(), resolve(current(), started.address, actor), actor))
     else:
         click.echo(f"{started.address}  {started.state}")
     return 0
@@ -177,9 +184,10 @@ def _moment(text: str, zone: Any) -> date | datetime:
     return moment if moment.utcoffset() is not None else moment.replace(tzinfo=zone)
 
 
-def _scheduled() -> list[str]:
-    every = current().machines.of_user()
-    return sorted(name for name, definition in every.items() if definition.wide.schedule is not None)
+def _scheduled(actor: Actor) -> list[str]:
+    """The machines that have a schedule, and all of which is there for an actor."""
+    every = {name: one for name, one in current().machines.of_user().items() if one.wide.schedule is not None}
+    return sorted(name for name, definition in every.items() if sees_whole(current(), definition, actor))
 
 
 def _kind(name: str) -> type[Machine]:

@@ -13,6 +13,7 @@ from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
+from fsmflow.cli.person import sitting, told_of_teams
 from fsmflow.cli.places import looked_in
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.fanout import BranchesFailed
@@ -49,8 +50,17 @@ _STUCK_WIDTH = 160
 @click.option("--newest", is_flag=True, help="The newest first.")
 @click.option("--order", metavar="FIELD", help="By a field of the data; '--order=-amount' from the largest on.")
 @click.option("--after", metavar="ADDRESS", help="Those that follow on this one, in the same order.")
+@viewer_options
 @json_option
-def list_(selection: Selection, limit: int, newest: bool, order: str | None, after: str | None, as_json: bool) -> int:
+def list_(
+    selection: Selection,
+    limit: int,
+    newest: bool,
+    order: str | None,
+    after: str | None,
+    actor: Actor | None,
+    as_json: bool,
+) -> int:
     """List entities, the oldest first. Shows their state, since when, and why those that failed or are stuck are so.
 
     \b
@@ -62,9 +72,9 @@ def list_(selection: Selection, limit: int, newest: bool, order: str | None, aft
       fsmflow list --machine order --where 'amount:>=1000' --order=-amount --after order:1042
     """
     runtime = current()
-    last = None if after is None else resolve(runtime, after)
+    last = None if after is None else resolve(runtime, after, actor)
     most = limit + 1 if limit else None
-    found = select(runtime, selection, limit=most, newest=newest, order=order, after=last)
+    found = select(runtime, selection, limit=most, newest=newest, order=order, after=last, actor=actor)
     shown = islice(found, limit) if limit else found
     events, now = stuck_events(runtime), runtime.now()
     told = ((each, stuck_in(runtime, each, events), overdue_in(runtime, each, now)) for each in shown)
@@ -73,7 +83,7 @@ def list_(selection: Selection, limit: int, newest: bool, order: str | None, aft
     else:
         columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FOR", "FAILURE")
         if not output.print_table(columns, (_row(now, *each) for each in told)):
-            output.note(f"no entity matches in {looked_in(runtime.settings)}")
+            output.note(f"no entity matches in {looked_in(runtime.settings)}{told_of_teams(runtime, actor)}")
     if next(found, None) is not None:
         output.note(f"these are {limit:,}, and there are more: --limit N shows N, --limit 0 all")
     return 0
@@ -114,7 +124,7 @@ def show(address: str, actor: Actor | None, traceback: bool, reveal: bool, as_js
       fsmflow show 1042 --json
     """
     runtime = current()
-    snapshot = resolve(runtime, address)
+    snapshot = resolve(runtime, address, actor)
     if reveal:
         permit_to_see(runtime, instance_of(runtime.machines.get(snapshot.machine), snapshot), actor)
     keys = frozenset[str]() if reveal else redacted(runtime, snapshot)
@@ -286,7 +296,7 @@ def explain(address: str, actor: Actor | None, as_json: bool) -> int:
       fsmflow explain order:1042 --actor alice --role manager
     """
     runtime = current()
-    found = resolve(runtime, address)
+    found = resolve(runtime, address, actor)
     explanation = handle(runtime.machines.get(found.machine), found).explain(actor)
     if as_json:
         next_at = explanation.next_at and output.iso_of(explanation.next_at)
@@ -321,7 +331,7 @@ def history(address: str, limit: int, as_json: bool) -> int:
       fsmflow history order:1042 --limit 5 --json
     """
     runtime = current()
-    snapshot = resolve(runtime, address)
+    snapshot = resolve(runtime, address, sitting())
     before = max(0, snapshot.seq - limit) if limit else 0
     entries, keys = history_of(runtime, snapshot.row, after=before), redacted(runtime, snapshot)
     if as_json:

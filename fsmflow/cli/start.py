@@ -139,7 +139,7 @@ def _check_many(entity_id: str | None, key: str | None) -> None:
 
 def _tell(runtime: Runtime, started: Machine, actor: Actor | None, *, as_json: bool) -> int:
     if as_json:
-        output.print_json(objects.entity(runtime, resolve(runtime, started.address), actor))
+        output.print_json(objects.entity(runtime, resolve(runtime, started.address, actor), actor))
     else:
         click.echo(f"{started.address}  {started.state}")
     return 0

@@ -8,6 +8,7 @@ import click
 
 from fsmflow.cli import completion, output
 from fsmflow.cli.options import json_option
+from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import tell_absence
 from fsmflow.engine.runtime import current
 from fsmflow.verify import Report, verify
@@ -42,6 +43,7 @@ def verify_command(machine: str | None, patience: float, strict: bool, as_json: 
       fsmflow verify --machine order --patience 300 --json
     """
     runtime = current()
+    permit_all_teams("verify")
     chosen = None if machine is None else [runtime.machines.get(machine).name]
     report = verify(runtime.store, runtime.machines.all(), patience_s=patience, machines=chosen, strict=strict)
     if as_json:

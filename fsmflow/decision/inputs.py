@@ -45,20 +45,30 @@ def as_actor(actor: Actor | str | None) -> Actor | None:
 
 @dataclass(frozen=True)
 class Actor:
-    """Who asks for something, and in which roles.
+    """Who asks for something, in which roles, and for which teams.
 
     ``login``: who really sits there, where that is somebody else; the same as the name if not given. Where an action
-    takes two people, they are two logins.
+    takes two people, they are two logins. ``teams``: of a machine that has ``team``, only what belongs to one of these
+    is there for the actor; ``"*"`` means all teams.
     """
 
     name: str
     roles: frozenset[str] = frozenset()
     login: str = ""
+    teams: frozenset[str] = frozenset()
 
-    def __init__(self, name: str, roles: Iterable[str] = (), *, login: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        roles: Iterable[str] = (),
+        *,
+        login: str | None = None,
+        teams: Iterable[str | int | UUID] | int | UUID = (),
+    ) -> None:
         object.__setattr__(self, "name", checked_text(name, "actor"))
         object.__setattr__(self, "roles", frozenset(_names(roles, f"the roles of actor {name!r}")))
         object.__setattr__(self, "login", name if login is None else checked_text(login, "login"))
+        object.__setattr__(self, "teams", frozenset(_teams(teams, f"the teams of actor {name!r}")))
 
 
 def _names(given: object, what: str) -> list[str]:
@@ -66,6 +76,13 @@ def _names(given: object, what: str) -> list[str]:
     if not all(isinstance(name, str) for name in names):
         raise DataError(f"{what} are {shown(given)}; they are names")
     return [str(name) for name in names]
+
+
+def _teams(given: Any, what: str) -> list[str]:
+    several = [given] if isinstance(given, (str, int, UUID)) else list(given) if isinstance(given, Iterable) else [None]
+    if not all(isinstance(team, (str, int, UUID)) and not isinstance(team, bool) for team in several):
+        raise DataError(f"{what} are {shown(given)}; they are names, whole numbers or UUIDs")
+    return [checked_text(team if isinstance(team, str) else str(team), what) for team in several]
 
 
 class Outcome:

@@ -10,6 +10,7 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.answer import Refuse
 from fsmflow.definition.model import Definition
+from fsmflow.definition.operators import ALL_TEAMS
 from fsmflow.errors import NotPermitted, name_of, shown, text_of
 from fsmflow.settings.permissions import Permissions
 from fsmflow.values import dataclass
@@ -47,6 +48,18 @@ class Gate:
             return None
         name, roles = definition.name, frozenset[str]() if closed is None else closed.roles
         return self._of(name, action, [f"{name}.{action}"], actor, roles)
+
+    def opens_all_teams(self, definition: Definition, actor: Actor) -> bool:
+        """Whether an actor may see and touch what belongs to any team: nobody may but those whom the machine or the
+        installation names for just that. ``machine.*`` does not: it is said of whoever does everything in one team."""
+        closed = definition.wide.operators.get(ALL_TEAMS)
+        permission = f"{definition.name}.{ALL_TEAMS}"
+        answer = self._answer(definition.name, permission, actor)
+        if answer is not None:
+            return answer is True
+        roles = frozenset[str]() if closed is None else closed.roles
+        named = frozenset[str]() if self.permissions is None else self.permissions.opening([permission], by_name=True)
+        return bool((roles | named) & actor.roles)
 
     def of_installation(self, action: str, actor: Actor | None) -> NotPermitted | None:
         """The same of what is done beside all machines."""

@@ -183,6 +183,8 @@ class Wide:
     redact: frozenset[str] = frozenset()
     #: The keys of data by which entities are found and sorted, paths with dots among them.
     search: tuple[str, ...] = ()
+    #: The key of data that says to which team an entity belongs; None where that is not told apart.
+    team: str | None = None
     #: The roles that its messages act with.
     sends_as: frozenset[str] = frozenset()
     #: For how many milliseconds an entity is kept that has finished, by its final state; for good in all others.

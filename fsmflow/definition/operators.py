@@ -12,7 +12,9 @@ from fsmflow.definition.retry import is_duration
 from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
 
+ALL_TEAMS: Final = "all_teams"
 EDIT: Final = "edit"
+FAILURES: Final = "failures"
 HOLD: Final = "hold"
 PRUNE: Final = "prune"
 RESUME: Final = "resume"
@@ -21,7 +23,7 @@ SEE: Final = "see"
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.
-OPERATIONS: Final = (*MOVES, EDIT, HOLD, "repair", PRUNE, SCHEDULE, SEE)
+OPERATIONS: Final = (*MOVES, EDIT, HOLD, "repair", FAILURES, PRUNE, SCHEDULE, SEE, ALL_TEAMS)
 #: A resume comes to other actions, and each of these is asked about.
 _FOR_TWO: Final = frozenset(MOVES) - {RESUME}
 

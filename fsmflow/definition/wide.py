@@ -39,6 +39,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         merge=_merge(owner, faults),
         redact=redact,
         search=_search(owner, faults),
+        team=_team(owner, faults),
         sends_as=_sends_as(owner, faults),
         retention=read_retention(owner, states, faults),
         key_retention=read_key_retention(owner, faults),
@@ -223,6 +224,19 @@ def _search(owner: type, faults: list[str]) -> tuple[str, ...]:
     if hidden:
         faults.append(f"search: {hidden[0]!r} is redacted, and what is searched is stored once more as it is")
     return tuple(dict.fromkeys(names))
+
+
+def _team(owner: type, faults: list[str]) -> str | None:
+    given = getattr(owner, "team", None)
+    if given is None or callable(given) or isinstance(given, property):
+        return None  # a method or job of this name is the user's own
+    if not isinstance(given, str) or not given:
+        faults.append(f"team={shown(given)}; it is a key of data that says whose an entity is, as in team = 'tenant'")
+        return None
+    search = getattr(owner, "search", ())
+    if not isinstance(search, (list, tuple, set, frozenset)) or given not in search:
+        faults.append(f"team: {given!r} is not in search, by which a team finds what is its own: search = [{given!r}]")
+    return given
 
 
 def _is_names(value: Any) -> bool:

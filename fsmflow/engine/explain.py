@@ -23,6 +23,7 @@ from fsmflow.engine.permission import context_for
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.remedy import gone_branch
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import check_team
 from fsmflow.values import dataclass
 
 #: How far to the right it stands what is told, after its name.
@@ -96,8 +97,10 @@ class Explanation:
 
 
 def offers_to(runtime: Runtime, instance: Instance, actor: Actor | None) -> list[Offer]:
-    """What ``actor`` could fire now. Two queries more for a parent that has failed and whose branches have names."""
+    """What ``actor`` could fire now. Two queries more for a parent that has failed and whose branches have names.
+    Raises EntityNotFound where it is not there for the actor."""
     own, snapshot = instance.own, instance.snapshot
+    check_team(runtime, snapshot, actor)
     found = offers(own, snapshot, actor, runtime.now(), context_for(runtime, instance))
     gone = gone_branch(runtime, instance) if any(offer.trigger == RETRY and offer.allowed for offer in found) else None
     if gone is None:

@@ -11,14 +11,16 @@ from fsmflow.engine.lookup import Instance
 from fsmflow.engine.permission import context_for
 from fsmflow.engine.requests import planned
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import check_team
 from fsmflow.errors import ConfigurationError, FsmflowError, name_of, text_of
 
 
 def forecast(runtime: Runtime, instance: Instance, asked: Triggered) -> Forecast:
     """What a trigger would lead to. What would refuse it, or be raised by a guard, callback or method, is told; raises
-    what no trigger can be: DataError for options of another kind, DatabaseUnavailable. One query, and what guards look
-    at; they are asked twice."""
+    what no trigger can be: DataError for options of another kind, DatabaseUnavailable, EntityNotFound. One query, and
+    what guards look at; they are asked twice."""
     asked = asked.checked()
+    check_team(runtime, instance.snapshot, asked.actor)
     own, snapshot = instance.own, instance.snapshot
     ways: tuple[Way, ...] = ()
     try:

@@ -12,11 +12,14 @@ from fsmflow import clock
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.fanout import BranchesFailed
 from fsmflow.decision.group import Ledger, Life, first_of, ledgers
+from fsmflow.decision.inputs import Actor
 from fsmflow.decision.versions import renamed
 from fsmflow.engine.remedy import Remedy, remedy_of
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import reach_of
 from fsmflow.errors import FsmflowError, shown
 from fsmflow.store.groups import Resting
+from fsmflow.store.reach import Reach
 from fsmflow.values import dataclass, replace
 
 #: How much of an id is shown: it is as good as the whole.
@@ -130,17 +133,21 @@ class FailureGroup:
         return bool(self.parts) and self.life in (Life.OPEN, Life.REOPENED)
 
 
-def groups(runtime: Runtime, machine: str | None = None) -> list[FailureGroup]:
+def groups(runtime: Runtime, machine: str | None = None, *, actor: Actor | None = None) -> list[FailureGroup]:
     """Every group that is known, without its traceback: what waits for somebody first, the largest first, and then what
     is resolved or ignored, or has nothing that rests in it; of each those of branches last. What is the cause of
     another one, and nothing besides, is told there alone.
 
     A parent whose branches failed counts once, as itself, and what they failed with is its cause. Reads no entity but
-    one for each part: the rest is counted by index. ``machine``: what rests in that alone.
+    one for each part: the rest is counted by index. ``machine``: what rests in that alone. An actor with teams is told
+    of what rests in them and nothing besides: see ``of_teams``.
     """
-    store = runtime.store.groups
+    store, reach = runtime.store.groups, reach_of(runtime, actor)
     found = ledgers(store.all(), store.sightings(), store.releases())
-    every = _Shown(runtime, found, store.resting(machine=machine), alone=machine is not None).groups()
+    resting = store.resting(machine=machine, reach=reach)
+    every = _Shown(runtime, found, resting, alone=machine is not None).groups()
+    if reach is not None:
+        every = [of_teams(one) for one in every if one.parts or one.causes]
     causes = {cause.group for group in every for cause in group.causes}
     wanted = [one for one in every if one.parts or (machine in (None, one.machine) and one.id not in causes)]
     return sorted(wanted, key=_order)
@@ -151,23 +158,51 @@ def _order(group: FailureGroup) -> tuple[Any, ...]:
     return not group.is_due, not group.parts, of_branches, -group.count, group.machine, group.state, group.id
 
 
-def group(runtime: Runtime, name: str) -> FailureGroup:
+def group(runtime: Runtime, name: str, *, actor: Actor | None = None) -> FailureGroup:
     """The group of this id, or the one whose id begins so, whole. Raises FsmflowError where there is none, or several
-    are."""
-    ledger = ledger_of(runtime, name)
+    are, for the actor."""
+    reach = reach_of(runtime, actor)
+    ledger = ledger_of(runtime, name, reach)
     store = runtime.store.groups
     of_parents = ledger.group.error_type == BranchesFailed.__name__
-    resting = store.resting(fingerprints=ledger.fingerprints, causes=of_parents)
+    resting = store.resting(fingerprints=ledger.fingerprints, causes=of_parents, reach=reach)
     found = _Shown(runtime, {ledger.group.fingerprint: ledger}, resting).groups()
-    return next(one for one in found if one.id == ledger.group.fingerprint)
+    shown_one = next(one for one in found if one.id == ledger.group.fingerprint)
+    return shown_one if reach is None else of_teams(shown_one)
 
 
-def ledger_of(runtime: Runtime, name: str) -> Ledger:
-    """What is known of the group of this id, or of the one whose id begins so. Raises FsmflowError."""
+def of_teams(group: FailureGroup) -> FailureGroup:
+    """A group for whoever is in some teams alone: counted is what rests in it of these now. What it has seen of others
+    is left out, and what may tell of them: the sample with its traceback, the releases, the note."""
+    parts = group.parts
+    newest = max(parts, key=lambda part: part.last_at, default=None)
+    return replace(
+        group,
+        message="" if newest is None else newest.message,
+        sample="" if newest is None else newest.example,
+        traceback="",
+        seen=group.count,
+        first_at=min((part.first_at for part in parts), default=group.first_at),
+        last_at=max((part.last_at for part in parts), default=group.last_at),
+        releases={},
+        most=None,
+        note=None,
+        link=None,
+        noted_at=None,
+        noted_by=None,
+    )
+
+
+def ledger_of(runtime: Runtime, name: str, reach: Reach | None = None) -> Ledger:
+    """What is known of the group of this id, or of the one whose id begins so; where ``reach`` is given, of those in
+    which something rests that is within it. Raises FsmflowError."""
     store = runtime.store.groups
     is_id = isinstance(name, str) and re.fullmatch("[0-9a-f]{1,12}", name)
     known = store.begin_with(name) if is_id else []
     found = ledgers(known, store.sightings([one.fingerprint for one in known]), store.releases()) if known else {}
+    if reach is not None:
+        within = {one.fingerprint for one in store.resting(reach=reach)} if found else set[str]()
+        found = {id_: ledger for id_, ledger in found.items() if within.intersection(ledger.fingerprints)}
     if len(found) == 1:
         return next(iter(found.values()))
     if not found:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import reach_of
 from fsmflow.store.counts import Count
 from fsmflow.store.indexes import ROOT
 from fsmflow.values import dataclass
@@ -23,15 +25,22 @@ class Headcount:
 
 
 def headcounts(
-    runtime: Runtime, machine: str | None = None, *, scopes: Collection[str] = (ROOT,), exact: bool = False
+    runtime: Runtime,
+    machine: str | None = None,
+    *,
+    scopes: Collection[str] = (ROOT,),
+    exact: bool = False,
+    actor: Actor | None = None,
 ) -> list[Headcount]:
-    """Those of one machine or of all, by machine and state; states in which nothing stands are left out.
+    """Those of one machine or of all, by machine and state; states in which nothing stands are left out. For an actor
+    those that are there for him.
 
     Some queries, whatever the numbers: see ``store.counts``. Machines that the code does not know are told too.
     """
     known = runtime.machines.all()
     found: dict[tuple[str, str], Headcount] = {}
-    for count in runtime.store.counts.look(runtime.now(), machine, scopes=scopes, exact=exact):
+    reach = reach_of(runtime, actor)
+    for count in runtime.store.counts.look(runtime.now(), machine, scopes=scopes, exact=exact, reach=reach):
         name, state = count.cell.machine, count.cell.state
         state = known[name].wide.renamed.get(state, state) if name in known else state
         found[name, state] = _with(found.get((name, state)), count, name, state)

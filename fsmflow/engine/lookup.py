@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.versions import brought_up, renamed
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.versions import as_shown, brought_up, renamed
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import lets_see
 from fsmflow.errors import DatabaseUnavailable, EntityNotFound, UnknownState, UnknownVersion, UpgradeError
 from fsmflow.values import dataclass
 
@@ -66,29 +68,42 @@ def instance_for(runtime: Runtime, snapshot: Snapshot) -> Instance:
     return instance_of(runtime.machines.get(snapshot.machine), snapshot)
 
 
-def load(runtime: Runtime, root: Definition, entity_id: str) -> Instance:
-    """The entity as it is now, to be shown or decided on. One query. Raises EntityNotFound, UnknownState."""
+def load(runtime: Runtime, root: Definition, entity_id: str, actor: Actor | None = None) -> Instance:
+    """The entity as it is now, to be shown or decided on. One query. Raises UnknownState, and EntityNotFound, also
+    where it is not there for an actor: nobody is told that it is there for others."""
     snapshot = runtime.store.entities.load(root.name, entity_id)
-    if snapshot is None:
+    if snapshot is None or not _is_there_for(runtime, snapshot, actor):
         raise EntityNotFound(f"{root.name}:{entity_id}")
     return instance_of(root, snapshot)
 
 
-def find(runtime: Runtime, root: Definition, text: str) -> Instance:
+def find(runtime: Runtime, root: Definition, text: str, actor: Actor | None = None) -> Instance:
     """What an id or an address means to a machine: an entity of its own, or a branch or child of one, at any depth.
 
-    One query for an id. Raises EntityNotFound, also for the address of another machine's, and UnknownState.
+    One query for an id. Raises EntityNotFound, as ``load`` does, also for the address of another machine's, and
+    UnknownState.
     """
     machine, colon, entity_id = text.partition(":")
     found = runtime.store.entities.load(root.name, text)
     if found is None and colon:
         found = runtime.store.entities.load(machine, entity_id)
+        found = found if found is not None and _is_there_for(runtime, found, actor) else None
         if found is not None and not _is_below(runtime, root, found):
             raise EntityNotFound(text, why=f"is an entity of machine {machine!r}, not of {root.name!r}: ask that one")
+    elif found is not None and not _is_there_for(runtime, found, actor):
+        found = None
     if found is None:
         is_address = colon and machine in (root.name, *runtime.machines.all())
         raise EntityNotFound(text if is_address else f"{root.name}:{text}")
     return instance_of(root, found) if found.machine == root.name else instance_for(runtime, found)
+
+
+def _is_there_for(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> bool:
+    """Whether an entity is there for an actor, by the code of today."""
+    if actor is None:
+        return True
+    known = runtime.machines.all().get(snapshot.machine)
+    return lets_see(runtime, snapshot if known is None else as_shown(known, snapshot), actor)
 
 
 def _is_below(runtime: Runtime, root: Definition, snapshot: Snapshot) -> bool:

@@ -22,6 +22,7 @@ from fsmflow.definition.operators import EDIT, RESUME, SEE
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import permit_whole
 from fsmflow.errors import NotPermitted
 from fsmflow.values import replace
 
@@ -66,7 +67,14 @@ def operations(instance: Instance, asked: Asked) -> Iterator[str]:
 
 
 def permit_machine(runtime: Runtime, definition: Definition, operation: str, actor: Actor | None) -> None:
-    """Raises NotPermitted, which the log tells too, where an actor may not do this to a machine."""
+    """Raises NotPermitted, which the log tells too, where an actor may not do this to a machine, with all teams of
+    it."""
+    permit_operation(runtime, definition, operation, actor)
+    permit_whole(runtime, definition, operation, actor)
+
+
+def permit_operation(runtime: Runtime, definition: Definition, operation: str, actor: Actor | None) -> None:
+    """The same of what is done to some of its entities, whichever these are."""
     permissions = runtime.settings.permissions
     gate = BY_ROLES if permissions is None else Gate(permissions=permissions)
     refusal = gate.of_machine(definition, operation, actor)

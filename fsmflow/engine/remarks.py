@@ -8,8 +8,11 @@ from typing import Any, Final
 from fsmflow import clock
 from fsmflow.decision.group import Ledger, Life
 from fsmflow.decision.inputs import Actor, as_actor, checked_reason, checked_text
+from fsmflow.definition.operators import FAILURES
 from fsmflow.engine.groups import FailureGroup, group, ledger_of
+from fsmflow.engine.permission import permit_machine
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import permit_whole, reach_of
 from fsmflow.errors import DataError, FsmflowError, shown
 from fsmflow.settings import MAX_RELEASE
 
@@ -21,7 +24,7 @@ def resolve(runtime: Runtime, name: str, *, release: str | None, actor: Actor | 
     """Say that the cause is mended, in code of ``release`` where that is given. Raises FsmflowError, DataError."""
     if release is not None:
         checked_text(release, "release", limit=MAX_RELEASE)
-    return _live(runtime, ledger_of(runtime, name), Life.RESOLVED, actor, life_release=release)
+    return _live(runtime, _permitted(runtime, name, "resolve", actor), Life.RESOLVED, actor, life_release=release)
 
 
 def ignore(
@@ -34,14 +37,14 @@ def ignore(
         raise DataError(f"until={shown(until)} is past already")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= _MAX_COUNT):
         raise DataError(f"count is {shown(count)}; it is how often more, a whole number from 1")
-    ledger = ledger_of(runtime, name)
+    ledger = _permitted(runtime, name, "ignore", actor)
     most = None if count is None else ledger.seen + count
     return _live(runtime, ledger, Life.IGNORED, actor, until=moment, most=most)
 
 
 def reopen(runtime: Runtime, name: str, *, actor: Actor | str | None) -> FailureGroup:
     """Take back that a group is resolved or ignored. Raises FsmflowError, DataError."""
-    return _live(runtime, ledger_of(runtime, name), Life.OPEN, actor)
+    return _live(runtime, _permitted(runtime, name, "reopen", actor), Life.OPEN, actor)
 
 
 def note(runtime: Runtime, name: str, text: str | None, *, link: str | None, actor: Actor | str | None) -> FailureGroup:
@@ -51,7 +54,7 @@ def note(runtime: Runtime, name: str, text: str | None, *, link: str | None, act
         checked_text(link, "link", limit=_MAX_LINK)
         if not link.startswith(("https://", "http://")):
             raise DataError(f"the link {shown(link)} is none: it begins with https:// or http://")
-    ledger = ledger_of(runtime, name)
+    ledger = _permitted(runtime, name, "note", actor)
     said = {"note": text, "link": link}
     changes: dict[str, Any] = {column: checked_reason(value) for column, value in said.items() if value is not None}
     if not changes:
@@ -62,10 +65,10 @@ def note(runtime: Runtime, name: str, text: str | None, *, link: str | None, act
     return group(runtime, ledger.group.fingerprint)
 
 
-def merge(runtime: Runtime, name: str, into: str) -> FailureGroup:
+def merge(runtime: Runtime, name: str, into: str, *, actor: Actor | str | None = None) -> FailureGroup:
     """Say that a group is the same as another one, to which it belongs from now on, with all that was seen of it. One
     that is open opens the other. Raises FsmflowError where they are one already."""
-    ledgers = [ledger_of(runtime, each) for each in (name, into)]
+    ledgers = [_permitted(runtime, each, "merge", actor) for each in (name, into)]
     ids, lives = [one.group.fingerprint for one in ledgers], [one.life(runtime.now()) for one in ledgers]
     if ids[0] == ids[1]:
         raise FsmflowError(f"{shown(name)} and {shown(into)} are one failure group already: {ids[0]}")
@@ -74,6 +77,19 @@ def merge(runtime: Runtime, name: str, into: str) -> FailureGroup:
     if lives[1] in hidden and lives[0] not in hidden:
         return _live(runtime, ledgers[1], Life.OPEN, None)
     return group(runtime, ids[1])
+
+
+def _permitted(runtime: Runtime, name: str, what: str, actor: Actor | str | None) -> Ledger:
+    """The group, where an actor may say something of it: of its machine he may do what is called ``failures``, and with
+    all teams of it, as what is said is said to all. Raises NotPermitted, FsmflowError."""
+    who = as_actor(actor)
+    ledger = ledger_of(runtime, name, reach_of(runtime, who))
+    definition = runtime.machines.all().get(ledger.group.machine)
+    if definition is None:
+        permit_whole(runtime, None, what, who)
+    else:
+        permit_machine(runtime, definition, FAILURES, who)
+    return ledger
 
 
 def _live(runtime: Runtime, ledger: Ledger, life: Life, actor: Actor | str | None, **more: Any) -> FailureGroup:

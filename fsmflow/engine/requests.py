@@ -26,6 +26,7 @@ from fsmflow.engine.lookup import Instance, load
 from fsmflow.engine.observation import TRIGGER, observed
 from fsmflow.engine.permission import context_for, in_turn, permit
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import check_team
 from fsmflow.errors import NotPermitted, TransitionNotAllowed
 from fsmflow.store.work import Due
 from fsmflow.values import dataclass, replace
@@ -100,7 +101,7 @@ def _ask(
     asked = asked.checked()
 
     def ask_once(turn: int) -> _Outcome | None:
-        instance = load(runtime, root, entity_id)
+        instance = load(runtime, root, entity_id, asked.actor)
         repeated = _repeated(runtime, instance, whole or asked, known=turn > 0)
         if repeated is not None:
             return repeated
@@ -225,6 +226,7 @@ def plan(runtime: Runtime, instance: Instance, action: Action | None, asked: Ask
     Raises what the action would raise; others may move it meanwhile."""
     asked = asked.checked()
     snapshot = instance.snapshot
+    check_team(runtime, snapshot, asked.actor)
     if first_with_key(runtime, instance, asked) is not None:
         return snapshot
     permit(runtime, instance, asked)

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any, Final
 
 from fsmflow.decision.entity import Failure, Snapshot
-from fsmflow.decision.terms import Condition
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.terms import Bounds, Condition
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import PHASES
@@ -17,9 +18,11 @@ from fsmflow.engine.children import parents_of
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.overdue import overdue_from
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.sought import way_of
+from fsmflow.engine.sought import Way, way_of
+from fsmflow.engine.teams import owns, reach_of
 from fsmflow.errors import DataError, FsmflowError, UnknownMachine, UnknownState, did_you_mean, shown
 from fsmflow.store.listing import Filter
+from fsmflow.store.reach import Reach
 from fsmflow.store.search import Sought
 from fsmflow.values import dataclass, replace
 
@@ -95,23 +98,22 @@ def select(
     after: int | Snapshot | None = None,
     order: str | None = None,
     definition: Definition | None = None,
+    actor: Actor | None = None,
 ) -> Iterator[Snapshot]:
     """The entities of a selection, the oldest first (or the newest), read in pages; ``after``: those of later rows, or
-    that follow on an entity.
+    that follow on an entity. ``actor``: those that are there for whoever that is.
 
     ``order``: by a field of the data, from the largest on with a ``-`` before it. Fields that the machine declares by
     ``search`` are looked for by index. Error and other data are compared here, row by row; the rest is left to the
     database. ``definition``: that of the machine, where the caller has it. Raises UnknownMachine, UnknownState, for a
     state that no machine has FsmflowError, and SearchStopped.
     """
-    way = way_of(runtime, selection.machine, selection.conditions, order)
-    rows = parents_of(runtime, selection.machine, selection.children) if selection.children else None
-    if rows is not None:
-        way = replace(way, sought=None, read=())
-    wanted = replace(filter_of(runtime, selection, definition, way.sought), rows=rows)
+    way, rows = _way(runtime, selection, order)
+    reach = reach_of(runtime, actor)
+    wanted = replace(filter_of(runtime, selection, definition, way.sought, reach), rows=rows)
     every = {item.name: item for item in _definitions(runtime, selection, definition)}
     compared = selection.error is not None or bool(selection.conditions) or selection.branch is not None
-    narrowed = compared or way.sorts or _is_ambiguous(selection, every.values())
+    narrowed = compared or way.sorts or _is_ambiguous(selection, every.values()) or reach is not None
     last = after if isinstance(after, Snapshot) else None
     stored = runtime.store.listing.find(
         wanted,
@@ -123,12 +125,26 @@ def select(
     found = (as_shown(every[each.machine], each) if each.machine in every else each for each in way.bounded(stored))
     if not narrowed:
         return found
-    fitting = (snapshot for snapshot in found if fits(selection, snapshot))
+    # Code that knows nothing of teams may have changed data, and not the terms.
+    theirs = found if reach is None else (each for each in found if owns(runtime, reach, each) is not False)
+    fitting = (snapshot for snapshot in theirs if fits(selection, snapshot))
     return islice(way.sorted(fitting, last) if way.sorts else fitting, limit)
 
 
+def _way(runtime: Runtime, selection: Selection, order: str | None) -> tuple[Way, tuple[int, ...] | None]:
+    """How it is looked for; and among which rows, where it goes by children."""
+    way = way_of(runtime, selection.machine, selection.conditions, order)
+    if not selection.children:
+        return way, None
+    return replace(way, sought=None, read=()), parents_of(runtime, selection.machine, selection.children)
+
+
 def filter_of(
-    runtime: Runtime, selection: Selection, definition: Definition | None = None, sought: Sought | None = None
+    runtime: Runtime,
+    selection: Selection,
+    definition: Definition | None = None,
+    sought: Sought | None = None,
+    reach: Reach | None = None,
 ) -> Filter:
     """What the database is asked for. Raises as ``select`` does."""
     if definition is None:
@@ -145,11 +161,20 @@ def filter_of(
         entered_by=None if selection.older_ms is None else runtime.now() - selection.older_ms,
         waiting=selection.waiting,
         held=selection.held,
-        fingerprints=None if selection.group is None else ledger_of(runtime, selection.group).fingerprints,
+        fingerprints=None if selection.group is None else ledger_of(runtime, selection.group, reach).fingerprints,
         branches=selection.branches or selection.group is not None,
         only_branches=selection.branch is not None,
-        sought=sought,
+        sought=sought if sought is None or reach is None else _in_teams(sought, reach, selection),
+        reach=reach,
     )
+
+
+def _in_teams(sought: Sought, reach: Reach, selection: Selection) -> Sought:
+    """The same of these teams, which may have so few that they are the best way to find it."""
+    name = reach.names.get(selection.machine or "")
+    if name is None or selection.branches or selection.branch is not None:
+        return sought
+    return replace(sought, bounds=(*sought.bounds, (name, Bounds(among=reach.sorted_terms))))
 
 
 def check_machine(runtime: Runtime, machine: str | None) -> None:

@@ -19,6 +19,7 @@ from fsmflow.engine.observation import START, observed
 from fsmflow.engine.permission import first_fired
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import note_tasks
+from fsmflow.engine.teams import lets_see, permit_new, reach_of
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
 from fsmflow.points import point
 from fsmflow.store.work import ticket_of
@@ -43,6 +44,7 @@ def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
     """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
     now = runtime.now()
     commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
+    permit_new(runtime, definition, commit.after, birth.actor)
     return commit if birth.first is None else first_fired(runtime, definition, commit, birth.first.checked(), now)
 
 
@@ -66,6 +68,8 @@ def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: 
             return write(runtime, definition, commit)
         except CommitLost:
             there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
+        if there is not None and not lets_see(runtime, as_shown(definition, there), birth.actor):
+            raise EntityExists(there.address, None)
         if there is None or if_exists == "return" or _is_first_key(runtime, there, birth.key):
             return there
         raise EntityExists(there.address, as_shown(definition, there).state)
@@ -92,8 +96,7 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     def start_once(turn: int) -> int | None:
         there = runtime.store.entities.there(definition.name, [birth.entity_id for birth in births])
         if there and not skip:
-            entity_id, state = min(there.items())
-            raise EntityExists(f"{definition.name}:{entity_id}", definition.wide.renamed.get(state, state))
+            raise _there_already(runtime, definition, there, births[0].actor)
         commits = [begun(runtime, definition, birth) for birth in births if birth.entity_id not in there]
         made = _insert(runtime, commits)
         if made is None:
@@ -106,6 +109,16 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     if started is None:
         raise TransitionConflict(definition.name, f"others started some of these in each of {TRIES} tries")
     return started
+
+
+def _there_already(
+    runtime: Runtime, definition: Definition, there: Mapping[str, str], actor: Actor | None
+) -> EntityExists:
+    """The error for the first that is there; whose state is told to whoever sees all."""
+    entity_id, state = min(there.items())
+    told = definition.wide.team is None or reach_of(runtime, actor) is None
+    address = f"{definition.name}:{entity_id}"
+    return EntityExists(address, definition.wide.renamed.get(state, state) if told else None)
 
 
 def _insert(runtime: Runtime, commits: Sequence[Commit]) -> list[Snapshot] | None:

@@ -167,14 +167,14 @@ class Entities(Base):
         return started
 
     @classmethod
-    def get(cls, entity_id: str | int | UUID) -> Self:
+    def get(cls, entity_id: str | int | UUID, *, actor: Actor | str | None = None) -> Self:
         """A handle on an entity, by its id or its address.
 
         A branch or child of one is found by its address, and a child has a handle of its own machine:
         ``Order.get("shipment:order:1/packing/3")`` is a ``Shipment``. Raises EntityNotFound, also for the address of
-        what belongs to another machine.
+        what belongs to another machine, and for what belongs to a team that the ``actor`` is not in.
         """
-        found = lookup.find(current(), cls._compiled(), checked_id(entity_id, generated=True))
+        found = lookup.find(current(), cls._compiled(), checked_id(entity_id, generated=True), as_actor(actor))
         return cast(type[Self], found.root.owner)._handle_of(found)  # noqa: SLF001 - a machine too
 
     @classmethod
@@ -198,6 +198,7 @@ class Entities(Base):
         overdue: bool = False,
         newest: bool = False,
         limit: int | None = None,
+        actor: Actor | str | None = None,
     ) -> Iterator[Self]:
         """The entities of this machine that all of this is true of, the oldest first, read in pages.
 
@@ -208,21 +209,20 @@ class Entities(Base):
         falls. ``after``: those that follow on an entity, or its id. ``waiting``: their job waits out an interval.
         ``branches``: branches and children too; ``branch``: those alone, of this name or glob. ``stuck``: something of
         them cannot go on. ``group``: they rest in this failure group, branches too. ``overdue``: in their state for
-        longer than its ``expect`` says, the longest first. ``newest`` first. Raises UnknownState, UnknownMachine,
-        DataError, SearchStopped.
+        longer than its ``expect`` says, the longest first. ``newest`` first. ``actor``: those that are there for
+        whoever that is. Raises UnknownState, UnknownMachine, DataError, SearchStopped.
         """
         flags = {"waiting": waiting, "branches": branches, "stuck": stuck, "overdue": overdue}
         _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch, newest=newest, **flags)
         asked: dict[str, Any] = {"phase": phase, "error": error, "group": group, "branch": branch, **flags}
         asked |= {"data": as_dict(data), "where": _conditions(where), "children": _of_children(child)}
         asked |= {"states": _globs(state), "older_ms": None if older is None else clock.to_ms(older)}
-        selection = Selection(machine=cls._compiled().name, **asked)
-        return _found(cls, selection, limit=limit, newest=newest, order=order, last=_last(cls, after))
+        return _found(cls, asked, after, limit=limit, newest=newest, order=order, actor=as_actor(actor))
 
     @classmethod
-    def counts(cls, *, branches: bool = False, exact: bool = False) -> dict[str, int]:
+    def counts(cls, *, branches: bool = False, exact: bool = False, actor: Actor | str | None = None) -> dict[str, int]:
         """How many entities stand in each state; states without any are left out, and so are branches and children,
-        unless asked for.
+        unless asked for. ``actor``: of those that are there for whoever that is, all of which are counted now.
 
         Up to 10,000 in a state are counted now. Of a state with more it is what maintenance has counted last, mostly
         less than a minute ago; where no worker has run for ten minutes, these are counted now too. ``exact``: all are,
@@ -230,7 +230,7 @@ class Entities(Base):
         """
         _check_flags(branches=branches, exact=exact)
         scopes = SCOPES if branches else (ROOT,)
-        found = headcounts(current(), cls._compiled().name, scopes=scopes, exact=exact)
+        found = headcounts(current(), cls._compiled().name, scopes=scopes, exact=exact, actor=as_actor(actor))
         return {each.state: each.count for each in found}
 
 
@@ -240,8 +240,9 @@ def _globs(state: str | Collection[str] | None) -> tuple[str, ...] | None:
     return None if states is None else tuple(map(state_name, states))
 
 
-def _found(machine: type[Found], selection: Selection, *, last: Snapshot | None, **how: Any) -> Iterator[Found]:
-    found = select(current(), selection, after=last, definition=machine._compiled(), **how)  # noqa: SLF001 - a machine
+def _found(machine: type[Found], asked: dict[str, Any], after: Any, **how: Any) -> Iterator[Found]:
+    definition, last = machine._compiled(), _last(machine, after, how["actor"])  # noqa: SLF001 - a machine
+    found = select(current(), Selection(machine=definition.name, **asked), after=last, definition=definition, **how)
     return (machine._handle(snapshot) for snapshot in found)  # noqa: SLF001 - a machine
 
 
@@ -260,7 +261,7 @@ def _conditions(where: Any, *, of: str = "where") -> tuple[Condition, ...]:
     return tuple(condition(*each, of=of) for each in triples)
 
 
-def _last(machine: type[Entities], after: Any) -> Snapshot | None:
+def _last(machine: type[Entities], after: Any, actor: Actor | None) -> Snapshot | None:
     """The entity that others follow on: a handle, as it was read, or an id. Raises EntityNotFound, DataError."""
     if after is None:
         return None
@@ -268,7 +269,7 @@ def _last(machine: type[Entities], after: Any) -> Snapshot | None:
     if isinstance(view, HandleView):
         return view.snapshot
     id_ = checked_id(getattr(after, "entity_id", after), generated=True)
-    return lookup.find(current(), machine._compiled(), id_).snapshot  # noqa: SLF001 - a machine
+    return lookup.find(current(), machine._compiled(), id_, actor).snapshot  # noqa: SLF001 - a machine
 
 
 def _check_if_exists(if_exists: str) -> None:

@@ -11,6 +11,7 @@ from fsmflow.definition.retry import as_seconds, is_duration
 from fsmflow.engine.permission import permit_machine
 from fsmflow.engine.retention import Pruned, at_leisure, kept_by, prune
 from fsmflow.engine.runtime import current
+from fsmflow.engine.teams import permit_whole
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.base import Base
 
@@ -35,6 +36,7 @@ class Retention(Base):
         asker.permit(PRUNE, definition.name)
         if older is not None and not is_duration(older):
             raise DataError(f"older is {shown(older)}; it is seconds or a timedelta")
+        permit_whole(runtime, definition, PRUNE, as_actor(actor))
         if not dry_run:
             permit_machine(runtime, definition, PRUNE, as_actor(actor))
         older_ms = None if older is None else round(as_seconds(older) * 1000)

@@ -16,6 +16,7 @@ from fsmflow.engine.permission import permit_action
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import select
+from fsmflow.engine.teams import may_see
 from fsmflow.errors import (
     ConfigurationError,
     DatabaseUnavailable,
@@ -76,7 +77,7 @@ class Members:
         if self._plan.addresses:
             yield from (snapshot for snapshot in self._named() if snapshot.row > last)
             return
-        for snapshot in select(self._runtime, self._plan.selection, after=last):
+        for snapshot in select(self._runtime, self._plan.selection, after=last, actor=self._plan.who):
             if is_built_in(snapshot.machine) and self._plan.selection.machine is None:
                 continue
             if self._fits(snapshot):
@@ -87,7 +88,7 @@ class Members:
         for address in self._plan.addresses:
             machine, _, entity_id = address.partition(":")
             snapshot = self._runtime.store.entities.load(machine, entity_id)
-            if snapshot is not None:
+            if snapshot is not None and may_see(self._runtime, snapshot, self._plan.who):
                 found[snapshot.row] = snapshot
         return [found[row] for row in sorted(found)]
 
@@ -138,6 +139,8 @@ class Members:
         try:
             root = self._runtime.machines.get(machine)
             asked = self._plan.asked(self._key, member.epoch)
+            if not self._is_theirs(member):
+                return replace(member, fate=Fate.REFUSED, why=f"{member.address} is in a team of others by now")
             permit_action(self._runtime, load(self._runtime, root, entity_id), NAME, asked.actor)
             snapshot, entry = requests.act_once(self._runtime, root, entity_id, self._plan.definite, asked)
         except TransitionConflict as error:
@@ -154,6 +157,13 @@ class Members:
             return replace(member, fate=Fate.REFUSED, why=why)
         at = self._runtime.now()
         return replace(member, fate=Fate.UNDER_WAY, turn=turn, asked_epoch=entry.epoch, asked_at=at)
+
+    def _is_theirs(self, member: Member) -> bool:
+        """Whether it is still there for whoever asked for the repair: its team may be another one by now."""
+        if self._plan.actor is None:
+            return True
+        now = self._runtime.store.entities.load_row(member.entity)
+        return now is None or may_see(self._runtime, now, self._plan.who)
 
     def note(self, before: Iterable[Member], after: Iterable[Member]) -> None:
         """Write what became of some. A crash before this is healed: the key answers who is asked again."""

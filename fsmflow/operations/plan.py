@@ -97,6 +97,7 @@ class Plan:
     actor: str | None = None
     roles: tuple[str, ...] = ()
     login: str | None = None
+    teams: tuple[str, ...] = ()
     reason: str | None = None
 
     def __post_init__(self) -> None:
@@ -131,10 +132,22 @@ class Plan:
         """The row of the table of actions; None for a trigger."""
         return ACTIONS.get(self.action)
 
+    @property
+    def who(self) -> Actor | None:
+        """Whoever has asked for it, as they were then."""
+        return None if self.actor is None else Actor(self.actor, self.roles, login=self.login, teams=self.teams)
+
+    @staticmethod
+    def person(actor: Actor | None) -> dict[str, Any]:
+        """What a plan keeps of whoever asks for it."""
+        if actor is None:
+            return {}
+        roles, teams = tuple(sorted(actor.roles)), tuple(sorted(actor.teams))
+        return {"actor": actor.name, "roles": roles, "login": actor.login, "teams": teams}
+
     def asked(self, key: str, epoch: int) -> Asked:
         """The request for one entity that was seen at an epoch. Raises DataError."""
-        actor = None if self.actor is None else Actor(self.actor, self.roles, login=self.login)
-        common: dict[str, Any] = {"actor": actor, "reason": self.reason, "key": key, "epoch": epoch}
+        common: dict[str, Any] = {"actor": self.who, "reason": self.reason, "key": key, "epoch": epoch}
         action = self.definite
         if action is None:
             return Triggered(trigger=checked_text(self.trigger, "trigger"), payload=self.payload, **common).checked()
@@ -159,6 +172,6 @@ class Plan:
             chosen["states"] = tuple(chosen["states"])
         for name in ("where", "children"):
             chosen[name] = tuple(Condition(**each) for each in chosen.get(name, ()))
-        for name in ("addresses", "roles"):
+        for name in ("addresses", "roles", "teams"):
             given[name] = tuple(given.get(name, ()))
         return cls(selection=Selection(**chosen), **given)

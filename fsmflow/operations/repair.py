@@ -48,6 +48,8 @@ class Repair(Machine):
     name = NAME
     initial = "previewing"
     redact = ("patch", "payload")
+    search = ("team",)
+    team = "team"
     states = [
         State("previewing", job="preview", queue=OPERATIONS, retry=Retry(max=5, interval=2)),
         State("previewed", timeout=_LAPSE),

@@ -14,6 +14,7 @@ from fsmflow.definition.names import FAILED, RETRY
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, filter_of
+from fsmflow.engine.teams import belonging_to, reach_of
 from fsmflow.errors import DataError, did_you_mean
 from fsmflow.machine.base import as_dict
 from fsmflow.operations.plan import AT_ONCE, Plan, share_of
@@ -78,9 +79,7 @@ def start(
         action=action,
         payload=as_dict(payload, "payload"),
         patch=as_dict(data),
-        actor=None if asker is None else asker.name,
-        roles=() if asker is None else tuple(sorted(asker.roles)),
-        login=None if asker is None else asker.login,
+        **Plan.person(asker),
         **edits,
         **_chosen(options),
     )
@@ -123,18 +122,19 @@ def begin(plan: Plan, *, confirm: bool, id_: str | None = None) -> Repair:
     """Start a repair by its plan. Raises UnknownMachine, UnknownState and FsmflowError for what is not there."""
     if plan.selection.group is not None:
         # As it is now: another group may begin with the same letters later.
-        group = ledger_of(current(), plan.selection.group).group.fingerprint
+        group = ledger_of(current(), plan.selection.group, reach_of(current(), plan.who)).group.fingerprint
         plan = replace(plan, selection=replace(plan.selection, group=group))
     filter_of(current(), plan.selection)
+    team = belonging_to(current(), plan.who)
     made = f"{clock.to_datetime(current().now()):%Y%m%d}-{secrets.token_hex(3)}"
-    given = {**plan.to_data(), "confirmed": confirm, "turn": 1}
+    given = {**plan.to_data(), "confirmed": confirm, "turn": 1, **({} if team is None else {"team": team})}
     if_exists = "raise" if id_ is None else "return"
-    return Repair.start(id_ or made, given, if_exists=if_exists, actor=plan.actor)
+    return Repair.start(id_ or made, given, if_exists=if_exists, actor=plan.who)
 
 
-def get(id_: str, /) -> Repair:
-    """A repair by its id or its address. Raises EntityNotFound."""
-    return Repair.get(id_.removeprefix("repair:"))
+def get(id_: str, /, *, actor: Actor | str | None = None) -> Repair:
+    """A repair by its id or its address. Raises EntityNotFound, also for one that people of another team asked for."""
+    return Repair.get(id_.removeprefix("repair:"), actor=actor)
 
 
 def find(**wanted: Any) -> Iterator[Repair]:

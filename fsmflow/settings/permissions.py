@@ -18,6 +18,7 @@ Permit = Callable[[Any, str, Any], Any]
 
 _EVERYTHING: Final = "*"
 _TABLES: Final = ("people", "roles", "permit")
+_OF_A_PERSON: Final = ("roles", "teams")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +26,7 @@ class Person:
     """Somebody at the command line, by login."""
 
     roles: frozenset[str] = frozenset()
+    teams: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,12 +44,20 @@ class Permissions:
         """Whether the actions of operators are closed to whoever has no permission."""
         return bool(self.roles) or self.permit is not None
 
-    def opening(self, names: Sequence[str]) -> frozenset[str]:
-        """The roles that have a permission of one of these names."""
+    def opening(self, names: Sequence[str], *, by_name: bool = False) -> frozenset[str]:
+        """The roles that have a permission of one of these names. ``by_name``: not by a pattern for any action of a
+        machine, but by one that names this action, or ``*`` alone."""
         return frozenset(
             role
             for role, patterns in self.roles.items()
-            if any(is_meant(pattern, name) for pattern in patterns for name in names)
+            if any(
+                is_meant(pattern, name)
+                for pattern in patterns
+                for name in names
+                if not by_name
+                or pattern in (_EVERYTHING, name)
+                or pattern.rpartition(".")[2] == name.rpartition(".")[2]
+            )
         )
 
     def as_plain(self) -> dict[str, Any]:
@@ -63,7 +73,7 @@ class Permissions:
                     f"function of a module"
                 )
             permit = f"{module}:{name}"
-        people = {name: {"roles": sorted(one.roles)} for name, one in self.people.items()}
+        people = {name: {"roles": sorted(one.roles), "teams": sorted(one.teams)} for name, one in self.people.items()}
         return {"people": people, "roles": {name: list(one) for name, one in self.roles.items()}, "permit": permit}
 
     def asked(self) -> Permit | None:
@@ -130,10 +140,11 @@ def _table(given: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]
 def _person(given: object, where: str) -> Person:
     if not isinstance(given, Mapping):
         return Person(roles=frozenset(_names(given, where)))
-    strange = next((key for key in given if key != "roles"), None)
+    strange = next((key for key in given if key not in _OF_A_PERSON), None)
     if strange is not None:
-        raise ConfigurationError(f"{where}: {shown(strange)} means nothing there; a person has roles")
-    return Person(roles=frozenset(_names(given.get("roles", ()), f"{where}.roles")))
+        raise ConfigurationError(f"{where}: {shown(strange)} means nothing there; a person has roles and teams")
+    roles, teams = (frozenset(_names(given.get(key, ()), f"{where}.{key}")) for key in _OF_A_PERSON)
+    return Person(roles=roles, teams=teams)
 
 
 def _names(given: object, where: str) -> list[str]:

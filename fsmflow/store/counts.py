@@ -14,6 +14,8 @@ from fsmflow.store.indexes import ROOT, SCOPES
 from fsmflow.store.link import Link
 from fsmflow.store.listing import Listing
 from fsmflow.store.meta import Meta
+from fsmflow.store.reach import Reach, within
+from fsmflow.store.search import Search
 from fsmflow.store.tables import ENTITY
 from fsmflow.values import dataclass
 
@@ -63,23 +65,52 @@ class Summary:
 class Counts:
     """Counts by machine and state. Nothing is written by who asks."""
 
-    def __init__(self, link: Link, listing: Listing, meta: Meta) -> None:
+    def __init__(self, link: Link, listing: Listing, search: Search, meta: Meta) -> None:
         self._link = link
+        self._search = search
         self._listing = listing
         self._meta = meta
 
     def look(
-        self, now: int, machine: str | None = None, *, scopes: Collection[str] = (ROOT,), exact: bool = False
+        self,
+        now: int,
+        machine: str | None = None,
+        *,
+        scopes: Collection[str] = (ROOT,),
+        exact: bool = False,
+        reach: Reach | None = None,
     ) -> list[Count]:
-        """How many stand in each cell, at this moment ``now``. Some queries, whatever the numbers.
+        """How many stand in each cell, at this moment ``now``. Some queries, whatever the numbers. With ``reach`` those
+        within it, all of which are read; a machine that tells no teams apart is counted as ever.
 
         ``exact``: everything is counted, which takes as long as there are entities. So is what is large where no
         maintenance has counted it lately.
         """
+        if reach is not None:
+            machines = [machine] if machine is not None else self._listing.machines()
+            return [one for each in machines for scope in scopes for one in self._within_reach(reach, now, each, scope)]
         summary = None if exact else self.summary()
         if summary is not None and summary.at < now - _OLD_MS:
             summary = None
         return [self._known(found, summary) for found in self._glances(machine, scopes)]
+
+    def _within_reach(self, reach: Reach, now: int, machine: str, scope: str) -> Iterator[Count]:
+        """The cells of a machine and a scope, of what is within reach alone. What tells teams apart itself is read by
+        its terms: as many rows as the teams have there."""
+        if scope == ROOT and machine not in reach.names:
+            within_any = machine in reach.free or machine in reach.opened
+            yield from self.look(now, machine) if within_any else ()
+            return
+        if scope == ROOT:
+            source, term, params = self._search.of_team(reach, machine)
+        else:
+            source, (term, params) = f"{ENTITY} e", within(self._link, reach)
+        sql = (
+            f"SELECT e.state, COUNT(*), MIN(e.entered_at) FROM {source} "
+            f"WHERE e.machine = {self._link.mark} AND {scope} AND {term} GROUP BY e.state"
+        )
+        for state, count, since in self._link.look(sql, (machine, *params)):
+            yield Count(cell=Cell(machine=machine, state=str(state), scope=scope), count=int(count), since=int(since))
 
     def large(self) -> list[Cell]:
         """The places where more stand than are counted whenever somebody asks."""

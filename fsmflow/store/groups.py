@@ -15,6 +15,7 @@ from fsmflow.decision.commit import Commit
 from fsmflow.decision.group import Group, Sighting, first_of
 from fsmflow.store.columns import FAILURE_COLUMNS, group_of, group_values, sighting_of
 from fsmflow.store.link import Link
+from fsmflow.store.reach import Reach, within
 from fsmflow.store.tables import ENTITY, FAILURE, SIGHTING
 from fsmflow.values import dataclass
 
@@ -118,11 +119,16 @@ class Groups:
         return None
 
     def resting(
-        self, *, machine: str | None = None, fingerprints: Sequence[str] | None = None, causes: bool = False
+        self,
+        *,
+        machine: str | None = None,
+        fingerprints: Sequence[str] | None = None,
+        causes: bool = False,
+        reach: Reach | None = None,
     ) -> list[Resting]:
-        """What rests in failures now, counted: all, what is of a machine, or what has one of these fingerprints; with
-        ``causes``, branches of what has one, too. Two statements, which read what has failed alone: of what is no
-        branch, an index."""
+        """What rests in failures now, counted: all, what is of a machine, what is within reach, or what has one of
+        these fingerprints; with ``causes``, branches of what has one, too. Two statements, which read what has failed
+        alone: of what is no branch, an index."""
         terms, values = [_RESTS], list[Any]()
         if machine is not None:
             terms.append(f"e.machine = {self._link.mark}")
@@ -136,6 +142,11 @@ class Groups:
             owned.append(f"(e.fingerprint {among} OR p.fingerprint {among})" if causes else f"e.fingerprint {among}")
             values += given
             theirs += [*given, *given] if causes else given
+        if reach is not None:
+            for where, params, are_owned in ((roots, values, False), (owned, theirs, True)):
+                term, more = within(self._link, reach, owned=are_owned)
+                where.append(term)
+                params += more
         found = [*self._rows(_OF_ROOTS, "", roots, values), *self._rows(_OF_BRANCHES, above, owned, theirs)]
         return sorted(map(_resting, found), key=lambda one: one.row)
 

@@ -12,6 +12,7 @@ from fsmflow.store.arms import Arm, by_entry, by_row, distinct, merged
 from fsmflow.store.columns import snapshot_of
 from fsmflow.store.indexes import BRANCH, CHILD, OWNED, ROOT, SCOPES
 from fsmflow.store.link import Link
+from fsmflow.store.reach import Reach, within
 from fsmflow.store.search import Search, Sought
 from fsmflow.store.statements import Statements, among
 from fsmflow.store.tables import ENTITY, EVENT, WORK
@@ -42,7 +43,7 @@ class Filter:
     was tried in vain. ``rows``: they are among these. ``entered_by``: in their state since this moment at the latest.
     ``overdue``: in one of these states since then at the latest, and no branch that runs a job. ``branches``: branches
     and children too, or (``only_branches``) these alone. ``fingerprints``: they rest in a failure that has one of
-    these.
+    these. ``reach``: they are within the reach of whoever asks.
     """
 
     machine: str | None = None
@@ -61,6 +62,7 @@ class Filter:
     only_branches: bool = False
     sought: Sought | None = None
     rows: Sequence[int] | None = None
+    reach: Reach | None = None
 
     @property
     def is_rare(self) -> bool:
@@ -189,6 +191,9 @@ class Listing:
                     states = self.states(machine, scope)
                 elif many and states is not None:
                     states = sorted(set(states).intersection(self.states(machine, scope)))
+                if scope == ROOT and self._search.is_small(wanted.reach, machine):
+                    yield self._small(replace(wanted, machine=machine, states=states))
+                    continue
                 yield from self._arms_of(replace(wanted, machine=machine, states=states), scope)
 
     def _overdue(self, wanted: Filter, overdue: Sequence[Since]) -> Iterator[Arm]:
@@ -200,6 +205,13 @@ class Listing:
                 for scope in wanted.scopes:
                     if scope != BRANCH:
                         yield from self._arms_of(one, scope)
+
+    def _small(self, wanted: Filter) -> Arm:
+        """All of a machine that is within the reach of a team which has little, by its terms."""
+        assert wanted.reach is not None
+        source, owned, values = self._search.of_team(wanted.reach, str(wanted.machine))
+        where, params = self._where(replace(wanted, branches=False, only_branches=False))
+        return Arm(source=source, where=f"{owned} AND {where}", params=[*values, *params], sorts=True)
 
     def _arms_of(self, wanted: Filter, scope: str) -> Iterator[Arm]:
         """The parts for one machine, of branches or of what is none: by state, by phase, or all of it."""
@@ -252,12 +264,21 @@ class Listing:
         if wanted.entered_by is not None:
             terms.append(f"e.entered_at <= {mark}")
             params.append(wanted.entered_by)
+        more, values = self._rest(wanted)
+        return " AND ".join([*terms, *more, *self._flags(wanted)]) or "1 = 1", [*params, *values]
+
+    def _rest(self, wanted: Filter) -> tuple[list[str], list[Any]]:
+        """What is overdue, and what is within reach."""
+        mark, terms, params = self._link.mark, list[str](), list[Any]()
         if wanted.overdue is not None:
             each = f"(e.machine = {mark} AND e.state = {mark} AND e.entered_at <= {mark})"
             terms.append(f"e.branch_of IS NULL AND ({' OR '.join([each] * len(wanted.overdue)) or '1 = 0'})")
             params += [value for since in wanted.overdue for value in (since.machine, since.state, since.at)]
-        terms += self._flags(wanted)
-        return " AND ".join(terms) or "1 = 1", params
+        if wanted.reach is not None:
+            sql, values = within(self._link, wanted.reach, owned=wanted.scopes != (ROOT,))
+            terms.append(sql)
+            params += values
+        return terms, params
 
     def _flags(self, wanted: Filter) -> Iterator[str]:
         """What is asked without a value. ``x`` is the work, where it is about that."""

@@ -17,6 +17,7 @@ from fsmflow.decision.terms import Bounds, terms_in
 from fsmflow.store.columns import TERM_COLUMNS
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
+from fsmflow.store.reach import Reach
 from fsmflow.store.tables import ENTITY, TERM
 from fsmflow.values import dataclass
 
@@ -135,6 +136,21 @@ class Search:
         term, values = self._within("d", bounds)
         sql = f"SELECT 1 FROM {TERM} d WHERE d.{self._name} = {self._link.mark} AND {term} LIMIT {_FEW}"
         return len(self._link.look(sql, (name, *values)))
+
+    def is_small(self, reach: Reach | None, machine: str) -> bool:
+        """Whether those within reach of a machine are better found by their terms than by anything else, as there are
+        few. One query, by index; none where all are within reach."""
+        name = None if reach is None else reach.names.get(machine)
+        if name is None or reach is None:
+            return False
+        return self._count(name, Bounds(among=reach.sorted_terms)) < _FEW
+
+    def of_team(self, reach: Reach, machine: str) -> tuple[str, str, list[Any]]:
+        """Where the entities ``e`` of a machine are found whose own terms are within reach: source, condition, and its
+        parameters."""
+        term, values = self._within("d", Bounds(among=reach.sorted_terms))
+        where = f"d.{self._name} = {self._link.mark} AND {term} AND e.id = d.entity"
+        return f"{TERM} d CROSS JOIN {ENTITY} e", where, [reach.names[machine], *values]
 
     def _within(self, alias: str, bounds: Bounds) -> tuple[str, list[str]]:
         column, mark = f"{alias}.{self._value}", self._link.mark

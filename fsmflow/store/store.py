@@ -70,7 +70,7 @@ class Store:
         self.census = Census(link)
         self.retention = Retention(link, self.meta)
         self.meters, self.lookout = Meters(link), Lookout(link)
-        self.counts = Counts(link, self.listing, self.meta)
+        self.counts = Counts(link, self.listing, self.search, self.meta)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -9,8 +9,9 @@ from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
 from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
+from fsmflow.store.reach import Reach, within
 from fsmflow.store.statements import WAKE, Statements, among
-from fsmflow.store.tables import WORK
+from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.values import dataclass, replace
 
 MAX_GRACE_MS = 60_000
@@ -190,10 +191,14 @@ class WorkRows:
 
         return int(self._link.write(go)) if rows else 0
 
-    def parked(self) -> dict[int, int]:
-        """How many each hold keeps back. Reads every work row."""
-        sql = f"SELECT parked, COUNT(*) FROM {WORK} WHERE parked IS NOT NULL GROUP BY parked"
-        return {int(number): int(count) for number, count in self._link.query(sql)}
+    def parked(self, reach: Reach | None = None) -> dict[int, int]:
+        """How many each hold keeps back, of those within reach. Reads every work row."""
+        source, where, params = f"{WORK} w", "w.parked IS NOT NULL", list[Any]()
+        if reach is not None:
+            term, params = within(self._link, reach)
+            source, where = f"{source} JOIN {ENTITY} e ON e.id = w.entity", f"{where} AND {term}"
+        sql = f"SELECT w.parked, COUNT(*) FROM {source} WHERE {where} GROUP BY w.parked"
+        return {int(number): int(count) for number, count in self._link.query(sql, params)}
 
     def due(self, now: int, limit: int, *, doorbells: bool = True) -> list[Due]:
         """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``."""

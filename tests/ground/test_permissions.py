@@ -15,7 +15,7 @@ from fsmflow.settings.permissions import Permissions, Person, is_meant, read_fil
 FILE = """
 [people]
 ann = ["lead"]
-bea = { roles = ["agent"] }
+bea = { roles = ["agent"], teams = "acme" }
 
 [roles]
 lead = ["order.*", "refund.*.retry"]
@@ -31,7 +31,7 @@ def test_a_file_says_which_roles_people_have_and_what_these_open(tmp_path: Path)
     (tmp_path / "permissions.toml").write_text(FILE)
     found = read_file(str(tmp_path / "permissions.toml"))
     assert found.people["ann"] == Person(roles=frozenset({"lead"}))
-    assert found.people["bea"] == Person(roles=frozenset({"agent"}))
+    assert found.people["bea"] == Person(roles=frozenset({"agent"}), teams=frozenset({"acme"}))
     assert found.roles == {"lead": ("order.*", "refund.*.retry"), "admin": ("*",)}
     assert found.source == str(tmp_path / "permissions.toml")
     assert found.closes
@@ -63,7 +63,8 @@ def test_a_pattern_means_a_name_part_by_part(pattern: str, name: str, meant: boo
         ({"roles": ["lead"]}, "roles is ['lead']; it is a table of names"),
         ({"roles": {"lead": 3}}, "roles.lead is 3; it is a name or a list of names"),
         ({"people": {"ann": [1]}}, "people.ann is [1]; it is a name or a list of names"),
-        ({"people": {"ann": {"rolls": []}}}, "people.ann: 'rolls' means nothing there; a person has roles"),
+        ({"people": {"ann": {"rolls": []}}}, "people.ann: 'rolls' means nothing there; a person has roles and teams"),
+        ({"people": {"ann": {"teams": [7]}}}, "people.ann.teams is [7]; it is a name or a list of names"),
         ({"people": {"ann": {"roles": 1}}}, "people.ann.roles is 1; it is a name or a list of names"),
         ({"permit": 3}, "permit is 3; it is a function, or 'module:function'"),
     ],
@@ -95,7 +96,8 @@ def test_the_environment_names_the_file_and_configure_wins(tmp_path: Path, monke
 
 
 def test_worker_processes_get_them_too() -> None:
-    given = read_permissions({"people": {"bea": "agent"}, "roles": {"lead": ["*"]}, "permit": permit})
+    people = {"bea": "agent", "cat": {"teams": ["acme", "globex"]}}
+    given = read_permissions({"people": people, "roles": {"lead": ["*"]}, "permit": permit})
     before = settings.chosen()
     try:
         settings.take_over(json.loads(json.dumps(settings.handed_over(Settings(permissions=given)))))

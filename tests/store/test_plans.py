@@ -18,6 +18,7 @@ from fsmflow.store.columns import NEW_ENTITY_COLUMNS, new_entity_values
 from fsmflow.store.counts import Cell
 from fsmflow.store.indexes import ROOT, SCOPES
 from fsmflow.store.listing import Filter, Since
+from fsmflow.store.reach import Reach
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY
 from fsmflow.values import replace
@@ -28,6 +29,8 @@ from tests.support.servers import fresh_postgres, server_url
 NOW = 1_700_000_000_000
 ORDER = Order._definition
 MANY = 4_000
+#: What is there for somebody of acme, where orders tell teams apart.
+REACH = Reach(terms=frozenset({"7acme"}), names={"order": "order.tenant"}, opened=frozenset({"refund"}))
 
 
 def listed(**wanted: Any) -> Callable[[Store], Any]:
@@ -130,6 +133,46 @@ def indexes_in(plans: str) -> set[str]:
     """The indexes that plans name, without the keys of tables."""
     named = re.findall(r"fsmflow_(?:entity|work)_(\w+)", plans)
     return {name for name in named if name not in ("pkey", "id")} - {"wake_at"}
+
+
+#: What somebody in a team gets, and where an index has to help.
+OF_A_TEAM: dict[str, Callable[[Store], Any]] = {
+    "list": listed(machine="order", reach=REACH),
+    "list by state": listed(machine="order", states=["pending"], reach=REACH),
+    "list with branches": listed(machine="order", branches=True, reach=REACH),
+    "list of all machines": listed(newest=True, reach=REACH),
+    "failing": listed(machine="order", failing=True, reach=REACH),
+    "counts": lambda store: store.counts.look(NOW, reach=REACH),
+    "counts of branches": lambda store: store.counts.look(NOW, "order", scopes=SCOPES, reach=REACH),
+    "groups": lambda store: store.groups.resting(reach=REACH),
+    "stuck": lambda store: store.listing.count(Filter(stuck=True, branches=True, reach=REACH)),
+}
+
+
+def of_a_team(store: Store, look: str) -> str:
+    """The plan of a look, once for a team that has little, and once for one that has much."""
+    plans = plans_of(store, OF_A_TEAM[look])
+    with pytest.MonkeyPatch.context() as many:
+        many.setattr("fsmflow.store.search._FEW", 0)
+        return plans + "\n" + plans_of(store, OF_A_TEAM[look])
+
+
+@pytest.mark.parametrize("look", OF_A_TEAM)
+def test_sqlite_reads_by_index_what_a_team_has(sqlite: Store, look: str) -> None:
+    plans = of_a_team(sqlite, look)
+    assert not [line for line in plans.splitlines() if "SCAN" in line and not re.search(_SMALL, line)]
+    assert (
+        "SEARCH t USING PRIMARY KEY (entity=? AND name=?)" in plans
+        or "fsmflow_term_value (name=? AND value=?)" in plans
+    )
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("look", OF_A_TEAM)
+def test_postgres_reads_by_index_what_a_team_has(postgres: Store, look: str) -> None:
+    plans = of_a_team(postgres, look)
+    assert "Seq Scan on fsmflow_entity" not in plans
+    assert "Seq Scan on fsmflow_term" not in plans
 
 
 @pytest.mark.parametrize("look", LOOKS)

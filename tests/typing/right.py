@@ -198,6 +198,10 @@ def looking(order: Order) -> None:
 def acting(order: Order) -> None:
     ann = Actor("ann", roles={"clerk"})
     assert_type(ann.roles, frozenset[str])
+    assert_type(Actor("ann", teams=["acme", 7]).teams, frozenset[str])
+    assert_type(Order.get(1, actor=ann), Order)
+    assert_type(Order.find(actor=ann), Iterator[Order])
+    assert_type(Order.counts(actor=ann), dict[str, int])
     assert_type(order.trigger("submit", {"amount": 5}, key="k"), HistoryEntry)
     assert_type(order.trigger("submit", actor=ann, reason="r", key="k", epoch=1, amount=5), HistoryEntry)
     assert_type(order.retry(data={"a": 1}, new_key=True, actor="ann"), Order)
