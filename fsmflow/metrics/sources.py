@@ -103,9 +103,7 @@ def _failures(runtime: Runtime, known: Known, numbers: Numbers) -> None:
     found = ledgers(groups, sightings, store.releases())
     lives = {each: ledger.life(now).value for ledger in found.values() for each in ledger.fingerprints}
     told: set[tuple[str, str, str, str]] = set()
-    for one in store.resting():
-        if one.is_branch and one.above is not None:
-            continue  # its parent rests for it, and is told
+    for one in store.counted():
         labels = (one.machine, one.state, lives.get(one.fingerprint, "open"))
         numbers.add("failures_resting", one.count, *labels)
         numbers.add("oldest_failure_seconds", _age(one.first_at, now), *labels)

@@ -93,7 +93,7 @@ class Supervisor:
                     os.read(reading, 4096)
         finally:
             self._workers.kill()
-            self._listen()
+            self._safely("taking counts", self._listen)
             self._ended.set()
             self._wake.set()
             for thread in threads:
@@ -122,7 +122,7 @@ class Supervisor:
             self._gave_up = True
             return False
         self._reap()
-        self._listen()
+        self._safely("taking counts", self._listen)
         self._obey()
         failed = self._workers.fail_to_start
         if failed is not None:

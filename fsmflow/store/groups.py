@@ -55,6 +55,17 @@ class Resting:
     row: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class Counted:
+    """How many rest alike, and since when the first of them does."""
+
+    machine: str
+    state: str
+    fingerprint: str
+    count: int
+    first_at: int
+
+
 class Groups:
     """Groups in one database."""
 
@@ -155,6 +166,23 @@ class Groups:
         numbers = "COUNT(*), MIN(e.entered_at), MAX(e.entered_at), MAX(e.id)"
         found = f"SELECT {numbers}, {columns} FROM {source} WHERE {' AND '.join(where)} GROUP BY {columns}"
         return self._link.query(found, values)
+
+    def counted(self) -> list[Counted]:
+        """The same by machine, state and fingerprint alone, of which an index has the order; of branches those whose
+        parent does not rest in the failure of the same step. Two statements."""
+        source = f"{ENTITY} e{self._link.dialect.by_index(f'{ENTITY}_failing')}"
+        alone = "(p.id IS NULL OR p.step <> e.parent_step OR p.fingerprint IS NULL)"
+        places = (
+            (source, f"{_RESTS} AND e.parent IS NULL"),
+            (f"{source} LEFT JOIN {ENTITY} p ON p.id = e.parent", f"{_RESTS} AND e.parent IS NOT NULL AND {alone}"),
+        )
+        columns = "e.machine, e.state, e.fingerprint"
+        select = f"SELECT {columns}, COUNT(*), MIN(e.entered_at) FROM {{}} WHERE {{}} GROUP BY {columns}"
+        return [
+            Counted(machine=machine, state=state, fingerprint=fingerprint, count=int(count), first_at=int(first_at))
+            for place in places
+            for machine, state, fingerprint, count, first_at in self._link.look(select.format(*place))
+        ]
 
     def all(self) -> list[Group]:
         """Every group, without its traceback."""

@@ -16,8 +16,10 @@ from fsmflow.running.meters import Counts, Metering
 from fsmflow.running.presence import listener_of
 from fsmflow.store.groups import Groups
 from fsmflow.store.meters import Meter
-from tests.support.bench import Bench
+from tests.support.bench import Bench, bench_on
+from tests.support.families import Batch
 from tests.support.machines import Counter, Order, play
+from tests.support.traces import failing
 
 
 def told(bench: Bench) -> dict[str, float]:
@@ -88,6 +90,22 @@ def test_failures_are_told_by_what_was_said_of_their_group_and_go_on_being_count
     assert found["failures_total order failed_from_charging"] == 3
 
 
+def test_branches_that_failed_are_told_until_their_parent_rests_for_them(database_url: str, redis_url: str) -> None:
+    with bench_on(redis_url, database_url=database_url, machines=(Batch,)) as bench:
+        failing.add("vase")
+        Batch.start("1", lines=["vase", "book"]).go()
+        for _ in range(2):
+            bench.step()
+        found = told(bench)
+        assert found["failures_resting batch failed_from_packing open"] == 1
+        assert found["entities batch packing root"] == 1
+        assert found["entities batch failed_from_packing branch"] == 1
+        bench.run()
+        found = told(bench)
+        assert found["entities batch failed_from_packing root"] == 1
+        assert found["failures_resting batch failed_from_packing open"] == 1
+
+
 def test_meters_are_told_as_counters_and_histograms_and_those_of_other_releases_are_left_out(bench: Bench) -> None:
     counts = Counts()
     bench.runtime.counting = Metering(counts.take)
@@ -125,7 +143,7 @@ def test_workers_are_told_by_release_and_what_redis_would_say_is_left_out_while_
 
 def test_a_part_that_takes_too_long_is_left_out_and_the_rest_is_told(bench: Bench) -> None:
     Counter.start("1")
-    with patch.object(Groups, "resting", side_effect=SearchStopped("it took more than 10 s")):
+    with patch.object(Groups, "counted", side_effect=SearchStopped("it took more than 10 s")):
         found = told(bench)
     assert (found["part_up failures"], found["part_up entities"]) == (0, 1)
     assert found["entities counter open root"] == 1

@@ -80,6 +80,7 @@ LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
     "alarm: crashes": (lambda store: store.lookout.crashes(NOW), set()),
     "alarm: stuck": (lambda store: store.lookout.stuck(3), {"stuck"}),
     "failing": (listed(machine="order", failing=True), {"failing"}),
+    "what rests in failures": (lambda store: store.groups.counted(), {"failing"}),
     "stuck": (listed(stuck=True, branches=True), {"stuck"}),
     "count of stuck": (lambda store: store.listing.count(Filter(stuck=True, branches=True)), {"stuck"}),
     "by id": (listed(entity_id="77"), {"address"}),
