@@ -1,9 +1,10 @@
 """Runs every check of fsmflow, in order: style, types, floors, the tests, and beside them a simulation.
 
-    python scripts/test.py [--quick] [--coverage] [what pytest takes]
+    python scripts/test.py [--quick] [--whole] [--coverage] [what pytest takes]
 
 The packages are installed into .venv first, and PostgreSQL and MariaDB are started for the tests (scripts/_servers.py).
---quick does without these two. All checks run, whatever fails; the exit status is 1 if any did.
+--quick does without these two. --whole runs what is else sampled: all tests on both servers, and what is slow there.
+All checks run, whatever fails; the exit status is 1 if any did.
 """
 
 import argparse
@@ -32,7 +33,9 @@ INTERRUPTED = 130
 #: More than there are cores, as many tests wait for processes; who is done takes over from who has long ones.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "worksteal"]
 #: How many are simulated: with all tests, and with the quick ones.
-SCHEDULES = (5_000, 1_000)
+SCHEDULES = (2_500, 1_000)
+#: What the tests are told: to run all on each database, or a sample (tests/support/sample.py).
+WHOLE, SAMPLED = "FSMFLOW_TEST_WHOLE", "FSMFLOW_TEST_SAMPLED"
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
@@ -78,6 +81,7 @@ def _read_arguments() -> tuple[argparse.Namespace, list[str]]:
         allow_abbrev=False,
     )
     parser.add_argument("--quick", action="store_true", help="leave out the tests on PostgreSQL and MariaDB")
+    parser.add_argument("--whole", action="store_true", help="run all that is else sampled on the two servers")
     parser.add_argument("--coverage", action="store_true", help="measure the coverage too, which takes longer")
     return parser.parse_known_args()
 
@@ -87,8 +91,12 @@ def _test_commands(
 ) -> list[tuple[str, list[str]]]:
     """Most tests side by side, then those that want the machine for themselves, whose coverage is added."""
     pytest = [sys.executable, "-m", "pytest"]
+    if options.whole:
+        environment[WHOLE] = "1"
     if arguments:
         return [("tests", [*pytest, *arguments])]
+    if not options.whole:
+        environment[SAMPLED] = "1"
     together, alone = [*pytest, "-m", "not alone", *SIDE_BY_SIDE], [*pytest, "-m", "alone"]
     if not options.coverage:
         return [("together", together), ("alone", alone)]

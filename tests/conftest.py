@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.bench import Bench, bench_on
 from tests.support.processes import World, installation
+from tests.support.sample import left_out
 from tests.support.servers import (
     TEST_VARIABLES,
     WHOLE,
@@ -62,11 +63,14 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the unit tests: those that are pure, which are run while working."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark the unit tests: those that are pure, which are run while working. Take a sample, where that is wanted."""
     for item in items:
         if _is_pure(item):
             item.add_marker(pytest.mark.unit)
+    left = left_out(items)
+    config.hook.pytest_deselected(items=list(left))
+    items[:] = [item for item in items if item not in left]
 
 
 @pytest.hookimpl(wrapper=True)
