@@ -37,6 +37,9 @@ SCHEDULES = (2_500, 1_000)
 #: What the tests are told: to run all on each database, or a sample (tests/support/sample.py).
 WHOLE, SAMPLED = "FSMFLOW_TEST_WHOLE", "FSMFLOW_TEST_SAMPLED"
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
+#: Thousands of processes are started by the tests: each would compile what it imports anew, where an image of a
+#: container has told Python to write nothing of that.
+COMPILED = [sys.executable, "-m", "compileall", "-q", "-j", "0", "fsmflow", "machines", "scripts", "tests"]
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
     "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
@@ -58,6 +61,7 @@ def main() -> int:
         signal.signal(number, _terminated)
     results: list[tuple[str, bool, float]] = []
     try:
+        _run(COMPILED, _environment())
         for name, command in CHECKS.items():
             results.append(_check(name, command))
         with (
@@ -185,6 +189,7 @@ def _run(command: list[str], environment: dict[str, str]) -> int:
 
 def _environment() -> dict[str, str]:
     environment = dict(os.environ)
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # pytest compiles the tests its own way, once
     if os.environ.get("CI") or not sys.stdout.isatty():
         environment.pop("FORCE_COLOR", None)
         environment["NO_COLOR"] = "1"

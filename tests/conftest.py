@@ -61,6 +61,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # As for whatever a shell starts in the background; the processes of the tests would inherit that.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A test may change a module twice in a second, which a process that finds it compiled would not see.
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
