@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from fsmflow.definition.schedule import Schedule
     from fsmflow.definition.state import State
     from fsmflow.definition.tell import Tell
+    from fsmflow.engine.cursors import FeedAhead, FeedInUse
     from fsmflow.engine.explain import Explanation
+    from fsmflow.engine.feeds import Feed, FeedEntry
     from fsmflow.engine.timetable import Timetable
     from fsmflow.errors import (
         Cancelled,
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
         UnknownState,
         WorkerLost,
     )
+    from fsmflow.feeds import feed
     from fsmflow.log.lines import LogFields
     from fsmflow.machine import Machine
     from fsmflow.operations import alarms, repairs
@@ -75,6 +78,10 @@ __all__ = [
     "Fail",
     "Failing",
     "Failure",
+    "Feed",
+    "FeedAhead",
+    "FeedEntry",
+    "FeedInUse",
     "Forecast",
     "FsmflowError",
     "GuardError",
@@ -116,6 +123,7 @@ __all__ = [
     "alarms",
     "configure",
     "failures",
+    "feed",
     "repairs",
 ]
 
@@ -136,8 +144,11 @@ _PLACES = {
     "fsmflow.definition.schedule": ("Schedule",),
     "fsmflow.definition.state": ("State",),
     "fsmflow.definition.tell": ("Tell",),
+    "fsmflow.engine.cursors": ("FeedAhead", "FeedInUse"),
     "fsmflow.engine.explain": ("Explanation",),
+    "fsmflow.engine.feeds": ("Feed", "FeedEntry"),
     "fsmflow.engine.timetable": ("Timetable",),
+    "fsmflow.feeds": ("feed",),
     "fsmflow.log.lines": ("LogFields",),
     "fsmflow.machine": ("Machine",),
     "fsmflow.operations": ("alarms", "repairs"),

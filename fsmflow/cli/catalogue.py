@@ -43,6 +43,7 @@ CATALOGUE: Final = (
         "explain", "show:explain", "Explain what an entity does, waits for and is blocked by, and what is allowed now."
     ),
     Entry("history", "show:history", "Show all that happened to an entity."),
+    Entry("feed", "feed:feed", "Tell what happens to entities, line by line, from where NAME stopped reading."),
     Entry(
         "failures",
         "failures:failures",

@@ -63,7 +63,7 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """``key``: the primary key, where that is of several columns."""
+    """``key``: the columns that no two rows have alike, where they are several; the primary key, where no column is."""
 
     name: str
     columns: tuple[Column, ...]

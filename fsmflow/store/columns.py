@@ -63,6 +63,10 @@ def _row(dialect: Dialect) -> Field:
     return dialect.row_field()
 
 
+def _number(dialect: Dialect) -> Field:
+    return dialect.number_field()
+
+
 _value = attrgetter("value")
 
 
@@ -230,6 +234,21 @@ _METER = (
 )
 #: By what a meter is known.
 METER_KEY: Final = tuple(column.name for column in _METER[:-1])
+#: The cursor of a feed.
+FEED: Final = Columns(
+    Column("name", _chars(64, primary_key=True)),
+    Column("upto", _big()),
+    Column("gaps", _long_text(null=True), "gaps_text"),
+    Column("begun_at", _big()),
+    Column("token", _chars(16, null=True)),
+    Column("owner", _chars(40, null=True)),
+    Column("holder", _chars(200, null=True)),
+    Column("lease_until", _big(null=True)),
+    Column("wanted", _long_text(null=True)),
+    Column("read_at", _big(null=True)),
+    Column("told", _big()),
+    Column("missed", _big()),
+)
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", _big())
@@ -246,7 +265,11 @@ TABLES: Final = (
         columns=(Column("entity", _big(primary_key=True)), *_WORK),
         indexes=OF_WORK,
     ),
-    Table(name=tables.HISTORY, columns=(_ITS_ENTITY, *_HISTORY, Column("token", _chars(16))), key=("entity", "seq")),
+    Table(
+        name=tables.HISTORY,
+        columns=(Column("id", _number), _ITS_ENTITY, *_HISTORY, Column("token", _chars(16))),
+        key=("entity", "seq"),
+    ),
     Table(
         name=tables.EVENT,
         columns=(_EVENT_ROW, _ITS_ENTITY, *_EVENT),
@@ -262,6 +285,7 @@ TABLES: Final = (
     Table(name=tables.TERM, columns=_TERM, key=("entity", "name"), indexes=OF_TERMS),
     Table(name=tables.SIGHTING, columns=_SIGHTING, key=("fingerprint", "release", "slot")),
     Table(name=tables.METER, columns=_METER, key=METER_KEY),
+    Table(name=tables.FEED, columns=FEED.all),
     Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
 )
 

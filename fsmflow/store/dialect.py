@@ -11,6 +11,7 @@ from peewee import BigAutoField, Database, Field, Model, TextField
 
 from fsmflow.scope import scope
 from fsmflow.store.notation import Notation
+from fsmflow.store.sequence import Numbering
 
 
 class Dialect(ABC):
@@ -29,6 +30,8 @@ class Dialect(ABC):
     advice: ClassVar[str] = ""
     #: How views for people are written.
     notation: ClassVar[Notation]
+    #: How the lines of history are numbered.
+    numbering: ClassVar[Numbering]
     #: Options of a connection that changes tables, where that must not be cut off.
     patience: ClassVar[Mapping[str, Any]] = {}
     #: What BEGIN is told in a transaction that writes.
@@ -45,6 +48,9 @@ class Dialect(ABC):
     returning: ClassVar[str] = ""
     #: The field that numbers rows. None may ever get the number of one that is gone: who has read that still means it.
     row_field: ClassVar[type[Field]] = BigAutoField
+    #: The field that numbers rows which are known by others of their columns, in the order in which they are written.
+    #: Rows are stored by it where it is the primary key.
+    number_field: ClassVar[type[Field]] = BigAutoField
     #: The field that holds texts of any length.
     text_field: ClassVar[type[Field]] = TextField
     #: Whether a table is stored by its primary key only when it is told to.

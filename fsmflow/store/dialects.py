@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
-from peewee import Database, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase, TextField
+from peewee import BigIntegerField, Database, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase, TextField
 from playhouse.sqlite_ext import AutoIncrementField
 
 from fsmflow import clock
@@ -23,6 +23,7 @@ from fsmflow.store import connections
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.drivers import connected_by_url, imported, mysql_in_transaction
 from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotation
+from fsmflow.store.sequence import ByLocks, ByTransactions, Ordered
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
@@ -52,9 +53,10 @@ class Sqlite(Dialect):
     kind = SqliteDatabase
     drivers = ("sqlite3", "pysqlite3", "sqlcipher3", "pysqlcipher3")
     notation = SqliteNotation()
+    numbering = Ordered()
     begin = ("IMMEDIATE",)
     locking = ""
-    row_field = AutoIncrementField
+    row_field = number_field = AutoIncrementField
     without_rowid = True
     by_row = " NOT INDEXED"
     merges_unions = True
@@ -119,6 +121,15 @@ def open_sqlite(path: Path) -> SqliteDatabase:
     return SqliteDatabase(str(path), pragmas=_SQLITE_PRAGMAS, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S)
 
 
+class _SerialField(BigIntegerField):
+    """It is no key, as that would keep a table from being divided by another column."""
+
+    field_type = "BIGSERIAL"
+
+    def __init__(self) -> None:
+        super().__init__(index=True)
+
+
 class Postgres(Dialect):
     """A PostgreSQL server."""
 
@@ -129,9 +140,11 @@ class Postgres(Dialect):
     drivers = ("psycopg", "psycopg2")
     advice = "install fsmflow[postgres]"
     notation = PostgresNotation()
+    numbering = ByTransactions()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
     by_bytes = '"C"'
+    number_field = _SerialField
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported("psycopg", self.advice, url)
@@ -242,6 +255,7 @@ class Mysql(Dialect):
     drivers = ("pymysql", "MySQLdb")
     advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient"
     notation = MysqlNotation()
+    numbering = ByLocks()
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"

@@ -8,6 +8,7 @@ from typing import Any
 from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store.link import Link
+from fsmflow.store.tables import HISTORY
 
 
 class Reader:
@@ -36,6 +37,12 @@ class Reader:
             raise ConfigurationError("a transaction is open on this thread; verify what is committed, outside of it")
         with link.understandable(), link.dialect.moment(link.db):
             yield
+
+    def last_number(self) -> int | None:
+        """The highest number that any line of history ever had; None where the account may not know."""
+        known = self._link.dialect.numbering.last(self._link.rows)
+        ((highest,),) = self.rows(f"SELECT MAX(id) FROM {HISTORY}")
+        return None if known is None else max(int(highest or 0), known)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """All rows of one SELECT; ``?`` stands for each parameter."""

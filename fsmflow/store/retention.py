@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from fsmflow.decision.commit import EventKind
 from fsmflow.definition.names import FINISHED
 from fsmflow.points import point
+from fsmflow.store.feeds import Feeds
 from fsmflow.store.indexes import ROOT
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
@@ -83,9 +84,10 @@ class _Kin:
 class Retention:
     """Finds what may go, and deletes it. All by index; a page at a time."""
 
-    def __init__(self, link: Link, meta: Meta) -> None:
+    def __init__(self, link: Link, meta: Meta, feeds: Feeds) -> None:
         self._link = link
         self._meta = meta
+        self._feeds = feeds
         self._entity = link.quoted("entity")
 
     def finished(self, machine: str, state: str, before: int, *, after: Old | None) -> list[Old]:
@@ -161,6 +163,7 @@ class Retention:
                 self._remove_entities(page, revisions)
             self._check_left(rows)
             for page in pages(rows):
+                self._feeds.miss(page)
                 for table in (HISTORY, EVENT, TERM):
                     self._delete(table, self._entity, page)
                 self._delete(MEMBER, "repair", page)

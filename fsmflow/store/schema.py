@@ -70,10 +70,14 @@ def _models(link: Link) -> list[type[Model]]:
 
 def _model(base: type[Model], table: Table, dialect: Dialect) -> type[Model]:
     meta: dict[str, Any] = {"table_name": table.name}
-    if table.key:
-        meta |= {"primary_key": CompositeKey(*table.key), "without_rowid": dialect.without_rowid}
     fields = {column.name: column.make(dialect) for column in table.columns}
+    has_primary = any(field.primary_key for field in fields.values())
+    if table.key and not has_primary:
+        meta |= {"primary_key": CompositeKey(*table.key), "without_rowid": dialect.without_rowid}
     model: Any = type(table.name, (base,), {**fields, "Meta": type("Meta", (), meta)})
+    if table.key and has_primary:
+        key = [getattr(model, column) for column in table.key]
+        model.add_index(model.index(*key, unique=True, name=f"{table.name}_key"))
     for index in table.indexes:
         if columns := index.columns_in(partial=dialect.has_partial_indexes):
             where = SQL(index.where) if index.where and dialect.has_partial_indexes else None

@@ -19,6 +19,7 @@ from fsmflow.store.doubt import Doubt
 from fsmflow.store.entities import Entities
 from fsmflow.store.erasure import Erasure
 from fsmflow.store.events import Events
+from fsmflow.store.feeds import Feeds
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.listing import Listing
@@ -31,6 +32,7 @@ from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.retention import Retention
 from fsmflow.store.search import Search
 from fsmflow.store.statements import Statements
+from fsmflow.store.stream import Lines
 from fsmflow.store.work import WorkRows
 
 
@@ -68,9 +70,9 @@ class Store:
         self.listing = Listing(link, statements, self.search)
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
-        self.retention = Retention(link, self.meta)
-        self.meters, self.lookout = Meters(link), Lookout(link)
-        self.counts = Counts(link, self.listing, self.search, self.meta)
+        self.lines, self.feeds = Lines(link), Feeds(link)
+        self.retention, self.lookout = Retention(link, self.meta, self.feeds), Lookout(link)
+        self.counts, self.meters = Counts(link, self.listing, self.search, self.meta), Meters(link)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -6,6 +6,8 @@ ENTITY, WORK, HISTORY, EVENT, META, MEMBER = (
 )
 #: Failure groups, and how often each was seen.
 FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
+#: How far each feed has been read.
+FEED = PREFIX + "feed"
 #: The fact that says what is kept back.
 HOLDS = "holds"
 #: What is counted of attempts, doorbells and sweeps.

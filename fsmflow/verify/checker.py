@@ -12,6 +12,7 @@ from fsmflow.store.reader import Reader
 from fsmflow.verify.branches import check_branch, check_parent, check_tallies
 from fsmflow.verify.entity import Found, Moment, check_group, check_parked, check_standing
 from fsmflow.verify.events import check_events
+from fsmflow.verify.feeds import check_feeds
 from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
 from fsmflow.verify.report import Findings, Report
@@ -81,6 +82,8 @@ class _Checker:
             gone = sum(found.entities for name, found in rows.pruned().items() if machine in (None, name))
             for repair in rows.repairs_that_are_gone() if machine is None else ():
                 self._ownerless(repair, "members of a repair")
+            if machine is None:
+                check_feeds(self._reader, self.findings)
         if gone:
             self.findings.checked["entities_pruned"] += gone
         span: Span | None = None

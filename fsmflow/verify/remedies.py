@@ -89,6 +89,11 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "visit-message": Remedy("a message that ends with the visit of a state is not there after that", _RESTORE),
     "lost-recorded": Remedy("a message that was given up is recorded in its sender's history", _RESTORE),
     "readable": Remedy("what is stored as JSON is JSON", _RESTORE),
+    "feed-in-history": Remedy(
+        "what a feed has read is in the history",
+        "the history or the feed was restored from a backup: 'fsmflow feed rewind NAME --from now', or '--from "
+        "beginning', says where it goes on",
+    ),
     "ownerless-rows": Remedy(
         "rows belong to an entity that exists", "they may be deleted, once it is clear who left them"
     ),

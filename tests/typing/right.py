@@ -22,6 +22,8 @@ from fsmflow import (
     Fail,
     Failing,
     Failure,
+    Feed,
+    FeedEntry,
     Forecast,
     HistoryEntry,
     LogFields,
@@ -47,6 +49,7 @@ from fsmflow import (
     Way,
     alarms,
     failures,
+    feeds,
     metrics,
     otel,
     repairs,
@@ -242,6 +245,24 @@ def grouping() -> None:
     assert_type(failures.ignore(group.id, until=datetime(2030, 1, 1, tzinfo=UTC), count=100).most, int | None)
     assert_type(failures.note(group.id, "asked", link="https://example.com").link, str | None)
     assert_type(failures.merge(group.id, failures.reopen("d15468").id).seen, int)
+
+
+def following() -> None:
+    lease = timedelta(minutes=5)
+    feed = fsmflow.feed("billing", machine=[Order, "parcel"], states="paid", start="beginning", lease=lease)
+    assert_type(feed, Feed)
+    for entry in feed:
+        assert_type(entry, FeedEntry)
+        assert_type(entry.entry, HistoryEntry)
+        assert_type((entry.address, entry.id, entry.state, entry.number), tuple[str, str, str, int])
+        assert_type((entry.machine, entry.entity_id, entry.is_branch), tuple[str, str, bool])
+    assert_type([len(batch) for batch in feed.batches(100)], list[int])
+    with feed, feed.page(10) as entries:
+        assert_type(entries, list[FeedEntry])
+    feed.stop()
+    assert_type(feeds.feeds()[0].oldest_at, datetime | None)
+    feeds.rewind("billing", "now")
+    feeds.forget("billing")
 
 
 async def mounting(scope: dict[str, Any], receive: Receive, send: Send) -> None:

@@ -86,7 +86,7 @@ def plant(folder: Path) -> None:
     last = f"(SELECT MAX(seq) FROM fsmflow_history WHERE entity = {row.format(2)})"
     again = f"SELECT * FROM fsmflow_history WHERE entity = {row.format(2)} AND \"key\" = 'approve-2'"
     connection.execute(f"CREATE TEMPORARY TABLE again AS {again}")
-    connection.execute(f"UPDATE again SET seq = {last} + 1")
+    connection.execute(f"UPDATE again SET seq = {last} + 1, id = NULL")
     connection.execute("INSERT INTO fsmflow_history SELECT * FROM again")
     connection.execute(f"UPDATE fsmflow_entity SET state = 'resting', phase = 'waiting' WHERE id = {row.format(3)}")
     connection.commit()
