@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import queue
+import threading
 from typing import Any
 from unittest.mock import patch
 
@@ -15,6 +17,7 @@ from fsmflow.metrics.sources import read
 from fsmflow.running.meters import Counts, Metering
 from fsmflow.running.presence import listener_of
 from fsmflow.store.groups import Groups
+from fsmflow.store.link import Link
 from fsmflow.store.meters import Meter
 from tests.support.bench import Bench, bench_on
 from tests.support.families import Batch
@@ -148,3 +151,37 @@ def test_a_part_that_takes_too_long_is_left_out_and_the_rest_is_told(bench: Benc
     assert (found["part_up failures"], found["part_up entities"]) == (0, 1)
     assert found["entities counter open root"] == 1
     assert not [name for name in found if name.startswith("fail")]
+
+
+def test_steps_go_on_in_the_middle_of_each_query_of_a_scrape(bench: Bench) -> None:
+    ended, reached, go_on = threading.Event(), queue.SimpleQueue[str](), queue.SimpleQueue[None]()
+    rows = Link.rows
+
+    def held(link: Link, sql: str, params: Any = ()) -> list[Any]:
+        found = rows(link, sql, params)
+        if threading.current_thread() is not threading.main_thread():
+            reached.put(sql)
+            go_on.get(timeout=30)
+        return found
+
+    def scrape() -> None:
+        read(bench.runtime, Numbers())
+        bench.runtime.store.link.forget_connection()
+        ended.set()
+        reached.put("")
+
+    Counter.start("first")
+    with patch.object(Link, "rows", held):
+        thread = threading.Thread(target=scrape)
+        thread.start()
+        asked = 0
+        while reached.get(timeout=30):
+            counter = Counter.start(asked)
+            counter.work()
+            bench.step()
+            assert counter.refresh().state == "over"
+            asked += 1
+            go_on.put(None)
+        thread.join()
+    assert ended.is_set()
+    assert asked > 10

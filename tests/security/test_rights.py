@@ -17,6 +17,7 @@ import pytest
 import fsmflow
 from fsmflow import Actor, Fail, Machine, Retry, State, testing
 from fsmflow.engine import runtime
+from fsmflow.metrics.page import Page
 from fsmflow.settings import Settings
 from fsmflow.store.link import open_database
 from fsmflow.store.store import create_store, open_store
@@ -242,3 +243,23 @@ def test_a_worker_starts_and_runs_as_the_user_of_the_documentation(
             assert PASSWORD not in supervisor.log
     finally:
         runtime.close()
+
+
+@pytest.mark.postgres
+def test_the_numbers_are_told_to_who_may_only_read(redis_url: str) -> None:
+    server, user = server_url("postgres"), f"fsmflow_test_{secrets.token_hex(6)}"
+    on_postgres(server, f"CREATE ROLE {user} LOGIN PASSWORD '{PASSWORD}'")
+    try:
+        with fresh_postgres(server) as url:
+            create_store(Settings(database_url=url)).link.forget_connection()
+            for right in ("USAGE ON SCHEMA public", "SELECT ON ALL TABLES IN SCHEMA public"):
+                on_postgres(url, f"GRANT {right} TO {user}")
+            fsmflow.configure(database_url=as_user(url, user), redis_url=redis_url, machines=[Wares, Parcel])
+            text = Page().text()
+            runtime.close()
+    finally:
+        on_postgres(server, f"DROP OWNED BY {user}; DROP ROLE {user}")
+    assert "\nfsmflow_up 1\n" in text
+    assert "fsmflow_redis_up 1\n" in text
+    assert len(re.findall(r"^fsmflow_part_up\{.*\} 1$", text, re.MULTILINE)) == 5
+    assert not re.findall(r"^fsmflow_part_up\{.*\} 0$", text, re.MULTILINE)
