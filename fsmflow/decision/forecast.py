@@ -11,6 +11,7 @@ from fsmflow.decision.edit import Edit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.messages import envelope_of, when_due
+from fsmflow.decision.notice import told_in
 from fsmflow.decision.offers import Way
 from fsmflow.definition.graph import reached
 from fsmflow.definition.model import Definition, Fan, source_name
@@ -165,7 +166,7 @@ def _sends(commit: Commit) -> Iterator[str]:
     for post in commit.posts:
         if post.kind is EventKind.SENT:
             due = "at once" if (post.due_at or 0) <= post.at else when_due(post)
-            yield f"{post.trigger} to {envelope_of(post).to}, {due}"
+            yield f"{told_in(post) or f'{post.trigger} to {envelope_of(post).to}'}, {due}"
 
 
 def _step(entry: HistoryEntry) -> str:

@@ -11,6 +11,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.history import HistoryEntry
+from fsmflow.decision.messages import envelope_of
 from fsmflow.decision.terms import MISSING, value_at
 from fsmflow.definition.model import Definition
 from fsmflow.redaction import hide
@@ -53,6 +54,14 @@ def notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryEn
                 at=now,
                 due_at=now,
             )
+
+
+def told_in(post: Post) -> str | None:
+    """What a row tells which channel, in words; None for any other message."""
+    envelope = envelope_of(post)
+    if not envelope.quiet or envelope.start is None:
+        return None
+    return f"{envelope.start['type']} to channel {envelope.start['channel']!r}"
 
 
 def _said(definition: Definition, after: Snapshot, entry: HistoryEntry, fields: Iterable[str]) -> dict[str, Any]:

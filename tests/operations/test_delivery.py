@@ -94,6 +94,8 @@ def test_what_is_told_is_committed_with_the_transition() -> None:
     with sandbox(machines=[Parcel]) as box:
         parcel = Parcel.start("7", to="nowhere", size={"kg": 3}, card="4711-0815")
         parcel.trigger("send_off")
+        forecast = parcel.what_if("take_back")
+        assert forecast.sends == ("parcel.back to channel 'shop', at once",)
         box.run()
         ((channel, type_, data),) = messages("parcel:7")
         assert (channel, type_) == ("ops", "parcel.failed_from_sending")
