@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from fsmflow.clock import length, to_ms
+from fsmflow.decision.expectation import expected_of
 from fsmflow.definition.model import BranchSpec, Fan, StateSpec, TransitionSpec, source_name
 
 #: What joins the letters of one emoji, and is as invisible as what reverses the text behind it.
@@ -41,6 +42,8 @@ def marks(spec: StateSpec) -> Iterator[str]:
         yield "transactional"
     if spec.at_most_once:
         yield "at most once"
+    if spec.expect_ms is not None:
+        yield expected_of(spec)
     if spec.defer:
         yield f"defers {' and '.join(sorted(spec.defer))}"
     if spec.ignore:

@@ -47,6 +47,7 @@ def _state(spec: StateSpec, journey: Journey | None, tallies: Mapping[str, Tally
         "job": spec.job_name or None,
         "marks": list(marks(spec)),
         "timer": _timer(spec),
+        "expect": None if spec.expect_ms is None else spec.expect_ms / 1000,
     }
     if journey is not None:
         found["visited"] = spec.name in journey.visited

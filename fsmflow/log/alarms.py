@@ -28,3 +28,13 @@ def alarm_unseen(rule: str, error: BaseException) -> None:
         name_of(type(error)),
         one_line(text_of(error) + noted(error)),
     )
+
+
+def alarm_untold(address: str, error: BaseException) -> None:
+    logger.error(
+        "alarm.untold: %s: %s: %s; it is tried again",
+        address,
+        name_of(type(error)),
+        one_line(text_of(error) + noted(error)),
+        extra={"address": address},
+    )

@@ -17,8 +17,8 @@ from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.signs import ALARM, Rule, Sign, rules_of, signs
 from fsmflow.engine.start import Birth, start
-from fsmflow.errors import TransitionNotAllowed
-from fsmflow.log.alarms import alarm_over, alarm_raised
+from fsmflow.errors import DatabaseUnavailable, TransitionNotAllowed
+from fsmflow.log.alarms import alarm_over, alarm_raised, alarm_untold
 from fsmflow.operations.alarm import BEGIN, END, ENDING, RAISED, RAISING, TOLD
 from fsmflow.operations.deliveries import deliver
 from fsmflow.points import point
@@ -108,8 +108,7 @@ class Watch:
                 self._fire(alarm, END)
             else:
                 calm[id_] = since
-        for alarm in self._open(RAISING, ENDING):
-            self._tell(alarm)
+        self._tell_all()
         if calm != taken.calm:
             self._write(taken.to_text(), _Seen(at=now, calm=calm))
 
@@ -136,6 +135,15 @@ class Watch:
         asked = Triggered(trigger=trigger, payload=payload or {}, actor=_ACTOR)
         with contextlib.suppress(TransitionNotAllowed):
             followup.attempt(self._runtime, instance_of(root, alarm), asked)
+
+    def _tell_all(self) -> None:
+        for alarm in self._open(RAISING, ENDING):
+            try:
+                self._tell(alarm)
+            except DatabaseUnavailable:
+                raise
+            except Exception as error:  # noqa: BLE001 - the others are told all the same
+                alarm_untold(alarm.address, error)
 
     def _tell(self, alarm: Snapshot) -> None:
         """Tell of a beginning or an end, and note that it was told. Who dies in between is followed by somebody who

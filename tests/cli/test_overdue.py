@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fsmflow import DefinitionError, Machine, State
+from fsmflow.diagram.labels import marks
 from fsmflow.engine.runtime import current
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.interruptions import execute_next
@@ -69,6 +70,7 @@ def test_what_is_overdue_is_told_wherever_somebody_looks_and_stays_where_it_is(b
     assert "6 h, overdue: expected within 4 h" in shell.ok("stats")
     assert shell.json("stats")["overdue"] == [{"machine": "parcel", "state": "waiting_for_van"}]
     assert parcel.state == "waiting_for_van"
+    assert "expected within 4 h" in "".join(marks(Parcel._definition.states["waiting_for_van"]))
 
 
 def test_a_changed_definition_counts_at_once_under_the_former_name_of_a_state_too(

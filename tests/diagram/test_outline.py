@@ -22,6 +22,7 @@ def test_it_has_all_states_and_transitions() -> None:
         "job": "charge",
         "marks": [],
         "timer": None,
+        "expect": None,
     }
     assert states["awaiting_approval"]["timer"] == {"trigger": "timeout", "seconds": 172_800.0, "method": None}
     assert (states["failed_from_charging"]["failed_from"], states["failed_from_charging"]["kind"]) == (

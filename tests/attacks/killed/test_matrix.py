@@ -17,7 +17,7 @@ from tests.attacks.killed.kinds import KINDS
 from tests.support.paths import ROOT
 
 #: Passed by a supervisor alone, beside its worker processes: test_points.py, tests/running/test_retention.py, and
-#: tests/operations/test_alarms.py.
+#: tests/operations/test_watch.py.
 ELSEWHERE = {"renew.before", "pop.after", "take.after", "prune.before", "alarm.seen", "alarm.raised", "alarm.told"}
 MATRIX = ("-m", "tests.attacks.killed")
 

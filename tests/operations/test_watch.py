@@ -1,0 +1,150 @@
+"""Who raises alarms and tells of them: once, whoever looks beside it, and whoever dies while looking."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from fsmflow import (
+    OldestDue,
+    Overdue,
+    alarms,
+)
+from fsmflow.engine.signs import rules_of
+from fsmflow.errors import DatabaseUnavailable
+from fsmflow.operations import watch as watch_module
+from fsmflow.operations.alarm import Alarm
+from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.watch import Watch, _Seen
+from fsmflow.values import replace
+from tests.operations.parcels import HOUR, Parcel, at_point, kinds, look, raising, settle, told, watches
+from tests.support.bench import Bench, bench_on
+
+
+@pytest.fixture
+def bench(tmp_path: Any, redis_url: str) -> Iterator[Bench]:
+    """A bench on SQLite: who tells whom does not depend on the kind of database."""
+    with bench_on(redis_url, machines=(Parcel,), database_url=f"sqlite:///{tmp_path}/fsmflow.db") as made:
+        yield made
+
+
+def test_two_who_look_at_once_raise_an_alarm_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="fsmflow")
+    Parcel.start(1)
+    bench.clock.ms += 2 * HOUR * 1000
+    one, other = Watch(bench.runtime), Watch(bench.runtime)
+    rules = rules_of(bench.runtime)
+    first, second = one._take(bench.clock.ms), other._take(bench.clock.ms)
+    assert (first is None, second) == (False, None)
+    # Who was suspended in its look goes on with it, after the other one has taken the next.
+    with at_point("alarm.seen", lambda: other._look(rules, bench.clock.ms, _Seen.of(None))):
+        one._look(rules, bench.clock.ms, _Seen.of(None))
+    assert len(told(caplog)) == 1
+    assert [entry.trigger for entry in Alarm.get("overdue.parcel.shelved").history] == [None, "told"]
+
+
+def test_whoever_dies_before_telling_is_followed_by_one_who_tells(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="fsmflow")
+    watches(bench, Overdue(tell="ops"))
+    Parcel.start(1)
+    with at_point("alarm.raised", raising(KeyboardInterrupt())), pytest.raises(KeyboardInterrupt):
+        look(bench, 2 * HOUR)
+    assert (told(caplog), list(Delivery.find())) == ([], [])
+    with at_point("alarm.told", raising(KeyboardInterrupt())), pytest.raises(KeyboardInterrupt):
+        look(bench)
+    for _ in range(2):
+        look(bench)
+    # To a channel it is told once, whoever dies; a line of the log comes twice rather than never.
+    assert [line.partition(":")[0] for line in told(caplog)] == ["alarm.raised", "alarm.raised"]
+    assert len(list(Delivery.find())) == 1
+
+
+def test_one_that_is_paused_is_silent_and_one_that_is_cancelled_is_so_for_good(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="fsmflow")
+    parcel = Parcel.start(1)
+    look(bench, 2 * HOUR)
+    alarm = Alarm.get("overdue.parcel.shelved")
+    alarm.pause()
+    parcel.ask()
+    told(caplog)
+    settle(bench)
+    assert (alarm.refresh().state, told(caplog)) == ("ending", [])
+    parcel.cancel()
+    Parcel.start(2)
+    look(bench, 2 * HOUR)
+    assert (alarm.refresh().state, alarms.raised()[0].silent) == ("raised", True)
+    alarm.cancel()
+    look(bench)
+    assert (told(caplog), alarms.raised()) == ([], [])
+
+
+def test_a_look_that_fails_is_logged_and_ends_neither_the_sweep_nor_an_alarm(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watches(bench, OldestDue(60))
+    parcel = Parcel.start(1)
+    look(bench, 2 * HOUR)
+    monkeypatch.setattr(bench.runtime.store.lookout, "overdue", raising(ValueError("odd")))
+    parcel.collect()
+    bench.clock.ms += 61_000
+    settle(bench)
+    assert kinds() == ["overdue", "oldest-due"]
+    assert "alarm.unseen: overdue: ValueError: odd; it is looked for again" in told(caplog)[-1]
+
+
+def test_one_that_cannot_be_told_keeps_no_other_from_being_told(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="fsmflow")
+    watches(bench, OldestDue(60, tell="ops"))
+    Parcel.start(1).collect()
+    Parcel.start(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(watch_module, "deliver", raising(ValueError("odd")))
+        look(bench, 2 * HOUR)
+    first = [line.partition(": ")[0] for line in told(caplog)]
+    assert sorted(first) == ["alarm.raised", "alarm.untold"]
+    look(bench)
+    assert [line.split(":")[2] for line in told(caplog)] == ["oldest-due-60.queue.slow"]
+
+
+def test_nothing_begins_or_ends_while_the_database_is_away_or_nobody_looks(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parcel = Parcel.start(1)
+    look(bench, 2 * HOUR)
+    parcel.ask()
+    look(bench)
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.runtime.store.lookout, "overdue", raising(DatabaseUnavailable("away")))
+        with pytest.raises(DatabaseUnavailable):
+            look(bench)
+    look(bench, HOUR)
+    assert kinds() == ["overdue"]
+    settle(bench)
+    assert kinds() == []
+
+
+def test_a_sweep_looks_and_one_without_alarms_asks_nothing_once_none_is_raised(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Parcel.start(1)
+    bench.advance(2 * HOUR)
+    assert kinds() == ["overdue"]
+    wide = Parcel._definition.wide
+    monkeypatch.setattr(Parcel, "_definition", replace(Parcel._definition, wide=replace(wide, alarms=())))
+    bench.runtime.machines.all()["parcel"] = Parcel._definition
+    settle(bench)
+    assert kinds() == []
+    watch = Watch(bench.runtime)
+    watch.go_on()
+    monkeypatch.setattr(bench.runtime.store.link, "look", raising(AssertionError("a query")))
+    bench.clock.ms += HOUR * 1000
+    watch.go_on()
