@@ -88,6 +88,7 @@ CATALOGUE: Final = (
         "alarms:alarms",
         "Show which alarms are raised: since when, what happened, and what to type next.",
     ),
+    Entry("top", "top:top", "Show what goes on, live: states, what runs and fails, queues, workers, repairs."),
     Entry("check", "overview:check", "Check the machines."),
     Entry("info", "info:info", "Show what is in force here."),
     Entry(

@@ -15,6 +15,9 @@ from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.values import dataclass, replace
 
 MAX_GRACE_MS = 60_000
+#: Of what is being run, the lease ends within this, or has ended so long ago at most.
+_SOON_MS = 600_000
+_LATE_MS = 60_000
 
 #: What the text of the holds says of one row: by which it is kept back, and until when; None where by none.
 Parks = Callable[[str | None], tuple[int, int] | None]
@@ -293,6 +296,16 @@ class WorkRows:
         if queues is not None:
             sql += f" AND (kind NOT {among(RUNS)} OR queue IN ({', '.join([mark] * len(queues)) or 'NULL'}))"
         return int(self._link.query(sql, (now, *(queues or ())))[0][0])
+
+    def running(self, now: int, most: int) -> list[int]:
+        """The rows of entities whose attempts are being run, those whose lease ends first at the head. One query, by
+        index; those that hold their lease for longer than ten minutes, as a transactional job may, are left out."""
+        owner, mark = self._link.quoted("owner"), self._link.mark
+        sql = (
+            f"SELECT entity FROM {WORK} WHERE wake_at BETWEEN {mark} AND {mark} AND {owner} IS NOT NULL "
+            f"ORDER BY wake_at LIMIT {most}"
+        )
+        return [int(row) for (row,) in self._link.look(sql, (now - _LATE_MS, now + _SOON_MS))]
 
     def owned_by(self, row: int, owner: str) -> Claim | None:
         """The live claim of a token on an entity, if it is still there."""

@@ -82,6 +82,7 @@ LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
     "failing": (listed(machine="order", failing=True), {"failing"}),
     "what rests in failures": (lambda store: store.groups.counted(), {"failing"}),
     "stuck": (listed(stuck=True, branches=True), {"stuck"}),
+    "running": (lambda store: store.work.running(NOW, 100), set()),
     "count of stuck": (lambda store: store.listing.count(Filter(stuck=True, branches=True)), {"stuck"}),
     "by id": (listed(entity_id="77"), {"address"}),
 }

@@ -1,0 +1,137 @@
+"""What ``fsmflow top`` knows at one moment, read by a few queries that are bounded whatever the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, Final
+
+from fsmflow.cli import output
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.versions import as_shown
+from fsmflow.definition.names import FINISHED
+from fsmflow.dispatch.listeners import Listener
+from fsmflow.engine.headcount import Headcount, headcounts
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import may_see, reach_of
+from fsmflow.failures import FailureGroup, groups
+from fsmflow.holds import Hold, current_holds
+from fsmflow.operations import repairs
+from fsmflow.operations.repair import Repair
+from fsmflow.operations.report import Report
+from fsmflow.queries import queues_of
+from fsmflow.store.link import first_line
+from fsmflow.values import dataclass
+
+#: So much is looked at of what there may be any number of.
+MOST: Final = 100
+_DUE: Final = 1_000
+_REPAIRS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Board:
+    """``due``: how much is due now, ``_DUE`` at most; None for who is in some teams alone. ``oldest``: since when the
+    doorbell at the head of each queue waits, None where none does. ``unheard``: why nothing is known of queues and
+    workers."""
+
+    now: int
+    counts: Sequence[Headcount]
+    phases: Mapping[tuple[str, str], str]
+    groups: Sequence[FailureGroup]
+    running: Sequence[Snapshot]
+    due: int | None
+    oldest: Mapping[str, int | None]
+    workers: Sequence[Listener]
+    unheard: str | None
+    repairs: Sequence[tuple[Repair, Report]]
+    holds: Sequence[Hold]
+
+    @property
+    def told_due(self) -> str:
+        """How much is due, for people; empty where that is not theirs to know."""
+        return "" if self.due is None else f"{self.due:,}{' or more' if self.due == _DUE else ''} due"
+
+
+def look(runtime: Runtime, actor: Actor | None) -> Board:
+    """All of it as it is now, as far as it is there for an actor. Some twenty queries, none of which grows with the
+    number of entities, and three round trips to Redis. Raises ConfigurationError where the database is away."""
+    now, store, known = runtime.now(), runtime.store, runtime.machines.all()
+    rows = store.work.running(now, MOST)
+    running = {row: each for row, each in store.entities.load_rows(rows).items() if may_see(runtime, each, actor)}
+    oldest, workers, unheard = _heard(runtime)
+    specs = {(name, state): spec for name, definition in known.items() for state, spec in definition.states.items()}
+    places = {key: number for number, key in enumerate(specs)}
+    counts = headcounts(runtime, actor=actor)
+    return Board(
+        now=now,
+        counts=sorted(counts, key=lambda each: (each.machine, places.get((each.machine, each.state), 0))),
+        phases={key: spec.phase for key, spec in specs.items()},
+        groups=groups(actor=actor)[:MOST],
+        running=[_shown(runtime, running[row]) for row in rows if row in running],
+        due=None if reach_of(runtime, actor) is not None else len(store.work.due(now, _DUE)),
+        oldest=oldest,
+        workers=workers,
+        unheard=unheard,
+        repairs=[(each, each.report()) for each in islice(repairs.find(newest=True, actor=actor), _REPAIRS)],
+        holds=current_holds(actor=actor),
+    )
+
+
+def _shown(runtime: Runtime, snapshot: Snapshot) -> Snapshot:
+    definition = runtime.machines.all().get(snapshot.machine)
+    return snapshot if definition is None else as_shown(definition, snapshot)
+
+
+def _heard(runtime: Runtime) -> tuple[Mapping[str, int | None], list[Listener], str | None]:
+    """Of the queues that machines name: since when the first doorbell waits; who listens; why that is not known."""
+    queues = queues_of(runtime.machines.of_user().values())
+    try:
+        return runtime.doorbell.oldest(queues), runtime.doorbell.listeners(), None
+    except runtime.doorbell.errors as error:
+        return dict.fromkeys(queues), [], first_line(error).rstrip(".")
+
+
+def object_of(board: Board) -> dict[str, Any]:
+    """The same as JSON."""
+    return {
+        "at": output.iso(board.now),
+        "states": [
+            {"machine": each.machine, "state": each.state, "count": each.count, "oldest": _iso(each.since)}
+            for each in board.counts
+        ],
+        "failures": [
+            {"id": each.id, "count": each.count, "error_type": each.error_type, "last_at": output.iso_of(each.last_at)}
+            for each in board.groups
+        ],
+        "running": [
+            {"address": each.address, "state": each.state, "attempt": each.work.attempt, "progress": each.work.progress}
+            for each in board.running
+            if each.work is not None
+        ],
+        "due": board.due,
+        "queues": [
+            {"name": name, "processes": processes_of(board, name), "waits_since": _iso(since)}
+            for name, since in board.oldest.items()
+        ],
+        "workers": [
+            {"host": each.host, "pid": each.pid, "since": output.iso(each.since), "release": each.release}
+            for each in board.workers
+        ],
+        "redis": {"answers": board.unheard is None, "error": board.unheard},
+        "repairs": [
+            {"id": each.entity_id, "state": each.state, "over": each.phase == FINISHED, "report": str(report)}
+            for each, report in board.repairs
+        ],
+        "holds": [str(each) for each in board.holds],
+    }
+
+
+def processes_of(board: Board, queue: str) -> int | None:
+    """How many worker processes listen on a queue; None where that is not known."""
+    return None if board.unheard is not None else sum(queue in each.queues for each in board.workers)
+
+
+def _iso(moment: int | None) -> str | None:
+    return None if moment is None else output.iso(moment)
