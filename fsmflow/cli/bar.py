@@ -5,12 +5,17 @@ from __future__ import annotations
 import sys
 from importlib import import_module
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import click
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+
+#: So many characters beside a bar leave it room in a terminal of 80 columns.
+BAR_ROOM: Final = 36
+_BAR_WIDTH: Final = 20
 
 
 def can_show(*, as_json: bool = False) -> bool:
@@ -55,7 +60,12 @@ class Bar:
 def _drawn() -> Progress:
     """Its library is imported where a bar is drawn."""
     rich = import_module("rich.progress")
-    columns = (rich.SpinnerColumn(), rich.TextColumn("{task.description}"), rich.BarColumn(), rich.MofNCompleteColumn())
+    columns = (
+        rich.SpinnerColumn(),
+        rich.TextColumn("{task.description}"),
+        rich.BarColumn(_BAR_WIDTH),
+        rich.MofNCompleteColumn(),
+    )
     made: Progress = rich.Progress(
         *columns,
         rich.TimeElapsedColumn(),

@@ -9,6 +9,9 @@ from typing import Final, NamedTuple
 import click
 from click.shell_completion import CompletionItem
 
+#: As many characters as no short help has.
+_WHOLE: Final = 1_000
+
 
 class Entry(NamedTuple):
     """A command. ``place``: its module, and its name there or that of a table with it; ``short``: what the list of
@@ -110,7 +113,29 @@ CATALOGUE: Final = (
 )
 
 
-class Catalogue(click.Group):
+class Listed(click.Group):
+    """A group that tells the likely command for a misspelt one, and in its help all that is said of each."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if self.get_command(ctx, name) is None and not name.startswith("-"):
+            hint = import_module("fsmflow.errors").did_you_mean(name, self.list_commands(ctx))
+            ctx.fail(f"No such command {name!r}{hint or '.'}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(self.told(ctx))
+
+    def told(self, ctx: click.Context) -> list[tuple[str, str]]:
+        """Each command, and what it is for."""
+        found = ((name, self.get_command(ctx, name)) for name in self.list_commands(ctx))
+        return [(name, command.get_short_help_str(_WHOLE)) for name, command in found if command is not None]
+
+
+class Catalogue(Listed):
     """The commands of the catalogue, in its order."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -120,10 +145,8 @@ class Catalogue(click.Group):
         entry = next((entry for entry in CATALOGUE if entry.name == cmd_name), None)
         return None if entry is None else entry.load()
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        room = formatter.width - 6 - max(len(entry.name) for entry in CATALOGUE)
-        with formatter.section("Commands"):
-            formatter.write_dl([(entry.name, entry.stand_in().get_short_help_str(room)) for entry in CATALOGUE])
+    def told(self, ctx: click.Context) -> list[tuple[str, str]]:
+        return [(entry.name, entry.stand_in().get_short_help_str(_WHOLE)) for entry in CATALOGUE]
 
     def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
         entries = [entry for entry in CATALOGUE if entry.name.startswith(incomplete)]

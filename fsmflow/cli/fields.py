@@ -14,6 +14,7 @@ from uuid import UUID
 
 import click
 
+from fsmflow.cli import output
 from fsmflow.decision.terms import Condition, condition
 from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
@@ -82,6 +83,8 @@ def as_condition(text: str) -> Condition:
     found = _COMPARISON.search(text)
     operator = found[0] if found else "="
     name, value = as_field(text.replace(operator, "=", 1))
+    if operator != "=" and isinstance(value, str) and re.fullmatch(r"-?[0-9.]+", value):
+        output.note(f"{text} compares texts, letter by letter; a number is written {name}:{operator}{value}")
     try:
         return condition(name, operator, value)
     except DataError as error:

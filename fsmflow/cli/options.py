@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from fsmflow.cli import completion
+from fsmflow.cli.catalogue import Listed
 from fsmflow.cli.fields import FIELD, as_condition, as_object
 from fsmflow.cli.person import acting
 from fsmflow.decision.terms import Condition
@@ -49,7 +50,7 @@ class Wanted:
     dry_run: bool
 
 
-class Group(click.Group):
+class Group(Listed):
     """Lists commands in the order in which they were added, as a newcomer meets them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -63,6 +64,13 @@ def as_milliseconds(text: str) -> int:
         hint = "write a whole number and s, m, h, d or w: 90s, 10m, 3d"
         raise click.BadParameter(f"{shown(text)} is no duration; {hint}")
     return int(found[1]) * _SECONDS[found[2]] * 1000
+
+
+def told_span(span_ms: int) -> str:
+    """A span as ``as_milliseconds`` reads it: ``90d``."""
+    seconds = span_ms // 1000
+    unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
+    return f"{seconds // _SECONDS[unit]}{unit}"
 
 
 def json_option(command: Command) -> Command:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import click
 
 from fsmflow.cli import completion, output
-from fsmflow.cli.bar import Bar, can_show
+from fsmflow.cli.bar import BAR_ROOM, Bar, can_show
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import (
@@ -23,7 +23,7 @@ from fsmflow.cli.options import (
 )
 from fsmflow.cli.person import sitting
 from fsmflow.cli.places import make_nothing
-from fsmflow.cli.repairs import member_line, object_of, outcome_of, preview_of, table_of, told_of_listeners
+from fsmflow.cli.repairs import member_line, object_of, outcome_of, preview_of, progress_of, table_of, told_of_listeners
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.member import Fate
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, RETRY
@@ -115,7 +115,12 @@ def start(wanted: Wanted, yes: bool, detach: bool, id_: str | None, as_json: boo
     if asks and not sys.stdin.isatty():
         raise click.UsageError("nobody is there to confirm it; say --yes, or --dry-run to see what would be done")
     make_nothing()
+    there = id_ is not None and current().store.entities.load_existing("repair", id_) is not None
     made = repairs.begin(_plan(wanted, given), confirm=yes and not wanted.dry_run, id_=id_)
+    if there:
+        output.note(f"{made.address} was started before, and is in {made.state!r}: nothing is started again")
+        if made.phase == FINISHED:
+            return _tell(made, as_json=as_json)
     told_of_listeners(current())
     if detach and yes:
         return _tell(made, as_json=as_json)
@@ -181,7 +186,7 @@ def _follow(made: Repair, *, as_json: bool, until: Callable[[], bool]) -> None:
                 current().idle(_LOOK_S)
                 report = made.refresh().report()
                 settled = report.members - report.pending - report.under_way if report.asked else report.members
-                bar.tell(f"{made.state}: {report}")
+                bar.tell(output.cut(f"{made.state}: {progress_of(report)}", BAR_ROOM))
                 bar.advance(max(settled - done, 0))
                 done = max(settled, done)
     except KeyboardInterrupt:

@@ -12,6 +12,7 @@ from fsmflow.definition.names import OPERATIONS
 from fsmflow.engine.runtime import Runtime
 from fsmflow.operations.plan import TRIGGER, Plan
 from fsmflow.operations.repair import Repair
+from fsmflow.operations.report import Report
 from fsmflow.queries import listening
 
 #: So many kinds of refusals are told.
@@ -42,6 +43,13 @@ def outcome_of(repair: Repair) -> Iterator[str]:
     yield f"    {report}"
     if repair.state == "stopped":
         yield f"    to go on: fsmflow repair resume {shlex.quote(repair.entity_id)}"
+
+
+def progress_of(report: Report) -> str:
+    """How far a repair is, in a few words beside a bar."""
+    failed = report.failed_alike + report.failed_otherwise
+    told = {"recovered": report.recovered, "failed": failed, "refused": report.refused}
+    return ", ".join(f"{count:,} {what}" for what, count in told.items() if count) or f"{report.members:,} seen"
 
 
 def told_of_plan(plan: Plan) -> str:

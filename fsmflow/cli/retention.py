@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import nullcontext
@@ -13,7 +14,7 @@ import click
 from fsmflow.cli import completion, output
 from fsmflow.cli.archive import Archive, archive
 from fsmflow.cli.bar import Bar, can_show
-from fsmflow.cli.options import actor_options, as_milliseconds, json_option
+from fsmflow.cli.options import actor_options, as_milliseconds, json_option, told_span
 from fsmflow.cli.places import make_nothing
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import Definition
@@ -76,7 +77,7 @@ def prune_command(
         if not dry_run:
             permit_machine(runtime, definition, PRUNE, actor)
     if not dry_run and not yes:
-        _ask([definition.name for definition, _ in kept])
+        _ask(runtime, kept, machines, older_ms)
     done: dict[str, Pruned] = {}
     try:
         _prune(runtime, kept, path, done, dry_run=dry_run, shown=can_show(as_json=as_json))
@@ -98,11 +99,21 @@ def _kept(runtime: Runtime, machines: Sequence[str], older_ms: int | None) -> li
     return [(definition, kept_by(definition, older_ms)) for definition in chosen]
 
 
-def _ask(machines: Sequence[str]) -> None:
+def _ask(
+    runtime: Runtime,
+    kept: Sequence[tuple[Definition, dict[str, int]]],
+    machines: Sequence[str],
+    older_ms: int | None,
+) -> None:
+    """Have it confirmed, once it is counted. Raises Abort, and UsageError where nobody is there."""
     if not sys.stdin.isatty():
-        raise click.UsageError("it deletes for good: look with --dry-run first, then say --yes")
-    named = ", ".join(machines)
-    click.confirm(f"Delete for good what has finished of {named}? 'fsmflow prune --dry-run' counts it", abort=True)
+        older = [] if older_ms is None else ["--older", told_span(older_ms)]
+        look = shlex.join(["fsmflow", "prune", *machines, *older, "--dry-run"])
+        raise click.UsageError(f"it deletes for good: look first with '{look}', then say --yes")
+    counted: dict[str, Pruned] = {}
+    _prune(runtime, kept, None, counted, dry_run=True, shown=can_show())
+    told = "; ".join(f"of {name} {pruned}" for name, pruned in counted.items())
+    click.confirm(f"Delete for good {told}?", abort=True)
 
 
 def _prune(

@@ -157,7 +157,8 @@ class _Asking:
     def ways(self, trigger: str) -> tuple[Way, ...]:
         with asker.deciding(self._snapshot.address):
             found = tuple(self._ways(trigger))
-        if trigger not in METHOD_TRIGGERS or not found or found[-1].allowed is False:
+        closes = trigger in METHOD_TRIGGERS or trigger in self._definition.wide.managed
+        if not closes or not found or found[-1].allowed is False:
             return found
         refusal = self._context.gate.of_action(self._definition, self._snapshot, trigger, self._actor)
         return found if refusal is None else (*found[:-1], _closed(refusal, found[-1].dest))
@@ -265,7 +266,7 @@ def kept_from_running(snapshot: Snapshot) -> str | None:
 def belongs_to_engine(definition: Definition, snapshot: Snapshot, trigger: str) -> bool:
     """Whether a trigger is fired by the engine alone: ``timeout`` where a deadline runs."""
     if trigger != TIMEOUT:
-        return trigger in ENGINE_TRIGGERS
+        return trigger in ENGINE_TRIGGERS or trigger in definition.wide.internal
     timer, work = definition.states[snapshot.state].timer, snapshot.work
     if timer is None or timer.trigger != TIMEOUT or work is None:
         return False

@@ -10,10 +10,14 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.answer import Refuse
 from fsmflow.definition.model import Definition
-from fsmflow.definition.operators import ALL_TEAMS
+from fsmflow.definition.names import CANCEL, RETRY
+from fsmflow.definition.operators import ALL_TEAMS, RESUME
 from fsmflow.errors import NotPermitted, name_of, shown, text_of
 from fsmflow.settings.permissions import Permissions
 from fsmflow.values import dataclass
+
+#: What somebody may do to a repair of their own.
+_OF_ASKER: Final = frozenset({RETRY, RESUME, "pause", CANCEL})
 
 
 def _no_handle() -> Any:
@@ -38,6 +42,8 @@ class Gate:
         one."""
         closed = definition.wide.operators.get(action)
         if closed is None and (self.permissions is None or not self.permissions.closes):
+            return None
+        if action in (_OF_ASKER | definition.wide.managed) and _has_asked(definition, snapshot, actor):
             return None
         return self.of_trigger(definition, snapshot, action, actor, frozenset() if closed is None else closed.roles)
 
@@ -107,6 +113,11 @@ class Gate:
         if answer is None or answer is True:
             return answer
         return "" if answer is False else f"the installation's permit returned {shown(answer)}, and no verdict"
+
+
+def _has_asked(definition: Definition, snapshot: Snapshot, actor: Actor | None) -> bool:
+    """Whether this is something like a repair, and the actor is who has asked for it."""
+    return bool(definition.wide.managed) and actor is not None and snapshot.data.get("login") == actor.login
 
 
 #: What decides where there is no installation to ask: the roles that machines name.

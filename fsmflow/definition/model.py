@@ -193,6 +193,10 @@ class Wide:
     key_retention: int | None = None
     #: What somebody is told of.
     alarms: tuple[Alarm, ...] = ()
+    #: Triggers of a machine that comes with fsmflow: those that are as closed as what operators do, and those that its
+    #: jobs alone fire.
+    managed: frozenset[str] = frozenset()
+    internal: frozenset[str] = frozenset()
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
     #: Who is told as a state is entered.

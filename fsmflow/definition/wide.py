@@ -44,9 +44,16 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         retention=read_retention(owner, states, faults),
         key_retention=read_key_retention(owner, faults),
         operators=read_operators(owner, faults),
+        managed=_built_in(owner, getattr(owner, "managed_triggers", ())),
+        internal=_built_in(owner, getattr(owner, "internal_triggers", ())),
         tell=read_tell(owner, states, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
     )
+
+
+def _built_in(owner: type, names: Any) -> frozenset[str]:
+    """What a machine that comes with fsmflow says of itself; of a user's machine the attribute is the user's own."""
+    return frozenset(names) if owner.__module__.startswith("fsmflow.") else frozenset()
 
 
 def _sends_as(owner: type, faults: list[str]) -> frozenset[str]:

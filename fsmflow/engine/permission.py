@@ -51,6 +51,8 @@ def operations(instance: Instance, asked: Asked) -> Iterator[str]:
         action = ACTIONS.get(asked.trigger)
         if action is not None and action.decided is None:
             yield action.name
+        if asked.trigger in instance.own.wide.managed:
+            yield asked.trigger
         if asked.patch:
             yield EDIT
         return

@@ -215,7 +215,7 @@ class Entities(Base):
         flags = {"waiting": waiting, "branches": branches, "stuck": stuck, "overdue": overdue}
         _check_search(phase=phase, older=older, limit=limit, error=error, branch=branch, newest=newest, **flags)
         asked: dict[str, Any] = {"phase": phase, "error": error, "group": group, "branch": branch, **flags}
-        asked |= {"data": as_dict(data), "where": _conditions(where), "children": _of_children(child)}
+        asked |= {"data": as_dict(data), "where": conditions_of(where), "children": _of_children(child)}
         asked |= {"states": _globs(state), "older_ms": None if older is None else clock.to_ms(older)}
         return _found(cls, asked, after, limit=limit, newest=newest, order=order, actor=as_actor(actor))
 
@@ -250,11 +250,11 @@ def _of_children(child: Any) -> tuple[Condition, ...]:
     """Raises DataError."""
     if isinstance(child, Mapping):
         return tuple(condition(name, "=", value, of="child") for name, value in child.items())
-    return _conditions(child, of="child")
+    return conditions_of(child, of="child")
 
 
-def _conditions(where: Any, *, of: str = "where") -> tuple[Condition, ...]:
-    """Raises DataError."""
+def conditions_of(where: Any, *, of: str = "where") -> tuple[Condition, ...]:
+    """Comparisons as they are given, checked. Raises DataError."""
     triples: list[Any] = list(where) if isinstance(where, (list, tuple, set, Iterator)) else [None]
     if not all(isinstance(each, (tuple, list)) and len(each) == _TRIPLE for each in triples):
         raise DataError(f"{of} is {shown(where)}; it is a list of comparisons, as in [('amount', '>=', 1000)]")

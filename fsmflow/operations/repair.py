@@ -48,6 +48,8 @@ class Repair(Machine):
     name = NAME
     initial = "previewing"
     redact = ("patch", "payload")
+    managed_triggers = ("confirm", "stop", "go_on")
+    internal_triggers = ("stint_over", "failed_again")
     search = ("team",)
     team = "team"
     states = [

@@ -17,6 +17,7 @@ from fsmflow.engine.selection import Selection, filter_of
 from fsmflow.engine.teams import belonging_to, reach_of
 from fsmflow.errors import DataError, did_you_mean
 from fsmflow.machine.base import as_dict
+from fsmflow.machine.entities import conditions_of
 from fsmflow.operations.plan import AT_ONCE, Plan, share_of
 from fsmflow.operations.repair import Repair
 
@@ -25,7 +26,8 @@ class Wanted(TypedDict, total=False):
     """Which entities are meant: those with these ``addresses``, or those that all else is true of, at most ``limit``.
 
     ``state``, ``phase``, ``error``, ``older``, ``branches`` and ``branch`` as ``Machine.find`` takes them; ``group``:
-    they rest in this failure group; ``where``: values that fields of their data have to have.
+    they rest in this failure group; ``where``: values that fields of their data have to have, or comparisons as
+    ``Machine.find(where=)`` takes them, ``[("amount", ">=", 1000)]``.
     """
 
     addresses: Iterable[str]
@@ -35,7 +37,7 @@ class Wanted(TypedDict, total=False):
     error: str | None
     group: str | None
     older: float | timedelta | None
-    where: Mapping[str, Any] | None
+    where: Mapping[str, Any] | Iterable[tuple[str, str, Any]] | None
     branches: bool
     branch: str | None
     limit: int | None
@@ -104,7 +106,7 @@ def _chosen(options: Options) -> dict[str, Any]:
 
 
 def _selection(wanted: Wanted) -> Selection:
-    state, older = wanted.get("state"), wanted.get("older")
+    state, older, where = wanted.get("state"), wanted.get("older"), wanted.get("where")
     return Selection(
         machine=wanted.get("machine"),
         states=None if state is None else (state,) if isinstance(state, str) else tuple(state),
@@ -112,7 +114,8 @@ def _selection(wanted: Wanted) -> Selection:
         error=wanted.get("error"),
         group=wanted.get("group"),
         older_ms=None if older is None else clock.to_ms(older),
-        data=as_dict(wanted.get("where"), "where"),
+        data=as_dict(where, "where") if where is None or isinstance(where, Mapping) else {},
+        where=() if where is None or isinstance(where, Mapping) else conditions_of(where),
         branches=wanted.get("branches", False),
         branch=wanted.get("branch"),
     )

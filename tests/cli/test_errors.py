@@ -15,6 +15,7 @@ import pytest
 from fsmflow.cli.catalogue import CATALOGUE
 from tests.cli.shop import CLI, NOWHERE, Shop
 from tests.support.paths import ROOT
+from tests.support.terminal import Terminal
 
 
 def test_ctrl_c_ends_quietly_with_130(shop: Shop) -> None:
@@ -151,3 +152,17 @@ def test_version_help_and_unknown_commands() -> None:
 @pytest.mark.parametrize("command", [entry.load() for entry in CATALOGUE], ids=lambda command: str(command.name))
 def test_every_command_has_a_help_text_with_an_example(command: click.Command) -> None:
     assert f"\b\n  fsmflow {command.name}" in inspect.cleandoc(command.help or "")
+
+
+def test_a_misspelt_command_is_told_with_the_likely_one(shell: Terminal) -> None:
+    assert "No such command 'shows'; did you mean 'show'?" in shell.misused("shows", "order:1")
+    assert "No such command 'backfills'; did you mean 'backfill'?" in shell.misused("schedule", "backfills")
+    assert "No such command 'xyzzy'.\n" in shell.misused("xyzzy")
+
+
+def test_the_help_says_all_of_each_command_in_80_columns(shell: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    for words in (("--help",), ("failures", "--help"), ("repair", "--help")):
+        told = shell.ok(*words).partition("Commands:")[2]
+        assert "..." not in told
+        assert max(map(len, told.splitlines())) <= 80

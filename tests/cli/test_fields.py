@@ -137,3 +137,11 @@ def test_a_csv_says_the_types_of_its_columns(shell: Terminal, folder: Path) -> N
 def test_what_is_wrong_in_a_csv_is_told_with_its_line(shell: Terminal, folder: Path, text: str, told: str) -> None:
     (folder / "x.csv").write_text(text)
     assert told in shell.refused("start", "order", "--from", "x.csv")
+
+
+def test_a_comparison_with_what_looks_like_a_number_says_how_numbers_are_written(shell: Terminal) -> None:
+    Order.start("1", amount=95)
+    done = shell.run("list", "--machine", "order", "--where", "amount>=90")
+    assert "amount>=90 compares texts, letter by letter; a number is written amount:>=90" in done.err
+    done = shell.run("list", "--machine", "order", "--where", "amount:>=90", "--where", "at>2030-01-31")
+    assert "compares texts" not in done.err

@@ -110,6 +110,41 @@ def test_what_is_refused_is_one_line_for_who_types_and_one_of_the_log(
     assert [record.getMessage().split(":")[0] for record in caplog.records] == ["permission.refused"]
 
 
+def test_what_is_said_of_a_failure_group_takes_a_permission(shell: Terminal, sits: Any) -> None:
+    given = {
+        **MAP,
+        "people": {"ann": ["lead"], "bea": ["agent"]},
+        "roles": {"lead": ["torn.failures"], "agent": ["torn.x"]},
+    }
+    with sandbox([Torn], permissions=given) as box:
+        Torn.start("1")
+        box.run()
+        group = shell.json("failures")[0]["group"]
+        for words in (
+            ("resolve", group),
+            ("ignore", group),
+            ("reopen", group),
+            ("note", group, "hm"),
+            ("merge", group, group),
+        ):
+            sits("bea")
+            assert "'failures' needs an actor with one of the roles lead; 'bea' has none" in shell.refused(
+                "failures", *words
+            )
+        sits("ann")
+        shell.ok("failures", "note", group, "the bank is asked")
+        assert shell.json("failures", "resolve", group)["life"] == "resolved"
+
+
+class Torn(Machine):
+    initial = "tearing"
+    states = [State("tearing", job="work"), State("ready", final=True)]
+    transitions = [["done", "tearing", "ready"]]
+
+    def work(self) -> None:
+        raise ValueError("it is torn")
+
+
 class Card(Machine):
     initial = "new"
     redact = ["number"]

@@ -9,7 +9,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
 
+from fsmflow.cli.bar import BAR_ROOM, Bar
+from fsmflow.cli.repairs import progress_of
+from fsmflow.operations.report import Report
 from fsmflow.testing import Sandbox
 from tests.cli.orders import Order
 from tests.cli.shop import CLI, Shop
@@ -110,6 +115,32 @@ def test_bulk_commands_mean_no_repairs_unless_they_name_them(shell: Terminal, de
     assert shell.json("show", "repair:night")["state"] == "previewed"
     shell.ok("cancel", "--machine", "repair", "--phase", "waiting")
     assert shell.json("show", "repair:night")["state"] == "cancelled"
+
+
+def test_a_repair_that_is_done_is_not_told_as_if_it_ran(shell: Terminal, declined: None) -> None:
+    shell.ok("repair", *FAILED, *GOOD, "--yes", "--id", "night")
+    again = shell.run("repair", *FAILED, *GOOD, "--yes", "--id", "night")
+    assert "repair:night was started before, and is in 'done': nothing is started again" in again.err
+    assert again.out == "repair:night done\n    3 in all: 3 recovered\n"
+
+
+def test_what_stands_beside_the_bar_leaves_it_room() -> None:
+    counts: Any = dict.fromkeys(("failed_alike", "failed_otherwise", "refused", "moved", "taken_over", "pending"), 0)
+    report = Report(
+        address="repair:1", state="running", phase="working", members=4_000, under_way=9, recovered=3, **counts
+    )
+    assert progress_of(report) == "3 recovered"
+    assert progress_of(replace(report, recovered=0)) == "4,000 seen"
+    bar = Bar("running", total=4_000, shown=True)
+    assert bar._progress is not None
+    bar._progress.console.width = 80
+    bar.tell("r" * BAR_ROOM)
+    bar.advance(2_000)
+    with bar._progress.console.capture() as drawn:
+        bar._progress.console.print(bar._progress.get_renderable())
+    (line,) = drawn.get().splitlines()
+    assert "r" * BAR_ROOM in line
+    assert line.count("━") == 10  # half of it
 
 
 @contextmanager

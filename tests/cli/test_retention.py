@@ -20,6 +20,18 @@ from tests.cli.orders import Order
 from tests.support.terminal import Terminal
 
 
+def test_whoever_is_asked_is_told_how_much_it_is(
+    finished: Sandbox, shell: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr("click.confirm", lambda text, **options: asked.append(text))
+    assert shell.ok("prune", "order", "--older", "12h").startswith(
+        "order  3 finished entities with 2 of their branches"
+    )
+    assert asked == ["Delete for good of order 3 finished entities with 2 of their branches and children?"]
+
+
 @pytest.fixture
 def finished(box: Sandbox) -> Sandbox:
     """Three orders that have been finished for a day, one of them with branches, and one that goes on."""
@@ -64,7 +76,8 @@ def test_it_says_what_it_would_do_and_then_does_it(finished: Sandbox, shell: Ter
 
 
 def test_it_does_not_delete_unasked(finished: Sandbox, shell: Terminal) -> None:
-    assert "look with --dry-run first, then say --yes" in shell.misused("prune", "order", "--older", "1h")
+    told = shell.misused("prune", "order", "--older", "90m")
+    assert "look first with 'fsmflow prune order --older 90m --dry-run', then say --yes" in told
     assert "no machine says retention" in shell.misused("prune", "--yes")
     assert "says no retention" in shell.refused("prune", "order", "--yes")
     assert rows() == 6

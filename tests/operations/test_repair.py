@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from fsmflow import Actor, DataError, repairs
+from fsmflow import Actor, DataError, NotPermitted, TransitionNotAllowed, repairs
 from fsmflow.operations.members import Members
 from fsmflow.operations.repair import Repair
 from fsmflow.testing import Sandbox
 from tests.operations.flows import FAILED, Gateway, Payment, failed, mend, start
 from tests.support.interruptions import after_nth
+from tests.support.sandbox import sandbox
 
 
 def retries(payment: Payment) -> int:
@@ -319,3 +321,54 @@ def test_a_preview_that_nobody_confirms_lapses(box: Sandbox) -> None:
     repair = start(confirm=False)
     box.advance(days=8)
     assert repair.refresh().state == "cancelled"
+
+
+PEOPLE: Any = {"roles": {"clerk": ["*.repair", "payment.*"], "lead": ["repair.*"]}}
+CLERK, OTHER, LEAD = (Actor(name, roles={role}) for name, role in (("ann", "clerk"), ("ben", "clerk"), ("cat", "lead")))
+
+
+def test_whoever_asked_for_a_repair_or_may_confirms_stops_and_resumes_it() -> None:
+    with sandbox(machines=[Payment], permissions=PEOPLE) as box:
+        failed(10)
+        box.run()
+        repair = repairs.start(
+            "retry", machine="payment", state="failed_from_*", confirm=False, rate="1/s", actor=CLERK
+        )
+        box.run()
+        for who in (OTHER, None):
+            with pytest.raises(NotPermitted, match="'confirm'"):
+                repairs.resume(repair, actor=who)
+        assert "confirm" not in repair.allowed_triggers(OTHER)
+        assert "confirm" in repair.allowed_triggers(CLERK)
+        repairs.resume(repair, actor=CLERK)
+        box.advance(seconds=2)
+        for ask in (lambda: repairs.stop(repair, reason="no", actor=OTHER), lambda: repair.pause(actor=OTHER)):
+            with pytest.raises(NotPermitted):
+                ask()
+        repairs.stop(repair, reason="no", actor=LEAD)
+        with pytest.raises(NotPermitted, match="'go_on'"):
+            repairs.resume(repair, actor=OTHER)
+        repairs.resume(repair, actor=LEAD)
+        repair.pause(actor=CLERK)
+        assert repairs.resume(repair, actor=CLERK).cancel(actor=CLERK).state == "cancelled"
+
+
+def test_what_its_own_jobs_fire_nobody_else_does(box: Sandbox) -> None:
+    failed(10)
+    box.run()
+    repair = start(rate="1/s")
+    box.advance(seconds=2)
+    for trigger in ("stint_over", "failed_again"):
+        with pytest.raises(TransitionNotAllowed, match="belongs to the engine and cannot be fired from outside"):
+            repair.trigger(trigger)
+        assert trigger not in [offer.trigger for offer in repair.triggers()]
+
+
+def test_who_is_meant_is_said_by_comparisons_too(box: Sandbox) -> None:
+    for number in range(4):
+        Payment.start(str(number), customer="acme", amount=number)
+    repair = repairs.start("cancel", machine="payment", where=[("amount", ">=", 2)])
+    box.advance(seconds=5)
+    assert [member.address for member in repair.members()] == ["payment:2", "payment:3"]
+    with pytest.raises(DataError, match="it is a list of comparisons"):
+        repairs.start("cancel", machine="payment", where=[("amount", 2)])  # type: ignore[list-item]
