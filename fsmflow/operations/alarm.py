@@ -26,6 +26,7 @@ class Alarm(Machine):
 
     name = ALARM
     initial = RAISING
+    managed_triggers = (BEGIN, TOLD, END)
     states = [State(RAISING), State(RAISED), State(ENDING), State(QUIET)]
     transitions = [
         {"trigger": BEGIN, "source": QUIET, "dest": RAISING, "before": "note"},

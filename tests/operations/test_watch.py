@@ -8,17 +8,14 @@ from typing import Any
 
 import pytest
 
-from fsmflow import (
-    OldestDue,
-    Overdue,
-    alarms,
-)
+from fsmflow import Actor, NotPermitted, OldestDue, Overdue, alarms, settings
 from fsmflow.engine.signs import rules_of
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.operations import watch as watch_module
 from fsmflow.operations.alarm import Alarm
 from fsmflow.operations.delivery import Delivery
 from fsmflow.operations.watch import Watch, _Seen
+from fsmflow.settings.permissions import read_permissions
 from fsmflow.values import replace
 from tests.operations.parcels import HOUR, Parcel, at_point, kinds, look, raising, settle, told, watches
 from tests.support.bench import Bench, bench_on
@@ -113,6 +110,20 @@ def test_one_that_cannot_be_told_keeps_no_other_from_being_told(
     assert sorted(first) == ["alarm.raised", "alarm.untold"]
     look(bench)
     assert [line.split(":")[2] for line in told(caplog)] == ["oldest-due-60.queue.slow"]
+
+
+def test_where_an_installation_has_permissions_nobody_ends_an_alarm_who_has_none(bench: Bench) -> None:
+    chosen = replace(bench.runtime.settings, permissions=read_permissions({"roles": {"lead": ["alarm.*"]}}))
+    settings.choose(chosen)
+    bench.runtime.settings = chosen
+    Parcel.start(1)
+    look(bench, 2 * HOUR)
+    alarm = Alarm.get("overdue.parcel.shelved")
+    for act in (lambda actor: alarm.trigger("end", actor=actor), lambda actor: alarm.pause(actor=actor)):
+        with pytest.raises(NotPermitted):
+            act(Actor("ann"))
+        act(Actor("ann", roles=["lead"]))
+    assert (alarm.refresh().state, alarm.paused) == ("ending", True)
 
 
 def test_nothing_begins_or_ends_while_the_database_is_away_or_nobody_looks(
