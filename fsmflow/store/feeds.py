@@ -94,7 +94,7 @@ class Feeds:
         def change() -> bool:
             return bool(self._link.execute(sql, tuple(params)).rowcount == 1)
 
-        return self._link.write(change, hasty=hasty)
+        return self._link.write(change, hasty=hasty and not self._link.in_transaction)
 
 
 def _cursor(row: Sequence[Any]) -> Cursor:

@@ -105,10 +105,12 @@ class Lines:
     def end(self, now: int) -> Position:
         """Where a stream begins that has what is committed from now on, and no line that is there already.
 
-        Whoever has taken one of the last million numbers by now, and commits later, is among it.
+        Whoever has taken one of the last million numbers by now, and commits later, is among it. Two queries; one more,
+        of all these numbers, where somebody may have.
         """
         upto = self.highest()
-        if not self._numbering.leaves_gaps:
+        writers = self._numbering.writers(self._link.query)
+        if not writers and not self._numbering.settles_ms:
             return Position(upto=upto)
         least = max(0, upto - _BACK)
         before = f"SELECT id, COALESCE(LAG(id) OVER (ORDER BY id), {least}) AS prior FROM {HISTORY}"
@@ -118,7 +120,7 @@ class Lines:
             f"WHERE id > prior + 1 OR id = (SELECT MAX(id) FROM {HISTORY}) ORDER BY id DESC LIMIT {MAX_GAPS + 1}"
         )
         rows = self._link.query(sql)
-        writers = self._numbering.writers(self._link.query)
+        writers = tuple({*writers, *self._numbering.writers(self._link.query)})
         gaps = [Gap(low=low, high=high, since=now, writers=writers) for low, high, _ in reversed(rows) if low <= high]
         return Position(upto=rows[0][2] if rows else 0, gaps=tuple(gaps[-MAX_GAPS:]))
 
@@ -135,7 +137,7 @@ class Lines:
         if not self._link.in_transaction:
             # Inside a transaction a look may show what was there when that began.
             position = self._marked(position, now)
-            dead = self._numbering.dead(self._link.rows, position.gaps, now) if position.gaps else []
+            dead = self._dead(position.gaps, now)
         later = self._read(f"h.id > {position.upto}") if len(position.gaps) < MAX_GAPS else []
         late = self._late(position.gaps)
         if len(late) >= PAGE:
@@ -149,6 +151,10 @@ class Lines:
             is_full=len(later) == PAGE,
             is_held=fit < len(later) or len(position.gaps) >= MAX_GAPS,
         )
+
+    def _dead(self, gaps: Sequence[Gap], now: int) -> list[Gap]:
+        """What it meets of locks it understands itself."""
+        return self._link.twice(lambda: self._numbering.dead(self._link.rows, gaps, now)) if gaps else []
 
     def _marked(self, position: Position, now: int) -> Position:
         every = self._numbering.settles_ms

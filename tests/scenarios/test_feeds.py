@@ -11,9 +11,14 @@ import peewee
 import pytest
 
 import fsmflow
-from fsmflow import FeedAhead, FeedInUse, FsmflowError, feeds
+from fsmflow import ConfigurationError, FeedAhead, FeedInUse, FsmflowError, feeds
+from fsmflow.engine.registry import Registry
+from fsmflow.engine.runtime import Runtime, installed
+from fsmflow.settings import Settings
 from fsmflow.store import stream
+from fsmflow.store.link import open_database
 from fsmflow.store.sequence import ByLocks, ByTransactions
+from fsmflow.store.store import create_store
 from fsmflow.store.tables import FEED, HISTORY
 from fsmflow.testing import Sandbox, sandbox
 from fsmflow.verify import verify
@@ -151,6 +156,33 @@ def test_a_page_and_what_is_written_for_it_are_committed_once_or_not_at_all(box:
         assert [entry.entity_id for entry in entries] == ["5"]
     with db.atomic(), pytest.raises(FsmflowError, match="use 'with feed.page"):
         told()
+
+
+def test_a_page_is_a_transaction_on_a_connection_of_fsmflows_own_too(database_url: str) -> None:
+    settings = Settings(database_url=database_url)
+    store = create_store(settings)
+    with installed(Runtime(settings, store, machines=Registry([Lamp]))):
+        Lamp.start("1")
+        with fsmflow.feed("billing", start="beginning") as feed:
+            with contextlib.suppress(Undone), feed.page() as entries:
+                Lamp.get("1").trigger("turn")
+                raise Undone
+            with feed.page() as entries:
+                assert [entry.entry.seq for entry in entries] == [1]
+                Lamp.get("1").trigger("turn")
+            with feed.page() as entries:
+                assert [entry.entry.seq for entry in entries] == [2]
+    store.link.forget_connection()
+
+
+@pytest.mark.postgres
+def test_numbers_that_each_connection_keeps_for_itself_are_refused(postgres_url: str) -> None:
+    database = open_database(postgres_url)
+    with sandbox([Lamp], database=database):
+        database.execute_sql("ALTER SEQUENCE fsmflow_history_id_seq CACHE 10")
+        with pytest.raises(ConfigurationError, match="keeps 10 numbers for itself; run 'ALTER SEQUENCE .* CACHE 1'"):
+            list(fsmflow.feed("billing"))
+    database.close()
 
 
 def test_one_reads_at_a_time_and_a_late_one_cannot_put_the_cursor_back(box: Sandbox) -> None:
