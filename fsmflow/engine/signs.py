@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -73,12 +73,13 @@ def rules_of(runtime: Runtime) -> list[Rule]:
     return own + [Rule(alarm=alarm, machine=each.name) for each in known for alarm in each.wide.alarms]
 
 
-def signs(runtime: Runtime, rules: Iterable[Rule]) -> Signs:
+def signs(runtime: Runtime, rules: Iterable[Rule], raised: Collection[str] = ()) -> Signs:
     """What there is to be alarmed about now. Some queries for each rule, each by an index. A look that fails is logged,
-    and ends no other. Raises DatabaseUnavailable."""
+    and ends no other. ``raised``: the alarms that are; what would only keep another one is left out. Raises
+    DatabaseUnavailable."""
     found: dict[str, Sign] = {}
     unknown = set()
-    look = _Look(runtime)
+    look = _Look(runtime, raised)
     for rule in rules:
         try:
             seen = look.signs(rule)
@@ -106,8 +107,9 @@ def _both(before: Sign | None, sign: Sign) -> Sign:
 class _Look:
     """One look at all that rules ask for; what several of them ask is asked once."""
 
-    def __init__(self, runtime: Runtime) -> None:
+    def __init__(self, runtime: Runtime, raised: Collection[str]) -> None:
         self._runtime = runtime
+        self._raised = raised
         self._now = runtime.now()
         self._asks: Mapping[type[Alarm], Callable[[Any, Rule], Iterator[Sign] | None]] = {
             Overdue: self._overdue,
@@ -218,9 +220,13 @@ class _Look:
             is_cause = group.error_type != BranchesFailed.__name__
             if group.machine not in names or life not in (Life.OPEN, Life.REOPENED) or not is_cause:
                 continue
+            came_at = ledger.last_at if life is Life.REOPENED else ledger.first_at
+            begins = came_at > self._now - _NEW_MS
+            # Groups that are old and were never resolved may be many.
+            if not begins and f"{rule.alarm.name}.{id_}" not in self._raised:
+                continue
             if not self._runtime.store.lookout.rests(group.machine, group.state, ledger.fingerprints):
                 continue
-            came_at = ledger.last_at if life is Life.REOPENED else ledger.first_at
             what = "that was said to be resolved" if life is Life.REOPENED else "that is new"
             yield self._sign(
                 rule,
@@ -228,7 +234,7 @@ class _Look:
                 text=f"{group.machine}: a failure {what}, in {group.state!r}: {group.error_type}: {group.message}; for "
                 f"example {group.sample}",
                 todo=f"fsmflow failures {id_[:SHORT]}",
-                begins=came_at > self._now - _NEW_MS,
+                begins=begins,
                 machine=group.machine,
                 state=group.state,
                 group=id_,

@@ -94,8 +94,8 @@ class Watch:
         return bool(self._runtime.store.link.write(lambda: meta.swap(_FACT, before, text)))
 
     def _look(self, rules: list[Rule], now: int, taken: _Seen) -> None:
-        seen = signs(self._runtime, rules)
         raised = {each.entity_id: each for each in self._open(RAISED, RAISING)}
+        seen = signs(self._runtime, rules, raised)
         for id_, sign in seen.found.items():
             if sign.begins and id_ not in raised:
                 self._begin(sign)
