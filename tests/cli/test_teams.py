@@ -74,6 +74,7 @@ TYPED: Final[dict[str, list[str]]] = {
     "hold": ["hold", "hold --json", "hold order", "hold order --where tenant=bank"],
     "release": ["release {hold}"],
     "stats": ["stats", "stats --json"],
+    "top": ["top --once", "top --json"],
     "check": ["check", "check --database"],
     "info": ["info --json"],
     "alarms": ["alarms", "alarms --check --json"],
