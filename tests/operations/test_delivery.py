@@ -14,7 +14,9 @@ from fsmflow.operations.deliveries import deliver
 from fsmflow.operations.delivery import Delivery
 from fsmflow.store.entities import Entities
 from tests.support.interruptions import after_nth
-from tests.support.sandbox import sandbox
+from tests.support.sandbox import every_database, sandbox
+
+__all__ = ["every_database"]  # a fixture
 
 
 def told(key: str = "1", channel: str = "log") -> Delivery:
@@ -90,6 +92,7 @@ def messages(about: str) -> list[tuple[str, str, dict[str, Any]]]:
     return sorted(told, key=lambda one: (one[2]["seq"], one[0]))
 
 
+@pytest.mark.usefixtures("every_database")
 def test_what_is_told_is_committed_with_the_transition() -> None:
     with sandbox(machines=[Parcel]) as box:
         parcel = Parcel.start("7", to="nowhere", size={"kg": 3}, card="4711-0815")
