@@ -72,8 +72,9 @@ def feed(
     that is kept. With ``follow`` it goes on for ever, and waits; else it ends where there is no more. Without a name
     nothing is stored.
 
-    What is told: of ``machine``, by name or class, or several; what leads to one of ``states`` or is fired by one of
-    ``triggers``, globs; of these ``kinds`` of history; of ``branches`` and children too. What it passes over is read.
+    What is told: of ``machine``, by name or class, or several, else of all of yours; what leads to one of ``states``
+    or is fired by one of ``triggers``, globs; of these ``kinds`` of history; of ``branches`` and children too. What it
+    passes over is read.
 
     One program reads a feed at a time, for as long as ``lease`` after the last entry at least: another one waits with
     ``follow``, and else gets FeedInUse, as does one whose lease is over and taken. Raises UnknownMachine and DataError

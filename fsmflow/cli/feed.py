@@ -12,6 +12,7 @@ import click
 from fsmflow import feeds
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.options import MANY, Command, Group, json_option
+from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import looked_in, make_nothing
 from fsmflow.decision.history import HistoryKind
 from fsmflow.engine.runtime import current
@@ -106,6 +107,7 @@ def read(name: str | None, follow: bool, start: str | None, limit: int | None, a
       fsmflow feed billing --machine order --state paid --follow --json
       fsmflow feed --follow
     """
+    permit_all_teams("feed")
     make_nothing()
     begins = start or ("now" if name is not None or follow else "beginning")
     given: dict[str, Any] = {word: value or None for word, value in narrowing.items()}
@@ -172,6 +174,7 @@ def list_(as_json: bool) -> int:
     \b
       fsmflow feed list
     """
+    permit_all_teams("feed")
     make_nothing()
     found = feeds.feeds()
     if as_json:
@@ -212,6 +215,7 @@ def rewind(name: str, start: str) -> int:
     \b
       fsmflow feed rewind billing --from beginning
     """
+    permit_all_teams("feed")
     make_nothing()
     feeds.rewind(name, cast("Start", start))
     where = "now on" if start == "now" else "the beginning of all that is kept"
@@ -227,6 +231,7 @@ def forget(name: str) -> int:
     \b
       fsmflow feed forget billing
     """
+    permit_all_teams("feed")
     make_nothing()
     feeds.forget(name)
     click.echo(f"feed {name} is forgotten")

@@ -17,6 +17,7 @@ from fsmflow import clock, log
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.position import Cursor, Position
 from fsmflow.engine.cursors import Place
+from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable, FsmflowError
 from fsmflow.log.feeds import feed_held
@@ -35,7 +36,8 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Wanted:
-    """Which entries are told; what is not given does not narrow them. ``states``, those that an entry leads to, and
+    """Which entries are told; what is not given does not narrow them. ``machines``: those of the user alone, if not
+    given. ``states``, those that an entry leads to, and
     ``triggers`` are globs. ``branches``: those of branches and children too."""
 
     machines: tuple[str, ...] | None = None
@@ -48,7 +50,7 @@ class Wanted:
         """Whether a line is told."""
         return (
             line.machine is not None
-            and (self.machines is None or line.machine in self.machines)
+            and (not is_built_in(line.machine) if self.machines is None else line.machine in self.machines)
             and (self.branches or line.parent is None)
             and (self.kinds is None or line.kind in self.kinds)
             and _is_like(line.dest, self.states)
@@ -158,6 +160,8 @@ class Feed:
         may be inside a transaction of the caller's, and is a part of that; then it does not wait. Raises as iterating
         does.
         """
+        if not self._name:
+            raise FsmflowError("a page is read by a feed with a name, as it commits how far that has come")
         chunk = self._next(most)
         with self._runtime.store.link.transaction():
             yield [] if chunk is None else chunk.entries

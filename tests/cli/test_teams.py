@@ -80,6 +80,13 @@ TYPED: Final[dict[str, list[str]]] = {
     "alarms": ["alarms", "alarms --check --json"],
     "channels": ["channels"],
     "metrics": ["metrics --once"],
+    "feed": [
+        "feed",
+        "feed x --from beginning --json",
+        "feed list",
+        "feed rewind x --from beginning",
+        "feed forget x",
+    ],
     "verify": ["verify", "verify --json"],
     "prune": ["prune order --older 1s --dry-run", "prune order --older 1s --yes"],
     "draw": ["draw order:globex-1", "draw order --counts"],
