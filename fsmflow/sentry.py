@@ -159,15 +159,16 @@ def _frames(event: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _raised(failing: Failing, mechanism: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The error as Sentry shows it. Where a machine redacts, the words are those of the failure, and no variables go
-    along; nor does what is behind the error, which has words of its own."""
-    options, error = sentry_sdk.get_client().options, failing.raised
+    """The error as Sentry shows it, without variables: those of the user's frames have been emptied, and what is left
+    of ours may be what a job has returned. Where a machine redacts, the words are those of the failure; what is behind
+    the error, which has words of its own, does not go along."""
+    options = {**sentry_sdk.get_client().options, "include_local_variables": False}
+    error = failing.raised
     if error is not None and not failing.redacts:
         event, hint = event_from_exception(error, client_options=options, mechanism=mechanism)
         return dict(event), dict(hint)
     told: dict[str, Any] = {"mechanism": mechanism}
     if error is not None:
-        quiet = {**options, "include_local_variables": False}
-        told = single_exception_from_error_tuple(type(error), None, traceback_of(error), quiet, mechanism)
+        told = single_exception_from_error_tuple(type(error), None, traceback_of(error), options, mechanism)
     told |= {"type": failing.error_type, "value": failing.message}
     return {"exception": {"values": [told]}}, {}

@@ -46,6 +46,16 @@ class Order(Machine):
         raise OSError("no truck")
 
 
+class Letter(Machine):
+    initial = "writing"
+    states = [State("writing", job="write"), State("over", final=True)]
+    transitions = [["done", "writing", "over"]]
+
+    def write(self) -> list[str]:
+        secret = "".join(["se", "same"])
+        return [secret]  # which is no mapping, and so a failure
+
+
 class Nightly(Machine):
     initial = "running"
     schedule = Schedule("0 3 * * *", zone="Europe/Vienna")
@@ -135,6 +145,17 @@ def test_what_a_transition_takes_up_is_a_warning_and_data_go_along_only_where_th
     assert (event["level"], event["exception"]["values"][-1]["mechanism"]["handled"]) == ("warning", True)
     assert event["contexts"]["fsmflow"]["data"] == {"card": "[redacted]", "street": "Elm"}
     assert "retry" not in event["contexts"]["fsmflow"]
+
+
+def test_no_variable_goes_along_of_whichever_frame(sent: Init) -> None:
+    events = sent(FsmflowIntegration())
+    with sandbox(machines=[Letter]) as box:
+        Letter.start("1")
+        box.run()
+    [event] = events
+    [error] = event["exception"]["values"]
+    assert error["type"] == "DataError"
+    assert [frame for frame in error["stacktrace"]["frames"] if "vars" in frame] == []
 
 
 def test_so_is_what_its_supervisor_finds_out_of_a_worker_that_was_lost(sent: Init) -> None:
