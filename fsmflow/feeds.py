@@ -16,12 +16,14 @@ from typing import Any, Final, Literal, get_args
 
 from fsmflow import clock
 from fsmflow.decision.history import HistoryKind
+from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.position import Cursor, Position
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine.cursors import Place, Stored, Unstored
 from fsmflow.engine.feeds import Feed, FeedEntry, Wanted
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import check_machine
+from fsmflow.engine.teams import reach_of
 from fsmflow.errors import DataError, FsmflowError, did_you_mean, shown
 from fsmflow.values import dataclass
 
@@ -63,6 +65,7 @@ def feed(
     follow: bool = False,
     start: Start = "now",
     lease: timedelta | float = 60,
+    actor: Actor | str | None = None,
 ) -> Feed:
     """What happens to entities, line by line of their histories, from where the consumer ``name`` stopped reading.
 
@@ -73,8 +76,8 @@ def feed(
     nothing is stored.
 
     What is told: of ``machine``, by name or class, or several, else of all of yours; what leads to one of ``states``
-    or is fired by one of ``triggers``, globs; of these ``kinds`` of history; of ``branches`` and children too. What it
-    passes over is read.
+    or is fired by one of ``triggers``, globs; of these ``kinds`` of history; of ``branches`` and children too; of what
+    is there for the ``actor`` when it is read. What it passes over is read.
 
     One program reads a feed at a time, for as long as ``lease`` after the last entry at least: another one waits with
     ``follow``, and else gets FeedInUse, as does one whose lease is over and taken. Raises UnknownMachine and DataError
@@ -87,7 +90,7 @@ def feed(
     if name is not None:
         told: dict[str, Any] = {"waits": follow, "lease_ms": lease_ms, "wanted": str(wanted)}
         place = Stored(runtime, _checked_name(name), from_beginning=from_beginning, **told)
-    return Feed(runtime, name, place, wanted, follow=follow)
+    return Feed(runtime, name, place, wanted, follow=follow, reach=reach_of(runtime, as_actor(actor)))
 
 
 def _wanted(runtime: Runtime, machine: Any, states: Any, triggers: Any, kinds: Any, *, branches: bool) -> Wanted:

@@ -8,7 +8,7 @@ by the write that would move it.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from fnmatch import fnmatchcase
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -23,6 +23,7 @@ from fsmflow.errors import DatabaseUnavailable, FsmflowError
 from fsmflow.log.feeds import feed_held
 from fsmflow.patience import Patience
 from fsmflow.scope import scope
+from fsmflow.store.reach import Reach
 from fsmflow.store.stream import Line, Page
 from fsmflow.values import dataclass, replace
 
@@ -119,8 +120,18 @@ class Feed:
     """Reads entries in the order of their commits, entity by entity: see ``fsmflow.feed``. To be used by one thread;
     ``stop`` may be called from anywhere."""
 
-    def __init__(self, runtime: Runtime, name: str | None, place: Place, wanted: Wanted, *, follow: bool) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        name: str | None,
+        place: Place,
+        wanted: Wanted,
+        *,
+        follow: bool,
+        reach: Reach | None = None,
+    ) -> None:
         self._runtime = runtime
+        self._reach = reach
         self._name = name or ""
         self._place = place
         self._wanted = wanted
@@ -246,16 +257,25 @@ class Feed:
         if page.is_held and not self._is_held:
             feed_held(self._name, len(page.position.gaps))
         self._is_held = page.is_held
+        hidden = self._hidden(page)
         taken: list[tuple[Line, _Step]] = []
         end = _Step(position=page.position, token=cursor.token)
         for line, end in self._steps(page, cursor):
-            if self._wanted.takes(line):
+            if self._wanted.takes(line) and line.row not in hidden:
                 taken.append((line, end))
             if len(taken) == most:
                 yield self._chunk(taken, end)
                 taken = []
         if taken or end.position != cursor.position:
             yield self._chunk(taken, end)
+
+    def _hidden(self, page: Page) -> Collection[int | None]:
+        """The entities of lines that are not there for whoever reads. No query where all are."""
+        reach = self._reach
+        if reach is None:
+            return set()
+        rows = {line.row for line in page.lines if line.row is not None and self._wanted.takes(line)}
+        return rows - self._insist(lambda: self._runtime.store.listing.within(rows, reach))
 
     def _steps(self, page: Page, cursor: Cursor) -> Iterator[tuple[Line, _Step]]:
         """Each line, and where the feed stands after it."""

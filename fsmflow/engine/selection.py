@@ -113,7 +113,7 @@ def select(
     wanted = replace(filter_of(runtime, selection, definition, way.sought, reach), rows=rows)
     every = {item.name: item for item in _definitions(runtime, selection, definition)}
     compared = selection.error is not None or bool(selection.conditions) or selection.branch is not None
-    narrowed = compared or way.sorts or _is_ambiguous(selection, every.values()) or reach is not None
+    narrowed = compared or way.sorts or _is_ambiguous(selection, every.values())
     last = after if isinstance(after, Snapshot) else None
     stored = runtime.store.listing.find(
         wanted,
@@ -123,11 +123,11 @@ def select(
         after_term=None if way.sorts or last is None else way.term(last),
     )
     found = (as_shown(every[each.machine], each) if each.machine in every else each for each in way.bounded(stored))
+    if reach is not None:
+        found = (each for each in found if owns(runtime, reach, each) is not False)  # as old code writes no terms
     if not narrowed:
         return found
-    # Code that knows nothing of teams may have changed data, and not the terms.
-    theirs = found if reach is None else (each for each in found if owns(runtime, reach, each) is not False)
-    fitting = (snapshot for snapshot in theirs if fits(selection, snapshot))
+    fitting = (snapshot for snapshot in found if fits(selection, snapshot))
     return islice(way.sorted(fitting, last) if way.sorts else fitting, limit)
 
 

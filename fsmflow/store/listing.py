@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
 from fsmflow.decision.entity import Snapshot
@@ -128,6 +128,17 @@ class Listing:
                 if left == 0:
                     return
 
+    def within(self, rows: Collection[int], reach: Reach) -> set[int]:
+        """Which of these are within reach. A query for so many at once."""
+        found: set[int] = set()
+        term, params = within(self._link, reach)
+        every = sorted(set(rows))
+        for start in range(0, len(every), PAGE):
+            among, values = self._link.dialect.among(every[start : start + PAGE])
+            sql = f"SELECT e.id FROM {ENTITY} e WHERE e.id {among} AND {term}"
+            found.update(int(row) for (row,) in self._link.look(sql, (*values, *params)))
+        return found
+
     def count(self, wanted: Filter) -> int:
         """How many entities match. Reads as many rows of an index."""
         where, params = self._where(wanted)
@@ -224,7 +235,13 @@ class Listing:
         elif scope == ROOT and wanted.entity_id is None:
             column, values = "phase", PHASES if wanted.phase is None else (wanted.phase,)
             rest = replace(rest, phase=None)
+        if wanted.reach is not None:
+            # By itself, and of one machine, it is told by its own term.
+            theirs, more = within(self._link, wanted.reach, owned=scope != ROOT, machine=wanted.machine)
+            rest = replace(rest, reach=None)
         where, params = self._where(rest)
+        if wanted.reach is not None:
+            where, params = f"{theirs} AND {where}", [*more, *params]
         for value in values:
             term = f"{fixed} AND e.{column} = {self._link.mark} AND {where}"
             yield Arm(source=f"{ENTITY} e", where=term, params=[wanted.machine, value, *params])

@@ -36,10 +36,12 @@ class Reach:
         return tuple(sorted(self.terms))
 
 
-def within(link: Link, reach: Reach, *, owned: bool = True) -> tuple[str, list[Any]]:
+def within(link: Link, reach: Reach, *, owned: bool = True, machine: str | None = None) -> tuple[str, list[Any]]:
     """The condition that an entity ``e`` is within reach, and its parameters. ``owned``: there are branches and
-    children among what is asked for."""
-    return _Condition(link, reach).of(owned=owned)
+    children among what is asked for. ``machine``: that of all of them, where it is known: less is asked then."""
+    if not owned and machine in reach.opened | reach.free:
+        return "1 = 1", []
+    return _Condition(link, reach).of(owned=owned, is_told=machine in reach.names)
 
 
 class _Condition:
@@ -51,16 +53,23 @@ class _Condition:
         self._params: list[Any] = []
         self._name, self._value = link.quoted("name"), link.quoted("value")
 
-    def of(self, *, owned: bool) -> tuple[str, list[Any]]:
+    def of(self, *, owned: bool, is_told: bool) -> tuple[str, list[Any]]:
+        """``is_told``: all of them are of a machine that tells teams apart."""
+        if is_told and not owned:
+            return f"{self._own()} IN {self._among(self._reach.terms)}", self._params
         terms = [f"e.machine IN {self._among(self._reach.opened)}"] if self._reach.opened else []
-        terms.append(f"EXISTS (SELECT 1 FROM {TERM} t WHERE {self._named('t', 'e')} AND {self._is_own('t')})")
+        # A value, and no EXISTS: that could be answered by reading all that a team has.
+        terms.append(f"{self._own()} IN {self._among(self._reach.terms)}")
         free = f"e.machine IN {self._among(self._reach.free)}"
         if not owned:
             return f"({' OR '.join([*terms, free])})", self._params
-        nameless = f"NOT EXISTS (SELECT 1 FROM {TERM} t WHERE {self._named('t', 'e')})"
         terms.append(f"(e.parent IS NULL AND {free})")
-        terms.append(f"(e.parent IS NOT NULL AND {nameless} AND {self._above()})")
+        terms.append(f"(e.parent IS NOT NULL AND {self._own()} IS NULL AND {self._above()})")
         return f"({' OR '.join(terms)})", self._params
+
+    def _own(self) -> str:
+        """What an entity names as its team itself."""
+        return f"(SELECT t.{self._value} FROM {TERM} t WHERE {self._named('t', 'e')})"
 
     def _above(self) -> str:
         """That the parent is within reach, or the one above it where that names no team, and so on."""

@@ -30,7 +30,7 @@ _BACK: Final = 1_000_000
 @dataclass(frozen=True, kw_only=True)
 class Line:
     """What is known of a line before it is read whole. ``machine`` and ``entity_id`` are None where its entity is gone,
-    ``parent`` is the row of the parent of a branch or child."""
+    ``parent`` is the row of the parent of a branch or child, ``row`` its own."""
 
     number: int
     machine: str | None
@@ -40,6 +40,7 @@ class Line:
     trigger: str | None
     dest: str
     token: str
+    row: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,9 @@ class Lines:
         self._link = link
         self._numbering = link.dialect.numbering
         own = ("kind", "trigger", "dest", "token")
-        columns = ", ".join(["h.id", "e.machine", "e.entity_id", "e.parent", *(f"h.{link.quoted(c)}" for c in own)])
+        columns = ", ".join(
+            ["h.id", "e.machine", "e.entity_id", "e.parent", *(f"h.{link.quoted(c)}" for c in own), "e.id"]
+        )
         self._found = (
             f"SELECT {columns} FROM {HISTORY} h LEFT JOIN {ENTITY} e ON e.id = h.{link.quoted('entity')} WHERE"
         )
@@ -172,8 +175,9 @@ class Lines:
                 trigger=trigger,
                 dest=dest,
                 token=token,
+                row=None if row is None else int(row),
             )
-            for number, machine, entity_id, parent, kind, trigger, dest, token in rows
+            for number, machine, entity_id, parent, kind, trigger, dest, token, row in rows
         ]
 
     def _late(self, gaps: Sequence[Gap]) -> list[Line]:

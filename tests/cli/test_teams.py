@@ -82,6 +82,7 @@ TYPED: Final[dict[str, list[str]]] = {
     "metrics": ["metrics --once"],
     "feed": [
         "feed",
+        "feed --from beginning --branches --json",
         "feed x --from beginning --json",
         "feed list",
         "feed rewind x --from beginning",

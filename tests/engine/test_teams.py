@@ -20,6 +20,7 @@ from fsmflow import (
     Machine,
     NotPermitted,
     failures,
+    feeds,
     holds,
     repairs,
 )
@@ -314,3 +315,11 @@ def test_a_team_is_named_by_text_a_whole_number_or_a_uuid(box: Sandbox) -> None:
 def test_what_cannot_tell_teams_apart_is_a_fault_of_the_machine(team: Any, search: Any, fault: str) -> None:
     with pytest.raises(DefinitionError, match=fault.replace("[", r"\[").replace("]", r"\]")):
         type("Shop", (Machine,), {"states": ["a"], "initial": "a", "transitions": [], "team": team, "search": search})
+
+
+def test_a_feed_tells_what_is_of_the_team(box: Sandbox) -> None:
+    filled(box)
+    told = {entry.address for entry in feeds.feed(None, start="beginning", branches=True, actor=ACME)}
+    assert told == {"order:a1", "order:a1/checking/0", "parcel:order:a1/packing/0", "note:n"}
+    every = {entry.address for entry in feeds.feed(None, start="beginning", branches=True)}
+    assert {entry.address for entry in feeds.feed(None, start="beginning", branches=True, actor=EVERYBODY)} == every
