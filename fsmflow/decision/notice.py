@@ -36,9 +36,13 @@ def delivery_of(channel: str, type_: str, at: datetime, data: Mapping[str, Any],
     return {"channel": channel, "type": type_, "about": about, "message": message}
 
 
-def notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryEntry], now: int) -> Iterator[Post]:
+def notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryEntry], now: int) -> Iterable[Post]:
     """The messages that tell of a decision, each to be committed with it: one for each state that was entered and each
     channel that is told of that. ``after`` is the entity as it is committed; its data are those that are told."""
+    return _notices(definition, after, entries, now) if definition.wide.tell else ()
+
+
+def _notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryEntry], now: int) -> Iterator[Post]:
     for entry in entries:
         for told in definition.wide.tell.get(entry.dest, ()) if entry.kind.enters else ():
             said = _said(definition, after, entry, told.fields)

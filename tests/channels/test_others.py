@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from fsmflow.channels import Command, Email, Log
 from fsmflow.channels.message import Message
 from fsmflow.channels.reply import NotDelivered
 from fsmflow.channels.sender import send
+from tests.support.encryption import certificate
 from tests.support.receivers import post_office
 
 DATA = {"text": "order:7 is in 'failed_from_charging'\r\nBcc: everybody@shop.example", "address": "order:7"}
@@ -47,6 +49,28 @@ def test_a_mail_is_the_same_each_time_and_its_headers_are_ours(monkeypatch: pyte
 def test_a_mail_server_that_cannot_encrypt_gets_nothing() -> None:
     with post_office() as post, pytest.raises(NotDelivered, match="did not take it: SMTPNotSupportedError"):
         send(mail(post.port, tls="starttls"), MESSAGE)
+    assert post.mails == []
+
+
+def test_a_mail_server_has_to_show_the_certificate_of_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cert = certificate(tmp_path)
+    with post_office(certificate=cert) as post:
+        channel = mail(post.port, tls="ssl", host="localhost")
+        with pytest.raises(NotDelivered, match="SSLCertVerificationError"):
+            send(channel, MESSAGE)
+        monkeypatch.setenv("SSL_CERT_FILE", str(cert[0]))
+        assert send(channel, MESSAGE).endswith("took it")
+
+
+def test_a_mail_server_that_answers_without_an_end_is_left_in_time() -> None:
+    left, began = threading.Event(), clock.monotonic()
+    with (
+        post_office(drops=lambda: left.wait(0.02)) as post,
+        pytest.raises(NotDelivered, match="did not take it: SMTPServerDisconnected"),
+    ):
+        send(mail(post.port, timeout=0.3), MESSAGE)
+    left.set()
+    assert clock.monotonic() - began < 3
     assert post.mails == []
 
 

@@ -74,48 +74,66 @@ def receiver(*answers: Any, certificate: tuple[Path, Path] | None = None) -> Ite
 
 @dataclass(kw_only=True)
 class Post:
-    """A mail server: what it was told, and the mails that it took. ``refuses`` are addresses that it does not know."""
+    """A mail server: what it was told, and the mails that it took. ``refuses`` are addresses that it does not know.
+    With ``drops`` its answer to a sender has no end, and that is called before each line of it."""
 
+    refuses: tuple[str, ...] = ()
+    drops: Callable[[], object] | None = None
     port: int = 0
     said: list[str] = field(default_factory=list)
     mails: list[Mail] = field(default_factory=list)
-    refuses: tuple[str, ...] = ()
+
+
+class _Office(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+
+    def __init__(self, post: Post) -> None:
+        super().__init__(("127.0.0.1", 0), _Clerk)
+        self.post = post
+        post.port = self.server_address[1]
+
+    def handle_error(self, *_: object) -> None:
+        """Whoever asks may have hung up."""
+
+
+class _Clerk(socketserver.StreamRequestHandler):
+    server: _Office
+
+    def handle(self) -> None:
+        post = self.server.post
+        self._answer("220 post.example")
+        while line := self.rfile.readline().decode().strip():
+            post.said.append(line)
+            if line == "data":
+                self._answer("354 go on")
+                post.mails.append(message_from_bytes(b"".join(iter(self.rfile.readline, b".\r\n"))))
+                self._answer("250 taken")
+            elif post.drops is not None and line.startswith("mail"):
+                raw(*[b"250-wait\r\n"] * 10_000, then=post.drops)(self.connection)
+            elif line.startswith("rcpt") and any(address in line for address in post.refuses):
+                self._answer("550 nobody of that name")
+            else:
+                self._answer(_reply(line))
+
+    def _answer(self, text: str) -> None:
+        self.wfile.write(f"{text}\r\n".encode())
 
 
 @contextlib.contextmanager
-def post_office(*, refuses: tuple[str, ...] = ()) -> Iterator[Post]:
-    """A mail server on this host, which speaks as much as it has to."""
-    made = Post(refuses=refuses)
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            self._answer("220 post.example")
-            while line := self.rfile.readline().decode().strip():
-                made.said.append(line)
-                if line == "data":
-                    self._answer("354 go on")
-                    made.mails.append(message_from_bytes(b"".join(iter(self.rfile.readline, b".\r\n"))))
-                    self._answer("250 taken")
-                elif line == "quit":
-                    self._answer("221 bye")
-                    return
-                elif line.startswith("rcpt") and any(address in line for address in made.refuses):
-                    self._answer("550 nobody of that name")
-                else:
-                    self._answer("250-post.example\r\n250 AUTH PLAIN" if line.startswith("ehlo") else _reply(line))
-
-        def _answer(self, text: str) -> None:
-            self.wfile.write(f"{text}\r\n".encode())
-
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        made.port = server.server_address[1]
+def post_office(certificate: tuple[Path, Path] | None = None, **options: Any) -> Iterator[Post]:
+    """A mail server on this host, which speaks as much as it has to; over TLS with a ``certificate`` and its key."""
+    with _Office(made := Post(**options)) as server:
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(*certificate)
+            server.socket = context.wrap_socket(server.socket, server_side=True)
         with _served(server):
             yield made
 
 
 def _reply(line: str) -> str:
-    return "235 welcome" if line.startswith("AUTH") else "250 yes"
+    known = {"ehlo": "250-post.example\r\n250 AUTH PLAIN", "AUTH": "235 welcome", "quit": "221 bye"}
+    return known.get(line.partition(" ")[0], "250 yes")
 
 
 @contextlib.contextmanager
