@@ -39,6 +39,8 @@ SPREAD: Final = "spread"
 POSTPONED: Final = "postponed"
 LOST: Final = "lost"
 _KEEP_S: Final = 5.0
+#: How much later it is tried again where that failed, as where nobody has granted the right to.
+_AGAIN_S: Final = 55.0
 #: How much a pipe holds while the supervisor is busy, where the system allows that.
 _PIPE_BYTES: Final = 1 << 20
 
@@ -124,6 +126,7 @@ class Counts:
         try:
             meters.add(taken)
         except BaseException:
+            self._keep_at_s += _AGAIN_S
             with self._lock:
                 for meter, number in taken.items():
                     self._counted[meter] = self._counted.get(meter, 0) + number
