@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import field
@@ -34,6 +35,13 @@ class Channel(Options):
     def place(self) -> str:
         """Where it leads, without anything that is secret."""
         raise NotImplementedError
+
+    @property
+    def lacks(self) -> list[str]:
+        """The variables that it names, and that the environment here does not have."""
+        held = [one for value in vars(self).values() for one in (value if isinstance(value, tuple) else (value,))]
+        names = [named(one) for one in held if isinstance(one, str) and is_named(one)]
+        return [name for name in names if not os.environ.get(name)]
 
     def as_plain(self) -> dict[str, Any]:
         """The same as ``read_channel`` takes it, and JSON can hold it. With its secrets."""

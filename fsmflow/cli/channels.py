@@ -58,6 +58,7 @@ def _found() -> Iterator[dict[str, Any]]:
             "kind": None if channel is None else channel.kind,
             "place": None if channel is None else channel.place,
             "told_of": told.get(name, []),
+            "lacks": [] if channel is None else channel.lacks,
             "private": isinstance(channel, Webhook) and channel.allow_private,
         }
 
@@ -66,6 +67,7 @@ def _detail(found: dict[str, Any]) -> str:
     parts = [", ".join(found["told_of"])]
     parts += ["not configured here"] if found["kind"] is None else []
     parts += ["private addresses allowed"] if found["private"] else []
+    parts += [f"{name} is not set here" for name in found["lacks"]]
     return "; ".join(filter(None, parts)) or "-"
 
 

@@ -51,6 +51,7 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
     monkeypatch.setenv("FSMFLOW_CHANNELS", str(tmp_path / "channels.toml"))
     monkeypatch.setenv("SHOP_SECRET", new_secret())
     configure(machines=[Parcel])
+    assert "SHOP_URL is not set here" in shell.ok("channels")
     with receiver((500, {}, b"not today"), (204, {}, b"")) as there:
         monkeypatch.setenv("SHOP_URL", there.url)
         told = [shell.ok("channels"), shell.json("channels"), shell.ok("info"), shell.ok("check")]
