@@ -21,8 +21,8 @@ from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.definition.model import Definition
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.engine.start import Birth, begun
-from fsmflow.errors import DataError, EntityExists
+from fsmflow.engine.start import Birth, begun, there_already
+from fsmflow.errors import DataError
 from fsmflow.machine import Machine
 from fsmflow.queries import resolve
 from fsmflow.scope import scope
@@ -227,7 +227,8 @@ class _Load:
             there = self._runtime.store.entities.there(self._definition.name, list(page))
             for entity_id, data in page.items():
                 if entity_id in there and not self._skips:
-                    raise EntityExists(f"{self._definition.name}:{entity_id}", there[entity_id])
+                    taken = {entity_id: there[entity_id]}
+                    raise there_already(self._runtime, self._definition, taken, self._actor)
                 birth = Birth(entity_id=entity_id, data=data, state=self._state, actor=self._actor)
                 begun(self._runtime, self._definition, birth)
                 self._started += entity_id not in there

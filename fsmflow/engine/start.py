@@ -96,7 +96,7 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     def start_once(turn: int) -> int | None:
         there = runtime.store.entities.there(definition.name, [birth.entity_id for birth in births])
         if there and not skip:
-            raise _there_already(runtime, definition, there, births[0].actor)
+            raise there_already(runtime, definition, there, births[0].actor)
         commits = [begun(runtime, definition, birth) for birth in births if birth.entity_id not in there]
         made = _insert(runtime, commits)
         if made is None:
@@ -111,7 +111,7 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     return started
 
 
-def _there_already(
+def there_already(
     runtime: Runtime, definition: Definition, there: Mapping[str, str], actor: Actor | None
 ) -> EntityExists:
     """The error for the first that is there; whose state is told to whoever sees all."""

@@ -6,6 +6,7 @@ The commands are those of the catalogue: whoever adds one adds a line to ``TYPED
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -194,3 +195,14 @@ def test_without_permissions_the_command_line_sees_all(shell: Terminal) -> None:
         filled(box)
         assert len(shell.json("list", "--machine", "order")) == 3
         assert shell.json("retry", "order:a1", "--actor", "eve")
+
+
+def test_of_an_id_that_others_have_no_more_is_told_than_that_it_is_taken(
+    box: Sandbox, shell: Terminal, sits: Any, tmp_path: Path
+) -> None:
+    filled(box)
+    (tmp_path / "orders.jsonl").write_text(f'{{"id": "{SECRET}-1", "tenant": "acme"}}\n')
+    sits("ann")
+    for more in ((), ("--dry-run",)):
+        told = shell.refused("start", "order", "--from", str(tmp_path / "orders.jsonl"), *more)
+        assert told == f"Error: order:{SECRET}-1 exists already; choose another id\n"
