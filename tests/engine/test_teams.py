@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any, Final
+from unittest.mock import patch
 from uuid import UUID
 
 import pytest
@@ -323,3 +324,31 @@ def test_a_feed_tells_what_is_of_the_team(box: Sandbox) -> None:
     assert told == {"order:a1", "order:a1/checking/0", "parcel:order:a1/packing/0", "note:n"}
     every = {entry.address for entry in feeds.feed(None, start="beginning", branches=True)}
     assert {entry.address for entry in feeds.feed(None, start="beginning", branches=True, actor=EVERYBODY)} == every
+
+
+def test_an_actor_costs_a_query_only_where_a_parent_has_to_be_asked(box: Sandbox) -> None:
+    ours, _ = filled(box)
+    link, asked = current().store.link, list[str]()
+    rows = link.rows
+
+    def noted(sql: str, params: Any = ()) -> list[Any]:
+        asked.append(sql)
+        return rows(sql, params)
+
+    def queries(act: Callable[[Any], object], actor: Any) -> int:
+        asked.clear()
+        act(actor)
+        return len(asked)
+
+    def look(address: str) -> Callable[[Any], object]:
+        return lambda actor: Order.get(address, actor=actor)
+
+    with patch.object(link, "rows", noted):
+        for act in (
+            lambda actor: ours.trigger("nudge", actor=actor),
+            look("a1"),
+            lambda actor: list(Note.find(actor=actor)),
+        ):
+            assert queries(act, ACME) == queries(act, EVERYBODY) == queries(act, None)
+        branch = look("order:a1/checking/0")
+        assert queries(branch, ACME) == queries(branch, None) + 1
