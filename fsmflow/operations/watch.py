@@ -63,14 +63,14 @@ class Watch:
         self._rests = False
 
     def go_on(self) -> None:
-        """Look, if it is time and nobody else has looked lately. Where there is nothing to look for, it is found once
-        that nothing is raised. Raises DatabaseUnavailable: nothing begins or ends then."""
+        """Look, if it is time and nobody else has looked lately. Without a query where there is nothing to look for;
+        what that is changes with the next process. Raises DatabaseUnavailable: nothing begins or ends then."""
         now = self._runtime.now()
         if self._rests or now < self._next:
             return
         self._next = now + EVERY_MS
         rules = rules_of(self._runtime)
-        if not rules and not any(self._open()):
+        if not rules:
             self._rests = True
         elif (taken := self._take(now)) is not None:
             self._look(rules, now, taken)
@@ -113,9 +113,8 @@ class Watch:
             self._write(taken.to_text(), _Seen(at=now, calm=calm))
 
     def _open(self, *states: str) -> Iterator[Snapshot]:
-        """The alarms that are raised, or of which something is to be told. One query, by index."""
-        wanted = Filter(machine=ALARM, states=states or (RAISING, RAISED, ENDING))
-        return self._runtime.store.listing.find(wanted)
+        """The alarms in these states. One query, by index."""
+        return self._runtime.store.listing.find(Filter(machine=ALARM, states=states))
 
     def _begin(self, sign: Sign) -> None:
         told: dict[str, Any] = {name: value for name, value in vars(sign).items() if name not in ("id", "begins")}

@@ -143,19 +143,14 @@ def test_nothing_begins_or_ends_while_the_database_is_away_or_nobody_looks(
     assert kinds() == []
 
 
-def test_a_sweep_looks_and_one_without_alarms_asks_nothing_once_none_is_raised(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sweep_looks_and_one_without_alarms_asks_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     Parcel.start(1)
     bench.advance(2 * HOUR)
     assert kinds() == ["overdue"]
     wide = Parcel._definition.wide
-    monkeypatch.setattr(Parcel, "_definition", replace(Parcel._definition, wide=replace(wide, alarms=())))
-    bench.runtime.machines.all()["parcel"] = Parcel._definition
-    settle(bench)
+    monkeypatch.setitem(
+        bench.runtime.machines.all(), "parcel", replace(Parcel._definition, wide=replace(wide, alarms=()))
+    )
     assert kinds() == []
-    watch = Watch(bench.runtime)
-    watch.go_on()
-    monkeypatch.setattr(bench.runtime.store.link, "look", raising(AssertionError("a query")))
-    bench.clock.ms += HOUR * 1000
-    watch.go_on()
+    monkeypatch.setattr(bench.runtime.store.link, "rows", raising(AssertionError("a query")))
+    look(bench, HOUR)
