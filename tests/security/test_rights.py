@@ -15,7 +15,7 @@ import peewee
 import pytest
 
 import fsmflow
-from fsmflow import Actor, Fail, Machine, Retry, State, testing
+from fsmflow import Actor, Fail, Machine, Retry, State, feeds, testing
 from fsmflow.engine import runtime
 from fsmflow.metrics.page import Page
 from fsmflow.settings import Settings
@@ -189,6 +189,24 @@ def test_a_whole_flow_runs_as_the_user_of_the_documentation(user_url: str, monke
         assert len(list(Parcel.find(state="over"))) == 3
         assert {entry.kind for entry in wares.history} >= {"ignored", "deferred", "attempt_failed", "paused", "forced"}
         assert wares.explain().state == "undone"
+        read_by_a_feed(box)
+
+
+def read_by_a_feed(box: testing.Sandbox) -> None:
+    """All that happened, and again what comes after a number that nobody will have."""
+    feed = fsmflow.feed("all", start="beginning")
+    assert {entry.address for entry in feed} >= {"wares:1", "wares:40"}
+    with contextlib.suppress(ZeroDivisionError), box.database.atomic():
+        Wares.start("none")
+        raise ZeroDivisionError
+    Wares.start("50")
+    for _ in range(2):
+        assert [entry.address for entry in feed] in (["wares:50"], [])
+        box.advance(minutes=11)
+    assert [(state.name, state.missing) for state in feeds.feeds()] == [("all", 0)]
+    feeds.rewind("all", "beginning")
+    assert next(iter(feed)).entry.seq == 1
+    feeds.forget("all")
 
 
 @pytest.mark.parametrize(
