@@ -220,11 +220,11 @@ def test_each_branch_is_undone_under_its_name() -> None:
         ]
 
 
-def blink(alarm: Machine) -> None:
+def blink(siren: Machine) -> None:
     ran.append("blink")
 
 
-class Alarm(Machine):
+class Siren(Machine):
     """The same job twice, and one at a time."""
 
     initial = "ringing"
@@ -237,16 +237,16 @@ class Alarm(Machine):
 
 
 def test_a_list_of_jobs_names_its_branches_after_them() -> None:
-    with sandbox(machines=[Alarm]) as box:
+    with sandbox(machines=[Siren]) as box:
         box.fail("ring-2", ValueError("worn out"))
         box.fail("blink", ValueError("dark"))
-        alarm = Alarm.start("1")
+        siren = Siren.start("1")
         box.run()
-        assert [branch.name for branch in alarm.refresh().branches] == ["ring", "ring-2", "blink"]
-        assert [branch.is_failed for branch in alarm.branches] == [False, True, True]
-        alarm.retry()
+        assert [branch.name for branch in siren.refresh().branches] == ["ring", "ring-2", "blink"]
+        assert [branch.is_failed for branch in siren.branches] == [False, True, True]
+        siren.retry()
         box.run()
-        assert (alarm.refresh().state, ran) == ("over", ["ring", "ring", "blink"])
+        assert (siren.refresh().state, ran) == ("over", ["ring", "ring", "blink"])
 
 
 class Invoice(Machine):
