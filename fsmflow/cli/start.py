@@ -30,6 +30,12 @@ from fsmflow.values import dataclass
 
 _PAGE: Final = 1_000
 _ID: Final = "id"
+#: How an entity of a machine that comes with fsmflow begins.
+_BEGUN_BY: Final = {
+    "repair": "start one with 'fsmflow repair'",
+    "notice": "one begins where a machine tells a channel; 'fsmflow channels test NAME' tries a channel",
+}
+_BY_ITSELF: Final = "one begins by itself"
 
 Line = tuple[str, dict[str, Any]]
 
@@ -109,7 +115,7 @@ def _placed(
         fields, entity_id = (as_field(entity_id), *fields), None
     machine, colon, named = machine.partition(":")
     if is_built_in(machine):
-        raise click.UsageError(f"machine {machine!r} comes with fsmflow; start one with 'fsmflow {machine}'")
+        raise click.UsageError(f"machine {machine!r} comes with fsmflow; {_BEGUN_BY.get(machine, _BY_ITSELF)}")
     if not colon:
         return machine, entity_id, fields
     if entity_id is not None:

@@ -17,7 +17,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.redaction import hide
 
 #: The machine that comes with fsmflow for this, and what it is started with.
-DELIVERY: Final = "delivery"
+NOTICE: Final = "notice"
 DELIVER: Final = "deliver"
 #: Of the fields that go with a message, so much: a transition is never refused for what is told of it.
 MAX_FIELDS_BYTES: Final = 64 * 1024
@@ -49,7 +49,7 @@ def _notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryE
             id_ = message_id(after.address, after.created_at, entry.seq, clock.iso(entry.at), told.channel)
             type_ = f"{after.machine}.{entry.dest}"
             given = delivery_of(told.channel, type_, entry.at, said, about=after.address)
-            envelope = {"to": f"{DELIVERY}:{id_}", "payload": {}, "key": None, "start": given, "quiet": True}
+            envelope = {"to": f"{NOTICE}:{id_}", "payload": {}, "key": None, "start": given, "quiet": True}
             yield Post(
                 kind=EventKind.SENT,
                 trigger=DELIVER,

@@ -17,7 +17,7 @@ from fsmflow.errors import ConfigurationError, DefinitionError, UnknownMachine
 from fsmflow.settings import MachineSource
 
 #: Machines that come with fsmflow; each is as any other, and stands above this floor.
-BUILT_IN: Final = ("fsmflow.operations.repair", "fsmflow.operations.delivery", "fsmflow.operations.alarm")
+BUILT_IN: Final = ("fsmflow.operations.repair", "fsmflow.operations.notice", "fsmflow.operations.alarm")
 
 
 class Registry:

@@ -10,7 +10,7 @@ from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.notice import DELIVER, delivery_of, message_id
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.start import Birth, start
-from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.notice import Notice
 
 
 def deliver(
@@ -23,6 +23,6 @@ def deliver(
     """
     id_ = message_id(runtime.store.installation, about, type_, channel, key)
     given = delivery_of(channel, type_, at, data, about=about)
-    definition = runtime.machines.get(Delivery.name)
+    definition = runtime.machines.get(Notice.name)
     birth = Birth(entity_id=id_, data=given, first=Triggered(trigger=DELIVER))
     return start(runtime, definition, birth, if_exists="return").address

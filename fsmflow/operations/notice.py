@@ -1,4 +1,4 @@
-"""``Delivery``: one message to one channel, as an entity of its own, until it is taken."""
+"""``Notice``: one message to one channel, as an entity of its own, until it is taken."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fsmflow import clock
 from fsmflow.channels.message import Message
 from fsmflow.channels.reply import NotDelivered
 from fsmflow.channels.sender import send
-from fsmflow.decision.notice import DELIVER, DELIVERY
+from fsmflow.decision.notice import DELIVER, NOTICE
 from fsmflow.definition.names import CANCELLED, DELIVERIES
 from fsmflow.definition.retry import Retry
 from fsmflow.definition.state import State
@@ -35,14 +35,14 @@ _NOT_ASKED_S: Final = INTERVALS_S[:3]
 _slow: Final[dict[str, float]] = {}
 
 
-class Delivery(Machine):
+class Notice(Machine):
     """Bring one message to one channel: try it again, ever later, for about a day.
 
     A machine's ``tell`` and alarms start one. The message keeps its id over all tries, so that whoever gets it twice
     can tell.
     """
 
-    name = DELIVERY
+    name = NOTICE
     initial = "new"
     retention = timedelta(days=7)
     search = ("channel", "about")

@@ -10,26 +10,26 @@ import pytest
 from fsmflow import clock
 from fsmflow.channels import Command, Webhook, new_secret
 from fsmflow.engine.runtime import current
-from fsmflow.operations import delivery as delivery_of
+from fsmflow.operations import notice as notice_of
 from fsmflow.operations.deliveries import deliver
-from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.notice import Notice
 from tests.support.receivers import receiver
 from tests.support.sandbox import sandbox
 
 
-def told(key: str) -> Delivery:
+def told(key: str) -> Notice:
     address = deliver(current(), "shop", "a.b", clock.to_datetime(current().now()), {}, about="order:1", key=key)
-    return Delivery.get(address.removeprefix("delivery:"))
+    return Notice.get(address.removeprefix("notice:"))
 
 
 @pytest.fixture(autouse=True)
 def all_are_quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(delivery_of, "_slow", {})
+    monkeypatch.setattr(notice_of, "_slow", {})
 
 
 def test_a_channel_that_hangs_is_left_alone_for_a_while(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One message waits until the time is up; the others do not wait for that too."""
-    monkeypatch.setattr(delivery_of, "SLOW_S", 0.1)
+    monkeypatch.setattr(notice_of, "SLOW_S", 0.1)
     hangs = Command(["sh", "-c", "echo x >> tried; sleep 30"], timeout=0.2)
     monkeypatch.chdir(tmp_path)
     with sandbox(machines=[], channels={"shop": hangs}) as box:

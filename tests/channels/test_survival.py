@@ -11,7 +11,7 @@ import pytest
 import fsmflow
 from fsmflow.channels import new_secret
 from fsmflow.engine.runtime import current
-from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.notice import Notice
 from fsmflow.verify import verify
 from tests.channels.flows import Parcel
 from tests.support.eventually import eventually
@@ -43,7 +43,7 @@ def test_a_worker_that_dies_loses_no_message_and_one_that_is_sent_again_is_the_s
         world.supervisor()
         Parcel.start("1", to="Ulm")
         (delivery,) = eventually(
-            lambda: [each for each in Delivery.find(data={"about": "told_parcel:1"}) if each.phase == "finished"],
+            lambda: [each for each in Notice.find(data={"about": "told_parcel:1"}) if each.phase == "finished"],
             within=30,
             what="a delivery that has ended",
         )

@@ -19,7 +19,7 @@ from fsmflow import (
     failures,
 )
 from fsmflow.operations.alarm import Alarm
-from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.notice import Notice
 from fsmflow.operations.watch import CALM_MS, EVERY_MS
 from tests.operations.parcels import HOUR, Parcel, fail, kinds, look, raising, settle, text_of, told, watches
 from tests.support.bench import Bench, bench_on
@@ -77,7 +77,7 @@ def test_a_cause_is_one_alarm_that_the_machine_and_the_installation_share(any_be
     fail(bench, 2)
     look(bench)
     (raised,) = alarms.raised()
-    (delivery,) = Delivery.find(data={"channel": "ops"})
+    (delivery,) = Notice.find(data={"channel": "ops"})
     message = delivery.message
     assert (message.type, message.text, message.data["values"]["count"]) == ("alarm.raised", raised.text, 2)
     assert message.data["alarm"] == raised.address

@@ -11,7 +11,7 @@ from fsmflow import EntityNotFound, Fail, Machine, State, Tell, clock
 from fsmflow.channels import Log
 from fsmflow.engine.runtime import current
 from fsmflow.operations.deliveries import deliver
-from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.notice import Notice
 from fsmflow.store.entities import Entities
 from tests.support.interruptions import after_nth
 from tests.support.sandbox import every_database, sandbox
@@ -19,10 +19,10 @@ from tests.support.sandbox import every_database, sandbox
 __all__ = ["every_database"]  # a fixture
 
 
-def told(key: str = "1", channel: str = "log") -> Delivery:
+def told(key: str = "1", channel: str = "log") -> Notice:
     now, data = clock.to_datetime(current().now()), {"text": "payment:7 is in 'shipped'", "address": "payment:7"}
     address = deliver(current(), channel, "payment.shipped", now, data, about="payment:7", key=key)
-    return Delivery.get(address.removeprefix("delivery:"))
+    return Notice.get(address.removeprefix("notice:"))
 
 
 def test_a_message_is_delivered_once_however_often_it_is_told(caplog: pytest.LogCaptureFixture) -> None:
@@ -87,7 +87,7 @@ class Parcel(Machine):
 
 def messages(about: str) -> list[tuple[str, str, dict[str, Any]]]:
     """Of an entity, in the order in which they were told: channel, type, data."""
-    found = Delivery.find(data={"about": about})
+    found = Notice.find(data={"about": about})
     told = [(each.data["channel"], each.data["type"], each.data["message"]["data"]) for each in found]
     return sorted(told, key=lambda one: (one[2]["seq"], one[0]))
 
@@ -120,7 +120,7 @@ def test_what_is_told_is_committed_with_the_transition() -> None:
         told = messages("parcel:7")[1:]
         assert [one[:2] for one in told] == [("log", "parcel.sent"), ("shop", "parcel.sent"), ("shop", "parcel.back")]
         assert (told[2][2]["actor"], told[2][2]["reason"]) == ("bob", "[redacted] was wrong")
-        assert {each.state for each in Delivery.find()} == {"delivered"}
+        assert {each.state for each in Notice.find()} == {"delivered"}
         kinds = {entry.kind for entry in parcel.refresh().history}
         assert kinds == {"start", "transition"}, "the sender has no line for what is told"
 

@@ -13,7 +13,7 @@ from fsmflow.engine.signs import rules_of
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.operations import watch as watch_module
 from fsmflow.operations.alarm import Alarm
-from fsmflow.operations.delivery import Delivery
+from fsmflow.operations.notice import Notice
 from fsmflow.operations.watch import Watch, _Seen
 from fsmflow.settings.permissions import read_permissions
 from fsmflow.values import replace
@@ -51,14 +51,14 @@ def test_whoever_dies_before_telling_is_followed_by_one_who_tells(
     Parcel.start(1)
     with at_point("alarm.raised", raising(KeyboardInterrupt())), pytest.raises(KeyboardInterrupt):
         look(bench, 2 * HOUR)
-    assert (told(caplog), list(Delivery.find())) == ([], [])
+    assert (told(caplog), list(Notice.find())) == ([], [])
     with at_point("alarm.told", raising(KeyboardInterrupt())), pytest.raises(KeyboardInterrupt):
         look(bench)
     for _ in range(2):
         look(bench)
     # To a channel it is told once, whoever dies; a line of the log comes twice rather than never.
     assert [line.partition(":")[0] for line in told(caplog)] == ["alarm.raised", "alarm.raised"]
-    assert len(list(Delivery.find())) == 1
+    assert len(list(Notice.find())) == 1
 
 
 def test_one_that_is_paused_is_silent_and_one_that_is_cancelled_is_so_for_good(
