@@ -30,7 +30,7 @@ NEAR = {
     "joined too early": 16,
     "items that are read once": 32,
     "messages that stay": 16,
-    "at most once, not durably": 14_840,
+    "at most once, not durably": 14_835,
     "a transactional job outside of its transaction": 236,
     "data that are not merged": 266,
     "a merge that is not asked for": 266,
