@@ -124,7 +124,7 @@ class Stored:
                 raise _in_use(found)
             if found.owner != self._waits_for:
                 self._waits_for = found.owner
-                feed_waits(found.name, found.holder or "")
+                feed_waits(found.name, found.holder or "another reader", _told(found.lease_until or now))
             return None
         self._owner = owner
         # Whoever had it may have moved it until now.
@@ -168,8 +168,12 @@ class Stored:
             self._feeds.release(self._name, owner)
 
 
+def _told(moment: int) -> str:
+    return f"{clock.to_datetime(moment):%Y-%m-%d %H:%M:%S} UTC"
+
+
 def _in_use(found: Cursor) -> FeedInUse:
-    until = "" if found.lease_until is None else f", until {clock.iso(clock.to_datetime(found.lease_until))} at least"
+    until = "" if found.lease_until is None else f", until {_told(found.lease_until)} at least"
     reader = f"is read by {found.holder}{until}" if found.owner is not None else "was taken away from this reader"
     return FeedInUse(
         f"feed {found.name} {reader}. What was told and not noted as read is told again. Let one program read it, or "

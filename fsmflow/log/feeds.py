@@ -5,8 +5,14 @@ from __future__ import annotations
 from fsmflow.log.lines import logger
 
 
-def feed_waits(name: str, holder: str) -> None:
-    logger.info("feed.waits: feed %s is read by %s; this reader goes on when that one ends", name, holder)
+def feed_waits(name: str, holder: str, until: str) -> None:
+    # Whoever waits for minutes without a word looks like one that hangs.
+    logger.warning(
+        "feed.waits: feed %s waits for %s, which reads it; if that one was killed, until %s at the latest",
+        name,
+        holder,
+        until,
+    )
 
 
 def feed_held(name: str, gaps: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
@@ -189,17 +190,21 @@ def test_numbers_that_each_connection_keeps_for_itself_are_refused(postgres_url:
     database.close()
 
 
-def test_one_reads_at_a_time_and_a_late_one_cannot_put_the_cursor_back(box: Sandbox) -> None:
+def test_one_reads_at_a_time_and_a_late_one_cannot_put_the_cursor_back(
+    box: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for number in range(3):
         Lamp.start(str(number))
     slow = iter(fsmflow.feed("billing", start="beginning"))
     assert [next(slow).entity_id, next(slow).entity_id] == ["0", "1"]
-    with pytest.raises(FeedInUse, match="feed billing is read by .*, process .*, until 20"):
+    with pytest.raises(FeedInUse, match="feed billing is read by .*, process .*, until .*-.. ..:..:.. UTC at least"):
         told()
     waiting = fsmflow.feed("billing", follow=True)
-    box.advance(seconds=61)
+    monkeypatch.setattr("fsmflow.clock.pause", lambda seconds: box.advance(seconds=31))
     with waiting.page(1) as entries:
         assert [entry.entity_id for entry in entries] == ["1"]
+    waits = r"feed billing waits for .*, process \d+, which reads it; .* until ....-..-.. ..:..:.. UTC at the latest"
+    assert len([record for record in caplog.records if re.search(waits, record.getMessage())]) == 1
     with pytest.raises(FeedInUse, match="is read by"):
         next(slow)
     with waiting, waiting.page() as entries:
@@ -234,7 +239,7 @@ def test_who_follows_waits_for_what_comes_and_ends_when_stopped(box: Sandbox, db
 
 
 def test_branches_are_told_to_who_wants_them_and_the_gone_are_skipped_and_counted(
-    box: Sandbox, caplog: pytest.LogCaptureFixture
+    box: Sandbox, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fsmflow.feed("late", start="beginning").close()
     assert list(fsmflow.feed("late")) == []
