@@ -19,6 +19,11 @@ _PERSON: Final = "\x1e"
 _MAX_DIGITS: Final = 50
 
 
+def for_all(name: str) -> Actor:
+    """fsmflow itself, where it acts by a name that history shows: it does so for all teams."""
+    return Actor(name, teams=EVERY)
+
+
 def team_of(definition: Definition, snapshot: Snapshot) -> str | None:
     """The term of the team that an entity names itself; None for a branch, which has no data of its own, and for one
     that names none: it belongs where its parent does."""

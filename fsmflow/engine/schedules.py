@@ -10,7 +10,7 @@ from fsmflow import clock, log
 from fsmflow.decision.course import IDS, Course, Moved, Note, by_hand_id, move_on, tick_id
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.team import EVERY
+from fsmflow.decision.team import for_all
 from fsmflow.definition.model import Definition
 from fsmflow.definition.schedule import ALL
 from fsmflow.engine.commits import TRIES, until_first
@@ -183,7 +183,7 @@ class Scheduled:
 def birth_of(tick: int, actor: Actor | None = None) -> Birth:
     """How the entity of a tick begins."""
     data = {"scheduled_at": clock.to_datetime(tick)}
-    return Birth(entity_id=tick_id(tick), data=data, actor=actor or Actor("schedule", teams=EVERY))
+    return Birth(entity_id=tick_id(tick), data=data, actor=actor or for_all("schedule"))
 
 
 def _unfinished(definition: Definition) -> list[str]:

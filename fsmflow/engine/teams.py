@@ -99,9 +99,10 @@ def permit_new(runtime: Runtime, definition: Definition, born: Snapshot, actor: 
     """Raises NotPermitted where an actor starts what would be in a team of others."""
     if may_see(runtime, born, actor) or actor is None:
         return
-    named = definition.wide.team or "its team"
-    own = ", ".join(sorted(actor.teams)) or "none"
+    named, own = definition.wide.team, ", ".join(sorted(actor.teams)) or "none"
     words = f"its {named!r} is to be a team of {actor.name!r}, who is in {own}"
+    if named is None:
+        words = f"it would be about all teams, and {actor.name!r} is in {own}"
     raise _refused(NotPermitted(born.address, "start", (), actor.name, words=words))
 
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Triggered
-from fsmflow.decision.inputs import Actor
+from fsmflow.decision.team import for_all
 from fsmflow.definition.names import FINISHED
 from fsmflow.engine import followup
 from fsmflow.engine.lookup import instance_of
@@ -22,6 +22,7 @@ from fsmflow.log.alarms import alarm_over, alarm_raised, alarm_untold
 from fsmflow.operations.alarm import BEGIN, END, ENDING, RAISED, RAISING, TOLD
 from fsmflow.operations.deliveries import deliver
 from fsmflow.points import point
+from fsmflow.scope import scope
 from fsmflow.store.listing import Filter
 from fsmflow.values import dataclass
 
@@ -35,7 +36,7 @@ _GAP_MS: Final = 180_000
 _FACT: Final = "alarms"
 #: What a message says of it.
 _TOLD: Final = ("todo", "kind", "machine", "values")
-_ACTOR: Final = Actor("fsmflow")
+_ACTOR: Final = for_all("fsmflow")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,17 @@ class _Seen:
 
     def to_text(self) -> str:
         return json.dumps({"at": self.at, "calm": dict(self.calm)}, separators=(",", ":"))
+
+
+@scope
+def _by_itself(address: str) -> Iterator[None]:
+    """What goes wrong inside with one alarm is logged, and keeps no other one from its turn."""
+    try:
+        yield
+    except DatabaseUnavailable:
+        raise
+    except Exception as error:  # noqa: BLE001 - see above
+        alarm_untold(address, error)
 
 
 class Watch:
@@ -98,16 +110,18 @@ class Watch:
         seen = signs(self._runtime, rules, raised)
         for id_, sign in seen.found.items():
             if sign.begins and id_ not in raised:
-                self._begin(sign)
+                with _by_itself(f"{ALARM}:{id_}"):
+                    self._begin(sign)
         calm: dict[str, int] = {}
         for id_, alarm in raised.items():
             if id_ in seen.found or alarm.data.get("rule") in seen.unknown:
                 continue
             since = taken.calm.get(id_, now)
-            if now - since >= CALM_MS:
-                self._fire(alarm, END)
-            else:
+            if now - since < CALM_MS:
                 calm[id_] = since
+                continue
+            with _by_itself(alarm.address):
+                self._fire(alarm, END)
         self._tell_all()
         if calm != taken.calm:
             self._write(taken.to_text(), _Seen(at=now, calm=calm))
@@ -132,17 +146,13 @@ class Watch:
         after whom somebody looks again."""
         root = self._runtime.machines.get(ALARM)
         asked = Triggered(trigger=trigger, payload=payload or {}, actor=_ACTOR)
-        with contextlib.suppress(TransitionNotAllowed):
+        with suppress(TransitionNotAllowed):
             followup.attempt(self._runtime, instance_of(root, alarm), asked)
 
     def _tell_all(self) -> None:
         for alarm in self._open(RAISING, ENDING):
-            try:
+            with _by_itself(alarm.address):
                 self._tell(alarm)
-            except DatabaseUnavailable:
-                raise
-            except Exception as error:  # noqa: BLE001 - the others are told all the same
-                alarm_untold(alarm.address, error)
 
     def _tell(self, alarm: Snapshot) -> None:
         """Tell of a beginning or an end, and note that it was told. Who dies in between is followed by somebody who

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fsmflow import Actor, NotPermitted, OldestDue, Overdue, alarms, settings
+import fsmflow
+from fsmflow import Actor, Machine, NotPermitted, OldestDue, Overdue, State, alarms, settings
 from fsmflow.engine.signs import rules_of
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.operations import watch as watch_module
@@ -26,6 +28,41 @@ def bench(tmp_path: Any, redis_url: str) -> Iterator[Bench]:
     """A bench on SQLite: who tells whom does not depend on the kind of database."""
     with bench_on(redis_url, machines=(Parcel,), database_url=f"sqlite:///{tmp_path}/fsmflow.db") as made:
         yield made
+
+
+class Letter(Machine):
+    """Belongs to somebody, in an installation that tells teams apart."""
+
+    name = "letter"
+    initial = "written"
+    search = ("tenant",)
+    team = "tenant"
+    states = [State("written", final=True)]
+    transitions: Any = []
+
+
+@pytest.fixture
+def shared(tmp_path: Any, redis_url: str) -> Iterator[Bench]:
+    """The same, and one machine has teams."""
+    with bench_on(redis_url, machines=(Parcel, Letter), database_url=f"sqlite:///{tmp_path}/fsmflow.db") as made:
+        yield made
+
+
+def test_alarms_and_what_tells_of_them_are_about_all_teams(shared: Bench) -> None:
+    watches(shared, Overdue(tell="ops"))
+    parcel = Parcel.start(1)
+    look(shared, 2 * HOUR)
+    (alarm,) = alarms.raised()
+    assert [each.data["about"] for each in Notice.find()] == [alarm.address]
+    parcel.ask()
+    settle(shared)
+    assert (kinds(), len(list(Notice.find()))) == ([], 2)
+    for teams, in_words in (((), "none"), (("acme",), "acme")):
+        with pytest.raises(NotPermitted, match=f"it would be about all teams, and 'ann' is in {in_words}$"):
+            Alarm.start("mine", actor=Actor("ann", teams=teams))
+    # Wherever fsmflow acts by a name, it does so for all teams.
+    named = {str(path) for path in Path(fsmflow.__file__).parent.rglob("*.py") if 'Actor("' in path.read_text()}
+    assert named == set()
 
 
 def test_two_who_look_at_once_raise_an_alarm_once(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
@@ -110,6 +147,44 @@ def test_one_that_cannot_be_told_keeps_no_other_from_being_told(
     assert sorted(first) == ["alarm.raised", "alarm.untold"]
     look(bench)
     assert [line.split(":")[2] for line in told(caplog)] == ["oldest-due-60.queue.slow"]
+
+
+def test_one_that_cannot_begin_or_end_keeps_neither_another_nor_the_telling(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    watches(bench, OldestDue(60))
+    fire, begin = Watch._fire, Watch._begin
+
+    def odd(alarm: Any) -> bool:
+        return "overdue" in alarm.address if hasattr(alarm, "address") else alarm.kind == "overdue"
+
+    def refuse(act: Any) -> Any:
+        def acted(self: Watch, alarm: Any, *rest: Any) -> None:
+            if odd(alarm):
+                raise ValueError("odd")
+            act(self, alarm, *rest)
+
+        return acted
+
+    Parcel.start(1).collect()
+    Parcel.start(2)
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "_begin", refuse(begin))
+        look(bench, 2 * HOUR)
+    first, other = told(caplog)
+    assert first == "alarm.untold: alarm:overdue.parcel.shelved: ValueError: odd; it is tried again"
+    assert other.startswith("alarm.raised: alarm:oldest-due-60.queue.slow")
+    look(bench)
+    told(caplog)
+    for parcel in Parcel.find():
+        parcel.cancel()
+    with monkeypatch.context() as patch:
+        patch.setattr(Watch, "_fire", refuse(fire))
+        settle(bench)
+    assert {line.split(":")[0] for line in told(caplog)} == {"alarm.untold", "alarm.over"}
+    assert kinds() == ["overdue"]
+    settle(bench)
+    assert kinds() == []
 
 
 def test_where_an_installation_has_permissions_nobody_ends_an_alarm_who_has_none(bench: Bench) -> None:
