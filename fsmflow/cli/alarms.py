@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -11,14 +10,11 @@ from fsmflow import clock
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.person import permit_all_teams
-from fsmflow.cli.places import looked_in
+from fsmflow.cli.places import looked_in, strange_channels
 from fsmflow.engine.runtime import current
 from fsmflow.engine.signs import rules_of
-from fsmflow.errors import did_you_mean
 from fsmflow.operations import alarms as raised_ones
 from fsmflow.operations.alarms import Raised
-from fsmflow.settings import CHANNELS
-from fsmflow.settings.channels import channels_of
 
 
 @click.command()
@@ -45,19 +41,10 @@ def alarms(check: bool, as_json: bool) -> int:
             _print(one)
         if not found:
             output.note(_nothing(check=check))
-    for note in _untold():
-        output.note(note)
-    return int(check and bool(found))
-
-
-def _untold() -> Iterator[str]:
-    """The channels that alarms name, and that are not there."""
     runtime = current()
-    there = channels_of(runtime.settings.channels)
-    named = {name: rule.alarm.name for rule in rules_of(runtime) for name in rule.alarm.channels if name not in there}
-    for name, alarm in named.items():
-        hint = did_you_mean(name, there)
-        yield f"{alarm} is to be told to {name!r}, and there is no such channel here{hint}; {CHANNELS} says which are"
+    for line in strange_channels(runtime.settings, runtime.machines.of_user()):
+        output.note(f"channel {line}")
+    return int(check and bool(found))
 
 
 def _nothing(*, check: bool) -> str:

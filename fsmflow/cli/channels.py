@@ -49,8 +49,9 @@ def channels(context: click.Context, as_json: bool) -> int:
 
 
 def _found() -> Iterator[dict[str, Any]]:
-    """Each channel, and each that a machine names and nobody has configured."""
-    there, told = channels_of(settings.current().channels), told_by(machines().of_user())
+    """Each channel, and each that a machine or an alarm names and nobody has configured."""
+    chosen = settings.current()
+    there, told = channels_of(chosen.channels), told_by(chosen, machines().of_user())
     for name in [*there, *(name for name in told if name not in there)]:
         channel = there.get(name)
         yield {

@@ -13,7 +13,7 @@ from fsmflow import __version__, clock, release, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
-from fsmflow.cli.places import channels_in_force, database_of, is_there, redis_of, strange_permissions
+from fsmflow.cli.places import channels_in_force, database_of, is_there, redis_of, strange_channels, strange_permissions
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.doorbell import REDIS_ERRORS, Doorbell
 from fsmflow.dispatch.listeners import Listener
@@ -63,6 +63,7 @@ def _found() -> dict[str, Any]:
         "settings": list(_settings(chosen, here)),
         "misspelt": settings.misspelt(),
         "strange_permissions": strange_permissions(chosen, known),
+        "strange_channels": strange_channels(chosen, known),
         "release": {"name": here.name, "source": here.source},
         "telemetry": [observer.name for observer in watching if observer.is_on],
         "database": _database(runtime, trouble),
@@ -191,6 +192,8 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(settings.unread(wrong, meant))
     for line in found["strange_permissions"]:
         click.echo(f"permissions: {output.one_line(line)}")
+    for line in found["strange_channels"]:
+        click.echo(f"channel {output.one_line(line)}")
     click.echo()
     for name in ("database", "redis"):
         click.echo(f"{name:10}{_answer(found[name])}")

@@ -15,7 +15,8 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.patterns import strange_patterns
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import stand_in
-from fsmflow.errors import FsmflowError
+from fsmflow.engine.signs import wanted
+from fsmflow.errors import FsmflowError, did_you_mean
 from fsmflow.redaction import hide_password
 from fsmflow.settings import Settings
 from fsmflow.settings.channels import channels_of
@@ -91,23 +92,27 @@ def strange_permissions(chosen: Settings, known: Mapping[str, Definition]) -> li
     return [] if chosen.permissions is None else list(strange_patterns(chosen.permissions.roles, known))
 
 
-def told_by(known: Mapping[str, Definition]) -> dict[str, list[str]]:
-    """The channels that machines name, each with what it is told of: ``order.shipped``."""
+def told_by(chosen: Settings, known: Mapping[str, Definition]) -> dict[str, list[str]]:
+    """The channels that machines and alarms name, each with what it is told of: ``order.shipped``."""
     found: dict[str, list[str]] = {}
     for definition in known.values():
         for state, channels in definition.wide.tell.items():
             for told in channels:
                 found.setdefault(told.channel, []).append(f"{definition.name}.{state}")
+    for rule in wanted(chosen.alarms, known):
+        of = "" if rule.machine is None else f" of {rule.machine}"
+        for name in rule.alarm.channels:
+            found.setdefault(name, []).append(f"alarm {rule.alarm.name}{of}")
     return found
 
 
 def strange_channels(chosen: Settings, known: Mapping[str, Definition]) -> list[str]:
-    """What machines tell channels that are not there, in words."""
-    told = told_by(known)
+    """What machines and alarms tell channels that are not there, in words."""
+    told = told_by(chosen, known)
     there = channels_of(chosen.channels) if told else {}
     return [
-        f"{name!r} is told of {', '.join(of)}, and is not configured here; FSMFLOW_CHANNELS or configure(channels=...) "
-        f"says which there are"
+        f"{name!r} is told of {', '.join(of)}, and is not configured here{did_you_mean(name, there)}; "
+        f"FSMFLOW_CHANNELS or configure(channels=...) says which there are"
         for name, of in told.items()
         if name not in there
     ]

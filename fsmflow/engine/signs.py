@@ -68,9 +68,13 @@ class Signs:
 
 def rules_of(runtime: Runtime) -> list[Rule]:
     """What this installation and its machines want to be told of. No query."""
-    own = [Rule(alarm=alarm, machine=None) for alarm in runtime.settings.alarms]
-    known = runtime.machines.all().values()
-    return own + [Rule(alarm=alarm, machine=each.name) for each in known for alarm in each.wide.alarms]
+    return wanted(runtime.settings.alarms, runtime.machines.all())
+
+
+def wanted(own: Iterable[Alarm], known: Mapping[str, Definition]) -> list[Rule]:
+    """What an installation wants to be told of by its settings, and by these machines."""
+    rules = [Rule(alarm=alarm, machine=None) for alarm in own]
+    return rules + [Rule(alarm=alarm, machine=each.name) for each in known.values() for alarm in each.wide.alarms]
 
 
 def signs(runtime: Runtime, rules: Iterable[Rule], raised: Collection[str] = ()) -> Signs:

@@ -38,3 +38,12 @@ def alarm_untold(address: str, error: BaseException) -> None:
         one_line(text_of(error) + noted(error)),
         extra={"address": address},
     )
+
+
+def alarm_nowhere(address: str, error: BaseException) -> None:
+    logger.error(
+        "alarm.nowhere: %s: %s; nobody is told of it there",
+        address,
+        one_line(text_of(error)),
+        extra={"address": address},
+    )

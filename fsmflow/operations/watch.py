@@ -17,12 +17,13 @@ from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.signs import ALARM, Rule, Sign, rules_of, signs
 from fsmflow.engine.start import Birth, start
-from fsmflow.errors import DatabaseUnavailable, TransitionNotAllowed
-from fsmflow.log.alarms import alarm_over, alarm_raised, alarm_untold
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, TransitionNotAllowed
+from fsmflow.log.alarms import alarm_nowhere, alarm_over, alarm_raised, alarm_untold
 from fsmflow.operations.alarm import BEGIN, END, ENDING, RAISED, RAISING, TOLD
 from fsmflow.operations.deliveries import deliver
 from fsmflow.points import point
 from fsmflow.scope import scope
+from fsmflow.settings.channels import channel_of
 from fsmflow.store.listing import Filter
 from fsmflow.values import dataclass
 
@@ -165,7 +166,7 @@ class Watch:
         said = {name: alarm.data.get(name) for name in _TOLD}
         message = {"text": f"it is over: {text}" if is_over else text, **said, "alarm": alarm.address}
         at, key = clock.to_datetime(alarm.entered_at), f"{alarm.epoch}"
-        for channel in alarm.data.get("tell", ()):
+        for channel in self._channels(alarm):
             type_ = "alarm.over" if is_over else "alarm.raised"
             deliver(self._runtime, channel, type_, at, message, about=alarm.address, key=key)
         if is_over:
@@ -174,3 +175,14 @@ class Watch:
             alarm_raised(alarm.address, text, todo)
         point("alarm.told", alarm.address)
         self._fire(alarm, TOLD)
+
+    def _channels(self, alarm: Snapshot) -> Iterator[str]:
+        """The channels to which an alarm is told. One that is not there is logged, as nobody is called by a message
+        that is tried for a day."""
+        for name in alarm.data.get("tell", ()):
+            try:
+                channel_of(self._runtime.settings.channels, name)
+            except ConfigurationError as error:
+                alarm_nowhere(alarm.address, error)
+            else:
+                yield name

@@ -67,7 +67,7 @@ def test_alarms_are_shown_with_since_when_and_what_to_type_next(box: Sandbox, sh
     done = shell.run("alarms")
     assert (done.status, done.out) == (0, "")
     assert "no alarm is raised" in done.err
-    assert "overdue is to be told to 'boss', and there is no such channel here; FSMFLOW_CHANNELS" in done.err
+    assert "channel 'boss' is told of alarm overdue of parcel, and is not configured here; FSMFLOW_CHANNELS" in done.err
     box.advance(2 * HOUR)
     head, text, todo = shell.ok("alarms").splitlines()
     assert head.startswith("alarm:overdue.parcel.new, since 20")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmflow import Machine, State, configure
+from fsmflow import Machine, OldestDue, State, Stuck, configure
 from fsmflow.channels import new_secret
 from fsmflow.channels.kinds import Webhook
 from fsmflow.errors import ConfigurationError
@@ -41,6 +41,7 @@ class Parcel(Machine):
     states = [State("new"), State("shipped", final=True)]
     transitions = [["ship", "new", "shipped"]]
     tell = {"shipped": ["shop", "elsewhere"]}
+    alarms = [Stuck(tell=["elsewhere", "ops"])]
 
 
 def test_channels_are_shown_and_tried_and_their_secrets_are_not(
@@ -50,7 +51,7 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
     (tmp_path / "channels.toml").write_text(FILE.replace("{secret}", secret))
     monkeypatch.setenv("FSMFLOW_CHANNELS", str(tmp_path / "channels.toml"))
     monkeypatch.setenv("SHOP_SECRET", new_secret())
-    configure(machines=[Parcel])
+    configure(machines=[Parcel], alarms=[OldestDue(60, tell=["elsewhere", "pagerx"])])
     assert "SHOP_URL is not set here" in shell.ok("channels")
     with receiver((500, {}, b"not today"), (204, {}, b"")) as there:
         monkeypatch.setenv("SHOP_URL", there.url)
@@ -62,14 +63,21 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
     assert "no channel 'shpo' here; did you mean 'shop'?" in shell.refused("channels", "test", "shpo")
     assert [(each["name"], each["kind"], each["place"], each["told_of"]) for each in told[1]] == [
         ("log", "log", "lines of level WARNING", []),
-        ("ops", "email", "ops@shop.example by localhost", []),
+        ("ops", "email", "ops@shop.example by localhost", ["alarm stuck of parcel"]),
         ("shop", "webhook", "$SHOP_URL", ["parcel.shipped"]),
         ("pager", "command", "false", []),
-        ("elsewhere", None, None, ["parcel.shipped"]),
+        ("elsewhere", None, None, ["parcel.shipped", "alarm oldest-due-60", "alarm stuck of parcel"]),
+        ("pagerx", None, None, ["alarm oldest-due-60"]),
     ]
-    assert "parcel.shipped; not configured here" in told[0]
+    assert "alarm stuck of parcel; not configured here" in told[0]
     assert "log (log), ops (email), shop (webhook), pager (command)" in told[2]
-    assert "channel 'elsewhere' is told of parcel.shipped, and is not configured here" in told[3]
+    named = (
+        "elsewhere' is told of parcel.shipped, alarm oldest-due-60, alarm",
+        "pagerx' is told of alarm oldest-due-60, and",
+    )
+    assert all(f"channel '{words}" in one for words in named for one in told[2:])
+    assert len(shell.json("info")["strange_channels"]) == len(shell.json("check")["channels"]) == 2
+    assert "is not configured here; did you mean 'pager'?; FSMFLOW_CHANNELS or configure(channels=...)" in told[3]
     assert not any(hidden in str(told) for hidden in (secret, "hush", "hooks?", "whsec"))
     assert shell.ok("channels", "secret") != shell.ok("channels", "secret")
 

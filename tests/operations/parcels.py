@@ -19,6 +19,7 @@ from fsmflow import (
     points,
     settings,
 )
+from fsmflow.channels.kinds import Log
 from fsmflow.operations.watch import CALM_MS, EVERY_MS, Watch
 from fsmflow.values import replace
 from tests.support.bench import Bench
@@ -58,7 +59,7 @@ class Parcel(Machine):
 
 def watches(bench: Bench, *wanted: Any) -> None:
     """Have the installation want these alarms."""
-    chosen = replace(bench.runtime.settings, alarms=wanted)
+    chosen = replace(bench.runtime.settings, alarms=wanted, channels={"ops": Log()})
     settings.choose(chosen)
     bench.runtime.settings = chosen
 

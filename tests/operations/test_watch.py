@@ -37,8 +37,8 @@ class Letter(Machine):
     initial = "written"
     search = ("tenant",)
     team = "tenant"
-    states = [State("written", final=True)]
-    transitions: Any = []
+    states = [State("written"), State("read", final=True)]
+    transitions = [["open", "written", "read"]]
 
 
 @pytest.fixture
@@ -131,6 +131,21 @@ def test_a_look_that_fails_is_logged_and_ends_neither_the_sweep_nor_an_alarm(
     settle(bench)
     assert kinds() == ["overdue", "oldest-due"]
     assert "alarm.unseen: overdue: ValueError: odd; it is looked for again" in told(caplog)[-1]
+
+
+def test_a_channel_that_is_not_there_is_told_by_the_log_and_no_message_is_tried_for_a_day(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    watches(bench, Overdue(tell=["opsy", "ops"]))
+    Parcel.start(1)
+    look(bench, 2 * HOUR)
+    nowhere, raised = told(caplog)
+    assert nowhere.startswith(
+        "alarm.nowhere: alarm:overdue.parcel.shelved: there is no channel 'opsy' here; did you mean 'ops'?; "
+    )
+    assert (raised.partition(":")[0], [each.data["channel"] for each in Notice.find()]) == ("alarm.raised", ["ops"])
+    look(bench)
+    assert told(caplog) == []
 
 
 def test_one_that_cannot_be_told_keeps_no_other_from_being_told(
