@@ -93,12 +93,13 @@ def strange_permissions(chosen: Settings, known: Mapping[str, Definition]) -> li
 
 
 def told_by(chosen: Settings, known: Mapping[str, Definition]) -> dict[str, list[str]]:
-    """The channels that machines and alarms name, each with what it is told of: ``order.shipped``."""
+    """The channels that machines and alarms name, each with what it is told of: ``order.shipped by
+    approve``."""
     found: dict[str, list[str]] = {}
     for definition in known.values():
         for state, channels in definition.wide.tell.items():
             for told in channels:
-                found.setdefault(told.channel, []).append(f"{definition.name}.{state}")
+                found.setdefault(told.channel, []).append(f"{definition.name}.{state}{told.how}")
     for rule in wanted(chosen.alarms, known):
         of = "" if rule.machine is None else f" of {rule.machine}"
         for name in rule.alarm.channels:

@@ -15,7 +15,7 @@ from fsmflow.decision.erasure import ERASE, erased
 from fsmflow.decision.happenings import Asked, Dropped, Erased, Forced, Paused, Resumed, Rewound, Skipped, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover
-from fsmflow.decision.override import FORCE, REWIND, SKIP, forced, rewound, skipped
+from fsmflow.decision.override import forced, rewound, skipped
 from fsmflow.decision.pause import paused, resumed
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.definition.model import Definition
@@ -23,7 +23,10 @@ from fsmflow.definition.names import (
     CANCEL,
     FAILED,
     FINISHED,
+    FORCE,
     RETRY,
+    REWIND,
+    SKIP,
     UNDO,
     UNDOING_PREFIX,
     UNDONE,

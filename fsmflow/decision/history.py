@@ -52,7 +52,7 @@ class HistoryKind(Kind):
 
     @property
     def is_hooked(self) -> bool:
-        """Whether ``on_transition`` is told of it."""
+        """Whether ``on_transition`` is told of it, and channels can be."""
         return self in _ENTER or self is HistoryKind.INTERNAL
 
 

@@ -37,18 +37,19 @@ def delivery_of(channel: str, type_: str, at: datetime, data: Mapping[str, Any],
 
 
 def notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryEntry], now: int) -> Iterable[Post]:
-    """The messages that tell of a decision, each to be committed with it: one for each state that was entered and each
-    channel that is told of that. ``after`` is the entity as it is committed; its data are those that are told."""
+    """The messages that tell of a decision, each to be committed with it: one for each line of history and each
+    channel that is told of it. ``after`` is the entity as it is committed; its data are those that are told."""
     return _notices(definition, after, entries, now) if definition.wide.tell else ()
 
 
 def _notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryEntry], now: int) -> Iterator[Post]:
     for entry in entries:
-        for told in definition.wide.tell.get(entry.dest, ()) if entry.kind.enters else ():
-            said = _said(definition, after, entry, told.fields)
-            id_ = message_id(after.address, after.created_at, entry.seq, clock.iso(entry.at), told.channel)
-            type_ = f"{after.machine}.{entry.dest}"
-            given = delivery_of(told.channel, type_, entry.at, said, about=after.address)
+        for channel, fields in _told_of(definition, entry).items():
+            said = _said(definition, after, entry, fields)
+            id_ = message_id(after.address, after.created_at, entry.seq, clock.iso(entry.at), channel)
+            # Whoever acts on what is entered must not be called where nothing was.
+            type_ = f"{after.machine}.{entry.dest if entry.kind.enters else entry.trigger}"
+            given = delivery_of(channel, type_, entry.at, said, about=after.address)
             envelope = {"to": f"{NOTICE}:{id_}", "payload": {}, "key": None, "start": given, "quiet": True}
             yield Post(
                 kind=EventKind.SENT,
@@ -58,6 +59,15 @@ def _notices(definition: Definition, after: Snapshot, entries: Sequence[HistoryE
                 at=now,
                 due_at=now,
             )
+
+
+def _told_of(definition: Definition, entry: HistoryEntry) -> dict[str, list[str]]:
+    """The channels that are told of a line of history, each once, with the fields that go with it."""
+    found: dict[str, list[str]] = {}
+    for told in definition.wide.tell.get(entry.dest, ()) if entry.kind.is_hooked else ():
+        if told.means(entry.trigger, entry.source, enters=entry.kind.enters):
+            found.setdefault(told.channel, []).extend(told.fields)
+    return found
 
 
 def told_in(post: Post) -> str | None:
@@ -70,6 +80,7 @@ def told_in(post: Post) -> str | None:
 
 def _said(definition: Definition, after: Snapshot, entry: HistoryEntry, fields: Iterable[str]) -> dict[str, Any]:
     way = f"went from {entry.source!r} to {entry.dest!r}" if entry.source else f"began in {entry.dest!r}"
+    way = way if entry.kind.enters else f"took {entry.trigger!r} in {entry.dest!r}"
     spec = definition.states.get(entry.dest)
     failure = (entry.failure or after.failure) if spec is not None and spec.is_failed else None
     why = f": {failure.error_type}: {failure.message}" if failure is not None else ""

@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.entity import Event
 from fsmflow.decision.happenings import Asked, Forced, Rewound, Skipped
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, Refused, subject_at
 from fsmflow.decision.versions import unknown_state
-from fsmflow.definition.names import DONE, UNDONE
+from fsmflow.definition.names import DONE, FORCE, REWIND, SKIP, UNDONE
 from fsmflow.errors import GuardError, TransitionNotAllowed
 from fsmflow.values import replace
-
-SKIP: Final = "skip"
-
-REWIND: Final = "rewind"
-
-FORCE: Final = "force"
 
 
 def skipped(mover: Mover, happening: Skipped) -> None:

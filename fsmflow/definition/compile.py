@@ -76,7 +76,7 @@ class _Compiler:
         transitions = self._transitions(written, states)
         initial = self._initial(states)
         self.faults += graph_faults(initial, states, written, transitions)
-        wide = read_wide(self.owner, states, self.faults)
+        wide = read_wide(self.owner, states, transitions, self.faults)
         sends = sends_of(self.owner, self.base)
         self.faults += refused_sends(sends, None, wide.sends_as, transitions, wide.operators)
         self.faults += self._slips()

@@ -199,7 +199,7 @@ class Wide:
     internal: frozenset[str] = frozenset()
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
-    #: Who is told as a state is entered.
+    #: Who is told of each state.
     tell: Mapping[str, tuple[Told, ...]] = field(default_factory=dict)
 
 

@@ -15,6 +15,11 @@ UNDO = "undo"
 BRANCH_DONE = "branch_done"
 BRANCH_FAILED = "branch_failed"
 
+#: What operators do beside a machine's own ways.
+SKIP = "skip"
+REWIND = "rewind"
+FORCE = "force"
+
 CANCELLED = "cancelled"
 UNDONE = "undone"
 

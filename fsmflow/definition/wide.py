@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.alarms import read_machine_alarms
-from fsmflow.definition.model import Hook, StateSpec, Wide
+from fsmflow.definition.model import Hook, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.operators import read_operators
 from fsmflow.definition.parse import plain_name
@@ -24,8 +24,10 @@ _NEAR = 0.8
 _FIELD_PARTS = ("model", "name", "column_name")
 
 
-def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> Wide:
-    """The declarations of a class, checked; ``states`` with the generated ones."""
+def read_wide(
+    owner: type, states: Mapping[str, StateSpec], transitions: Sequence[TransitionSpec], faults: list[str]
+) -> Wide:
+    """The declarations of a class, checked; ``states`` and ``transitions`` with the generated ones."""
     redact = _redact(owner, faults)
     return Wide(
         version=_version(owner, faults),
@@ -46,7 +48,7 @@ def read_wide(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -
         operators=read_operators(owner, faults),
         managed=_built_in(owner, getattr(owner, "managed_triggers", ())),
         internal=_built_in(owner, getattr(owner, "internal_triggers", ())),
-        tell=read_tell(owner, states, redact, faults),
+        tell=read_tell(owner, states, transitions, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
     )
 

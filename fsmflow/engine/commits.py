@@ -23,10 +23,9 @@ from fsmflow.decision.happenings import (
     Triggered,
     Unacceptable,
 )
-from fsmflow.decision.override import SKIP
 from fsmflow.decision.redaction import carried, masked
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import CANCEL, CANCELLED, FAILED, RETRY, UNDOING_PREFIX, failed_from
+from fsmflow.definition.names import CANCEL, CANCELLED, FAILED, RETRY, SKIP, UNDOING_PREFIX, failed_from
 from fsmflow.engine.branches import context_of
 from fsmflow.engine.details import SHOWN, told_of_waiting
 from fsmflow.engine.endings import tell_ending

@@ -5,8 +5,7 @@ from __future__ import annotations
 from fsmflow.decision.actions import RESUME
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.offers import without_branch
-from fsmflow.decision.override import FORCE, SKIP
-from fsmflow.definition.names import CANCEL, DONE, RETRY
+from fsmflow.definition.names import CANCEL, DONE, FORCE, RETRY, SKIP
 from fsmflow.engine.branches import unknown_branch
 from fsmflow.engine.commits import left_by
 from fsmflow.engine.lookup import Instance, instance_of

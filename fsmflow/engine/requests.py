@@ -11,11 +11,10 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Erased, Proposed, Replanned, Resumed, Rewound, Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.offers import allowed_triggers
-from fsmflow.decision.override import REWIND
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.versions import lacking, names_of, unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import RETRY
+from fsmflow.definition.names import RETRY, REWIND
 from fsmflow.engine.branches import unknown_branch
 from fsmflow.engine.commits import conflict, decided, until_first
 from fsmflow.engine.erasure import check_idle, erase_below

@@ -14,9 +14,8 @@ from fsmflow.decision.erasure import ERASE
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
-from fsmflow.decision.override import FORCE, REWIND, SKIP
 from fsmflow.decision.versions import unknown_state
-from fsmflow.definition.names import CANCEL, FAILED, FINISHED, PHASES, RETRY, UNDO
+from fsmflow.definition.names import CANCEL, FAILED, FINISHED, FORCE, PHASES, RETRY, REWIND, SKIP, UNDO
 from fsmflow.engine import lookup, requests
 from fsmflow.engine.explain import explain
 from fsmflow.engine.runtime import current

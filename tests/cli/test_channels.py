@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fsmflow import Machine, OldestDue, State, Stuck, configure
+from fsmflow import Machine, OldestDue, State, Stuck, Tell, configure
 from fsmflow.channels import new_secret
 from fsmflow.channels.kinds import Webhook
 from fsmflow.errors import ConfigurationError
@@ -40,7 +40,7 @@ class Parcel(Machine):
     initial = "new"
     states = [State("new"), State("shipped", final=True)]
     transitions = [["ship", "new", "shipped"]]
-    tell = {"shipped": ["shop", "elsewhere"]}
+    tell = {"shipped": ["shop", Tell("elsewhere", trigger="sh*", source="new")]}
     alarms = [Stuck(tell=["elsewhere", "ops"])]
 
 
@@ -66,13 +66,13 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
         ("ops", "email", "ops@shop.example by localhost", ["alarm stuck of parcel"]),
         ("shop", "webhook", "$SHOP_URL", ["parcel.shipped"]),
         ("pager", "command", "false", []),
-        ("elsewhere", None, None, ["parcel.shipped", "alarm oldest-due-60", "alarm stuck of parcel"]),
+        ("elsewhere", None, None, ["parcel.shipped by ship from new", "alarm oldest-due-60", "alarm stuck of parcel"]),
         ("pagerx", None, None, ["alarm oldest-due-60"]),
     ]
     assert "alarm stuck of parcel; not configured here" in told[0]
     assert "log (log), ops (email), shop (webhook), pager (command)" in told[2]
     named = (
-        "elsewhere' is told of parcel.shipped, alarm oldest-due-60, alarm",
+        "elsewhere' is told of parcel.shipped by ship from new, alarm oldest-due-60, alarm",
         "pagerx' is told of alarm oldest-due-60, and",
     )
     assert all(f"channel '{words}" in one for words in named for one in told[2:])

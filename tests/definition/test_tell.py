@@ -20,6 +20,21 @@ def test_a_pattern_means_states_and_each_channel_is_told_once() -> None:
     assert told["open"] == told["shut"] == told["cancelled"] == (Told(channel="ops", fields=("a.b",)),)
 
 
+def test_a_trigger_and_a_source_mean_the_states_that_they_lead_to() -> None:
+    wanted = {"*": Tell("ops", trigger=["fail", "shut_*"]), "shut": [Tell("log", trigger="*", source="open"), "pager"]}
+    body: Any = {**working(), "initial": "open", "tell": wanted}
+    body["transitions"] = [*body["transitions"], ["shut_up", "open", None]]
+    told = type("Door", (Machine,), body)._definition.wide.tell  # type: ignore[attr-defined]
+    assert told == {
+        "open": (Told(channel="ops", triggers=frozenset({"shut_up"})),),
+        "failed_from_open": (Told(channel="ops", triggers=frozenset({"fail"})),),
+        "shut": (
+            Told(channel="pager"),
+            Told(channel="log", triggers=frozenset({"done", "force", "rewind"}), sources=frozenset({"open"})),
+        ),
+    }
+
+
 def test_a_method_of_that_name_is_the_users_own() -> None:
     door: Any = type("Door", (Machine,), {**working(job="tell"), "initial": "open", "tell": lambda self: None})
     assert door._definition.wide.tell == {}
@@ -34,6 +49,12 @@ def test_a_method_of_that_name_is_the_users_own() -> None:
         ({5: "ops"}, "tell: no state is meant by 5"),
         ({"shut": []}, "tell: 'shut' is []; it takes names of channels, or Tell(...)"),
         ({"shut": 5}, "tell: 'shut' is 5; it takes names of channels, or Tell(...)"),
+        ({"shut": Tell("ops", trigger="forced")}, "tell: 'shut': nothing leads there by 'forced'; did you mean 'force"),
+        (
+            {"shut": Tell("ops", trigger="x")},
+            "tell: 'shut': nothing leads there by 'x'; it takes 'close', 'force",
+        ),
+        ({"shut": ["ops", Tell("ops", source="shut")]}, "tell: 'shut': nothing leads there from 'shut'"),
         ({"shut": Tell("ops", fields=["card.number"])}, "tell: 'card.number' is redacted, and what is told leaves "),
     ],
 )
@@ -44,7 +65,10 @@ def test_what_cannot_be_is_a_fault(tell: Any, fault: str) -> None:
 
 def test_what_tell_takes_is_checked_as_it_is_made() -> None:
     assert repr(Tell("ops", "log", fields="amount")) == "Tell('ops', 'log', fields=['amount'])"
+    assert repr(Tell("ops", trigger="a", source=["b"])) == "Tell('ops', trigger=['a'], source=['b'])"
     with pytest.raises(DataError, match="one or several names of channels"):
         Tell()
     with pytest.raises(DataError, match="it takes keys of data"):
         Tell("ops", fields=[5])  # type: ignore[list-item]
+    with pytest.raises(DataError, match=r"Tell\(..., trigger=\[\]\): it takes triggers, as in trigger='approve'"):
+        Tell("ops", trigger=[])

@@ -144,3 +144,58 @@ def test_fields_that_are_too_large_are_left_out_and_the_transition_is_not() -> N
         ((_, _, data),) = messages("parcel:7")
         assert (data["fields"], data["kind"]) == ({}, "forced")
         assert data["left_out"] == "the fields have 70,009 bytes, and 65,536 are told"
+
+
+class Claim(Machine):
+    name = "claim"
+    initial = "open"
+    tell = {
+        "paid": [Tell("shop", trigger="approve", fields=["sum"]), Tell("shop", "boss", source="disputed")],
+        "checked": Tell("shop", trigger="done"),
+        "*": Tell("ops", trigger=["force", "rewind", "note"]),
+    }
+    states = [
+        State("open"),
+        State("disputed"),
+        State("paid"),
+        State("weighing", job="weigh"),
+        State("checked", final=True),
+    ]
+    transitions = [
+        ["approve", ["open", "disputed"], "paid"],
+        ["settle", ["open", "disputed"], "paid"],
+        ["dispute", ["open", "paid"], "disputed"],
+        ["note", ["open", "paid"], None],
+        ["weigh_it", "disputed", "weighing"],
+        ["done", "weighing", "checked"],
+    ]
+
+    def weigh(self) -> None:
+        raise Fail("no scales")
+
+
+def test_transitions_can_be_chosen_and_each_channel_is_told_once() -> None:
+    """What enters nothing has a type of its own: whoever acts on ``claim.paid`` must not be called for a note."""
+    with sandbox(machines=[Claim]) as box:
+        claim = Claim.start("7", sum=5)
+        for trigger in ("settle", "note", "dispute", "approve", "dispute", "settle"):
+            claim.trigger(trigger)
+        claim.rewind("disputed")
+        claim.trigger("weigh_it")
+        box.run()
+        claim.skip()
+        Claim.start("8").force("paid", reason="it was")
+        box.run()
+        told = [(channel, type_, data["kind"], data["trigger"]) for channel, type_, data in messages("claim:7")]
+        assert told == [
+            ("ops", "claim.note", "internal", "note"),
+            ("boss", "claim.paid", "transition", "approve"),
+            ("shop", "claim.paid", "transition", "approve"),
+            ("boss", "claim.paid", "transition", "settle"),
+            ("shop", "claim.paid", "transition", "settle"),
+            ("ops", "claim.disputed", "rewound", "rewind"),
+            ("shop", "claim.checked", "skipped", "done"),
+        ]
+        assert [(one[:2], one[2]["kind"]) for one in messages("claim:8")] == [(("ops", "claim.paid"), "forced")]
+        noted, _, approved = (data for _, _, data in messages("claim:7")[:3])
+        assert (noted["text"], approved["fields"]) == ("claim:7 took 'note' in 'paid'", {"sum": 5})

@@ -130,7 +130,7 @@ def configuring() -> None:
     fsmflow.configure(alarms=[*told, NobodyListens(), OldestDue(60), CrashLoop(5), {"kind": "stuck"}])
     assert_type([alarm.since for alarm in alarms.raised()], list[datetime | None])
     assert_type([alarm.values["count"] for alarm in alarms.check()], list[Any])
-    assert_type(Tell("ops", "log", fields=["amount"]), Tell)
+    assert_type(Tell("ops", "log", trigger="approve", source=["new", "failed_from_*"], fields=["amount"]), Tell)
     fsmflow.configure(channels={"ops": Webhook("env:URL", secret="env:SECRET", allow_private=True), "log": Log("INFO")})
     fsmflow.configure(channels={"us": Email(to=["a@b.example"], sender="c@d.example"), "say": Command(["say"])})
     assert_type(new_secret(), str)
