@@ -18,7 +18,7 @@ def alarm_raised(address: str, text: str, todo: str) -> None:
 
 
 def alarm_over(address: str, text: str) -> None:
-    logger.warning("alarm.over: %s: it is over: %s", address, one_line(text), extra={"address": address})
+    logger.warning("alarm.over: %s: %s", address, one_line(text), extra={"address": address})
 
 
 def alarm_unseen(rule: str, error: BaseException) -> None:

@@ -163,8 +163,12 @@ class Watch:
         is_over = alarm.state == ENDING
         point("alarm.raised", alarm.address)
         text, todo = str(alarm.data.get("text")), str(alarm.data.get("todo"))
-        said = {name: alarm.data.get(name) for name in _TOLD}
-        message = {"text": f"it is over: {text}" if is_over else text, **said, "alarm": alarm.address}
+        message: dict[str, Any] = {name: alarm.data.get(name) for name in _TOLD}
+        if is_over:
+            lasted_ms = alarm.entered_at - int(alarm.data["since"])
+            text = f"it is over, after {clock.span(lasted_ms)}; when it began: {text}"
+            message["lasted_s"] = lasted_ms / 1000
+        message |= {"text": text, "alarm": alarm.address}
         at, key = clock.to_datetime(alarm.entered_at), f"{alarm.epoch}"
         for channel in self._channels(alarm):
             type_ = "alarm.over" if is_over else "alarm.raised"

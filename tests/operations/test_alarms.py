@@ -14,6 +14,7 @@ from fsmflow import (
     NewFailure,
     NobodyListens,
     OldestDue,
+    Overdue,
     Stuck,
     alarms,
     failures,
@@ -62,10 +63,36 @@ def test_an_alarm_is_told_once_when_it_begins_and_once_when_it_has_been_over_for
         look(bench)
         assert told(caplog) == []
     look(bench)
-    assert [line.partition(":")[0] for line in told(caplog)] == ["alarm.over"]
+    (line,) = told(caplog)
+    assert line.startswith(
+        "alarm.over: alarm:overdue.parcel.shelved: it is over, after 4 h 2 min; when it began: parcel: 1 "
+    )
     assert alarms.raised() == []
     alarm = Alarm.get("overdue.parcel.shelved")
     assert [entry.trigger for entry in alarm.history] == [None, "told", "end", "told"]
+
+
+def test_what_is_raised_is_told_as_it_is_now_and_its_end_with_how_long_it_lasted(bench: Bench) -> None:
+    watches(bench, Overdue(tell="ops"))
+    first = Parcel.start(1)
+    look(bench, 2 * HOUR)
+    for number in (2, 3):
+        Parcel.start(number)
+    first.ask()
+    bench.clock.ms += 2 * HOUR * 1000
+    (now,) = alarms.raised()
+    assert now.text.startswith("parcel: 2 entities overdue")
+    assert (now.values["example"], now.goes_on) == ("parcel:2", True)
+    assert now.began.startswith("parcel: 1 entity overdue")
+    for parcel in list(Parcel.find(state="shelved")):
+        parcel.ask()
+    (now,) = alarms.raised()
+    assert (now.text, now.goes_on) == (f"there is no sign of it any more; when it began: {now.began}", False)
+    settle(bench)
+    over = next(each.message for each in Notice.find() if each.data["type"] == "alarm.over")
+    assert over.text == f"it is over, after 2 h 2 min; when it began: {now.began}"
+    assert over.data["lasted_s"] == 2 * HOUR + 135
+    assert len(list(Alarm.get("overdue.parcel.shelved").history)) == 4
 
 
 def test_a_cause_is_one_alarm_that_the_machine_and_the_installation_share(any_bench: Bench) -> None:
