@@ -18,6 +18,8 @@ from fsmflow import clock
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.position import Cursor, Position
+from fsmflow.definition.names import ENGINE_TRIGGERS, TIMEOUT
+from fsmflow.definition.operators import OPERATIONS
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine.cursors import Place, Stored, Unstored
 from fsmflow.engine.feeds import Feed, FeedEntry, Wanted
@@ -99,7 +101,7 @@ def _wanted(runtime: Runtime, machine: Any, states: Any, triggers: Any, kinds: A
         check_machine(runtime, each)
     globs = _globs(states, "states"), _globs(triggers, "triggers")
     wanted = Wanted(machines=machines, states=globs[0], triggers=globs[1], kinds=_kinds(kinds), branches=bool(branches))
-    _check_states(runtime, wanted)
+    _check_globs(runtime, wanted)
     return wanted
 
 
@@ -201,16 +203,19 @@ def _kinds(value: str | Iterable[str] | None) -> tuple[str, ...] | None:
     return found
 
 
-def _check_states(runtime: Runtime, wanted: Wanted) -> None:
-    """Raises DataError for a state that no machine has, where all of them are known here: it would be waited for in
-    vain."""
+def _check_globs(runtime: Runtime, wanted: Wanted) -> None:
+    """Raises DataError for a state or a trigger that no machine has, where all of them are known here: it would be
+    waited for in vain. What comes with fsmflow counts where it is named."""
     known = runtime.machines.all()
-    names = list(known) if wanted.machines is None else wanted.machines
-    if not wanted.states or not names or any(name not in known for name in names):
+    names = list(runtime.machines.of_user()) if wanted.machines is None else wanted.machines
+    if not names or any(name not in known for name in names):
         return
-    states = sorted({state for name in names for state in known[name].states})
-    for glob in wanted.states:
-        if not any(fnmatchcase(state, glob) for state in states):
-            machine = f"machine {names[0]}" if len(names) == 1 else "none of the machines"
-            hint = did_you_mean(glob, states)
-            raise DataError(f"{machine} has {'no' if len(names) == 1 else 'a'} state like {shown(glob)}{hint}")
+    every = [one for name in names for one in (known[name], *known[name].branches.values())]
+    states = {state for one in every for state in one.states}
+    triggers = {spec.trigger for one in every for spec in one.transitions}.union(ENGINE_TRIGGERS, OPERATIONS, [TIMEOUT])
+    # What a state begins as it is entered bears its name, and can be dropped.
+    for what, globs, there in (("state", wanted.states, states), ("trigger", wanted.triggers, triggers | states)):
+        for glob in globs or ():
+            if not any(fnmatchcase(each, glob) for each in there):
+                has = f"machine {names[0]} has no" if len(wanted.machines or ()) == 1 else "none of the machines has a"
+                raise DataError(f"{has} {what} like {shown(glob)}{did_you_mean(glob, sorted(there))}")

@@ -15,6 +15,7 @@ from typing import cast
 from fsmflow.cli import output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.errors import sentence, stops_everything
+from fsmflow.cli.hints import note_of
 from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import Wanted
 from fsmflow.cli.places import make_nothing
@@ -94,6 +95,8 @@ def perform(action: Action, asked: Asked, wanted: Wanted, *, as_json: bool) -> i
     """
     make_nothing()
     runtime, tally = current(), _Tally()
+    if not wanted.addresses:
+        note_of(runtime, wanted.selection)
     try:
         with _bar(runtime, action, asked, wanted, as_json=as_json) as bar:
             results = tally.counting(_results(runtime, action, asked, wanted, tally, bar))

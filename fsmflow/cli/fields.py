@@ -68,21 +68,26 @@ HELP: Final = f"\b\n{FIELD} is one of\n" + "\n".join(f"  {example:<45}  {meaning
 
 def as_field(text: str) -> tuple[str, Any]:
     """``k=text``, ``k:=json`` or ``k:type=text``: the name and its value. Raises BadParameter."""
+    return _read_field(text, text)
+
+
+def _read_field(text: str, typed: str) -> tuple[str, Any]:
+    """``typed``: what the person typed, which is what an error shows."""
     left, equals, value = text.partition("=")
     if not equals or left in ("", ":"):
-        raise click.BadParameter(f"{shown(text)} is neither name=text nor name:=json nor name:type=text")
+        raise click.BadParameter(f"{shown(typed)} is neither name=text nor name:=json nor name:type=text")
     try:
         name, read = reader_of(left)
         return name, read(value)
     except ValueError as error:
-        raise click.BadParameter(f"{shown(text)}: {error}") from error
+        raise click.BadParameter(f"{shown(typed)}: {error}") from error
 
 
 def as_condition(text: str) -> Condition:
     """What ``as_field`` takes, or one of the other comparisons in the place of its ``=``. Raises BadParameter."""
     found = _COMPARISON.search(text)
     operator = found[0] if found else "="
-    name, value = as_field(text.replace(operator, "=", 1))
+    name, value = _read_field(text.replace(operator, "=", 1), text)
     if operator != "=" and isinstance(value, str) and re.fullmatch(r"-?[0-9.]+", value):
         output.note(f"{text} compares texts, letter by letter; a number is written {name}:{operator}{value}")
     try:

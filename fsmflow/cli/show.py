@@ -12,6 +12,7 @@ from fsmflow.causes import place_in
 from fsmflow.cli import completion, objects, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
+from fsmflow.cli.hints import note_of
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
 from fsmflow.cli.person import sitting, told_of_teams
 from fsmflow.cli.places import looked_in
@@ -75,6 +76,7 @@ def list_(
     last = None if after is None else resolve(runtime, after, actor)
     most = limit + 1 if limit else None
     found = select(runtime, selection, limit=most, newest=newest, order=order, after=last, actor=actor)
+    note_of(runtime, selection, order)
     shown = islice(found, limit) if limit else found
     events, now = stuck_events(runtime), runtime.now()
     told = ((each, stuck_in(runtime, each, events), overdue_in(runtime, each, now)) for each in shown)

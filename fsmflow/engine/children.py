@@ -25,7 +25,7 @@ def parents_of(runtime: Runtime, machine: str | None, wanted: Sequence[Condition
     search by declared fields goes by index. Raises UnknownMachine, DataError and SearchStopped.
     """
     rows: set[int] | None = None
-    for child, conditions in _by_machine(runtime, machine, wanted).items():
+    for child, conditions in by_machine(runtime, machine, wanted).items():
         way = way_of(runtime, child, conditions, None)
         children = Filter(machine=child, only_branches=True, sought=way.sought)
         found: set[int] = set()
@@ -43,7 +43,8 @@ def _fits(child: Snapshot, conditions: Iterable[Condition]) -> bool:
     return all(each.holds(data) for each in conditions)
 
 
-def _by_machine(runtime: Runtime, machine: str | None, wanted: Iterable[Condition]) -> dict[str, list[Condition]]:
+def by_machine(runtime: Runtime, machine: str | None, wanted: Iterable[Condition]) -> dict[str, list[Condition]]:
+    """What is said of the children of each machine, by their own fields. Raises UnknownMachine, DataError."""
     known = runtime.machines.all()
     sorted_out: dict[str, list[Condition]] = {}
     for each in wanted:
@@ -52,12 +53,21 @@ def _by_machine(runtime: Runtime, machine: str | None, wanted: Iterable[Conditio
             raise DataError(f"child: {shown(each.name)} names no field; it is a machine and a field, shipment.tracking")
         if child not in known:
             raise UnknownMachine(child, runtime.machines.of_user())
-        made = _children_of(known[machine]) if machine in known else None
+        parents = known.values() if machine is None else [known[machine]] if machine in known else None
+        made = None if parents is None else {name for each in parents for name in _children_of(each)}
         if made is not None and child not in made:
-            told = f"its children are of {', '.join(sorted(made))}" if made else "it has no children"
-            raise DataError(f"machine {machine!r} makes no {child!r}{did_you_mean(child, made)}; {told}")
+            raise DataError(_makes_none(machine, child, made))
         sorted_out.setdefault(child, []).append(replace(each, name=field))
     return sorted_out
+
+
+def _makes_none(machine: str | None, child: str, made: set[str]) -> str:
+    hint, kinds = did_you_mean(child, made), ", ".join(sorted(made))
+    if machine is None:
+        told = f"children are of {kinds}" if made else "none has any"
+        return f"no machine makes a {child!r} as a child{hint}; {told}"
+    told = f"its children are of {kinds}" if made else "it has no children"
+    return f"machine {machine!r} makes no {child!r}{hint}; {told}"
 
 
 def _children_of(definition: Definition) -> set[str]:

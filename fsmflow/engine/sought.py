@@ -7,8 +7,9 @@ from typing import Any, Final
 
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.terms import Condition, term_of, terms_in, value_at
+from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
-from fsmflow.errors import DataError, SearchStopped, shown
+from fsmflow.errors import DataError, SearchStopped, did_you_mean, shown
 from fsmflow.store.search import Sought, name_of
 from fsmflow.values import dataclass
 
@@ -27,6 +28,7 @@ class Way:
     by: str | None
     falls: bool
     declared: frozenset[str]
+    ready: frozenset[str]
 
     @property
     def sorts(self) -> bool:
@@ -89,7 +91,31 @@ def way_of(runtime: Runtime, machine: str | None, conditions: Sequence[Condition
         sought = None
     read = tuple(dict.fromkeys(each.name for each in conditions if each not in usable))
     read = read if by is None or sorts is not None else tuple(dict.fromkeys([*read, by]))
-    return Way(machine=machine, sought=sought, read=read, by=by, falls=falls, declared=declared)
+    return Way(machine=machine, sought=sought, read=read, by=by, falls=falls, declared=declared, ready=ready)
+
+
+def remark_of(runtime: Runtime, way: Way) -> str | None:
+    """That entities are read one by one, and what to do about it; None where an index answers. No query."""
+    unread = [name for name in way.read if name not in way.ready]
+    if not unread:
+        return None
+    told = ", ".join(map(repr, unread))
+    head = f"{told} {'is' if len(unread) == 1 else 'are'} in no index"
+    if way.machine is None:
+        own = runtime.machines.of_user().values()
+        having = [one.name for one in own if set(unread).issubset(one.wide.search)]
+        where = f"name the machine: {', '.join(having)}" if having else f"name one that declares search = [{told}]"
+        return f"{head} of all machines, and entities are read one by one, {MOST:,} at most; {where}"
+    if way.declared.issuperset(unread):
+        return f"{head} yet, and entities are read one by one: 'fsmflow init' brings it in, or a worker within minutes"
+    head = f"{head}, and entities are read one by one, {MOST:,} at most"
+    if is_built_in(way.machine):
+        return head
+    if not way.declared:
+        return f"{head}; give machine {way.machine!r} search = [{told}]"
+    hint = next(filter(None, (did_you_mean(name, way.declared) for name in unread)), "")
+    declared = ", ".join(map(repr, sorted(way.declared)))
+    return f"{head}; add it to search = [{declared}] of machine {way.machine!r}{hint}"
 
 
 def _order(order: Any) -> tuple[str | None, bool]:

@@ -50,6 +50,8 @@ def test_lines_are_told_as_they_happened_and_once_by_name(shell: Terminal, lamps
         (("feed", "forget", "y"), "there is no feed 'y'; there is none yet"),
         (("feed", "a b"), "the name of a feed is 'a b'; it has 1 to 64 letters, digits, '.', '_' and '-'"),
         (("feed", "--state", "of"), "none of the machines has a state like 'of'; did you mean 'off'?"),
+        (("feed", "--trigger", "tur"), "none of the machines has a trigger like 'tur'; did you mean 'turn'?"),
+        (("feed", "--machine", "lamp", "--trigger", "push"), "machine lamp has no trigger like 'push'"),
         (("feed", "--machine", "lam"), "did you mean 'lamp'?"),
     ],
 )

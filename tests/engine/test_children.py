@@ -9,6 +9,7 @@ import pytest
 
 from fsmflow import DataError, Machine, State, UnknownMachine
 from fsmflow.testing import Sandbox, sandbox
+from tests.support.terminal import Terminal
 
 
 class Parcel(Machine):
@@ -44,6 +45,11 @@ def box() -> Iterator[Sandbox]:
         yield box
 
 
+@pytest.fixture
+def shell(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    return Terminal(capsys, monkeypatch)
+
+
 @pytest.mark.parametrize(
     ("asked", "found"),
     [
@@ -60,6 +66,45 @@ def box() -> Iterator[Sandbox]:
 )
 def test_parents_are_found_by_their_children(box: Sandbox, asked: dict[str, Any], found: list[str]) -> None:
     assert [pile.entity_id for pile in Pile.find(**asked)] == found
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("--child", "parcel.trackin=T12"),
+            "note: 'trackin' is in no index, and entities are read one by one, 100,000 at most; add it to search = "
+            "['tracking', 'weight'] of machine 'parcel'; did you mean 'tracking'?\n",
+        ),
+        (("--machine", "pile", "--where", "amount:>=9"), "add it to search = ['customer'] of machine 'pile'\n"),
+        (
+            ("--machine", "letter", "--where", "to=ann", "--order", "at"),
+            "give machine 'letter' search = ['to', 'at']\n",
+        ),
+        (("--where", "customer=c0"), "'customer' is in no index of all machines, and entities are read one by one"),
+        (("--where", "customer=c0"), "; name the machine: pile\n"),
+        (("--where", "x=1"), "; name one that declares search = ['x']\n"),
+        (("--overdue",), "note: nothing can be overdue: no machine has a state with expect=\n"),
+        (("--machine", "pile", "--overdue"), "nothing can be overdue: machine 'pile' has no state with expect=\n"),
+    ],
+)
+def test_what_is_read_one_by_one_or_never_found_is_noted_once(
+    box: Sandbox, shell: Terminal, words: tuple[str, ...], sentence: str
+) -> None:
+    for more in ((), ("--json",)):
+        told = shell.run("list", *words, *more)
+        assert (told.status, told.err.count(sentence), told.err.count("note:")) == (0, 1, 1)
+
+
+def test_what_an_index_answers_needs_no_note(box: Sandbox, shell: Terminal) -> None:
+    for words in (("--child", "parcel.tracking=T12"), ("--machine", "pile", "--where", "customer=c0")):
+        assert shell.run("list", *words).err == ""
+    assert "is in no index" in shell.run("cancel", "--machine", "pile", "--where", "amount:=9", "--dry-run").err
+    refused = shell.refused("list", "--child", "letter.text=x")
+    assert "no machine makes a 'letter' as a child" in refused
+    assert "; children are of parcel" in refused
+    for option, field in (("--where", "tracking:>a"), ("--child", "parcel.tracking:>=a")):
+        assert f"'{option}': '{field}'" in shell.misused("list", option, field)
 
 
 @pytest.mark.parametrize(
