@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import urlsplit
 
 from fsmflow.channels.secret import check_key, is_named, named
-from fsmflow.errors import ConfigurationError, shown
+from fsmflow.errors import ConfigurationError, did_you_mean, shown
 from fsmflow.values import Options, dataclass
 
 #: A try may take at most so long: a job that tries ends before its own limit.
@@ -60,7 +60,8 @@ class Log(Channel):
 
     def __post_init__(self) -> None:
         if self.level not in _LEVELS:
-            raise ConfigurationError(f"Log(level={shown(self.level)}): it is one of {', '.join(_LEVELS)}")
+            hint = did_you_mean(str(self.level).upper(), _LEVELS) or f"; it is one of {', '.join(_LEVELS)}"
+            raise ConfigurationError(f"Log(level={shown(self.level)}) is no level{hint}")
         _check_timeout(self)
 
     @property

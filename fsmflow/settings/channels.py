@@ -13,9 +13,16 @@ from fsmflow.errors import ConfigurationError, did_you_mean, shown, text_of
 #: There without being configured.
 LOG: Final = "log"
 MAX_NAME: Final = 64
+_CONFIGURED: Final = "configure(channels=...)"
+#: What a kind cannot do without, and how a file says it.
+_NEEDED: Final[Mapping[str, Mapping[str, str]]] = {
+    "command": {"arguments": '["notify", "--now"]'},
+    "email": {"to": '["ops@shop.example"]', "sender": '"fsmflow@shop.example"'},
+    "webhook": {"url": '"https://shop.example/hooks"', "secret": '"env:SHOP_WEBHOOK_SECRET"'},
+}
 
 
-def read_channels(given: object, source: str = "configure(channels=...)") -> dict[str, Channel]:
+def read_channels(given: object, source: str = _CONFIGURED) -> dict[str, Channel]:
     """What ``configure`` or a file says. Raises ConfigurationError, with the name, for what cannot be."""
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"{source} is {shown(given)}; it is a mapping of names to channels")
@@ -31,20 +38,31 @@ def read_channels(given: object, source: str = "configure(channels=...)") -> dic
 
 def _read(given: object, where: str) -> Channel:
     if not isinstance(given, Mapping):
-        raise ConfigurationError(
-            f"{where} is no channel; it takes {', '.join(kind.__name__ for kind in KINDS.values())}"
-        )
+        raise ConfigurationError(f"{where} is no channel; {_form(where)}")
     rest: dict[str, Any] = {str(key): value for key, value in given.items()}
     kind = rest.pop("kind", None)
     if kind not in KINDS:
         hint = did_you_mean(kind, KINDS) or f"; it is one of {', '.join(KINDS)}"
-        raise ConfigurationError(f"{where}: kind is {shown(kind)}{hint}")
+        raise ConfigurationError(
+            f"{where} has no kind; {_form(where)}" if kind is None else f"{where}: kind is {shown(kind)}{hint}"
+        )
+    missing = {name: example for name, example in _NEEDED.get(kind, {}).items() if name not in rest}
+    if missing:
+        lines = " and ".join(f"{name} = {example}" for name, example in missing.items())
+        raise ConfigurationError(f'{where}: kind = "{kind}" needs {" and ".join(missing)}; write {lines}')
     try:
         return KINDS[kind](**rest)
     except ConfigurationError as error:
         raise ConfigurationError(f"{where}: {error}") from error
     except TypeError as error:
         raise ConfigurationError(f"{where}: {_without_class(text_of(error))}") from error
+
+
+def _form(where: str) -> str:
+    """How a channel is written where it was looked for."""
+    if where.startswith(_CONFIGURED):
+        return f"it takes {', '.join(kind.__name__ for kind in KINDS.values())} of fsmflow.channels"
+    return f'each is a table, as [ops] with a line kind = "log"; the kinds are {", ".join(KINDS)}'
 
 
 def _without_class(text: str) -> str:

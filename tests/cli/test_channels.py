@@ -87,11 +87,16 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
     [
         ("ops", "it is a mapping of names to channels"),
         ({"": {}}, "a name of 1 to 64 characters"),
-        ({"ops": "https://hush.example"}, "ops is no channel; it takes Log, Command, Email, Webhook"),
+        ({"ops": "https://hush.example"}, "ops is no channel; each is a table, as [ops] with a line kind = "),
+        (
+            {"ops": {"url": "https://hush.example"}},
+            'ops has no kind; each is a table, as [ops] with a line kind = "log"',
+        ),
         ({"ops": {"kind": "webhoook"}}, "ops: kind is 'webhoook'; did you mean 'webhook'?"),
-        ({"ops": {"kind": "webhook", "url": "env:A"}}, "ops: Webhook(...) missing 1 required .*: 'secret'"),
+        ({"ops": {"kind": "webhook", "url": "env:A"}}, 'ops: kind = "webhook" needs secret; write secret = "env:'),
+        ({"ops": {"kind": "email"}}, 'needs to and sender; write to = ["ops@shop.example"] and sender = "fsm'),
         ({"ops": {"kind": "log", "levels": "INFO"}}, "ops: Log(...) takes no 'levels'; did you mean 'level'?"),
-        ({"ops": {"kind": "log", "level": "LOUD"}}, "ops: Log(level='LOUD'): it is one of"),
+        ({"ops": {"kind": "log", "level": "WARN"}}, "ops: Log(level='WARN') is no level; did you mean 'WARNING'?"),
     ],
 )
 def test_what_is_wrong_in_a_file_is_told_with_its_place(given: object, words: str) -> None:
