@@ -60,7 +60,8 @@ class Log(Channel):
 
     def __post_init__(self) -> None:
         if self.level not in _LEVELS:
-            hint = did_you_mean(str(self.level).upper(), _LEVELS) or f"; it is one of {', '.join(_LEVELS)}"
+            near = did_you_mean(self.level.upper() if isinstance(self.level, str) else None, _LEVELS)
+            hint = near or f"; it is one of {', '.join(_LEVELS)}"
             raise ConfigurationError(f"Log(level={shown(self.level)}) is no level{hint}")
         _check_timeout(self)
 

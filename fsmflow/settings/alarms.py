@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields
 from datetime import timedelta
-from importlib import import_module
-from pathlib import Path
 from typing import Any, ClassVar, Final
 
-from fsmflow.errors import MAX_DURATION_S, ConfigurationError, DataError, shown, text_of
+from fsmflow.errors import MAX_DURATION_S, ConfigurationError, DataError, shown
+from fsmflow.settings.toml import read_table, read_toml
 from fsmflow.values import Options, dataclass
 
 Names = str | Sequence[str]
@@ -140,6 +138,11 @@ class Stuck(Alarm):
 KINDS: Final[dict[str, type[Alarm]]] = {
     each.kind: each for each in (Overdue, Failing, NewFailure, NobodyListens, OldestDue, CrashLoop, Stuck)
 }
+#: What a kind cannot do without, and how a file says it.
+_NEEDED: Final[Mapping[str, Mapping[str, str]]] = {
+    Failing.kind: {"count": "5"},
+    OldestDue.kind: {"seconds": "60"},
+}
 
 
 def read_alarms(given: object, source: str = "configure(alarms=...)") -> tuple[Alarm, ...]:
@@ -150,26 +153,19 @@ def read_alarms(given: object, source: str = "configure(alarms=...)") -> tuple[A
 
 
 def _read(given: object, source: str) -> Alarm:
-    rest = dict(given) if isinstance(given, Mapping) else {}
-    kind = rest.pop("kind", None)
-    if kind not in KINDS:
-        near = difflib.get_close_matches(str(kind), KINDS, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; an alarm has kind, one of {', '.join(KINDS)}"
-        raise ConfigurationError(f"{source}: {shown(given if kind is None else kind)} is no alarm{hint}")
-    try:
-        return KINDS[kind](**{str(name): value for name, value in rest.items()})
-    except (DataError, TypeError) as error:
-        raise ConfigurationError(f"{source}: {text_of(error).replace('.__init__()', '')}") from error
+    form = f"each is a table with its kind; the kinds are {', '.join(KINDS)}"
+    if not isinstance(given, Mapping):
+        raise ConfigurationError(f"{source}: {shown(given)} is no alarm; {form}")
+    return read_table(KINDS, _NEEDED, given, source, form)
 
 
 def read_file(path: str) -> tuple[Alarm, ...]:
     """What a file of TOML says, a table ``[[alarms]]`` for each. Raises ConfigurationError."""
-    toml: Any = import_module("tomllib")  # few processes have such a file
-    try:
-        given = toml.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as alarms: {text_of(error)}") from error
+    given = read_toml(path, "alarms")
     strange = next((name for name in given if name != "alarms"), None)
     if strange is not None:
         raise ConfigurationError(f"{path}: {shown(strange)} means nothing there; each alarm is a table [[alarms]]")
-    return read_alarms(given.get("alarms", []), path)
+    found = given.get("alarms", [])
+    if not isinstance(found, list):
+        raise ConfigurationError(f"{path}: 'alarms' is one thing alone; each alarm is a table [[alarms]]")
+    return read_alarms(found, path)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fsmflow.channels.kinds import KINDS, Channel, Log
-from fsmflow.errors import ConfigurationError, did_you_mean, shown, text_of
+from fsmflow.errors import ConfigurationError, did_you_mean, shown
+from fsmflow.settings.toml import read_table, read_toml
 
 #: There without being configured.
 LOG: Final = "log"
@@ -39,23 +38,7 @@ def read_channels(given: object, source: str = _CONFIGURED) -> dict[str, Channel
 def _read(given: object, where: str) -> Channel:
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"{where} is no channel; {_form(where)}")
-    rest: dict[str, Any] = {str(key): value for key, value in given.items()}
-    kind = rest.pop("kind", None)
-    if kind not in KINDS:
-        hint = did_you_mean(kind, KINDS) or f"; it is one of {', '.join(KINDS)}"
-        raise ConfigurationError(
-            f"{where} has no kind; {_form(where)}" if kind is None else f"{where}: kind is {shown(kind)}{hint}"
-        )
-    missing = {name: example for name, example in _NEEDED.get(kind, {}).items() if name not in rest}
-    if missing:
-        lines = " and ".join(f"{name} = {example}" for name, example in missing.items())
-        raise ConfigurationError(f'{where}: kind = "{kind}" needs {" and ".join(missing)}; write {lines}')
-    try:
-        return KINDS[kind](**rest)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{where}: {error}") from error
-    except TypeError as error:
-        raise ConfigurationError(f"{where}: {_without_class(text_of(error))}") from error
+    return read_table(KINDS, _NEEDED, given, where, _form(where))
 
 
 def _form(where: str) -> str:
@@ -65,18 +48,9 @@ def _form(where: str) -> str:
     return f'each is a table, as [ops] with a line kind = "log"; the kinds are {", ".join(KINDS)}'
 
 
-def _without_class(text: str) -> str:
-    return text.replace(".__init__()", "(...)")
-
-
 def read_file(path: str) -> dict[str, Channel]:
     """What a file of TOML says. Raises ConfigurationError."""
-    toml: Any = import_module("tomllib")  # few processes have such a file
-    try:
-        given = toml.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as channels: {text_of(error)}") from error
-    return read_channels(given, path)
+    return read_channels(read_toml(path, "channels"), path)
 
 
 def channels_of(channels: Mapping[str, Channel] | None) -> Mapping[str, Channel]:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from fnmatch import fnmatchcase
 from importlib import import_module
-from pathlib import Path
 from typing import Any, Final
 
 from fsmflow.errors import ConfigurationError, name_of, shown, text_of
+from fsmflow.settings.toml import read_toml
 from fsmflow.values import dataclass
 
 #: ``permit(actor, permission, entity)``: True, False, ``Refuse("why")``, or None, which leaves it to the rest.
@@ -122,12 +122,7 @@ def read_permissions(given: object, source: str = "configure(permissions=...)") 
 
 def read_file(path: str) -> Permissions:
     """What a file of TOML says. Raises ConfigurationError."""
-    toml: Any = import_module("tomllib")  # few processes have such a file
-    try:
-        given = toml.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise ConfigurationError(f"{path} cannot be read as permissions: {text_of(error)}") from error
-    return read_permissions(given, path)
+    return read_permissions(read_toml(path, "permissions"), path)
 
 
 def _table(given: Mapping[str, Any], key: str, source: str) -> Mapping[str, Any]:

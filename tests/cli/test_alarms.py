@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
+import math
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import fields
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -24,7 +29,10 @@ from fsmflow import (
     State,
     settings,
 )
+from fsmflow.channels import kinds as channel_kinds
+from fsmflow.settings import alarms as alarm_kinds
 from fsmflow.settings.alarms import Alarm, read_alarms, read_file
+from fsmflow.settings.channels import read_channels
 from fsmflow.testing import Sandbox, sandbox
 from tests.cli.shop import Shop
 from tests.support.terminal import Terminal
@@ -125,17 +133,22 @@ def test_a_file_and_configure_take_the_same(tmp_path: Path) -> None:
         assert settings.current().alarms == wanted[:2]
     finally:
         settings.choose(before)
-    path.write_text("[alarm]")
-    with pytest.raises(ConfigurationError, match=r"each alarm is a table \[\[alarms\]\]"):
-        read_file(str(path))
+    for wrong in ("[alarm]", "[alarms]\nkind = 'overdue'", "alarms = 'overdue'"):
+        path.write_text(wrong)
+        with pytest.raises(ConfigurationError, match=r"each alarm is a table \[\[alarms\]\]"):
+            read_file(str(path))
 
 
 @pytest.mark.parametrize(
     ("given", "told"),
     [
         ("Overdue", "it is a list of alarms"),
-        ([{"kind": "failed"}], "'failed' is no alarm; did you mean 'failing'?"),
-        ([{"kind": "failing"}], "Failing missing 1 required positional argument: 'count'"),
+        (["overdue"], "'overdue' is no alarm; each is a table with its kind; the kinds are overdue, failing"),
+        ([{"kind": "failed"}], "kind is 'failed'; did you mean 'failing'?"),
+        ([{"kind": ["x"]}], "kind is ['x']; it is one of overdue, failing, new-failure"),
+        ([{"tell": "ops"}], "has no kind; each is a table with its kind; the kinds are overdue"),
+        ([{"kind": "failing"}], 'kind = "failing" needs count; write count = 5'),
+        ([{"kind": "oldest-due"}], 'kind = "oldest-due" needs seconds; write seconds = 60'),
         ([{"kind": "failing", "count": 0}], "Failing(count=0): it takes a whole number from 1 to 1,000"),
         ([{"kind": "oldest-due", "seconds": "60"}], "OldestDue(seconds='60'): it takes seconds or a timedelta"),
         ([{"kind": "overdue", "tel": "ops"}], "Overdue(...) takes no 'tel'; did you mean 'tell'?"),
@@ -159,3 +172,17 @@ def test_a_machine_says_alarms_as_a_list_and_is_overdue_only_where_something_is_
     with pytest.raises(DataError, match="from 1 to"):
         Failing(True)
     assert isinstance(Failing(5), Alarm)
+
+
+def test_whatever_a_table_of_a_file_has_is_taken_or_refused_in_words() -> None:
+    odd = [None, True, 0, -1, 1.5, math.inf, "", "a", [], ["a"], [[1]], {}, {"a": 1}, date(2026, 1, 1)]
+    good = {"url": "env:A", "secret": "env:B", "to": "a@b.example", "arguments": ["a"], "count": 2, "seconds": 5}
+    read = {read_channels: channel_kinds.KINDS, read_alarms: alarm_kinds.KINDS}
+    for reader, kinds in read.items():
+        for kind, made in kinds.items():
+            names = [each.name for each in fields(cast(Any, made))]
+            table = {"kind": kind, **{name: good[name] for name in names if name in good}}
+            for name, value in itertools.product(["kind", *names], odd):
+                given: Any = {**table, name: value}
+                with contextlib.suppress(ConfigurationError):
+                    reader({"ops": given} if reader is read_channels else [given])

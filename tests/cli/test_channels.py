@@ -93,6 +93,7 @@ def test_channels_are_shown_and_tried_and_their_secrets_are_not(
             'ops has no kind; each is a table, as [ops] with a line kind = "log"',
         ),
         ({"ops": {"kind": "webhoook"}}, "ops: kind is 'webhoook'; did you mean 'webhook'?"),
+        ({"ops": {"kind": ["a"]}}, "ops: kind is ['a']; it is one of log, command, email, webhook"),
         ({"ops": {"kind": "webhook", "url": "env:A"}}, 'ops: kind = "webhook" needs secret; write secret = "env:'),
         ({"ops": {"kind": "email"}}, 'needs to and sender; write to = ["ops@shop.example"] and sender = "fsm'),
         ({"ops": {"kind": "log", "levels": "INFO"}}, "ops: Log(...) takes no 'levels'; did you mean 'level'?"),
