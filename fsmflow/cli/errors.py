@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
+from fsmflow import settings
 from fsmflow.causes import place_of
 from fsmflow.cli import output
 from fsmflow.cli.output import one_line
-from fsmflow.errors import ConfigurationError, DefinitionError, FsmflowError, GuardError, name_of, noted, text_of
+from fsmflow.errors import (
+    ConfigurationError,
+    DatabaseUnavailable,
+    DefinitionError,
+    FsmflowError,
+    GuardError,
+    name_of,
+    noted,
+    text_of,
+)
+from fsmflow.settings import DATABASE_URL
 
 _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "MySQLdb", "redis"})
 
@@ -28,12 +40,23 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, FsmflowError):
         guard = error.__cause__ if isinstance(error, GuardError) else None
         place = None if guard is None else place_of(guard)
-        return one_line(text_of(error)) + ("" if place is None else f" ({place})")
+        return one_line(text_of(error)) + _named_by(error) + ("" if place is None else f" ({place})")
     kind = f"{name_of(type(error))}: {one_line(text_of(error) + noted(error))}"
     if isinstance(error, OSError | UnicodeError) or _is_of_a_server(error):
         return kind
     place = place_of(error)
     return None if place is None else f"{kind} ({place})"
+
+
+def _named_by(error: FsmflowError) -> str:
+    """What says where a database is that cannot be reached, and where that is shown."""
+    if not isinstance(error, DatabaseUnavailable) or not error.unreached:
+        return ""
+    if DATABASE_URL in str(error):
+        return ": see 'fsmflow info'"
+    chosen = settings.chosen()
+    is_set = chosen is not None and chosen.database is None and chosen.database_url == os.environ.get(DATABASE_URL)
+    return f"; the database is that of {DATABASE_URL if is_set else 'configure()'}: see 'fsmflow info'"
 
 
 def stops_everything(error: BaseException) -> bool:

@@ -277,9 +277,12 @@ class Link:
                 "max_connections, or a timeout for which it waits"
             ) from error
         except ERRORS as error:
+            unreached = self.dialect.is_server and bool(self.db.is_closed())
             if self.verdict(error) is Verdict.LASTING:
                 raise StatementRefused(first_line(error)) from error
-            raise DatabaseUnavailable(f"the database did not do as asked: {first_line(error)}") from error
+            unavailable = DatabaseUnavailable(f"the database did not do as asked: {first_line(error)}")
+            unavailable.unreached = unreached
+            raise unavailable from error
 
     def verdict(self, error: BaseException) -> Verdict:
         """How an error of the database is to be taken. A connection that may be to blame for it is thrown away."""

@@ -53,6 +53,7 @@ def test_a_database_that_does_not_answer_is_told_in_one_line(shop: Shop, kind: s
     shop.variables["FSMFLOW_DATABASE_URL"] = NOWHERE[kind]
     told = shop.refused(*command.split())
     assert "127.0.0.1" in told
+    assert told.endswith("; the database is that of FSMFLOW_DATABASE_URL: see 'fsmflow info'\n")
     assert "sesame" not in told
 
 
