@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any, Final
 
 from fsmflow.cli import output
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.expectation import is_overdue
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.versions import as_shown
 from fsmflow.definition.names import FINISHED
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.signs import rules_of
 from fsmflow.engine.teams import may_see, reach_of
 from fsmflow.failures import FailureGroup, groups
 from fsmflow.holds import Hold, current_holds
-from fsmflow.operations import repairs
+from fsmflow.operations import alarms, repairs
+from fsmflow.operations.alarms import Raised
 from fsmflow.operations.repair import Repair
 from fsmflow.operations.report import Report
 from fsmflow.queries import queues_of
@@ -34,12 +37,16 @@ _REPAIRS: Final = 5
 class Board:
     """``due``: how much is due now, ``_DUE`` at most; None for who is in some teams alone. ``oldest``: since when the
     doorbell at the head of each queue waits, None where none does. ``unheard``: why nothing is known of queues and
-    workers."""
+    workers. ``overdue``: the states whose oldest entity is there for longer than expected. ``set_aside``: groups that
+    are resolved or ignored, in which entities rest. ``alarms``: None where there can be none, or not for this one."""
 
     now: int
     counts: Sequence[Headcount]
     phases: Mapping[tuple[str, str], str]
+    overdue: Set[tuple[str, str]]
     groups: Sequence[FailureGroup]
+    set_aside: Sequence[FailureGroup]
+    alarms: Sequence[Raised] | None
     running: Sequence[Snapshot]
     due: int | None
     oldest: Mapping[str, int | None]
@@ -64,13 +71,21 @@ def look(runtime: Runtime, actor: Actor | None) -> Board:
     specs = {(name, state): spec for name, definition in known.items() for state, spec in definition.states.items()}
     places = {key: number for number, key in enumerate(specs)}
     counts = headcounts(runtime, actor=actor)
+    every, sees_all = groups(every=True, actor=actor), reach_of(runtime, actor) is None
     return Board(
         now=now,
         counts=sorted(counts, key=lambda each: (each.machine, places.get((each.machine, each.state), 0))),
         phases={key: spec.phase for key, spec in specs.items()},
-        groups=groups(actor=actor)[:MOST],
+        overdue={
+            (each.machine, each.state)
+            for each in counts
+            if each.since is not None and is_overdue(specs.get((each.machine, each.state)), each.since, now)
+        },
+        groups=[each for each in every if each.is_due][:MOST],
+        set_aside=[each for each in every if each.parts and not each.is_due],
+        alarms=alarms.raised()[:MOST] if sees_all and rules_of(runtime) else None,
         running=[_shown(runtime, running[row]) for row in rows if row in running],
-        due=None if reach_of(runtime, actor) is not None else len(store.work.due(now, _DUE)),
+        due=len(store.work.due(now, _DUE)) if sees_all else None,
         oldest=oldest,
         workers=workers,
         unheard=unheard,
@@ -97,13 +112,15 @@ def object_of(board: Board) -> dict[str, Any]:
     """The same as JSON."""
     return {
         "at": output.iso(board.now),
-        "states": [
-            {"machine": each.machine, "state": each.state, "count": each.count, "oldest": _iso(each.since)}
-            for each in board.counts
-        ],
+        "states": list(_states(board)),
         "failures": [
             {"id": each.id, "count": each.count, "error_type": each.error_type, "last_at": output.iso_of(each.last_at)}
             for each in board.groups
+        ],
+        "set_aside": {"groups": len(board.set_aside), "entities": sum(each.count for each in board.set_aside)},
+        "alarms": [
+            {"address": each.address, "since": each.since and output.iso_of(each.since), "text": each.text}
+            for each in board.alarms or ()
         ],
         "running": [
             {"address": each.address, "state": each.state, "attempt": each.work.attempt, "progress": each.work.progress}
@@ -126,6 +143,13 @@ def object_of(board: Board) -> dict[str, Any]:
         ],
         "holds": [str(each) for each in board.holds],
     }
+
+
+def _states(board: Board) -> Iterator[dict[str, Any]]:
+    for each in board.counts:
+        place = {"machine": each.machine, "state": each.state}
+        late = (each.machine, each.state) in board.overdue
+        yield {**place, "count": each.count, "oldest": _iso(each.since), "overdue": late}
 
 
 def processes_of(board: Board, queue: str) -> int | None:

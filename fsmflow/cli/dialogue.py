@@ -17,7 +17,7 @@ from fsmflow.cli.errors import sentence
 from fsmflow.cli.frame import Size, fitted, in_order, is_same, overview, rows_of
 from fsmflow.cli.keyboard import DOWN, END, ENTER, ESCAPE, HOME, PAGE_DOWN, PAGE_UP, UP
 from fsmflow.cli.pages import Listing, Page
-from fsmflow.cli.sections import ENTITY, GROUP, REPAIR, STATE, WORKER, Item, sections_of
+from fsmflow.cli.sections import ALARM, ENTITY, GROUP, REPAIR, SET_ASIDE, STATE, WORKER, Item, sections_of
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import FAILED, RETRY
 from fsmflow.engine.runtime import current
@@ -38,7 +38,8 @@ Space, PgDn, PgUp  a page on, or back
 g, G, Home, End    to the beginning, to the end
 Enter              look closer: a state shows its entities, a failure its
                    group, an entity what it does and waits for, a repair
-                   its report, a worker what is in force
+                   its report, an alarm all that are raised, a worker
+                   what is in force
 Esc                back
 r                  retry what is chosen; you are asked first. An entity
                    is retried at once. Of a failure, or of a state in
@@ -130,11 +131,12 @@ class Dialogue:
         failed = sum(each.count for each in board.groups)
         facts = [
             f"fsmflow top  {clock.to_datetime(board.now):%H:%M:%S} UTC",
+            f"{failed:,} failed",
+            *([f"{len(board.alarms):,} alarm{'' if len(board.alarms) == 1 else 's'}"] if board.alarms else []),
+            *([f"{len(board.holds):,} held back: 'fsmflow hold'"] if board.holds else []),
             f"{entities:,} entities",
             *filter(None, [board.told_due]),
             f"{len(board.running):,} running",
-            f"{failed:,} failed",
-            *([f"{len(board.holds):,} held back: 'fsmflow hold'"] if board.holds else []),
         ]
         return Text(fitted("   ".join(facts), width), "bold")
 
@@ -211,6 +213,8 @@ class Dialogue:
             return ""
         command = {
             GROUP: ("failures", item.name),
+            SET_ASIDE: ("failures", "--all"),
+            ALARM: ("alarms",),
             ENTITY: ("explain", item.name),
             REPAIR: ("repair", "show", item.name),
             WORKER: ("info",),

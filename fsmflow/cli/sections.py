@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from fsmflow import clock
 from fsmflow.cli import output
 from fsmflow.cli.board import Board, processes_of
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, WORKING
+from fsmflow.operations.alarms import Raised
 from fsmflow.values import dataclass
 
 STATE: Final = "state"
@@ -16,6 +18,8 @@ ENTITY: Final = "entity"
 QUEUE: Final = "queue"
 WORKER: Final = "worker"
 REPAIR: Final = "repair"
+ALARM: Final = "alarm"
+SET_ASIDE: Final = "what is set aside"
 
 _STYLES: Final = {FAILED: "red", FINISHED: "green", WORKING: "cyan"}
 #: States of a repair in which it waits for a person.
@@ -58,9 +62,10 @@ def sections_of(board: Board) -> tuple[Section, ...]:
         ),
         Section(
             columns=("FAILURES", ">COUNT", ">LAST", "STATE", "ERROR"),
-            items=[*_groups(board)],
+            items=[*_groups(board), *_set_aside(board)],
             nothing="nothing that failed waits for somebody",
         ),
+        *([] if board.alarms is None else [_alarms(board, board.alarms)]),
         Section(
             columns=("RUNNING", "STATE", ">ATTEMPT", ">THERE FOR"),
             items=[*_running(board)],
@@ -87,8 +92,9 @@ def sections_of(board: Board) -> tuple[Section, ...]:
 def _states(board: Board) -> Iterator[Item]:
     for each in board.counts:
         name = f"{each.machine}:{each.state}"
-        style = _STYLES.get(board.phases.get((each.machine, each.state), ""), "")
-        cells = (name, f"{each.count:,}", _ago(board, each.since))
+        is_overdue = (each.machine, each.state) in board.overdue
+        style = "yellow" if is_overdue else _STYLES.get(board.phases.get((each.machine, each.state), ""), "")
+        cells = (name, f"{each.count:,}", f"{_ago(board, each.since)}{', overdue' if is_overdue else ''}")
         yield Item(kind=STATE, name=name, cells=cells, style=style, count=each.count)
 
 
@@ -98,6 +104,24 @@ def _groups(board: Board) -> Iterator[Item]:
         last = output.duration(max(0, board.now - round(each.last_at.timestamp() * 1000)))
         cells = (each.short, f"{each.count:,}", last, f"{each.machine}:{each.state}", error)
         yield Item(kind=GROUP, name=each.id, cells=cells, style="red", count=each.count)
+
+
+def _set_aside(board: Board) -> Iterator[Item]:
+    """That entities rest in groups which somebody called resolved, or to be ignored."""
+    if board.set_aside:
+        count = sum(each.count for each in board.set_aside)
+        cells = ("set aside", f"{count:,}", "", "resolved, ignored", "failures --all")
+        yield Item(kind=SET_ASIDE, name=SET_ASIDE, cells=cells, style="dim")
+
+
+def _alarms(board: Board, raised: Sequence[Raised]) -> Section:
+    items = []
+    for each in raised:
+        ago = "" if each.since is None else output.duration(max(0, board.now - clock.from_datetime(each.since)))
+        text = f"{'silent: ' if each.silent else ''}{each.text}"
+        style = "dim" if each.silent else "red"
+        items.append(Item(kind=ALARM, name=each.address, cells=(each.address, ago, text), style=style))
+    return Section(columns=("ALARMS", ">FOR", "WHAT"), items=items, nothing="none is raised")
 
 
 def _running(board: Board) -> Iterator[Item]:

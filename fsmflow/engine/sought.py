@@ -104,8 +104,8 @@ def remark_of(runtime: Runtime, way: Way) -> str | None:
     if way.machine is None:
         own = runtime.machines.of_user().values()
         having = [one.name for one in own if set(unread).issubset(one.wide.search)]
-        where = f"name the machine: {', '.join(having)}" if having else f"name one that declares search = [{told}]"
-        return f"{head} of all machines, and entities are read one by one, {MOST:,} at most; {where}"
+        where = f"name {having[0]}, which looks it up" if having else f"name one that declares search = [{told}]"
+        return f"no machine is named, so entities are read one by one for {told}, {MOST:,} at most; {where}"
     if way.declared.issuperset(unread):
         return f"{head} yet, and entities are read one by one: 'fsmflow init' brings it in, or a worker within minutes"
     head = f"{head}, and entities are read one by one, {MOST:,} at most"

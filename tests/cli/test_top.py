@@ -18,13 +18,14 @@ from typing import Any
 
 import pytest
 
+from fsmflow import Machine, Overdue, State, failures
 from fsmflow.cli.board import look, object_of
 from fsmflow.cli.dialogue import Dialogue
 from fsmflow.cli.frame import Size
 from fsmflow.cli.keyboard import DOWN, END, ENTER, ESCAPE, HOME
 from fsmflow.engine.runtime import current
 from fsmflow.operations import repairs
-from fsmflow.testing import Sandbox
+from fsmflow.testing import Sandbox, sandbox
 from tests.cli.orders import Order
 from tests.cli.shop import CLI, NOWHERE, Shop
 from tests.support.terminal import Terminal
@@ -124,6 +125,45 @@ def test_once_and_json_need_no_terminal(shell: Terminal, declined: None) -> None
         ("failed_from_charging", 3),
     ]
     assert "--once prints what it would show" in shell.misused("top")
+
+
+class Crate(Machine):
+    """Is collected within an hour, as a rule; what it is loaded with is no good."""
+
+    initial = "new"
+    states = [State("new", expect=3600), State("loading", job="load"), State("gone", final=True)]
+    transitions = [["go", "new", "loading"], ["done", "loading", "gone"]]
+    alarms = [Overdue()]
+
+    def load(self) -> None:
+        raise ValueError("too heavy")
+
+
+def test_what_is_overdue_alarming_or_set_aside_is_told_and_what_failed_comes_first(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sandbox([Crate]) as box:
+        for number in range(4):
+            Crate.start(str(number))
+        for number in (1, 2, 3):
+            Crate.get(str(number)).trigger("go")
+        box.advance(2 * 3_600)
+        dialogue = Dialogue(None, None)
+        dialogue.see(look(current(), None))
+        shown = press(dialogue, size=Size(width=60, height=20))
+        assert re.match(r"fsmflow top  ..:..:.. UTC   3 failed   1 alarm   5 entities", shown)
+        assert re.search(r"crate:new +1 +2 h, overdue", shown)
+        assert re.search(r"ALARMS +FOR +WHAT", shown)
+        failures.resolve(failures.groups()[0].id)
+        dialogue.see(look(current(), None))
+        shown = press(dialogue, size=LARGE)
+        assert re.search(r"set aside +3 +resolved, ignored +failures --all", shown)
+        assert "fsmflow list --machine crate --state new --overdue" in press(dialogue, END, "k", ENTER, size=LARGE)
+        assert "too heavy" in press(dialogue, ESCAPE, "k", ENTER, size=LARGE)
+        told = Terminal(capsys, monkeypatch).json("top")
+        assert told["set_aside"] == {"groups": 1, "entities": 3}
+        assert [each["address"] for each in told["alarms"]] == ["alarm:overdue.crate.new"]
+        assert [each["state"] for each in told["states"] if each["overdue"]] == ["new"]
 
 
 class Tty:

@@ -81,8 +81,11 @@ def test_parents_are_found_by_their_children(box: Sandbox, asked: dict[str, Any]
             ("--machine", "letter", "--where", "to=ann", "--order", "at"),
             "give machine 'letter' search = ['to', 'at']\n",
         ),
-        (("--where", "customer=c0"), "'customer' is in no index of all machines, and entities are read one by one"),
-        (("--where", "customer=c0"), "; name the machine: pile\n"),
+        (
+            ("--where", "customer=c0"),
+            "note: no machine is named, so entities are read one by one for 'customer', 100,000 at most; ",
+        ),
+        (("--where", "customer=c0"), "; name pile, which looks it up\n"),
         (("--where", "x=1"), "; name one that declares search = ['x']\n"),
         (("--overdue",), "note: nothing can be overdue: no machine has a state with expect=\n"),
         (("--machine", "pile", "--overdue"), "nothing can be overdue: machine 'pile' has no state with expect=\n"),
