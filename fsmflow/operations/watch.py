@@ -74,6 +74,9 @@ class Watch:
         self._runtime = runtime
         self._next = -(2**62)
         self._rests = False
+        #: Whether any is raised, and when the first that is calm ends, as the last look found it.
+        self._is_raised = False
+        self._ends: int | None = None
 
     def go_on(self) -> None:
         """Look, if it is time and nobody else has looked lately. Without a query where there is nothing to look for;
@@ -87,6 +90,19 @@ class Watch:
             self._rests = True
         elif (taken := self._take(now)) is not None:
             self._look(rules, now, taken)
+
+    def next_look(self, stirred: int) -> int | None:
+        """When to look next, for whoever moves the clock: soon after something was done at ``stirred``, and at the
+        moment at which one that is calm ends; ever more rarely while one is raised, as it may be over by time alone.
+        None where a look would find what the last one did. No query."""
+        last = self._next - EVERY_MS
+        moments = [] if self._ends is None else [self._ends]
+        if last < stirred + EVERY_MS:
+            moments.append(stirred + EVERY_MS)
+        elif self._is_raised:
+            moments.append(last + (last - stirred))
+        now = self._runtime.now()
+        return None if self._rests else min((moment for moment in moments if moment > now), default=None)
 
     def _take(self, now: int) -> _Seen | None:
         """Have this look to oneself, and what was seen before. None where somebody else has looked."""
@@ -123,6 +139,8 @@ class Watch:
                 continue
             with _by_itself(alarm.address):
                 self._fire(alarm, END)
+        self._is_raised = bool(raised) or any(sign.begins for sign in seen.found.values())
+        self._ends = min(calm.values()) + CALM_MS if calm else None
         self._tell_all()
         if calm != taken.calm:
             self._write(taken.to_text(), _Seen(at=now, calm=calm))

@@ -221,16 +221,26 @@ class Sandbox:
 
     def _run_here(self, until: int, budget: _Budget) -> None:
         with installed(self._runtime):
+            stirred = self._clock.now()
             self._run_now(budget)
-            while (moment := self._maintenance.next_due()) is not None and moment <= until:
+            while (moment := self._next_stop(stirred)) is not None and moment <= until:
                 self._clock.move_to(moment)
-                self._run_now(budget)
+                if self._run_now(budget):
+                    stirred = moment
             self._clock.move_to(until)
             self._run_now(budget)
 
-    def _run_now(self, budget: _Budget) -> None:
+    def _next_stop(self, stirred: int) -> int | None:
+        """When something becomes due, or alarms begin or end that workers would look for meanwhile."""
+        moments = (self._maintenance.next_due(), self._maintenance.next_look(stirred))
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _run_now(self, budget: _Budget) -> bool:
+        """Run what is due until nothing is; whether there was anything."""
+        before = budget.spent
         while self._answer(budget) + self._sweep(budget):
             pass
+        return budget.spent > before
 
     def _answer(self, budget: _Budget) -> int:
         """Run the attempts that were rung for; how many tickets there were."""

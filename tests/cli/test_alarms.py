@@ -9,7 +9,7 @@ import math
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import fields
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from fsmflow import (
     CrashLoop,
     DataError,
     DefinitionError,
+    Fail,
     Failing,
     Machine,
     NewFailure,
@@ -30,6 +31,7 @@ from fsmflow import (
     settings,
 )
 from fsmflow.channels import kinds as channel_kinds
+from fsmflow.operations.alarm import Alarm as RaisedAlarm
 from fsmflow.settings import alarms as alarm_kinds
 from fsmflow.settings.alarms import Alarm, read_alarms, read_file
 from fsmflow.settings.channels import read_channels
@@ -186,3 +188,37 @@ def test_whatever_a_table_of_a_file_has_is_taken_or_refused_in_words() -> None:
                 given: Any = {**table, name: value}
                 with contextlib.suppress(ConfigurationError):
                     reader({"ops": given} if reader is read_channels else [given])
+
+
+@pytest.mark.parametrize("minutes", [[60], [5, 5, 5, 5], [2, 2, 2]])
+def test_in_a_sandbox_time_passes_for_alarms_as_it_does_for_workers(box: Sandbox, minutes: list[int]) -> None:
+    parcel = Parcel.start(1)
+    box.advance(days=30)
+    assert [each.kind for each in fsmflow.alarms.raised()] == ["overdue"]
+    parcel.trigger("collect")
+    for each in minutes:
+        box.advance(minutes=each)
+    assert fsmflow.alarms.raised() == []
+
+
+class Letter(Machine):
+    """Cannot be sent."""
+
+    initial = "new"
+    states = [State("new"), State("sending", job="send_it"), State("sent", final=True)]
+    transitions = [["go", "new", "sending"], ["done", "sending", "sent"]]
+    alarms = [Failing(2, within=600)]
+
+    def send_it(self) -> None:
+        raise Fail("no stamp")
+
+
+def test_in_a_sandbox_an_alarm_begins_and_ends_by_time_alone() -> None:
+    with sandbox(machines=[Letter]) as box:
+        for number in (1, 2):
+            Letter.start(number).trigger("go")
+        box.advance(hours=1)
+        (alarm,) = RaisedAlarm.find()
+        assert [entry.trigger for entry in alarm.history] == [None, "told", "end", "told"]
+        took = alarm.history[2].at - alarm.history[0].at
+        assert timedelta(minutes=10) < took < timedelta(minutes=40)

@@ -51,10 +51,11 @@ class Maintenance:
         self._schedules = Schedules(runtime)
         self._retention = Retention(runtime)
         self._turn = Turn(runtime)
+        self._watch = Watch(runtime)
         self._besides: tuple[tuple[str, Callable[[], None]], ...] = (
             ("bringing in what is searched by", Intake(runtime).go_on),
             ("counting", Recount(runtime).go_on),
-            ("looking for alarms", Watch(runtime).go_on),
+            ("looking for alarms", self._watch.go_on),
         )
         self._besides_from_s = float("-inf")
 
@@ -109,6 +110,10 @@ class Maintenance:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
         moments = (self._runtime.next_due(), self._schedules.next_due(), holds.next_due(self._runtime))
         return min((moment for moment in moments if moment is not None), default=None)
+
+    def next_look(self, stirred: int) -> int | None:
+        """When to look for alarms next, for whoever moves the clock and has last done something at ``stirred``."""
+        return self._watch.next_look(stirred)
 
     def lost(self, row: int, owner: str, how: str, *, timed_out: bool = False) -> None:
         """A worker process is gone: end the attempt that it held, if its claim is still live."""
