@@ -25,13 +25,17 @@ _NAMES: Final = {*_WHOLE_NAMES, "VALUE", "MODULE", "QUEUES"}
 _GAP: Final = "  "
 _BELOW: Final = "    "
 _LEAST: Final = 12
+#: An address has so many places at least, and two thirds of the terminal.
+_ADDRESS: Final = 48
 #: What a sentence is not broken in, with the blanks before it: a word, or a command in quotes.
 _WHOLE: Final = re.compile(r"\s*(?:'fsmflow [^']*'\S*|\S+)")
 
 
 def grid(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> Iterator[str]:
     """The lines of a table for a terminal that is so wide: a heading, and one or more for each row.
-    Nothing is left out but columns in which there is nothing."""
+    Nothing is left out but columns in which there is nothing, and the middle of an address that would make all rows
+    as long as itself: an ellipsis stands there, and a pipe or --json has it whole."""
+    rows = _bounded(columns, rows, wide)
     cut = _cut(columns, rows, wide)
     yield _line([columns[at] for at in cut.shown], cut.widths, bold=True)
     if cut.lower:
@@ -76,6 +80,23 @@ class _Cut:
     lower: list[int]
     lower_widths: list[int]
     is_below: bool
+
+
+def _bounded(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> Sequence[Sequence[str]]:
+    at, most = columns.index("ADDRESS") if "ADDRESS" in columns else -1, max(_ADDRESS, wide * 2 // 3)
+    if at < 0 or all(_cells(row[at]) <= most for row in rows):
+        return rows
+    return [[*row[:at], _middle_out(row[at], most), *row[at + 1 :]] for row in rows]
+
+
+def _middle_out(text: str, most: int) -> str:
+    """The beginning and the end of a text, in so many places."""
+    if _cells(text) <= most:
+        return text
+    head, tail = text[: most // 2], text[-(most // 2) :]
+    while _cells(head) + _cells(tail) >= most:
+        head, tail = (head[:-1], tail) if _cells(head) >= _cells(tail) else (head, tail[1:])
+    return f"{head}…{tail}"
 
 
 def _cut(columns: Sequence[str], rows: Sequence[Sequence[str]], wide: int) -> _Cut:

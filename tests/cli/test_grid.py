@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -31,6 +32,17 @@ def test_what_fits_is_one_line_a_row() -> None:
         "order:1  charging -> failed_from_charging         GatewayDown: the gateway does not answer",
         "order:2  shipped",
     ]
+
+
+def test_a_very_long_address_gives_way_in_its_middle_and_no_row_is_as_long_as_it() -> None:
+    for letter, wide in (("x", 80), ("x", 120), ("字", 80)):
+        head, first, last = lines(wide, [(f"order:{letter * 200}9", "new", "", ""), *ROWS[1:]])
+        bound = wide * 2 // 3
+        assert re.fullmatch(rf"order:{letter}+…{letter}+9", first.split()[0])
+        assert bound - 2 <= sum(2 if char == "字" else 1 for char in first.split()[0]) <= bound
+        assert "new" in first
+        assert last.split() == ["order:2", "shipped"]
+        assert len(head) < 120
 
 
 def test_a_column_without_anything_in_it_gives_way_first() -> None:
