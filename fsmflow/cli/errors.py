@@ -9,17 +9,20 @@ from fsmflow import settings
 from fsmflow.causes import place_of
 from fsmflow.cli import output
 from fsmflow.cli.output import one_line
+from fsmflow.engine.runtime import stand_in
 from fsmflow.errors import (
     ConfigurationError,
     DatabaseUnavailable,
     DefinitionError,
     FsmflowError,
     GuardError,
+    NotPermitted,
     name_of,
     noted,
     text_of,
 )
-from fsmflow.settings import DATABASE_URL
+from fsmflow.settings import DATABASE_URL, PERMISSIONS
+from fsmflow.settings.permissions import IN_CODE
 
 _SERVER_LIBRARIES: Final = frozenset({"peewee", "playhouse", "sqlite3", "psycopg", "pymysql", "MySQLdb", "redis"})
 
@@ -40,7 +43,7 @@ def sentence(error: BaseException) -> str | None:
     if isinstance(error, FsmflowError):
         guard = error.__cause__ if isinstance(error, GuardError) else None
         place = None if guard is None else place_of(guard)
-        return one_line(text_of(error)) + _named_by(error) + ("" if place is None else f" ({place})")
+        return one_line(text_of(error)) + _named_by(error) + _given_by(error) + ("" if place is None else f" ({place})")
     kind = f"{name_of(type(error))}: {one_line(text_of(error) + noted(error))}"
     if isinstance(error, OSError | UnicodeError) or _is_of_a_server(error):
         return kind
@@ -57,6 +60,18 @@ def _named_by(error: FsmflowError) -> str:
     chosen = settings.chosen()
     is_set = chosen is not None and chosen.database is None and chosen.database_url == os.environ.get(DATABASE_URL)
     return f"; the database is that of {DATABASE_URL if is_set else 'configure()'}: see 'fsmflow info'"
+
+
+def _given_by(error: FsmflowError) -> str:
+    """Where it is said who may do what, for who was refused for want of it."""
+    installed = stand_in()
+    chosen = settings.chosen() if installed is None else installed.settings
+    permissions = None if chosen is None else chosen.permissions
+    if not isinstance(error, NotPermitted) or permissions is None:
+        return ""
+    is_file = permissions.source != IN_CODE
+    where = f"{os.path.abspath(permissions.source)} ({PERMISSIONS})" if is_file else IN_CODE
+    return f"; who may do what is said in {where}"
 
 
 def stops_everything(error: BaseException) -> bool:

@@ -12,7 +12,7 @@ import click
 from fsmflow import settings
 from fsmflow.cli import output
 from fsmflow.definition.model import Definition
-from fsmflow.definition.patterns import strange_patterns
+from fsmflow.definition.patterns import strange_patterns, strange_roles
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import stand_in
 from fsmflow.engine.signs import wanted
@@ -89,7 +89,15 @@ def without_password(url: str) -> str:
 
 def strange_permissions(chosen: Settings, known: Mapping[str, Definition]) -> list[str]:
     """What the permissions of the installation name and no machine has, in words."""
-    return [] if chosen.permissions is None else list(strange_patterns(chosen.permissions.roles, known))
+    permissions = chosen.permissions
+    if permissions is None:
+        return []
+    told = list(strange_patterns(permissions.roles, known))
+    # A function of the user's may go by roles that nothing else names.
+    if known and permissions.permit is None:
+        people = {name: person.roles for name, person in permissions.people.items()}
+        told += strange_roles(people, permissions.roles, known)
+    return told
 
 
 def told_by(chosen: Settings, known: Mapping[str, Definition]) -> dict[str, list[str]]:

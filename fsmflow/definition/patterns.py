@@ -24,6 +24,21 @@ def strange_patterns(roles: Mapping[str, Iterable[str]], machines: Mapping[str, 
                 yield f"role {role!r}: {pattern!r} opens nothing: {why}"
 
 
+def strange_roles(
+    people: Mapping[str, Iterable[str]], roles: Iterable[str], machines: Mapping[str, Definition]
+) -> Iterator[str]:
+    """The roles of people that neither the permissions nor a machine has, in words."""
+    known = {*roles}
+    for one in machines.values():
+        every = (one, *one.branches.values())
+        known.update(role for own in every for spec in own.transitions for role in spec.roles)
+        known.update(role for closed in one.wide.operators.values() for role in closed.roles)
+    for name, theirs in people.items():
+        for role in sorted(theirs):
+            if role not in known:
+                yield f"people.{name}: no machine and no [roles] has a role {role!r}{did_you_mean(role, known)}"
+
+
 def _strange(parts: list[str], machines: Mapping[str, Definition]) -> str | None:
     if len(parts) not in _LENGTHS:
         return "it is machine.action, machine.state.action or '*'"

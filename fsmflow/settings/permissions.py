@@ -16,6 +16,8 @@ from fsmflow.values import dataclass
 #: ``permit(actor, permission, entity)``: True, False, ``Refuse("why")``, or None, which leaves it to the rest.
 Permit = Callable[[Any, str, Any], Any]
 
+#: Where they are read who are in no file.
+IN_CODE: Final = "configure(permissions=...)"
 _EVERYTHING: Final = "*"
 _TABLES: Final = ("people", "roles", "permit")
 _OF_A_PERSON: Final = ("roles", "teams")
@@ -37,7 +39,7 @@ class Permissions:
     people: Mapping[str, Person] = field(default_factory=dict)
     roles: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     permit: Permit | str | None = None
-    source: str = field(default="configure(permissions=...)", compare=False)
+    source: str = field(default=IN_CODE, compare=False)
 
     @property
     def closes(self) -> bool:
@@ -99,7 +101,7 @@ def is_meant(pattern: str, name: str) -> bool:
     return len(parts) == len(wanted) and all(map(fnmatchcase, parts, wanted))
 
 
-def read_permissions(given: object, source: str = "configure(permissions=...)") -> Permissions:
+def read_permissions(given: object, source: str = IN_CODE) -> Permissions:
     """What ``configure`` or a file says. Raises ConfigurationError, with the key, for what cannot be."""
     if not isinstance(given, Mapping):
         raise ConfigurationError(f"{source} is {shown(given)}; it is a mapping with {', '.join(_TABLES)}")

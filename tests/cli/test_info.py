@@ -109,13 +109,14 @@ def test_a_permission_that_means_nothing_is_told_with_the_likely_name(shop: Shop
     patterns = (
         '["orders.retry", "order.chargin.retry", "order.submits", "order", "order.*.retry", "*.pay", "*", "*.see"]'
     )
-    (shop.folder / "permissions.toml").write_text(f"[roles]\nlead = {patterns}\n")
+    (shop.folder / "permissions.toml").write_text(f'[people]\nann = ["leader", "lead"]\n[roles]\nlead = {patterns}\n')
     shop.variables = {"FSMFLOW_PERMISSIONS": "permissions.toml"}
     told = [
         "role 'lead': 'orders.retry' opens nothing: there is no machine 'orders'; did you mean 'order'?",
         "role 'lead': 'order.chargin.retry' opens nothing: there is no state 'chargin'; did you mean 'charging'?",
         "role 'lead': 'order.submits' opens nothing: there is no trigger or action 'submits'; did you mean 'submit'?",
         "role 'lead': 'order' opens nothing: it is machine.action, machine.state.action or '*'",
+        "people.ann: no machine and no [roles] has a role 'leader'; did you mean 'lead'?",
     ]
     assert shop.json("info")["strange_permissions"] == told
     assert settings_of(shop.json("info"))["permissions"] == ("permissions.toml", "FSMFLOW_PERMISSIONS")
