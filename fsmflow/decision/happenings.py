@@ -40,12 +40,14 @@ class Asked:
 
 @dataclass(frozen=True, kw_only=True)
 class Triggered(Asked):
-    """A trigger from outside. ``patch`` is merged into data first; ``new_key`` makes a retry a new step."""
+    """A trigger from outside. ``patch`` is merged into data first; ``new_key`` makes a retry a new step. ``internal``:
+    fsmflow fires it, and may fire what belongs to one of its own machines."""
 
     trigger: str
     payload: Mapping[str, Any] = field(default_factory=dict)
     patch: Mapping[str, Any] = field(default_factory=dict)
     new_key: bool = False
+    internal: bool = False
 
     def checked(self) -> Self:
         """The same, where all that was handed in with it can be. Raises DataError."""

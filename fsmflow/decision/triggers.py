@@ -40,7 +40,8 @@ def _check_trigger(mover: Mover, happening: Triggered) -> None:
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
     if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
         raise _refused(mover, happening, why=WAITS_FOR_ITS_TURN)
-    if belongs_to_engine(definition, snapshot, trigger):
+    is_own = happening.internal and trigger in definition.wide.internal
+    if belongs_to_engine(definition, snapshot, trigger) and not is_own:
         raise _refused(mover, happening, why=f"{trigger!r} belongs to the engine and cannot be fired from outside")
     if happening.patch and snapshot.branch_of is not None:
         raise DataError(

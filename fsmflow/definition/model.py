@@ -194,9 +194,10 @@ class Wide:
     #: What somebody is told of.
     alarms: tuple[Alarm, ...] = ()
     #: Triggers of a machine that comes with fsmflow: those that are as closed as what operators do, and those that its
-    #: jobs alone fire.
+    #: jobs or maintenance alone fire; and what it waits for in a state, in words.
     managed: frozenset[str] = frozenset()
     internal: frozenset[str] = frozenset()
+    waits_for: Mapping[str, str] = field(default_factory=dict)
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
     #: Who is told of each state.

@@ -46,16 +46,17 @@ def read_wide(
         retention=read_retention(owner, states, faults),
         key_retention=read_key_retention(owner, faults),
         operators=read_operators(owner, faults),
-        managed=_built_in(owner, getattr(owner, "managed_triggers", ())),
-        internal=_built_in(owner, getattr(owner, "internal_triggers", ())),
+        managed=frozenset(_built_in(owner, getattr(owner, "managed_triggers", ()), ())),
+        internal=frozenset(_built_in(owner, getattr(owner, "internal_triggers", ()), ())),
+        waits_for=_built_in(owner, getattr(owner, "waits_for", {}), {}),
         tell=read_tell(owner, states, transitions, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
     )
 
 
-def _built_in(owner: type, names: Any) -> frozenset[str]:
+def _built_in(owner: type, said: Any, nothing: Any) -> Any:
     """What a machine that comes with fsmflow says of itself; of a user's machine the attribute is the user's own."""
-    return frozenset(names) if owner.__module__.startswith("fsmflow.") else frozenset()
+    return said if owner.__module__.startswith("fsmflow.") else nothing
 
 
 def _sends_as(owner: type, faults: list[str]) -> frozenset[str]:

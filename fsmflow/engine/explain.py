@@ -251,7 +251,9 @@ class _Waiting:
             return f"a trigger as the answer, as job {spec.job_name!r} has returned: {self._triggers}"
         if spec.is_working:
             return "'resume' to start the work of this state: the entity was brought into it, and none was started"
-        return f"a trigger: {self._triggers}" if spec.is_waiting else None
+        if not spec.is_waiting:
+            return None
+        return self._instance.own.wide.waits_for.get(spec.name, f"a trigger: {self._triggers}")
 
     def _turn(self) -> str:
         above = self._details.parent

@@ -15,6 +15,7 @@ RAISED: Final = "raised"
 ENDING: Final = "ending"
 QUIET: Final = "quiet"
 BEGIN, TOLD, END = "begin", "told", "end"
+_SILENCE: Final = "'pause' silences it until 'resume', 'cancel' for good"
 
 
 class Alarm(Machine):
@@ -26,7 +27,13 @@ class Alarm(Machine):
 
     name = ALARM
     initial = RAISING
-    managed_triggers = (BEGIN, TOLD, END)
+    internal_triggers = (BEGIN, TOLD, END)
+    waits_for = {
+        RAISING: f"somebody to be told of it; {_SILENCE}",
+        RAISED: f"its end, which workers find by themselves; {_SILENCE}",
+        ENDING: f"somebody to be told of its end; {_SILENCE}",
+        QUIET: f"its cause to come again; {_SILENCE}",
+    }
     states = [State(RAISING), State(RAISED), State(ENDING), State(QUIET)]
     transitions = [
         {"trigger": BEGIN, "source": QUIET, "dest": RAISING, "before": "note"},

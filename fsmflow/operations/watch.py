@@ -164,7 +164,7 @@ class Watch:
         """Fire a trigger on an alarm as it was read; nothing where somebody else was first, who has done this, or
         after whom somebody looks again."""
         root = self._runtime.machines.get(ALARM)
-        asked = Triggered(trigger=trigger, payload=payload or {}, actor=_ACTOR)
+        asked = Triggered(trigger=trigger, payload=payload or {}, actor=_ACTOR, internal=True)
         with suppress(TransitionNotAllowed):
             followup.attempt(self._runtime, instance_of(root, alarm), asked)
 

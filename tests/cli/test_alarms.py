@@ -87,6 +87,9 @@ def test_alarms_are_shown_with_since_when_and_what_to_type_next(box: Sandbox, sh
     assert "parcel:1" in shell.ok(*todo.split()[1:])
     (found,) = shell.json("alarms")
     assert (found["kind"], found["tell"], found["values"]["example"]) == ("overdue", ["boss", "ops"], "parcel:1")
+    explained = shell.ok("explain", "alarm:overdue.parcel.new")
+    assert "its end, which workers find by themselves; 'pause' silences it until 'resume', 'cancel' for" in explained
+    assert "allowed now: cancel\n" in explained
     shell.ok("pause", "alarm:overdue.parcel.new")
     assert "silent until 'fsmflow resume alarm:overdue.parcel.new'" in shell.ok("alarms")
 
