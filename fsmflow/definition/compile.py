@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -47,6 +48,9 @@ DECLARATIONS = frozenset(
 NOT_YET_IN_MACHINES = ("run_on",)
 
 _CALLBACK_PREFIXES = ("on_enter_", "on_exit_")
+#: A word of a fault that is longer than any name may be, and how much of it is told.
+_LONG_WORD = re.compile(r"\S{300,}")
+_CLIPPED = 97
 
 
 def compile_machine(owner: type, base: type) -> Definition:
@@ -81,7 +85,7 @@ class _Compiler:
         self.faults += refused_sends(sends, None, wide.sends_as, transitions, wide.operators)
         self.faults += self._slips()
         if self.faults:
-            raise DefinitionError(name, list(dict.fromkeys(self.faults)))
+            raise DefinitionError(name, list(dict.fromkeys(map(_clipped, self.faults))))
         outgoing: dict[str, list[str]] = {state: [] for state in states}
         for spec in transitions:
             if spec.trigger not in outgoing[spec.source]:
@@ -314,3 +318,8 @@ def is_sugar(value: Any) -> bool:
 
 def _is_method(attribute: Any) -> bool:
     return callable(attribute) or isinstance(attribute, classmethod | staticmethod)
+
+
+def _clipped(fault: str) -> str:
+    """A fault without the rest of names that are longer than any may be, however often it tells of them."""
+    return _LONG_WORD.sub(lambda word: f"{word[0][:_CLIPPED]}...", fault)
