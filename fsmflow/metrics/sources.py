@@ -32,8 +32,7 @@ def read(runtime: Runtime, numbers: Numbers) -> None:
     """All of it, part by part. A part that takes too long is left out, and so is what Redis would say while that is
     away. Raises DatabaseUnavailable."""
     began_s = clock.monotonic()
-    dialect = runtime.store.link.dialect.name
-    numbers.add("info", 1, __version__, runtime.release.name or "", dialect)
+    numbers.add("info", 1, __version__, runtime.release.name or "", runtime.store.link.dialect.label)
     known = _machines(runtime, numbers)
     for part, act in _PARTS.items():
         found = Numbers()

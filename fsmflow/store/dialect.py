@@ -73,6 +73,11 @@ class Dialect(ABC):
         return version if version[:1].isalpha() else f"{self.name} {version}"
 
     @property
+    def label(self) -> str:
+        """What it is called where people are told of it. Nothing is decided by that."""
+        return self.name
+
+    @property
     def mark(self) -> str:
         """What stands for a parameter."""
         return str(self.kind.param)

@@ -110,7 +110,8 @@ class Reader:
         self._namespace: dict[str, Any] = {"__name__": "page"}
         path = f"{programs}{os.pathsep}{os.environ['PATH']}"
         ours = {"FSMFLOW_HOME": str(folder / ".fsmflow"), "PYTHONPATH": str(programs / "site"), "PATH": path}
-        self._environment = {**os.environ, **ours, **environment, "COLUMNS": "110", "NO_COLOR": "1"}
+        shown = {"COLUMNS": "110", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+        self._environment = {**os.environ, **ours, **environment, **shown}
         self._running: dict[str, subprocess.Popen[bytes]] = {}
         self._loaded = set(sys.modules)
         self._hidden: dict[str, ModuleType] = {}

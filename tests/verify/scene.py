@@ -137,7 +137,7 @@ class Scene:
         cursor = self.link.execute(f"SELECT * FROM {table} WHERE {self._of(table, row)}{where}")
         names = [column[0] for column in cursor.description]
         values = {**dict(zip(names, cursor.fetchone(), strict=True)), **changes}
-        if table == EVENT:
+        if table in (EVENT, HISTORY):
             del values["id"]
         columns, marks = ", ".join(map(self._name, values)), ", ".join([self.link.mark] * len(values))
         self._run(f"INSERT INTO {table} ({columns}) VALUES ({marks})", list(values.values()))

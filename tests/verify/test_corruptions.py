@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from fsmflow.decision.position import Cursor
+from fsmflow.store.feeds import Feeds
 from fsmflow.store.tables import META, TERM
 from fsmflow.verify.remedies import REMEDIES
 from tests.support.sandbox import every_database
@@ -61,7 +63,13 @@ def _found_by_what_it_is_not(found: Scene) -> None:
     found.link.execute(f"INSERT INTO {TERM} (entity, {columns}) VALUES ({row}, 'parcel.lines', '7x')")
 
 
+def _has_read_what_is_not_there(found: Scene) -> None:
+    """A feed is further than the history, as it is where that was restored."""
+    Feeds(found.link).add(Cursor(name="late", upto=10**6, gaps_text=None, begun_at=0))
+
+
 CORRUPTIONS: list[tuple[str, str, Corruption]] = [
+    ("feed-in-history", "feed late", _has_read_what_is_not_there),
     ("history-gap", "done", lambda s: s.delete(HISTORY, "done", " AND seq = 2")),
     ("history-gap", "done", lambda s: s.delete(HISTORY, "done", " AND seq = 1")),
     ("history-gap", "done", lambda s: s.delete(HISTORY, "done", f" AND seq = {s.last('done')}")),
@@ -198,6 +206,8 @@ def _ends(found: Scene, row: str, state: str) -> None:
 
 
 def _address(name: str) -> str:
+    if name.startswith("feed "):
+        return name
     return f"parcel:{name.replace('.', '/packing/')}" if name else f"row {NOBODY}"
 
 
