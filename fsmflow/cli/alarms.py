@@ -8,9 +8,10 @@ import click
 
 from fsmflow import clock
 from fsmflow.cli import output
-from fsmflow.cli.options import json_option
+from fsmflow.cli.options import json_option, viewer_options
 from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import looked_in, strange_channels
+from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import current
 from fsmflow.engine.signs import rules_of
 from fsmflow.operations import alarms as raised_ones
@@ -21,8 +22,9 @@ from fsmflow.operations.alarms import Raised
 @click.option(
     "--check", is_flag=True, help="Look right now, without a worker; the exit status is 1 where there is any."
 )
+@viewer_options
 @json_option
-def alarms(check: bool, as_json: bool) -> int:
+def alarms(check: bool, actor: Actor | None, as_json: bool) -> int:
     """Show which alarms are raised: since when, what happened, and what to type next.
 
     Workers raise and end them, and tell of both in the log and where the alarm says. With --check nothing is raised or
@@ -32,7 +34,7 @@ def alarms(check: bool, as_json: bool) -> int:
       fsmflow alarms
       fsmflow alarms --check --json
     """
-    permit_all_teams("alarms")
+    permit_all_teams("alarms", actor)
     found = raised_ones.check() if check else raised_ones.raised()
     if as_json:
         output.print_array(map(_object, found))

@@ -11,8 +11,8 @@ import click
 
 from fsmflow import failures as groups
 from fsmflow.cli import completion, objects, output
-from fsmflow.cli.options import MANY, Group, actor_options, json_option
-from fsmflow.cli.person import sitting, told_of_teams
+from fsmflow.cli.options import MANY, Group, actor_options, json_option, viewer_options
+from fsmflow.cli.person import acting, told_of_teams
 from fsmflow.cli.places import looked_in, make_nothing
 from fsmflow.decision.actions import RESUME
 from fsmflow.decision.group import Life
@@ -42,9 +42,10 @@ class _Failures(Group):
 @click.group(cls=_Failures, invoke_without_command=True, subcommand_metavar="[GROUP | COMMAND ...]")
 @click.option("--machine", metavar="MACHINE", shell_complete=completion.machines, help="Those of this machine.")
 @click.option("--all", "every", is_flag=True, help="Also what is resolved or ignored, and what nothing rests in now.")
+@viewer_options
 @json_option
 @click.pass_context
-def failures(context: click.Context, machine: str | None, every: bool, as_json: bool) -> int:
+def failures(context: click.Context, machine: str | None, every: bool, actor: Actor | None, as_json: bool) -> int:
     """Show what has failed, group by group, and how to retry it; or one GROUP, by enough of its id.
 
     What is due and cannot go on is told after that, with why, how often it was tried, and when that is tried next.
@@ -60,7 +61,6 @@ def failures(context: click.Context, machine: str | None, every: bool, as_json: 
     """
     if context.invoked_subcommand is not None:
         return 0
-    actor = sitting()
     found, stuck = groups.groups(machine, every=True, actor=actor), stuck_groups(current(), machine, actor)
     told = [group for group in found if every or group.is_due]
     if as_json:
@@ -157,9 +157,10 @@ def _print_stuck(found: StuckGroup) -> None:
 
 @failures.command()
 @click.argument("group")
+@viewer_options
 @json_option
 @click.pass_context
-def show(context: click.Context, group: str, as_json: bool) -> int:
+def show(context: click.Context, group: str, actor: Actor | None, as_json: bool) -> int:
     """Show one GROUP whole: how many rest in it now and how often it was seen, the releases, a sample with its
     traceback, the causes, what was said of it, and what to type. 'show' may be left out.
 
@@ -167,11 +168,12 @@ def show(context: click.Context, group: str, as_json: bool) -> int:
       fsmflow failures show d15468
       fsmflow failures d15468 --json
     """
-    actor = sitting()
+    above = context.parent.params if context.parent is not None else {}
+    if above.get("actor_name") or above.get("roles"):
+        actor = acting(above["actor_name"], above["roles"])
     found = groups.group(group, actor=actor)
     selection = Selection(group=found.id)
     resting = [snapshot.address for snapshot in select(current(), selection, limit=_EXAMPLES, actor=actor)]
-    above = context.parent.params if context.parent is not None else {}
     if as_json or above.get("as_json"):
         output.print_json({**_whole(found), "examples": resting})
         return 0

@@ -11,10 +11,11 @@ import click
 
 from fsmflow import feeds
 from fsmflow.cli import completion, objects, output
-from fsmflow.cli.options import MANY, Command, Group, json_option
-from fsmflow.cli.person import permit_all_teams, sitting
+from fsmflow.cli.options import MANY, Command, Group, json_option, viewer_options
+from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import looked_in, make_nothing
 from fsmflow.decision.history import HistoryKind
+from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import current
 from fsmflow.feeds import Feed, FeedEntry, FeedState, Start
 from fsmflow.scope import scope
@@ -96,8 +97,17 @@ def _narrowed(command: Command) -> Command:
 )
 @_narrowed
 @click.option("--limit", type=click.IntRange(min=1, max=MANY), metavar="N", help="End after so many.")
+@viewer_options
 @json_option
-def read(name: str | None, follow: bool, start: str | None, limit: int | None, as_json: bool, **narrowing: Any) -> int:
+def read(
+    name: str | None,
+    follow: bool,
+    start: str | None,
+    limit: int | None,
+    actor: Actor | None,
+    as_json: bool,
+    **narrowing: Any,
+) -> int:
     """Tell lines from where NAME stopped reading; 'read' may be left out. With --json one object a line.
 
     A feed with a NAME is for whoever may see all teams. One program reads a feed at a time; a second one waits with
@@ -109,10 +119,10 @@ def read(name: str | None, follow: bool, start: str | None, limit: int | None, a
     """
     make_nothing()
     if name is not None:
-        permit_all_teams("feed")
+        permit_all_teams("feed", actor)
     begins = start or ("now" if name is not None or follow else "beginning")
     given: dict[str, Any] = {word: value or None for word, value in narrowing.items()}
-    found = feeds.feed(name, follow=follow, start=cast("Start", begins), actor=sitting(), **given)
+    found = feeds.feed(name, follow=follow, start=cast("Start", begins), actor=actor, **given)
     count = 0
     with _ended_by_sigterm(found):
         for entry in _first(found, limit):

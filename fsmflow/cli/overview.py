@@ -8,10 +8,11 @@ import click
 
 from fsmflow import settings
 from fsmflow.cli import hold, output
-from fsmflow.cli.options import json_option
-from fsmflow.cli.person import permit_all_teams, sitting
+from fsmflow.cli.options import json_option, viewer_options
+from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import strange_channels, strange_permissions, tell_absence
 from fsmflow.decision.expectation import expected_of, is_overdue
+from fsmflow.decision.inputs import Actor
 from fsmflow.definition.advice import advice, refused
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.headcount import Headcount, headcounts
@@ -37,8 +38,9 @@ POOLED = (
 
 
 @click.command()
+@viewer_options
 @json_option
-def stats(as_json: bool) -> int:
+def stats(actor: Actor | None, as_json: bool) -> int:
     """Count entities by state; show since when the oldest is there, queues, and due work.
 
     More than 10,000 in a state are counted by workers, every few seconds; it is told how long ago that was.
@@ -46,7 +48,7 @@ def stats(as_json: bool) -> int:
     \b
       fsmflow stats
     """
-    runtime, actor = current(), sitting()
+    runtime = current()
     reach = reach_of(runtime, actor)
     counts = headcounts(runtime, actor=actor)
     queues = queues_of(runtime.machines.of_user().values())

@@ -55,11 +55,11 @@ def sitting() -> Actor:
     return acting(None, ())
 
 
-def permit_all_teams(what: str) -> None:
-    """Raises NotPermitted where who sits there may not do what tells of all teams. Without permissions nothing is
-    looked at, not even whether there is a database."""
+def permit_all_teams(what: str, actor: Actor | None = None) -> None:
+    """Raises NotPermitted where an actor, or else who sits there, may not do what tells of all teams. Without
+    permissions nothing is looked at, not even whether there is a database."""
     if _in_force() is not None:
-        permit_whole(current(), None, what, sitting())
+        permit_whole(current(), None, what, actor or sitting())
 
 
 def told_of_teams(runtime: Runtime, actor: Actor | None) -> str:

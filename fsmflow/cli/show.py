@@ -14,7 +14,7 @@ from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
 from fsmflow.cli.hints import note_of
 from fsmflow.cli.options import MANY, filter_options, json_option, viewer_options
-from fsmflow.cli.person import sitting, told_of_teams
+from fsmflow.cli.person import told_of_teams
 from fsmflow.cli.places import looked_in
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.fanout import BranchesFailed
@@ -324,8 +324,9 @@ def explain(address: str, actor: Actor | None, as_json: bool) -> int:
     show_default=True,
     help="The last so many entries; 0 for all.",
 )
+@viewer_options
 @json_option
-def history(address: str, limit: int, as_json: bool) -> int:
+def history(address: str, limit: int, actor: Actor | None, as_json: bool) -> int:
     """Show all that happened to an entity. Every transition, failed attempt, pause and so on, in order.
 
     \b
@@ -333,7 +334,7 @@ def history(address: str, limit: int, as_json: bool) -> int:
       fsmflow history order:1042 --limit 5 --json
     """
     runtime = current()
-    snapshot = resolve(runtime, address, sitting())
+    snapshot = resolve(runtime, address, actor)
     before = max(0, snapshot.seq - limit) if limit else 0
     entries, keys = history_of(runtime, snapshot.row, after=before), redacted(runtime, snapshot)
     if as_json:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from fsmflow import failures, holds, repairs
+from fsmflow import Actor, failures, holds, repairs
 from fsmflow.cli import person
 from fsmflow.cli.catalogue import CATALOGUE
 from fsmflow.testing import Sandbox, sandbox
@@ -191,6 +191,25 @@ def test_who_may_see_all_teams_sees_them(box: Sandbox, shell: Terminal, sits: An
     found = shell.run("list", "--machine", "order")
     assert (found.out, "that belongs to 'dan' of no team" in found.err) == ("", True)
     assert [each["address"] for each in shell.json("list")] == ["note:n"]
+
+
+def test_who_may_act_for_another_sees_what_that_one_sees(box: Sandbox, shell: Terminal, sits: Any) -> None:
+    filled(box)
+    (group, *_) = failures.groups(actor=Actor("ann", teams={"acme"}))
+    commands = (
+        *("stats --json", "failures --json", f"failures {group.id} --json", f"failures show {group.id}"),
+        *("history order:a1 --json", "history order:globex-1", "feed --from beginning", "feed billing", "alarms"),
+    )
+    for command in commands:
+        sits("ann")
+        seen = shell.run(*command.split())
+        assert seen.status == int(command in ("history order:globex-1", "feed billing", "alarms")), seen
+        sits("cat")
+        assert shell.run(*command.split(), "--actor", "ann") == seen, command
+        sits("eve")
+        assert "'eve' may not be 'ann'" in shell.refused(*command.split(), "--actor", "ann")
+    sits("cat")
+    assert shell.ok("failures", "--actor", "ann", group.id) == shell.ok("failures", group.id, "--actor", "ann")
 
 
 def test_without_permissions_the_command_line_sees_all(shell: Terminal) -> None:
