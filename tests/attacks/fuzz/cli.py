@@ -18,9 +18,11 @@ from hypothesis import strategies as st
 
 import fsmflow
 from fsmflow import Fail, Machine, Schedule, State, settings
+from fsmflow.cli import metrics
 from fsmflow.cli.catalogue import CATALOGUE
 from fsmflow.cli.main import cli, run
 from fsmflow.engine import runtime
+from fsmflow.engine.feeds import Feed
 from fsmflow.engine.runtime import current
 from fsmflow.running.executor import Executor
 from fsmflow.running.reload import Reload
@@ -143,6 +145,9 @@ def command_lines(servers: Servers) -> Iterator[Check]:
             contextlib.chdir(servers.folder),
             patch.object(Supervisor, "run", lambda self: 0),
             patch.object(Reload, "run", lambda self: 0),
+            # What goes on until it is stopped ends at once, and a feed where there is no more.
+            patch.object(metrics, "_serve", lambda host, port, page: 0),
+            patch.object(Feed, "_follow", property(lambda self: False, lambda self, value: None), create=True),
         ):
             yield lambda line: [_outcome(line)]
     finally:
