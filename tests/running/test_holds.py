@@ -33,7 +33,9 @@ def test_what_is_held_begins_nowhere_and_goes_on_though_supervisors_are_killed(s
         Chain.start(f"late-{number}").trigger("go")
     late = [f"late-{number}" for number in range(COUNT // 2)]
     eventually(lambda: {Chain.get(name).state for name in late} == {"two"}, within=60, what="all who came later wait")
-    assert sum(holds.kept_back().values()) >= COUNT // 2 - 2
+    # A worker parks what is held when its doorbell comes to it; each of the two may have taken one before.
+    parked = COUNT // 2 - 2
+    eventually(lambda: sum(holds.kept_back().values()) >= parked, within=60, what="all who wait are parked")
     first.kill()
     second = sampled_place.supervisor(processes=2)
     # What each of the two processes had taken by then may still begin, and may be run again.
