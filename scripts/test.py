@@ -32,8 +32,10 @@ ENDS_WITHIN_S = 60.0
 INTERRUPTED = 130
 #: More than there are cores, as many tests wait for processes; who is done takes over from who has long ones.
 SIDE_BY_SIDE = ["-n", "4", "--dist", "worksteal"]
+#: What takes long is said at the end, so that it can be seen what grows.
+SLOW_ARE_NAMED = ["--durations=40", "--durations-min=4"]
 #: How many are simulated: with all tests, and with the quick ones.
-SCHEDULES = (2_500, 1_000)
+SCHEDULES = (1_500, 750)
 #: What the tests are told: to run all on each database, or a sample (tests/support/sample.py).
 WHOLE, SAMPLED = "FSMFLOW_TEST_WHOLE", "FSMFLOW_TEST_SAMPLED"
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
@@ -101,6 +103,7 @@ def _test_commands(
         return [("tests", [*pytest, *arguments])]
     if not options.whole:
         environment[SAMPLED] = "1"
+    pytest += SLOW_ARE_NAMED
     together, alone = [*pytest, "-m", "not alone", *SIDE_BY_SIDE], [*pytest, "-m", "alone"]
     if not options.coverage:
         return [("together", together), ("alone", alone)]
