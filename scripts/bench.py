@@ -3,6 +3,7 @@
     python scripts/bench.py [--rounds 3] [--chains 300] [--workers 1] [--database postgresql://...]
     python scripts/bench.py --commands
     python scripts/bench.py --looks [--entities 1000000] [--history 0] [--database postgresql://...]
+    python scripts/bench.py --prune [--chains 30000] [--entities 1000000] [--history 0] [--database postgresql://...]
 
 All chains are enqueued before the workers start. Steps per second are taken between the first tenth and the last
 twentieth of the steps, so that start-up and drain do not count. The rounds take turns, and the ratio is taken within
@@ -14,6 +15,9 @@ runs of each, which take turns. Python compiles it once and keeps that, as it do
 
 ``--looks`` measures how soon a database with so many entities answers listings and counts: the least of five. One that
 has entities already is taken as it is.
+
+``--prune`` measures whether a worker feels it that as many finished entities are deleted: its steps without, beside and
+after ``fsmflow prune``. There have to be chains enough for all of that time.
 """
 
 from __future__ import annotations
@@ -26,7 +30,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from _bootstrap import ensure_venv
@@ -44,6 +48,7 @@ import fsmflow
 from _bench_chain import STEPS, BenchChain, marks
 from _bench_jobs import rq_step
 from _bench_looks import fill, measure
+from _bench_prune import Beside
 from fsmflow.engine.runtime import current
 from fsmflow.settings import current as settings
 from fsmflow.store.store import create_store
@@ -58,18 +63,18 @@ _FSMFLOW = "import sys\nfrom fsmflow.cli.main import main\nsys.exit(main())"
 class Bench:
     """One run: a home of its own, a Redis, and a folder for the marks."""
 
-    def __init__(self, folder: Path, options: argparse.Namespace) -> None:
+    def __init__(self, folder: Path, options: argparse.Namespace, machines: Sequence[str] = ("_bench_chain",)) -> None:
         self.folder = folder
         self.options = options
         database_url = options.database or f"sqlite:///{folder}/bench.db"
-        fsmflow.configure(database_url=database_url, home=folder, machines=["_bench_chain"])
+        fsmflow.configure(database_url=database_url, home=folder, machines=machines)
         create_store(settings())
         self.redis_url = current().doorbell.url()
         self.environment = {
             **os.environ,
             "FSMFLOW_DATABASE_URL": database_url,
             "FSMFLOW_REDIS_URL": self.redis_url,
-            "FSMFLOW_MACHINES": "_bench_chain",
+            "FSMFLOW_MACHINES": ",".join(machines),
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "scripts")]),
         }
 
@@ -120,9 +125,12 @@ def main() -> int:
     parser.add_argument("--database", help="a database URL; a SQLite file of its own if not given")
     parser.add_argument("--commands", action="store_true", help="how soon the command line answers")
     parser.add_argument("--looks", action="store_true", help="how soon a large database answers who looks")
-    parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks")
-    parser.add_argument("--history", type=int, default=0, help="how many lines of history each has, for --looks")
+    parser.add_argument("--prune", action="store_true", help="whether workers feel it that old entities are deleted")
+    parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks and --prune")
+    parser.add_argument("--history", type=int, default=0, help="how many lines of history each of these has")
     options = parser.parse_args()
+    if options.prune:
+        return _measure_prune(options)
     if options.looks:
         return _measure_looks(options)
     if options.commands:
@@ -144,6 +152,19 @@ def _measure_looks(options: argparse.Namespace) -> int:
             fill(current(), options.entities, history=options.history)
         for name, seconds, found in measure(current(), _LOOKS):
             print(f"{name:<38} {seconds * 1000:8.1f} ms   {found:>9,} found", flush=True)
+    return 0
+
+
+def _measure_prune(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
+        bench = Bench(Path(folder), options, ["_bench_chain", "_bench_looks"])
+        fill(current(), options.entities, history=options.history)
+        beside = Beside(bench.environment, Path(folder))
+        alone = 0.0
+        for name, rate, deleted in beside.measure(options.chains, "bench_order", "1d"):
+            alone = alone or rate
+            more = f"   {deleted:,} entities deleted" if deleted else ""
+            print(f"{name:<8} {rate:6.0f} steps/s   {rate / alone:5.2f} times alone{more}", flush=True)
     return 0
 
 
