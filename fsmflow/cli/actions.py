@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import click
 
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import completion, output
 from fsmflow.cli.bulk import handle, perform
 from fsmflow.cli.fields import FIELD, HELP, as_field, as_patch, merged
 from fsmflow.cli.listeners import sets_going
@@ -30,6 +30,7 @@ from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import current
 from fsmflow.machine import Machine
+from fsmflow.objects import entities
 from fsmflow.queries import redacted, resolve
 
 
@@ -76,7 +77,9 @@ def trigger(
     entry = entity.trigger(name, merged(data, fields), **asked)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch, "repeated": entry.repeated}
-        output.print_json({"address": entity.address, **state, "entry": objects.entry(entry, redacted(runtime, found))})
+        output.print_json(
+            {"address": entity.address, **state, "entry": entities.entry(entry, redacted(runtime, found))}
+        )
     else:
         _tell_entry(entity, entry)
     return 0
@@ -93,7 +96,7 @@ def _tell_entry(entity: Machine, entry: HistoryEntry) -> None:
 
 def _tell_forecast(forecast: Forecast, *, as_json: bool) -> int:
     if as_json:
-        output.print_json(objects.forecast_object(forecast))
+        output.print_json(entities.forecast_object(forecast))
     else:
         click.echo(output.clean(str(forecast)))
         output.note("dry run: nothing was written")

@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Final
 
-from fsmflow.cli import objects, output
 from fsmflow.cli.output import to_json
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.engine.branches import item_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import ConfigurationError
+from fsmflow.objects import entities
+from fsmflow.objects.plain import iso_of
 from fsmflow.queries import redacted
 from fsmflow.redaction import hide
 from fsmflow.store.retention import Tree
@@ -70,13 +71,13 @@ class Archive:
     def _object(self, snapshot: Snapshot, history: list[HistoryEntry], parent: str | None) -> dict[str, Any]:
         keys, event = redacted(self._runtime, snapshot), snapshot.event
         return {
-            **{name: value for name, value in objects.summary(snapshot).items() if name not in ("stuck", "overdue")},
+            **{name: value for name, value in entities.summary(snapshot).items() if name not in ("stuck", "overdue")},
             "parent": parent,
             "data": hide(snapshot.data, keys),
-            "event": {**vars(event), "payload": hide(event.payload, keys), "at": output.iso_of(event.at)},
+            "event": {**vars(event), "payload": hide(event.payload, keys), "at": iso_of(event.at)},
             "item": hide(item_of(snapshot), keys),
-            "result": hide(objects.result_of(snapshot), keys),
-            "history": [objects.entry(line, keys) for line in history],
+            "result": hide(entities.result_of(snapshot), keys),
+            "history": [entities.entry(line, keys) for line in history],
         }
 
 

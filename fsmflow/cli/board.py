@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import islice
 from typing import Any, Final
 
-from fsmflow.cli import output
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.expectation import is_overdue
 from fsmflow.decision.inputs import Actor
@@ -19,6 +18,7 @@ from fsmflow.engine.signs import rules_of
 from fsmflow.engine.teams import may_see, reach_of
 from fsmflow.failures import FailureGroup, groups
 from fsmflow.holds import Hold, current_holds
+from fsmflow.objects.plain import iso, iso_of
 from fsmflow.operations import alarms, repairs
 from fsmflow.operations.alarms import Raised
 from fsmflow.operations.repair import Repair
@@ -111,15 +111,15 @@ def _heard(runtime: Runtime) -> tuple[Mapping[str, int | None], list[Listener], 
 def object_of(board: Board) -> dict[str, Any]:
     """The same as JSON."""
     return {
-        "at": output.iso(board.now),
+        "at": iso(board.now),
         "states": list(_states(board)),
         "failures": [
-            {"id": each.id, "count": each.count, "error_type": each.error_type, "last_at": output.iso_of(each.last_at)}
+            {"id": each.id, "count": each.count, "error_type": each.error_type, "last_at": iso_of(each.last_at)}
             for each in board.groups
         ],
         "set_aside": {"groups": len(board.set_aside), "entities": sum(each.count for each in board.set_aside)},
         "alarms": [
-            {"address": each.address, "since": each.since and output.iso_of(each.since), "text": each.text}
+            {"address": each.address, "since": each.since and iso_of(each.since), "text": each.text}
             for each in board.alarms or ()
         ],
         "running": [
@@ -133,7 +133,7 @@ def object_of(board: Board) -> dict[str, Any]:
             for name, since in board.oldest.items()
         ],
         "workers": [
-            {"host": each.host, "pid": each.pid, "since": output.iso(each.since), "release": each.release}
+            {"host": each.host, "pid": each.pid, "since": iso(each.since), "release": each.release}
             for each in board.workers
         ],
         "redis": {"answers": board.unheard is None, "error": board.unheard},
@@ -158,4 +158,4 @@ def processes_of(board: Board, queue: str) -> int | None:
 
 
 def _iso(moment: int | None) -> str | None:
-    return None if moment is None else output.iso(moment)
+    return None if moment is None else iso(moment)

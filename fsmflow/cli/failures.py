@@ -10,18 +10,17 @@ from typing import Any
 import click
 
 from fsmflow import failures as groups
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import completion, output
 from fsmflow.cli.options import MANY, Group, actor_options, json_option, viewer_options
 from fsmflow.cli.person import acting, told_of_teams
 from fsmflow.cli.places import looked_in, make_nothing
-from fsmflow.decision.actions import RESUME
 from fsmflow.decision.group import Life
 from fsmflow.decision.inputs import Actor
-from fsmflow.definition.names import RETRY
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, select
 from fsmflow.errors import shown
 from fsmflow.failures import FailureGroup, Part
+from fsmflow.objects.failures import command_of, parts_of, stuck_object, whole
 from fsmflow.queries import StuckGroup, stuck_groups
 
 #: So many kinds of causes are told of a group, and so many entities of one that is shown whole.
@@ -64,7 +63,7 @@ def failures(context: click.Context, machine: str | None, every: bool, actor: Ac
     found, stuck = groups.groups(machine, every=True, actor=actor), stuck_groups(current(), machine, actor)
     told = [group for group in found if every or group.is_due]
     if as_json:
-        output.print_array([*(each for group in told for each in _objects(group)), *map(_stuck_object, stuck)])
+        output.print_array([*(each for group in told for each in parts_of(group)), *map(stuck_object, stuck)])
         return 0
     if not told and not stuck:
         what = "nothing that failed waits for somebody" if found else "nothing has failed"
@@ -175,7 +174,7 @@ def show(context: click.Context, group: str, actor: Actor | None, as_json: bool)
     selection = Selection(group=found.id)
     resting = [snapshot.address for snapshot in select(current(), selection, limit=_EXAMPLES, actor=actor)]
     if as_json or above.get("as_json"):
-        output.print_json({**_whole(found), "examples": resting})
+        output.print_json({**whole(found), "examples": resting})
         return 0
     _print_group(found)
     shown_ones = (
@@ -201,7 +200,7 @@ def _saying(command: Callable[..., FailureGroup]) -> Callable[..., int]:
         make_nothing()
         found = command(**options)
         if as_json:
-            output.print_json(_whole(found))
+            output.print_json(whole(found))
         else:
             said = "; ".join(filter(None, ["open" if found.life is Life.OPEN else "", _said(found)]))
             click.echo(output.one_line(f"{found.short}  {found.machine}:{found.state}  {said}"))
@@ -284,19 +283,10 @@ def merge(group: str, into: str, actor: Actor | None, as_json: bool) -> int:
     make_nothing()
     found = groups.merge(group, into, actor=actor)
     if as_json:
-        output.print_json(_whole(found))
+        output.print_json(whole(found))
     else:
         output.print_line(output.one_line(_seen(found)), indent=4)
     return 0
-
-
-def command_of(group: FailureGroup, part: Part) -> str:
-    """What works: for all of the group, where nothing else is hit by it, or for the example."""
-    remedy = part.remedy
-    if remedy.action not in (RETRY, RESUME):
-        state = [remedy.state] if remedy.state else []
-        return shlex.join(["fsmflow", remedy.action or "explain", remedy.address, *state])
-    return shlex.join(["fsmflow", remedy.action, "--group", group.short])
 
 
 def _moment(text: str) -> datetime:
@@ -311,69 +301,3 @@ def _moment(text: str) -> datetime:
 
 def _told(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
-
-
-def _objects(group: FailureGroup) -> Iterator[dict[str, Any]]:
-    """A group as JSON: one object for each part of it, or one where nothing rests in it."""
-    known = _known(group)
-    for part in group.parts:
-        yield {**known, **_part(group, part)}
-    if not group.parts:
-        same = {name: getattr(group, name) for name in ("machine", "state", "error_type", "message")}
-        yield {**known, **same, "count": 0, "example": None, "branches": False, "branch": None, "retry": None}
-
-
-def _known(group: FailureGroup) -> dict[str, Any]:
-    moments = ("life_at", "until", "noted_at")
-    same = (
-        "origin",
-        "recipe",
-        "seen",
-        "first_release",
-        "releases",
-        "life",
-        "life_by",
-        "life_release",
-        "most",
-        "note",
-        "link",
-    )
-    return {
-        "group": group.id,
-        "fingerprint": group.id,
-        "fingerprints": list(group.fingerprints),
-        **{name: getattr(group, name) for name in (*same, "noted_by", "sample")},
-        "first_seen": output.iso_of(group.first_at),
-        "last_seen": output.iso_of(group.last_at),
-        **{name: _iso(getattr(group, name)) for name in moments},
-        "causes": [vars(cause) for cause in group.causes],
-    }
-
-
-def _part(group: FailureGroup, part: Part) -> dict[str, Any]:
-    """``retry`` is the command where a retry works; ``remedy`` what works, whatever it is."""
-    command = command_of(group, part)
-    return {
-        **{name: getattr(part, name) for name in ("count", "machine", "state", "error_type", "message", "example")},
-        "branches": part.of_branches,
-        "branch": part.branch,
-        "first_at": output.iso_of(part.first_at),
-        "last_at": output.iso_of(part.last_at),
-        "retry": command if part.remedy.action == RETRY else None,
-        "remedy": {"action": part.remedy.action, "why": part.remedy.why, "command": command},
-    }
-
-
-def _whole(group: FailureGroup) -> dict[str, Any]:
-    same = ("machine", "state", "error_type", "message", "traceback", "count")
-    parts = [_part(group, part) for part in group.parts]
-    return {**_known(group), **{name: getattr(group, name) for name in same}, "parts": parts}
-
-
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else output.iso_of(moment)
-
-
-def _stuck_object(group: StuckGroup) -> dict[str, Any]:
-    names = ("count", "machine", "state", "example")
-    return {**{name: getattr(group, name) for name in names}, "stuck": objects.stuck_object(group.stuck)}

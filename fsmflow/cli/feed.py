@@ -10,7 +10,7 @@ from typing import Any, cast
 import click
 
 from fsmflow import feeds
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import completion, output
 from fsmflow.cli.options import MANY, Command, Group, json_option, viewer_options
 from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import looked_in, make_nothing
@@ -18,6 +18,7 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import current
 from fsmflow.feeds import Feed, FeedEntry, FeedState, Start
+from fsmflow.objects.feeds import line_object, state_object
 from fsmflow.scope import scope
 
 _start = click.Choice(["now", "beginning"])
@@ -126,7 +127,7 @@ def read(
     count = 0
     with _ended_by_sigterm(found):
         for entry in _first(found, limit):
-            click.echo(output.to_json(_object(entry)) if as_json else _line(entry))
+            click.echo(output.to_json(line_object(entry)) if as_json else _line(entry))
             count += 1
     if not count and not follow:
         output.note(f"nothing new in {looked_in(current().settings)}")
@@ -153,20 +154,6 @@ def _ended_by_sigterm(found: Feed) -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _object(found: FeedEntry) -> dict[str, Any]:
-    keys = frozenset[str]()  # what is redacted is hidden by now
-    return {
-        "id": found.id,
-        "number": found.number,
-        "address": found.address,
-        "machine": found.machine,
-        "entity_id": found.entity_id,
-        "is_branch": found.is_branch,
-        "state": found.state,
-        "entry": objects.entry(found.entry, keys),
-    }
-
-
 def _line(found: FeedEntry) -> str:
     entry = found.entry
     what = (entry.trigger or "") if entry.kind is HistoryKind.TRANSITION else f"{entry.kind} {entry.trigger or ''}"
@@ -189,7 +176,7 @@ def list_(as_json: bool) -> int:
     make_nothing()
     found = feeds.feeds()
     if as_json:
-        output.print_array(map(_state_object, found))
+        output.print_array(map(state_object, found))
     elif not output.print_table(("NAME", "READER", "READ (UTC)", "BEHIND", "TOLD", "DETAIL"), map(_row, found)):
         output.note(f"there is no feed in {looked_in(current().settings)}")
     return 0
@@ -210,11 +197,6 @@ def _row(found: FeedState) -> tuple[str, ...]:
         f"{found.told:,}",
         output.one_line("; ".join(filter(None, details))),
     )
-
-
-def _state_object(found: FeedState) -> dict[str, Any]:
-    moments = {name: getattr(found, name) for name in ("begun_at", "read_at", "oldest_at")}
-    return {**vars(found), **{name: at and output.iso_of(at) for name, at in moments.items()}}
 
 
 @feed.command()

@@ -17,6 +17,7 @@ from fsmflow.cli.person import sitting
 from fsmflow.cli.places import check_machine, make_nothing
 from fsmflow.decision.inputs import Actor
 from fsmflow.holds import Hold
+from fsmflow.objects.holds import object_of
 
 _CLOCK: Final = re.compile(r"\d{1,2}:\d{2}")
 _RATE: Final = re.compile(r"(\d+(?:\.\d+)?)(?:/s|/m|/h)?")
@@ -99,7 +100,7 @@ def hold(
         machine, state=state, queue=queue, where=merged(None, where), until=until, reason=reason, actor=actor
     )
     if as_json:
-        output.print_json(_object(made, 0))
+        output.print_json(object_of(made, 0))
         return 0
     click.echo(output.one_line(str(made)))
     output.note(f"jobs that run end; 'fsmflow hold' shows what waits, 'fsmflow release {made.number}' lets it go on")
@@ -122,7 +123,7 @@ def release(numbers: tuple[int, ...], rate: float | None, actor: Actor | None, a
     waiting = holds.kept_back(actor=actor)
     released = [holds.release(number, rate=rate, actor=actor) for number in dict.fromkeys(numbers)]
     if as_json:
-        output.print_array(_object(each, waiting.get(each.number, 0)) for each in released)
+        output.print_array(object_of(each, waiting.get(each.number, 0)) for each in released)
         return 0
     for each in released:
         count = waiting.get(each.number, 0)
@@ -147,19 +148,10 @@ def _show(*, as_json: bool) -> int:
     who = sitting()
     found, waiting = holds.current_holds(actor=who), holds.kept_back(actor=who)
     if as_json:
-        output.print_array(_object(each, waiting.get(each.number, 0)) for each in found)
+        output.print_array(object_of(each, waiting.get(each.number, 0)) for each in found)
         return 0
     for line in lines(found, waiting):
         click.echo(line)
     if not found:
         output.note("nothing is held; 'fsmflow hold --help' says how that is done")
     return 0
-
-
-def _object(hold: Hold, waiting: int) -> dict[str, Any]:
-    moments = {
-        name: None if getattr(hold, name) is None else output.iso(getattr(hold, name))
-        for name in ("at", "until", "released_at")
-    }
-    facts = {name: getattr(hold, name) for name in ("number", "machine", "state", "queue", "reason", "by", "rate")}
-    return {**facts, "where": dict(hold.where), **moments, "waiting": waiting}

@@ -19,6 +19,7 @@ from fsmflow.dispatch.doorbell import REDIS_ERRORS, Doorbell
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, FsmflowError
+from fsmflow.objects.plain import iso
 from fsmflow.observers import watching
 from fsmflow.queries import queues_of
 from fsmflow.release import Release
@@ -75,7 +76,7 @@ def _found() -> dict[str, Any]:
             {
                 "host": each.host,
                 "pid": each.pid,
-                "since": output.iso(each.since),
+                "since": iso(each.since),
                 "queues": list(each.queues),
                 "release": each.release,
                 "same_code": (each.release, each.source) == (here.name, here.source),

@@ -6,16 +6,13 @@ import json
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import date, datetime
-from decimal import Decimal
 from itertools import islice
-from typing import Any
-from uuid import UUID
 
 import click
 
 from fsmflow import clock
 from fsmflow.cli.grid import coloured, grid, hanging
+from fsmflow.objects.plain import plain
 
 #: Rows that are aligned with each other; a long listing is printed as it is read.
 _ALIGNED = 500
@@ -45,25 +42,7 @@ def print_array(items: Iterable[object]) -> None:
 def to_json(value: object, *, indent: int | None = None) -> str:
     """JSON as the command line prints it: moments in ISO 8601, Decimal and UUID as text."""
     encoding = (sys.stdout.encoding or "ascii").lower().replace("-", "")
-    return json.dumps(value, indent=indent, default=_plain, ensure_ascii=encoding != "utf8")
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, date):  # a datetime is one too
-        return value.isoformat()
-    if isinstance(value, Decimal | UUID):
-        return str(value)
-    raise TypeError(f"{value!r} ({type(value).__name__}) has no JSON form")
-
-
-def iso(moment_ms: int) -> str:
-    """A stored moment for JSON."""
-    return iso_of(clock.to_datetime(moment_ms))
-
-
-def iso_of(moment: datetime) -> str:
-    """An aware UTC datetime for JSON."""
-    return clock.iso(moment)
+    return json.dumps(value, indent=indent, default=plain, ensure_ascii=encoding != "utf8")
 
 
 def moment(moment_ms: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
 
 import click
 
@@ -11,24 +11,21 @@ from fsmflow.cli import hold, output
 from fsmflow.cli.options import json_option, viewer_options
 from fsmflow.cli.person import permit_all_teams
 from fsmflow.cli.places import strange_channels, strange_permissions, tell_absence
-from fsmflow.decision.expectation import expected_of, is_overdue
+from fsmflow.decision.expectation import expected_of
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.advice import advice, refused
-from fsmflow.definition.model import Definition, StateSpec
-from fsmflow.engine.headcount import Headcount, headcounts
+from fsmflow.definition.model import Definition
+from fsmflow.engine.headcount import Headcount
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
-from fsmflow.engine.teams import reach_of
 from fsmflow.errors import ConfigurationError
 from fsmflow.holds import current_holds, kept_back
+from fsmflow.objects.counts import MANY_DUE, counted_at, overdue, stats_object, stats_of
 from fsmflow.queries import Listening, listening, queues_of
 from fsmflow.store.counts import MANY
-from fsmflow.store.listing import Filter
-from fsmflow.store.reach import Reach
 
-_MANY = 1_000
 #: What is told where there is one.
 POOLED = (
     "a pooler of connections stands in front of the database: fsmflow prepares no statements there, which a pooler of "
@@ -49,44 +46,24 @@ def stats(actor: Actor | None, as_json: bool) -> int:
       fsmflow stats
     """
     runtime = current()
-    reach = reach_of(runtime, actor)
-    counts = headcounts(runtime, actor=actor)
-    queues = queues_of(runtime.machines.of_user().values())
-    heard = listening(runtime)
-    now = runtime.now()
-    stuck = runtime.store.listing.count(Filter(stuck=True, branches=True, reach=reach))
-    due, active = _of_all_teams(runtime, now, reach)
+    found = stats_of(runtime, actor)
     if as_json:
-        output.print_json(
-            {
-                **_counts(runtime, counts, now),
-                "queues": _queues(runtime, queues, heard),
-                "redis": _redis(heard),
-                **_work(due, active),
-                "stuck": stuck,
-            }
-        )
+        output.print_json(stats_object(runtime, found))
         return 0
-    _print_counts(runtime, counts, now)
-    _print_queues(runtime, queues, heard)
-    if due is not None and active is not None:
-        click.echo(f"work due now: {due:,}{' or more' if due == _MANY else ''}; due, dispatched or running: {active:,}")
+    _print_counts(runtime, found.counts, found.now)
+    _print_queues(runtime, found.queues, found.heard)
+    if found.due is not None and found.active is not None:
+        more = " or more" if found.due == MANY_DUE else ""
+        click.echo(f"work due now: {found.due:,}{more}; due, dispatched or running: {found.active:,}")
     tell_absence(runtime.settings)
-    if stuck:
-        click.echo(f"stuck: something of {stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
+    if found.stuck:
+        click.echo(f"stuck: something of {found.stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
     for line in hold.lines(current_holds(actor=actor), kept_back(actor=actor)):
         click.echo(line)
     return 0
 
 
-def _of_all_teams(runtime: Runtime, now: int, reach: Reach | None) -> tuple[int | None, int | None]:
-    """How much is due, and how much is under way; None for who is in some teams alone."""
-    return (
-        (None, None) if reach is not None else (len(runtime.store.work.due(now, _MANY)), runtime.store.work.active(now))
-    )
-
-
-def _print_queues(runtime: Runtime, queues: list[str], heard: Listening) -> None:
+def _print_queues(runtime: Runtime, queues: Sequence[str], heard: Listening) -> None:
     for queue in queues:
         if not heard.error:
             listens = "workers listen" if queue in heard.queues else "no worker listens"
@@ -95,70 +72,20 @@ def _print_queues(runtime: Runtime, queues: list[str], heard: Listening) -> None
         output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
 
 
-def _print_counts(runtime: Runtime, counts: list[Headcount], now: int) -> None:
+def _print_counts(runtime: Runtime, counts: Sequence[Headcount], now: int) -> None:
     rows = [(each.machine, each.state, f"{each.count:,}", _age(runtime, each, now)) for each in counts]
     output.print_table(("MACHINE", "STATE", "ENTITIES", "OLDEST"), rows)
-    counted_at = _counted_at(counts)
-    if counted_at is not None:
-        click.echo(f"numbers over {MANY:,} were counted {output.duration(max(0, now - counted_at))} ago")
+    at = counted_at(counts)
+    if at is not None:
+        click.echo(f"numbers over {MANY:,} were counted {output.duration(max(0, now - at))} ago")
 
 
 def _age(runtime: Runtime, each: Headcount, now: int) -> str:
     if each.since is None:
         return ""
-    spec = _overdue(runtime, each, now)
+    spec = overdue(runtime, each, now)
     told = "" if spec is None else f", overdue: {expected_of(spec)}"
     return f"{output.duration(max(0, now - each.since))}{told}"
-
-
-def _overdue(runtime: Runtime, each: Headcount, now: int) -> StateSpec | None:
-    """The state, where the oldest in it is overdue."""
-    definition = runtime.machines.all().get(each.machine)
-    spec = None if definition is None else definition.states.get(each.state)
-    return spec if each.since is not None and is_overdue(spec, each.since, now) else None
-
-
-def _counted_at(counts: list[Headcount]) -> int | None:
-    """When those were counted that are not counted now; None where all are."""
-    return min((each.at for each in counts if each.at is not None), default=None)
-
-
-def _counts(runtime: Runtime, counts: list[Headcount], now: int) -> dict[str, Any]:
-    by_machine: dict[str, dict[str, int]] = {}
-    oldest: dict[str, dict[str, str | None]] = {}
-    for each in counts:
-        by_machine.setdefault(each.machine, {})[each.state] = each.count
-        oldest.setdefault(each.machine, {})[each.state] = _iso(each.since)
-    return {
-        "entities": sum(each.count for each in counts),
-        "counts": by_machine,
-        "oldest": oldest,
-        "counted_at": _iso(_counted_at(counts)),
-        "overdue": [{"machine": each.machine, "state": each.state} for each in counts if _overdue(runtime, each, now)],
-    }
-
-
-def _iso(moment: int | None) -> str | None:
-    return None if moment is None else output.iso(moment)
-
-
-def _queues(runtime: Runtime, queues: list[str], heard: Listening) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": queue,
-            "in_rq": runtime.doorbell.rq_queue(queue),
-            "listening": None if heard.error else queue in heard.queues,
-        }
-        for queue in queues
-    ]
-
-
-def _redis(heard: Listening) -> dict[str, Any]:
-    return {"answers": heard.error is None, "error": heard.error}
-
-
-def _work(due: int | None, active: int | None) -> dict[str, int | None]:
-    return {"due": due, "active": active}
 
 
 @click.command()

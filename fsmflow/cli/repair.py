@@ -23,11 +23,12 @@ from fsmflow.cli.options import (
 )
 from fsmflow.cli.person import sitting
 from fsmflow.cli.places import make_nothing
-from fsmflow.cli.repairs import member_line, object_of, outcome_of, preview_of, progress_of, table_of, told_of_listeners
+from fsmflow.cli.repairs import member_line, outcome_of, preview_of, progress_of, table_of, told_of_listeners
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.member import Fate
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, RETRY
 from fsmflow.engine.runtime import current
+from fsmflow.objects.repairs import object_of
 from fsmflow.operations import repairs
 from fsmflow.operations.plan import AT_ONCE, REPAIRS, TRIGGER, Plan, share_of
 from fsmflow.operations.repair import Repair

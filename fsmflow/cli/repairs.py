@@ -19,15 +19,6 @@ from fsmflow.queries import listening
 _KINDS = 5
 
 
-def object_of(repair: Repair) -> dict[str, Any]:
-    """A repair as JSON. Data that it brings are told by name alone."""
-    plan = repair.plan.to_data()
-    for name in ("patch", "payload"):
-        if name in plan:
-            plan[name] = sorted(plan[name])
-    return {**vars(repair.report()), "plan": plan, "started_at": output.iso_of(repair.created_at)}
-
-
 def preview_of(repair: Repair) -> Iterator[str]:
     """What a repair is to do, and to how many, for people."""
     yield output.one_line(f"{repair.address}  {told_of_plan(repair.plan)}")

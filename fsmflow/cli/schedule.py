@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any, cast
 
 import click
 
 from fsmflow import settings
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import completion, output
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import Group, actor_options, data_option, json_option, reason_option
@@ -24,6 +24,9 @@ from fsmflow.engine.teams import permit_whole, sees_whole
 from fsmflow.engine.timetable import Timetable
 from fsmflow.errors import shown
 from fsmflow.machine import Machine
+from fsmflow.objects import entities
+from fsmflow.objects.plain import iso
+from fsmflow.objects.schedules import object_of
 from fsmflow.queries import resolve
 
 
@@ -56,7 +59,7 @@ def list_(machines: tuple[str, ...], as_json: bool) -> int:
         permit_whole(current(), current().machines.get(name), SCHEDULE, actor)
     tables = [_kind(name).timetable() for name in machines or _scheduled(actor)]
     if as_json:
-        output.print_array(map(_object, tables))
+        output.print_array(map(object_of, tables))
         return 0
     if not tables:
         if not current().machines.of_user():
@@ -104,7 +107,7 @@ def resume(machines: tuple[str, ...], actor: Actor | None, reason: str | None, a
     tables = [_kind(name).resume_schedule(actor=actor, reason=reason) for name in machines]
     for one in before:
         if one.paused is not None and one.schedule.following(one.paused.at) <= current().now():
-            since = output.iso(one.paused.at)
+            since = iso(one.paused.at)
             output.note(f"what has passed meanwhile: fsmflow schedule backfill {one.machine} --from {since} --dry-run")
     return _tell(tables, as_json=as_json)
 
@@ -127,7 +130,7 @@ def run(
     """
     started = _kind(machine).run_schedule(merged(data, fields), actor=actor)
     if as_json:
-        output.print_json(objects.entity(current(), resolve(current(), started.address, actor), actor))
+        output.print_json(entities.entity(current(), resolve(current(), started.address, actor), actor))
     else:
         click.echo(f"{started.address}  {started.state}")
     return 0
@@ -226,29 +229,8 @@ def _told(note: Note) -> str:
 
 def _tell(tables: list[Timetable], *, as_json: bool) -> int:
     if as_json:
-        output.print_array(map(_object, tables))
+        output.print_array(map(object_of, tables))
         return 0
     for one in tables:
         click.echo(output.clean(f"{one.machine}  {_detail(one) if one.paused else f'next: {_next(one)}'}"))
     return 0
-
-
-def _object(table: Timetable) -> dict[str, Any]:
-    moments = {name: getattr(table, name) for name in ("next_at", "overdue", "waits")}
-    return {
-        "machine": table.machine,
-        "cron": table.schedule.cron,
-        "zone": table.schedule.zone,
-        "overlap": table.schedule.overlap,
-        "catch_up": table.catch_up,
-        **{name: None if moment is None else output.iso_of(moment.astimezone(UTC)) for name, moment in moments.items()},
-        "blocker": table.blocker,
-        "last": table.last,
-        "last_state": table.last_state,
-        "paused": None if table.paused is None else _note(table.paused),
-        "notes": [_note(note) for note in table.notes],
-    }
-
-
-def _note(note: Note) -> dict[str, Any]:
-    return {**note.__dict__, "at": output.iso(note.at)}

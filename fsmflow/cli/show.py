@@ -9,7 +9,7 @@ import click
 
 from fsmflow import clock
 from fsmflow.causes import place_in
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import completion, output
 from fsmflow.cli.bulk import handle
 from fsmflow.cli.fields import HELP
 from fsmflow.cli.hints import note_of
@@ -29,6 +29,7 @@ from fsmflow.engine.permission import permit_to_see
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
+from fsmflow.objects import entities
 from fsmflow.queries import definition_for, history_of, overdue_in, redacted, resolve, stuck_events, stuck_in
 from fsmflow.redaction import hide
 
@@ -81,7 +82,7 @@ def list_(
     events, now = stuck_events(runtime), runtime.now()
     told = ((each, stuck_in(runtime, each, events), overdue_in(runtime, each, now)) for each in shown)
     if as_json:
-        output.print_array(objects.summary(*each) for each in told)
+        output.print_array(entities.summary(*each) for each in told)
     else:
         columns = ("ADDRESS", "STATE", "PHASE", "SINCE (UTC)", "FOR", "FAILURE")
         if not output.print_table(columns, (_row(now, *each) for each in told)):
@@ -131,10 +132,10 @@ def show(address: str, actor: Actor | None, traceback: bool, reveal: bool, as_js
         permit_to_see(runtime, instance_of(runtime.machines.get(snapshot.machine), snapshot), actor)
     keys = frozenset[str]() if reveal else redacted(runtime, snapshot)
     if as_json:
-        output.print_json(objects.entity(runtime, snapshot, actor, keys))
+        output.print_json(entities.entity(runtime, snapshot, actor, keys))
         return 0
     click.echo(snapshot.address)
-    offers = objects.offered(runtime, snapshot, actor)
+    offers = entities.offered(runtime, snapshot, actor)
     for name, text in (*_facts(runtime, snapshot, keys, traceback), *_allowed(offers)):
         lines = output.clean(text).splitlines() or [""]
         click.echo(f"  {name:{_MARGIN}}{lines[0]}")
@@ -155,7 +156,7 @@ def _facts(runtime: Runtime, snapshot: Snapshot, keys: frozenset[str], traceback
         yield "item", output.to_json(hide(item_of(snapshot), keys))
     yield "data", output.to_json(hide(snapshot.data, keys), indent=2)
     yield from _edited(runtime, snapshot, keys)
-    if (result := objects.result_of(snapshot)) is not None:
+    if (result := entities.result_of(snapshot)) is not None:
         yield "result", output.to_json(hide(result, keys))
     if snapshot.failure:
         yield "failure", _failure(snapshot.failure, traceback, is_hidden=bool(keys))
@@ -271,7 +272,7 @@ def _work(snapshot: Snapshot, now: int) -> str:
     work = snapshot.work
     assert work is not None
     what = "timer" if work.queue is None else f"attempt {work.attempt} on queue {work.queue!r}"
-    at = objects.next_at(work)
+    at = entities.next_at(work)
     if work.watches:
         return "waiting for its branches" if work.held is None else "waiting for its branches, held by the pause"
     if work.owner is not None:
@@ -301,13 +302,7 @@ def explain(address: str, actor: Actor | None, as_json: bool) -> int:
     found = resolve(runtime, address, actor)
     explanation = handle(runtime.machines.get(found.machine), found).explain(actor)
     if as_json:
-        next_at = explanation.next_at and output.iso_of(explanation.next_at)
-        lists = {
-            "stuck": [objects.stuck_object(one) for one in explanation.stuck],
-            "triggers": [objects.offer_object(offer) for offer in explanation.triggers],
-        }
-        moments = {"since": output.iso_of(explanation.since), "next_at": next_at}
-        output.print_json({**vars(explanation), **moments, **lists})
+        output.print_json(entities.explanation_object(explanation))
     else:
         for line in output.clean(str(explanation)).split("\n"):
             output.print_line(line, indent=MARGIN)
@@ -338,7 +333,7 @@ def history(address: str, limit: int, actor: Actor | None, as_json: bool) -> int
     before = max(0, snapshot.seq - limit) if limit else 0
     entries, keys = history_of(runtime, snapshot.row, after=before), redacted(runtime, snapshot)
     if as_json:
-        output.print_array(objects.entry(entry, keys) for entry in entries)
+        output.print_array(entities.entry(entry, keys) for entry in entries)
     else:
         columns = ("SEQ", "AT (UTC)", "WHAT", "STATE", "ACTOR", "DETAIL")
         output.print_table(columns, _entry_rows(entry.hidden(keys) for entry in entries))

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final, cast
 
 import click
 
-from fsmflow.cli import completion, objects, output
+from fsmflow.cli import completion, output
 from fsmflow.cli.bar import Bar, can_show
 from fsmflow.cli.fields import FIELD, HELP, as_field, merged, read_json, reader_of
 from fsmflow.cli.listeners import sets_going
@@ -24,6 +24,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.start import Birth, begun, there_already
 from fsmflow.errors import DataError
 from fsmflow.machine import Machine
+from fsmflow.objects import entities
 from fsmflow.queries import resolve
 from fsmflow.scope import scope
 from fsmflow.values import dataclass
@@ -145,7 +146,7 @@ def _check_many(entity_id: str | None, key: str | None) -> None:
 
 def _tell(runtime: Runtime, started: Machine, actor: Actor | None, *, as_json: bool) -> int:
     if as_json:
-        output.print_json(objects.entity(runtime, resolve(runtime, started.address, actor), actor))
+        output.print_json(entities.entity(runtime, resolve(runtime, started.address, actor), actor))
     else:
         click.echo(f"{started.address}  {started.state}")
     return 0

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, State, UnknownBranch
-from fsmflow.cli.failures import command_of
 from fsmflow.engine.groups import FailureGroup, Part, groups
+from fsmflow.objects.failures import command_of
 from tests.support.bench import Bench
 from tests.support.deployments import deploy
 from tests.support.traces import failing

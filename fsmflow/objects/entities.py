@@ -1,11 +1,10 @@
-"""Entities and history entries as the objects that ``--json`` prints."""
+"""Entities and history entries as objects."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from fsmflow.cli.output import iso, iso_of
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.forecast import Forecast
 from fsmflow.decision.history import HistoryEntry
@@ -14,11 +13,12 @@ from fsmflow.decision.offers import Offer
 from fsmflow.decision.work import Work
 from fsmflow.engine.branches import branch_of, item_of
 from fsmflow.engine.details import Details, Stuck, details_of
-from fsmflow.engine.explain import offers_to
+from fsmflow.engine.explain import Explanation, offers_to
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState
+from fsmflow.objects.plain import iso, iso_of
 from fsmflow.queries import definition_for, overdue_in, redacted
 from fsmflow.redaction import hide
 
@@ -123,6 +123,16 @@ def offered(runtime: Runtime, snapshot: Snapshot, actor: Actor | None) -> list[O
 def offer_object(offer: Offer) -> dict[str, Any]:
     """A trigger that is offered."""
     return {**vars(offer), "dest": offer.dest, "ways": [vars(way) for way in offer.ways]}
+
+
+def explanation_object(explanation: Explanation) -> dict[str, Any]:
+    """What an entity does, waits for and is blocked by."""
+    next_at = explanation.next_at and iso_of(explanation.next_at)
+    lists = {
+        "stuck": [stuck_object(one) for one in explanation.stuck],
+        "triggers": [offer_object(offer) for offer in explanation.triggers],
+    }
+    return {**vars(explanation), "since": iso_of(explanation.since), "next_at": next_at, **lists}
 
 
 def forecast_object(forecast: Forecast) -> dict[str, Any]:
