@@ -92,6 +92,11 @@ CATALOGUE: Final = (
         "Show which alarms are raised: since when, what happened, and what to type next.",
     ),
     Entry("top", "top:top", "Show what goes on, live: states, what runs and fails, queues, workers, repairs."),
+    Entry(
+        "web",
+        "web:web",
+        "Serve the pages for people: what there is, what has failed, and the buttons to mend it.",
+    ),
     Entry("check", "overview:check", "Check the machines."),
     Entry("info", "info:info", "Show what is in force here."),
     Entry(

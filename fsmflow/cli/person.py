@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 from typing import Final
 
-from fsmflow import log, settings
+from fsmflow import log
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.permission import Gate
 from fsmflow.decision.team import EVERY
-from fsmflow.engine.runtime import Runtime, current, stand_in
+from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.teams import permit_whole, reach_of
 from fsmflow.errors import NotPermitted
-from fsmflow.settings.permissions import Permissions, Person
+from fsmflow.person import listed, login, permissions_in_force
 
 ACT_AS: Final = "act_as"
-_NOBODY: Final = Person()
-
-
-def login() -> str:
-    """The system's user that this process runs as: what the kernel says, not the environment, which anybody sets."""
-    try:
-        return pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # in a container of a user that nobody has named
-        return f"uid-{os.getuid()}"
 
 
 def acting(name: str | None, roles: tuple[str, ...]) -> Actor:
     """Who asks, by ``--actor`` and ``--role``. Where the installation says who may do what, it takes the permission
     ``act_as`` to be somebody else or to have roles beyond one's own. Raises NotPermitted, DataError."""
-    user, permissions = login(), _in_force()
+    user, permissions = login(), permissions_in_force()
     if permissions is None:
         return Actor(name or user, roles, login=user, teams=EVERY)
-    own = _as_listed(permissions, user, user)
-    wanted = own if name in (None, user) else _as_listed(permissions, str(name), user)
+    own = listed(user, user)
+    wanted = own if name in (None, user) else listed(str(name), user)
     if roles:
         wanted = Actor(wanted.name, roles, login=user, teams=wanted.teams)
     beyond = wanted.name != own.name or not wanted.roles <= own.roles
@@ -58,7 +47,7 @@ def sitting() -> Actor:
 def permit_all_teams(what: str, actor: Actor | None = None) -> None:
     """Raises NotPermitted where an actor, or else who sits there, may not do what tells of all teams. Without
     permissions nothing is looked at, not even whether there is a database."""
-    if _in_force() is not None:
+    if permissions_in_force() is not None:
         permit_whole(current(), None, what, actor or sitting())
 
 
@@ -68,13 +57,3 @@ def told_of_teams(runtime: Runtime, actor: Actor | None) -> str:
         return ""
     teams = ", ".join(sorted(actor.teams))
     return f" that belongs to {actor.name!r} of {f'team {teams}' if teams else 'no team'}"
-
-
-def _as_listed(permissions: Permissions, name: str, user: str) -> Actor:
-    listed = permissions.people.get(name, _NOBODY)
-    return Actor(name, listed.roles, login=user, teams=listed.teams)
-
-
-def _in_force() -> Permissions | None:
-    installed = stand_in()
-    return (settings.current() if installed is None else installed.settings).permissions

@@ -190,6 +190,12 @@ def current() -> Runtime:
         return runtime
 
 
+def opened() -> Runtime | None:
+    """The runtime that this thread works with, if there is one already; nothing is opened."""
+    found = stand_in()
+    return _current.runtime if found is None and _current.pid == os.getpid() else found
+
+
 def close() -> None:
     """Let go of this process's connection to Redis and of this thread's to the database; the next use opens anew."""
     with _current.lock:

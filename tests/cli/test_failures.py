@@ -11,7 +11,7 @@ import pytest
 
 from fsmflow import Machine, State
 from fsmflow.cli.main import cli, run
-from fsmflow.cli.person import login
+from fsmflow.person import login
 from fsmflow.testing import Sandbox, sandbox
 from tests.cli.orders import Order
 from tests.support.terminal import Terminal

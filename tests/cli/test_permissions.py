@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fsmflow import Machine, State, Two
+from fsmflow import person as people
 from fsmflow.cli import person
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.terminal import Terminal
@@ -48,9 +49,9 @@ def by_whom() -> list[str | None]:
 def test_the_login_is_what_the_kernel_says(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LOGNAME", "USER", "USERNAME"):
         monkeypatch.setenv(name, "somebody-else")
-    assert person.login() == pwd.getpwuid(os.getuid()).pw_name
+    assert people.login() == pwd.getpwuid(os.getuid()).pw_name
     monkeypatch.setattr(os, "getuid", lambda: 2**31 - 5)
-    assert person.login() == f"uid-{2**31 - 5}"
+    assert people.login() == f"uid-{2**31 - 5}"
 
 
 def test_who_says_no_name_is_the_systems_user_with_his_roles(box: Sandbox, shell: Terminal, sits: Any) -> None:

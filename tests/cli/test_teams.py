@@ -81,6 +81,8 @@ TYPED: Final[dict[str, list[str]]] = {
     "alarms": ["alarms", "alarms --check --json"],
     "channels": ["channels"],
     "metrics": ["metrics --once"],
+    # What its pages tell is tested where they are.
+    "web": ["web --auth nowhere:nothing"],
     "feed": [
         "feed",
         "feed --from beginning --branches --json",

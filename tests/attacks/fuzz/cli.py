@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import fsmflow
 from fsmflow import Fail, Machine, Schedule, State, settings
-from fsmflow.cli import metrics
+from fsmflow.cli import metrics, web
 from fsmflow.cli.catalogue import CATALOGUE
 from fsmflow.cli.main import cli, run
 from fsmflow.engine import runtime
@@ -147,6 +147,7 @@ def command_lines(servers: Servers) -> Iterator[Check]:
             patch.object(Reload, "run", lambda self: 0),
             # What goes on until it is stopped ends at once, and a feed where there is no more.
             patch.object(metrics, "_serve", lambda host, port, page: 0),
+            patch.object(web, "_serve", lambda app, host, port, who: 0),
             patch.object(Feed, "_follow", property(lambda self: False, lambda self, value: None), create=True),
         ):
             yield lambda line: [_outcome(line)]

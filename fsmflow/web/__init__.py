@@ -1,0 +1,12 @@
+"""The web: pages, and an API over HTTP, for people who use no terminal. It needs the extra ``web``.
+
+    app = fsmflow.web.create_app(auth=who_asks)
+
+An ASGI application, to be served by itself (``fsmflow web``) or mounted in another one. All that it changes it changes
+as the command line does: by the same actions, permissions and history.
+"""
+
+from fsmflow.web.app import create_app
+from fsmflow.web.identity import Auth, Entrance, LocalUser, actor_of, first_of
+
+__all__ = ["Auth", "Entrance", "LocalUser", "actor_of", "create_app", "first_of"]

@@ -1,0 +1,97 @@
+"""``create_app``: all of it as one ASGI application."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fsmflow import __version__
+from fsmflow.errors import FsmflowError
+from fsmflow.web import static
+from fsmflow.web.errors import on_error, on_http
+from fsmflow.web.forgery import Forgery
+from fsmflow.web.identity import Auth, Entrance, Identity, LocalUser, is_local_name
+from fsmflow.web.pages import overview
+from fsmflow.web.section import Section
+from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
+from fsmflow.web.threads import SIZE, Pool, enter
+
+#: In the order of the navigation.
+SECTIONS: Final[tuple[Section, ...]] = (overview.SECTION,)
+
+
+def create_app(
+    auth: Auth | None = None,
+    *,
+    hosts: Collection[str] | None = None,
+    threads: int = SIZE,
+    body_limit: int = BODY_LIMIT,
+    body_limit_s: float = BODY_LIMIT_S,
+) -> FastAPI:
+    """The pages and the API, to be served or mounted.
+
+    ``auth(request)`` says who asks: an ``Actor``, or None for nobody who is known. Without it only who connects from
+    this very machine is let in, as the system's user. ``hosts``: the names under which it is served; any, if ``auth``
+    is given and these are not. ``threads``: so many pages are made at once, each with a connection to the database.
+    ``body_limit``: so many bytes may come with a request, and so many seconds (``body_limit_s``) they may take.
+    """
+    pool, who = Pool(threads), auth or LocalUser()
+    app = FastAPI(
+        title="fsmflow",
+        version=__version__,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        lifespan=_lifespan(pool),
+        middleware=[
+            Middleware(_Entered, pool=pool),
+            Middleware(Answers),
+            Middleware(Hosts, is_ours=_ours(auth, hosts)),
+            Middleware(Bodies, limit=body_limit, limit_s=body_limit_s),
+            Middleware(Forgery),
+            Middleware(Identity, auth=who),
+        ],
+        exception_handlers={FsmflowError: on_error, HTTPException: on_http},
+    )
+    app.state.sections = SECTIONS
+    app.router.routes.append(static.ROUTE)
+    if isinstance(who, Entrance):
+        app.router.routes.extend(who.routes)
+    for section in SECTIONS:
+        app.router.routes.extend(section.routes)
+    return app
+
+
+def _ours(auth: Auth | None, hosts: Collection[str] | None) -> Callable[[str], bool]:
+    if hosts is not None:
+        names = frozenset(host.lower() for host in hosts)
+        return lambda host: host.lower() in names or host.rpartition(":")[0].lower() in names
+    return is_local_name if auth is None else lambda host: True
+
+
+def _lifespan(pool: Pool) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        pool.close()
+
+    return lifespan
+
+
+class _Entered:
+    """Middleware: the outermost."""
+
+    def __init__(self, app: ASGIApp, pool: Pool) -> None:
+        self._app = app
+        self._pool = pool
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        enter(self._pool)
+        scope.setdefault("state", {})
+        await self._app(scope, receive, send)

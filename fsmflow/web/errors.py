@@ -1,0 +1,86 @@
+"""What is answered where something goes wrong: a page in words, or a problem as JSON (RFC 9457) for programs."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from fsmflow.errors import (
+    ConfigurationError,
+    DataError,
+    EntityExists,
+    EntityNotFound,
+    FsmflowError,
+    KeyConflict,
+    NotPermitted,
+    TransitionConflict,
+    TransitionNotAllowed,
+    UnknownMachine,
+    UnknownState,
+    text_of,
+)
+from fsmflow.log import web
+from fsmflow.web.templates import render
+
+PROBLEM: Final = "application/problem+json"
+#: The first that fits says what the status is; each is followed by what the page is called.
+_STATUSES: Final[tuple[tuple[type[FsmflowError], int, str], ...]] = (
+    (EntityNotFound, 404, "Not found"),
+    (UnknownMachine, 404, "Not found"),
+    (UnknownState, 404, "Not found"),
+    (NotPermitted, 403, "Not permitted"),
+    (TransitionConflict, 409, "It has moved meanwhile"),
+    (TransitionNotAllowed, 409, "Not allowed now"),
+    (EntityExists, 409, "It is there already"),
+    (KeyConflict, 422, "The key was used for something else"),
+    (DataError, 422, "Not as it has to be"),
+    (ConfigurationError, 503, "Not at hand"),
+)
+
+
+def status_of(error: FsmflowError) -> tuple[int, str]:
+    """The status of HTTP for an error, and a title."""
+    return next(((status, title) for kind, status, title in _STATUSES if isinstance(error, kind)), (400, "Refused"))
+
+
+def refused(request: Request, status: int, title: str, told: str, then: str = "", **more: Any) -> Response:
+    """A page, or a problem, that says what went wrong and what to do. ``more``: further members of the problem."""
+    # The API says so itself: its answers are no pages.
+    if request.scope["path"].removeprefix(request.scope.get("root_path", "")).startswith("/api/"):
+        return problem(status, title, told, **more)
+    return render(request, "error.html", status=status, title=title, told=told, then=then)
+
+
+def problem(status: int, title: str, detail: str, **more: Any) -> Response:
+    """A problem for a program."""
+    body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
+    return JSONResponse(body, status_code=status, media_type=PROBLEM, headers={"Cache-Control": "no-store"})
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """What fsmflow refuses, in its own words."""
+    assert isinstance(error, FsmflowError)
+    status, title = status_of(error)
+    if status == HTTPStatus.FORBIDDEN:
+        web.refused(request.method, request.url.path, text_of(error))
+    return refused(request, status, title, text_of(error))
+
+
+async def on_http(request: Request, error: Exception) -> Response:
+    """What HTTP itself has an answer to: no such page, no such method."""
+    assert isinstance(error, HTTPException)
+    title = HTTPStatus(error.status_code).phrase
+    told = "There is no such page." if error.status_code == HTTPStatus.NOT_FOUND else f"{title}."
+    answer = refused(request, error.status_code, title, told)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def on_bug(request: Request, error: Exception) -> Response:
+    """What nothing explains: the log has all of it, the page nothing."""
+    web.failed(request.method, request.url.path, error)
+    return refused(request, 500, "It did not work", "Something went wrong here; the log of this process says what.")

@@ -1,0 +1,80 @@
+"""Whether a request that changes something comes from a page of ours, and not from another site in the same browser."""
+
+from __future__ import annotations
+
+import hmac
+from typing import Final
+from urllib.parse import parse_qs, urlsplit
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from fsmflow.log import web
+from fsmflow.web.errors import refused
+from fsmflow.web.identity import is_api, path_of
+from fsmflow.web.security import BODY
+from fsmflow.web.templates import token_of
+
+#: The field of a form that repeats the cookie.
+FIELD: Final = "token"
+_HARMLESS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+#: What is posted there proves itself by a signature.
+_SIGNED: Final = "/hooks/"
+_MOST_FIELDS: Final = 200
+_FORM: Final = "application/x-www-form-urlencoded"
+
+
+def fields_of(request: Request) -> dict[str, list[str]]:
+    """The fields of the form that was sent; none where it was no form, or one with too many fields."""
+    headers = Headers(scope=request.scope)
+    if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
+        return {}
+    try:
+        text = request.scope.get(BODY, b"").decode()
+        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError:
+        return {}
+
+
+class Forgery:
+    """Middleware: refuses what another site had a browser send."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] in _HARMLESS or _is_from_here(Request(scope)):
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        web.refused(request.method, path_of(scope), "it did not come from a page of this application")
+        told = "This did not come from a page of this application. Nothing was changed."
+        await refused(request, 403, "From somewhere else", told, "Open the page again, and press its button.")(
+            scope, receive, send
+        )
+
+
+def _is_from_here(request: Request) -> bool:
+    """A browser says where a request comes from: by ``Sec-Fetch-Site`` where the connection is secure, by ``Origin``
+    where it is not too old. Where it says neither, the form has to repeat the cookie, which no other site can read."""
+    if path_of(request.scope).startswith(_SIGNED):
+        return True
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc == request.headers.get("host"):
+        return True
+    return _repeats_cookie(request) or (origin is None and is_api(request.scope) and _is_no_form(request))
+
+
+def _repeats_cookie(request: Request) -> bool:
+    cookie, repeated = token_of(request), fields_of(request).get(FIELD, [""])[0]
+    return cookie is not None and hmac.compare_digest(cookie.encode(), repeated.encode())
+
+
+def _is_no_form(request: Request) -> bool:
+    """Whether it is what a form of another site cannot send without asking first: then it is a program."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return kind not in (_FORM, "multipart/form-data", "text/plain", "")

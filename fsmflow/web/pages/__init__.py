@@ -1,0 +1,1 @@
+"""The pages, each section in a module of its own."""
