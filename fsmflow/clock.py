@@ -109,6 +109,11 @@ def span(span_ms: int) -> str:
     return " ".join(filter(None, parts[:2])) or "0 s"
 
 
+def short(span_ms: int) -> str:
+    """A span of time for people, in its largest unit, the rest cut: ``3 min``."""
+    return next((f"{span_ms // size} {unit}" for size, unit in UNITS if span_ms >= size), "0 s")
+
+
 def length(span_ms: int) -> str:
     """A span of time in its largest unit that leaves no rest: ``90 s``, ``3 d``."""
     return next((f"{span_ms // size:,} {unit}" for size, unit in UNITS if span_ms % size == 0), f"{span_ms:,} ms")

@@ -7,22 +7,18 @@ from typing import Final
 
 import click
 
-from fsmflow import clock
 from fsmflow.cli import completion, output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
 from fsmflow.cli.person import sitting
 from fsmflow.decision.entity import Snapshot
-from fsmflow.decision.inputs import Actor
-from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.diagram import Journey, Tally, chart, mermaid, moves_of, outline, scxml, svg
-from fsmflow.engine.headcount import headcounts
+from fsmflow.diagram import Journey, Tally, chart, mermaid, outline, scxml, svg
 from fsmflow.engine.lookup import instance_of
-from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.runtime import current
 from fsmflow.errors import EntityNotFound, UnknownMachine
-from fsmflow.queries import history_of, resolve
-from fsmflow.store.indexes import CHILD, ROOT
+from fsmflow.objects.drawings import journey_of, tallies_of
+from fsmflow.queries import resolve
 from fsmflow.values import dataclass
 
 SVG: Final = "svg"
@@ -65,8 +61,8 @@ def draw(what: str, form: str | None, counts: bool, everything: bool, as_json: b
     form = JSON if as_json else form or MERMAID
     definition, snapshot = _meant(what)
     _check(form, what, counts, snapshot)
-    tallies = _tallies(current(), definition, sitting()) if counts else None
-    journey = None if snapshot is None else _journey(current(), definition, snapshot)
+    tallies = tallies_of(current(), definition, sitting()) if counts else None
+    journey = None if snapshot is None else journey_of(current(), definition, snapshot)
     own = definition if snapshot is None else instance_of(definition, snapshot).own
     _FORMS[form](_Wanted(definition=own, journey=journey, tallies=tallies, everything=everything))
     return 0
@@ -93,33 +89,6 @@ def _meant(what: str) -> tuple[Definition, Snapshot | None]:
             raise
         raise UnknownMachine(what, registry.all()) from error
     return registry.get(snapshot.machine), snapshot
-
-
-def _journey(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Journey:
-    instance = instance_of(definition, snapshot)
-    if instance.spec is None:
-        raise unknown_state(instance.own, snapshot.state, address=snapshot.address)
-    failure = snapshot.failure if instance.spec.is_failed else None
-    return Journey(
-        address=snapshot.address,
-        state=instance.spec.name,
-        since=clock.to_datetime(snapshot.entered_at),
-        failure=None if failure is None else failure.error_type,
-        moves=moves_of(history_of(runtime, snapshot.row), definition.wide.renamed),
-    )
-
-
-def _tallies(runtime: Runtime, definition: Definition, actor: Actor) -> dict[str, Tally]:
-    """How many are where, children among them."""
-    now = runtime.now()
-    return {
-        each.state: Tally(
-            count=each.count,
-            since=None if each.since is None else clock.to_datetime(each.since),
-            age=None if each.since is None else output.duration(max(0, now - each.since)),
-        )
-        for each in headcounts(runtime, definition.name, scopes=(ROOT, CHILD), actor=actor)
-    }
 
 
 def _print_svg(wanted: _Wanted) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -16,7 +15,7 @@ from fsmflow.cli.person import acting
 from fsmflow.decision.terms import Condition
 from fsmflow.definition.names import PHASES
 from fsmflow.engine.selection import Selection
-from fsmflow.errors import shown
+from fsmflow.objects.fields import SECONDS, read_milliseconds
 from fsmflow.values import dataclass
 
 Command = TypeVar("Command", bound=Callable[..., int])
@@ -37,7 +36,6 @@ _HANDED_ON = (
     "overdue",
     "group",
 )
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
 
 @dataclass(frozen=True)
@@ -59,18 +57,17 @@ class Group(Listed):
 
 def as_milliseconds(text: str) -> int:
     """``90s``, ``10m``, ``2h``, ``3d`` or ``1w``, in milliseconds. Raises BadParameter."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text)
-    if found is None:
-        hint = "write a whole number and s, m, h, d or w: 90s, 10m, 3d"
-        raise click.BadParameter(f"{shown(text)} is no duration; {hint}")
-    return int(found[1]) * _SECONDS[found[2]] * 1000
+    try:
+        return read_milliseconds(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
 
 
 def told_span(span_ms: int) -> str:
     """A span as ``as_milliseconds`` reads it: ``90d``."""
     seconds = span_ms // 1000
-    unit = next(unit for unit in "dhms" if seconds % _SECONDS[unit] == 0)
-    return f"{seconds // _SECONDS[unit]}{unit}"
+    unit = next(unit for unit in "dhms" if seconds % SECONDS[unit] == 0)
+    return f"{seconds // SECONDS[unit]}{unit}"
 
 
 def json_option(command: Command) -> Command:

@@ -52,10 +52,7 @@ def moment(moment_ms: int) -> str:
 
 def duration(span_ms: int) -> str:
     """A span of time for people, in its largest unit: ``3 min``."""
-    for size, unit in clock.UNITS:
-        if span_ms >= size:
-            return f"{span_ms // size} {unit}"
-    return "0 s"
+    return clock.short(span_ms)
 
 
 def print_table(columns: Row, rows: Iterable[Row]) -> int:

@@ -188,7 +188,7 @@ def _edited(runtime: Runtime, snapshot: Snapshot, keys: Collection[str]) -> Iter
 def _next(runtime: Runtime, snapshot: Snapshot, now: int) -> Iterator[tuple[str, str]]:
     """What it does next, and what keeps it from that."""
     if snapshot.work:
-        yield "work", _work(snapshot, now)
+        yield "work", entities.told_work(snapshot.work, now)
     yield from ((name, text) for name, text in Reasons(runtime).told(snapshot.row).items() if text)
 
 
@@ -266,25 +266,6 @@ def _failure(failure: Failure, traceback: bool, *, is_hidden: bool) -> str:
     told = f"{failure.error_type}: {failure.message}{f' ({place})' if place else ''}"
     text = f"{told}\nattempt {failure.attempts} of {failure.state!r}"
     return f"{text}\n{failure.traceback}" if traceback else text
-
-
-def _work(snapshot: Snapshot, now: int) -> str:
-    work = snapshot.work
-    assert work is not None
-    what = "timer" if work.queue is None else f"attempt {work.attempt} on queue {work.queue!r}"
-    at = entities.next_at(work)
-    if work.watches:
-        return "waiting for its branches" if work.held is None else "waiting for its branches, held by the pause"
-    if work.owner is not None:
-        progress = "" if work.progress is None else f", {work.progress:.0%} done"
-        return f"{what}, running{progress}"
-    if work.held is not None:
-        return f"{what}, held by the pause"
-    if work.parked is not None:
-        return f"{what}, kept back by hold {work.parked}"
-    if at is None:
-        return f"{what}, waiting for a worker"
-    return f"{what}, next at {output.moment(at)} UTC, in {output.duration(max(0, at - now))}"
 
 
 @click.command()

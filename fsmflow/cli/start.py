@@ -13,7 +13,7 @@ import click
 
 from fsmflow.cli import completion, output
 from fsmflow.cli.bar import Bar, can_show
-from fsmflow.cli.fields import FIELD, HELP, as_field, merged, read_json, reader_of
+from fsmflow.cli.fields import FIELD, HELP, as_field, merged
 from fsmflow.cli.listeners import sets_going
 from fsmflow.cli.options import actor_options, data_option, json_option, key_option
 from fsmflow.cli.places import check_machine
@@ -25,6 +25,7 @@ from fsmflow.engine.start import Birth, begun, there_already
 from fsmflow.errors import DataError
 from fsmflow.machine import Machine
 from fsmflow.objects import entities
+from fsmflow.objects.fields import read_json, reader_of
 from fsmflow.queries import resolve
 from fsmflow.scope import scope
 from fsmflow.values import dataclass

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import field
+from types import MappingProxyType
 from typing import Final
 
 from fsmflow.definition.model import Definition, StateSpec, TransitionSpec
@@ -32,16 +33,18 @@ class Way:
 
 @dataclass(frozen=True, kw_only=True)
 class Note:
-    """How many entities stand there."""
+    """How many entities stand there; ``is_late``: one of them for too long. ``href``: where they are listed."""
 
     text: str
     is_bad: bool = False
+    is_late: bool = False
+    href: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Box:
     """A state, or several. ``now``: how an entity stands in it, in a word, or None; ``inner``: what happens in it
-    without leaving it; ``can_fail``: it stands for ``failed_from_X`` too."""
+    without leaving it; ``can_fail``: it stands for ``failed_from_X`` too; ``href``: where it leads to."""
 
     key: str
     title: str
@@ -54,6 +57,7 @@ class Box:
     now: str | None = None
     has_failed: bool = False
     can_fail: bool = False
+    href: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +102,12 @@ def chart(
     journey: Journey | None = None,
     tallies: Mapping[str, Tally] | None = None,
     everything: bool = False,
+    hrefs: Mapping[str, str] = MappingProxyType({}),
 ) -> Chart:
     """What to draw of a machine. ``everything`` adds the generated ``cancel``, and the generated ``undo`` of states
-    other than ``failed_from_X``. Without it what an entity did of that is drawn all the same."""
-    drawing = _Drawing(definition, journey, tallies or EMPTY)
+    other than ``failed_from_X``. Without it what an entity did of that is drawn all the same. ``hrefs``: where states,
+    and how many are in them, lead to."""
+    drawing = _Drawing(definition, journey, tallies or EMPTY, hrefs)
     for spec in definition.transitions:
         if not _is_left_out(definition, spec, everything):
             drawing.add(spec)
@@ -153,6 +159,7 @@ class _Drawing:
     definition: Definition
     journey: Journey | None
     tallies: Mapping[str, Tally]
+    hrefs: Mapping[str, str]
     #: By (source, dest), in order, by text.
     _ways: dict[tuple[str, str], dict[str, _Told]] = field(default_factory=dict)
 
@@ -236,6 +243,7 @@ class _Drawing:
             now=now,
             has_failed=now is not None and self._is_failed(),
             can_fail=any(state.is_failed for state in own),
+            href=self.hrefs.get(key, ""),
         )
 
     def _now(self, key: str) -> str | None:
@@ -251,7 +259,12 @@ class _Drawing:
         for spec in own:
             if (tally := self.tallies.get(spec.name)) is not None:
                 where = "" if spec.name == key else f" in {spec.name}"
-                yield Note(text=tally.in_words(where), is_bad=spec.is_failed)
+                yield Note(
+                    text=tally.in_words(where),
+                    is_bad=spec.is_failed,
+                    is_late=tally.late,
+                    href=self.hrefs.get(spec.name, ""),
+                )
 
 
 @dataclass

@@ -42,6 +42,7 @@ _COLOURS: Final = (
     (".now", "fill", "#ffffff", "#12181f"),
     (".note", "fill", "#0b6b3a", "#66d19e"),
     (".note.bad", "fill", "#b3261e", "#ff8f87"),
+    (".note.late", "fill", "#8a4b00", "#f2b33d"),
 )
 
 

@@ -29,12 +29,13 @@ _LEADING: Final = 1.36
 
 @dataclass(frozen=True)
 class Line:
-    """A line of text: how large, and as what it is styled."""
+    """A line of text: how large, as what it is styled, and where it leads to."""
 
     text: str
     size: float
     css: str
     bold: bool = False
+    href: str = ""
 
     @property
     def width(self) -> float:

@@ -54,4 +54,11 @@ def rect(left: float, top: float, wide: float, high: float, corner: float, *, cs
 def text_of(line: Line, x: float, y: float) -> str:
     """A line of text; ``y`` is that of its foot."""
     look = f'class="{line.css}" font-size="{number(line.size)}"'
-    return f'<text {look} x="{number(x)}" y="{number(y)}">{escaped(line.text)}</text>'
+    found = f'<text {look} x="{number(x)}" y="{number(y)}">{escaped(line.text)}</text>'
+    return linked(line.href, [found]) if line.href else found
+
+
+def linked(href: str, parts: Iterable[str], told: str = "") -> str:
+    """Parts that lead somewhere. ``told``: what a screen reader calls it, where the parts do not say."""
+    name = f' aria-label="{escaped(told)}"' if told else ""
+    return f'<a href="{escaped(href)}"{name}>{"".join(parts)}</a>'

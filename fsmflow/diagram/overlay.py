@@ -15,11 +15,14 @@ from fsmflow.values import dataclass
 @dataclass(frozen=True, kw_only=True)
 class Tally:
     """How many entities stand in a state, and since when the oldest of them does; ``age``: how long that is. None
-    where that is not known."""
+    where that is not known. ``late``: the oldest is there for longer than expected. ``trend``: what has become of their
+    number lately, in words."""
 
     count: int
     since: datetime | None
     age: str | None
+    late: bool = False
+    trend: str = ""
 
     @property
     def told(self) -> str:
@@ -27,7 +30,8 @@ class Tally:
 
     def in_words(self, where: str = "") -> str:
         """The same, with where they are."""
-        return f"{self.count:,}{where}" + (f", oldest {self.age}" if self.age is not None else "")
+        age = "" if self.age is None else f", oldest {self.age}{', overdue' if self.late else ''}"
+        return f"{self.count:,}{where}{self.trend and f' {self.trend}'}{age}"
 
 
 EMPTY: Final[Mapping[str, Tally]] = MappingProxyType({})

@@ -12,7 +12,7 @@ from fsmflow.diagram.chart import Arrow, Box, Chart, Way
 from fsmflow.diagram.colours import STYLE
 from fsmflow.diagram.layers import Point, Size
 from fsmflow.diagram.letters import Line, wrapped
-from fsmflow.diagram.markup import ascii_only, escaped, group, identity, number, rect, text_of, titled
+from fsmflow.diagram.markup import ascii_only, escaped, group, identity, linked, number, rect, text_of, titled
 from fsmflow.diagram.place import Graph, Link, Placed, place
 from fsmflow.diagram.strokes import course, headed
 from fsmflow.values import dataclass
@@ -38,9 +38,9 @@ _BOX_TEXT: Final = 230.0
 _LABEL_TEXT: Final = 190.0
 
 
-def svg(chart: Chart) -> str:
-    """The whole picture. The same chart gives the same text. It is ASCII: other characters are references, so that it
-    can be written wherever text can.
+def svg(chart: Chart, *, styled: bool = True) -> str:
+    """The whole picture; ``styled``: its style is in it, and need not be in the page around it. The same chart gives
+    the same text. It is ASCII: other characters are references, so that it can be written wherever text can.
 
     What a machine holds of odd texts (guards, roles, ids may be anything) is text in it, never markup. Long texts are
     cut where they are drawn, and are whole in the title of what they belong to, which a pointer shows.
@@ -55,7 +55,7 @@ def svg(chart: Chart) -> str:
     labelled = zip(chart.arrows, labels, placed.labels[1:], strict=True)
     body += [_label(arrow, lines, centre) for arrow, lines, centre in labelled if centre is not None]
     sizes = [_DOT, *boxes, *map(_label_size, labels)]
-    return ascii_only(_page(chart, _Extent.of(placed, sizes), body))
+    return ascii_only(_page(chart, _Extent.of(placed, sizes), body, styled=styled))
 
 
 def _ends(chart: Chart) -> list[int]:
@@ -84,8 +84,8 @@ def _box_lines(box: Box) -> list[Line]:
         texts = wrapped(_BACK + _counted(way), _SMALL, _BOX_TEXT, lines=2)
         found += [Line(part, _SMALL, css, way.taken > 0) for part in texts]
     for note in box.notes:
-        css = "note bad" if note.is_bad else "note"
-        found += [Line(text, _SMALL, css, True) for text in wrapped(note.text, _SMALL, 230, lines=2)]
+        css = "note bad" if note.is_bad else "note late" if note.is_late else "note"
+        found += [Line(text, _SMALL, css, True, note.href) for text in wrapped(note.text, _SMALL, 230, lines=2)]
     return found
 
 
@@ -125,6 +125,8 @@ def _box(box: Box, lines: list[Line], centre: Point, size: Size) -> str:
     told = titled(". ".join([box.title, *box.lines, *(way.text for way in box.inner)]))
     looks = " ".join(found)
     frame = _frame(box, looks, centre[0] - wide / 2, centre[1] - high / 2, size, told)
+    if box.href:
+        frame = linked(box.href, [frame], box.title)
     return group(f"state {looks}".rstrip(), [frame, *_texts(lines, centre)])
 
 
@@ -191,7 +193,7 @@ class _Extent:
         return cls(left=left, top=top, wide=max(x for x, _ in points) - left, high=max(y for _, y in points) - top)
 
 
-def _page(chart: Chart, extent: _Extent, body: list[str]) -> str:
+def _page(chart: Chart, extent: _Extent, body: list[str], *, styled: bool) -> str:
     """The drawing with its heading above it, and below it what its looks mean."""
     wide = max(extent.wide, _NARROWEST)
     heading, y = _heading(chart, wide)
@@ -201,11 +203,11 @@ def _page(chart: Chart, extent: _Extent, body: list[str]) -> str:
     whole, high = number(wide + 2 * _MARGIN), number(bottom + _MARGIN - 8.0)
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="fsmflow" role="img" lang="en" width="{whole}" '
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="fsmflow" role="{_role(chart)}" lang="en" width="{whole}" '
             f'height="{high}" viewBox="0 0 {whole} {high}" aria-labelledby="{name}-title {name}-desc">',
             f'<title id="{name}-title">{escaped(chart.title)}</title>',
             f'<desc id="{name}-desc">{escaped(described(chart))}</desc>',
-            f"<style>{STYLE}</style>",
+            *([f"<style>{STYLE}</style>"] if styled else []),
             rect(0.5, 0.5, wide + 2 * _MARGIN - 1.0, bottom + _MARGIN - 9.0, 12.0, css="page"),
             *heading,
             f'<g transform="translate({number(x)} {number(y - extent.top)})">',
@@ -215,6 +217,11 @@ def _page(chart: Chart, extent: _Extent, body: list[str]) -> str:
             "</svg>\n",
         ]
     )
+
+
+def _role(chart: Chart) -> str:
+    """A picture is one thing to whoever hears it, unless parts of it lead somewhere."""
+    return "group" if any(box.href for box in chart.boxes) else "img"
 
 
 def _heading(chart: Chart, wide: float) -> tuple[list[str], float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any
 
+from fsmflow import clock
 from fsmflow.decision.entity import Failure, Snapshot
 from fsmflow.decision.forecast import Forecast
 from fsmflow.decision.history import HistoryEntry
@@ -164,6 +165,24 @@ def work(found: Work) -> dict[str, Any]:
         "crashes": found.crashes,
         "postponed": found.postponed,
     }
+
+
+def told_work(found: Work, now: int) -> str:
+    """What is to be done next, in a line."""
+    what = "timer" if found.queue is None else f"attempt {found.attempt} on queue {found.queue!r}"
+    if found.watches:
+        return "waiting for its branches" if found.held is None else "waiting for its branches, held by the pause"
+    if found.owner is not None:
+        progress = "" if found.progress is None else f", {found.progress:.0%} done"
+        return f"{what}, running{progress}"
+    if found.held is not None:
+        return f"{what}, held by the pause"
+    if found.parked is not None:
+        return f"{what}, kept back by hold {found.parked}"
+    at = next_at(found)
+    if at is None:
+        return f"{what}, waiting for a worker"
+    return f"{what}, next at {clock.to_datetime(at):%Y-%m-%d %H:%M:%S} UTC, in {clock.short(max(0, at - now))}"
 
 
 def next_at(found: Work) -> int | None:

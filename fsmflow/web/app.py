@@ -17,13 +17,13 @@ from fsmflow.web import static
 from fsmflow.web.errors import on_error, on_http
 from fsmflow.web.forgery import Forgery
 from fsmflow.web.identity import Auth, Entrance, Identity, LocalUser, is_local_name
-from fsmflow.web.pages import overview
+from fsmflow.web.pages import entities, overview
 from fsmflow.web.section import Section
 from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
 from fsmflow.web.threads import SIZE, Pool, enter
 
 #: In the order of the navigation.
-SECTIONS: Final[tuple[Section, ...]] = (overview.SECTION,)
+SECTIONS: Final[tuple[Section, ...]] = (overview.SECTION, entities.SECTION)
 
 
 def create_app(
@@ -48,6 +48,8 @@ def create_app(
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        # They would name the host that the request names.
+        redirect_slashes=False,
         lifespan=_lifespan(pool),
         middleware=[
             Middleware(_Entered, pool=pool),
@@ -59,13 +61,17 @@ def create_app(
         ],
         exception_handlers={FsmflowError: on_error, HTTPException: on_http},
     )
+    _route(app, who)
+    return app
+
+
+def _route(app: FastAPI, who: Auth) -> None:
     app.state.sections = SECTIONS
     app.router.routes.append(static.ROUTE)
     if isinstance(who, Entrance):
         app.router.routes.extend(who.routes)
     for section in SECTIONS:
         app.router.routes.extend(section.routes)
-    return app
 
 
 def _ours(auth: Auth | None, hosts: Collection[str] | None) -> Callable[[str], bool]:

@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fsmflow.diagram.colours import STYLE
 from fsmflow.values import dataclass
 
 _FOLDER: Final = Path(__file__).parent / "static"
@@ -21,6 +22,7 @@ _KINDS: Final = {
     ".svg": "image/svg+xml",
     ".txt": "text/plain; charset=utf-8",
 }
+DIAGRAM: Final = "diagram.css"
 _FOR_GOOD: Final = "public, max-age=31536000, immutable"
 
 
@@ -36,7 +38,10 @@ class File:
 @cache
 def files() -> dict[str, File]:
     """All of them, by name. Another name is in no folder: nothing is looked up by what a request says."""
-    return {path.name: _read(path) for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS}
+    found = {path.name: path.read_bytes() for path in sorted(_FOLDER.iterdir()) if path.suffix in _KINDS}
+    # The looks of drawings: no page may have a style in it.
+    found[DIAGRAM] = STYLE.encode()
+    return {name: _file(name, content) for name, content in found.items()}
 
 
 def place_of(name: str) -> str:
@@ -53,9 +58,9 @@ async def _serve(request: Request) -> Response:
     return Response(file.content, media_type=file.kind, headers={"Cache-Control": kept, "ETag": f'"{file.digest}"'})
 
 
-def _read(path: Path) -> File:
-    content = path.read_bytes()
-    return File(content=content, kind=_KINDS[path.suffix], digest=hashlib.sha256(content).hexdigest()[:16])
+def _file(name: str, content: bytes) -> File:
+    kind = _KINDS[Path(name).suffix]
+    return File(content=content, kind=kind, digest=hashlib.sha256(content).hexdigest()[:16])
 
 
 ROUTE: Final = Route("/static/{digest}/{name}", _serve)

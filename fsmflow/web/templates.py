@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from fsmflow.web import static
+from fsmflow.web.filters import FILTERS
 
 #: The cookie that a form repeats, where a browser does not say by itself where a form came from.
 TOKEN: Final = "fsmflow_form"
@@ -24,6 +25,7 @@ _environment: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_environment.filters.update(FILTERS)
 
 
 def render(request: Request, name: str, *, status: int = 200, **context: Any) -> Response:
@@ -62,6 +64,7 @@ def _around(request: Request, token: str) -> dict[str, Any]:
         "sections": request.app.state.sections,
         "here": request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",
         "token": token,
+        "has": lambda path: any(section.path == path for section in request.app.state.sections),
         "link": lambda path, **query: link(request, path, query),
         "static": lambda file: f"{root_of(request)}{static.place_of(file)}",
     }

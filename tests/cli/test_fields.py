@@ -12,8 +12,9 @@ import click
 import pytest
 
 from fsmflow.cli.catalogue import CATALOGUE
-from fsmflow.cli.fields import FIELD, HELP, TYPES, as_field
+from fsmflow.cli.fields import FIELD, HELP, as_field
 from fsmflow.codec import decode, encode
+from fsmflow.objects.fields import TYPES
 from tests.cli.orders import Order
 from tests.support.paths import ROOT
 from tests.support.terminal import Terminal

@@ -35,7 +35,7 @@ class Site:
         assert answer.status_code == status, answer.text
         return answer.text
 
-    def post(self, path: str, status: int = 303, **fields: Any) -> httpx2.Response:
+    def post(self, path: str, status: int = 303, /, **fields: Any) -> httpx2.Response:
         """Send a form."""
         answer = self.client.post(path, data=fields)
         assert answer.status_code == status, answer.text

@@ -1,0 +1,49 @@
+"""What is laid over a drawing of a machine: the way of one of its entities, and how many are where."""
+
+from __future__ import annotations
+
+from fsmflow import clock
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.expectation import is_overdue
+from fsmflow.decision.inputs import Actor
+from fsmflow.decision.versions import unknown_state
+from fsmflow.definition.model import Definition
+from fsmflow.diagram import Journey, Tally, moves_of
+from fsmflow.engine.headcount import Headcount, headcounts
+from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.runtime import Runtime
+from fsmflow.queries import history_of
+from fsmflow.store.indexes import CHILD, ROOT
+
+
+def journey_of(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Journey:
+    """The way of an entity until now. Raises UnknownState where the code lacks the one that it is in."""
+    instance = instance_of(definition, snapshot)
+    if instance.spec is None:
+        raise unknown_state(instance.own, snapshot.state, address=snapshot.address)
+    failure = snapshot.failure if instance.spec.is_failed else None
+    return Journey(
+        address=snapshot.address,
+        state=instance.spec.name,
+        since=clock.to_datetime(snapshot.entered_at),
+        failure=None if failure is None else failure.error_type,
+        moves=moves_of(history_of(runtime, snapshot.row), definition.wide.renamed),
+    )
+
+
+def tallies_of(runtime: Runtime, definition: Definition, actor: Actor | None) -> dict[str, Tally]:
+    """How many are where, children among them, of what is there for an actor."""
+    now = runtime.now()
+    counts = headcounts(runtime, definition.name, scopes=(ROOT, CHILD), actor=actor)
+    return {each.state: tally_of(definition, each, now) for each in counts}
+
+
+def tally_of(definition: Definition, each: Headcount, now: int, trend: str = "") -> Tally:
+    """How many are in a state, as a drawing tells it."""
+    return Tally(
+        count=each.count,
+        since=None if each.since is None else clock.to_datetime(each.since),
+        age=None if each.since is None else clock.short(max(0, now - each.since)),
+        late=each.since is not None and is_overdue(definition.states.get(each.state), each.since, now),
+        trend=trend,
+    )

@@ -1,0 +1,107 @@
+"""The page of one entity, and how it compares with another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import zip_longest
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from fsmflow.decision.actions import ACTIONS
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.inputs import Actor
+from fsmflow.definition.names import CANCELLED, UNDONE
+from fsmflow.diagram.overlay import Move, moves_of
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.selection import Selection, select
+from fsmflow.queries import definition_for, history_of, redacted, resolve
+from fsmflow.redaction import hide
+from fsmflow.values import dataclass
+from fsmflow.web.difference import differences
+from fsmflow.web.identity import actor_of
+from fsmflow.web.portrait import portrait
+from fsmflow.web.templates import render
+from fsmflow.web.threads import threaded
+
+#: So many steps of two ways are laid side by side.
+_STEPS: Final = 200
+
+
+@threaded
+def _show(request: Request) -> Response:
+    runtime, actor = current(), actor_of(request)
+    snapshot = resolve(runtime, request.path_params["address"], actor)
+    seen = portrait(runtime, snapshot, actor, everything="all" in request.query_params)
+    done = ACTIONS.get(request.query_params.get("did", ""))
+    fired = request.query_params.get("fired", "")
+    return render(request, "entity.html", it=seen, now=runtime.now(), done=done, fired=fired)
+
+
+@threaded
+def _compare(request: Request) -> Response:
+    runtime, actor = current(), actor_of(request)
+    one = resolve(runtime, request.path_params["address"], actor)
+    named = request.query_params.get("with", "").strip()
+    other = resolve(runtime, named, actor) if named else last_good(runtime, one, actor)
+    context = {} if other is None else _beside(runtime, one, other)
+    return render(request, "compare.html", one=one, other=other, **context)
+
+
+def last_good(runtime: Runtime, one: Snapshot, actor: Actor) -> Snapshot | None:
+    """The newest entity of the same machine that has come to an end that it was made for."""
+    own = definition_for(runtime, one)
+    ends = [spec.name for spec in own.states.values() if spec.is_final] if own else []
+    states = tuple(name for name in ends if name not in (CANCELLED, UNDONE))
+    if not states or one.branch_of is not None:
+        return None
+    wanted = Selection(machine=one.machine, states=states)
+    found = select(runtime, wanted, limit=2, newest=True, actor=actor)
+    return next((each for each in found if each.row != one.row), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """Two steps at the same place of two ways."""
+
+    left: Move | None
+    right: Move | None
+
+    @property
+    def parts(self) -> bool:
+        """Whether they are not the same."""
+        return self.left is None or self.right is None or self.left.key != self.right.key
+
+
+def _beside(runtime: Runtime, one: Snapshot, other: Snapshot) -> dict[str, Any]:
+    """Where their ways part, and how their data and releases differ."""
+    keys = redacted(runtime, one) | redacted(runtime, other)
+    pairs = list(_pairs(_way(runtime, one), _way(runtime, other)))
+    return {
+        "pairs": pairs[:_STEPS],
+        "first": next((number for number, pair in enumerate(pairs) if pair.parts), None),
+        "data": differences(hide(other.data, keys), hide(one.data, keys)),
+        "releases": [_releases(runtime, each) for each in (one, other)],
+    }
+
+
+def _pairs(left: Sequence[Move], right: Sequence[Move]) -> Iterator[Pair]:
+    return (Pair(left=a, right=b) for a, b in zip_longest(left, right))
+
+
+def _way(runtime: Runtime, snapshot: Snapshot) -> Sequence[Move]:
+    definition = runtime.machines.all().get(snapshot.machine)
+    return moves_of(history_of(runtime, snapshot.row), {} if definition is None else definition.wide.renamed)
+
+
+def _releases(runtime: Runtime, snapshot: Snapshot) -> list[str]:
+    found = (each.release for each in history_of(runtime, snapshot.row))
+    return list(dict.fromkeys(name for name in found if name))
+
+
+ROUTES: Final = (
+    Route("/entity/{address:path}", _show),
+    Route("/compare/{address:path}", _compare),
+)

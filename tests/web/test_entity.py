@@ -1,0 +1,211 @@
+"""The page of an entity, and what can be done there: over HTTP, as a browser without scripts does it."""
+
+from __future__ import annotations
+
+import html
+import re
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from fsmflow import Actor
+from tests.support.bench import Bench
+from tests.support.website import Site, site_of
+from tests.web.shop import HOSTILE, Sale
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def failed(bench: Bench, id_: str = "1", **data: Any) -> Sale:
+    sale = Sale.start(id_, amount=1500, **data)
+    sale.trigger("submit")
+    bench.run()
+    refreshed: Sale = sale.refresh()
+    return refreshed
+
+
+def value(page: str, name: str) -> str:
+    """What a hidden field holds."""
+    found = re.search(rf'name="{name}" value="([^"]*)"', page)
+    assert found is not None, page
+    return html.unescape(found[1])
+
+
+def test_a_failed_one_says_why_with_its_traceback(bench: Bench, site: Site) -> None:
+    failed(bench)
+    page = site.page("/entity/sale:1")
+    assert "failed_from_charging" in page
+    assert "<b>ValueError</b>: no card" in page
+    assert "raise ValueError(self.data.get(" in html.unescape(page)
+    assert "<svg" in page
+    assert "style=" not in page
+    assert "<style" not in page
+
+
+def test_it_is_retried_with_edited_data_which_are_shown_as_a_difference_first(bench: Bench, site: Site) -> None:
+    sale = failed(bench)
+    form = site.page("/do/retry/sale:1")
+    data = '{"amount": 1600, "card": "tok_1"}'
+    fields = {"epoch": value(form, "epoch"), "key": value(form, "key"), "data": data, "reason": "a new card"}
+    looked = site.post("/do/retry/sale:1", 200, step="look", **fields).text
+    assert "<del><code>1500</code></del>" in looked
+    assert "<ins><code>1600</code></ins>" in looked
+    assert "tok_1" not in re.sub(r"<textarea.*?</textarea>", "", looked, flags=re.DOTALL)
+    assert sale.refresh().state == "failed_from_charging"
+    answer = site.post("/do/retry/sale:1", step="do", **fields)
+    assert answer.headers["location"] == "/entity/sale:1?did=retry"
+    bench.run()
+    assert sale.refresh().state == "approval"
+    assert sale.data["amount"] == 1600
+    assert sale.history[-2].actor == "ada"
+    assert sale.history[-2].reason == "a new card"
+    assert "was retried" in site.page("/entity/sale:1?did=retry")
+
+
+def test_pressing_twice_does_it_once(bench: Bench, site: Site) -> None:
+    sale = failed(bench)
+    form = site.page("/do/retry/sale:1")
+    fields = {"epoch": value(form, "epoch"), "key": value(form, "key"), "step": "do"}
+    assert site.post("/do/retry/sale:1", **fields).headers["location"].endswith("did=retry")
+    assert site.post("/do/retry/sale:1", **fields).headers["location"].endswith("did=retry")
+    assert [entry.trigger for entry in sale.refresh().history].count("retry") == 1
+
+
+def test_a_stale_click_is_told_what_happened_meanwhile(bench: Bench, site: Site) -> None:
+    sale = failed(bench)
+    form = site.page("/do/retry/sale:1")
+    sale.cancel(actor="bob", reason="too late")
+    answer = site.post("/do/retry/sale:1", 409, step="do", epoch=value(form, "epoch"), key=value(form, "key"))
+    assert "Nothing was done" in answer.text
+    assert "by <b>bob</b>" in answer.text
+    assert "too late" in answer.text
+    assert sale.refresh().state == "cancelled"
+
+
+def test_what_is_redacted_is_neither_shown_nor_written_back_as_a_mask(bench: Bench, site: Site) -> None:
+    sale = failed(bench, card="", note="n")
+    page = site.page("/do/retry/sale:1")
+    assert "[redacted]" in page
+    same = '{"amount": 1500, "card": "[redacted]", "note": "m"}'
+    site.post("/do/retry/sale:1", step="do", epoch=value(page, "epoch"), key="k", data=same)
+    assert sale.refresh().data["card"] == ""
+    assert sale.data["note"] == "m"
+
+
+def test_data_that_cannot_be_read_are_refused_and_stay_in_the_form(bench: Bench, site: Site) -> None:
+    failed(bench)
+    epoch = value(site.page("/do/retry/sale:1"), "epoch")
+    for data, told in (
+        ("{", "cannot be read as JSON"),
+        ("[1]", "has to be a JSON object"),
+        ('{"card": "t"}', "cannot be taken away"),
+    ):
+        answer = site.post("/do/retry/sale:1", 422, step="do", epoch=epoch, data=data).text
+        assert told in answer
+        assert html.escape(data, quote=False).replace('"', "&#34;") in answer
+    assert "does not say what was seen" in site.post("/do/retry/sale:1", 422, step="do", epoch="x").text
+
+
+def test_every_action_has_a_page_or_a_reason(bench: Bench, site: Site) -> None:
+    failed(bench)
+    page = site.page("/entity/sale:1")
+    for name in ("retry", "resume", "pause", "cancel", "skip", "undo", "rewind", "force", "erase"):
+        assert f"/do/{name}/sale:1" in page or f"<b>{name}</b>:" in page, name
+        assert f"fsmflow {name} sale:1" in site.page(f"/do/{name}/sale:1")
+    assert "<b>drop</b>: nothing is kept" in page
+    site.page("/do/explode/sale:1", 404)
+
+
+def test_what_takes_a_state_or_a_reason_asks_for_it(bench: Bench, site: Site) -> None:
+    sale = failed(bench)
+    epoch = value(site.page("/do/force/sale:1"), "epoch")
+    assert "say which state" in site.post("/do/force/sale:1", 422, step="do", epoch=epoch).text
+    assert "say why" in site.post("/do/erase/sale:1", 422, step="do", epoch=epoch).text
+    site.post("/do/force/sale:1", step="do", epoch=epoch, state="approval", reason="paid in cash")
+    assert sale.refresh().state == "approval"
+
+
+def test_a_trigger_says_what_would_come_of_it_and_is_fired_with_a_payload(bench: Bench, site: Site) -> None:
+    sale = failed(bench, card="tok_1")
+    assert sale.state == "approval"
+    form = site.page("/fire/approve/sale:1")
+    assert "would go from approval to packing" in form
+    fields = {"epoch": value(form, "epoch"), "key": value(form, "key"), "payload": '{"by": "phone"}'}
+    assert site.post("/fire/approve/sale:1", 200, step="look", **fields)
+    assert sale.refresh().state == "approval"
+    site.post("/fire/approve/sale:1", step="do", **fields)
+    assert sale.refresh().state == "packing"
+    assert sale.history[-1].payload == {"by": "phone"}
+
+
+def test_who_lacks_the_role_is_told_and_refused(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    sale = failed(bench, card="tok_1")
+    with site_of(lambda request: Actor("cleo", ("clerk",), teams="*")) as site:
+        assert "needs role manager" in site.page("/entity/sale:1")
+        epoch = value(site.page("/fire/approve/sale:1"), "epoch")
+        assert "Nothing was changed" in site.post("/fire/approve/sale:1", 403, step="do", epoch=epoch).text
+    assert sale.refresh().state == "approval"
+    assert "web.refused: POST /fire/approve/sale:1" in caplog.text
+
+
+def test_branches_are_listed_and_a_failed_one_is_retried_alone(bench: Bench, site: Site) -> None:
+    sale = failed(bench, card="tok_1", torn=True)
+    sale.trigger("approve", actor=Actor("ada", ("manager",)))
+    bench.run()
+    page = site.page("/entity/sale:1")
+    assert "the box is torn" in page
+    found = re.search(r'href="(/do/retry/sale:1/packing/[^"]+)">Retry this one', page)
+    assert found is not None
+    form = site.page(found[1])
+    site.post(found[1], step="do", epoch=value(form, "epoch"), key=value(form, "key"))
+
+
+def test_it_is_compared_with_the_last_good_one(bench: Bench, site: Site) -> None:
+    good = failed(bench, "good", card="tok_1")
+    good.force("sold")
+    failed(bench, "bad")
+    page = site.page("/compare/sale:bad")
+    assert "sale:bad beside sale:good" in page
+    assert "here they part" in page
+    assert site.page("/compare/sale:bad?with=sale:bad").count("They went the same way.") == 1
+    site.page("/compare/sale:bad?with=sale:nobody", 404)
+
+
+def test_hostile_texts_are_texts_on_every_page(bench: Bench, site: Site) -> None:
+    sale = failed(bench, HOSTILE[:60].replace("/", ""), complaint=HOSTILE, note=HOSTILE)
+    sale.pause(reason=HOSTILE, actor=HOSTILE[:80].replace("\u202e", ""))
+    sale.trigger("note", {"text": HOSTILE})
+    address = quote(sale.address, safe="/:")
+    pages = [f"/entity/{address}", f"/do/retry/{address}", f"/do/force/{address}", f"/fire/submit/{address}"]
+    pages += [f"/compare/{address}", f"/fire/{quote(HOSTILE, safe='')}/{address}", f"/entity/{address}?fired={HOSTILE}"]
+    pages += ["/", "/entities", f"/entities?q={quote(HOSTILE)}&cols=note", f"/{quote(HOSTILE)}"]
+    for path in pages:
+        text = site.client.get(path).text
+        assert "<script>alert" not in text, path
+        assert "<img src=x" not in text, path
+        assert "49</textarea>" not in text, path
+
+
+def test_what_is_not_there_is_not_found_and_leads_nowhere(bench: Bench, site: Site) -> None:
+    Sale.start("1")
+    for path in (
+        "/entity/sale:2",
+        "/entity/nothing:1",
+        "/do/retry/sale:2",
+        "/fire/submit/sale:2",
+        "/entity/sale:1/../2",
+    ):
+        assert site.client.get(path).status_code == 404, path
+    for path in ("/\\evil.example", "/entities/", "/entities?q=//evil.example"):
+        answer = site.client.get(path)
+        assert answer.status_code in (404, 422), path
+        assert "location" not in answer.headers
+
+
+def test_nothing_is_changed_by_looking(bench: Bench, site: Site) -> None:
+    sale = failed(bench)
+    before = len(sale.history)
+    for path in ("/do/retry/sale:1?step=do&epoch=2", "/fire/note/sale:1?step=do&epoch=2", "/do/cancel/sale:1?step=do"):
+        site.page(path)
+    assert len(sale.refresh().history) == before
