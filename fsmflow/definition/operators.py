@@ -20,6 +20,10 @@ PRUNE: Final = "prune"
 RESUME: Final = "resume"
 SCHEDULE: Final = "schedule"
 SEE: Final = "see"
+#: What is done beside all machines: to be somebody else at the command line, and to make approval links void.
+ACT_AS: Final = "act_as"
+REVOKE_LINKS: Final = "revoke_links"
+OF_INSTALLATION: Final = (ACT_AS, REVOKE_LINKS)
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.

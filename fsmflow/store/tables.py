@@ -10,6 +10,8 @@ FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
 FEED = PREFIX + "feed"
 #: The fact that says what is kept back.
 HOLDS = "holds"
+#: The fact that has the secret with which approval links are signed.
+APPROVALS = "approvals"
 #: What is counted of attempts, doorbells and sweeps.
 METER = PREFIX + "meter"
 #: What the data of entities hold in declared fields.

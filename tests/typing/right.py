@@ -218,6 +218,8 @@ def acting(order: Order) -> None:
     assert_type(order.erase(reason="request 77", actor="ann"), Order)
     assert_type(order.pause(), Order)
     assert_type(order.resume(), Order)
+    link = order.approval_link("submit", {"a": 1}, for_="m@example.org", within=timedelta(days=1), roles=["clerk"])
+    assert_type(link, str)
     assert_type(order.refresh(), Order)
     assert_type(order.wait("shipped", timeout=5), Order)
     assert_type(order.wait("shipped", timeout=timedelta(seconds=5)), Order)
