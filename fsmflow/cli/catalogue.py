@@ -119,6 +119,9 @@ CATALOGUE: Final = (
         "schedule", "schedule:schedule", "Look at the schedules of machines, pause them, and start what they missed."
     ),
     Entry("channels", "channels:channels", "Show where messages to people and other systems go, and try a channel."),
+    Entry(
+        "hooks", "hooks:hooks", "Show which webhooks of others fire which triggers, and what came and led to nothing."
+    ),
     Entry("reconcile", "worker:reconcile", "Look once after all that is due."),
 )
 

@@ -16,6 +16,7 @@ ALL_TEAMS: Final = "all_teams"
 EDIT: Final = "edit"
 FAILURES: Final = "failures"
 HOLD: Final = "hold"
+HOOKS: Final = "hooks"
 PRUNE: Final = "prune"
 RESUME: Final = "resume"
 SCHEDULE: Final = "schedule"
@@ -27,7 +28,7 @@ OF_INSTALLATION: Final = (ACT_AS, REVOKE_LINKS)
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.
-OPERATIONS: Final = (*MOVES, EDIT, HOLD, "repair", FAILURES, PRUNE, SCHEDULE, SEE, ALL_TEAMS)
+OPERATIONS: Final = (*MOVES, EDIT, HOLD, HOOKS, "repair", FAILURES, PRUNE, SCHEDULE, SEE, ALL_TEAMS)
 #: A resume comes to other actions, and each of these is asked about.
 _FOR_TWO: Final = frozenset(MOVES) - {RESUME}
 

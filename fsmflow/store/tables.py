@@ -16,5 +16,7 @@ APPROVALS = "approvals"
 METER = PREFIX + "meter"
 #: What the data of entities hold in declared fields.
 TERM = PREFIX + "term"
+#: Events of others that were verified, and led to nothing.
+ARRIVAL = PREFIX + "arrival"
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

@@ -81,6 +81,7 @@ TYPED: Final[dict[str, list[str]]] = {
     "info": ["info --json"],
     "alarms": ["alarms", "alarms --check --json"],
     "channels": ["channels"],
+    "hooks": ["hooks", "hooks list --json", "hooks show globex-1", "hooks replay globex-1", "hooks drop globex-1"],
     "metrics": ["metrics --once"],
     # What its pages tell is tested where they are.
     "web": ["web --auth nowhere:nothing"],
