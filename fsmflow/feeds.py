@@ -21,15 +21,31 @@ from fsmflow.decision.position import Cursor, Position
 from fsmflow.definition.names import ENGINE_TRIGGERS, TIMEOUT
 from fsmflow.definition.operators import OPERATIONS
 from fsmflow.definition.retry import is_duration
-from fsmflow.engine.cursors import Place, Stored, Unstored
+from fsmflow.engine.batch import Batch
+from fsmflow.engine.batch import acknowledge as noted
+from fsmflow.engine.batch import batch as batch_of
+from fsmflow.engine.cursors import Place, Stored, UnknownFeed, Unstored, begun
 from fsmflow.engine.feeds import Feed, FeedEntry, Wanted
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import check_machine
 from fsmflow.engine.teams import reach_of
-from fsmflow.errors import DataError, FsmflowError, did_you_mean, shown
+from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
 
-__all__ = ["Feed", "FeedEntry", "FeedState", "Start", "feed", "feeds", "forget", "rewind"]
+__all__ = [
+    "Batch",
+    "Feed",
+    "FeedEntry",
+    "FeedState",
+    "Start",
+    "acknowledge",
+    "batch",
+    "begin",
+    "feed",
+    "feeds",
+    "forget",
+    "rewind",
+]
 
 Start = Literal["now", "beginning"]
 
@@ -105,6 +121,50 @@ def _wanted(runtime: Runtime, machine: Any, states: Any, triggers: Any, kinds: A
     return wanted
 
 
+def begin(name: str, start: Start = "now") -> None:
+    """Store a feed of this name, if there is none, which begins with what is committed from now on, or at the
+    ``beginning`` of all that is kept. Raises DataError."""
+    runtime = current()
+    from_beginning = _checked_start(start) == "beginning"
+    if runtime.store.feeds.find(_checked_name(name)) is None:
+        runtime.store.feeds.add(begun(runtime, name, from_beginning=from_beginning))
+
+
+def batch(
+    name: str,
+    *,
+    machine: str | type | Iterable[str | type] | None = None,
+    states: str | Iterable[str] | None = None,
+    triggers: str | Iterable[str] | None = None,
+    kinds: str | Iterable[str] | None = None,
+    branches: bool = False,
+    most: int = 100,
+    actor: Actor | str | None = None,
+) -> Batch:
+    """Up to ``most`` entries from where the feed ``name`` was read, told without noting that: ``acknowledge`` its
+    ``mark`` does. For who cannot hold the feed meanwhile, as over HTTP. What is told is as in ``feed``.
+
+    Two may be told the same; of them one can acknowledge. Raises UnknownFeed where there is none, DataError.
+    """
+    runtime = current()
+    wanted = _wanted(runtime, machine, states, triggers, kinds, branches=branches)
+    return batch_of(runtime, _cursor(runtime, name), wanted, most, reach_of(runtime, as_actor(actor)))
+
+
+def acknowledge(name: str, mark: str) -> None:
+    """Note that what a batch told has been read; said again, it changes nothing. Raises FeedInUse where others have
+    read on from there, or read now; UnknownFeed, DataError."""
+    runtime = current()
+    noted(runtime, _cursor(runtime, name), mark)
+
+
+def _cursor(runtime: Runtime, name: str) -> Cursor:
+    found = runtime.store.feeds.find(_checked_name(name))
+    if found is None:
+        raise _unknown(runtime, name)
+    return found
+
+
 def feeds() -> list[FeedState]:
     """All that are stored, by name. Two queries for each."""
     runtime = current()
@@ -146,10 +206,10 @@ def _state(runtime: Runtime, cursor: Cursor, last: int) -> FeedState:
     )
 
 
-def _unknown(runtime: Runtime, name: str) -> FsmflowError:
+def _unknown(runtime: Runtime, name: str) -> UnknownFeed:
     known = [cursor.name for cursor in runtime.store.feeds.all()]
     there = f"there are {', '.join(known)}" if known else "there is none yet"
-    return FsmflowError(f"there is no feed {shown(name)}{did_you_mean(name, known)}; {there}")
+    return UnknownFeed(f"there is no feed {shown(name)}{did_you_mean(name, known)}; {there}")
 
 
 def _checked_name(name: str) -> str:

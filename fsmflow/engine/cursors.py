@@ -19,6 +19,10 @@ class FeedInUse(FsmflowError):
     """Somebody else reads a feed, or has taken it over meanwhile; what was told last is not noted as read."""
 
 
+class UnknownFeed(FsmflowError):
+    """No feed has this name."""
+
+
 class FeedAhead(FsmflowError):
     """A feed has read lines that the history has not: one of the two was restored from a backup. Where to go on is for
     a person to say."""

@@ -30,6 +30,10 @@ _SAID: Final = ("life_by", "life_release", "most", "note", "link", "noted_by")
 _SAID_AT: Final = ("life_at", "until", "noted_at")
 
 
+class UnknownGroup(FsmflowError):
+    """No failure group has this id, or several have one that begins so."""
+
+
 @dataclass(kw_only=True)
 class Cause:
     """What branches failed with, whose parents are of one group. ``message`` and ``example`` are those of the newest
@@ -195,7 +199,7 @@ def of_teams(group: FailureGroup) -> FailureGroup:
 
 def ledger_of(runtime: Runtime, name: str, reach: Reach | None = None) -> Ledger:
     """What is known of the group of this id, or of the one whose id begins so; where ``reach`` is given, of those in
-    which something rests that is within it. Raises FsmflowError."""
+    which something rests that is within it. Raises UnknownGroup."""
     store = runtime.store.groups
     is_id = isinstance(name, str) and re.fullmatch("[0-9a-f]{1,12}", name)
     known = store.begin_with(name) if is_id else []
@@ -207,9 +211,9 @@ def ledger_of(runtime: Runtime, name: str, reach: Reach | None = None) -> Ledger
         return next(iter(found.values()))
     if not found:
         hint = "" if is_id else "; an id is made of the digits 0 to 9 and a to f"
-        raise FsmflowError(f"there is no failure group {shown(name)}{hint}; 'fsmflow failures --all' shows them")
+        raise UnknownGroup(f"there is no failure group {shown(name)}{hint}; 'fsmflow failures --all' shows them")
     ids = ", ".join(sorted(found)[:_MOST_NAMED])
-    raise FsmflowError(f"{len(found)} failure groups begin with {shown(name)}: {ids}; write more of the id")
+    raise UnknownGroup(f"{len(found)} failure groups begin with {shown(name)}: {ids}; write more of the id")
 
 
 class _Shown:
