@@ -76,13 +76,13 @@ class Commit:
     """A decision: what one transaction writes, on condition that the entity still has ``before.revision`` and, with
     ``claim``, that the claim is still live. ``before`` None starts the entity.
 
-    ``key`` belongs to the entry of that number. ``posts`` are written to ``event``, ``takes`` are the rows of it that
-    are used up: one that is gone already makes the commit fail. ``marks`` are rows that were tried and stay. ``told``
-    are branches that the parent has been told of, each with the revision that it was told of. ``frees``: the failed
-    children of this step go by themselves from now on. ``also`` is committed with it. ``status_field`` gets the state
-    in the user's own row; ``lenient`` goes on where that row is gone. ``erases``: what earlier lines of history and the
-    rows of ``event`` hold of people goes with it. ``search``: the
-    fields by which it is found.
+    ``key`` belongs to the entry of that number; ``form`` is that of the request which brought it. ``posts`` are written
+    to ``event``, ``takes`` are the rows of it that are used up: one that is gone already makes the commit fail.
+    ``marks`` are rows that were tried and stay. ``told`` are branches that the parent has been told of, each with the
+    revision that it was told of. ``frees``: the failed children of this step go by themselves from now on. ``also`` is
+    committed with it. ``status_field`` gets the state in the user's own row; ``lenient`` goes on where that row is
+    gone. ``erases``: what earlier lines of history and the rows of ``event`` hold of people goes with it. ``search``:
+    the fields by which it is found.
     """
 
     before: Snapshot | None
@@ -90,6 +90,7 @@ class Commit:
     entries: tuple[HistoryEntry, ...]
     key: str | None = None
     key_entry: int = 0
+    form: str | None = None
     claim: Claim | None = None
     posts: tuple[Post, ...] = ()
     takes: tuple[int, ...] = ()

@@ -21,12 +21,15 @@ from fsmflow.values import dataclass, replace
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """What all requests from outside have in common. ``key``: repeated with it, the request changes nothing again.
-    ``epoch``: what was seen of the entity; it is refused where that has moved since. ``confirms``: the row that says
+    ``form``: a digest of
+    all that came with it; with the same key and another form it is another request. ``epoch``: what was seen of the
+    entity; it is refused where that has moved since. ``confirms``: the row that says
     who else has asked for it, where it takes two people."""
 
     actor: Actor | None = None
     reason: str | None = None
     key: str | None = None
+    form: str | None = None
     epoch: int | None = None
     confirms: Posted | None = None
 

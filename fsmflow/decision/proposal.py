@@ -16,7 +16,7 @@ from fsmflow.errors import NotPermitted
 from fsmflow.values import dataclass, replace
 
 #: Of a request everything but these has to be the same.
-_OWN = ("actor", "reason", "key", "epoch", "confirms")
+_OWN = ("actor", "reason", "key", "form", "epoch", "confirms")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -112,6 +112,8 @@ def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commi
         commit = decide(own, snapshot, happening, runtime.now(), context_for(runtime, instance, happening))
     except TransitionNotAllowed as error:
         raise _about_family(runtime, instance, happening, error) from error.__cause__
+    if isinstance(happening, Asked) and commit.key is not None:
+        commit = replace(commit, form=happening.form)
     if isinstance(happening, Forced) or commit.after.state == CANCELLED:
         # The way out for an entity whose row is gone.
         commit = replace(commit, lenient=True)

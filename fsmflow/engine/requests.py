@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from fsmflow import log
 from fsmflow.decision.actions import Action
@@ -213,11 +214,16 @@ def _after_pause(asked: Resumed) -> Resumed:
 
 
 def _retry(asked: Resumed) -> Triggered:
-    return Triggered(trigger=RETRY, actor=asked.actor, reason=asked.reason, key=asked.key, epoch=asked.epoch)
+    return Triggered(trigger=RETRY, **_same(asked))
 
 
 def _start(asked: Resumed) -> Replanned:
-    return Replanned(actor=asked.actor, reason=asked.reason, key=asked.key, epoch=asked.epoch)
+    return Replanned(**_same(asked))
+
+
+def _same(asked: Resumed) -> dict[str, Any]:
+    """What another request takes over from this one."""
+    return {name: getattr(asked, name) for name in ("actor", "reason", "key", "form", "epoch")}
 
 
 def plan(runtime: Runtime, instance: Instance, action: Action | None, asked: Asked) -> Snapshot:

@@ -15,6 +15,7 @@ from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.engine.commits import TRIES, until_first, write
 from fsmflow.engine.followup import following
+from fsmflow.engine.keys import check_form
 from fsmflow.engine.observation import START, observed
 from fsmflow.engine.permission import first_fired
 from fsmflow.engine.runtime import Runtime
@@ -23,20 +24,22 @@ from fsmflow.engine.teams import lets_see, permit_new, reach_of
 from fsmflow.errors import DataError, EntityExists, TransitionConflict
 from fsmflow.points import point
 from fsmflow.store.work import ticket_of
-from fsmflow.values import dataclass
+from fsmflow.values import dataclass, replace
 
 _FIRST: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class Birth:
-    """How an entity is to be started. ``first`` is fired in the same commit."""
+    """How an entity is to be started. ``form``: a digest of all that came with the request, where that has a key.
+    ``first`` is fired in the same commit."""
 
     entity_id: str
     data: Mapping[str, Any]
     state: str | None = None
     actor: Actor | None = None
     key: str | None = None
+    form: str | None = None
     first: Triggered | None = None
 
 
@@ -44,6 +47,7 @@ def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
     """The decision that starts an entity. Raises what the first trigger raises where it is refused."""
     now = runtime.now()
     commit = begin(definition, birth.entity_id, birth.data, birth.actor, birth.key, now, state=birth.state)
+    commit = replace(commit, form=birth.form) if birth.key is not None else commit
     permit_new(runtime, definition, commit.after, birth.actor)
     return commit if birth.first is None else first_fired(runtime, definition, commit, birth.first.checked(), now)
 
@@ -70,7 +74,7 @@ def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: 
             there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
         if there is not None and not lets_see(runtime, as_shown(definition, there), birth.actor):
             raise EntityExists(there.address, None)
-        if there is None or if_exists == "return" or _is_first_key(runtime, there, birth.key):
+        if there is None or if_exists == "return" or _is_first_key(runtime, there, birth):
             return there
         raise EntityExists(there.address, as_shown(definition, there).state)
 
@@ -81,8 +85,15 @@ def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: 
     return started
 
 
-def _is_first_key(runtime: Runtime, there: Snapshot, key: str | None) -> bool:
-    return key is not None and runtime.store.entities.seq_of_key(there.row, key, known=True) == _FIRST
+def _is_first_key(runtime: Runtime, there: Snapshot, birth: Birth) -> bool:
+    """Whether it was started by this very request. Raises KeyConflict where it was by another one with the key."""
+    key = birth.key
+    if key is None or runtime.store.entities.seq_of_key(there.row, key, known=True) != _FIRST:
+        return False
+    if birth.form is not None:
+        first = runtime.store.entities.entry(there.row, _FIRST)
+        check_form(runtime, there, birth.form, key, first, known=True)
+    return True
 
 
 def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth], *, skip: bool) -> int:

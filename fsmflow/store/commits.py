@@ -156,6 +156,7 @@ class Commits:
                 kind=EventKind.KEY,
                 key=commit.key,
                 trigger=entry.trigger or entry.kind.value,
+                why=commit.form,
                 actor=entry.actor,
                 at=after.updated_at,
                 seq=entry.seq,

@@ -72,9 +72,18 @@ class Entities:
 
         ``known``: it may have been used by somebody whom a transaction of the caller's does not see yet.
         """
+        found = self._of_key(row, key, known=known)
+        return None if found is None else int(found[0])
+
+    def form_of_key(self, row: int, key: str, *, known: bool = False) -> str | None:
+        """The form of the request that used up an event key, where that had one; ``known`` as above."""
+        found = self._of_key(row, key, known=known)
+        return None if found is None else found[1]
+
+    def _of_key(self, row: int, key: str, *, known: bool) -> Sequence[Any] | None:
         latest = known and self._link.in_transaction
         rows = self._link.query(self._sql.event_by_key_locked if latest else self._sql.event_by_key, (row, key))
-        return int(rows[0][0]) if rows else None
+        return rows[0] if rows else None
 
     def history(self, row: int, *, after: int = 0, limit: int = PAGE) -> list[HistoryEntry]:
         """Entries in order, from the one after ``after``."""

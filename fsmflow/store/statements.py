@@ -100,7 +100,9 @@ class Statements:
 
     def _for_events(self, dialect: Dialect) -> None:
         self.insert_event = self._insert(EVENT, EVENT_COLUMNS)
-        found = f"SELECT seq FROM {EVENT} WHERE {self._equal(('entity', 'key'))} AND kind = '{EventKind.KEY.value}'"
+        found = (
+            f"SELECT seq, why FROM {EVENT} WHERE {self._equal(('entity', 'key'))} AND kind = '{EventKind.KEY.value}'"
+        )
         self.event_by_key = self._sql(found)
         self.event_by_key_locked = self.event_by_key + dialect.latest
         self.take_event = self._sql(f"DELETE FROM {EVENT} WHERE id = ?")
