@@ -11,8 +11,10 @@ from fsmflow.definition.model import StateSpec
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.teams import reach_of
+from fsmflow.errors import RedisUnavailable
 from fsmflow.objects.plain import iso
 from fsmflow.queries import Listening, listening, queues_of
+from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
 from fsmflow.values import dataclass
 
@@ -101,4 +103,24 @@ def queue_objects(runtime: Runtime, queues: Sequence[str], heard: Listening) -> 
             "listening": None if heard.error else queue in heard.queues,
         }
         for queue in queues
+    ]
+
+
+def worker_objects(runtime: Runtime) -> list[dict[str, Any]]:
+    """The worker processes that listen. Raises RedisUnavailable where that cannot be known."""
+    try:
+        found = runtime.doorbell.listeners()
+    except runtime.doorbell.errors as error:
+        raise RedisUnavailable(f"who listens is not known, as Redis does not answer: {first_line(error)}") from error
+    here = runtime.release
+    return [
+        {
+            "host": each.host,
+            "pid": each.pid,
+            "since": iso(each.since),
+            "queues": list(each.queues),
+            "release": each.release,
+            "same_code": (each.release, each.source) == (here.name, here.source),
+        }
+        for each in found
     ]

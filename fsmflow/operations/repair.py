@@ -181,6 +181,11 @@ class Repair(Machine):
         """Its members in order, or those with a fate; read in pages."""
         return current().store.members.of(self._view.snapshot.row, None if fate is None else Fate(fate))
 
+    def member_page(self, fate: str | None = None, *, after: int = 0, limit: int) -> list[Member]:
+        """So many of them, those that follow on the row of an entity. One query."""
+        wanted = None if fate is None else Fate(fate)
+        return current().store.members.page(self._view.snapshot.row, wanted, after=after, limit=limit)
+
     # Their parts
 
     @property

@@ -75,17 +75,32 @@ def start(
     ``payload`` belong to the action ``"trigger"``. ``options``: see ``Options``. Without ``confirm`` it waits after its
     preview until ``resume`` of it. With an ``id``, a call that is repeated starts nothing again. Raises DataError.
     """
-    asker = as_actor(actor)
+    edits: dict[str, Any] = {"data": data, "new_key": new_key, "to": to, "trigger": trigger, "payload": payload}
+    return begin(plan_of(action, actor=actor, reason=reason, **edits, **options), confirm=confirm, id_=id)
+
+
+def plan_of(
+    action: str,
+    *,
+    data: Mapping[str, Any] | None = None,
+    new_key: bool = False,
+    to: str | None = None,
+    trigger: str | None = None,
+    payload: Mapping[str, Any] | None = None,
+    actor: Actor | str | None = None,
+    reason: str | None = None,
+    **options: Unpack[Options],
+) -> Plan:
+    """What ``start`` with the same arguments is to do. Raises DataError."""
     edits: dict[str, Any] = {"state": to, "trigger": trigger, "new_key": new_key, "reason": reason}
-    plan = Plan(
+    return Plan(
         action=action,
         payload=as_dict(payload, "payload"),
         patch=as_dict(data),
-        **Plan.person(asker),
+        **Plan.person(as_actor(actor)),
         **edits,
         **_chosen(options),
     )
-    return begin(plan, confirm=confirm, id_=id)
 
 
 def _chosen(options: Options) -> dict[str, Any]:

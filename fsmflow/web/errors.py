@@ -9,42 +9,12 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fsmflow.errors import (
-    ConfigurationError,
-    DataError,
-    EntityExists,
-    EntityNotFound,
-    FsmflowError,
-    KeyConflict,
-    NotPermitted,
-    TransitionConflict,
-    TransitionNotAllowed,
-    UnknownMachine,
-    UnknownState,
-    text_of,
-)
+from fsmflow.errors import FsmflowError, text_of
 from fsmflow.log import web
+from fsmflow.web.statuses import status_of
 from fsmflow.web.templates import render
 
 PROBLEM: Final = "application/problem+json"
-#: The first that fits says what the status is; each is followed by what the page is called.
-_STATUSES: Final[tuple[tuple[type[FsmflowError], int, str], ...]] = (
-    (EntityNotFound, 404, "Not found"),
-    (UnknownMachine, 404, "Not found"),
-    (UnknownState, 404, "Not found"),
-    (NotPermitted, 403, "Not permitted"),
-    (TransitionConflict, 409, "It has moved meanwhile"),
-    (TransitionNotAllowed, 409, "Not allowed now"),
-    (EntityExists, 409, "It is there already"),
-    (KeyConflict, 422, "The key was used for something else"),
-    (DataError, 422, "Not as it has to be"),
-    (ConfigurationError, 503, "Not at hand"),
-)
-
-
-def status_of(error: FsmflowError) -> tuple[int, str]:
-    """The status of HTTP for an error, and a title."""
-    return next(((status, title) for kind, status, title in _STATUSES if isinstance(error, kind)), (400, "Refused"))
 
 
 def refused(request: Request, status: int, title: str, told: str, then: str = "", **more: Any) -> Response:
@@ -64,7 +34,7 @@ def problem(status: int, title: str, detail: str, **more: Any) -> Response:
 async def on_error(request: Request, error: Exception) -> Response:
     """What fsmflow refuses, in its own words."""
     assert isinstance(error, FsmflowError)
-    status, title = status_of(error)
+    status, _, title = status_of(error)
     if status == HTTPStatus.FORBIDDEN:
         web.refused(request.method, request.url.path, text_of(error))
     return refused(request, status, title, text_of(error))

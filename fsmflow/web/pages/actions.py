@@ -25,10 +25,10 @@ from fsmflow.log import web
 from fsmflow.queries import definition_for, history_of, redacted, resolve
 from fsmflow.redaction import hide
 from fsmflow.web.difference import differences, laid_over, patch_of, read_object, written
-from fsmflow.web.errors import status_of
 from fsmflow.web.forgery import fields_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.portrait import command_of
+from fsmflow.web.statuses import status_of
 from fsmflow.web.templates import link, render
 from fsmflow.web.threads import threaded
 
@@ -112,7 +112,7 @@ def _confirm(
     return render(
         request,
         "action.html",
-        status=200 if error is None else status_of(error)[0],
+        status=200 if error is None else status_of(error).code,
         action=action,
         it=snapshot,
         given=given,
@@ -162,7 +162,7 @@ def _fire(request: Request) -> Response:
     return render(
         request,
         "trigger.html",
-        status=200 if error is None else status_of(error)[0],
+        status=200 if error is None else status_of(error).code,
         it=snapshot,
         trigger=name,
         given=given,
@@ -184,7 +184,7 @@ def _stale(
 
 
 def _note(request: Request, error: FsmflowError) -> None:
-    if status_of(error)[0] == 403:
+    if status_of(error).code == 403:
         web.refused(request.method, request.url.path, text_of(error))
 
 

@@ -25,11 +25,11 @@ from fsmflow.objects.plain import iso, plain
 from fsmflow.queries import overdue_in, redacted, resolve, stuck_events, stuck_in
 from fsmflow.redaction import hide
 from fsmflow.values import dataclass
-from fsmflow.web.errors import status_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.pages import actions, entity
 from fsmflow.web.query import Query, completions, query_of
 from fsmflow.web.section import Section
+from fsmflow.web.statuses import status_of
 from fsmflow.web.templates import link, render
 from fsmflow.web.threads import pool_of_request, threaded
 
@@ -62,7 +62,7 @@ def _show(request: Request) -> Response:
             return RedirectResponse(link(request, f"/entity/{resolve(runtime, query.address, actor).address}"), 303)
         context |= _found(runtime, request, query, actor, context)
     except FsmflowError as error:
-        return render(request, "entities.html", status=status_of(error)[0], **{**context, "error": text_of(error)})
+        return render(request, "entities.html", status=status_of(error).code, **{**context, "error": text_of(error)})
     return render(request, "entities.html", **context)
 
 

@@ -1,0 +1,90 @@
+"""Schedules over HTTP: list, pause, resume, run now."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from fsmflow.definition.operators import SCHEDULE
+from fsmflow.engine.runtime import current
+from fsmflow.engine.teams import permit_whole, sees_whole
+from fsmflow.errors import EntityNotFound
+from fsmflow.machine import Machine
+from fsmflow.objects.schedules import object_of
+from fsmflow.queries import resolve
+from fsmflow.web.api.call import Answer, Call
+from fsmflow.web.api.entities import told
+from fsmflow.web.api.field import OBJECT, Field
+from fsmflow.web.api.operation import REASON, Operation, page
+
+_DATA: Final = Field(name="data", kind=OBJECT, told="Data of the entity.")
+
+
+def find(call: Call) -> Answer:
+    """All machines that start entities by themselves."""
+    runtime = current()
+    every = [one for one in runtime.machines.of_user().values() if one.wide.schedule is not None]
+    seen = [one for one in every if sees_whole(runtime, one, call.actor)]
+    kinds = [cast(type[Machine], one.owner) for one in sorted(seen, key=lambda one: one.name)]
+    return Answer(content=page([object_of(kind.timetable()) for kind in kinds]))
+
+
+def get(call: Call) -> Answer:
+    """One of them."""
+    return Answer(content=object_of(_kind(call).timetable()))
+
+
+def pause(call: Call) -> Answer:
+    """Start nothing at its ticks."""
+    return Answer(content=object_of(_kind(call).pause_schedule(actor=call.actor, reason=call.body["reason"])))
+
+
+def resume(call: Call) -> Answer:
+    """Go on with the next tick."""
+    return Answer(content=object_of(_kind(call).resume_schedule(actor=call.actor, reason=call.body["reason"])))
+
+
+def run(call: Call) -> Answer:
+    """Start an entity now."""
+    started = _kind(call).run_schedule(call.body["data"] or {}, actor=call.actor)
+    return told(current(), resolve(current(), started.address, call.actor), call, status=201)
+
+
+def _kind(call: Call) -> type[Machine]:
+    runtime = current()
+    definition = runtime.machines.get(call.path["machine"])
+    if definition.wide.schedule is None:
+        raise EntityNotFound(f"the schedule of machine {definition.name}", why="is not there: it has none")
+    permit_whole(runtime, definition, SCHEDULE, call.actor)
+    return cast(type[Machine], definition.owner)
+
+
+def _changing(name: str, words: str, act: Any, *body: Field, **more: Any) -> Operation:
+    common: dict[str, Any] = {"gives": "Schedule", "method": "POST", "tag": "schedules", "refusals": (404, 409)}
+    path = f"/schedules/{{machine}}/{name}"
+    return Operation(name=f"{name}_schedule", path=path, told=words, act=act, body=body, **(common | more))
+
+
+OPERATIONS: Final = (
+    Operation(
+        name="list_schedules",
+        method="GET",
+        path="/schedules",
+        told="Machines that start entities by themselves.",
+        tag="schedules",
+        act=find,
+        gives="Schedules",
+    ),
+    Operation(
+        name="get_schedule",
+        method="GET",
+        path="/schedules/{machine}",
+        told="The schedule of a machine.",
+        tag="schedules",
+        act=get,
+        gives="Schedule",
+        refusals=(404,),
+    ),
+    _changing("pause", "Start nothing at its ticks, until it is resumed.", pause, REASON),
+    _changing("resume", "Go on with the next tick.", resume, REASON),
+    _changing("run", "Start an entity now, besides those of the ticks.", run, _DATA, gives="Entity", status=201),
+)
