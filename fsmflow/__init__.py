@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from fsmflow.decision.inputs import Actor, Outcome
     from fsmflow.decision.offers import Offer, Way
     from fsmflow.definition.answer import Refuse
+    from fsmflow.definition.hooks import Hook
     from fsmflow.definition.operators import Two
     from fsmflow.definition.retry import Retry
     from fsmflow.definition.schedule import Schedule
@@ -86,6 +87,7 @@ __all__ = [
     "FsmflowError",
     "GuardError",
     "HistoryEntry",
+    "Hook",
     "KeyConflict",
     "LogFields",
     "Machine",
@@ -139,6 +141,7 @@ _PLACES = {
     "fsmflow.decision.inputs": ("Actor", "Outcome"),
     "fsmflow.decision.offers": ("Offer", "Way"),
     "fsmflow.definition.answer": ("Refuse",),
+    "fsmflow.definition.hooks": ("Hook",),
     "fsmflow.definition.operators": ("Two",),
     "fsmflow.definition.retry": ("Retry",),
     "fsmflow.definition.schedule": ("Schedule",),

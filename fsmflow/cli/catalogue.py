@@ -40,6 +40,11 @@ CATALOGUE: Final = (
     Entry("worker", "worker:worker", "Run jobs until stopped, and look after timers, retries and lost work."),
     Entry("start", "start:start", "Start an entity of MACHINE under this ID, in the initial state."),
     Entry("trigger", "actions:trigger", "Fire TRIGGER on the entity at ADDRESS."),
+    Entry(
+        "link",
+        "approvals:link",
+        "Make a link by which PERSON fires TRIGGER on the entity at ADDRESS, once, from a page with a button.",
+    ),
     Entry("list", "show:list_", "List entities, the oldest first."),
     Entry("show", "show:show", "Show one entity as it is now."),
     Entry(
@@ -114,6 +119,9 @@ CATALOGUE: Final = (
         "schedule", "schedule:schedule", "Look at the schedules of machines, pause them, and start what they missed."
     ),
     Entry("channels", "channels:channels", "Show where messages to people and other systems go, and try a channel."),
+    Entry(
+        "hooks", "hooks:hooks", "Show which webhooks of others fire which triggers, and what came and led to nothing."
+    ),
     Entry("reconcile", "worker:reconcile", "Look once after all that is due."),
 )
 

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 from fsmflow import log
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.permission import Gate
 from fsmflow.decision.team import EVERY
+from fsmflow.definition.operators import ACT_AS
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.teams import permit_whole, reach_of
 from fsmflow.errors import NotPermitted
 from fsmflow.person import listed, login, permissions_in_force
-
-ACT_AS: Final = "act_as"
 
 
 def acting(name: str | None, roles: tuple[str, ...]) -> Actor:

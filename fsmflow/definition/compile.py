@@ -37,6 +37,7 @@ DECLARATIONS = frozenset(
         "on_cancel",
         "on_transition",
         "on_failed",
+        "hooks",
         "status_field",
         "schedule",
         "catch_up",

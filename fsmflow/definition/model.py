@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeGuard
 
+from fsmflow.definition.hooks import Hook as EventHook
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.operators import Closed
 from fsmflow.definition.retry import Retry, is_duration
@@ -200,6 +201,8 @@ class Wide:
     waits_for: Mapping[str, str] = field(default_factory=dict)
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
+    #: Which webhooks of others fire what.
+    hooks: tuple[EventHook, ...] = ()
     #: Who is told of each state.
     tell: Mapping[str, tuple[Told, ...]] = field(default_factory=dict)
 

@@ -16,14 +16,19 @@ ALL_TEAMS: Final = "all_teams"
 EDIT: Final = "edit"
 FAILURES: Final = "failures"
 HOLD: Final = "hold"
+HOOKS: Final = "hooks"
 PRUNE: Final = "prune"
 RESUME: Final = "resume"
 SCHEDULE: Final = "schedule"
 SEE: Final = "see"
+#: What is done beside all machines: to be somebody else at the command line, and to make approval links void.
+ACT_AS: Final = "act_as"
+REVOKE_LINKS: Final = "revoke_links"
+OF_INSTALLATION: Final = (ACT_AS, REVOKE_LINKS)
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.
-OPERATIONS: Final = (*MOVES, EDIT, HOLD, "repair", FAILURES, PRUNE, SCHEDULE, SEE, ALL_TEAMS)
+OPERATIONS: Final = (*MOVES, EDIT, HOLD, HOOKS, "repair", FAILURES, PRUNE, SCHEDULE, SEE, ALL_TEAMS)
 #: A resume comes to other actions, and each of these is asked about.
 _FOR_TWO: Final = frozenset(MOVES) - {RESUME}
 

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from fsmflow.definition.model import Definition
-from fsmflow.definition.operators import OPERATIONS
+from fsmflow.definition.operators import OF_INSTALLATION, OPERATIONS
 from fsmflow.errors import did_you_mean
 
 _EVERYTHING: Final = "*"
@@ -19,7 +19,7 @@ def strange_patterns(roles: Mapping[str, Iterable[str]], machines: Mapping[str, 
     """What of the permissions of roles no machine has, in words."""
     for role, patterns in roles.items():
         for pattern in patterns:
-            why = None if pattern == _EVERYTHING else _strange(pattern.split("."), machines)
+            why = None if pattern in (_EVERYTHING, *OF_INSTALLATION) else _strange(pattern.split("."), machines)
             if why is not None:
                 yield f"role {role!r}: {pattern!r} opens nothing: {why}"
 

@@ -47,6 +47,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(("operators", "tell"), (dict,)),
     "search": _SEVERAL,
     "alarms": _SEVERAL,
+    "hooks": _SEVERAL,
 }
 
 

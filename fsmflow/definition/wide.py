@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.alarms import read_machine_alarms
+from fsmflow.definition.hooks import read_hooks
 from fsmflow.definition.model import Hook, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.operators import read_operators
@@ -51,7 +52,15 @@ def read_wide(
         waits_for=_built_in(owner, getattr(owner, "waits_for", {}), {}),
         tell=read_tell(owner, states, transitions, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
+        hooks=read_hooks(owner, _triggers(states, transitions), faults),
     )
+
+
+def _triggers(states: Mapping[str, StateSpec], transitions: Sequence[TransitionSpec]) -> set[str]:
+    """All that can be fired, what is only kept or ignored too."""
+    return {spec.trigger for spec in transitions} | {
+        name for spec in states.values() for name in spec.defer | spec.ignore
+    }
 
 
 def _built_in(owner: type, said: Any, nothing: Any) -> Any:

@@ -12,6 +12,7 @@ from types import ModuleType
 from typing import Final
 
 from fsmflow.causes import told_of_import
+from fsmflow.definition.hooks import Hook
 from fsmflow.definition.model import Definition
 from fsmflow.errors import ConfigurationError, DefinitionError, UnknownMachine
 from fsmflow.settings import MachineSource
@@ -27,10 +28,12 @@ class Registry:
         self._sources = tuple(sources)
         self._found: dict[str, Definition] | None = None
         self._own: dict[str, Definition] = {}
+        self._hooks: dict[str, tuple[Definition, tuple[Hook, ...]]] = {}
 
     def all(self) -> dict[str, Definition]:
         """All machines by name, those that come with fsmflow too. Raises ConfigurationError for a module that cannot be
-        imported and for two machines of one name, and DefinitionError for a machine that is wrong."""
+        imported and for two machines of one name, or with hooks of one name, and DefinitionError for a machine that is
+        wrong."""
         if self._found is None:
             found: dict[str, Definition] = {}
             for source in self._sources:
@@ -40,6 +43,7 @@ class Registry:
             for built_in in BUILT_IN:
                 for definition in _machines_of(built_in):
                     _add_built_in(found, definition)
+            self._hooks = _hooks_of(self._own.values())
             self._found = found
         return self._found
 
@@ -47,6 +51,11 @@ class Registry:
         """The machines that the settings name. Raises what ``all`` raises."""
         self.all()
         return self._own
+
+    def hooks(self) -> dict[str, tuple[Definition, tuple[Hook, ...]]]:
+        """The hooks of each name, with the machine that has them. Raises what ``all`` raises."""
+        self.all()
+        return self._hooks
 
     def get(self, name: str) -> Definition:
         """The machine of this name. Raises UnknownMachine."""
@@ -81,6 +90,17 @@ def _add_built_in(found: dict[str, Definition], definition: Definition) -> None:
         raise ConfigurationError(
             f"machine {other.name!r} of {kind} has the name of one that comes with fsmflow; give it another name="
         )
+
+
+def _hooks_of(definitions: Iterable[Definition]) -> dict[str, tuple[Definition, tuple[Hook, ...]]]:
+    found: dict[str, tuple[Definition, tuple[Hook, ...]]] = {}
+    for definition in definitions:
+        for name in dict.fromkeys(hook.name for hook in definition.wide.hooks):
+            if name in found:
+                names = f"{found[name][0].name!r} and {definition.name!r}"
+                raise ConfigurationError(f"two machines have a hook {name!r}: {names}; give one another name")
+            found[name] = definition, tuple(hook for hook in definition.wide.hooks if hook.name == name)
+    return found
 
 
 def _machines_of(source: MachineSource) -> Iterator[Definition]:

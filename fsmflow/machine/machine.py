@@ -10,13 +10,14 @@ from fsmflow.definition.compile import compile_machine
 from fsmflow.definition.jobmethod import guard_jobs
 from fsmflow.definition.names import METHOD_TRIGGERS
 from fsmflow.machine.actions import Actions
+from fsmflow.machine.approvals import Approvals
 from fsmflow.machine.entities import Entities
 from fsmflow.machine.job import JobMethods
 from fsmflow.machine.retention import Retention
 from fsmflow.machine.schedules import Schedules
 
 
-class Machine(Entities, Schedules, Retention, Actions, JobMethods):
+class Machine(Entities, Schedules, Retention, Actions, Approvals, JobMethods):
     """A workflow: subclass it, declare ``states`` and ``transitions``, and the class is checked as it is created.
 
     ``start`` and ``get`` return handles. A handle shows the entity as it was when it was last looked at, and every

@@ -20,6 +20,7 @@ from fsmflow.scope import scope
 from fsmflow.settings import alarms as alarms_of
 from fsmflow.settings.alarms import Alarm
 from fsmflow.settings.permissions import Permissions, read_file, read_permissions
+from fsmflow.settings.web import read_web_url
 from fsmflow.values import dataclass
 
 if TYPE_CHECKING:
@@ -36,10 +37,11 @@ PERMISSIONS = "FSMFLOW_PERMISSIONS"
 CHANNELS = "FSMFLOW_CHANNELS"
 ALARMS = "FSMFLOW_ALARMS"
 SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
+WEB_URL = "FSMFLOW_WEB_URL"
 
 VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
-    SEARCH_TIMEOUT,
+    *(SEARCH_TIMEOUT, WEB_URL),
 )
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
@@ -72,6 +74,8 @@ class Settings:
     max_memory: int | None = None
     #: How many seconds one query of a search may take.
     search_timeout: int = 10
+    #: Where people reach the web of this installation, without a slash at its end.
+    web_url: str | None = None
     #: What the code here is called, where somebody says so.
     release: str | None = None
     #: Who may do what, where the installation says so.
@@ -116,15 +120,16 @@ def configure(
     max_jobs: int | None = None,
     max_memory: int | str | None = None,
     search_timeout: int | None = None,
+    web_url: str | None = None,
     permissions: Mapping[str, Any] | None = None,
     channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
     alarms: Sequence[Alarm | Mapping[str, Any]] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
-    ``search_timeout`` seconds. ``permissions`` says who may do what, as the file of ``FSMFLOW_PERMISSIONS`` has it.
-    ``channels`` says where messages to people and other systems go: names with values of ``fsmflow.channels``.
-    ``alarms`` says what somebody is told of, besides what machines say.
+    ``search_timeout`` seconds. ``web_url`` is where people reach the web. ``permissions`` says who may do what, as the
+    file of ``FSMFLOW_PERMISSIONS`` has it. ``channels`` says where messages to people and other systems go: names with
+    values of ``fsmflow.channels``. ``alarms`` says what somebody is told of, besides what machines say.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -142,12 +147,12 @@ def configure(
     if home is not None:
         chosen = replace(chosen, home=Path(home))
     chosen = replace(chosen, **dict(_limits(max_jobs, max_memory, search_timeout)))
-    chosen = replace(chosen, **dict(_read(permissions, channels, alarms)))
+    chosen = replace(chosen, **dict(_read(permissions, channels, alarms, web_url)))
     with _chosen.lock:
         _chosen.settings = chosen
 
 
-def _read(permissions: Any, channels: Any, alarms: Any) -> Iterator[tuple[str, Any]]:
+def _read(permissions: Any, channels: Any, alarms: Any, web_url: Any) -> Iterator[tuple[str, Any]]:
     """Those that are given. Raises ConfigurationError."""
     if permissions is not None:
         yield "permissions", read_permissions(permissions)
@@ -155,6 +160,8 @@ def _read(permissions: Any, channels: Any, alarms: Any) -> Iterator[tuple[str, A
         yield "channels", _of_channels().read_channels(channels)
     if alarms is not None:
         yield "alarms", alarms_of.read_alarms(alarms)
+    if web_url is not None:
+        yield "web_url", read_web_url(web_url, "web_url")
 
 
 def _limits(
@@ -229,6 +236,7 @@ def from_environment() -> Settings:
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
         search_timeout=count_of(os.environ.get(SEARCH_TIMEOUT) or Settings.search_timeout, SEARCH_TIMEOUT, "seconds"),
+        web_url=read_web_url(os.environ[WEB_URL], WEB_URL) if os.environ.get(WEB_URL) else None,
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
         channels=_of_channels().read_file(os.environ[CHANNELS]) if os.environ.get(CHANNELS) else None,
@@ -321,6 +329,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "home": str(settings.home.absolute()),
         "release": settings.release,
         "search_timeout": settings.search_timeout,
+        "web_url": settings.web_url,
         "alarms": [alarm.as_plain() for alarm in settings.alarms],
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),
         "channels": {name: channel.as_plain() for name, channel in (settings.channels or {}).items()} or None,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any
 
-from peewee import Field
+from peewee import BigIntegerField, CharField, Field, FloatField, IntegerField, SmallIntegerField
 
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.indexes import Index
@@ -69,3 +69,33 @@ class Table:
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     indexes: tuple[Index, ...] = ()
+
+
+def chars(most: int, **options: Any) -> Make:
+    """Texts of at most so many characters."""
+    return lambda dialect: CharField(most, **options)
+
+
+def long_text(**options: Any) -> Make:
+    """Texts of any length."""
+    return lambda dialect: dialect.text_field(**options)
+
+
+def whole(**options: Any) -> Make:
+    """Whole numbers."""
+    return lambda dialect: IntegerField(**options)
+
+
+def small(**options: Any) -> Make:
+    """Small ones, and yes or no."""
+    return lambda dialect: SmallIntegerField(**options)
+
+
+def big(**options: Any) -> Make:
+    """Numbers of rows, and times: UTC in milliseconds."""
+    return lambda dialect: BigIntegerField(**options)
+
+
+def real(**options: Any) -> Make:
+    """Numbers with a fraction."""
+    return lambda dialect: FloatField(**options)

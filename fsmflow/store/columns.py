@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from operator import attrgetter
 from typing import Any, Final
 
-from peewee import BigIntegerField, CharField, Field, FloatField, IntegerField, SmallIntegerField
+from peewee import CharField, Field
 
 from fsmflow import clock, codec
 from fsmflow.decision.commit import EventKind, Post, Posted
@@ -23,35 +23,11 @@ from fsmflow.decision.terms import MAX_TERM
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
-from fsmflow.store.column import Column, Columns, Make, Table
+from fsmflow.store.arrivals import OF_HOOKS
+from fsmflow.store.column import Column, Columns, Table, big, chars, long_text, real, small, whole
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_TERMS, OF_WORK
 from fsmflow.values import made
-
-
-def _chars(most: int, **options: Any) -> Make:
-    return lambda dialect: CharField(most, **options)
-
-
-def _long_text(**options: Any) -> Make:
-    return lambda dialect: dialect.text_field(**options)
-
-
-def _whole(**options: Any) -> Make:
-    return lambda dialect: IntegerField(**options)
-
-
-def _small(**options: Any) -> Make:
-    return lambda dialect: SmallIntegerField(**options)
-
-
-def _big(**options: Any) -> Make:
-    """Numbers of rows, and times: UTC in milliseconds."""
-    return lambda dialect: BigIntegerField(**options)
-
-
-def _real(**options: Any) -> Make:
-    return lambda dialect: FloatField(**options)
 
 
 def _term(dialect: Dialect) -> Field:
@@ -76,183 +52,183 @@ def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 #: What each write of an entity changes, or may change.
 _CHANGING = (
-    Column("state", _chars(100)),
-    Column("phase", _chars(10)),
-    Column("epoch", _whole()),
-    Column("revision", _big()),
-    Column("seq", _whole()),
-    Column("data", _long_text(), "data_text"),
-    Column("step", _whole()),
-    Column("step_name", _chars(100)),
-    Column("visits", _long_text(), "visits_text"),
-    Column("event", _long_text(), "event_text"),
-    Column("result", _long_text(null=True), "result_text"),
-    Column("failure", _long_text(null=True), "failure_text"),
-    Column("fingerprint", _chars(12, null=True)),
-    Column("paused", _small(), store=int, load=bool),
-    Column("standing", _small(null=True), store=_optional(int), load=_optional(Standing)),
-    Column("kept", _whole()),
-    Column("items", _chars(40, null=True)),
-    Column("bound", _small(), store=int, load=bool),
-    Column("version", _whole()),
-    Column("entered_at", _big()),
-    Column("updated_at", _big()),
+    Column("state", chars(100)),
+    Column("phase", chars(10)),
+    Column("epoch", whole()),
+    Column("revision", big()),
+    Column("seq", whole()),
+    Column("data", long_text(), "data_text"),
+    Column("step", whole()),
+    Column("step_name", chars(100)),
+    Column("visits", long_text(), "visits_text"),
+    Column("event", long_text(), "event_text"),
+    Column("result", long_text(null=True), "result_text"),
+    Column("failure", long_text(null=True), "failure_text"),
+    Column("fingerprint", chars(12, null=True)),
+    Column("paused", small(), store=int, load=bool),
+    Column("standing", small(null=True), store=_optional(int), load=_optional(Standing)),
+    Column("kept", whole()),
+    Column("items", chars(40, null=True)),
+    Column("bound", small(), store=int, load=bool),
+    Column("version", whole()),
+    Column("entered_at", big()),
+    Column("updated_at", big()),
 )
 #: What an entity is born with.
 _LASTING = (
-    Column("machine", _chars(64)),
-    Column("entity_id", _chars(512)),
-    Column("created_at", _big()),
-    Column("parent", _big(null=True)),
-    Column("parent_step", _whole(null=True)),
-    Column("parent_index", _whole(null=True)),
-    Column("branch_of", _chars(64, null=True)),
-    Column("branch_name", _chars(64, null=True)),
-    Column("item", _long_text(null=True), "item_text"),
+    Column("machine", chars(64)),
+    Column("entity_id", chars(512)),
+    Column("created_at", big()),
+    Column("parent", big(null=True)),
+    Column("parent_step", whole(null=True)),
+    Column("parent_index", whole(null=True)),
+    Column("branch_of", chars(64, null=True)),
+    Column("branch_name", chars(64, null=True)),
+    Column("item", long_text(null=True), "item_text"),
 )
 _WORK = (
-    Column("epoch", _whole()),
-    Column("kind", _chars(10), store=_value, load=WorkKind),
-    Column("attempt", _whole()),
-    Column("dispatch", _whole()),
-    Column("fence", _whole()),
-    Column("owner", _chars(40, null=True)),
-    Column("lease_until", _big(null=True)),
-    Column("wake_at", _big()),
-    Column("rung_at", _big(null=True)),
-    Column("held", _big(null=True)),
-    Column("queue", _chars(100, null=True)),
-    Column("failures", _whole()),
-    Column("crashes", _whole()),
-    Column("postponed", _whole()),
-    Column("progress", _real(null=True)),
-    Column("deadline", _big(null=True)),
-    Column("overdue", _small(), store=int, load=bool),
-    Column("parked", _big(null=True)),
-    Column("tries", _whole()),
-    Column("why", _long_text(null=True)),
-    Column("trace", _chars(55, null=True)),
+    Column("epoch", whole()),
+    Column("kind", chars(10), store=_value, load=WorkKind),
+    Column("attempt", whole()),
+    Column("dispatch", whole()),
+    Column("fence", whole()),
+    Column("owner", chars(40, null=True)),
+    Column("lease_until", big(null=True)),
+    Column("wake_at", big()),
+    Column("rung_at", big(null=True)),
+    Column("held", big(null=True)),
+    Column("queue", chars(100, null=True)),
+    Column("failures", whole()),
+    Column("crashes", whole()),
+    Column("postponed", whole()),
+    Column("progress", real(null=True)),
+    Column("deadline", big(null=True)),
+    Column("overdue", small(), store=int, load=bool),
+    Column("parked", big(null=True)),
+    Column("tries", whole()),
+    Column("why", long_text(null=True)),
+    Column("trace", chars(55, null=True)),
 )
 _HISTORY = (
-    Column("seq", _whole()),
-    Column("kind", _chars(20), store=_value, load=HistoryKind),
-    Column("at", _big(), store=clock.from_datetime, load=clock.to_datetime),
-    Column("trigger", _chars(100, null=True)),
-    Column("source", _chars(100, null=True)),
-    Column("dest", _chars(100)),
-    Column("epoch", _whole()),
-    Column("attempt", _whole(null=True)),
-    Column("actor", _chars(200, null=True)),
-    Column("reason", _long_text(null=True)),
+    Column("seq", whole()),
+    Column("kind", chars(20), store=_value, load=HistoryKind),
+    Column("at", big(), store=clock.from_datetime, load=clock.to_datetime),
+    Column("trigger", chars(100, null=True)),
+    Column("source", chars(100, null=True)),
+    Column("dest", chars(100)),
+    Column("epoch", whole()),
+    Column("attempt", whole(null=True)),
+    Column("actor", chars(200, null=True)),
+    Column("reason", long_text(null=True)),
     Column(
         "payload",
-        _long_text(null=True),
+        long_text(null=True),
         store=lambda payload: codec.encode(payload, what="payload") if payload else None,
         load=lambda text: codec.decode(text) if text else {},
     ),
-    Column("key", _chars(200, null=True)),
-    Column("failure", _long_text(null=True), store=_optional(Failure.to_text), load=_optional(Failure.from_text)),
+    Column("key", chars(200, null=True)),
+    Column("failure", long_text(null=True), store=_optional(Failure.to_text), load=_optional(Failure.from_text)),
     Column(
         "duration",
-        _big(null=True),
+        big(null=True),
         store=_optional(lambda seconds: round(seconds * 1000)),
         load=_optional(lambda milliseconds: milliseconds / 1000),
     ),
-    Column("version", _whole()),
-    Column("edit", _long_text(null=True), store=_optional(Edit.to_text), load=_optional(Edit.from_text)),
-    Column("release", _chars(MAX_RELEASE, null=True)),
+    Column("version", whole()),
+    Column("edit", long_text(null=True), store=_optional(Edit.to_text), load=_optional(Edit.from_text)),
+    Column("release", chars(MAX_RELEASE, null=True)),
 )
 _EVENT = (
-    Column("kind", _chars(10), store=_value, load=EventKind),
-    Column("key", _chars(200, null=True)),
-    Column("trigger", _chars(100)),
-    Column("payload", _long_text(null=True), "text"),
-    Column("actor", _chars(200, null=True)),
-    Column("at", _big()),
-    Column("due_at", _big(null=True)),
-    Column("seq", _whole(null=True)),
-    Column("until", _big(null=True)),
-    Column("tries", _whole()),
-    Column("why", _long_text(null=True)),
+    Column("kind", chars(10), store=_value, load=EventKind),
+    Column("key", chars(200, null=True)),
+    Column("trigger", chars(100)),
+    Column("payload", long_text(null=True), "text"),
+    Column("actor", chars(200, null=True)),
+    Column("at", big()),
+    Column("due_at", big(null=True)),
+    Column("seq", whole(null=True)),
+    Column("until", big(null=True)),
+    Column("tries", whole()),
+    Column("why", long_text(null=True)),
 )
 _MEMBER = (
-    Column("repair", _big()),
-    Column("entity", _big()),
-    Column("address", _chars(600)),
-    Column("epoch", _whole()),
-    Column("state", _chars(100)),
-    Column("fingerprint", _chars(12, null=True)),
-    Column("would", _chars(100, null=True)),
-    Column("job", _chars(200, null=True)),
-    Column("why", _long_text(null=True)),
-    Column("fate", _chars(20), store=_value, load=Fate),
-    Column("turn", _whole(null=True)),
-    Column("asked_epoch", _whole(null=True)),
-    Column("asked_at", _big(null=True)),
-    Column("settled_at", _big(null=True)),
+    Column("repair", big()),
+    Column("entity", big()),
+    Column("address", chars(600)),
+    Column("epoch", whole()),
+    Column("state", chars(100)),
+    Column("fingerprint", chars(12, null=True)),
+    Column("would", chars(100, null=True)),
+    Column("job", chars(200, null=True)),
+    Column("why", long_text(null=True)),
+    Column("fate", chars(20), store=_value, load=Fate),
+    Column("turn", whole(null=True)),
+    Column("asked_epoch", whole(null=True)),
+    Column("asked_at", big(null=True)),
+    Column("settled_at", big(null=True)),
 )
 _FAILURE = (
-    Column("fingerprint", _chars(12, primary_key=True)),
-    Column("recipe", _small()),
-    Column("same_as", _chars(12, null=True)),
-    Column("machine", _chars(64)),
-    Column("state", _chars(100)),
-    Column("error_type", _chars(210)),
-    Column("message", _long_text()),
-    Column("origin", _long_text(null=True)),
-    Column("sample", _chars(600)),
-    Column("traceback", _long_text()),
-    Column("first_at", _big()),
-    Column("life", _chars(10), store=_value, load=Life),
-    Column("life_at", _big(null=True)),
-    Column("life_by", _chars(200, null=True)),
-    Column("life_release", _chars(MAX_RELEASE, null=True)),
-    Column("until", _big(null=True)),
-    Column("most", _big(null=True)),
-    Column("note", _long_text(null=True)),
-    Column("link", _long_text(null=True)),
-    Column("noted_at", _big(null=True)),
-    Column("noted_by", _chars(200, null=True)),
+    Column("fingerprint", chars(12, primary_key=True)),
+    Column("recipe", small()),
+    Column("same_as", chars(12, null=True)),
+    Column("machine", chars(64)),
+    Column("state", chars(100)),
+    Column("error_type", chars(210)),
+    Column("message", long_text()),
+    Column("origin", long_text(null=True)),
+    Column("sample", chars(600)),
+    Column("traceback", long_text()),
+    Column("first_at", big()),
+    Column("life", chars(10), store=_value, load=Life),
+    Column("life_at", big(null=True)),
+    Column("life_by", chars(200, null=True)),
+    Column("life_release", chars(MAX_RELEASE, null=True)),
+    Column("until", big(null=True)),
+    Column("most", big(null=True)),
+    Column("note", long_text(null=True)),
+    Column("link", long_text(null=True)),
+    Column("noted_at", big(null=True)),
+    Column("noted_by", chars(200, null=True)),
 )
 #: Those who count in the same moment do so in slots of their own.
 _SIGHTING = (
-    Column("fingerprint", _chars(12)),
-    Column("release", _chars(MAX_RELEASE)),
-    Column("slot", _small()),
-    Column("seen", _big()),
-    Column("first_at", _big()),
-    Column("last_at", _big()),
+    Column("fingerprint", chars(12)),
+    Column("release", chars(MAX_RELEASE)),
+    Column("slot", small()),
+    Column("seen", big()),
+    Column("first_at", big()),
+    Column("last_at", big()),
 )
 #: ``at_most``: the upper edge of a bucket, in milliseconds; 0 for what has none.
 _METER = (
-    Column("name", _chars(40)),
-    Column("machine", _chars(64)),
-    Column("state", _chars(100)),
-    Column("label", _chars(100)),
-    Column("at_most", _big()),
-    Column("value", _big()),
+    Column("name", chars(40)),
+    Column("machine", chars(64)),
+    Column("state", chars(100)),
+    Column("label", chars(100)),
+    Column("at_most", big()),
+    Column("value", big()),
 )
 #: By what a meter is known.
 METER_KEY: Final = tuple(column.name for column in _METER[:-1])
 #: The cursor of a feed.
 FEED: Final = Columns(
-    Column("name", _chars(64, primary_key=True)),
-    Column("upto", _big()),
-    Column("gaps", _long_text(null=True), "gaps_text"),
-    Column("begun_at", _big()),
-    Column("token", _chars(16, null=True)),
-    Column("owner", _chars(40, null=True)),
-    Column("holder", _chars(200, null=True)),
-    Column("lease_until", _big(null=True)),
-    Column("wanted", _long_text(null=True)),
-    Column("read_at", _big(null=True)),
-    Column("told", _big()),
-    Column("missed", _big()),
+    Column("name", chars(64, primary_key=True)),
+    Column("upto", big()),
+    Column("gaps", long_text(null=True), "gaps_text"),
+    Column("begun_at", big()),
+    Column("token", chars(16, null=True)),
+    Column("owner", chars(40, null=True)),
+    Column("holder", chars(200, null=True)),
+    Column("lease_until", big(null=True)),
+    Column("wanted", long_text(null=True)),
+    Column("read_at", big(null=True)),
+    Column("told", big()),
+    Column("missed", big()),
 )
 _ENTITY_ROW = Column("id", _row, "row")
 _EVENT_ROW = Column("id", _row)
-_ITS_ENTITY = Column("entity", _big())
-_TERM = (_ITS_ENTITY, Column("name", _chars(130)), Column("value", _term))
+_ITS_ENTITY = Column("entity", big())
+_TERM = (_ITS_ENTITY, Column("name", chars(130)), Column("value", _term))
 
 TABLES: Final = (
     Table(
@@ -262,12 +238,12 @@ TABLES: Final = (
     ),
     Table(
         name=tables.WORK,
-        columns=(Column("entity", _big(primary_key=True)), *_WORK),
+        columns=(Column("entity", big(primary_key=True)), *_WORK),
         indexes=OF_WORK,
     ),
     Table(
         name=tables.HISTORY,
-        columns=(Column("id", _number), _ITS_ENTITY, *_HISTORY, Column("token", _chars(16))),
+        columns=(Column("id", _number), _ITS_ENTITY, *_HISTORY, Column("token", chars(16))),
         key=("entity", "seq"),
     ),
     Table(
@@ -286,7 +262,8 @@ TABLES: Final = (
     Table(name=tables.SIGHTING, columns=_SIGHTING, key=("fingerprint", "release", "slot")),
     Table(name=tables.METER, columns=_METER, key=METER_KEY),
     Table(name=tables.FEED, columns=FEED.all),
-    Table(name=tables.META, columns=(Column("name", _chars(64, primary_key=True)), Column("value", _long_text()))),
+    *OF_HOOKS,
+    Table(name=tables.META, columns=(Column("name", chars(64, primary_key=True)), Column("value", long_text()))),
 )
 
 _changing, _new, _entity = (

@@ -84,6 +84,10 @@ OF_MEMBERS: Final = (
     # How many were asked within the last second.
     Index(name="repair_asked_at", columns=("repair", "asked_at")),
 )
+OF_ARRIVALS: Final = (
+    # The oldest, which are forgotten first.
+    Index(name="last_at", columns=("last_at",)),
+)
 OF_TERMS: Final = (
     # What has a value, and what comes next in its order.
     Index(name="value", columns=("name", "value", "entity")),

@@ -10,6 +10,7 @@ from fsmflow.clock import Clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.settings import Settings
 from fsmflow.store import schema, tables
+from fsmflow.store.arrivals import Arrivals
 from fsmflow.store.branches import Branches
 from fsmflow.store.census import Census
 from fsmflow.store.commits import Commits
@@ -70,7 +71,7 @@ class Store:
         self.listing = Listing(link, statements, self.search)
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
-        self.lines, self.feeds = Lines(link), Feeds(link)
+        self.lines, self.feeds, self.arrivals = Lines(link), Feeds(link), Arrivals(link)
         self.retention, self.lookout = Retention(link, self.meta, self.feeds), Lookout(link)
         self.counts, self.meters = Counts(link, self.listing, self.search, self.meta), Meters(link)
         self._meta_sql = statements.meta

@@ -10,9 +10,13 @@ FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
 FEED = PREFIX + "feed"
 #: The fact that says what is kept back.
 HOLDS = "holds"
+#: The fact that has the secret with which approval links are signed.
+APPROVALS = "approvals"
 #: What is counted of attempts, doorbells and sweeps.
 METER = PREFIX + "meter"
 #: What the data of entities hold in declared fields.
 TERM = PREFIX + "term"
+#: Events of others that were verified, and led to nothing.
+ARRIVAL = PREFIX + "arrival"
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

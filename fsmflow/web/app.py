@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fsmflow import __version__
 from fsmflow.errors import FsmflowError
-from fsmflow.web import static
+from fsmflow.web import hooks, links, static
 from fsmflow.web.api.routes import ROUTES
 from fsmflow.web.errors import on_error, on_http
 from fsmflow.web.forgery import Forgery
@@ -68,7 +68,7 @@ def create_app(
 
 def _route(app: FastAPI, who: Auth) -> None:
     app.state.sections = SECTIONS
-    app.router.routes.extend([static.ROUTE, *ROUTES])
+    app.router.routes.extend((static.ROUTE, *links.ROUTES, *hooks.ROUTES, *ROUTES))
     if isinstance(who, Entrance):
         app.router.routes.extend(who.routes)
     for section in SECTIONS:

@@ -24,6 +24,7 @@ WHY: Final = ("--reason", "a test")
 TYPED: Final[dict[str, list[str]]] = {
     "start": ["start order globex-1 tenant=acme", "start order globex-1 tenant=acme --if-exists return --json"],
     "trigger": ["trigger order:globex-1 nudge", "trigger globex-1 nudge --dry-run"],
+    "link": ["link order:globex-1 nudge --for x --base-url https://x", "link globex-1 nudge --for x --json"],
     "list": [
         "list",
         "list --json",
@@ -80,6 +81,7 @@ TYPED: Final[dict[str, list[str]]] = {
     "info": ["info --json"],
     "alarms": ["alarms", "alarms --check --json"],
     "channels": ["channels"],
+    "hooks": ["hooks", "hooks list --json", "hooks show globex-1", "hooks replay globex-1", "hooks drop globex-1"],
     "metrics": ["metrics --once"],
     # What its pages tell is tested where they are.
     "web": ["web --auth nowhere:nothing"],

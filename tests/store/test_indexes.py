@@ -45,6 +45,7 @@ SERVES: dict[str, Callable[[Store], Any]] = {
     "fsmflow_term_value": lambda store: list(
         store.listing.find(Filter(machine="order", sought=Sought(by="order.amount")), newest=True)
     ),
+    "fsmflow_arrival_last_at": lambda store: store.arrivals.latest(["order"]),
     "fsmflow_event_due_at": lambda store: store.events.due(FAR, 10),
 }
 

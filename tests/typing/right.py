@@ -26,6 +26,7 @@ from fsmflow import (
     FeedEntry,
     Forecast,
     HistoryEntry,
+    Hook,
     LogFields,
     Machine,
     NewFailure,
@@ -57,6 +58,7 @@ from fsmflow import (
 from fsmflow.channels import Command, Email, Log, Webhook, new_secret
 from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
+from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 
 
@@ -130,6 +132,10 @@ def configuring() -> None:
     fsmflow.configure(alarms=[*told, NobodyListens(), OldestDue(60), CrashLoop(5), {"kind": "stuck"}])
     assert_type([alarm.since for alarm in alarms.raised()], list[datetime | None])
     assert_type([alarm.values["count"] for alarm in alarms.check()], list[Any])
+    assert_type(Hook("pay", trigger="submit", entity="data.id", verify=Stripe(["env:A", "env:B"]), event="paid"), Hook)
+    verify = Hmac("env:A", "X-Sign", algorithm="sha512", encoding="base64", prefix="v1=", id="X-Id", event="type")
+    assert_type(Hook("x", trigger="submit", entity=lambda body: body["id"], verify=verify, payload={"a": "b.c"}), Hook)
+    assert_type((GitHub("file:/x"), StandardWebhooks("env:A", tolerance=60)), tuple[GitHub, StandardWebhooks])
     assert_type(Tell("ops", "log", trigger="approve", source=["new", "failed_from_*"], fields=["amount"]), Tell)
     fsmflow.configure(channels={"ops": Webhook("env:URL", secret="env:SECRET", allow_private=True), "log": Log("INFO")})
     fsmflow.configure(channels={"us": Email(to=["a@b.example"], sender="c@d.example"), "say": Command(["say"])})
@@ -218,6 +224,8 @@ def acting(order: Order) -> None:
     assert_type(order.erase(reason="request 77", actor="ann"), Order)
     assert_type(order.pause(), Order)
     assert_type(order.resume(), Order)
+    link = order.approval_link("submit", {"a": 1}, for_="m@example.org", within=timedelta(days=1), roles=["clerk"])
+    assert_type(link, str)
     assert_type(order.refresh(), Order)
     assert_type(order.wait("shipped", timeout=5), Order)
     assert_type(order.wait("shipped", timeout=timedelta(seconds=5)), Order)
