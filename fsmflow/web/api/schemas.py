@@ -101,7 +101,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         allowed=_TEXTS,
         triggers={"type": "array", "items": reference("Offer")},
     ),
-    "Offer": record("A trigger, whether it may be fired now, and if not, why.", trigger=_TEXT, allowed=_FLAG),
+    "Offer": record(
+        "A trigger, whether it may be fired now, and if not, why; null where that depends on its payload.",
+        trigger=_TEXT,
+        allowed={"type": ["boolean", "null"]},
+    ),
     "Line": record("A line of a history.", **_LINE),
     "History": _page("Line"),
     "Explanation": record(

@@ -1,0 +1,105 @@
+"""The document is made from the machines, and the API keeps to it, whatever is asked."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import hypothesis
+import pytest
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from fsmflow.decision.actions import ACTIONS
+from fsmflow.web.api.routes import OPERATIONS
+from tests.support.bench import Bench
+from tests.support.machines import Order, play
+from tests.support.program import Program
+from tests.support.servers import WHOLE
+
+CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+#: So many requests of each operation; in the sample of each eighth operation.
+EXAMPLES = 60 if WHOLE else 3
+EVERY = 1 if WHOLE else 8
+
+
+@pytest.fixture
+def document(ada: Program) -> Any:
+    return ada.get("/openapi.json")
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+class TestDocument:
+    def test_each_trigger_has_a_path_of_its_own(self, document: Any) -> None:
+        told = document["paths"]["/entities/order/{id}/triggers/approve"]["post"]
+        assert told["operationId"] == "order.trigger.approve"
+        assert "/entities/order/{id}/triggers/done" not in document["paths"]
+        assert "/entities/counter/{id}/triggers/add" in document["paths"]
+
+    def test_states_are_listed(self, document: Any) -> None:
+        assert "failed_from_charging" in document["components"]["schemas"]["order.State"]["enum"]
+        body = document["paths"]["/entities/order"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert body["properties"]["state"]["$ref"] == "#/components/schemas/order.State"
+
+    def test_each_action_of_operators_is_there(self, document: Any) -> None:
+        for name in ACTIONS:
+            assert f"/entities/{{machine}}/{{id}}/actions/{name}" in document["paths"]
+
+    def test_it_is_where_the_application_is_mounted(self, document: Any) -> None:
+        assert document["servers"] == [{"url": "/api/v1"}]
+
+    def test_every_schema_that_is_named_is_there_and_none_in_vain(self, document: Any) -> None:
+        schemas = document["components"]["schemas"]
+        named = {part.partition('"')[0] for part in str(document).replace("'", '"').split("#/components/schemas/")[1:]}
+        assert named == set(schemas)
+
+    def test_names_of_operations_are_their_own(self, document: Any) -> None:
+        names = [one["operationId"] for path in document["paths"].values() for one in path.values()]
+        assert len(names) == len(set(names))
+        assert len({each.name for each in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_no_request_is_answered_otherwise_than_the_document_says(
+    ada: Program, bench: Bench, document: Any, database_url: str
+) -> None:
+    _fill(bench)
+    schema = schemathesis.openapi.from_dict(document)
+    headers = {"Who": ada.client.headers["Who"]}
+    operations = [cast(Any, found).ok() for found in schema.get_all_operations()]
+    assert len(operations) > len(OPERATIONS)
+    url = f"{str(ada.client.base_url).rstrip('/')}/api/v1"
+    for operation in operations[::EVERY]:
+        _attack(operation, url, headers)
+
+
+def _fill(bench: Bench) -> None:
+    def no_card(order: Any) -> None:
+        raise LookupError("there is no card")
+
+    Order.start("1", amount=5)
+    Order.start("2").submit()
+    play["charging"] = no_card
+    bench.run()
+
+
+def _attack(operation: Any, url: str, headers: dict[str, str]) -> None:
+    @hypothesis.settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[hypothesis.Phase.generate],
+        suppress_health_check=list(hypothesis.HealthCheck),
+    )
+    @hypothesis.given(case=operation.as_strategy(), known=st.sampled_from([None, "1", "2"]))
+    def ask(case: Any, known: str | None) -> None:
+        if known is not None and "id" in (case.path_parameters or {}):
+            case.path_parameters["id"] = known
+        case.call_and_validate(base_url=url, headers=headers, checks=CHECKS)
+
+    ask()
