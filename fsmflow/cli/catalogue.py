@@ -46,6 +46,11 @@ CATALOGUE: Final = (
         "Make a link by which PERSON fires TRIGGER on the entity at ADDRESS, once, from a page with a button.",
     ),
     Entry("list", "show:list_", "List entities, the oldest first."),
+    Entry(
+        "waiting",
+        "desk:waiting",
+        "Show what waits for you: entities with a trigger that takes a role which you have, the next deadline first.",
+    ),
     Entry("show", "show:show", "Show one entity as it is now."),
     Entry(
         "explain", "show:explain", "Explain what an entity does, waits for and is blocked by, and what is allowed now."

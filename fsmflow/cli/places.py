@@ -27,7 +27,7 @@ _MANY: Final = 12
 LOOKING: Final = frozenset(
     (
         *("list", "show", "explain", "history", "failures", "stats", "metrics", "alarms", "check", "verify", "draw"),
-        *("info", "top"),
+        *("info", "top", "waiting"),
     )
 )
 #: Commands that import the machines when they are ready to tell what is wrong with them.

@@ -80,6 +80,16 @@ class Gate:
         names = [f"{machine}.{trigger}", *(f"{machine}.{state}.{trigger}" for state in states)]
         return self._of(snapshot.address, trigger, names, actor, roles)
 
+    def may_open(self, definition: Definition, state: str, trigger: str, roles: frozenset[str], actor: Actor) -> bool:
+        """Whether a closed trigger may be open to an actor in a state, whichever entity it is: ``of_trigger`` of one
+        says whether it is."""
+        if self.permissions is None:
+            return bool(roles & actor.roles)
+        step = definition.step_of(state)
+        states = (state,) if step is None else (step.name, state)
+        names = [f"{definition.name}.{trigger}", *(f"{definition.name}.{each}.{trigger}" for each in states)]
+        return self.permissions.permit is not None or bool((roles | self.permissions.opening(names)) & actor.roles)
+
     def _of(
         self, address: str, action: str, names: Sequence[str], actor: Actor | None, roles: frozenset[str]
     ) -> NotPermitted | None:

@@ -39,6 +39,7 @@ TYPED: Final[dict[str, list[str]]] = {
         "list --stuck",
         "list --machine repair --branches",
     ],
+    "waiting": ["waiting", "waiting --machine order --anyone --json"],
     "show": ["show order:globex-1", "show globex-1 --json", "show order:globex-1/checking/0", "show {repair}"],
     "explain": ["explain order:globex-1", "explain parcel:order:globex-1/packing/0"],
     "history": ["history order:globex-1", "history globex-1 --json"],

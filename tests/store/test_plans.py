@@ -66,6 +66,10 @@ LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
         listed(machine="order", branches=True),
         {"roots_by_phase", "children_by_state", "branches_by_state"},
     ),
+    "what waits for somebody": (
+        listed(machine="order", states=["pending", "charging"], branches=True),
+        {"roots_by_state", "children_by_state", "branches_by_state"},
+    ),
     "branches by state": (listed(machine="order", states=["pending"], only_branches=True), {"branches_by_state"}),
     "alarm: overdue": (
         lambda store: store.lookout.overdue(Since(machine="order", state="pending", at=NOW - 9)),

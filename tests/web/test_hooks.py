@@ -15,7 +15,7 @@ from fsmflow import Actor, settings
 from fsmflow.engine import hooks
 from fsmflow.engine.runtime import current
 from tests.support.bench import Bench, bench_on
-from tests.support.desk import Purchase, bank_says
+from tests.support.purchases import Purchase, bank_says
 from tests.support.website import Site, site_of
 
 

@@ -14,7 +14,7 @@ from fsmflow import Actor
 from fsmflow.engine import approvals
 from fsmflow.engine.runtime import current
 from tests.support.bench import Bench, bench_on
-from tests.support.desk import MANAGER, Purchase
+from tests.support.purchases import MANAGER, Purchase
 from tests.support.website import Site, site_of
 
 BOSS = Actor("boss", ["manager"])
