@@ -127,6 +127,8 @@ CATALOGUE: Final = (
     Entry(
         "hooks", "hooks:hooks", "Show which webhooks of others fire which triggers, and what came and led to nothing."
     ),
+    Entry("users", "users:users", "Say who may log in on the web."),
+    Entry("tokens", "tokens:tokens", "Make and revoke API tokens: each lets a program in, in somebody's name."),
     Entry("reconcile", "worker:reconcile", "Look once after all that is due."),
 )
 

@@ -135,6 +135,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.WEB_URL: ("web", chosen.web_url or "not known"),
         settings.CHANNELS: ("channels", channels_in_force(chosen)),
         settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),
+        settings.USERS: ("users", chosen.users or "in the database"),
         settings.ALARMS: ("alarms", ", ".join(alarm.name for alarm in chosen.alarms) or "none"),
     }
     for variable, (name, value) in shown.items():

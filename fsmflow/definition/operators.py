@@ -24,7 +24,10 @@ SEE: Final = "see"
 #: What is done beside all machines: to be somebody else at the command line, and to make approval links void.
 ACT_AS: Final = "act_as"
 REVOKE_LINKS: Final = "revoke_links"
-OF_INSTALLATION: Final = (ACT_AS, REVOKE_LINKS)
+#: To say who may log in, and so to become anybody; to give somebody else an API token.
+USERS: Final = "users"
+TOKENS: Final = "tokens"
+OF_INSTALLATION: Final = (ACT_AS, REVOKE_LINKS, USERS, TOKENS)
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.

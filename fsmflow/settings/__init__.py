@@ -38,10 +38,11 @@ CHANNELS = "FSMFLOW_CHANNELS"
 ALARMS = "FSMFLOW_ALARMS"
 SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
 WEB_URL = "FSMFLOW_WEB_URL"
+USERS = "FSMFLOW_USERS"
 
 VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
-    *(SEARCH_TIMEOUT, WEB_URL),
+    *(SEARCH_TIMEOUT, WEB_URL, USERS),
 )
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
@@ -84,6 +85,8 @@ class Settings:
     channels: Mapping[str, Channel] | None = field(default=None, repr=False)
     #: What somebody is told of, besides what machines say.
     alarms: tuple[Alarm, ...] = ()
+    #: The file of those who may log in on the web; None where they are in the database.
+    users: str | None = None
     #: Whether nothing is made that is not there: of whoever only looks.
     looks: bool = False
 
@@ -124,12 +127,13 @@ def configure(
     permissions: Mapping[str, Any] | None = None,
     channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
     alarms: Sequence[Alarm | Mapping[str, Any]] | None = None,
+    users: str | os.PathLike[str] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
-    ``search_timeout`` seconds. ``web_url`` is where people reach the web. ``permissions`` says who may do what, as the
-    file of ``FSMFLOW_PERMISSIONS`` has it. ``channels`` says where messages to people and other systems go: names with
-    values of ``fsmflow.channels``. ``alarms`` says what somebody is told of, besides what machines say.
+    ``search_timeout`` seconds. ``web_url``: where people reach the web; ``users``: the file of who may log in there.
+    ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody is told of
+    besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels`` and alarms.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -144,15 +148,22 @@ def configure(
         chosen = replace(chosen, redis_url=redis_url)
     if machines is not None:
         chosen = replace(chosen, machines=tuple(machines))
-    if home is not None:
-        chosen = replace(chosen, home=Path(home))
-    chosen = replace(chosen, **dict(_limits(max_jobs, max_memory, search_timeout)))
-    chosen = replace(chosen, **dict(_read(permissions, channels, alarms, web_url)))
+    chosen = replace(chosen, home=chosen.home if home is None else Path(home))
+    more = (*_limits(max_jobs, max_memory, search_timeout), *_read(permissions, channels, alarms))
+    chosen = replace(chosen, **dict(more), **dict(_of_web(web_url, users)))
     with _chosen.lock:
         _chosen.settings = chosen
 
 
-def _read(permissions: Any, channels: Any, alarms: Any, web_url: Any) -> Iterator[tuple[str, Any]]:
+def _of_web(web_url: Any, users: Any) -> Iterator[tuple[str, Any]]:
+    """The same of what the web goes by."""
+    if web_url is not None:
+        yield "web_url", read_web_url(web_url, "web_url")
+    if users is not None:
+        yield "users", str(users)
+
+
+def _read(permissions: Any, channels: Any, alarms: Any) -> Iterator[tuple[str, Any]]:
     """Those that are given. Raises ConfigurationError."""
     if permissions is not None:
         yield "permissions", read_permissions(permissions)
@@ -160,8 +171,6 @@ def _read(permissions: Any, channels: Any, alarms: Any, web_url: Any) -> Iterato
         yield "channels", _of_channels().read_channels(channels)
     if alarms is not None:
         yield "alarms", alarms_of.read_alarms(alarms)
-    if web_url is not None:
-        yield "web_url", read_web_url(web_url, "web_url")
 
 
 def _limits(
@@ -241,6 +250,7 @@ def from_environment() -> Settings:
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
         channels=_of_channels().read_file(os.environ[CHANNELS]) if os.environ.get(CHANNELS) else None,
         alarms=alarms_of.read_file(os.environ[ALARMS]) if os.environ.get(ALARMS) else (),
+        users=os.environ.get(USERS) or None,
         looks=_chosen.looks,
     )
 

@@ -27,6 +27,7 @@ from fsmflow.store.arrivals import OF_HOOKS
 from fsmflow.store.column import Column, Columns, Table, big, chars, long_text, real, small, whole
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_TERMS, OF_WORK
+from fsmflow.store.persons import OF_PERSONS
 from fsmflow.values import made
 
 
@@ -263,6 +264,7 @@ TABLES: Final = (
     Table(name=tables.METER, columns=_METER, key=METER_KEY),
     Table(name=tables.FEED, columns=FEED.all),
     *OF_HOOKS,
+    *OF_PERSONS,
     Table(name=tables.META, columns=(Column("name", chars(64, primary_key=True)), Column("value", long_text()))),
 )
 

@@ -92,3 +92,13 @@ OF_TERMS: Final = (
     # What has a value, and what comes next in its order.
     Index(name="value", columns=("name", "value", "entity")),
 )
+OF_TOKENS: Final = (
+    # Who comes with a secret, once.
+    Index(name="digest", columns=("digest",), unique=True),
+    # What somebody is let in by.
+    Index(name="owner", columns=("owner", "kind")),
+)
+OF_TRIES: Final = (
+    # What may be forgotten.
+    Index(name="until", columns=("until",)),
+)

@@ -34,6 +34,9 @@ from fsmflow.store.retention import Retention
 from fsmflow.store.search import Search
 from fsmflow.store.statements import Statements
 from fsmflow.store.stream import Lines
+from fsmflow.store.tokens import Tokens
+from fsmflow.store.tries import Tries
+from fsmflow.store.users import Users
 from fsmflow.store.work import WorkRows
 
 
@@ -48,8 +51,7 @@ class Store:
         statements = Statements(link)
         self.link = link
         self.clock = Clock(link.now)
-        self.own_rows = OwnRows(link)
-        self.entities = Entities(link, statements)
+        self.own_rows, self.entities = OwnRows(link), Entities(link, statements)
         self.branches = Branches(link, statements)
         self.doubt = Doubt(link, statements, self.entities)
         self.groups = Groups(link)
@@ -74,6 +76,7 @@ class Store:
         self.lines, self.feeds, self.arrivals = Lines(link), Feeds(link), Arrivals(link)
         self.retention, self.lookout = Retention(link, self.meta, self.feeds), Lookout(link)
         self.counts, self.meters = Counts(link, self.listing, self.search, self.meta), Meters(link)
+        self.users, self.tokens, self.tries = Users(link), Tokens(link), Tries(link)
         self._meta_sql = statements.meta
         self.installation = ""
 

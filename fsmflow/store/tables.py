@@ -18,5 +18,7 @@ METER = PREFIX + "meter"
 TERM = PREFIX + "term"
 #: Events of others that were verified, and led to nothing.
 ARRIVAL = PREFIX + "arrival"
+#: Who may log in on the web, what they are let in by, and tries to log in.
+USER, TOKEN, TRY = (PREFIX + name for name in ("user", "token", "try"))
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

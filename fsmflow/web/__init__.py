@@ -7,6 +7,9 @@ as the command line does: by the same actions, permissions and history.
 """
 
 from fsmflow.web.app import create_app
+from fsmflow.web.bearer import TokenAuth
 from fsmflow.web.identity import Auth, Entrance, LocalUser, actor_of, first_of
+from fsmflow.web.login import Login
+from fsmflow.web.proxy import HeaderAuth
 
-__all__ = ["Auth", "Entrance", "LocalUser", "actor_of", "create_app", "first_of"]
+__all__ = ["Auth", "Entrance", "HeaderAuth", "LocalUser", "Login", "TokenAuth", "actor_of", "create_app", "first_of"]

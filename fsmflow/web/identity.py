@@ -37,7 +37,7 @@ class Entrance:
         raise NotImplementedError
 
     def challenge(self, request: Request) -> Response | None:
-        """What somebody gets who is not known and asked for a page: the way to the form. None for a plain answer."""
+        """What somebody gets who is not known, as the way to a form. None for a plain answer."""
         return None
 
 
@@ -131,8 +131,12 @@ class Identity:
         return found
 
     def _unknown(self, request: Request) -> Response:
-        way = self._auth.challenge(request) if isinstance(self._auth, Entrance) and not is_api(request.scope) else None
-        return way or refused(request, 401, "Please log in", "It is not known who asks.", NOBODY)
+        way = self._auth.challenge(request) if isinstance(self._auth, Entrance) else None
+        if way is None:
+            way = refused(request, 401, "Please log in", "It is not known who asks.", NOBODY)
+            if is_api(request.scope):
+                way.headers["WWW-Authenticate"] = "Bearer"
+        return way
 
 
 NOBODY: Final = "Log in where this application is part of, or ask whoever runs it how to."

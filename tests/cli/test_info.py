@@ -39,6 +39,7 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
         "max jobs": ("no limit", "default"),
         "max memory": ("no limit", "default"),
         "permissions": ("none", "default"),
+        "users": ("in the database", "default"),
         "alarms": ("none", "default"),
         "channels": ("log (log)", "default"),
         "search timeout": ("10 s", "default"),

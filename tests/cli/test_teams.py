@@ -96,6 +96,8 @@ TYPED: Final[dict[str, list[str]]] = {
     ],
     "verify": ["verify", "verify --json"],
     "prune": ["prune order --older 1s --dry-run", "prune order --older 1s --yes"],
+    "users": ["users list", "users list --json", "users disable nobody"],
+    "tokens": ["tokens list", "tokens make --for nobody"],
     "draw": ["draw order:globex-1", "draw order --counts"],
     "schedule": ["schedule list"],
     # Who may run these is whoever runs the workers, who see all there is.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from fsmflow.decision.member import Fate
+from fsmflow.decision.user import TokenKind
 from fsmflow.settings import Settings
 from fsmflow.store.columns import TABLES
 from fsmflow.store.listing import Filter
@@ -46,6 +47,9 @@ SERVES: dict[str, Callable[[Store], Any]] = {
         store.listing.find(Filter(machine="order", sought=Sought(by="order.amount")), newest=True)
     ),
     "fsmflow_arrival_last_at": lambda store: store.arrivals.latest(["order"]),
+    "fsmflow_token_digest": lambda store: store.tokens.find("x"),
+    "fsmflow_token_owner": lambda store: store.tokens.of_owner("ann", TokenKind.API),
+    "fsmflow_try_until": lambda store: store.tries.take("x", FAR, cost=1, most=1),
     "fsmflow_event_due_at": lambda store: store.events.due(FAR, 10),
 }
 

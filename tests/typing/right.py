@@ -60,6 +60,7 @@ from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
 from fsmflow.testing import Sandbox, SandboxError, sandbox
+from fsmflow.web import HeaderAuth, Login, TokenAuth, create_app, first_of
 
 
 class Stage(Enum):
@@ -280,6 +281,9 @@ def following() -> None:
 async def mounting(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     if scope["path"].startswith("/ops/"):
         await metrics.app({**scope, "root_path": "/ops"}, receive, send)
+    login = Login(idle=60, longest=timedelta(hours=1), trusted=["10.0.0.0/8"])
+    proxy = HeaderAuth("X-User", groups="X-Groups", trusted=["10.0.0.1/32"])
+    await create_app(first_of(TokenAuth(), login, proxy), hosts=["example.org"])(scope, receive, send)
 
 
 def testing() -> None:

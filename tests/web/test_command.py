@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import subprocess
 import sys
@@ -69,3 +70,34 @@ def test_it_answers_until_it_is_stopped(place: World) -> None:
         assert "Overview" in httpx2.get(url, timeout=30).text, told
         running.send_signal(signal.SIGTERM)
         assert running.wait(20) == 0
+
+
+@contextlib.contextmanager
+def serving(place: World) -> Iterator[str]:
+    """The command, as a process of its own, and its URL."""
+    command = [sys.executable, "-m", "fsmflow.cli", "web", "--port", "0"]
+    with subprocess.Popen(command, env=place.environment, stderr=subprocess.PIPE, text=True) as running:
+        assert running.stderr is not None
+        told = running.stderr.readline()
+        try:
+            assert "for whoever logs in" in told
+            yield told.partition("web.listening: ")[2].partition(",")[0]
+        finally:
+            running.terminate()
+
+
+def test_once_there_is_a_user_people_log_in_and_several_processes_know_them(place: World) -> None:
+    words = "correct horse battery"
+    add = [sys.executable, "-m", "fsmflow.cli", "users", "add", "ann"]
+    subprocess.run(add, env=place.environment, input=words, text=True, check=True, capture_output=True)
+    there = {"Sec-Fetch-Site": "same-origin"}
+    with serving(place) as first, serving(place) as second:
+        assert httpx2.get(first, timeout=30).headers["location"] == "/login"
+        with httpx2.Client(headers=there, timeout=30) as browser:
+            assert browser.post(f"{first}login", data={"name": "ann", "password": words}).status_code == 303
+            assert "Overview" in browser.get(second).text
+            # Ten tries in all, whichever process is asked.
+            wrong = {"name": "ann", "password": "wrong"}
+            tried = [browser.post(f"{(first, second)[n % 2]}login", data=wrong).status_code for n in range(11)]
+            assert tried == [403] * 10 + [429]
+            assert browser.get(first).status_code == 200
