@@ -44,6 +44,11 @@ class Bar:
         if self._progress is not None and self._task is not None:
             self._progress.advance(self._task, steps)
 
+    def expect(self, total: int) -> None:
+        """It is known now how many there are."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
     def tell(self, what: str) -> None:
         """Say something else of what is done."""
         if self._progress is not None and self._task is not None:

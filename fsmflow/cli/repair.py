@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any, cast
 
 import click
@@ -82,6 +83,7 @@ _care_options: tuple[Callable[..., Any], ...] = (
     click.option("--set", "fields", type=as_field, multiple=True, metavar=FIELD, help="Data, or payload, to bring."),
     click.option("--new-key", is_flag=True, help="A retry with a new idempotency key: it counts as another step."),
     click.option("--to", metavar="STATE", help="Where 'rewind' and 'force' lead.", shell_complete=completion.states),
+    click.option("--event", metavar="EVENT", help="What 'drop' takes away: a number of 'show', or a trigger."),
     click.option("--trigger", "fired", metavar="TRIGGER", help="What the action 'trigger' fires."),
     click.option("--id", "id_", metavar="ID", help="A name for this very repair: none is started twice under it."),
     click.option("--yes", "-y", is_flag=True, help="Do not ask: go on after the preview."),
@@ -142,6 +144,7 @@ def _plan(wanted: Wanted, given: dict[str, Any]) -> Plan:
     return Plan(
         action=TRIGGER if is_trigger else given["action"],
         state=given["to"],
+        event=given["event"],
         trigger=given["fired"],
         payload=brought if is_trigger else {},
         patch={} if is_trigger else brought,
@@ -265,7 +268,12 @@ def resume(id_: str, follow: bool, actor: Actor | None, reason: str | None, as_j
     \b
       fsmflow repair resume 20300101-4f2a9c --follow
     """
-    found = repairs.resume(repairs.get(id_, actor=actor), actor=actor, reason=reason)
+    found = repairs.get(id_, actor=actor)
+    if found.plan.by_hand and found.phase != FINISHED:
+        # It was begun by a command that runs it itself.
+        selection = import_module("fsmflow.cli.selection")
+        return int(selection.carry_on(found, actor=actor, reason=reason, as_json=as_json))
+    found = repairs.resume(found, actor=actor, reason=reason)
     if follow:
         return _see_it_end(found, as_json=as_json)
     _tell(found, as_json=as_json)

@@ -47,8 +47,11 @@ def told_of_plan(plan: Plan) -> str:
     """What it does, and how carefully."""
     what = plan.trigger if plan.action == TRIGGER else plan.action
     brings = ", ".join(sorted({**plan.patch, **plan.payload}))
+    told = f"{what}{f' to {plan.state}' if plan.state else ''}{f' with {brings}' if brings else ''}"
+    if plan.by_hand:
+        return f"{told}, one after the other"
     parts = [
-        f"{what}{f' to {plan.state}' if plan.state else ''}{f' with {brings}' if brings else ''}",
+        told,
         f"{plan.canary:,} first" if plan.canary else "no canary",
         f"at most {plan.rate}" if plan.rate else "at any rate",
         f"{plan.at_once:,} at once",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Protocol
 
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.history import HistoryEntry, HistoryKind
@@ -18,7 +18,8 @@ class Fate(Kind):
     was not as it had been seen any more, and was left alone. All others were asked. ``under_way``: its step runs.
     ``recovered``: it left the step that the action had led it into, otherwise than by failing; where that is no step,
     at once. ``failed_alike``: it failed again, with the fingerprint that it was seen with; ``failed_otherwise``: with
-    another one. ``taken_over``: somebody else has cancelled or moved it since, or it is gone.
+    another one. ``taken_over``: somebody else has cancelled or moved it since, or it is gone. ``proposed``: it takes
+    two people, and was noted.
     """
 
     PENDING = "pending"
@@ -29,12 +30,16 @@ class Fate(Kind):
     TAKEN_OVER = "taken_over"
     REFUSED = "refused"
     MOVED = "moved"
+    PROPOSED = "proposed"
 
 
 FAILED_AGAIN: Final = (Fate.FAILED_ALIKE, Fate.FAILED_OTHERWISE)
 #: The action has been done to it, and what that led to is over.
-SETTLED: Final = (Fate.RECOVERED, *FAILED_AGAIN, Fate.TAKEN_OVER)
+SETTLED: Final = (Fate.RECOVERED, *FAILED_AGAIN, Fate.TAKEN_OVER, Fate.PROPOSED)
 ASKED: Final = (Fate.UNDER_WAY, *SETTLED)
+
+PAUSED: Final = "paused"
+STILL_PAUSED: Final = "still paused"
 
 #: Done by a person or a program from outside, to the entity itself.
 _BY_HAND: Final = frozenset({HistoryKind.FORCED, HistoryKind.SKIPPED, HistoryKind.REWOUND})
@@ -44,9 +49,9 @@ _BY_HAND: Final = frozenset({HistoryKind.FORCED, HistoryKind.SKIPPED, HistoryKin
 class Member:
     """One entity of a repair, by its row. ``epoch``, ``state`` and ``fingerprint`` are those that it was seen with.
 
-    ``would`` and ``job``: the state that the action would lead to, and the job that would run there. ``why``: what it
-    was refused for, or why it was left alone. ``turn``: in which turn of the repair it was asked; ``asked_epoch``: its
-    epoch right after that.
+    ``would`` and ``job``: the state that the action would lead to, or has led to, and the job that would run there.
+    ``why``: what it was refused for, or why it was left alone; of one that was asked, what besides its state that
+    changed. ``turn``: in which turn of the repair it was asked; ``asked_epoch``: its epoch right after that.
     """
 
     repair: int
@@ -63,6 +68,33 @@ class Member:
     asked_epoch: int | None = None
     asked_at: int | None = None
     settled_at: int | None = None
+
+
+class Seen(Protocol):
+    """Whatever shows how an entity stands."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def phase(self) -> str: ...
+
+    @property
+    def paused(self) -> bool: ...
+
+
+def change_of(before: Snapshot, after: Seen) -> str | None:
+    """What an action has changed of an entity besides its state; None where there is nothing to say."""
+    moved = before.epoch != after.epoch
+    if after.paused:
+        return STILL_PAUSED if before.paused and not moved else PAUSED
+    if before.paused:
+        return "no longer paused"
+    if moved:
+        return None
+    if before.phase != after.phase:
+        return after.phase
+    return "run now" if before.work is not None and before.work.waits else None
 
 
 def fate_of(member: Member, now: Snapshot | None, left: HistoryEntry | None) -> Fate:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from fsmflow import log
 from fsmflow.decision.actions import Action
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Asked, Erased, Proposed, Replanned, Resumed, Rewound, Triggered
-from fsmflow.decision.history import HistoryEntry
+from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.offers import allowed_triggers
 from fsmflow.decision.resumption import Resumption, resumption
 from fsmflow.decision.versions import lacking, names_of, unknown_state
@@ -22,14 +22,17 @@ from fsmflow.engine.erasure import check_idle, erase_below
 from fsmflow.engine.fanout import look
 from fsmflow.engine.followup import attempt, following
 from fsmflow.engine.keys import first_with_key
-from fsmflow.engine.lookup import Instance, load
+from fsmflow.engine.lookup import Instance, instance_of, load
 from fsmflow.engine.observation import TRIGGER, observed
 from fsmflow.engine.permission import context_for, in_turn, permit
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.teams import check_team
-from fsmflow.errors import NotPermitted, TransitionNotAllowed
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, NotPermitted, TransitionNotAllowed
 from fsmflow.store.work import Due
 from fsmflow.values import dataclass, replace
+
+#: Asked about an entity before something is done to it; it raises what is to stop that.
+Check = Callable[[Instance], None]
 
 
 def trigger(runtime: Runtime, root: Definition, entity_id: str, asked: Triggered) -> tuple[Snapshot, HistoryEntry]:
@@ -38,10 +41,17 @@ def trigger(runtime: Runtime, root: Definition, entity_id: str, asked: Triggered
     With a key that was used before, nothing changes and the first entry comes back, marked as repeated. One query (two
     with a key), one transaction of 2 to 4 statements, one Redis round trip.
     """
-    with observed(TRIGGER, root, entity_id, asked.trigger) as led_to:
-        outcome = _ask(runtime, root, entity_id, asked)
-        led_to(outcome.instance.snapshot)
+    outcome = _triggered(runtime, root, entity_id, asked)
     return outcome.instance.snapshot, outcome.entries[0]
+
+
+def _triggered(
+    runtime: Runtime, root: Definition, entity_id: str, asked: Triggered, check: Check | None = None
+) -> _Outcome:
+    with observed(TRIGGER, root, entity_id, asked.trigger) as led_to:
+        outcome = _ask(runtime, root, entity_id, asked, check=check)
+        led_to(outcome.instance.snapshot)
+    return outcome
 
 
 def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, asked: Asked) -> Snapshot:
@@ -49,41 +59,93 @@ def act(runtime: Runtime, root: Definition, entity_id: str, action: Action, aske
 
     Raises what the decision refuses: TransitionNotAllowed, UnknownState, NotPermitted, TransitionConflict, DataError.
     """
+    return _acted(runtime, root, entity_id, action, asked).instance.snapshot
+
+
+def _acted(
+    runtime: Runtime, root: Definition, entity_id: str, action: Action, asked: Asked, check: Check | None = None
+) -> _Outcome:
     with observed(action.name, root, entity_id) as led_to:
-        after = _acted(runtime, root, entity_id, action, asked)
-        led_to(after)
-    return after
-
-
-def _acted(runtime: Runtime, root: Definition, entity_id: str, action: Action, asked: Asked) -> Snapshot:
-    if isinstance(asked, Resumed):
-        return _resume(runtime, root, entity_id, asked)
-    return _ask(runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot)).instance.snapshot
+        if isinstance(asked, Resumed):
+            outcome = _resume(runtime, root, entity_id, asked, check)
+        else:
+            outcome = _ask(
+                runtime, root, entity_id, asked, lambda found: not action.is_idle(found.snapshot), check=check
+            )
+        led_to(outcome.instance.snapshot)
+    return outcome
 
 
 def act_once(
-    runtime: Runtime, root: Definition, entity_id: str, action: Action | None, asked: Asked
-) -> tuple[Snapshot, HistoryEntry | None]:
-    """Do what is asked for with a key, an action or a trigger, if that was not done yet: the entity as it is now, and
-    the entry that used up the key; None where there was nothing to do. Raises what ``act`` and ``trigger`` raise."""
-    if action is None and isinstance(asked, Triggered):
-        snapshot, entry = trigger(runtime, root, entity_id, asked)
-        return snapshot, entry
-    if action is None or asked.key is None:
+    runtime: Runtime,
+    root: Definition,
+    entity_id: str,
+    action: Action | None,
+    asked: Asked,
+    check: Check,
+) -> Once | None:
+    """Do what is asked for with a key, an action or a trigger, if that was not done yet; None where there was nothing
+    to do. ``check`` is asked about the entity before that, and raises what is to stop it. Raises what ``act`` and
+    ``trigger`` raise."""
+    if asked.key is None or (action is None and not isinstance(asked, Triggered)):
         raise ValueError(f"{root.name}:{entity_id}: {asked!r} needs an action and a key")
-    snapshot = act(runtime, root, entity_id, action, asked)
-    seq = runtime.store.entities.seq_of_key(snapshot.row, asked.key)
-    return snapshot, None if seq is None else runtime.store.entities.entry(snapshot.row, seq)
+    try:
+        if action is None:
+            outcome = _triggered(runtime, root, entity_id, cast(Triggered, asked), check)
+        else:
+            outcome = _acted(runtime, root, entity_id, action, asked, check)
+    except (DatabaseUnavailable, ConfigurationError):
+        raise
+    except Exception:
+        # What was done already cannot be done again, as a rule: it is looked for then, and not before each.
+        done = _done_with_key(runtime, root, entity_id, asked)
+        if done is None:
+            raise
+        return done
+    if outcome.repeated:
+        return _once(outcome.instance.snapshot, outcome.entries[0])
+    if not outcome.entries and not outcome.rings:
+        return _done_with_key(runtime, root, entity_id, asked)
+    after = outcome.instance.snapshot
+    is_noted = any(entry.kind is HistoryKind.ASKED for entry in outcome.entries)
+    return Once(before=outcome.before, after=after, state=after.state, epoch=after.epoch, is_noted=is_noted)
+
+
+def _done_with_key(runtime: Runtime, root: Definition, entity_id: str, asked: Asked) -> Once | None:
+    """What was done with the key of a request; None where nothing was. Two queries at most. Raises KeyConflict."""
+    snapshot = runtime.store.entities.load(root.name, entity_id)
+    first = None if snapshot is None else first_with_key(runtime, instance_of(root, snapshot), asked)
+    return None if snapshot is None or first is None else _once(snapshot, first)
+
+
+def _once(after: Snapshot, first: HistoryEntry) -> Once:
+    return Once(after=after, state=first.dest, epoch=first.epoch, is_noted=first.kind is HistoryKind.ASKED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Once:
+    """What was done to an entity, by ``act_once`` now or by an earlier one with the same key: it led to ``state`` and
+    ``epoch``. ``before``: the entity before that, where it was done now; ``after``: as it is by now. ``is_noted``: it
+    takes a second person, and was noted."""
+
+    before: Snapshot | None = None
+    after: Snapshot
+    state: str
+    epoch: int
+    is_noted: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Outcome:
     """The entity after a request, and the entries that it led to: none where there was nothing to do, those of the
-    first time where it is ``repeated``."""
+    first time where it is ``repeated``. ``before``: the entity that was decided on, where something was done to it;
+    ``rings``: it was dispatched again, which has no entry."""
 
     instance: Instance
     entries: tuple[HistoryEntry, ...] = ()
     repeated: bool = False
+    before: Snapshot | None = None
+    rings: bool = False
 
 
 def _ask(
@@ -94,17 +156,22 @@ def _ask(
     applies: Callable[[Instance], bool] = lambda instance: True,
     *,
     whole: Asked | None = None,
+    check: Check | None = None,
 ) -> _Outcome:
     """Decide and commit, anew as long as others write first; nothing where the key has been used, which is told by the
     commit too, or ``applies`` finds nothing to do. ``whole``: the request that this is a part of. Raises what the
-    decision refuses, TransitionConflict, and KeyConflict where the key was used for another request."""
+    decision and ``check`` refuse, TransitionConflict, and KeyConflict where the key was used for another request. With
+    a ``check``, that the key has been used is told by the commit alone."""
     asked = asked.checked()
 
     def ask_once(turn: int) -> _Outcome | None:
         instance = load(runtime, root, entity_id, asked.actor)
-        repeated = _repeated(runtime, instance, whole or asked, known=turn > 0)
-        if repeated is not None:
-            return repeated
+        if check is None or turn > 0:
+            repeated = _repeated(runtime, instance, whole or asked, known=turn > 0)
+            if repeated is not None:
+                return repeated
+        if check is not None:
+            check(instance)
         permit(runtime, instance, asked)
         if not applies(instance):
             return _Outcome(instance=instance)
@@ -132,7 +199,7 @@ def _do(runtime: Runtime, instance: Instance, asked: Asked) -> _Outcome | None:
     if applied is None:
         return None
     commit, after = applied
-    return _Outcome(instance=replace(instance, snapshot=after), entries=commit.entries)
+    return _Outcome(instance=replace(instance, snapshot=after), entries=commit.entries, before=instance.snapshot)
 
 
 def _repeated(runtime: Runtime, instance: Instance, asked: Asked, *, known: bool) -> _Outcome | None:
@@ -180,29 +247,35 @@ def _check_rewind(runtime: Runtime, instance: Instance, asked: Rewound) -> None:
         raise TransitionNotAllowed(snapshot.address, snapshot.state, REWIND, allowed=allowed, why=why)
 
 
-def _resume(runtime: Runtime, root: Definition, entity_id: str, asked: Resumed) -> Snapshot:
+def _resume(runtime: Runtime, root: Definition, entity_id: str, asked: Resumed, check: Check | None = None) -> _Outcome:
     """Do what ``resumption`` says. The key is used up by what is committed first."""
-    outcome = _ask(runtime, root, entity_id, asked, lambda found: _next(found) is Resumption.LET_GO)
+    outcome = _ask(runtime, root, entity_id, asked, lambda found: _next(found) is Resumption.LET_GO, check=check)
     instance, was_paused = outcome.instance, bool(outcome.entries)
     snapshot = instance.snapshot
     if outcome.repeated:
-        return snapshot
+        return outcome
     then, later = _next(instance), _after_pause(asked) if was_paused else asked
     if then in (Resumption.RETRY, Resumption.STRANDED) or (then is Resumption.HURRY and not was_paused):
-        return _ask(runtime, root, entity_id, _retry(later), whole=later).instance.snapshot
+        return _then(outcome, _ask(runtime, root, entity_id, _retry(later), whole=later))
     if then is Resumption.START:
         # One that was paused meanwhile stays so.
         start = _ask(runtime, root, entity_id, _start(later), lambda found: _next(found) is Resumption.START)
-        return start.instance.snapshot
+        return _then(outcome, start)
     if then is Resumption.LOOK:
         with following(runtime):
             look(runtime, snapshot.row)
+        return replace(outcome, before=outcome.before or snapshot, rings=True)
     if then is Resumption.RING and not was_paused and snapshot.work is not None:
         # A fresh doorbell: RQ remembers ids, and the one that it was given may be lost or still on its way.
         rings = runtime.store.work.ring([Due(row=snapshot.row, work=snapshot.work)], runtime.now())
         runtime.store.link.after_commit(lambda: runtime.ring_for(rings))
-        return load(runtime, root, entity_id).snapshot
-    return snapshot
+        return replace(outcome, instance=load(runtime, root, entity_id), before=snapshot, rings=True)
+    return outcome
+
+
+def _then(first: _Outcome, second: _Outcome) -> _Outcome:
+    """Two parts of one request."""
+    return replace(second, entries=(*first.entries, *second.entries), before=first.before or second.before)
 
 
 def _next(instance: Instance) -> Resumption:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, Final
 
+from fsmflow.causes import place_of
+from fsmflow.decision.actions import PAUSE
+from fsmflow.decision.deferral import DROP
 from fsmflow.decision.entity import ClaimLost, Snapshot
-from fsmflow.decision.member import Fate, Member, fate_of
+from fsmflow.decision.erasure import ERASE
+from fsmflow.decision.member import Fate, Member, change_of, fate_of
 from fsmflow.engine import requests
-from fsmflow.engine.lookup import instance_of, load, under_todays_names
+from fsmflow.engine.lookup import Instance, instance_of, under_todays_names
 from fsmflow.engine.permission import permit_action
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
@@ -22,6 +27,7 @@ from fsmflow.errors import (
     DatabaseUnavailable,
     EntityNotFound,
     FsmflowError,
+    GuardError,
     TransitionConflict,
     UnknownState,
     name_of,
@@ -37,6 +43,9 @@ PAGE: Final = 200
 #: How many kinds of refusals are told apart.
 _KINDS: Final = 50
 _MAX_WHY: Final = 2_000
+_SECOND_MS: Final = 1_000
+#: Actions that lead into no step of which it could be seen how it ends.
+_WITHOUT_STEP: Final = (PAUSE, DROP, ERASE)
 NAME: Final = "repair"
 
 
@@ -53,32 +62,36 @@ class Members:
         self._runtime = runtime
         self._rows = runtime.store.members
         self._row = row
-        self._key = key_of(entity_id)
+        self._key = plan.key or key_of(entity_id)
         self._plan = plan
 
     def freeze(self, repair: Snapshot) -> bool:
         """See and write the next page of them; False where none are left. What has been written stays as it is,
         whatever runs this again. ``repair``: as it was claimed. Raises ClaimLost where that does not hold any more."""
-        last = self._rows.last(self._row)
+        last = self._rows.last(self._row) or (self._plan.first or 1) - 1
         room = PAGE
         if self._plan.limit is not None:
             room = min(PAGE, self._plan.limit - sum(self._rows.counts(self._row).values()))
-        seen = list(islice(self._meant(last), max(room, 0)))
+        seen = list(islice(self.meant(last), max(room, 0)))
         claim = None if repair.work is None else Due(row=repair.row, work=repair.work).claim
         if claim is None:
             raise ClaimLost(f"{repair.address} was not claimed")
         if seen:
-            self._rows.add(claim, [self._seen(snapshot) for snapshot in seen])
+            self._rows.add(claim, [self._member(snapshot) for snapshot in seen])
             point("members.page", self._row)
         return len(seen) == PAGE
 
-    def _meant(self, last: int) -> Iterator[Snapshot]:
-        """Who is meant, from a row on, in order of rows."""
+    def meant(self, last: int = 0) -> Iterator[Snapshot]:
+        """Who is meant, from a row on, in order of rows. No repair means itself, and none means what comes with fsmflow
+        unless it names that."""
         if self._plan.addresses:
             yield from (snapshot for snapshot in self._named() if snapshot.row > last)
             return
-        for snapshot in select(self._runtime, self._plan.selection, after=last, actor=self._plan.who):
-            if is_built_in(snapshot.machine) and self._plan.selection.machine is None:
+        selection, action = self._plan.selection, self._plan.definite
+        if action is not None and not selection.waiting:
+            selection = dataclasses.replace(selection, phase=selection.phase or action.phase)
+        for snapshot in select(self._runtime, selection, after=last, actor=self._plan.who):
+            if is_built_in(snapshot.machine) and (selection.machine is None or snapshot.row == self._row):
                 continue
             if self._fits(snapshot):
                 yield snapshot
@@ -105,28 +118,26 @@ class Members:
             own = None
         return action.fits(own, snapshot, self._plan.asked(self._key, snapshot.epoch))
 
-    def _seen(self, snapshot: Snapshot) -> Member:
+    def _member(self, snapshot: Snapshot) -> Member:
+        """An entity as a member. Unless all is done by hand, what the action would do to it is decided."""
+        return _as_seen(self._row, snapshot) if self._plan.by_hand else self.foreseen(snapshot)
+
+    def foreseen(self, snapshot: Snapshot) -> Member:
         """An entity as a member: what the action would do to it is decided, and nothing of that is written."""
-        member = Member(
-            repair=self._row,
-            entity=snapshot.row,
-            address=snapshot.address,
-            epoch=snapshot.epoch,
-            state=snapshot.state,
-            fingerprint=snapshot.fingerprint,
-        )
+        member = _as_seen(self._row, snapshot)
         try:
             root = self._runtime.machines.get(snapshot.machine)
             instance = instance_of(root, snapshot)
-            asked = self._plan.asked(self._key, snapshot.epoch)
-            permit_action(self._runtime, instance, NAME, asked.actor)
+            asked = self._plan.asked(self._key if self._row else self._plan.key, snapshot.epoch)
+            self._permit(instance)
             after = requests.plan(self._runtime, instance, self._plan.definite, asked)
         except Exception as error:  # noqa: BLE001 - what a guard of the user's raises among it
             return replace(member, fate=Fate.REFUSED, why=_told(error))
         spec = instance.own.states.get(after.state)
         runs = after.work is not None and after.work.runs and after.epoch != snapshot.epoch
         job = (spec.job_name or "branches") if spec is not None and runs else None
-        return replace(member, would=after.state, job=job)
+        changed = change_of(instance.snapshot, after)
+        return replace(member, would=after.state, job=job, why=changed, asked_epoch=after.epoch)
 
     def next(self, limit: int) -> list[Member]:
         """Whose turn it is, so many at most."""
@@ -139,31 +150,47 @@ class Members:
         try:
             root = self._runtime.machines.get(machine)
             asked = self._plan.asked(self._key, member.epoch)
-            if not self._is_theirs(member):
-                return replace(member, fate=Fate.REFUSED, why=f"{member.address} is in a team of others by now")
-            permit_action(self._runtime, load(self._runtime, root, entity_id), NAME, asked.actor)
-            snapshot, entry = requests.act_once(self._runtime, root, entity_id, self._plan.definite, asked)
+            once = requests.act_once(self._runtime, root, entity_id, self._plan.definite, asked, self._permit)
         except TransitionConflict as error:
             now = self._runtime.store.entities.load_row(member.entity)
             if now is not None and now.epoch == member.epoch:
                 return member
             return replace(member, fate=Fate.MOVED, why=_told(error))
         except EntityNotFound as error:
+            if self._runtime.store.entities.load_row(member.entity) is not None:
+                return replace(member, fate=Fate.REFUSED, why=f"{member.address} is in a team of others by now")
             return replace(member, fate=Fate.MOVED, why=_told(error))
         except Exception as error:  # noqa: BLE001 - one entity's guard must not keep the others from being asked
             return replace(member, fate=Fate.REFUSED, why=_told(error))
-        if entry is None:
-            why = f"{snapshot.address} is in {snapshot.state!r}, and there was nothing to do"
-            return replace(member, fate=Fate.REFUSED, why=why)
-        at = self._runtime.now()
-        return replace(member, fate=Fate.UNDER_WAY, turn=turn, asked_epoch=entry.epoch, asked_at=at)
+        return self._asked(member, turn, once)
 
-    def _is_theirs(self, member: Member) -> bool:
-        """Whether it is still there for whoever asked for the repair: its team may be another one by now."""
-        if self._plan.actor is None:
-            return True
-        now = self._runtime.store.entities.load_row(member.entity)
-        return now is None or may_see(self._runtime, now, self._plan.who)
+    def _asked(self, member: Member, turn: int, once: requests.Once | None) -> Member:
+        """A member that was asked, and what came of it; settled where that leads to no step."""
+        if once is None:
+            # Of a selection only those are meant to which something can be done: somebody has just done it.
+            fate = Fate.REFUSED if self._plan.addresses else Fate.MOVED
+            return replace(
+                member, fate=fate, why=f"{member.address} is in {member.state!r}, and there was nothing to do"
+            )
+        now, after = self._runtime.now(), once.after
+        if self._plan.by_hand:
+            now -= now % _SECOND_MS  # many of a second are noted together then
+        changed = None if once.before is None else change_of(once.before, after)
+        asked = replace(
+            member, turn=turn, would=once.state, asked_epoch=once.epoch, asked_at=now, settled_at=now, why=changed
+        )
+        if once.is_noted:
+            return replace(asked, fate=Fate.PROPOSED)
+        if self._plan.action in _WITHOUT_STEP:
+            return replace(asked, fate=Fate.RECOVERED)
+        fate = fate_of(asked, after, None) if after.epoch == once.epoch else Fate.UNDER_WAY
+        return replace(asked, fate=fate, settled_at=None if fate is Fate.UNDER_WAY else now)
+
+    def _permit(self, instance: Instance) -> None:
+        """Raises NotPermitted where whoever asked for the repair may not repair an entity. What is done by hand takes
+        the permission for the action, and no other."""
+        if not self._plan.by_hand:
+            permit_action(self._runtime, instance, NAME, self._plan.who)
 
     def note(self, before: Iterable[Member], after: Iterable[Member]) -> None:
         """Write what became of some. A crash before this is healed: the key answers who is asked again."""
@@ -201,6 +228,17 @@ class Members:
         return {"members": sum(self._rows.counts(self._row).values()), "ways": ways, "refusals": refusals}
 
 
+def _as_seen(repair: int, snapshot: Snapshot) -> Member:
+    return Member(
+        repair=repair,
+        entity=snapshot.row,
+        address=snapshot.address,
+        epoch=snapshot.epoch,
+        state=snapshot.state,
+        fingerprint=snapshot.fingerprint,
+    )
+
+
 def judged(runtime: Runtime, member: Member) -> Member:
     """A member that is under way, as it is now. Two queries."""
     entities = runtime.store.entities
@@ -231,5 +269,9 @@ def _told(error: Exception) -> str:
     """Why one was refused, in words. Raises the error again where it would be met at every other one too."""
     if isinstance(error, DatabaseUnavailable | ConfigurationError | OSError):
         raise error
-    words = text_of(error) if isinstance(error, FsmflowError) else f"{name_of(type(error))}: {text_of(error)}"
+    is_ours = isinstance(error, FsmflowError)
+    words = text_of(error) if is_ours else f"{name_of(type(error))}: {text_of(error)}"
+    raised = error.__cause__ if isinstance(error, GuardError) else None if is_ours else error
+    place = None if raised is None else place_of(raised)
+    words = words if place is None else f"{words} ({place})"
     return words if len(words) <= _MAX_WHY else f"{words[: _MAX_WHY - 3]}..."

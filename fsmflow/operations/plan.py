@@ -9,17 +9,18 @@ from dataclasses import asdict, field
 from typing import Any, Final, Self
 
 from fsmflow.decision.actions import ACTIONS, Action
+from fsmflow.decision.deferral import DROP
 from fsmflow.decision.happenings import Asked, Triggered
 from fsmflow.decision.inputs import Actor, checked_text
 from fsmflow.decision.terms import Condition
-from fsmflow.definition.names import CANCEL, RETRY, UNDO
+from fsmflow.definition.names import RETRY
 from fsmflow.engine.selection import Selection
 from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
 
 TRIGGER: Final = "trigger"
-#: What can be done to many at once with care. What holds or drops something fails in nobody's job.
-REPAIRS: Final = (RETRY, "resume", "skip", "rewind", "force", UNDO, CANCEL, TRIGGER)
+#: What can be done to many at once.
+REPAIRS: Final = (*ACTIONS, TRIGGER)
 #: So many may be under way at once where nothing else is said.
 AT_ONCE: Final = 100
 #: Before so many have settled, no share of them says anything.
@@ -75,14 +76,18 @@ def share_of(stop_after: object) -> float:
 class Plan:
     """Checked as it is made, and read again from the data of the repair. ``action`` is one of REPAIRS.
 
-    ``state``: where rewind and force lead. ``trigger`` and ``payload``: what is fired. ``patch`` and ``new_key``: those
-    of a retry. ``addresses``: who is meant, where they are named; else ``selection``, at most ``limit`` of it.
-    ``canary``: so many first. ``rate``: as it was written. ``at_once``: so many under way at most. ``stop_after``: the
-    share of those that settled which may fail again.
+    ``state``: where rewind and force lead. ``event``: what is dropped. ``trigger`` and ``payload``: what is fired.
+    ``patch`` and ``new_key``: those of a retry. ``addresses``: who is meant, where they are named; else ``selection``,
+    at most ``limit`` of it. ``canary``: so many first. ``rate``: as it was written. ``at_once``: so many under way at
+    most. ``stop_after``: the share of those that settled which may fail again. ``key``: what each is asked with, if not
+    with a key of the repair. ``by_hand``: as if somebody asked one after the other: it is not decided before what would
+    be done, all are asked as fast as that goes, and it takes the permission for the action alone. ``first``: the row of
+    the first one, where that is known.
     """
 
     action: str = RETRY
     state: str | None = None
+    event: str | None = None
     trigger: str | None = None
     payload: Mapping[str, Any] = field(default_factory=dict)
     patch: Mapping[str, Any] = field(default_factory=dict)
@@ -99,6 +104,9 @@ class Plan:
     login: str | None = None
     teams: tuple[str, ...] = ()
     reason: str | None = None
+    key: str | None = None
+    by_hand: bool = False
+    first: int | None = None
 
     def __post_init__(self) -> None:
         if self.action not in REPAIRS:
@@ -117,14 +125,14 @@ class Plan:
 
     def _check_options(self) -> None:
         """Raises DataError for an option that the action does not take, and for one that it lacks."""
-        takes = {"state": ("rewind", "force"), "trigger": (TRIGGER,), "payload": (TRIGGER,)}
+        takes = {"state": ("rewind", "force"), "event": (DROP,), "trigger": (TRIGGER,), "payload": (TRIGGER,)}
         takes |= {"patch": (RETRY,), "new_key": (RETRY,)}
         for option, actions in takes.items():
             is_given = bool(getattr(self, option))
             name = "data" if option == "patch" else option
             if is_given and self.action not in actions:
                 raise DataError(f"{self.action} takes no {name}=; {' and '.join(actions)} do")
-            if not is_given and self.action in actions and option in ("state", "trigger"):
+            if not is_given and self.action in actions and option in ("state", "event", "trigger"):
                 raise DataError(f"{self.action} needs {name}=")
 
     @property
@@ -145,7 +153,7 @@ class Plan:
         roles, teams = tuple(sorted(actor.roles)), tuple(sorted(actor.teams))
         return {"actor": actor.name, "roles": roles, "login": actor.login, "teams": teams}
 
-    def asked(self, key: str, epoch: int) -> Asked:
+    def asked(self, key: str | None, epoch: int | None) -> Asked:
         """The request for one entity that was seen at an epoch. Raises DataError."""
         common: dict[str, Any] = {"actor": self.who, "reason": self.reason, "key": key, "epoch": epoch}
         action = self.definite
@@ -153,8 +161,7 @@ class Plan:
             return Triggered(trigger=checked_text(self.trigger, "trigger"), payload=self.payload, **common).checked()
         if self.action == RETRY:
             common |= {"patch": self.patch, "new_key": self.new_key}
-        if self.state is not None:
-            common |= {"state": self.state}
+        common |= {name: getattr(self, name) for name in ("state", "event") if getattr(self, name) is not None}
         return action.asks(**common).checked()
 
     def to_data(self) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
 
 from fsmflow import clock
 from fsmflow.decision.entity import ClaimLost
+from fsmflow.decision.erasure import ERASE
 from fsmflow.decision.inputs import Outcome
 from fsmflow.decision.member import ASKED, FAILED_AGAIN, SETTLED, Fate, Member
 from fsmflow.definition.names import CANCELLED, OPERATIONS
@@ -27,6 +30,8 @@ _SLICE_S: Final = 1.0
 _PACED_S: Final = 5.0
 #: So many are noted together. A crash before that asks them again, which their keys answer.
 _BATCH: Final = 20
+#: The same of one that asks as fast as that goes.
+_HANDFUL: Final = 100
 #: After how long the running step is begun anew: its budget of crashes is one for each.
 _STINT_MS: Final = 600_000
 #: How often it is looked whether something has settled: at first, and at last.
@@ -116,14 +121,14 @@ class Repair(Machine):
             raise Cancelled(f"{self.address}: others go on with its preview") from None
         except DatabaseUnavailable as error:
             raise RetryAfter(_AWAY_S) from error
-        return {"preview": members.preview()}
+        return {"preview": members.preview(), **self._forgotten()}
 
     def ask_few(self) -> None:
         """Ask the first, as many as the canary has."""
         members, counts = self._members(), self._counts()
         wanted = self.plan.canary - sum(counts.get(fate, 0) for fate in ASKED)
         while wanted > 0 and (page := members.next(min(wanted, _BATCH))):
-            wanted -= sum(member.fate is Fate.UNDER_WAY for member in self._ask(members, page))
+            wanted -= sum(member.fate in ASKED for member in self._ask(members, page))
 
     def judge(self) -> Outcome | None:
         """Wait until each canary has settled; stop where one of them failed again."""
@@ -138,7 +143,20 @@ class Repair(Machine):
         return None
 
     def ask_all(self) -> Outcome | None:
-        """Ask the rest, as many at a time as the rate and ``at_once`` let; stop where too many fail again."""
+        """Ask the rest, as many at a time as the rate and ``at_once`` let; stop where too many fail again. By hand all
+        are asked, one right after the other."""
+        return self._ask_by_hand() if self.plan.by_hand else self._ask_in_turn()
+
+    def _ask_by_hand(self) -> Outcome | None:
+        members, began = self._members(), clock.monotonic()
+        while page := members.next(_HANDFUL):
+            self._ask(members, page, until=began + _SLICE_S)
+            if self._is_long():
+                return Outcome("stint_over")
+            self._give_way(began)
+        return None
+
+    def _ask_in_turn(self) -> Outcome | None:
         members, began, counts = self._members(), clock.monotonic(), Counter(self._counts())
         rate = None if self.plan.rate is None else Rate.of(self.plan.rate)
         while True:
@@ -153,8 +171,9 @@ class Repair(Machine):
             if not room:
                 self._pause(began, wait_s)
                 continue
-            self._ask(members, page)
-            if current().now() - self._view.snapshot.entered_at > _STINT_MS:
+            asked = self._ask(members, page)
+            counts.update(member.fate for member in asked if member.fate in SETTLED)
+            if self._is_long():
                 return Outcome("stint_over")
             self._give_way(began, rate)
 
@@ -166,6 +185,17 @@ class Repair(Machine):
             raise RetryAfter(self._look_s())
 
     # For whoever looks
+
+    @property
+    def row(self) -> int:
+        """By which its members are kept."""
+        return self._view.snapshot.row
+
+    @property
+    def has_failed_so_far(self) -> bool:
+        """Whether a job of the step that it is in has raised something."""
+        work = self._view.snapshot.work
+        return work is not None and work.failures > 0
 
     @property
     def plan(self) -> Plan:
@@ -207,11 +237,26 @@ class Repair(Machine):
         except DatabaseUnavailable as error:
             raise RetryAfter(_AWAY_S) from error
 
-    def _ask(self, members: Members, page: list[Member]) -> list[Member]:
-        """Ask these; as they are after that. Whoever stops the repair is heard between two of them."""
+    def _is_long(self) -> bool:
+        return current().now() - self._view.snapshot.entered_at > _STINT_MS
+
+    def _forgotten(self) -> dict[str, Any]:
+        """Once it is known who is erased, what they were selected by is kept no longer: it may be of people."""
+        plan = self.plan
+        if plan.action != ERASE or plan.addresses:
+            return {}
+        states = plan.selection.states or ("*",)
+        bare = replace(plan.selection, states=states, data={}, where=(), children=(), error=None)
+        return {"selection": replace(plan, selection=bare).to_data()["selection"]}
+
+    def _ask(self, members: Members, page: list[Member], *, until: float = math.inf) -> list[Member]:
+        """Ask these, one at least, up to a moment of this process's clock; as they are after that. Whoever stops the
+        repair is heard between two of them."""
         asked: list[Member] = []
         try:
             for member in page:
+                if asked and clock.monotonic() > until:
+                    break
                 self.heartbeat()
                 asked.append(members.ask(member, self._turn))
         except DatabaseUnavailable as error:

@@ -6,10 +6,12 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from itertools import islice
 from typing import Any, TypedDict, Unpack
 
 from fsmflow import clock
 from fsmflow.decision.inputs import Actor, as_actor
+from fsmflow.decision.member import Member
 from fsmflow.definition.names import FAILED, RETRY
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import current
@@ -18,6 +20,7 @@ from fsmflow.engine.teams import belonging_to, reach_of
 from fsmflow.errors import DataError, did_you_mean
 from fsmflow.machine.base import as_dict
 from fsmflow.machine.entities import conditions_of
+from fsmflow.operations.members import Members
 from fsmflow.operations.plan import AT_ONCE, Plan, share_of
 from fsmflow.operations.repair import Repair
 
@@ -61,6 +64,7 @@ def start(
     data: Mapping[str, Any] | None = None,
     new_key: bool = False,
     to: str | None = None,
+    event: int | str | None = None,
     trigger: str | None = None,
     payload: Mapping[str, Any] | None = None,
     confirm: bool = True,
@@ -71,12 +75,14 @@ def start(
 ) -> Repair:
     """Start a repair, which does ``action`` to all entities that are wanted; the handle of it.
 
-    ``data`` and ``new_key`` are those of ``retry``; ``to`` is the state of ``rewind`` and ``force``; ``trigger`` and
-    ``payload`` belong to the action ``"trigger"``. ``options``: see ``Options``. Without ``confirm`` it waits after its
-    preview until ``resume`` of it. With an ``id``, a call that is repeated starts nothing again. Raises DataError.
+    ``data`` and ``new_key`` are those of ``retry``; ``to`` is the state of ``rewind`` and ``force``, ``event`` that of
+    ``drop``; ``trigger`` and ``payload`` belong to the action ``"trigger"``. ``options``: see ``Options``. Without
+    ``confirm`` it waits after its preview until ``resume`` of it. With an ``id``, a call that is repeated starts
+    nothing again. Raises DataError.
     """
     edits: dict[str, Any] = {"data": data, "new_key": new_key, "to": to, "trigger": trigger, "payload": payload}
-    return begin(plan_of(action, actor=actor, reason=reason, **edits, **options), confirm=confirm, id_=id)
+    plan = plan_of(action, actor=actor, reason=reason, event=event, **edits, **options)
+    return begin(plan, confirm=confirm, id_=id)
 
 
 def plan_of(
@@ -85,6 +91,7 @@ def plan_of(
     data: Mapping[str, Any] | None = None,
     new_key: bool = False,
     to: str | None = None,
+    event: int | str | None = None,
     trigger: str | None = None,
     payload: Mapping[str, Any] | None = None,
     actor: Actor | str | None = None,
@@ -92,7 +99,8 @@ def plan_of(
     **options: Unpack[Options],
 ) -> Plan:
     """What ``start`` with the same arguments is to do. Raises DataError."""
-    edits: dict[str, Any] = {"state": to, "trigger": trigger, "new_key": new_key, "reason": reason}
+    dropped = None if event is None else str(event)
+    edits: dict[str, Any] = {"state": to, "event": dropped, "trigger": trigger, "new_key": new_key, "reason": reason}
     return Plan(
         action=action,
         payload=as_dict(payload, "payload"),
@@ -148,6 +156,19 @@ def begin(plan: Plan, *, confirm: bool, id_: str | None = None) -> Repair:
     given = {**plan.to_data(), "confirmed": confirm, "turn": 1, **({} if team is None else {"team": team})}
     if_exists = "raise" if id_ is None else "return"
     return Repair.start(id_ or made, given, if_exists=if_exists, actor=plan.who)
+
+
+def first_of(plan: Plan) -> int | None:
+    """The row of the first one that a plan means; None where it means nobody. Nothing is written."""
+    first = next(Members(current(), 0, "", plan).meant(), None)
+    return None if first is None else first.row
+
+
+def foreseen(plan: Plan) -> Iterator[Member]:
+    """Those whom a plan means as members of a repair that is not begun: what would be done to each is decided as it is
+    read, and nothing is written."""
+    members = Members(current(), 0, "", plan)
+    return map(members.foreseen, islice(members.meant(), plan.limit))
 
 
 def get(id_: str, /, *, actor: Actor | str | None = None) -> Repair:

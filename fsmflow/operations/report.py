@@ -18,8 +18,9 @@ class Report:
     """How many of the members have which fate; all of them are ``members``.
 
     ``recovered``, ``failed_alike``, ``failed_otherwise``, ``taken_over``, ``under_way``: of those that were asked.
-    ``refused`` and ``moved``: nothing was done to them. ``pending``: their turn has not come. ``why``: what the repair
-    is stopped for. ``preview``: what was found before anything was done; empty as long as it is looked.
+    ``refused`` and ``moved``: nothing was done to them. ``proposed``: a second person is to ask too. ``pending``: their
+    turn has not come. ``why``: what the repair is stopped for. ``preview``: what was found before anything was done;
+    empty as long as it is looked.
     """
 
     address: str
@@ -34,13 +35,15 @@ class Report:
     taken_over: int
     refused: int
     moved: int
+    proposed: int = 0
     why: str | None = None
     preview: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def asked(self) -> int:
         """How many the action was done to."""
-        return self.under_way + self.recovered + self.failed_alike + self.failed_otherwise + self.taken_over
+        settled = self.recovered + self.failed_alike + self.failed_otherwise + self.taken_over
+        return self.under_way + settled + self.proposed
 
     def __str__(self) -> str:
         told = {
@@ -51,6 +54,7 @@ class Report:
             "taken over by others": self.taken_over,
             "refused": self.refused,
             "moved meanwhile, left alone": self.moved,
+            "wait for a second person": self.proposed,
             "not asked yet": self.pending,
         }
         parts = [f"{count:,} {what}" for what, count in told.items() if count]

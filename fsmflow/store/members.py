@@ -69,16 +69,20 @@ class Members:
 
     def mark(self, members: Sequence[tuple[Fate, Member]]) -> None:
         """Note what became of some, in one transaction: each where it still has the fate that comes with it. What is
-        noted may be noted again, with the same outcome."""
+        noted may be noted again, with the same outcome. A statement for each outcome, in order of entities."""
         mark = self._link.mark
-        names = ("fate", "why", "turn", "asked_epoch", "asked_at", "settled_at")
-        sets = ", ".join(f"{self._link.quoted(name)} = {mark}" for name in names)
-        sql = f"UPDATE {MEMBER} SET {sets} WHERE repair = {mark} AND entity = {mark} AND fate = {mark}"
+        names = ("would", "why", "turn", "asked_epoch", "asked_at", "settled_at")
+        sets = ", ".join(f"{self._link.quoted(name)} = {mark}" for name in ("fate", *names))
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for before, member in members:
+            outcome = (member.fate.value, *(getattr(member, name) for name in names), member.repair, before.value)
+            alike.setdefault(outcome, []).append(member.entity)
 
         def write() -> None:
-            for before, member in members:
-                values = (member.fate.value, *(getattr(member, name) for name in names[1:]))
-                self._link.execute(sql, (*values, member.repair, member.entity, before.value))
+            for outcome, entities in alike.items():
+                among, values = self._link.dialect.among(entities)
+                sql = f"UPDATE {MEMBER} SET {sets} WHERE repair = {mark} AND fate = {mark} AND entity {among}"
+                self._link.execute(sql, (*outcome, *values))
 
         if members:
             self._link.write(write)

@@ -5,18 +5,25 @@ from __future__ import annotations
 import json
 import os
 import pty
+import re
+import signal
 import subprocess
 import sys
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from fsmflow import Machine, Retry, State
-from fsmflow.cli import bulk
+from fsmflow.cli import results
+from fsmflow.cli.bar import Bar
+from fsmflow.operations import members, repair
+from fsmflow.operations.members import Members
 from fsmflow.store.tables import ENTITY
 from fsmflow.testing import Sandbox, sandbox
 from tests.cli.orders import Order
 from tests.cli.shop import CLI, Shop
+from tests.support.interruptions import after_nth
 from tests.support.terminal import Terminal
 
 
@@ -128,17 +135,18 @@ def test_list_selects_by_everything(shell: Terminal, box: Sandbox, declined: Non
 def test_refusals_are_grouped_with_counts_and_an_example(shell: Terminal, declined: None) -> None:
     done = shell.run("rewind", "--state", "failed_from_*", "asking")
     assert (done.status, done.out) == (1, "")
-    grouped, total = done.err.splitlines()
+    grouped, total, where = done.err.splitlines()
     assert grouped.startswith("Error: 3 were refused like this one: order:1 is in 'failed_from_charging'")
     assert total == "0 rewound, 3 refused"
-    results = json.loads(shell.run("rewind", "--state", "failed_from_*", "asking", "--json").out)
-    assert [result["done"] for result in results] == [False] * 3
+    assert where.startswith("repair:")
+    told = json.loads(shell.run("rewind", "--state", "failed_from_*", "asking", "--json").out)
+    assert [result["done"] for result in told] == [False] * 3
 
 
 def test_more_kinds_of_refusals_than_are_kept_are_counted(
     shell: Terminal, declined: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "_KINDS", 1)
+    monkeypatch.setattr(results, "_KINDS", 1)
     done = shell.run("skip", "order:4", "nosuch", "neither")
     assert "order:4 is in 'new'" in done.err
     assert "... and 2 more were refused, for other reasons" in done.err
@@ -194,47 +202,146 @@ def test_every_bulk_action_has_a_dry_run(shell: Terminal, declined: None, comman
     assert shell.json("list") == before
 
 
-def test_a_bulk_action_that_is_interrupted_reports_and_goes_on_when_run_again(
-    shell: Terminal, declined: None, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One is asked in a run of the job, so that much may happen between two."""
+    monkeypatch.setattr(repair, "_SLICE_S", 0.0)
+
+
+def id_of(told: str) -> str:
+    """The id of the repair that a command tells of."""
+    found = re.search(r"^repair:([\w-]+)", told, re.MULTILINE)
+    assert found is not None, told
+    return found[1]
+
+
+def test_ctrl_c_stops_the_repair_and_it_goes_on_when_it_is_resumed(
+    shell: Terminal, declined: None, one_by_one: None
 ) -> None:
-    original = Order.retry
-    calls: list[int] = []
-
-    def retry(self: Order, **options: Any) -> Any:
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return original(self, **options)
-
-    monkeypatch.setattr(Order, "retry", retry)
-    done = shell.run("retry", "--machine", "order", "--json")
+    with after_nth(Members, "ask", 2, lambda: signal.raise_signal(signal.SIGINT)):
+        done = shell.run("retry", "--machine", "order", "--json")
     assert done.status == 130
-    assert [item["address"] for item in json.loads(done.out)] == ["order:1"]
-    assert "1 retried, 0 refused" in done.err
-    assert "the same command goes on with the rest" in done.err
-    assert [item["address"] for item in shell.json("retry", "--machine", "order")] == ["order:2", "order:3"]
+    assert [item["address"] for item in json.loads(done.out)] == ["order:1", "order:2"]
+    total, stopped, *_ = done.err.splitlines()  # click ends the line that Ctrl-C was typed in
+    assert total == "2 retried, 0 refused"
+    id_ = id_of(done.err)
+    assert stopped == (
+        f"repair:{id_} is stopped: the command that began it was interrupted; to go on: fsmflow repair resume {id_}"
+    )
+    rest = shell.run("repair", "resume", id_)
+    assert (rest.status, rest.out) == (0, "order:3  failed_from_charging -> charging\n")
+    assert "1 retried, 0 refused" in rest.err
 
 
-def test_what_has_moved_on_since_it_was_selected_is_left_alone(
-    shell: Terminal, declined: None, monkeypatch: pytest.MonkeyPatch
+def test_a_second_ctrl_c_ends_what_runs_just_then(shell: Terminal, declined: None, one_by_one: None) -> None:
+    def twice() -> None:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+    with after_nth(Members, "ask", 2, twice):
+        done = shell.run("retry", "--machine", "order")
+    assert (done.status, len(done.out.splitlines())) == (130, 1)
+    assert shell.json("retry", "--machine", "order")[-1]["address"] == "order:3"
+    retries = [sum(entry.trigger == "retry" for entry in Order.get(str(one)).history) for one in (1, 2, 3)]
+    assert retries == [1, 1, 1]
+
+
+def test_ctrl_c_before_anybody_is_asked_changes_nothing(
+    shell: Terminal, declined: None, one_by_one: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original = bulk.handle
+    monkeypatch.setattr(members, "PAGE", 1)
+    with after_nth(Members, "freeze", 1, lambda: signal.raise_signal(signal.SIGINT)):
+        done = shell.run("retry", "--machine", "order")
+    assert (done.status, done.out) == (130, "")
+    assert f"repair:{id_of(done.err)} is cancelled; nothing was changed" in done.err
+    assert Order.counts() == {"failed_from_charging": 3, "new": 1}
 
-    def handle(definition: Any, snapshot: Any) -> Any:
-        if snapshot.entity_id == "2":
-            Order.get("2").retry()
-        return original(definition, snapshot)
 
-    monkeypatch.setattr(bulk, "handle", handle)
-    done = shell.run("force", "--state", "failed_from_charging", "new")
+def test_what_can_be_told_no_more_stops_the_repair(shell: Terminal, declined: None, one_by_one: None) -> None:
+    def gone(bar: Bar, text: str) -> None:
+        raise OSError("no space left on device")
+
+    with patch.object(Bar, "say", gone):
+        assert shell.run("retry", "--machine", "order").status == 1
+    (found,) = shell.json("repair", "list")
+    assert (found["state"], found["under_way"], found["pending"]) == ("stopped", 1, 2)
+
+
+def test_what_has_moved_on_since_it_was_selected_is_left_alone(shell: Terminal, declined: None) -> None:
+    with after_nth(Members, "preview", 1, lambda: Order.get("2").retry()):
+        done = shell.run("force", "--state", "failed_from_charging", "new")
     assert (done.status, len(done.out.splitlines())) == (0, 2)
     assert "1 had moved on since they were selected" in done.err
     assert Order.get("2").state == "charging"
 
 
+def test_it_is_told_where_to_see_what_became_of_them(shell: Terminal, box: Sandbox, declined: None) -> None:
+    done = shell.run("retry", "--machine", "order", "--set", "card=good", "--reason", "a new card")
+    id_ = id_of(done.err)
+    assert done.err.splitlines()[-1] == f"repair:{id_}: what became of them tells 'fsmflow repair show {id_}'"
+    box.run()
+    assert shell.ok("repair", "show", id_).splitlines()[-1] == "    3 in all: 3 recovered"
+    assert [entry.key for entry in Order.get("1").history if entry.trigger == "retry"] == [f"repair:{id_}"]
+
+
+def test_what_leads_to_no_step_is_over_without_a_worker(shell: Terminal, declined: None) -> None:
+    for command in (("pause",), ("resume",), ("cancel",)):
+        done = shell.run(*command, "--machine", "order", "--state", "new")
+        assert (done.status, len(done.out.splitlines())) == (0, 1)
+        assert shell.json("repair", "show", id_of(done.err))["state"] == "done"
+
+
+def test_an_empty_selection_and_a_dry_run_leave_no_repair_behind(shell: Terminal, declined: None) -> None:
+    done = shell.run("skip", "--machine", "order", "--state", "new")
+    assert (done.status, done.out) == (0, "")
+    assert "the selection has no entity that could be skipped" in done.err
+    assert shell.json("skip", "--machine", "order", "--state", "new") == []
+    shell.ok("retry", "--machine", "order", "--dry-run")
+    assert shell.json("repair", "list") == []
+
+
+def test_a_limit_holds_for_those_that_are_asked(shell: Terminal, declined: None) -> None:
+    assert len(shell.json("retry", "--machine", "order", "--limit", "2")) == 2
+    assert len(shell.json("retry", "--machine", "order", "--limit", "2")) == 1
+
+
+def test_a_key_of_ones_own_is_that_of_each_entity(shell: Terminal, box: Sandbox, declined: None) -> None:
+    shell.ok("retry", "--machine", "order", "--key", "mail-7")
+    assert Order.get("1").history[-1].key == "mail-7"
+    box.run()
+    shell.ok("retry", "--machine", "order", "--key", "mail-7")
+    assert Order.get("1").state == "failed_from_charging"
+
+
+def test_a_selection_of_repairs_does_not_mean_the_one_that_acts(shell: Terminal, declined: None) -> None:
+    shell.ok("repair", "--machine", "order", "--phase", "failed", "--dry-run", "--id", "night")
+    assert [one["address"] for one in shell.json("cancel", "--machine", "repair")] == ["repair:night"]
+
+
+def test_what_erased_ones_were_selected_by_is_not_kept(shell: Terminal, declined: None) -> None:
+    selected = ("--machine", "order", "--state", "failed_from_charging", "--where", "card=bad")
+    assert "'erase' cannot be taken back: say why" in shell.misused("erase", *selected, "--yes")
+    done = shell.run("erase", *selected, "--where", "customer.no:=2", "--reason", "request 77", "--yes")
+    assert (done.status, done.out) == (0, "order:2  failed_from_charging, as it was\n")
+    plan = shell.json("repair", "show", id_of(done.err))["plan"]
+    assert plan["selection"] == {"machine": "order", "states": ["failed_from_charging"]}
+    assert "bad" not in shell.ok("history", f"repair:{id_of(done.err)}", "--json")
+    assert Order.get("2").data == {}
+
+
+def test_a_step_of_the_repair_itself_that_fails_is_told(shell: Terminal, declined: None) -> None:
+    def broken(*args: Any) -> None:
+        raise LookupError("no such page")
+
+    with patch.object(Members, "next", broken):
+        done = shell.run("retry", "--machine", "order")
+    assert (done.status, done.out) == (1, "")
+    assert "has failed itself: LookupError: no such page; to go on: fsmflow repair resume" in done.err
+
+
 def test_a_bar_is_drawn_on_a_terminal_alone(shell: Terminal, declined: None, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in shell.run("pause", "--machine", "order").err
-    monkeypatch.setattr("fsmflow.cli.bulk.can_show", lambda as_json: True)
+    monkeypatch.setattr("fsmflow.cli.selection.can_show", lambda as_json: True)
     done = shell.run("resume", "--machine", "order")
     assert (done.status, len(done.out.splitlines())) == (0, 4)
 

@@ -6,14 +6,19 @@ import logging
 import os
 import pwd
 from collections.abc import Iterator
+from signal import SIGINT, raise_signal
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
 from fsmflow import Machine, State, Two
 from fsmflow import person as people
 from fsmflow.cli import person
+from fsmflow.operations import repair
+from fsmflow.operations.members import Members
 from fsmflow.testing import Sandbox, sandbox
+from tests.support.interruptions import after_nth
 from tests.support.terminal import Terminal
 
 MAP = {
@@ -89,6 +94,36 @@ def test_one_login_under_two_names_is_not_two_people(box: Sandbox, shell: Termin
     sits("ann")
     assert shell.ok("force", "door:1", "open") == "door:1  shut -> open\n"
     assert by_whom() == ["ann", "ann"]
+
+
+def test_who_may_do_it_to_one_may_do_it_to_a_selection_and_owns_the_repair(
+    box: Sandbox, shell: Terminal, sits: Any
+) -> None:
+    for number in range(2, 5):
+        Door.start(str(number))
+    sits("bea")
+    assert "'cancel' needs an actor with one of the roles lead" in shell.run("cancel", "--machine", "door").err
+    with patch.object(repair, "_SLICE_S", 0.0), after_nth(Members, "ask", 2, lambda: raise_signal(SIGINT)):
+        done = shell.run("pause", "--machine", "door")
+    assert (done.status, done.out) == (130, "door:1  shut, paused\ndoor:2  shut, paused\n")
+    id_ = done.err.rpartition(" ")[2].strip()
+    sits("dan")
+    assert "'dan' has none" in shell.refused("repair", "resume", id_)
+    sits("bea")
+    assert shell.ok("repair", "resume", id_) == "door:3  shut, paused\ndoor:4  shut, paused\n"
+
+
+def test_what_takes_two_people_is_noted_of_each_of_a_selection(box: Sandbox, shell: Terminal, sits: Any) -> None:
+    Door.start("2")
+    sits("ann")
+    lines = [f"door:{number}  shut, noted; another person types: fsmflow force door:{number} open" for number in (1, 2)]
+    done = shell.run("force", "--state", "shut", "open")
+    assert (done.status, done.out.splitlines()) == (0, lines)
+    id_ = done.err.splitlines()[-1].partition(" ")[0].strip(":")
+    assert shell.ok("repair", "show", id_).splitlines()[-1] == "    2 in all: 2 wait for a second person"
+    sits("cat")
+    done = shell.run("force", "--state", "shut", "open", "--actor", "ben", "--role", "lead")
+    assert (done.status, Door.counts()) == (0, {"open": 2})
 
 
 def test_without_permissions_everybody_is_who_they_say(shell: Terminal, sits: Any) -> None:

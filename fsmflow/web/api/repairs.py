@@ -49,6 +49,7 @@ _PLAN: Final = (
     Field(name="data", kind=OBJECT, told="What a retry merges into their data."),
     Field(name="new_key", kind=FLAG, told="A retry with a new idempotency key.", default=False),
     Field(name="to", kind=TEXT, told="Where `rewind` and `force` lead."),
+    Field(name="event", kind=TEXT, told="What `drop` takes away: its number, or its trigger."),
     Field(name="trigger", kind=TEXT, told="What the action `trigger` fires."),
     Field(name="payload", kind=OBJECT, told="What comes with that."),
     Field(name="confirm", kind=FLAG, told="Go on after the preview; else it waits for `confirm`.", default=False),

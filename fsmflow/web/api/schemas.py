@@ -159,6 +159,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         taken_over=_COUNT,
         refused=_COUNT,
         moved=_COUNT,
+        proposed=_COUNT,
         why=_MAYBE,
         preview=_OBJECT,
         plan=_OBJECT,
