@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, cast
 
 import hypothesis
@@ -17,8 +18,10 @@ from schemathesis.specs.openapi.checks import (
 
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.web.api.routes import OPERATIONS
+from fsmflow.web.statuses import RAISED, STALE, STATUSES
 from tests.support.bench import Bench
 from tests.support.machines import Order, play
+from tests.support.paths import ROOT
 from tests.support.program import Program
 from tests.support.servers import WHOLE
 
@@ -62,6 +65,17 @@ class TestDocument:
         names = [one["operationId"] for path in document["paths"].values() for one in path.values()]
         assert len(names) == len(set(names))
         assert len({each.name for each in OPERATIONS}) == len(OPERATIONS)
+
+
+def test_the_page_of_the_api_has_every_path_and_every_problem() -> None:
+    page = (ROOT / "docs" / "reference" / "http-api.md").read_text(encoding="utf-8")
+    for operation in OPERATIONS:
+        last = "/{action}" if operation.tag == "actions" else f"/{operation.path.rpartition('/')[2]}"
+        whole = f"{operation.method} {operation.path.rpartition('/')[0]}{last}"
+        assert f"`{whole}`" in page or f"`{last}`" in page, whole
+    rows = dict(re.findall(r"^\| (\d{3}) \| (.+) \|$", page, re.MULTILINE))
+    told = {(int(code), name) for code, names in rows.items() for name in re.findall(r"`([\w-]+)`", names)}
+    assert told == {(status.code, status.name) for status in (*(each for _, each in STATUSES), STALE, RAISED)}
 
 
 def test_no_request_is_answered_otherwise_than_the_document_says(
