@@ -10,6 +10,7 @@ from pathlib import Path
 
 INSTALLS_WITHIN_S = 900.0
 APT_OPTIONS = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
+CHROMIUM = "/usr/bin/chromium"
 #: What mysqlclient is built with.
 _HEADERS = ("default-libmysqlclient-dev", "pkg-config", "gcc", "libc6-dev")
 
@@ -46,6 +47,13 @@ def ensure_mysqlclient() -> None:
         finish(pip, env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}, timeout=INSTALLS_WITHIN_S)
     except Unavailable as why:
         print(f"mysqlclient: {why}; its tests are skipped", flush=True)
+
+
+def ensure_chromium() -> None:
+    """Install the browser in which pages are tested, where there is none; else say why its tests are skipped."""
+    why = "" if Path(CHROMIUM).exists() else install_packages("the browser in which pages are tested", ("chromium",))
+    if why:
+        print(f"chromium: {why}; its tests are skipped", flush=True)
 
 
 def finish(

@@ -23,7 +23,7 @@ from _bootstrap import ensure_venv
 if __name__ == "__main__":
     ensure_venv("test")
 
-from _packages import ensure_mysqlclient
+from _packages import ensure_chromium, ensure_mysqlclient
 from _servers import MariaDB, Postgres, Server, databases, fast_folder
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -133,6 +133,7 @@ def _databases(quick: bool) -> Iterator[dict[str, str]]:
             print(f"{kind.label}: left out (--quick); its tests are skipped", flush=True)
         yield environment
     else:
+        ensure_chromium()
         with databases() as urls:
             if MariaDB.variable in urls or MariaDB.variable in environment:
                 ensure_mysqlclient()

@@ -14,10 +14,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from fsmflow import __version__
 from fsmflow.errors import FsmflowError
 from fsmflow.web import hooks, links, static
+from fsmflow.web import live as live_pages
 from fsmflow.web.api.routes import ROUTES
 from fsmflow.web.errors import on_error, on_http
 from fsmflow.web.forgery import Forgery
 from fsmflow.web.identity import Auth, Entrance, Identity, LocalUser, is_local_name
+from fsmflow.web.live import Ticker
 from fsmflow.web.pages import entities, overview
 from fsmflow.web.section import Section
 from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
@@ -32,6 +34,7 @@ def create_app(
     *,
     hosts: Collection[str] | None = None,
     threads: int = SIZE,
+    live: bool = True,
     body_limit: int = BODY_LIMIT,
     body_limit_s: float = BODY_LIMIT_S,
 ) -> FastAPI:
@@ -40,7 +43,9 @@ def create_app(
     ``auth(request)`` says who asks: an ``Actor``, or None for nobody who is known. Without it only who connects from
     this very machine is let in, as the system's user. ``hosts``: the names under which it is served; any, if ``auth``
     is given and these are not. ``threads``: so many pages are made at once, each with a connection to the database.
-    ``body_limit``: so many bytes may come with a request, and so many seconds (``body_limit_s``) they may take.
+    ``live``: pages that are open are told of news, by a connection each, which a server that gives each request a
+    thread should not hold. ``body_limit``: so many bytes may come with a request, and so many seconds
+    (``body_limit_s``) they may take.
     """
     pool, who = Pool(threads), auth or LocalUser()
     app = FastAPI(
@@ -62,13 +67,16 @@ def create_app(
         ],
         exception_handlers={FsmflowError: on_error, HTTPException: on_http},
     )
-    _route(app, who)
+    _route(app, who, Ticker(pool) if live else None)
     return app
 
 
-def _route(app: FastAPI, who: Auth) -> None:
+def _route(app: FastAPI, who: Auth, ticker: Ticker | None) -> None:
+    app.state.ticker = ticker
     app.state.sections = SECTIONS
     app.router.routes.extend((static.ROUTE, *links.ROUTES, *hooks.ROUTES, *ROUTES))
+    if ticker is not None:
+        app.router.routes.append(live_pages.ROUTE)
     if isinstance(who, Entrance):
         app.router.routes.extend(who.routes)
     for section in SECTIONS:

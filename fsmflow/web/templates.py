@@ -64,6 +64,7 @@ def _around(request: Request, token: str) -> dict[str, Any]:
         "logout": getattr(request.state, "logout", None),
         "sections": request.app.state.sections,
         "here": request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",
+        "live": request.app.state.ticker is not None,
         "token": token,
         "has": lambda path: any(section.path == path for section in request.app.state.sections),
         "link": lambda path, **query: link(request, path, query),

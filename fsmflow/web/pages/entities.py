@@ -26,6 +26,7 @@ from fsmflow.queries import overdue_in, redacted, resolve, stuck_events, stuck_i
 from fsmflow.redaction import hide
 from fsmflow.values import dataclass
 from fsmflow.web.identity import actor_of
+from fsmflow.web.live import fragment
 from fsmflow.web.pages import actions, entity
 from fsmflow.web.query import Query, completions, query_of
 from fsmflow.web.section import Section
@@ -38,6 +39,8 @@ PAGE: Final = 50
 MOST: Final = 100_000
 _CHUNK: Final = 200
 _COLUMNS: Final = 8
+#: So many new ones are counted.
+_NEW: Final = 100
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,18 @@ def _cell(data: Any, name: str) -> str:
     return value if isinstance(value, str) else json.dumps(value, default=plain, ensure_ascii=False)
 
 
+@threaded
+def _news(request: Request) -> Response:
+    """How many there are that a list, of the newest first, does not have yet."""
+    runtime, actor = current(), actor_of(request)
+    query = query_of(request.query_params.get("q", "").strip(), runtime.machines.all())
+    first = request.query_params.get("first", "")
+    after = int(first) if first.isascii() and first.isdigit() and len(first) < 19 else 0
+    count = sum(1 for _ in select(runtime, query.selection, limit=_NEW, after=after, actor=actor))
+    told = f"{count:,}{' or more' if count == _NEW else ''} new: show" if count else ""
+    return fragment(request, "news.html", told=told)
+
+
 async def _export(request: Request) -> Response:
     """The same as a file, sent as it is read. What does not fit any more is told in its last line."""
     pool, form = pool_of_request(), request.url.path.rpartition(".")[2]
@@ -168,6 +183,7 @@ SECTION: Final = Section(
     also=("/entity", "/do", "/fire", "/compare"),
     routes=(
         Route("/entities", _show),
+        Route("/entities/news", _news),
         Route("/entities.csv", _export),
         Route("/entities.json", _export),
         *entity.ROUTES,

@@ -22,6 +22,7 @@ from fsmflow.redaction import hide
 from fsmflow.values import dataclass
 from fsmflow.web.difference import differences
 from fsmflow.web.identity import actor_of
+from fsmflow.web.live import fragment
 from fsmflow.web.portrait import portrait
 from fsmflow.web.templates import render
 from fsmflow.web.threads import threaded
@@ -101,7 +102,17 @@ def _releases(runtime: Runtime, snapshot: Snapshot) -> list[str]:
     return list(dict.fromkeys(name for name in found if name))
 
 
+@threaded
+def _news(request: Request) -> Response:
+    """Whether an entity is still as a page shows it."""
+    snapshot = resolve(current(), request.path_params["address"], actor_of(request))
+    same = str(snapshot.revision) == request.query_params.get("revision")
+    told = "" if same else f"{snapshot.address} has changed meanwhile: it is in {snapshot.state}. Look again"
+    return fragment(request, "news.html", told=told)
+
+
 ROUTES: Final = (
+    Route("/news/{address:path}", _news),
     Route("/entity/{address:path}", _show),
     Route("/compare/{address:path}", _compare),
 )

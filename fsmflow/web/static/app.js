@@ -22,4 +22,43 @@
     event.preventDefault();
     act();
   });
+
+  // What is open is told of news. Numbers are put in their places; of anything else it is only said that there is news,
+  // so that nothing moves under a pointer.
+  const ticks = document.body.dataset.ticks;
+  const part = document.querySelector("[data-live]");
+  if (!ticks || !part) return;
+  const tell = (text) => {
+    const place = document.querySelector("[data-news]");
+    const again = document.createElement("a");
+    again.href = location.href;
+    again.textContent = text;
+    place.replaceChildren(again);
+    place.hidden = false;
+  };
+  const notes = (href) => [...document.querySelectorAll("svg a")]
+    .filter((each) => each.getAttribute("href") === href && each.firstElementChild.localName === "text")
+    .map((each) => each.firstElementChild);
+  const put = (name, text) => {
+    if (name === "news") return text && tell(text);
+    if (name.startsWith("note ")) {
+      const [first, ...others] = notes(name.slice(5));
+      if (!first) return document.querySelector("svg") && tell("There is more to show: look again");
+      first.textContent = text;
+      return others.forEach((each) => { each.textContent = ""; });
+    }
+    const place = document.querySelector(`[data-n="${CSS.escape(name)}"]`);
+    if (!place || place.textContent === text) return undefined;
+    place.textContent = text;
+    return name === "notices" && tell("What needs attention has changed: look again");
+  };
+  const refresh = async (event) => {
+    if (document.hidden) return;
+    const answer = await fetch(part.dataset.live);
+    if (!answer.ok) return;
+    const found = new DOMParser().parseFromString(await answer.text(), "text/html");
+    found.querySelectorAll("dt").forEach((each) => put(each.textContent, each.nextElementSibling.textContent));
+    put("clock", event.data);
+  };
+  new EventSource(ticks).addEventListener("tick", refresh);
 })();
