@@ -19,10 +19,10 @@ from fsmflow.definition.operators import HOLD
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine import holds as engine
 from fsmflow.engine.holds import Hold
-from fsmflow.engine.permission import permit_operation
+from fsmflow.engine.permission import opens, permit_operation
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, filter_of
-from fsmflow.engine.teams import permit_hold, reach_of, tells_of_others
+from fsmflow.engine.teams import lets_hold, permit_hold, reach_of, tells_of_others
 from fsmflow.errors import DataError, shown
 
 __all__ = ["Hold", "current_holds", "hold", "kept_back", "release"]
@@ -102,6 +102,13 @@ def kept_back(*, actor: Actor | str | None = None) -> dict[int, int]:
     if not engine.in_force(runtime).holds:
         return {}
     return runtime.store.work.parked(reach_of(runtime, as_actor(actor)))
+
+
+def lets(machine: str | None, where: Mapping[str, Any], actor: Actor | None) -> bool:
+    """Whether an actor may make such a hold, and release it. Nothing is logged, as nothing was tried."""
+    runtime = current()
+    meant = [one for name, one in runtime.machines.all().items() if machine in (None, name)]
+    return all(opens(runtime, one, HOLD, actor) and lets_hold(runtime, one, where, actor) for one in meant)
 
 
 def _permit(machine: str | None, actor: Actor | None, where: Mapping[str, Any]) -> None:

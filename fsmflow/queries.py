@@ -12,11 +12,12 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
+from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.details import Stuck, stuck_of
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine
-from fsmflow.engine.teams import lets_see, reach_of
+from fsmflow.engine.teams import lets_see, may_see, reach_of
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
@@ -172,3 +173,42 @@ def listening(runtime: Runtime) -> Listening:
         return Listening(queues=frozenset(runtime.doorbell.listened()))
     except runtime.doorbell.errors as error:
         return Listening(error=first_line(error).rstrip("."))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """Who works on what. ``due``: how much is due now, so many at most as were asked for; None for who is in some teams
+    alone. ``oldest``: since when the doorbell at the head of each queue waits, None where none does. ``unheard``: why
+    nothing is known of queues and workers."""
+
+    running: Sequence[Snapshot]
+    due: int | None
+    oldest: Mapping[str, int | None]
+    workers: Sequence[Listener]
+    unheard: str | None
+
+
+def crew_of(runtime: Runtime, actor: Actor | None, *, most: int, most_due: int) -> Crew:
+    """What runs now, ``most`` of it at most, as far as it is there for an actor; what waits, and who listens. Three
+    queries, and three round trips to Redis and one for each queue."""
+    now, store, known = runtime.now(), runtime.store, runtime.machines.all()
+    rows = store.work.running(now, most)
+    running = {row: each for row, each in store.entities.load_rows(rows).items() if may_see(runtime, each, actor)}
+    shown = (running[row] for row in rows if row in running)
+    oldest, workers, unheard = _heard(runtime)
+    return Crew(
+        running=[as_shown(known[each.machine], each) if each.machine in known else each for each in shown],
+        due=len(store.work.due(now, most_due)) if reach_of(runtime, actor) is None else None,
+        oldest=oldest,
+        workers=workers,
+        unheard=unheard,
+    )
+
+
+def _heard(runtime: Runtime) -> tuple[Mapping[str, int | None], list[Listener], str | None]:
+    """Of the queues that machines name: since when the first doorbell waits; who listens; why that is not known."""
+    queues = queues_of(runtime.machines.of_user().values())
+    try:
+        return runtime.doorbell.oldest(queues), runtime.doorbell.listeners(), None
+    except runtime.doorbell.errors as error:
+        return dict.fromkeys(queues), [], first_line(error).rstrip(".")

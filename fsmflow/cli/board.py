@@ -9,13 +9,12 @@ from typing import Any, Final
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.expectation import is_overdue
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.versions import as_shown
 from fsmflow.definition.names import FINISHED
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.signs import rules_of
-from fsmflow.engine.teams import may_see, reach_of
+from fsmflow.engine.teams import reach_of
 from fsmflow.failures import FailureGroup, groups
 from fsmflow.holds import Hold, current_holds
 from fsmflow.objects.plain import iso, iso_of
@@ -23,8 +22,7 @@ from fsmflow.operations import alarms, repairs
 from fsmflow.operations.alarms import Raised
 from fsmflow.operations.repair import Repair
 from fsmflow.operations.report import Report
-from fsmflow.queries import queues_of
-from fsmflow.store.link import first_line
+from fsmflow.queries import crew_of
 from fsmflow.values import dataclass
 
 #: So much is looked at of what there may be any number of.
@@ -64,10 +62,8 @@ class Board:
 def look(runtime: Runtime, actor: Actor | None) -> Board:
     """All of it as it is now, as far as it is there for an actor. Some twenty queries, none of which grows with the
     number of entities, and three round trips to Redis. Raises ConfigurationError where the database is away."""
-    now, store, known = runtime.now(), runtime.store, runtime.machines.all()
-    rows = store.work.running(now, MOST)
-    running = {row: each for row, each in store.entities.load_rows(rows).items() if may_see(runtime, each, actor)}
-    oldest, workers, unheard = _heard(runtime)
+    now, known = runtime.now(), runtime.machines.all()
+    crew = crew_of(runtime, actor, most=MOST, most_due=_DUE)
     specs = {(name, state): spec for name, definition in known.items() for state, spec in definition.states.items()}
     places = {key: number for number, key in enumerate(specs)}
     counts = headcounts(runtime, actor=actor)
@@ -84,28 +80,14 @@ def look(runtime: Runtime, actor: Actor | None) -> Board:
         groups=[each for each in every if each.is_due][:MOST],
         set_aside=[each for each in every if each.parts and not each.is_due],
         alarms=alarms.raised()[:MOST] if sees_all and rules_of(runtime) else None,
-        running=[_shown(runtime, running[row]) for row in rows if row in running],
-        due=len(store.work.due(now, _DUE)) if sees_all else None,
-        oldest=oldest,
-        workers=workers,
-        unheard=unheard,
+        running=crew.running,
+        due=crew.due,
+        oldest=crew.oldest,
+        workers=crew.workers,
+        unheard=crew.unheard,
         repairs=[(each, each.report()) for each in islice(repairs.find(newest=True, actor=actor), _REPAIRS)],
         holds=current_holds(actor=actor),
     )
-
-
-def _shown(runtime: Runtime, snapshot: Snapshot) -> Snapshot:
-    definition = runtime.machines.all().get(snapshot.machine)
-    return snapshot if definition is None else as_shown(definition, snapshot)
-
-
-def _heard(runtime: Runtime) -> tuple[Mapping[str, int | None], list[Listener], str | None]:
-    """Of the queues that machines name: since when the first doorbell waits; who listens; why that is not known."""
-    queues = queues_of(runtime.machines.of_user().values())
-    try:
-        return runtime.doorbell.oldest(queues), runtime.doorbell.listeners(), None
-    except runtime.doorbell.errors as error:
-        return dict.fromkeys(queues), [], first_line(error).rstrip(".")
 
 
 def object_of(board: Board) -> dict[str, Any]:

@@ -10,7 +10,8 @@ from fsmflow.cli import output
 from fsmflow.decision.member import Member
 from fsmflow.definition.names import OPERATIONS
 from fsmflow.engine.runtime import Runtime
-from fsmflow.operations.plan import TRIGGER, Plan
+from fsmflow.objects.repairs import told_of_plan
+from fsmflow.operations.plan import TRIGGER
 from fsmflow.operations.repair import Repair
 from fsmflow.operations.report import Report
 from fsmflow.queries import listening
@@ -41,24 +42,6 @@ def progress_of(report: Report) -> str:
     failed = report.failed_alike + report.failed_otherwise
     told = {"recovered": report.recovered, "failed": failed, "refused": report.refused}
     return ", ".join(f"{count:,} {what}" for what, count in told.items() if count) or f"{report.members:,} seen"
-
-
-def told_of_plan(plan: Plan) -> str:
-    """What it does, and how carefully."""
-    what = plan.trigger if plan.action == TRIGGER else plan.action
-    brings = ", ".join(sorted({**plan.patch, **plan.payload}))
-    told = f"{what}{f' to {plan.state}' if plan.state else ''}{f' with {brings}' if brings else ''}"
-    if plan.by_hand:
-        return f"{told}, one after the other"
-    parts = [
-        told,
-        f"{plan.canary:,} first" if plan.canary else "no canary",
-        f"at most {plan.rate}" if plan.rate else "at any rate",
-        f"{plan.at_once:,} at once",
-    ]
-    if plan.stop_after is not None:
-        parts.append(f"stops if more than {plan.stop_after * 100:g} % fail again")
-    return ", ".join(parts)
 
 
 def _preview(found: Any) -> Iterator[str]:

@@ -77,12 +77,15 @@ def permit_machine(runtime: Runtime, definition: Definition, operation: str, act
 
 def permit_operation(runtime: Runtime, definition: Definition, operation: str, actor: Actor | None) -> None:
     """The same of what is done to some of its entities, whichever these are."""
-    permissions = runtime.settings.permissions
-    gate = BY_ROLES if permissions is None else Gate(permissions=permissions)
-    refusal = gate.of_machine(definition, operation, actor)
+    refusal = _gate(runtime).of_machine(definition, operation, actor)
     if refusal is not None:
         log.permission_refused(refusal)
         raise refusal
+
+
+def opens(runtime: Runtime, definition: Definition, operation: str, actor: Actor | None) -> bool:
+    """Whether ``permit_operation`` would let an actor. Nothing is logged, as nothing was tried."""
+    return _gate(runtime).of_machine(definition, operation, actor) is None
 
 
 def permit(runtime: Runtime, instance: Instance, asked: Asked, *, by_message: bool = False) -> None:
@@ -161,3 +164,8 @@ def first_fired(
     except NotPermitted as error:
         log.permission_refused(error)
         raise
+
+
+def _gate(runtime: Runtime) -> Gate:
+    permissions = runtime.settings.permissions
+    return BY_ROLES if permissions is None else Gate(permissions=permissions)

@@ -127,11 +127,16 @@ def permit_whole(runtime: Runtime, definition: Definition | None, operation: str
 
 def permit_hold(runtime: Runtime, definition: Definition, where: Mapping[str, Any], actor: Actor | None) -> None:
     """Raises NotPermitted where an actor would keep back what belongs to teams of others."""
+    if not lets_hold(runtime, definition, where, actor):
+        permit_whole(runtime, definition, HOLD, actor)
+
+
+def lets_hold(runtime: Runtime, definition: Definition, where: Mapping[str, Any], actor: Actor | None) -> bool:
+    """Whether an actor would keep back nothing that belongs to teams of others. Nothing is logged."""
     reach = reach_of(runtime, actor)
     field = definition.wide.team
     names_own = reach is not None and field is not None and field in where and term_of(where[field]) in reach.terms
-    if not names_own and not is_built_in(definition.name):
-        permit_whole(runtime, definition, HOLD, actor)
+    return names_own or is_built_in(definition.name) or sees_whole(runtime, definition, actor)
 
 
 def tells_of_others(runtime: Runtime, where: Mapping[str, Any], machine: str | None, reach: Reach | None) -> bool:

@@ -20,13 +20,21 @@ from fsmflow.web.errors import on_error, on_http
 from fsmflow.web.forgery import Forgery
 from fsmflow.web.identity import Auth, Entrance, Identity, LocalUser, is_local_name
 from fsmflow.web.live import Ticker
-from fsmflow.web.pages import entities, overview
+from fsmflow.web.pages import entities, failures, holds, overview, repairs, schedules, workers
 from fsmflow.web.section import Section
 from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
 from fsmflow.web.threads import SIZE, Pool, enter
 
 #: In the order of the navigation.
-SECTIONS: Final[tuple[Section, ...]] = (overview.SECTION, entities.SECTION)
+SECTIONS: Final[tuple[Section, ...]] = (
+    overview.SECTION,
+    entities.SECTION,
+    failures.SECTION,
+    repairs.SECTION,
+    holds.SECTION,
+    workers.SECTION,
+    schedules.SECTION,
+)
 
 
 def create_app(

@@ -1,0 +1,136 @@
+"""The pages of holds, schedules and workers."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from fsmflow import Machine, Schedule, State, holds
+from tests.support.bench import Bench, bench_on
+from tests.support.website import Site, site_of
+from tests.web.shop import HOSTILE, Sale
+from tests.web.ward import clerks_site
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Tally(Machine):
+    """Count the till, every night."""
+
+    initial = "open"
+    schedule = Schedule("0 3 * * *", overlap="skip")
+    states = [State("open"), State("counted", final=True)]
+    transitions = [["count", "open", "counted"]]
+
+
+@pytest.fixture
+def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
+    with bench_on(redis_url, machines=(Sale, Tally), database_url=database_url) as bench:
+        yield bench
+
+
+@pytest.fixture
+def site(bench: Bench) -> Iterator[Site]:
+    with site_of() as found:
+        yield found
+
+
+def test_what_is_held_waits_and_goes_on_once_it_is_released(bench: Bench, site: Site) -> None:
+    assert "Nothing is held." in site.page("/holds")
+    form = site.page("/holds/new?machine=sale&state=charging")
+    assert "fsmflow hold sale --state=charging" in form
+    fields = {"machine": "sale", "state": "charging", "until": "2h", "reason": "bank maintenance"}
+    made = site.post("/holds/new", **fields, where="amount:=1500\n").headers["location"]
+    assert made == "/holds?made=1"
+    sale = Sale.start("1", amount=1500, card="tok_1")
+    sale.trigger("submit")
+    bench.advance(10)
+    bench.run()
+    assert sale.refresh().state == "charging"
+    page = html.unescape(site.page("/holds"))
+    assert "sale in charging with amount=1500" in page
+    assert "“bank maintenance”" in page
+    assert '<td class="number"><b>1</b></td><td>ada</td>' in page
+    assert "1 wait for its end, and go on" in site.page("/holds/1/release")
+    site.post("/holds/1/release", rate="60/m")
+    assert "1 a second" in site.page("/holds")
+    bench.advance(10)
+    bench.run()
+    assert sale.refresh().state == "approval"
+
+
+def test_a_hold_that_makes_no_sense_is_told(bench: Bench, site: Site) -> None:
+    for fields, status, told in (
+        ({}, 422, "so that not all is kept back"),
+        ({"machine": "sale", "until": "soon"}, 422, "write 2h"),
+        ({"machine": "sale", "where": "amount"}, 422, "neither name=text"),
+        ({"machine": "sale", "state": "nowhere"}, 422, "nowhere"),
+    ):
+        answer = html.unescape(site.post("/holds/new", status, **fields).text)
+        assert "Nothing was changed." in answer
+        assert told in answer
+    site.page("/holds/7/release", 404)
+    assert holds.current_holds() == []
+
+
+def test_a_schedule_is_paused_resumed_and_run_by_hand(bench: Bench, site: Site) -> None:
+    page = site.page("/schedules")
+    assert "<code>0 3 * * *</code>" in page
+    assert "none yet" in page
+    assert "fsmflow schedule pause tally" in site.page("/schedules/tally/pause")
+    site.post("/schedules/tally/pause", reason="the printer is away")
+    assert Tally.timetable().paused is not None
+    page = site.page("/schedules")
+    assert "the printer is away" in page
+    assert "/schedules/tally/resume" in page
+    started = site.post("/schedules/tally/run", data='{"till": 7}').headers["location"]
+    assert started.startswith("/entity/tally:by-hand-")
+    site.post("/schedules/tally/resume")
+    assert Tally.timetable().paused is None
+    assert str(Tally.timetable().last) in site.page("/schedules")
+    site.post("/schedules/tally/run", 409)
+    site.post("/schedules/tally/run", 422, data="[")
+    for path in ("/schedules/sale/run", "/schedules/nobody/run", "/schedules/tally/explode"):
+        site.page(path, 404)
+
+
+def test_a_clerk_sees_no_button_and_is_refused(bench: Bench, site: Site) -> None:
+    site.post("/holds/new", machine="sale", state="charging")
+    with clerks_site(bench) as clerks:
+        assert "/holds/new" not in clerks.page("/holds")
+        assert "/release" not in clerks.page("/holds")
+        assert "/pause" not in clerks.page("/schedules")
+        clerks.post("/holds/new", 403, machine="sale", state="charging")
+        clerks.post("/holds/1/release", 403)
+        clerks.post("/schedules/tally/pause", 403)
+        clerks.post("/schedules/tally/run", 403)
+    assert [hold.released_at for hold in holds.current_holds()] == [None]
+    assert (Tally.timetable().paused, Tally.timetable().last) == (None, None)
+
+
+def test_workers_queues_and_what_runs_are_shown(bench: Bench, site: Site) -> None:
+    sale = Sale.start("1")
+    page = site.page("/workers")
+    assert "Nobody listens</b> on queue default. Start" in page
+    assert "Nothing runs now." in page
+    sale.trigger("submit")
+    bench.clock.ms += 90_000
+    assert "in which jobs wait for" in site.page("/workers")
+    part = site.page("/workers/part")
+    assert "<html" not in part
+    assert "No worker is there" in part
+
+
+def test_hostile_texts_are_texts(bench: Bench, site: Site) -> None:
+    site.post("/holds/new", machine="sale", where=f"note={HOSTILE}", reason=HOSTILE)
+    site.post("/schedules/tally/pause", reason=HOSTILE)
+    pages = ["/holds", "/holds/1/release", "/schedules", f"/schedules?did={quote(HOSTILE)}&about={quote(HOSTILE)}"]
+    pages += [f"/holds/new?where={quote(HOSTILE)}&until={quote(HOSTILE)}", f"/holds?made={quote(HOSTILE)}", "/workers"]
+    for page in pages:
+        text = site.page(page)
+        assert "<script>alert" not in text, page
+        assert "<img src=x" not in text, page
+        assert "49</textarea>" not in text, page
