@@ -26,12 +26,12 @@ def header_refused(header: str, address: str) -> None:
 
 
 def token_made(token: str, owner: str, by: str) -> None:
-    logger.warning("token.made: %s acts as %r; made by %r", token, owner, by)
+    logger.info("token.made: %s acts as %r; made by %r", token, owner, by)
 
 
 def token_revoked(token: str, owner: str, by: str) -> None:
-    logger.warning("token.revoked: %s of %r; revoked by %r", token, owner, by)
+    logger.info("token.revoked: %s of %r; revoked by %r", token, owner, by)
 
 
 def user_changed(name: str, what: str, by: str) -> None:
-    logger.warning("user.changed: %r was %s by %r", name, what, by)
+    logger.info("user.changed: %r was %s by %r", name, what, by)

@@ -136,7 +136,7 @@ class Login(Entrance):
 
 def _refused(request: Request, name: str, after: str, *, wait_s: int | None = None) -> Response:
     """The form once more. It says the same of a name that there is and of one that there is not."""
-    told = "That is not the name and the password of a user."
+    told = "The name or the password is wrong."
     if wait_s is None:
         return render(request, "login.html", status=403, user=name[:MAX_TEXT], after=after, told=told)
     told = f"There were too many tries. Try again in {wait_s} s."

@@ -63,6 +63,7 @@ def let_in(secret: str) -> tuple[Token, Actor]:
 def test_a_user_is_added_listed_disabled_and_removed(
     shell: Terminal, typed: Callable[[str], None], caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level("INFO", "fsmflow")
     assert "there is no user in the database" in shell.run("users", "list").err
     typed(f"{WORDS}\n")
     assert shell.ok("users", "add", "ann", "--role", "manager", "--team", "acme") == "ann may log in\n"

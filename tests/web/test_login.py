@@ -93,7 +93,7 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike_and_logged(
         assert not any("fsmflow_session" in one for one in answer.headers.get_list("set-cookie"))
         pages.append(answer.text.replace(f'value="{name[:200]}"', 'value="NAME"'))
     assert set(pages) == {pages[0]}
-    assert "That is not the name and the password of a user." in pages[0]
+    assert "The name or the password is wrong." in pages[0]
     whys = [record.getMessage() for record in caplog.records]
     assert whys[0] == "login.refused: 'ann' from 127.0.0.1: wrong password"
     # What was typed in the wrong place is a password.
