@@ -94,12 +94,19 @@ def _moment(at: int) -> str:
 
 
 def _lines(data: Any) -> list[tuple[str, str]]:
-    """Each field, with its value as a text."""
-    return [(name, value if isinstance(value, str) else _written(value)) for name, value in data.items()]
+    """Each field, with its value as people read it: of a list each part in a line of its own."""
+    return [
+        (name, "\n".join(map(_written, value)) if isinstance(value, list) else _written(value))
+        for name, value in data.items()
+    ]
 
 
 def _written(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    if isinstance(value, dict) and not any(isinstance(part, dict | list) for part in value.values()):
+        return ", ".join(f"{name}: {_written(part)}" for name, part in value.items())
+    if isinstance(value, dict | list):
+        return json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return {True: "yes", False: "no", None: "-"}[value] if value is None or isinstance(value, bool) else str(value)
 
 
 ROUTES: Final = (Route("/links/{token}", _show), Route("/links/{token}", _use, methods=["POST"]))
