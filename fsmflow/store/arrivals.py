@@ -46,13 +46,12 @@ class Arrivals:
         self._select = f"SELECT {', '.join(names)} FROM {ARRIVAL}"
 
     def put(self, arrival: Arrival) -> None:
-        """Keep one; of what is there already, that it came again. What is too old, or too much, is forgotten: the
-        oldest first. Run again it does no harm but to count once more."""
+        """Keep one; of what is there already, that it came again. What is too much is forgotten: the oldest first.
+        Run again it does no harm but to count once more."""
         link, mark = self._link, self._link.mark
 
         def put() -> None:
             link.execute(self._put, tuple(_ARRIVAL.values(arrival)))
-            link.execute(f"DELETE FROM {ARRIVAL} WHERE last_at < {mark}", (arrival.last_at - KEPT_MS,))
             ((count,),) = link.rows(f"SELECT COUNT(*) FROM {ARRIVAL}")
             if int(count) > MOST:
                 beyond = f"SELECT last_at FROM {ARRIVAL} ORDER BY last_at DESC LIMIT 1 OFFSET {MOST}"
@@ -60,6 +59,11 @@ class Arrivals:
                 link.execute(f"DELETE FROM {ARRIVAL} WHERE last_at <= {mark}", (int(edge),))
 
         link.write(put)
+
+    def expire(self, now: int) -> None:
+        """Forget what came last before they are kept."""
+        sql = f"DELETE FROM {ARRIVAL} WHERE last_at < {self._link.mark}"
+        self._link.write(lambda: self._link.execute(sql, (now - KEPT_MS,)))
 
     def find(self, id_: str) -> list[Arrival]:
         """Those whose id begins so, two at most."""

@@ -11,7 +11,7 @@ from fsmflow.decision.history import HistoryKind
 from fsmflow.definition.names import WORKING
 from fsmflow.store.link import Link
 from fsmflow.store.retention import LEFT, pages
-from fsmflow.store.tables import ENTITY, EVENT, FAILURE, HISTORY, MEMBER, WORK
+from fsmflow.store.tables import ARRIVAL, ENTITY, EVENT, FAILURE, HISTORY, MEMBER, WORK
 
 #: Who acted is called so, by the order in which they did: two stay two.
 _SOMEBODY: Final = "actor-{}"
@@ -72,6 +72,7 @@ class Erasure:
             f"UPDATE {EVENT} SET payload = NULL WHERE {entity} = {mark} AND kind = '{returned}'",
         ):
             self._link.execute(sql, (row,))
+        self._link.execute(f"DELETE FROM {ARRIVAL} WHERE address = {mark}", (address,))
         rows = self._link.rows(f"SELECT id, actor FROM {EVENT} WHERE {entity} = {mark} AND actor IS NOT NULL", (row,))
         for id_, actor in rows:
             sql = f"UPDATE {EVENT} SET actor = {mark} WHERE id = {mark}"

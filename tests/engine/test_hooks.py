@@ -189,9 +189,18 @@ def test_no_more_is_kept_than_there_is_room_for(order: Order, monkeypatch: pytes
         box.advance(seconds=1)
         send({**payment(order="8"), "id": f"e{number}"})
     assert [one["key"][-2:] for one in kept()] == ["e5", "e4", "e3"]
-    box.advance(days=31)
+    box.advance(days=29)
     send({**payment(order="8"), "id": "last"})
+    box.advance(days=2)
     assert [one["key"][-4:] for one in kept()] == ["last"]
+
+
+def test_what_led_to_nothing_goes_with_what_is_erased(order: Order) -> None:
+    assert send(payment(amount=2)) is Taken.KEPT
+    assert send({**payment(order="8"), "id": "other"}) is Taken.KEPT
+    order.cancel()
+    order.erase(reason="request 77")
+    assert [one["address"] for one in kept()] == ["order:8"]
 
 
 def test_an_event_without_a_usable_id_is_known_by_its_bytes(order: Order) -> None:

@@ -32,7 +32,7 @@ class Retention:
 
     def prune_due(self, go_on: Callable[[], None]) -> None:
         """Delete for a tenth of a second what is kept no longer; without a query between two passes, or where no
-        machine says ``retention``. ``go_on`` is called now and then.
+        machine says ``retention`` or has hooks. ``go_on`` is called now and then.
 
         Raises nothing: what went wrong is logged, and tried again in a minute. A lock that was waited for in vain is no
         outage, and a database that is away is met by what else there is to do.
@@ -81,6 +81,8 @@ class Retention:
             self._runtime.store.erasure.renew_samples()
         for _ in forget_keys(self._runtime, keys) if keys else ():
             yield "", Pruned()
+        if self._runtime.machines.hooks():
+            self._runtime.store.arrivals.expire(self._runtime.now())
 
     def _rest_ms(self) -> int:
         """How long to wait before the next pass."""
