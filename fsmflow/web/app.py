@@ -20,7 +20,7 @@ from fsmflow.web.errors import on_error, on_http
 from fsmflow.web.forgery import Forgery
 from fsmflow.web.identity import Auth, Entrance, Identity, LocalUser, is_local_name
 from fsmflow.web.live import Ticker
-from fsmflow.web.pages import entities, failures, holds, overview, repairs, schedules, workers
+from fsmflow.web.pages import desk, entities, failures, holds, overview, repairs, schedules, workers
 from fsmflow.web.section import Section
 from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
 from fsmflow.web.threads import SIZE, Pool, enter
@@ -28,6 +28,7 @@ from fsmflow.web.threads import SIZE, Pool, enter
 #: In the order of the navigation.
 SECTIONS: Final[tuple[Section, ...]] = (
     overview.SECTION,
+    desk.SECTION,
     entities.SECTION,
     failures.SECTION,
     repairs.SECTION,
