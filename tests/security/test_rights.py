@@ -16,7 +16,7 @@ import pytest
 
 import fsmflow
 from fsmflow import Actor, Fail, Machine, Retry, State, feeds, testing
-from fsmflow.engine import runtime
+from fsmflow.engine import runtime, sessions, tokens, users
 from fsmflow.metrics.page import Page
 from fsmflow.settings import Settings
 from fsmflow.store.link import open_database
@@ -190,6 +190,26 @@ def test_a_whole_flow_runs_as_the_user_of_the_documentation(user_url: str, monke
         assert {entry.kind for entry in wares.history} >= {"ignored", "deferred", "attempt_failed", "paused", "forced"}
         assert wares.explain().state == "undone"
         read_by_a_feed(box)
+        let_in_and_out(box)
+
+
+def let_in_and_out(box: testing.Sandbox) -> None:
+    """Somebody who logs in, a program that comes with a token, and whoever tries in vain."""
+    now, ops = runtime.current(), Actor("ops")
+    ann = users.add(now, "ann", "$argon2", ops)
+    assert sessions.has_to_wait(now, "ann", "192.0.2.7") == 0
+    sessions.was_right(now, "ann", "192.0.2.7")
+    secret = sessions.begin(now, ann, 60_000)
+    assert sessions.look(now, secret, 60_000)
+    sessions.end(now, secret)
+    token, secret = tokens.make(now, "ann", ops, lasts_ms=60_000)
+    assert not isinstance(tokens.let_in(now, secret), str)
+    tokens.revoke(now, token.id, ops)
+    box.advance(hours=1)
+    assert sessions.has_to_wait(now, "bea", "192.0.2.8") == 0
+    users.disable(now, "ann", ops)
+    users.remove(now, "ann", ops)
+    assert not users.has_any(now)
 
 
 def read_by_a_feed(box: testing.Sandbox) -> None:

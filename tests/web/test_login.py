@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from fsmflow.engine import sessions, tokens, users
 from fsmflow.errors import ConfigurationError
 from fsmflow.web import HeaderAuth, Login, TokenAuth, first_of
 from fsmflow.web.login import _local
-from fsmflow.web.passwords import hashed
+from fsmflow.web.passwords import hashed, is_right
 from tests.support.bench import Bench
 from tests.support.website import Site, site_of
 
@@ -100,6 +101,21 @@ def test_a_wrong_name_and_a_wrong_password_are_told_alike_and_logged(
     assert whys[1] == "login.refused: 'a name that nobody has' from 127.0.0.1: no such user"
     assert len(whys) == 5
     assert "horse" not in caplog.text
+
+
+def test_it_takes_as_long_where_there_is_no_such_user(bench: Bench) -> None:
+    def took(stored: str | None) -> float:
+        """The least of a few: the machine is busy with other things, too."""
+        found = []
+        for _ in range(4):
+            began = time.thread_time()
+            assert not is_right("wrong horse battery", stored)
+            found.append(time.thread_time() - began)
+        return min(found)
+
+    known, unknown = took(HASH), took(None)
+    assert 0.5 < unknown / known < 2
+    assert known > 0.005
 
 
 def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(site: Site) -> None:
