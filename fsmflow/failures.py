@@ -13,11 +13,23 @@ from datetime import date
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.engine import groups as engine_groups
 from fsmflow.engine import remarks
-from fsmflow.engine.groups import Cause, FailureGroup, Part
+from fsmflow.engine.groups import Cause, FailureGroup, Part, UnknownGroup
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import check_machine
 
-__all__ = ["Cause", "FailureGroup", "Part", "group", "groups", "ignore", "merge", "note", "reopen", "resolve"]
+__all__ = [
+    "Cause",
+    "FailureGroup",
+    "Part",
+    "UnknownGroup",
+    "group",
+    "groups",
+    "ignore",
+    "merge",
+    "note",
+    "reopen",
+    "resolve",
+]
 
 
 def groups(machine: str | None = None, *, every: bool = False, actor: Actor | str | None = None) -> list[FailureGroup]:
@@ -36,7 +48,7 @@ def groups(machine: str | None = None, *, every: bool = False, actor: Actor | st
 
 
 def group(id: str, *, actor: Actor | str | None = None) -> FailureGroup:
-    """One group, whole, by its id or by enough of its beginning; ``actor``: as in ``groups``. Raises FsmflowError where
+    """One group, whole, by its id or by enough of its beginning; ``actor``: as in ``groups``. Raises UnknownGroup where
     there is none, or several begin so."""
     return engine_groups.group(current(), id, actor=as_actor(actor))
 

@@ -38,6 +38,7 @@ __all__ = [
     "FeedEntry",
     "FeedState",
     "Start",
+    "UnknownFeed",
     "acknowledge",
     "batch",
     "begin",
@@ -174,7 +175,7 @@ def feeds() -> list[FeedState]:
 
 def rewind(name: str, start: Start) -> None:
     """Let a feed read on from the beginning of all that is kept, or from now on. Who reads it now is refused. Raises
-    FsmflowError where there is none."""
+    UnknownFeed where there is none."""
     runtime = current()
     from_beginning = _checked_start(start) == "beginning"
     position = Position() if from_beginning else runtime.store.lines.end(runtime.now())
@@ -183,7 +184,7 @@ def rewind(name: str, start: Start) -> None:
 
 
 def forget(name: str) -> None:
-    """Delete a feed; under the same name another one begins. Raises FsmflowError where there is none."""
+    """Delete a feed; under the same name another one begins. Raises UnknownFeed where there is none."""
     runtime = current()
     if not runtime.store.feeds.forget(_checked_name(name)):
         raise _unknown(runtime, name)

@@ -1,4 +1,4 @@
-"""Programs of operators: failures, repairs, holds, feeds, counts; what is in teams, and what is redacted."""
+"""Programs of operators: failures, repairs, holds, counts; what is in teams, and what is redacted."""
 
 from __future__ import annotations
 
@@ -118,22 +118,6 @@ def test_a_hold_keeps_back_until_it_is_released(ada: Program) -> None:
     assert ada.post(f"/holds/{made['number']}/release", {"rate": 5})["released_at"] is not None
     ada.post("/holds/99/release", {}, 422)
     ada.post("/holds", {}, 422)
-
-
-def test_what_is_read_of_a_feed_comes_again_until_it_is_acknowledged(ada: Program) -> None:
-    ada.get("/feeds/billing/entries", 404)
-    assert ada.ask("PUT", "/feeds/billing", {"start": "beginning"})["name"] == "billing"
-    first = ada.get("/feeds/billing/entries?machine=order&limit=2")
-    again = ada.get("/feeds/billing/entries?machine=order&limit=2")
-    assert [each["id"] for each in first["items"]] == [each["id"] for each in again["items"]]
-    ada.post("/feeds/billing/acknowledge", {"mark": first["mark"]})
-    then = ada.get("/feeds/billing/entries?machine=order&limit=2")
-    assert not {each["id"] for each in then["items"]} & {each["id"] for each in first["items"]}
-    assert ada.post("/feeds/billing/acknowledge", {"mark": first["mark"]})["told"] == 2
-    ada.post("/feeds/billing/acknowledge", {"mark": then["mark"]})
-    assert ada.post("/feeds/billing/acknowledge", {"mark": first["mark"]}, 409)["type"].endswith("feed-in-use")
-    for wrong in ("x", "W10", "e30"):
-        ada.post("/feeds/billing/acknowledge", {"mark": wrong}, 422)
 
 
 def test_machines_counts_queues_and_workers_are_told(ada: Program) -> None:

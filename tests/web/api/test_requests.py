@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from fsmflow import Actor
 from fsmflow.decision.actions import ACTIONS
 from tests.support.bench import Bench
+from tests.support.concurrency import in_threads
 from tests.support.machines import Counter, Order, play
 from tests.support.program import Program
 
@@ -170,30 +169,17 @@ class TestActions:
         assert "give a reason" in ada.post("/entities/order/1/actions/erase", status=422)["detail"]
 
 
-def test_of_two_at_once_with_one_key_one_counts(ada: Program) -> None:
+def test_of_two_at_once_with_one_key_one_counts(ada: Program, bench: Bench) -> None:
     counter = Counter.start("1")
-    answers = _both(lambda: ada.answer("POST", "/entities/counter/1/triggers/add", {}, idempotency_key="k").json())
+    path = "/entities/counter/1/triggers/add"
+    answers = in_threads(2, bench.runtime.store.link, lambda _: ada.post(path, {}, idempotency_key="k"))
     assert sorted(each["repeated"] for each in answers) == [False, True]
     assert counter.refresh().data == {"n": 1}
 
 
-def test_of_two_at_once_that_have_seen_the_same_one_is_told_that_it_is_stale(ada: Program) -> None:
+def test_of_two_at_once_that_have_seen_the_same_one_is_told_that_it_is_stale(ada: Program, bench: Bench) -> None:
     Counter.start("1")
-    path = "/api/v1/entities/counter/1/triggers/close"
-    codes = _both(lambda: ada.client.post(path, json={}, headers={"If-Match": '"1"'}).status_code)
+    path, seen = "/api/v1/entities/counter/1/triggers/close", {"If-Match": '"1"'}
+    link = bench.runtime.store.link
+    codes = in_threads(2, link, lambda _: ada.client.post(path, json={}, headers=seen).status_code)
     assert sorted(codes) == [200, 412]
-
-
-def _both(act: Callable[[], Any]) -> list[Any]:
-    barrier, found = threading.Barrier(2), list[Any]()
-
-    def run() -> None:
-        barrier.wait()
-        found.append(act())
-
-    threads = [threading.Thread(target=run) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return found
