@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 import pytest
 
 from fsmflow import Machine, Schedule, State, holds
+from fsmflow.dispatch import listeners
+from fsmflow.dispatch.listeners import Listener
 from tests.support.bench import Bench, bench_on
 from tests.support.website import Site, site_of
 from tests.web.shop import HOSTILE, Sale
@@ -122,6 +125,27 @@ def test_workers_queues_and_what_runs_are_shown(bench: Bench, site: Site) -> Non
     part = site.page("/workers/part")
     assert "<html" not in part
     assert "No worker is there" in part
+
+
+def test_worker_processes_are_shown_with_the_code_that_they_have_loaded(bench: Bench, site: Site) -> None:
+    doorbell = bench.runtime.doorbell
+    told: dict[str, Any] = {
+        "host": "app-1<b>",
+        "pid": 4711,
+        "queues": ("default",),
+        "release": "2.4.1",
+        "source": "x",
+        "machines": {},
+    }
+    doorbell.appear("sup1")
+    listeners.present(bench.redis, doorbell.installation, Listener(name="sup1.1", since=bench.clock.ms, **told))
+    page = site.page("/workers")
+    assert "app-1&lt;b&gt;" in page
+    assert "supervisor sup1" in page
+    assert "2.4.1" in page
+    assert "other code" in page
+    assert "1 process<" in page
+    assert "Nobody listens" not in page
 
 
 def test_hostile_texts_are_texts(bench: Bench, site: Site) -> None:

@@ -60,7 +60,7 @@ def test_it_stops_by_itself_where_the_canary_fails_again_and_goes_on_when_asked(
     work(bench)
     page = site.page(path)
     assert "of 2 that were tried first failed again" in page
-    assert page.count("failed alike</td>") == 2
+    assert page.count("failed again alike</td>") == 2
     waiting = site.page(f"{path}?fate=pending")
     assert waiting.count("<tr data-row>") == 2
     assert "/entity/sale:s0" not in waiting

@@ -215,6 +215,7 @@ def _show(request: Request) -> Response:
         command=command_of(found.plan),
         deeds=_deeds(runtime, resolve(runtime, found.address, actor), actor),
         fate=fate,
+        fates=dict(FATES),
         members=[judged(runtime, each) if each.fate is Fate.UNDER_WAY else each for each in members[:MEMBERS]],
         after=members[MEMBERS - 1].entity if len(members) > MEMBERS else None,
         unheard=_unheard(runtime, found),
