@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -14,6 +14,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.diagram import Tally, chart, svg
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.teams import reach_of
 from fsmflow.objects.drawings import tally_of
 from fsmflow.store.indexes import CHILD, ROOT
 from fsmflow.values import dataclass
@@ -74,23 +75,23 @@ class Overview:
 
     def look(self, runtime: Runtime, actor: Actor) -> Look:
         """What there is for this actor, read once for all of the same teams."""
-        return self._shared.get(_key(actor), lambda: self._read(runtime, actor))
+        return self._shared.get(_key(runtime, actor), lambda: self._read(runtime, actor))
 
     def panels(self, request: Request, runtime: Runtime, actor: Actor, look: Look) -> list[Panel]:
         """Every machine of the user's, those first that have entities."""
-        found = [self._panel(request, each, actor, look) for each in runtime.machines.of_user().values()]
+        found = [self._panel(request, each, _key(runtime, actor), look) for each in runtime.machines.of_user().values()]
         return sorted(found, key=lambda each: (not each.total, each.name))
 
     def _read(self, runtime: Runtime, actor: Actor) -> Look:
         counts, now = headcounts(runtime, scopes=(ROOT, CHILD), actor=actor), runtime.now()
-        self._trend.note(_key(actor), now, counts)
+        self._trend.note(_key(runtime, actor), now, counts)
         return Look(now=now, counts=counts, notices=[*_failed(runtime, counts), *notices(runtime, actor)])
 
-    def _panel(self, request: Request, definition: Definition, actor: Actor, look: Look) -> Panel:
+    def _panel(self, request: Request, definition: Definition, key: Hashable, look: Look) -> Panel:
         own = {each.state: each for each in look.counts if each.machine == definition.name}
         tallies = {}
         for name in sorted(own, key=[*definition.states, *own].index):
-            trend = self._trend.told(_key(actor), definition.name, name, own[name].count, look.now)
+            trend = self._trend.told(key, definition.name, name, own[name].count, look.now)
             tallies[name] = tally_of(definition, own[name], look.now, trend)
         hrefs = {name: _href(request, definition.name, name) for name in (*definition.states, *tallies)}
         phases = {name: spec.phase for name, spec in definition.states.items()}
@@ -130,9 +131,12 @@ def _failed(runtime: Runtime, counts: Sequence[Headcount]) -> Iterator[Notice]:
             yield Notice(kind="failed", text=text, todo="fsmflow failures", query=query, is_grave=True)
 
 
-def _key(actor: Actor) -> tuple[str, ...]:
-    """Who sees the same: rights beyond the teams change nothing of what is counted."""
-    return tuple(sorted(actor.teams))
+def _key(runtime: Runtime, actor: Actor) -> Hashable:
+    """Who sees the same: those for whom the same entities are there, whatever else they may do. No query."""
+    reach = reach_of(runtime, actor)
+    if reach is None:
+        return id(runtime)
+    return id(runtime), reach.terms, frozenset(reach.names.items()), reach.opened, reach.free
 
 
 def _href(request: Request, machine: str, state: str) -> str:
