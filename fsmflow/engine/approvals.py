@@ -167,16 +167,16 @@ def use(runtime: Runtime, approval: Approval, words: str | None = None) -> Histo
 
 def revoke(runtime: Runtime) -> None:
     """Make all links void that there are: those made from now on are signed with another secret."""
-    while not runtime.store.meta.swap(APPROVALS, _secret(runtime).hex(), secrets.token_bytes(_SIZE).hex()):
+    while not runtime.store.secrets.swap(APPROVALS, _secret(runtime).hex(), secrets.token_bytes(_SIZE).hex()):
         pass  # somebody else has done so in the same moment; what was made since is void too
 
 
 def _secret(runtime: Runtime) -> bytes:
     """That of this installation; of two that make it at once both get the same."""
-    found = runtime.store.meta.get([APPROVALS])
+    found = runtime.store.secrets.get([APPROVALS])
     if not found:
-        runtime.store.meta.add(APPROVALS, secrets.token_bytes(_SIZE).hex())
-        found = runtime.store.meta.get([APPROVALS])
+        runtime.store.secrets.add(APPROVALS, secrets.token_bytes(_SIZE).hex())
+        found = runtime.store.secrets.get([APPROVALS])
     return bytes.fromhex(found[APPROVALS])
 
 

@@ -231,6 +231,7 @@ _EVENT_ROW = Column("id", _row)
 _ITS_ENTITY = Column("entity", big())
 _TERM = (_ITS_ENTITY, Column("name", chars(130)), Column("value", _term))
 
+_FACT: Final = (Column("name", chars(64, primary_key=True)), Column("value", long_text()))
 TABLES: Final = (
     Table(
         name=tables.ENTITY,
@@ -265,7 +266,8 @@ TABLES: Final = (
     Table(name=tables.FEED, columns=FEED.all),
     *OF_HOOKS,
     *OF_PERSONS,
-    Table(name=tables.META, columns=(Column("name", chars(64, primary_key=True)), Column("value", long_text()))),
+    Table(name=tables.META, columns=_FACT),
+    Table(name=tables.SECRET, columns=_FACT),
 )
 
 _changing, _new, _entity = (

@@ -1,4 +1,4 @@
-"""Small facts that all processes share: rows of ``meta``, each changed by compare-and-set."""
+"""Small facts and secrets that all processes share: rows of two tables, each changed by compare-and-set."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ class _There(Exception):
 
 
 class Meta:
-    """Reads and writes by name."""
+    """Reads and writes by name, in one of the two."""
 
-    def __init__(self, link: Link) -> None:
+    def __init__(self, link: Link, table: str = META) -> None:
         self._link = link
+        self._table = table
         self._name, self._value = link.quoted("name"), link.quoted("value")
 
     def get(self, names: Sequence[str]) -> dict[str, str]:
@@ -25,13 +26,13 @@ class Meta:
         if not names:
             return {}
         marks = ", ".join([self._link.mark] * len(names))
-        sql = f"SELECT {self._name}, {self._value} FROM {META} WHERE {self._name} IN ({marks})"
+        sql = f"SELECT {self._name}, {self._value} FROM {self._table} WHERE {self._name} IN ({marks})"
         return {str(name): str(value) for name, value in self._link.query(sql, tuple(names))}
 
     def add(self, name: str, value: str) -> bool:
         """Write one that is not there yet. False where somebody else has."""
         mark = self._link.mark
-        sql = f"INSERT INTO {META} ({self._name}, {self._value}) VALUES ({mark}, {mark})"
+        sql = f"INSERT INTO {self._table} ({self._name}, {self._value}) VALUES ({mark}, {mark})"
 
         def add() -> None:
             try:
@@ -53,5 +54,5 @@ class Meta:
         Inside a transaction, others who want to change it wait until that ends.
         """
         mark = self._link.mark
-        sql = f"UPDATE {META} SET {self._value} = {mark} WHERE {self._name} = {mark} AND {self._value} = {mark}"
+        sql = f"UPDATE {self._table} SET {self._value} = {mark} WHERE {self._name} = {mark} AND {self._value} = {mark}"
         return bool(self._link.execute(sql, (new, name, old)).rowcount == 1)

@@ -16,7 +16,7 @@ from fsmflow.store.column import Table
 from fsmflow.store.columns import TABLES
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.link import Link
-from fsmflow.store.tables import APPROVALS, META
+from fsmflow.store.tables import META
 from fsmflow.store.upgrades import upgrade
 from fsmflow.store.views import show
 
@@ -40,7 +40,7 @@ def _bring_up(link: Link, *, views: bool) -> None:
     if version is not None and int(version) < SCHEMA_VERSION:
         upgrade(link, int(version), SCHEMA_VERSION)
     link.dialect.create_tables(db, models)
-    facts = {"schema": str(SCHEMA_VERSION), "installation": secrets.token_hex(4), APPROVALS: secrets.token_hex(32)}
+    facts = {"schema": str(SCHEMA_VERSION), "installation": secrets.token_hex(4)}
     _write_meta(link, {**facts, _SHOWN: "1"} if views else facts)
     if _SHOWN in _meta(link):
         show(link)

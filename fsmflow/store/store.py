@@ -56,7 +56,7 @@ class Store:
         self.doubt = Doubt(link, statements, self.entities)
         self.groups = Groups(link)
         self.erasure = Erasure(link)
-        self.meta = Meta(link)
+        self.meta, self.secrets = Meta(link), Meta(link, tables.SECRET)
         self.search = Search(link, self.meta)
         self.commits = Commits(
             link,

@@ -10,7 +10,9 @@ FAILURE, SIGHTING = (PREFIX + name for name in ("failure", "sighting"))
 FEED = PREFIX + "feed"
 #: The fact that says what is kept back.
 HOLDS = "holds"
-#: The fact that has the secret with which approval links are signed.
+#: What this installation signs with: apart from META, which whoever looks has to read.
+SECRET = PREFIX + "secret"
+#: The secret with which approval links are signed.
 APPROVALS = "approvals"
 #: What is counted of attempts, doorbells and sweeps.
 METER = PREFIX + "meter"

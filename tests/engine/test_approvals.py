@@ -23,6 +23,7 @@ from fsmflow.decision.approval import MAX_TOKEN, Approval
 from fsmflow.engine import approvals, lookup
 from fsmflow.engine.approvals import LinkRefused, Sight, Stage
 from fsmflow.engine.runtime import current
+from fsmflow.store.tables import APPROVALS, META
 from fsmflow.testing import Sandbox, sandbox
 
 BASE = "https://shop.example/flow"
@@ -105,6 +106,15 @@ def test_a_link_fires_its_trigger_once_in_the_name_of_its_person(order: Order) -
     assert len(order.history) == 3
     again = look(url)
     assert (again.stage, again.entries[0].seq) == (Stage.USED, entry.seq)
+
+
+def test_what_links_are_signed_with_is_in_no_table_that_whoever_looks_reads(order: Order) -> None:
+    link(order)
+    runtime = current()
+    signed_with = runtime.store.secrets.get([APPROVALS])[APPROVALS]
+    facts = [value for (value,) in runtime.store.link.rows(f"SELECT value FROM {META}")]
+    assert signed_with
+    assert signed_with not in facts
 
 
 def test_a_link_has_the_roles_that_its_trigger_takes_and_no_others(order: Order) -> None:
