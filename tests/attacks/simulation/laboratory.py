@@ -11,8 +11,9 @@ from unittest.mock import patch
 
 from fsmflow import clock, points
 from fsmflow.running import job
+from fsmflow.store.columns import TABLES
 from fsmflow.store.store import Store
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, META, WORK
+from fsmflow.store.tables import META
 from tests.attacks.simulation.actors import SimulatedLimit
 from tests.attacks.simulation.database import SimulatedDatabase, SimulatedLink
 from tests.attacks.simulation.jobs import Player, stage
@@ -37,10 +38,10 @@ class Laboratory:
         self.store.clock = self._clock
 
     def clear(self) -> None:
-        """Begin with an empty database."""
-        for table in (ENTITY, WORK, HISTORY, EVENT, EFFECTS):
-            self.database.execute_sql(f"DELETE FROM {table}")
-        self.database.execute_sql(f"DELETE FROM {META} WHERE name LIKE 'schedule:%'")
+        """Begin with an empty database: what an earlier schedule has left there would change the dice of this one."""
+        for table in (*(table.name for table in TABLES), EFFECTS, "sqlite_sequence"):
+            some = " WHERE name NOT IN ('schema', 'installation')" if table == META else ""
+            self.database.execute_sql(f"DELETE FROM {table}{some}")
 
     def close(self) -> None:
         """Let go of all connections."""

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
 from tests.attacks.simulation.deadlines import Deadlines
+from tests.attacks.simulation.holder import keeping
 from tests.attacks.simulation.machines import Design
 
 ENTERING: Final = frozenset({"start", "transition", "forced", "skipped", "rewound"})
@@ -60,8 +61,14 @@ class Oracle:
     """Follows a database from commit to commit."""
 
     def __init__(
-        self, connection: sqlite3.Connection, design: Design, deadlines: Deadlines, tell: Callable[[str], None]
+        self,
+        connection: sqlite3.Connection,
+        design: Design,
+        deadlines: Deadlines,
+        tell: Callable[[str], None],
+        now: Callable[[], int],
     ) -> None:
+        self._now = now
         self._connection = connection
         self._design = design
         self.deadlines = deadlines
@@ -72,6 +79,8 @@ class Oracle:
         self._attempts: dict[int, tuple[int, int]] = {}
         self.transitions = 0
         self._claim: tuple[int, str] | None = None
+        #: The holds that kept back what was claimed as it was: its job must not begin.
+        self.kept: dict[int, int | None] = {}
 
     def look(self, claim: tuple[int, str] | None = None) -> None:
         """After a commit: what is new, and whether it may be so. ``claim``: the row and the token of the attempt
@@ -214,6 +223,7 @@ class Oracle:
             if phase in ("finished", "failed"):
                 raise Violation(f"6 {known.address}: claimed in {known.state!r}")
             self.deadlines.claimed(known.row)
+            self.kept[known.row] = keeping(self._connection, known.machine, values[11] or known.state, self._now())
         self.owners[known.row] = owner
         known.runs_job = work[2] in ("job", "more")
         self._attempts[known.row] = (work[1], work[3])

@@ -75,6 +75,10 @@ class Play:
         known = self._oracle.known.get(claim.row)
         if known is None or known.entered.get(claim.epoch) != snapshot.state:
             self._wrong(f"5 {snapshot.address}: its job begins before {snapshot.state!r} was committed")
+        if self._oracle.kept.get(claim.row) is not None:
+            self._wrong(
+                f"6 {snapshot.address}: its job begins, though hold {self._oracle.kept[claim.row]} keeps it back"
+            )
         self._begins_in_time(snapshot, claim)
         self.runs[claim.row, claim.epoch, claim.attempt] += 1
         if (snapshot.machine, snapshot.state) in self._design.once and snapshot.branch_of is None:

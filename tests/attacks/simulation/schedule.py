@@ -21,6 +21,7 @@ from tests.attacks.simulation.actors import Machinery, WorkerHost
 from tests.attacks.simulation.clients import Client, Request
 from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
+from tests.attacks.simulation.holder import Holder, holds_there
 from tests.attacks.simulation.laboratory import EFFECTS, Laboratory
 from tests.attacks.simulation.machines import Design, design, merges
 from tests.attacks.simulation.oracle import Oracle, Violation
@@ -82,7 +83,8 @@ class Schedule:
         self._shared = Machinery(self._world, self._runtime, self._doorbell, tuple(sorted(queues)), self._idle_s)
         self._hosts = [WorkerHost(self._shared, name, workers) for name, workers in (("a", 2), ("b", 1))]
         deadlines = Deadlines(self._world, self._design.bounds)
-        self._oracle = Oracle(laboratory.reader, self._design, deadlines, self._world.tell)
+        self._oracle = Oracle(laboratory.reader, self._design, deadlines, self._world.tell, self._world.now)
+        self._holder = Holder(self._world, self._design, seed)
         self._play = Play(self._world, self._design, self._oracle, moods, self._wrong)
         self._requests: list[Request] = []
         self._ids: list[str] = []
@@ -116,6 +118,8 @@ class Schedule:
             host.start()
         for _ in range(world.dice.choice([1, 2, 2])):
             self._hire(Client(world, self._design, self._requests, self._ids), world.dice.randint(2, 4))
+        if holds_there(self._seed):
+            world.spawn("holder", Host("holder"), self._holder.hold_and_release)
         world.run(lambda: self._clients == 0 or self._violation is not None, most=TURNS)
         until = world.now_ms + world.dice.choice([0, 2_000, 30_000])
         world.run(lambda: world.now_ms >= until or self._violation is not None, most=TURNS)
@@ -222,6 +226,7 @@ class Schedule:
         """Mend what failed, let go what was paused, and wait for the rest."""
         machine, world, wait_s = self._design.machine, self._world, 5
         while not self._has_arrived:
+            self._holder.release_all()
             for entity_id in self._roots():
                 try:
                     self._help(machine.get(entity_id))

@@ -18,6 +18,7 @@ from fsmflow.decision.work import Work
 from fsmflow.engine import fanout
 from fsmflow.running import claim, executor
 from fsmflow.running.job import Job
+from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.store.doubt import Doubt
@@ -185,6 +186,16 @@ def _never_asked(sql: Statements) -> list[Any]:
     return [mock.patch.object(reconciliation, "_resolved", return_value=None)]
 
 
+def _held_by_nobody(sql: Statements) -> list[Any]:
+    """A claim does not look at the holds."""
+    return [mock.patch.object(claim, "_is_kept_back", return_value=False)]
+
+
+def _held_for_ever(sql: Statements) -> list[Any]:
+    """What a hold has parked is not let go after it."""
+    return [mock.patch.object(holds, "_let_go", return_value=0)]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
     "messages that outlive their visit": _outlives,
     "messages that are taken back in words alone": _told_only,
@@ -208,6 +219,8 @@ VARIANTS: Final[dict[str, Patches]] = {
     "branches that begin after the time of their step": _branches_begin_anyhow,
     "time that bounds the first attempt alone": _first_attempt_alone,
     "deadlines that nobody looks at": _not_looked_at,
+    "claims that do not look at the holds": _held_by_nobody,
+    "parked for ever by a hold": _held_for_ever,
 }
 
 
