@@ -23,11 +23,14 @@ class Pool:
     """The threads of one application. However many ask, the database has so many connections of it at most."""
 
     def __init__(self, size: int = SIZE) -> None:
-        self._threads = ThreadPoolExecutor(size, thread_name_prefix="fsmflow-web")
+        self._size = size
+        self._threads: ThreadPoolExecutor | None = None
 
     async def run(self, act: Callable[Given, Result], *args: Given.args, **options: Given.kwargs) -> Result:
         """What ``act`` returns, run in one of the threads; it waits until one is free. Raises what that raises."""
         call = functools.partial(_closing, contextvars.copy_context(), functools.partial(act, *args, **options))
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(self._size, thread_name_prefix="fsmflow-web")
         return await asyncio.get_running_loop().run_in_executor(self._threads, call)
 
     async def stream(self, parts: Iterator[str]) -> AsyncIterator[str]:
@@ -36,8 +39,11 @@ class Pool:
             yield str(part)
 
     def close(self) -> None:
-        """Start nothing more; what runs ends by itself."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
+        """Start nothing more of what waits; what runs ends by itself. Whoever asks after that gets new threads, as an
+        application can be served again."""
+        if self._threads is not None:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+        self._threads = None
 
 
 _pool: Final[contextvars.ContextVar[Pool]] = contextvars.ContextVar("fsmflow-web-pool")
