@@ -40,6 +40,8 @@ EXTRA = "embedded"
 EXAMPLE = re.compile(r'<!-- runs as a test -->\n```python title="machines.py"\n(.*?)```\n', re.DOTALL)
 #: What a sdist has besides the package, to be built and read.
 BESIDE = {"LICENSE", "README.md", "PKG-INFO", "pyproject.toml", "setup.cfg"}
+#: Folders of which the package has every file, as its pages need them.
+OF_PAGES = ("fsmflow/web/templates", "fsmflow/web/static")
 BUILD = "from setuptools import build_meta as backend; backend.build_sdist({out!r})"
 
 
@@ -99,6 +101,7 @@ def _contents(archive: str, names: list[str], beside: set[str]) -> int:
     """How many files of the package an archive has. Raises Wrong where these are not all, or where there are others."""
     found = {name for name in names if name.startswith("fsmflow/")}
     wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "fsmflow").rglob("*.py")} | {"fsmflow/py.typed"}
+    wanted |= {str(path.relative_to(ROOT)) for folder in OF_PAGES for path in (ROOT / folder).iterdir()}
     made = re.compile(r"fsmflow(-[^/]+)?\.(dist-info|egg-info)/")
     others = {name for name in names if not made.match(name)} - found - beside
     faults = [f"{name} is missing" for name in sorted((wanted | beside) - {*names})]

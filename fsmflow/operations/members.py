@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace as checked
 from itertools import islice
 from typing import Any, Final
 
@@ -89,7 +89,7 @@ class Members:
             return
         selection, action = self._plan.selection, self._plan.definite
         if action is not None and not selection.waiting:
-            selection = dataclasses.replace(selection, phase=selection.phase or action.phase)
+            selection = checked(selection, phase=selection.phase or action.phase)
         for snapshot in select(self._runtime, selection, after=last, actor=self._plan.who):
             if is_built_in(snapshot.machine) and (selection.machine is None or snapshot.row == self._row):
                 continue

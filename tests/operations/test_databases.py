@@ -57,7 +57,7 @@ def test_who_lost_its_claim_adds_nobody(box: Sandbox) -> None:
     failed(3)
     box.run()
     repair = start()
-    with after_nth(Members, "_meant", 1, lambda: Repair.get(repair.entity_id).cancel()):
+    with after_nth(Members, "meant", 1, lambda: Repair.get(repair.entity_id).cancel()):
         box.run()
     assert (repair.refresh().state, repair.report().members) == ("cancelled", 0)
 

@@ -76,7 +76,8 @@ def test_a_dry_run_builds_checks_and_tries_all_of_it_and_leaves_nothing(checkout
     ended = checkout.run("release.py", "--dry-run")
     assert (ended.returncode, ended.stderr) == (0, "")
     sdist, wheel, told, tried, last = ended.stdout.splitlines()
-    files = len([*(ROOT / "fsmflow").rglob("*.py")]) + 1
+    of_pages = [*(ROOT / "fsmflow/web/templates").iterdir(), *(ROOT / "fsmflow/web/static").iterdir()]
+    files = len([*(ROOT / "fsmflow").rglob("*.py"), *of_pages]) + 1
     assert sdist == f"fsmflow-{fsmflow.__version__}.tar.gz: {files:,} files of the package"
     assert wheel == f"fsmflow-{fsmflow.__version__}-py3-none-any.whl: {files:,} files of the package"
     assert told == f"fsmflow {fsmflow.__version__}, Python >=3.11, licence MIT"

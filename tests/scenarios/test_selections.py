@@ -25,18 +25,18 @@ CANCEL = ("cancel", "--machine", "visitor", "--state", "inside", "--reason", "cl
 
 
 @pytest.fixture
-def house(any_place: World) -> Iterator[World]:
+def house(sampled_place: World) -> Iterator[World]:
     """Some visitors are inside."""
     module = "tests.support.narrow_flows"
-    any_place.environment["FSMFLOW_MACHINES"] = module
+    sampled_place.environment["FSMFLOW_MACHINES"] = module
     fsmflow.configure(
-        database_url=any_place.environment["FSMFLOW_DATABASE_URL"],
-        redis_url=any_place.environment["FSMFLOW_REDIS_URL"],
+        database_url=sampled_place.environment["FSMFLOW_DATABASE_URL"],
+        redis_url=sampled_place.environment["FSMFLOW_REDIS_URL"],
         machines=[module],
     )
     Visitor.start_many([(str(number), {}) for number in range(COUNT)])
-    os.mkfifo(any_place.folder / "pipe")
-    yield any_place
+    os.mkfifo(sampled_place.folder / "pipe")
+    yield sampled_place
     assert not verify(current().store, current().machines.all()).violations
 
 

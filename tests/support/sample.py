@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 #: The parts of which a sample is enough.
-PARTS = ("scenarios", "engine", "running", "verify", "machine", "operations")
+PARTS = ("scenarios", "engine", "running", "verify", "machine", "operations", "web")
 _SERVERS = ("postgres", "mysql")
 _TESTS = Path(__file__).parent.parent
 

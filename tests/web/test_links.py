@@ -69,7 +69,7 @@ def test_a_page_shows_what_is_decided_and_its_button_decides(site: Site, purchas
     assert purchase.history[-1].reason == "by an approval link: fine with me"
     page = site.page(path)
     assert f"{MANAGER} decided “Approve”" in page
-    assert "<form" not in page
+    assert 'method="post"' not in page
     site.post(path)
     assert len(purchase.history) == 2
 
@@ -102,7 +102,7 @@ def test_a_link_after_another_decision_says_who_decided(site: Site, purchase: Pu
             assert answer.status_code == 409
             assert "Somebody else was first" in answer.text
             assert "by boss (too dear &lt;script&gt;" in answer.text
-            assert "<form" not in answer.text
+            assert 'method="post"' not in answer.text
     assert len(purchase.history) == 2
 
 
