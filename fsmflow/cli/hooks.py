@@ -11,6 +11,7 @@ from fsmflow import clock, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import Group, actor_options, json_option, viewer_options
 from fsmflow.cli.overview import machines
+from fsmflow.cli.places import make_nothing
 from fsmflow.decision.arrival import Arrival
 from fsmflow.decision.inputs import Actor
 from fsmflow.engine import hooks as arrivals
@@ -108,6 +109,7 @@ def replay(id_: str, actor: Actor | None, as_json: bool) -> int:
     \b
       fsmflow hooks replay d15468a0
     """
+    make_nothing()
     entry = arrivals.replay(current(), id_, actor)
     if as_json:
         output.print_json(
@@ -128,6 +130,7 @@ def drop(id_: str, actor: Actor | None, as_json: bool) -> int:
     \b
       fsmflow hooks drop d15468a0
     """
+    make_nothing()
     found = arrivals.drop(current(), id_, actor)
     if as_json:
         output.print_json(_object(found))

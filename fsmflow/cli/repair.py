@@ -221,6 +221,7 @@ def show(id_: str, fate: str | None, as_json: bool) -> int:
       fsmflow repair show 20300101-4f2a9c
       fsmflow repair show 20300101-4f2a9c --members failed_alike
     """
+    make_nothing()
     found = repairs.get(id_, actor=sitting())
     if fate is not None:
         if as_json:
@@ -248,6 +249,7 @@ def stop(id_: str, reason: str, actor: Actor | None, as_json: bool) -> int:
     \b
       fsmflow repair stop 20300101-4f2a9c --reason 'the bank called'
     """
+    make_nothing()
     found = repairs.stop(repairs.get(id_, actor=actor), reason=reason, actor=actor)
     _tell(found, as_json=as_json)
     return 0
@@ -268,6 +270,7 @@ def resume(id_: str, follow: bool, actor: Actor | None, reason: str | None, as_j
     \b
       fsmflow repair resume 20300101-4f2a9c --follow
     """
+    make_nothing()
     found = repairs.get(id_, actor=actor)
     if found.plan.by_hand and found.phase != FINISHED:
         # It was begun by a command that runs it itself.
@@ -289,6 +292,7 @@ def list_(limit: int, as_json: bool) -> int:
     \b
       fsmflow repair list
     """
+    make_nothing()
     found = cast(Any, repairs.find(newest=True, limit=limit, actor=sitting()))
     if as_json:
         output.print_array(map(object_of, found))

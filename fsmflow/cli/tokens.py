@@ -9,6 +9,7 @@ import click
 from fsmflow.cli import output
 from fsmflow.cli.options import Group, as_milliseconds, json_option
 from fsmflow.cli.person import sitting
+from fsmflow.cli.places import make_nothing
 from fsmflow.decision.user import Token
 from fsmflow.engine import tokens as engine
 from fsmflow.engine.runtime import current
@@ -51,6 +52,7 @@ def make(owner: str | None, roles: tuple[str, ...], reads: bool, lasts_ms: int, 
     \b
       fsmflow tokens make --for importer --role clerk --lasts 30d --note 'nightly import'
     """
+    make_nothing()
     actor = sitting()
     token, secret = engine.make(
         current(), owner or actor.login, actor, lasts_ms=lasts_ms, roles=roles or None, reads=reads, note=note
@@ -75,6 +77,7 @@ def list_(every: bool, as_json: bool) -> int:
     \b
       fsmflow tokens list
     """
+    make_nothing()
     runtime = current()
     now = runtime.now()
     found = [token for token in engine.listed(runtime, sitting()) if every or token.stands(now)]
@@ -97,6 +100,7 @@ def revoke(token: str, as_json: bool) -> int:
     \b
       fsmflow tokens revoke 5f2c7a9b01de
     """
+    make_nothing()
     found = engine.revoke(current(), token, sitting())
     if as_json:
         output.print_json({"id": found.id, "revoked": True})

@@ -12,6 +12,7 @@ import click
 from fsmflow.cli import output
 from fsmflow.cli.options import Group, json_option
 from fsmflow.cli.person import sitting
+from fsmflow.cli.places import make_nothing
 from fsmflow.decision.inputs import Actor, checked_text
 from fsmflow.decision.user import User
 from fsmflow.definition.operators import USERS
@@ -64,6 +65,7 @@ def list_(as_json: bool) -> int:
     \b
       fsmflow users list
     """
+    make_nothing()
     runtime = current()
     engine.permit(runtime, USERS, sitting())
     found = engine.everybody(runtime)
@@ -86,6 +88,7 @@ def password(name: str, as_json: bool) -> int:
     \b
       fsmflow users password ann
     """
+    make_nothing()
     runtime, actor = current(), sitting()
     if actor.login != name:
         engine.permit(runtime, USERS, actor)
@@ -103,6 +106,7 @@ def disable(name: str, as_json: bool) -> int:
     \b
       fsmflow users disable ann
     """
+    make_nothing()
     runtime = current()
     engine.disable(runtime, name, sitting())
     return _tell(runtime, engine.known(runtime, name), "is let in no more", as_json=as_json)
@@ -117,6 +121,7 @@ def enable(name: str, as_json: bool) -> int:
     \b
       fsmflow users enable ann
     """
+    make_nothing()
     runtime = current()
     engine.enable(runtime, name, sitting())
     return _tell(runtime, engine.known(runtime, name), "may log in again", as_json=as_json)
@@ -131,6 +136,7 @@ def logout(name: str, as_json: bool) -> int:
     \b
       fsmflow users logout ann
     """
+    make_nothing()
     runtime = current()
     engine.end_sessions(runtime, name, sitting())
     return _tell(runtime, engine.known(runtime, name), "is logged out everywhere", as_json=as_json)
@@ -145,6 +151,7 @@ def remove(name: str, as_json: bool) -> int:
     \b
       fsmflow users remove ann
     """
+    make_nothing()
     engine.remove(current(), name, sitting())
     if as_json:
         output.print_json({"name": name, "removed": True})
