@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from redis import Redis
 from redis.exceptions import RedisError
-from rq.job import Job
+from rq.job import Job, JobStatus
 from rq.queue import Queue
 from rq.serializers import JSONSerializer
 from rq.utils import utcformat
@@ -59,7 +59,7 @@ Perform = Callable[[Ticket], Sequence[Ring]]
 
 
 class StepWorker(SimpleWorker):
-    """Takes doorbells from our queues in RQ, and runs them.
+    """Takes doorbells from our queues in RQ, and runs them. Once ``stopping`` it runs none that it has not begun.
 
     A job there that fsmflow did not put there is not run: it goes to RQ's registry of failed jobs.
     """
@@ -106,6 +106,9 @@ class StepWorker(SimpleWorker):
         if taken is None:
             return False
         id_, data, queue_key = taken
+        if self._stopping():
+            self._give_back(id_, queue_key)
+            return False
         try:
             ticket = read_ticket(data, self._doorbell.installation)
         except HostileJob as error:
@@ -138,10 +141,16 @@ class StepWorker(SimpleWorker):
         finally:
             self.waiting = False
         point("pop.after", 0)
-        if popped is not None and self._stopping():
-            self.client.lpush(popped[0], popped[1])  # it was told to end while it waited: others take this one
-            return None
         return None if popped is None else self._take([popped[0]], popped[1])
+
+    def _give_back(self, id_: bytes, queue_key: bytes) -> None:
+        """It was told to end before it took this one, which is for others."""
+        key = self._prefix.encode() + id_
+        pipe = self.client.pipeline()
+        pipe.hset(key, "status", JobStatus.QUEUED.value)
+        pipe.persist(key)
+        pipe.lpush(queue_key, id_)
+        pipe.execute()
 
     def _finish(self, id_: bytes, rings: Sequence[Ring]) -> None:
         pipe = self.client.pipeline(transaction=False)

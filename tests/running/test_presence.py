@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -133,6 +134,20 @@ def test_a_worker_that_was_told_to_end_while_it_waited_leaves_the_job_to_others(
     leaving = StepWorker(["default"], bench.runtime.doorbell, Executor(bench.runtime).execute, told)
     assert leaving.work_once(block=True) is False
     assert (counter.refresh().state, answers) == ("busy", [False, True])
+    assert worker(bench, "other.1").work_once(block=False) is True
+    assert counter.refresh().state == "over"
+
+
+@on_sqlite
+def test_a_worker_that_was_told_to_end_just_before_it_took_a_job_gives_it_back_as_it_was(bench: Bench) -> None:
+    counter = Counter.start("1")
+    counter.trigger("work")
+    job: Any = bench.redis.lindex(bench.queue_key(), 0)
+    leaving = StepWorker(["default"], bench.runtime.doorbell, Executor(bench.runtime).execute, lambda: True)
+    assert leaving.work_once(block=False) is False
+    assert (counter.refresh().state, bench.redis.lrange(bench.queue_key(), 0, -1)) == ("busy", [job])
+    assert bench.redis.hget(b"rq:job:" + job, "status") == b"queued"
+    assert bench.redis.ttl(b"rq:job:" + job) == -1
     assert worker(bench, "other.1").work_once(block=False) is True
     assert counter.refresh().state == "over"
 
