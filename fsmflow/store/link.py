@@ -25,6 +25,9 @@ from fsmflow.store.sizes import quoted_size, size_of
 from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_ended, is_prepared_elsewhere, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
+#: So often is done what may be done again, where others were in the way, and where it was interrupted.
+_RACES: Final = 6
+_INTERRUPTIONS: Final = 2
 #: Bytes of a statement that every server takes.
 _SMALL: Final = 100_000
 
@@ -175,7 +178,7 @@ class Link:
 
         Raises DatabaseUnavailable.
         """
-        return self.twice(lambda: self.rows(sql, params))
+        return self.again(lambda: self.rows(sql, params))
 
     def look(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """``query`` for one of a search: the database ends it where it takes longer than ``limit_s``.
@@ -196,7 +199,7 @@ class Link:
                     f"state; or give it more time by FSMFLOW_SEARCH_TIMEOUT"
                 ) from error
 
-        return self.twice(once)
+        return self.again(once)
 
     def write(self, action: Callable[[], Result], *, hasty: bool = False) -> Result:
         """Run a transaction that does no harm if it is run again; so it is, if the first was interrupted.
@@ -208,19 +211,21 @@ class Link:
             with self._hasty_transaction() if hasty else self.transaction():
                 return action()
 
-        return self.twice(transact)
+        return self.again(transact)
 
-    def twice(self, action: Callable[[], Result]) -> Result:
-        """Do what may be done again; so it is, on a new connection, if interrupted. Raises DatabaseUnavailable."""
-        started = clock.monotonic()
-        try:
-            with self.understandable():
-                return action()
-        except DatabaseUnavailable:
-            if self.in_transaction or clock.monotonic() - started > lock_wait_s() / 2:
-                raise
-        with self.understandable():
-            return action()
+    def again(self, action: Callable[[], Result]) -> Result:
+        """Do what may be done again: so it is, on a new connection, if it was interrupted, and some times more where
+        others were in the way. Raises DatabaseUnavailable."""
+        started, turns = clock.monotonic(), 0
+        while True:
+            try:
+                with self.understandable():
+                    return action()
+            except DatabaseUnavailable as error:
+                turns += 1
+                is_late = clock.monotonic() - started > lock_wait_s() / 2
+                if self.in_transaction or is_late or turns == (_RACES if error.raced else _INTERRUPTIONS):
+                    raise
 
     @property
     def in_transaction(self) -> bool:
@@ -278,10 +283,11 @@ class Link:
             ) from error
         except ERRORS as error:
             unreached = self.dialect.is_server and bool(self.db.is_closed())
-            if self.verdict(error) is Verdict.LASTING:
+            verdict = self.verdict(error)
+            if verdict is Verdict.LASTING:
                 raise StatementRefused(first_line(error)) from error
             unavailable = DatabaseUnavailable(f"the database did not do as asked: {first_line(error)}")
-            unavailable.unreached = unreached
+            unavailable.unreached, unavailable.raced = unreached, verdict is Verdict.RACE
             raise unavailable from error
 
     def verdict(self, error: BaseException) -> Verdict:

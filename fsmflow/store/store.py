@@ -84,7 +84,7 @@ class Store:
         """Make sure that the driver is one that is known, and that the tables are there and are those of this release.
         Raises ConfigurationError."""
         self.link.check_driver()
-        found = self.link.twice(self._look)
+        found = self.link.again(self._look)
         if not all(found.values()) or not found:
             raise WrongTables("the database has no tables of fsmflow yet; run 'fsmflow init' once")
         version = int(found["schema"][0][0])
@@ -106,7 +106,7 @@ class Store:
         processes at once."""
         self.link.check_driver()
         with self.link.alone():
-            self.link.twice(lambda: schema.create(self.link, views=views))
+            self.link.again(lambda: schema.create(self.link, views=views))
 
 
 def open_store(settings: Settings) -> Store:

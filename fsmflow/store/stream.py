@@ -157,7 +157,7 @@ class Lines:
 
     def _dead(self, gaps: Sequence[Gap], now: int) -> list[Gap]:
         """What it meets of locks it understands itself."""
-        return self._link.twice(lambda: self._numbering.dead(self._link.rows, gaps, now)) if gaps else []
+        return self._link.again(lambda: self._numbering.dead(self._link.rows, gaps, now)) if gaps else []
 
     def _marked(self, position: Position, now: int) -> Position:
         every = self._numbering.settles_ms

@@ -49,14 +49,23 @@ class Tries:
 
     def _make(self, name: str, now: int) -> None:
         mark = self._link.mark
-        self._changed(f"DELETE FROM {TRY} WHERE {self._until} < {mark}", (now,))
+        self._forget(f"WHERE {self._until} < {mark} ORDER BY {self._name} LIMIT {_PAGE}", (now,))
         ((count,),) = self._link.query(f"SELECT COUNT(*) FROM {TRY}")
         if int(count) >= MOST:
-            sql = f"SELECT {self._name} FROM {TRY} ORDER BY {self._until} LIMIT {int(count) - MOST + 1}"
-            first = [name for (name,) in self._link.query(sql)][:_PAGE]
-            self._changed(f"DELETE FROM {TRY} WHERE {self._name} IN ({', '.join([mark] * len(first))})", first)
+            self._forget(f"ORDER BY {self._until} LIMIT {min(int(count) - MOST + 1, _PAGE)}", ())
         unless = self._link.dialect.notation.unless_there((self._name,))
         self._changed(f"INSERT INTO {TRY} ({self._name}, {self._until}) VALUES ({mark}, {mark}) {unless}", (name, now))
+
+    def _forget(self, which: str, values: Sequence[object]) -> None:
+        """By name, row by row in one order: a range would lock what others are about to write beside it. Who has tried
+        again meanwhile is not forgotten."""
+        mark = self._link.mark
+        found = sorted(self._link.query(f"SELECT {self._name}, {self._until} FROM {TRY} {which}", values))
+        if found:
+            names = ", ".join([mark] * len(found))
+            last = max(until for _, until in found)
+            sql = f"DELETE FROM {TRY} WHERE {self._name} IN ({names}) AND {self._until} <= {mark}"
+            self._changed(sql, (*(name for name, _ in found), last))
 
     def _changed(self, sql: str, values: Sequence[object]) -> bool:
         return self._link.write(lambda: bool(self._link.execute(sql, values).rowcount == 1), hasty=True)

@@ -10,6 +10,7 @@ import psycopg
 import pymysql
 import pytest
 
+from fsmflow.errors import DatabaseUnavailable
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_duplicate, verdict_of
 from tests.support.servers import on_servers, on_sqlite
@@ -155,3 +156,28 @@ def test_a_file_that_somebody_else_writes_to_is_a_race(link: Link, database_url:
         link.execute("UPDATE ruled SET age = 3 WHERE id = 1")
     assert verdict_of(busy.value) is Verdict.RACE
     other.forget_connection()
+
+
+DEADLOCKS = {
+    "postgresql": "DO $$ BEGIN RAISE EXCEPTION 'deadlock' USING ERRCODE = '40P01'; END $$",
+    "mysql": "SIGNAL SQLSTATE '40001' SET MYSQL_ERRNO = 1213, MESSAGE_TEXT = 'deadlock'",
+}
+
+
+@on_servers
+def test_who_loses_against_others_some_times_is_not_told_that_the_database_is_away(link: Link) -> None:
+    lost: list[str] = []
+
+    def lose(times: int) -> int:
+        link.execute("UPDATE ruled SET age = age + 1 WHERE id = 1")
+        if len(lost) < times:
+            lost.append(link.dialect.name)
+            link.execute(DEADLOCKS[link.dialect.name])
+        return len(lost)
+
+    assert link.write(lambda: lose(5)) == 5
+    assert link.query("SELECT age FROM ruled") == [(2,)]
+    lost.clear()
+    with pytest.raises(DatabaseUnavailable, match="deadlock") as always:
+        link.write(lambda: lose(100))
+    assert (always.value.raced, len(lost)) == (True, 6)
