@@ -27,7 +27,7 @@ class Group:
 
     ``same_as``: the group that it belongs to, where that is another one. ``life`` was said by ``life_by`` at
     ``life_at``: it is resolved, in ``life_release`` where that was named; or it is ignored until ``until``, or until it
-    was seen ``most`` times.
+    was seen ``most`` times. Of a resolved one ``most`` is how often it had been seen when that was said.
     """
 
     fingerprint: str
@@ -120,7 +120,7 @@ class Ledger:
         """Whether it came again after it was resolved. What runs code older than the release that resolves it is not
         told of the cure: older is what had failed somewhere before that was said."""
         group, at = self.group, self.group.life_at or 0
-        if sighting.last_at <= at:
+        if sighting.last_at < at or (sighting.last_at == at and self.seen <= (group.most or self.seen)):
             return False
         if group.life_release is None or sighting.release in ("", group.life_release):
             return True

@@ -301,6 +301,8 @@ class _Shown:
         own = ledger.group
         same = ("recipe", "machine", "state", "error_type", "message", "origin", "sample", "traceback")
         said: Any = {name: getattr(own, name) for name in (*same, *_SAID)}
+        if own.life is not Life.IGNORED:
+            said["most"] = None
         moments: Any = {name: _moment(getattr(own, name)) for name in _SAID_AT}
         releases: dict[str, int] = {}
         for sighting in sorted(ledger.sightings, key=lambda sighting: sighting.first_at):

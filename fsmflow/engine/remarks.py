@@ -24,7 +24,8 @@ def resolve(runtime: Runtime, name: str, *, release: str | None, actor: Actor | 
     """Say that the cause is mended, in code of ``release`` where that is given. Raises FsmflowError, DataError."""
     if release is not None:
         checked_text(release, "release", limit=MAX_RELEASE)
-    return _live(runtime, _permitted(runtime, name, "resolve", actor), Life.RESOLVED, actor, life_release=release)
+    ledger = _permitted(runtime, name, "resolve", actor)
+    return _live(runtime, ledger, Life.RESOLVED, actor, life_release=release, most=ledger.seen)
 
 
 def ignore(

@@ -155,6 +155,14 @@ def test_a_group_that_comes_again_after_it_was_resolved_is_reopened(box: Sandbox
     assert (lives(box), only().life_by) == (("open", True), "bob")
 
 
+def test_a_group_that_comes_again_in_the_moment_in_which_it_was_resolved_is_reopened(box: Sandbox) -> None:
+    fail(box, "1")
+    failures.resolve(only().id)
+    assert (lives(box), only().most) == (("resolved", False), None)
+    fail(box, "2")
+    assert lives(box) == ("reopened", True)
+
+
 @pytest.fixture
 def running(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Says which release this process runs from now on."""
