@@ -71,6 +71,11 @@ class Mark:
     due_at: int | None
 
 
+def alignment(now: int) -> Post:
+    """What brings the branches of a parent in line with it."""
+    return Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN.value, at=now, due_at=now)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Commit:
     """A decision: what one transaction writes, on condition that the entity still has ``before.revision`` and, with

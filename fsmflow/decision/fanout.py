@@ -6,6 +6,7 @@ from typing import Any
 
 from fsmflow import clock, codec
 from fsmflow.decision import settlement
+from fsmflow.decision.commit import alignment
 from fsmflow.decision.context import Branch
 from fsmflow.decision.entity import Event, StaleClaim, Standing
 from fsmflow.decision.failure import Facts
@@ -197,6 +198,8 @@ def reopened(mover: Mover, happening: Reopened) -> None:
     """Go back into the step that failed, to wait for the branch that goes on; nothing else is run again."""
     source = mover.after
     spec = mover.definition.states[source.state]
+    if happening.paused != source.paused:
+        mover.posts.append(alignment(mover.now))
     if spec.failed_from is None:
         if source.work is not None and (source.work.watches or source.work.runs):
             return

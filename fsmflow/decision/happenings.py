@@ -246,7 +246,10 @@ class Revived:
 
 @dataclass(frozen=True, kw_only=True)
 class Reopened(Asked):
-    """A branch of a step that had failed goes on by itself: the parent goes back into it."""
+    """A branch of a step that had failed goes on by itself: the parent goes back into it. ``paused``: whether it is
+    held, as by a pause that its parent has ended while it rested."""
+
+    paused: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from dataclasses import field
 from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec, release
-from fsmflow.decision.commit import Commit, EventKind, Mark, Post
+from fsmflow.decision.commit import Commit, EventKind, Mark, Post, alignment
 from fsmflow.decision.context import NOTHING, Context, being_undone
 from fsmflow.decision.edit import Edit, edit_of
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
@@ -250,7 +250,7 @@ class Mover:
         # A state that the code lacks may have fanned out. A cancel also ends children that go by themselves.
         left = not goes_on and (step_left is None or step_left.fan is not None)
         if source.epoch and (left or (self.definition.has_children and spec.takes_back)):
-            self.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN.value, at=self.now, due_at=self.now))
+            self.posts.append(alignment(self.now))
         if renews and goes_on:
             # The step goes on, with the branches that are done; those that are run again get keys of their own.
             self.posts.append(Post(kind=EventKind.FRESH, trigger=spec.name, key=str(after.epoch), at=self.now))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fsmflow.decision.commit import EventKind, Post
+from fsmflow.decision.commit import alignment
 from fsmflow.decision.happenings import Paused, Replanned, Resumed
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.mover import Mover, subject_at
@@ -42,4 +42,4 @@ def replanned(mover: Mover, happening: Replanned) -> None:
 
 def _pass_down(mover: Mover) -> None:
     if mover.definition.states[mover.after.state].fan is not None or mover.definition.has_children:
-        mover.posts.append(Post(kind=EventKind.ALIGN, trigger=EventKind.ALIGN.value, at=mover.now, due_at=mover.now))
+        mover.posts.append(alignment(mover.now))

@@ -161,7 +161,7 @@ def _with_parent(runtime: Runtime, instance: Instance, commit: Commit, happening
     """
     branch, above = commit.after, load_row(runtime, commit.after.parent or 0)
     if above is not None and _is_in_step(above, branch):
-        return replace(commit, also=(_reopened(runtime, above, happening),))
+        return replace(commit, also=(_reopened(runtime, above, happening, paused=branch.paused),))
     placed = isinstance(happening, (Forced, Rewound))
     if branch.state.startswith(UNDOING_PREFIX) or (placed and branch.branch_of is not None):
         return commit
@@ -171,11 +171,12 @@ def _with_parent(runtime: Runtime, instance: Instance, commit: Commit, happening
     raise _refused(instance.snapshot, happening, f"{_left(above)}; nothing would come of it, and 'cancel' ends it")
 
 
-def _reopened(runtime: Runtime, above: Instance, happening: Happening) -> Commit:
+def _reopened(runtime: Runtime, above: Instance, happening: Happening, *, paused: bool) -> Commit:
     asked = happening if isinstance(happening, Asked) else Asked()
     parent = above.checked().snapshot
     context = context_of(runtime.store, above.own, parent)
-    back = decide(above.own, parent, Reopened(actor=asked.actor, reason=asked.reason), runtime.now(), context)
+    again = Reopened(actor=asked.actor, reason=asked.reason, paused=paused)
+    back = decide(above.own, parent, again, runtime.now(), context)
     return _with_parent(runtime, above, back, happening) if _goes_on(back) else back
 
 
