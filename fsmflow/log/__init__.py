@@ -8,6 +8,9 @@ from collections.abc import Mapping, Sequence
 from fsmflow.causes import likely
 from fsmflow.errors import NotPermitted, name_of, noted, text_of
 from fsmflow.log.lines import logger, one_line
+from fsmflow.log.reminder import Reminder
+
+_released = Reminder()
 
 
 def variable_misspelt(told: str) -> None:
@@ -45,7 +48,9 @@ def claim_refused(ticket: str) -> None:
 
 
 def claim_released(address: str, why: str) -> None:
-    logger.warning(
+    """Thousands may be given back for one reason, as a machine that a worker lacks: one of them is told in a minute."""
+    logger.log(
+        logging.WARNING if _released.is_due(why.replace(address, "")) else logging.DEBUG,
         "claim.released: %s: %s; it is offered again later and no attempt is counted",
         address,
         one_line(why),

@@ -119,7 +119,7 @@ def test_older_code_leaves_an_entity_of_newer_code_alone(bench: Bench, caplog: p
         with pytest.raises(UnknownState):
             refused()
     assert "version 2" in str(parcel.explain().blocked_by)
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.DEBUG):
         bench.step()
     assert "claim.released" in caplog.text
     assert (parcel.refresh().state, parcel.attempt, len(parcel.history)) == ("packing", 1, 2)

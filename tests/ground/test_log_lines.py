@@ -14,7 +14,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 import fsmflow
-from fsmflow import Machine, State
+from fsmflow import Machine, State, clock, log
 from fsmflow.log.lines import JsonLines
 from fsmflow.testing import sandbox
 
@@ -128,3 +128,20 @@ def test_a_failed_step_is_not_told_where_its_level_is_not_wanted(written: io.Str
             Failing.start(id_).trigger("pay")
             box.run()
     assert [line["address"] for line in lines(written) if line.get("event") == "step.failed"] == ["failing:told"]
+
+
+def test_what_thousands_meet_for_one_reason_is_told_once_a_minute(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = clock.monotonic()
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+    why = "no machine is named 'parcel', which reason is of this test alone"
+    with caplog.at_level(logging.DEBUG, logger="fsmflow"):
+        for number in range(100):
+            log.claim_released(f"parcel:{number}", f"parcel:{number}: {why}")
+        log.claim_released("parcel:1", f"another {why}")
+        now += 61
+        log.claim_released("parcel:7", f"parcel:7: {why}")
+    told = [record for record in caplog.records if record.levelno == logging.WARNING]
+    assert [vars(record)["address"] for record in told] == ["parcel:0", "parcel:1", "parcel:7"]
+    assert len(caplog.records) == 102
