@@ -35,7 +35,7 @@ SIDE_BY_SIDE = ["-n", "4", "--dist", "worksteal"]
 #: What takes long is said at the end, so that it can be seen what grows.
 SLOW_ARE_NAMED = ["--durations=40", "--durations-min=4"]
 #: How many are simulated: with all tests, and with the quick ones.
-SCHEDULES = (600, 300)
+SCHEDULES = (300, 150)
 #: What the tests are told: to run all on each database, or a sample (tests/support/sample.py).
 WHOLE, SAMPLED = "FSMFLOW_TEST_WHOLE", "FSMFLOW_TEST_SAMPLED"
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)

@@ -1,4 +1,5 @@
-"""Of what goes through all floors, a sample: each test on SQLite, and on one of the two servers, in turn.
+"""Of what goes through all floors, a sample: each test on SQLite, and on one of the two servers, in turn. Of what takes
+many processes, half: the other half is run in the week after.
 
 What reaches a database is written by the store, whose own tests run on all of them, and so do the attacks.
 FSMFLOW_TEST_SAMPLED asks for the sample: scripts/test.py sets it, unless it runs the whole.
@@ -7,6 +8,7 @@ FSMFLOW_TEST_SAMPLED asks for the sample: scripts/test.py sets it, unless it run
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from collections import defaultdict
 from collections.abc import Sequence
@@ -16,14 +18,27 @@ import pytest
 
 #: The parts of which a sample is enough.
 PARTS = ("scenarios", "engine", "running", "verify", "machine", "operations", "web")
+#: What takes many processes and long, and where a mistake does no harm before it is found.
+SELDOM = ("docs/test_pages.py::test_a_page_does_what_it_says[docs/how-to/", "packaging/test_release.py::")
 _SERVERS = ("postgres", "mysql")
 _TESTS = Path(__file__).parent.parent
 
 
 def left_out(items: Sequence[pytest.Item]) -> set[pytest.Item]:
-    """What is not run: of a test that is there for both servers, one. Nothing where only one of them answers."""
-    named = all(os.environ.get(f"FSMFLOW_TEST_{server.upper()}_URL") for server in _SERVERS)
-    if not named or not os.environ.get("FSMFLOW_TEST_SAMPLED"):
+    """What is not run: of a test that is there for both servers, one, and of what is seldom run the other half. Both
+    servers are tested where only one of them answers."""
+    if not os.environ.get("FSMFLOW_TEST_SAMPLED"):
+        return set()
+    return _on_other_servers(items) | {item for item in items if _is_for_another_week(item)}
+
+
+def _is_for_another_week(item: pytest.Item) -> bool:
+    name = f"{item.path.relative_to(_TESTS)}::{item.name}"
+    return name.startswith(SELDOM) and zlib.crc32(name.encode()) % 2 != int(time.strftime("%V", time.gmtime())) % 2
+
+
+def _on_other_servers(items: Sequence[pytest.Item]) -> set[pytest.Item]:
+    if not all(os.environ.get(f"FSMFLOW_TEST_{server.upper()}_URL") for server in _SERVERS):
         return set()
     found: dict[str, dict[str, pytest.Item]] = defaultdict(dict)
     for item in items:

@@ -25,7 +25,7 @@ MATRIX = ("-m", "tests.attacks.killed")
 @pytest.mark.parametrize(
     ("database", "options"),
     [
-        pytest.param("sqlite", ["--every", "8", "--pairs", "500"], id="sqlite"),
+        pytest.param("sqlite", ["--every", "16", "--pairs", "1000"], id="sqlite"),
         pytest.param("postgres", ["--every", "90", "--jobs", "1"], marks=pytest.mark.postgres, id="postgres"),
         pytest.param("mysql", ["--every", "90", "--jobs", "1"], marks=pytest.mark.mysql, id="mysql"),
     ],
