@@ -36,7 +36,7 @@ def told_of_plan(plan: Plan) -> str:
     parts = [
         told,
         f"{plan.canary:,} first" if plan.canary else "no canary",
-        f"at most {plan.rate}" if plan.rate else "at any rate",
+        f"at most {plan.rate}" if plan.rate else "as quickly as it goes",
         f"{plan.at_once:,} at once",
     ]
     if plan.stop_after is not None:

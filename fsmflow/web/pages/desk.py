@@ -12,7 +12,7 @@ from fsmflow.engine.desk import Waiting, waiting_for
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.objects.plain import plain
 from fsmflow.queries import redacted
-from fsmflow.redaction import hide
+from fsmflow.redaction import MASK, hide
 from fsmflow.web.identity import actor_of
 from fsmflow.web.section import Section
 from fsmflow.web.templates import render
@@ -47,10 +47,10 @@ def _show(request: Request) -> Response:
 
 
 def _facts(runtime: Runtime, waiting: Waiting) -> list[tuple[str, str]]:
-    """The first of the data that are plain values."""
+    """The first of the data that are plain values which may be shown."""
     shown: dict[str, Any] = hide(waiting.snapshot.data, redacted(runtime, waiting.snapshot))
-    plain_ones = [(name, value) for name, value in shown.items() if not isinstance(value, dict | list)]
-    return [(name, _told(value)) for name, value in plain_ones[:_FACTS]]
+    facts = [(name, value) for name, value in shown.items() if not isinstance(value, dict | list) and value != MASK]
+    return [(name, _told(value)) for name, value in facts[:_FACTS]]
 
 
 def _told(value: Any) -> str:

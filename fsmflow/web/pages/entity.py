@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import Any, Final
@@ -29,6 +30,8 @@ from fsmflow.web.threads import threaded
 
 #: So many steps of two ways are laid side by side.
 _STEPS: Final = 200
+#: So many that ended last tell which end is the usual one.
+_LATEST: Final = 20
 
 
 @threaded
@@ -52,15 +55,18 @@ def _compare(request: Request) -> Response:
 
 
 def last_good(runtime: Runtime, one: Snapshot, actor: Actor) -> Snapshot | None:
-    """The newest entity of the same machine that has come to an end that it was made for."""
+    """Of the same machine the newest that came where most of the latest ended: nothing that was cancelled, undone, or
+    turned down as it happens now and then."""
     own = definition_for(runtime, one)
     ends = [spec.name for spec in own.states.values() if spec.is_final] if own else []
     states = tuple(name for name in ends if name not in (CANCELLED, UNDONE))
     if not states or one.branch_of is not None:
         return None
     wanted = Selection(machine=one.machine, states=states)
-    found = select(runtime, wanted, limit=2, newest=True, actor=actor)
-    return next((each for each in found if each.row != one.row), None)
+    found = select(runtime, wanted, limit=_LATEST, newest=True, actor=actor)
+    latest = [each for each in found if each.row != one.row]
+    usual = Counter(each.state for each in latest).most_common(1)
+    return next((each for each in latest if each.state == usual[0][0]), None)
 
 
 @dataclass(frozen=True, kw_only=True)

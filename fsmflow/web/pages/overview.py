@@ -11,6 +11,7 @@ from starlette.routing import Route
 
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import Definition
+from fsmflow.definition.names import FAILED
 from fsmflow.diagram import Tally, chart, svg
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime, current
@@ -63,6 +64,11 @@ class Panel:
     picture: str
     states: Sequence[State]
 
+    @property
+    def has_failed(self) -> bool:
+        """Whether something of it rests where it failed for good."""
+        return any(each.phase == FAILED for each in self.states)
+
 
 class Overview:
     """What one process knows for this page."""
@@ -78,9 +84,9 @@ class Overview:
         return self._shared.get(_key(runtime, actor), lambda: self._read(runtime, actor))
 
     def panels(self, request: Request, runtime: Runtime, actor: Actor, look: Look) -> list[Panel]:
-        """Every machine of the user's, those first that have entities."""
+        """Every machine of the user's: those first of which something failed, those last that have no entities."""
         found = [self._panel(request, each, _key(runtime, actor), look) for each in runtime.machines.of_user().values()]
-        return sorted(found, key=lambda each: (not each.total, each.name))
+        return sorted(found, key=lambda each: (not each.has_failed, not each.total, each.name))
 
     def _read(self, runtime: Runtime, actor: Actor) -> Look:
         counts, now = headcounts(runtime, scopes=(ROOT, CHILD), actor=actor), runtime.now()

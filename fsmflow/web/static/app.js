@@ -2,6 +2,8 @@
 "use strict";
 (() => {
   const typing = (element) => element.closest("input, textarea, select, [contenteditable]");
+  const search = document.querySelector("[data-search]");
+  const find = document.body.dataset.find;
   const rows = () => [...document.querySelectorAll("[data-row] a[data-open]")];
   const move = (by) => {
     const all = rows();
@@ -10,7 +12,7 @@
     if (next) next.focus();
   };
   const acts = {
-    "/": () => document.querySelector("[data-search]")?.focus(),
+    "/": () => (search ? search.focus() : find && location.assign(find)),
     j: () => move(1),
     k: () => move(-1),
     r: () => location.reload(),
@@ -21,6 +23,15 @@
     if (!act || event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     event.preventDefault();
     act();
+  });
+
+  // What is completed is the last word: the words before it stay.
+  const completed = document.querySelector("[data-completes]");
+  const words = [...(completed?.list?.options ?? [])];
+  const ends = words.map((each) => each.value);
+  completed?.addEventListener("input", () => {
+    const before = completed.value.slice(0, completed.value.lastIndexOf(" ") + 1);
+    words.forEach((each, at) => { each.value = before + ends[at]; });
   });
 
   // What is open is told of news. Numbers are put in their places; of anything else it is only said that there is news,
