@@ -249,11 +249,8 @@ class GuardError(FsmflowError):
     """
 
     def __init__(self, address: str, state: str, trigger: str, guard: str, what: str) -> None:
-        self.address = address
-        self.state = state
-        self.trigger = trigger
-        self.guard = guard
-        self.what = what
+        self.address, self.state, self.trigger = address, state, trigger
+        self.guard, self.what = guard, what
         self.detail = f"guard {guard!r} of {trigger!r} {what}"
         super().__init__(f"{address} is in {state!r}: {self.detail}")
 

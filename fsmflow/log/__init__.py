@@ -31,18 +31,6 @@ def dispatch_works() -> None:
     logger.warning("dispatch.back: Redis takes jobs again")
 
 
-def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
-    logger.warning(
-        "result.discarded: %s: attempt %d of %r %s, but the step had been taken over, left or cancelled; "
-        "nothing was changed",
-        address,
-        attempt,
-        state,
-        one_line(what),
-        extra={"address": address},
-    )
-
-
 def claim_refused(ticket: str) -> None:
     logger.debug("claim.refused: %s is not to be run (done, taken, held or left)", ticket)
 

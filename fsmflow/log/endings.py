@@ -63,3 +63,15 @@ def _with_traceback(
     # Handlers write this; to have the error written anew would ask it, and it is the user's.
     record.exc_text = traceback.rstrip() or None
     logger.handle(record)
+
+
+def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
+    logger.warning(
+        "result.discarded: %s: attempt %d of %r %s, but the step had been taken over, left or cancelled; "
+        "nothing was changed",
+        address,
+        attempt,
+        state,
+        one_line(what),
+        extra={"address": address},
+    )

@@ -20,6 +20,7 @@ from fsmflow.errors import (
     UnknownState,
     UpgradeError,
 )
+from fsmflow.log import endings
 from fsmflow.patience import Patience
 from fsmflow.running.attempt import Ended
 from fsmflow.running.lease import is_live, release
@@ -52,7 +53,7 @@ def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended)
                 _wait(snapshot, error, patience)
             ended = instead or ended
         except (StaleClaim, EntityNotFound):
-            log.result_discarded(snapshot.address, snapshot.state, claim.attempt, _what_became(ended))
+            endings.result_discarded(snapshot.address, snapshot.state, claim.attempt, _what_became(ended))
             return
         except (ConfigurationError, TransitionConflict) as error:
             _wait(snapshot, error, patience)
@@ -105,7 +106,7 @@ def _hand_over(runtime: Runtime, root: Definition, snapshot: Snapshot, claim: Cl
     whose end counts as the loss of this worker."""
     spec = under_todays_names(root, snapshot).spec
     if not is_live(runtime, claim):
-        log.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
+        endings.result_discarded(snapshot.address, snapshot.state, claim.attempt, "came to its end")
     elif spec is not None and spec.at_most_once:
         log.claim_abandoned(snapshot.address, str(error))
     else:

@@ -24,6 +24,7 @@ from fsmflow.errors import (
     UnknownState,
     UpgradeError,
 )
+from fsmflow.log import endings
 from fsmflow.points import point
 from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
@@ -130,7 +131,7 @@ def _raise_if_refused(runtime: Runtime, attempt: Attempt, ended: Returned) -> No
             runtime, lambda: instance_of(attempt.root, loaded(runtime, attempt.claim)), ended
         )
     except (StaleClaim, EntityNotFound):
-        log.result_discarded(attempt.address, attempt.snapshot.state, attempt.claim.attempt, "came to its end")
+        endings.result_discarded(attempt.address, attempt.snapshot.state, attempt.claim.attempt, "came to its end")
         raise _RolledBack(None) from None
     except (DatabaseUnavailable, TransitionConflict) as error:
         raise _RolledBack(_again(attempt, ended, error)) from error
