@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from fsmflow.errors import FsmflowError
@@ -104,6 +104,11 @@ class Bodies:
             told = f"The request was not there within {self._limit_s:g} s."
             await refused(Request(scope), 408, "Too slow", told)(scope, receive, send)
             return
+        except ClientDisconnect:
+            # Where somebody is still there, it came by a server that does not say so.
+            told = "The request broke off before all of it had come. Nothing was changed."
+            await refused(Request(scope), 400, "Broken off", told)(scope, receive, send)
+            return
         if body is None:
             told = f"The request holds more than {self._limit:,} bytes."
             await refused(Request(scope), 413, "Too large", told)(scope, receive, send)
@@ -112,19 +117,21 @@ class Bodies:
         await self._app(scope, _replaying(body, receive), send)
 
     async def _read(self, scope: Scope, receive: Receive) -> bytes | None:
-        """The body; None where it is larger than it may be."""
+        """The body; None where it is larger than it may be. Raises ClientDisconnect: a part of a request is none."""
         told = Headers(scope=scope).get("content-length", "0")
         if told.isdigit() and int(told) > self._limit:
             return None
         found, size = [], 0
-        while (message := await receive())["type"] == "http.request":
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                raise ClientDisconnect
             found.append(message.get("body", b""))
             size += len(found[-1])
             if size > self._limit:
                 return None
             if not message.get("more_body", False):
-                break
-        return b"".join(found)
+                return b"".join(found)
 
 
 def _replaying(body: bytes, receive: Receive) -> Receive:

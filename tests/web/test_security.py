@@ -134,3 +134,17 @@ def test_what_auth_returns_has_to_be_an_actor(bench: Bench, caplog: pytest.LogCa
 def test_the_systems_user_is_nobody_from_elsewhere(bench: Bench) -> None:
     with site_of(LocalUser(), hosts=["shop.example"]) as site:
         assert site.client.get("/", headers={"Host": "shop.example"}).status_code == 401
+
+
+def test_a_request_that_breaks_off_changes_nothing(site: Site) -> None:
+    """A part of a form would be another form."""
+    order, parts = Order.start("1"), urlsplit(site.url)
+    with socket.create_connection((parts.hostname, parts.port), timeout=30) as one:
+        told = "Host: 127.0.0.1\r\nSec-Fetch-Site: same-origin\r\nContent-Length: 90\r\n"
+        kind = "Content-Type: application/x-www-form-urlencoded\r\n\r\n"
+        one.sendall(f"POST /do/cancel/order:1 HTTP/1.1\r\n{told}{kind}epoch={order.epoch}&reason=x&step=do".encode())
+        one.shutdown(socket.SHUT_WR)
+        while one.recv(4096):
+            pass
+    site.page("/")
+    assert order.refresh().state == "pending"
