@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Final
 
@@ -41,6 +41,9 @@ SECTIONS: Final[tuple[Section, ...]] = (
 def create_app(
     auth: Auth | None = None,
     *,
+    login_url: str | None = None,
+    roles: Collection[str] | None = None,
+    home_links: Mapping[str, str] | None = None,
     hosts: Collection[str] | None = None,
     threads: int = SIZE,
     live: bool = True,
@@ -50,14 +53,32 @@ def create_app(
     """The pages and the API, to be served or mounted.
 
     ``auth(request)`` says who asks: an ``Actor``, or None for nobody who is known. Without it only who connects from
-    this very machine is let in, as the system's user. ``hosts``: the names under which it is served; any, if ``auth``
-    is given and these are not. ``threads``: so many pages are made at once, each with a connection to the database.
-    ``live``: pages that are open are told of news, by a connection each, which a server that gives each request a
-    thread should not hold. ``body_limit``: so many bytes may come with a request, and so many seconds
-    (``body_limit_s``) they may take.
+    this very machine is let in, as the system's user. ``login_url``: where a browser is sent of which nobody knows
+    whose it is; the page from which it comes is added as ``next``. ``roles``: only who has one of them is let in;
+    without it everybody whom ``auth`` knows. ``home_links``: ways back into the application around it, by their titles.
+
+    ``hosts``: the names under which it is served; any, if ``auth`` is given and these are not. ``threads``: so many
+    pages are made at once, each with a connection to the database. ``live``: pages that are open are told of news, by a
+    connection each, which a server that gives each request a thread should not hold. ``body_limit``: so many bytes may
+    come with a request, and so many seconds (``body_limit_s``) they may take.
     """
     pool, who = Pool(threads), auth or LocalUser()
-    app = FastAPI(
+    middleware = [
+        Middleware(_Entered, pool=pool),
+        Middleware(Answers),
+        Middleware(Hosts, is_ours=_ours(auth, hosts)),
+        Middleware(Bodies, limit=body_limit, limit_s=body_limit_s),
+        Middleware(Forgery),
+        Middleware(Identity, auth=who, login_url=login_url, roles=roles),
+    ]
+    app = _empty(pool, middleware)
+    app.state.home_links = dict(home_links or {})
+    _route(app, who, Ticker(pool) if live else None)
+    return app
+
+
+def _empty(pool: Pool, middleware: list[Middleware]) -> FastAPI:
+    return FastAPI(
         title="fsmflow",
         version=__version__,
         docs_url=None,
@@ -66,18 +87,9 @@ def create_app(
         # They would name the host that the request names.
         redirect_slashes=False,
         lifespan=_lifespan(pool),
-        middleware=[
-            Middleware(_Entered, pool=pool),
-            Middleware(Answers),
-            Middleware(Hosts, is_ours=_ours(auth, hosts)),
-            Middleware(Bodies, limit=body_limit, limit_s=body_limit_s),
-            Middleware(Forgery),
-            Middleware(Identity, auth=who),
-        ],
+        middleware=middleware,
         exception_handlers={FsmflowError: on_error, HTTPException: on_http},
     )
-    _route(app, who, Ticker(pool) if live else None)
-    return app
 
 
 def _route(app: FastAPI, who: Auth, ticker: Ticker | None) -> None:

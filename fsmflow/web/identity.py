@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import inspect
 import ipaddress
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from http import HTTPStatus
 from typing import Final
+from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fsmflow.decision.inputs import Actor
+from fsmflow.engine.runtime import current
+from fsmflow.engine.users import person_named
+from fsmflow.errors import NotPermitted
 from fsmflow.person import listed, login
 from fsmflow.web.errors import refused
+from fsmflow.web.templates import root_of
 from fsmflow.web.threads import pool_of_request
 
 #: Who asks by a request: somebody, or None for nobody who is known. It is called in a thread, and may be a coroutine.
@@ -81,6 +87,32 @@ def actor_of(request: Request) -> Actor:
     return found
 
 
+def person_with(name: str, groups: Iterable[str]) -> Actor | None:
+    """Somebody whom others have let in under this name: the roles and teams that the installation gives, and the groups
+    that these others know as roles besides. None for a user who is disabled. Raises DataError."""
+    person = person_named(current(), name)
+    return None if person is None else Actor(person.name, person.roles | set(groups), teams=person.teams)
+
+
+def not_let_in(name: str, needs: str) -> NotPermitted:
+    """What somebody is told who is known, and is none of those for whom these pages are."""
+    return NotPermitted("fsmflow", "look", (), name, words=f"it takes {needs}, and {name!r} has none")
+
+
+def way_to_login(request: Request, url: str) -> Response | None:
+    """The way to the login of the application around this one, and back from there by ``next``. None for a program,
+    which is told that it is nobody."""
+    if is_api(request.scope):
+        return None
+    if request.method == "GET":
+        back = root_of(request) + quote(path_of(request.scope), safe="/:")
+        query = urlencode({"next": f"{back}?{request.url.query}" if request.url.query else back})
+        url = f"{url}{'&' if '?' in url else '?'}{query}"
+    if "hx-request" in request.headers:
+        return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": url})
+    return RedirectResponse(url, HTTPStatus.SEE_OTHER)
+
+
 def is_loopback(host: str) -> bool:
     """Whether an address is this machine alone."""
     try:
@@ -99,9 +131,11 @@ def is_local_name(host: str) -> bool:
 class Identity:
     """Middleware: finds out who asks before anything is looked at for them."""
 
-    def __init__(self, app: ASGIApp, auth: Auth) -> None:
+    def __init__(self, app: ASGIApp, auth: Auth, login_url: str | None, roles: Collection[str] | None) -> None:
         self._app = app
         self._auth = auth
+        self._login_url = login_url
+        self._roles = None if roles is None else frozenset(roles)
         routes = auth.routes if isinstance(auth, Entrance) else ()
         self._open = (*_OPEN, *(str(getattr(route, "path", "")) for route in routes))
 
@@ -114,6 +148,8 @@ class Identity:
         if actor is None:
             await self._unknown(request)(scope, receive, send)
             return
+        if self._roles is not None and not self._roles & actor.roles:
+            raise not_let_in(actor.name, f"one of the roles {', '.join(sorted(self._roles))}")
         scope.setdefault("state", {})["actor"] = actor
         await self._app(scope, receive, send)
 
@@ -132,6 +168,8 @@ class Identity:
 
     def _unknown(self, request: Request) -> Response:
         way = self._auth.challenge(request) if isinstance(self._auth, Entrance) else None
+        if way is None and self._login_url is not None:
+            way = way_to_login(request, self._login_url)
         if way is None:
             way = refused(request, 401, "Please log in", "It is not known who asks.", NOBODY)
             if is_api(request.scope):

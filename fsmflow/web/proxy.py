@@ -8,11 +8,9 @@ from collections.abc import Iterable
 from starlette.requests import Request
 
 from fsmflow.decision.inputs import Actor
-from fsmflow.engine.runtime import current
-from fsmflow.engine.users import person_named
 from fsmflow.errors import ConfigurationError, DataError, text_of
 from fsmflow.log.users import header_refused
-from fsmflow.web.identity import Entrance
+from fsmflow.web.identity import Entrance, person_with
 
 #: Longer than that is no list of groups.
 _MOST_CHARS = 8_192
@@ -78,13 +76,9 @@ class HeaderAuth(Entrance):
             return None
         if len(names) > 1 or not names[0].strip():
             return None
-        try:
-            person = person_named(current(), names[0].strip())
-            return None if person is None else self._with_groups(request, person)
-        except DataError:
-            return None
-
-    def _with_groups(self, request: Request, person: Actor) -> Actor:
         told = ",".join(request.headers.getlist(self._groups)) if self._groups else ""
         groups = {each.strip() for each in told[:_MOST_CHARS].split(",") if each.strip()}
-        return Actor(person.name, person.roles | groups, teams=person.teams)
+        try:
+            return person_with(names[0].strip(), groups)
+        except DataError:
+            return None

@@ -61,6 +61,7 @@ def _around(request: Request, token: str) -> dict[str, Any]:
     """What every page has."""
     return {
         "actor": getattr(request.state, "actor", None),
+        "home_links": getattr(request.state, "home_links", request.app.state.home_links),
         "logout": getattr(request.state, "logout", None),
         "sections": request.app.state.sections,
         "here": request.scope["path"].removeprefix(request.scope.get("root_path", "")) or "/",

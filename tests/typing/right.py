@@ -61,6 +61,9 @@ from fsmflow.sentry import FsmflowIntegration
 from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 from fsmflow.web import HeaderAuth, Login, TokenAuth, create_app, first_of
+from fsmflow.web.django import Dashboard
+from fsmflow.web.flask import blueprint
+from fsmflow.web.wsgi import Wsgi
 
 
 class Stage(Enum):
@@ -284,6 +287,17 @@ async def mounting(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     login = Login(idle=60, longest=timedelta(hours=1), trusted=["10.0.0.0/8"])
     proxy = HeaderAuth("X-User", groups="X-Groups", trusted=["10.0.0.1/32"])
     await create_app(first_of(TokenAuth(), login, proxy), hosts=["example.org"])(scope, receive, send)
+    app = create_app(lambda request: None, login_url="/login", roles={"support"}, home_links={"Shop": "/"}, live=False)
+    assert_type(list(Wsgi(app)({}, None)), list[bytes])
+
+
+def mounting_elsewhere(request: Any) -> None:
+    made = blueprint(lambda: Actor("ann", ["support"]), login="login", roles={"support"}, home={"Shop": "orders"})
+    assert_type(made.name, str)
+    workflows = Dashboard("shop.see_workflows", home={"Shop": "orders"}, auth=TokenAuth(), hosts=["example.org"])
+    assert_type(workflows.urls, tuple[list[Any], str, str])
+    assert_type(workflows.is_open_to(request.user), bool)
+    assert_type(workflows.app_list(request), list[dict[str, Any]])
 
 
 def testing() -> None:
