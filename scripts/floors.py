@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-FOLDERS = ("fsmflow", "machines", "scripts", "tests")
+FOLDERS = ("fsmflow", "machines", "examples", "scripts", "tests")
 FILE_LINES = 400
 FUNCTION_LINES = 40
 

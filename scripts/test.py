@@ -41,7 +41,7 @@ WHOLE, SAMPLED = "FSMFLOW_TEST_WHOLE", "FSMFLOW_TEST_SAMPLED"
 KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
 #: Thousands of processes are started by the tests: each would compile what it imports anew, where an image of a
 #: container has told Python to write nothing of that.
-COMPILED = [sys.executable, "-m", "compileall", "-q", "-j", "0", "fsmflow", "machines", "scripts", "tests"]
+COMPILED = [sys.executable, "-m", "compileall", "-q", "-j", "0", "fsmflow", "machines", "examples", "scripts", "tests"]
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
     "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
