@@ -11,7 +11,7 @@ from fsmflow.decision.commit import EventKind, Posted
 from fsmflow.decision.context import Progress
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.messages import envelope_of, left_ms
-from fsmflow.decision.work import Work
+from fsmflow.decision.work import FAR_FUTURE_MS, Work
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import undoing
 from fsmflow.engine.permission import proposals
@@ -172,7 +172,8 @@ def _due(own: Definition | None, snapshot: Snapshot) -> str:
 
 def _next_try(work: Work) -> datetime | None:
     moment = work.deadline if work.overdue and work.deadline is not None else work.wake_at
-    return None if work.held is not None else clock.to_datetime(moment)
+    # A hold that has no end keeps it back for ever.
+    return None if work.held is not None or moment >= FAR_FUTURE_MS else clock.to_datetime(moment)
 
 
 def _standing(runtime: Runtime, parent: Snapshot, *standings: Standing) -> tuple[Snapshot, ...]:
