@@ -168,3 +168,9 @@ def test_hostile_texts_are_texts(bench: Bench, site: Site) -> None:
         assert "<script>alert" not in text, page
         assert "<img src=x" not in text, page
         assert "49</textarea>" not in text, page
+
+
+def test_a_repair_can_be_begun_from_nothing(bench: Bench, site: Site) -> None:
+    page = site.page("/repairs/new")
+    assert "Show these in the list" not in page
+    assert 'name="q"' in page
