@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from fsmflow.decision.commit import Posted
 from fsmflow.decision.entity import Snapshot
@@ -21,7 +22,8 @@ from fsmflow.engine.teams import lets_see, may_see, reach_of
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
-from fsmflow.values import dataclass
+from fsmflow.store.snags import Snag
+from fsmflow.values import dataclass, replace
 
 #: More events than this that cannot go on are not told of one by one.
 _MANY_STUCK = 10_000
@@ -96,10 +98,12 @@ def redacted(runtime: Runtime, snapshot: Snapshot) -> frozenset[str]:
     return frozenset() if definition is None else definition.wide.redact
 
 
-def stuck_events(runtime: Runtime) -> dict[int, list[Posted]]:
-    """The events that were tried in vain, by the row of their entity. One query, by index."""
+def stuck_events(runtime: Runtime, entities: Sequence[Snapshot] | None = None) -> dict[int, list[Posted]]:
+    """The events that were tried in vain, by the row of their entity: all, or those of some entities. By index."""
+    events = runtime.store.events
+    posts = events.stuck(_MANY_STUCK) if entities is None else events.stuck_of([each.row for each in entities])
     found: dict[int, list[Posted]] = {}
-    for post in runtime.store.events.stuck(_MANY_STUCK):
+    for post in posts:
         found.setdefault(post.entity, []).append(post)
     return found
 
@@ -118,35 +122,58 @@ def overdue_in(runtime: Runtime, snapshot: Snapshot, now: int) -> str | None:
 @dataclass(kw_only=True)
 class StuckGroup:
     """What cannot go on for the same reason, in one state: timers, kept events or messages. ``example`` is the address
-    of the one that was tried most often, ``stuck`` what is known of that."""
+    of one that was tried most often, ``stuck`` what is known of that. ``kind`` is that of the work or the event."""
 
     machine: str
     state: str
     example: str
     stuck: Stuck
+    kind: str
     count: int = 1
 
 
 def stuck_groups(runtime: Runtime, machine: str | None = None, actor: Actor | None = None) -> list[StuckGroup]:
-    """What is due and cannot go on, kind by kind, the largest group first, of what is there for an actor. Reads every
-    entity that has such."""
+    """What is due and cannot go on, kind by kind, the largest group first, of what is there for an actor. It is counted
+    by the database, of more than ``snags.MOST`` those alone that come first; one entity of each kind is read."""
     check_machine(runtime, machine)
-    reach, events, known = reach_of(runtime, actor), stuck_events(runtime), runtime.machines.all()
+    alike: dict[tuple[Any, ...], list[Snag]] = {}
+    for snag in runtime.store.snags.look(machine, reach_of(runtime, actor)):
+        place = (snag.machine, snag.state, snag.branch_of, snag.kind, snag.trigger, snag.overdue)
+        alike.setdefault((*place, _without_digits(snag.why)), []).append(snag)
+    tried_most = [max(snags, key=lambda snag: snag.tries) for snags in alike.values()]
+    stored = runtime.store.entities.load_rows([snag.row for snag in tried_most])
+    events = {post.id: post for post in runtime.store.events.stuck_of(list(stored))}
     groups: dict[tuple[str, ...], StuckGroup] = {}
-    for stored in runtime.store.listing.find(Filter(machine=machine, stuck=True, branches=True, reach=reach)):
-        snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
-        for stuck in stuck_in(runtime, snapshot, events):
-            key = (snapshot.machine, snapshot.state, *(re.sub(r"\d+", "#", text) for text in (stuck.what, stuck.why)))
-            group = groups.get(key)
-            if group is None:
-                group = groups[key] = StuckGroup(
-                    machine=snapshot.machine, state=snapshot.state, example=snapshot.address, stuck=stuck
-                )
-                continue
-            group.count += 1
-            if stuck.tries > group.stuck.tries:
-                group.example, group.stuck = snapshot.address, stuck
+    for snag, snags in zip(tried_most, alike.values(), strict=True):
+        found = stored.get(snag.row)
+        group = None if found is None else _stuck_group(runtime, snag, found, events)
+        if group is None:
+            continue  # it has gone on meanwhile
+        texts = (_without_digits(group.stuck.what), _without_digits(group.stuck.why))
+        before = groups.setdefault((group.machine, group.state, *texts), group)
+        if group.stuck.tries > before.stuck.tries:
+            before.example, before.stuck = group.example, group.stuck
+        before.count += sum(each.count for each in snags) - (before is group)
     return sorted(groups.values(), key=lambda group: (-group.count, group.machine, group.state, group.stuck.what))
+
+
+def _stuck_group(runtime: Runtime, snag: Snag, stored: Snapshot, events: Mapping[int, Posted]) -> StuckGroup | None:
+    known = runtime.machines.all()
+    snapshot = renamed(known[stored.machine], stored) if stored.machine in known else stored
+    own, post = definition_for(runtime, snapshot), None if snag.event is None else events.get(snag.event)
+    if snag.event is None:
+        found = stuck_of(own, snapshot, ())
+    else:
+        found = stuck_of(own, replace(snapshot, work=None), () if post is None else (post,))
+    if not found:
+        return None
+    return StuckGroup(
+        machine=snapshot.machine, state=snapshot.state, example=snapshot.address, stuck=found[0], kind=snag.kind
+    )
+
+
+def _without_digits(text: str) -> str:
+    return re.sub(r"\d+", "#", text)
 
 
 def queues_of(definitions: Iterable[Definition]) -> list[str]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.expectation import is_overdue
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
@@ -16,8 +19,11 @@ from fsmflow.queries import history_of
 from fsmflow.store.indexes import CHILD, ROOT
 
 
-def journey_of(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> Journey:
-    """The way of an entity until now. Raises UnknownState where the code lacks the one that it is in."""
+def journey_of(
+    runtime: Runtime, definition: Definition, snapshot: Snapshot, lines: Iterable[HistoryEntry] | None = None
+) -> Journey:
+    """The way of an entity until now, by its whole history, or by these lines of it. Raises UnknownState where the code
+    lacks the state that it is in."""
     instance = instance_of(definition, snapshot)
     if instance.spec is None:
         raise unknown_state(instance.own, snapshot.state, address=snapshot.address)
@@ -27,7 +33,7 @@ def journey_of(runtime: Runtime, definition: Definition, snapshot: Snapshot) -> 
         state=instance.spec.name,
         since=clock.to_datetime(snapshot.entered_at),
         failure=None if failure is None else failure.error_type,
-        moves=moves_of(history_of(runtime, snapshot.row), definition.wide.renamed),
+        moves=moves_of(history_of(runtime, snapshot.row) if lines is None else lines, definition.wide.renamed),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from fsmflow import codec
 from fsmflow.decision.commit import EventKind, Posted
@@ -11,6 +12,9 @@ from fsmflow.decision.work import FAR_FUTURE_MS
 from fsmflow.store.columns import posted_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
+
+#: Entities of one statement.
+_PAGE: Final = 500
 
 
 class Events:
@@ -83,6 +87,14 @@ class Events:
     def stuck(self, limit: int) -> list[Posted]:
         """What was tried in vain, the next to be tried first; what is never tried again comes last."""
         return [posted_of(values) for values in self._link.query(self._sql.stuck_events, (limit,))]
+
+    def stuck_of(self, rows: Sequence[int]) -> list[Posted]:
+        """The same of some entities. One query for some hundreds of them, by index."""
+        found: list[Posted] = []
+        for first in range(0, len(rows), _PAGE):
+            among, values = self._link.dialect.among(rows[first : first + _PAGE])
+            found += [posted_of(each) for each in self._link.query(self._sql.stuck_events_of + among, values)]
+        return sorted(found, key=lambda post: (post.due_at or 0, post.id))
 
     def postpone(self, post: Posted, due_at: int) -> None:
         """Look at it again later, where nobody has touched it since."""

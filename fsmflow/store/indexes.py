@@ -59,6 +59,8 @@ OF_ENTITIES: Final = (
         where="failure IS NOT NULL",
         whole=("fingerprint",),
     ),
+    # What somebody has paused.
+    Index(name="paused", columns=("id",), where="paused > 0", whole=()),
     # The branches of a step in order, each once, and the last of them.
     Index(name="branches", columns=("parent", "parent_step", "parent_index"), unique=True, where=OWNED),
     # What a parent waits for, and which of its branches have failed.
@@ -69,6 +71,8 @@ OF_WORK: Final = (
     Index(name="wake_at", columns=("wake_at",)),
     # What was tried in vain.
     Index(name="stuck", columns=("entity",), where="tries > 0", whole=()),
+    # What each hold keeps back, and how much that is.
+    Index(name="parked", columns=("parked", "entity"), where="parked IS NOT NULL", whole=()),
 )
 OF_EVENTS: Final = (
     # Whether a key was used, once; what an entity keeps, has sent, can undo.

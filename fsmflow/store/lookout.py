@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
-from fsmflow.decision.work import RUNS
+from fsmflow.decision.work import FAR_FUTURE_MS, RUNS
 from fsmflow.store.indexes import CHILD, ROOT
 from fsmflow.store.link import Link
 from fsmflow.store.listing import Since
@@ -139,6 +139,23 @@ class Lookout:
             f"AND fingerprint {chosen} LIMIT 1"
         )
         return bool(self._link.look(sql, (machine, state, *values)))
+
+    def paused(self) -> list[Standing]:
+        """What is paused, by state, since it was written last; what is over aside. One query that reads ``MANY`` at
+        most, those that were started first; where the database has no partial indexes, of those alone that a pause
+        keeps from going on."""
+        held = f"(SELECT entity AS id FROM {WORK} WHERE wake_at >= {FAR_FUTURE_MS} AND held IS NOT NULL LIMIT {MANY})"
+        source = f"(SELECT id FROM {ENTITY} WHERE paused > 0 ORDER BY id LIMIT {MANY})"
+        if not self._link.dialect.has_partial_indexes:
+            source = held
+        sql = (
+            f"SELECT e.machine, e.state, COUNT(*), MIN(e.updated_at), MIN(e.id) FROM {source} found "
+            f"JOIN {ENTITY} e ON e.id = found.id GROUP BY e.machine, e.state"
+        )
+        return [
+            Standing(machine=machine, state=state, count=int(count), at=int(at), row=int(row))
+            for machine, state, count, at, row in self._link.look(sql)
+        ]
 
     def waiting(self, now: int) -> list[Waiting]:
         """What is due and nobody does, by queue. One query that reads what is due soon, and what is under way."""

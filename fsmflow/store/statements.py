@@ -119,6 +119,7 @@ class Statements:
         self.stuck_events = self._sql(
             f"SELECT {columns} FROM {EVENT} v WHERE v.due_at > 0 AND v.tries > 0 ORDER BY v.due_at, v.id LIMIT ?"
         )
+        self.stuck_events_of = f"SELECT {columns} FROM {EVENT} v WHERE v.due_at > 0 AND v.tries > 0 AND v.entity "
         self.postpone_event = self._sql(f"UPDATE {EVENT} SET due_at = ? WHERE id = ? AND due_at = ?")
 
     def _for_counts(self) -> None:

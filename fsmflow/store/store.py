@@ -32,6 +32,7 @@ from fsmflow.store.meters import Meters
 from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.retention import Retention
 from fsmflow.store.search import Search
+from fsmflow.store.snags import Snags
 from fsmflow.store.statements import Statements
 from fsmflow.store.stream import Lines
 from fsmflow.store.tokens import Tokens
@@ -70,7 +71,7 @@ class Store:
         )
         self.events = Events(link, statements)
         self.work = WorkRows(link, statements)
-        self.listing = Listing(link, statements, self.search)
+        self.listing, self.snags = Listing(link, statements, self.search), Snags(link)
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
         self.lines, self.feeds, self.arrivals = Lines(link), Feeds(link), Arrivals(link)

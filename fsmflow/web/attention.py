@@ -15,12 +15,11 @@ from fsmflow.engine.signs import Rule, rules_of, signs
 from fsmflow.engine.teams import reach_of
 from fsmflow.holds import current_holds
 from fsmflow.operations import alarms
-from fsmflow.queries import listening, stuck_events, stuck_groups
+from fsmflow.queries import listening, stuck_groups
 from fsmflow.settings.alarms import CrashLoop, NobodyListens, OldestDue, Overdue
-from fsmflow.store import backlog
-from fsmflow.store.backlog import Backlog
 from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
+from fsmflow.store.lookout import MANY
 from fsmflow.values import dataclass
 from fsmflow.web.query import written
 
@@ -28,7 +27,7 @@ from fsmflow.web.query import written
 _RULES: Final = tuple(
     Rule(alarm=alarm, machine=None) for alarm in (NobodyListens(), OldestDue(300), CrashLoop(), Overdue())
 )
-#: What is kept back for so long is told.
+#: What is kept back or paused for so long is told.
 _LONG_MS: Final = 3_600_000
 
 
@@ -58,10 +57,10 @@ def _of_all(runtime: Runtime) -> Iterator[Notice]:
     for id_, alarm in raised.items():
         yield Notice(kind="alarm", text=alarm.text, todo=alarm.todo, path=f"/entity/alarm:{id_}", is_grave=True)
     for id_, sign in signs(runtime, [*_RULES, *rules_of(runtime)]).found.items():
-        if id_ not in raised:
+        if sign.begins and id_ not in raised:
             yield Notice(kind=sign.kind, text=sign.text, todo=sign.todo, is_grave=sign.kind != Overdue.kind)
     yield from _unknown(runtime)
-    yield from _kept_long(runtime)
+    yield from _paused(runtime)
     yield from _workers(runtime)
 
 
@@ -83,14 +82,15 @@ def _unknown(runtime: Runtime) -> Iterator[Notice]:
         yield Notice(kind="unknown", text=text, todo="fsmflow check --database", query=query, is_grave=True)
 
 
-def _kept_long(runtime: Runtime) -> Iterator[Notice]:
-    now = runtime.now()
-    heaps, _ = Backlog(runtime.store.link).look(now)
-    told = {backlog.HELD: "held by pauses", backlog.PARKED: "kept back by holds"}
-    for heap in heaps:
-        if heap.standing in told and heap.since is not None and now - heap.since > _LONG_MS:
-            ago = clock.short(now - heap.since)
-            yield Notice(kind="paused", text=f"{heap.count:,} {told[heap.standing]}, the oldest for {ago}")
+def _paused(runtime: Runtime) -> Iterator[Notice]:
+    """Where something is paused for long; holds are told one by one."""
+    now, known = runtime.now(), runtime.machines.of_user()
+    for each in runtime.store.lookout.paused():
+        if each.machine in known and now - each.at > _LONG_MS:
+            query = f"{written('machine', each.machine)} {written('state', each.state)}"
+            many = " or more" if each.count >= MANY else ""
+            text = f"{each.count:,}{many} paused in {each.machine}:{each.state}, for up to {clock.short(now - each.at)}"
+            yield Notice(kind="paused", text=text, todo="fsmflow resume", query=query)
 
 
 def _workers(runtime: Runtime) -> Iterator[Notice]:
@@ -113,14 +113,12 @@ def _workers(runtime: Runtime) -> Iterator[Notice]:
 
 def _stuck(runtime: Runtime, actor: Actor | None) -> Iterator[Notice]:
     """Timers, kept events and messages that were tried in vain."""
-    lost = sum(post.kind is EventKind.LOST for posts in stuck_events(runtime).values() for post in posts)
-    if lost and reach_of(runtime, actor) is None:
-        yield Notice(kind="undeliverable", text=f"{lost:,} messages could not be delivered", query="is:stuck")
     for group in stuck_groups(runtime, actor=actor):
-        where = f"{group.machine}:{group.state}"
+        where, is_lost = f"{group.machine}:{group.state}", group.kind == EventKind.LOST.value
+        what = "messages could not be delivered, " if is_lost else ""
         yield Notice(
-            kind="stuck",
-            text=f"{group.count:,} in {where}, for example {group.example}: {group.stuck}",
+            kind="undeliverable" if is_lost else "stuck",
+            text=f"{what}{group.count:,} in {where}, for example {group.example}: {group.stuck}",
             path=f"/entity/{group.example}",
             is_grave=not is_built_in(group.machine),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any, Final
 
 from fsmflow.decision.actions import ACTIONS, Action
@@ -22,13 +23,15 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import FsmflowError, UnknownState, name_of, text_of
 from fsmflow.objects.drawings import journey_of
 from fsmflow.objects.entities import offered
-from fsmflow.queries import definition_for, overdue_in, redacted
+from fsmflow.queries import definition_for, history_of, overdue_in, redacted
 from fsmflow.redaction import hide
 from fsmflow.values import dataclass
 from fsmflow.web.difference import written
 
 #: So many lines of a history, and so many branches, are on one page.
 LINES: Final = 200
+#: And so many tell the way that is drawn, the last ones.
+WAY: Final = 1_000
 BRANCHES: Final = 50
 
 
@@ -44,7 +47,8 @@ class Button:
 @dataclass(frozen=True, kw_only=True)
 class Portrait:
     """``own``: the definition that it goes by, None where the code does not know it. ``skipped``: so many lines of its
-    history are before those that are here."""
+    history are before those that are here, and ``later`` after them. ``is_cut``: the way is drawn from its last lines
+    alone."""
 
     snapshot: Snapshot
     own: Definition | None
@@ -60,16 +64,19 @@ class Portrait:
     buttons: Sequence[Button]
     lines: Sequence[HistoryEntry]
     skipped: int
+    later: int
+    is_cut: bool
     branches: Sequence[Snapshot]
 
 
-def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, everything: bool = False) -> Portrait:
-    """Look at an entity. Some twenty queries, each by an index; its history is read up to ``LINES`` unless
-    ``everything`` is asked for."""
+def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | None = None) -> Portrait:
+    """Look at an entity. Some twenty queries, each by an index. Of its history the last lines are read, and those up to
+    ``upto`` where that is asked for."""
     instance, own = instance_in(runtime, snapshot), definition_for(runtime, snapshot)
     keys, details = redacted(runtime, snapshot), details_of(runtime, own, snapshot)
-    skipped = 0 if everything else max(0, snapshot.seq - LINES)
-    lines = [each.hidden(keys) for each in _lines(runtime, snapshot, skipped)]
+    last = min(snapshot.seq, snapshot.seq if upto is None else max(1, upto))
+    skipped = max(0, last - LINES)
+    lines = runtime.store.entities.history(snapshot.row, after=skipped, limit=last - skipped)
     branches = runtime.store.branches.page(snapshot.row, snapshot.step, limit=BRANCHES) if details.progress else []
     event = hide(dict(snapshot.event.payload), keys)
     return Portrait(
@@ -77,7 +84,7 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, everything: 
         own=own,
         instance=instance,
         details=details,
-        picture=_picture(runtime, instance),
+        picture=_picture(runtime, instance, snapshot),
         data=written(hide(snapshot.data, keys)),
         event=written(event) if event else "",
         keys=keys,
@@ -85,8 +92,10 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, everything: 
         overdue=overdue_in(runtime, snapshot, runtime.now()),
         offers=[each for each in offered(runtime, snapshot, actor) if each.trigger not in ACTIONS],
         buttons=[] if instance is None else list(buttons(runtime, instance, actor, details)),
-        lines=lines,
+        lines=[each.hidden(keys) for each in lines],
         skipped=skipped,
+        later=snapshot.seq - last,
+        is_cut=snapshot.seq > WAY,
         branches=branches,
     )
 
@@ -130,13 +139,8 @@ def _why_not(runtime: Runtime, instance: Instance, action: Action, actor: Actor,
     return "there is nothing to do" if after == snapshot and not action.is_final else None
 
 
-def _lines(runtime: Runtime, snapshot: Snapshot, after: int) -> Iterator[HistoryEntry]:
-    while page := runtime.store.entities.history(snapshot.row, after=after):
-        yield from page
-        after = page[-1].seq
-
-
-def _picture(runtime: Runtime, instance: Instance | None) -> str | None:
+def _picture(runtime: Runtime, instance: Instance | None, snapshot: Snapshot) -> str | None:
     if instance is None or instance.spec is None:
         return None
-    return svg(chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot)), styled=False)
+    way = islice(history_of(runtime, snapshot.row, after=max(0, snapshot.seq - WAY)), WAY)
+    return svg(chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot, way)), styled=False)

@@ -87,11 +87,17 @@ LOOKS: dict[str, tuple[Callable[[Store], Any], set[str]]] = {
     "what rests in failures": (lambda store: store.groups.counted(), {"failing"}),
     "stuck": (listed(stuck=True, branches=True), {"stuck"}),
     "running": (lambda store: store.work.running(NOW, 100), set()),
+    "stuck, by what it is": (lambda store: store.snags.look(), {"stuck"}),
+    "paused": (lambda store: store.lookout.paused(), {"paused"}),
+    "kept back by holds": (lambda store: store.work.parked(), {"parked"}),
+    "kept back by a hold": (lambda store: store.work.parked_by(1, 100), {"parked"}),
+    "events of some that are stuck": (lambda store: store.events.stuck_of([1, 2]), set()),
     "count of stuck": (lambda store: store.listing.count(Filter(stuck=True, branches=True)), {"stuck"}),
     "by id": (listed(entity_id="77"), {"address"}),
 }
 #: What reads all of something that holds few: what failed, what is stuck, and what a part of the statement has made.
-_SMALL = r"USING (COVERING )?INDEX fsmflow_(entity_failing|work_stuck)|SCAN (x|counted|found|\d+ CONSTANT ROW)"
+_FEW = r"USING (COVERING )?INDEX fsmflow_(entity_(failing|paused)|work_(stuck|parked))"
+_SMALL = rf"{_FEW}|SCAN (x|counted|found|\d+ CONSTANT ROW)"
 
 
 def filled(store: Store) -> Store:
@@ -151,6 +157,8 @@ OF_A_TEAM: dict[str, Callable[[Store], Any]] = {
     "counts": lambda store: store.counts.look(NOW, reach=REACH),
     "counts of branches": lambda store: store.counts.look(NOW, "order", scopes=SCOPES, reach=REACH),
     "groups": lambda store: store.groups.resting(reach=REACH),
+    "what is stuck": lambda store: store.snags.look(None, REACH),
+    "kept back": lambda store: store.work.parked(REACH),
     "stuck": lambda store: store.listing.count(Filter(stuck=True, branches=True, reach=REACH)),
 }
 
@@ -188,7 +196,7 @@ def test_sqlite_reads_by_the_index_that_was_made_for_it(sqlite: Store, look: str
     scans = [line for line in plans if "SCAN" in line and not re.search(_SMALL, line)]
     assert not scans
     assert wanted <= indexes_in("\n".join(plans))
-    if not wanted & {"failing", "stuck", "address"}:
+    if not wanted & {"failing", "stuck", "parked", "paused", "address"}:
         assert not [line for line in plans if "TEMP B-TREE FOR ORDER BY" in line]
 
 
@@ -199,7 +207,7 @@ def test_postgres_reads_by_the_index_that_was_made_for_it(postgres: Store, look:
     plans = plans_of(postgres, act)
     assert "Seq Scan on fsmflow_entity" not in plans
     assert wanted <= indexes_in(plans)
-    if not wanted & {"failing", "stuck", "address"} and not look.startswith("alarm"):
+    if not wanted & {"failing", "stuck", "parked", "paused", "address"} and not look.startswith("alarm"):
         assert "->  Sort" not in plans
 
 

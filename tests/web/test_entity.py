@@ -10,6 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from fsmflow import Actor
+from fsmflow.web import portrait
 from tests.support.bench import Bench
 from tests.support.website import Site, site_of
 from tests.web.shop import HOSTILE, Sale
@@ -209,3 +210,29 @@ def test_nothing_is_changed_by_looking(bench: Bench, site: Site) -> None:
     for path in ("/do/retry/sale:1?step=do&epoch=2", "/fire/note/sale:1?step=do&epoch=2", "/do/cancel/sale:1?step=do"):
         site.page(path)
     assert len(sale.refresh().history) == before
+
+
+def test_a_long_history_is_shown_in_pages_and_the_way_is_that_of_its_last_lines(
+    bench: Bench, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(portrait, "LINES", 5)
+    monkeypatch.setattr(portrait, "WAY", 8)
+    sale = Sale.start("1", card="tok")
+    for number in range(9):
+        sale.trigger("note", {"number": number})
+    page = site.page("/entity/sale:1")
+    assert "5 earlier lines are not here" in page
+    assert "The way is that of its last" in page
+    earlier = site.page(f"/entity/sale:1{href(page, 'Earlier ones')}")
+    assert "5 later lines are not here" in earlier
+    assert "earlier lines" not in earlier
+    assert "later lines" not in site.page(href(earlier, "The last ones"))
+    for odd in ("0", "x", "99999999999", "-1"):
+        site.page(f"/entity/sale:1?upto={odd}")
+
+
+def href(page: str, words: str) -> str:
+    """Where a link leads."""
+    found = re.search(rf'<a href="([^"]*)">{words}</a>', page)
+    assert found is not None, page
+    return html.unescape(found[1])

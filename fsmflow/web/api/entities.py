@@ -69,7 +69,7 @@ def find(call: Call) -> Answer:
     how: dict[str, Any] = {"newest": query["newest"], "order": query["order"], "actor": call.actor}
     selection, limit = _selection(query), query["limit"]
     found = list(islice(select(runtime, selection, limit=limit + 1, after=last, **how), limit + 1))
-    events, now = stuck_events(runtime), runtime.now()
+    events, now = stuck_events(runtime, found), runtime.now()
     told = [
         entities.summary(each, stuck_in(runtime, each, events), overdue_in(runtime, each, now))
         for each in found[:limit]

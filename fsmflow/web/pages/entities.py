@@ -83,7 +83,7 @@ def _found(runtime: Runtime, request: Request, query: Query, actor: Actor, conte
         actor=actor,
     )
     page = list(found)
-    events, now = stuck_events(runtime), context["now"]
+    events, now = stuck_events(runtime, page), context["now"]
     rows = [_row(runtime, each, events, now, context["columns"]) for each in page[:PAGE]]
     way = way_of(runtime, query.selection.machine, query.selection.conditions, order)
     more = page[PAGE - 1].address if len(page) > PAGE else None

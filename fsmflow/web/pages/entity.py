@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from starlette.routing import Route
 
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import CANCELLED, UNDONE
 from fsmflow.diagram.overlay import Move, moves_of
@@ -24,12 +26,13 @@ from fsmflow.values import dataclass
 from fsmflow.web.difference import differences
 from fsmflow.web.identity import actor_of
 from fsmflow.web.live import fragment
-from fsmflow.web.portrait import portrait
+from fsmflow.web.portrait import WAY, portrait
 from fsmflow.web.templates import render
 from fsmflow.web.threads import threaded
 
-#: So many steps of two ways are laid side by side.
+#: So many steps of two ways are laid side by side, and looked for in so many lines of their histories.
 _STEPS: Final = 200
+_LINES: Final = 1_000
 #: So many that ended last tell which end is the usual one.
 _LATEST: Final = 20
 
@@ -38,10 +41,11 @@ _LATEST: Final = 20
 def _show(request: Request) -> Response:
     runtime, actor = current(), actor_of(request)
     snapshot = resolve(runtime, request.path_params["address"], actor)
-    seen = portrait(runtime, snapshot, actor, everything="all" in request.query_params)
+    upto = request.query_params.get("upto", "")
+    seen = portrait(runtime, snapshot, actor, upto=int(upto) if re.fullmatch("[0-9]{1,9}", upto) else None)
     done = ACTIONS.get(request.query_params.get("did", ""))
     fired = request.query_params.get("fired", "")
-    return render(request, "entity.html", it=seen, now=runtime.now(), done=done, fired=fired)
+    return render(request, "entity.html", it=seen, now=runtime.now(), done=done, fired=fired, way=f"{WAY:,}")
 
 
 @threaded
@@ -85,12 +89,14 @@ class Pair:
 def _beside(runtime: Runtime, one: Snapshot, other: Snapshot) -> dict[str, Any]:
     """Where their ways part, and how their data and releases differ."""
     keys = redacted(runtime, one) | redacted(runtime, other)
-    pairs = list(_pairs(_way(runtime, one), _way(runtime, other)))
+    lines = [list(islice(history_of(runtime, each.row), _LINES)) for each in (one, other)]
+    pairs = list(_pairs(*(_way(runtime, each, found) for each, found in zip((one, other), lines, strict=True))))
     return {
         "pairs": pairs[:_STEPS],
         "first": next((number for number, pair in enumerate(pairs) if pair.parts), None),
         "data": differences(hide(other.data, keys), hide(one.data, keys)),
-        "releases": [_releases(runtime, each) for each in (one, other)],
+        "releases": [_releases(found) for found in lines],
+        "is_cut": max(one.seq, other.seq) > _LINES,
     }
 
 
@@ -98,14 +104,13 @@ def _pairs(left: Sequence[Move], right: Sequence[Move]) -> Iterator[Pair]:
     return (Pair(left=a, right=b) for a, b in zip_longest(left, right))
 
 
-def _way(runtime: Runtime, snapshot: Snapshot) -> Sequence[Move]:
+def _way(runtime: Runtime, snapshot: Snapshot, lines: Sequence[HistoryEntry]) -> Sequence[Move]:
     definition = runtime.machines.all().get(snapshot.machine)
-    return moves_of(history_of(runtime, snapshot.row), {} if definition is None else definition.wide.renamed)
+    return moves_of(lines, {} if definition is None else definition.wide.renamed)
 
 
-def _releases(runtime: Runtime, snapshot: Snapshot) -> list[str]:
-    found = (each.release for each in history_of(runtime, snapshot.row))
-    return list(dict.fromkeys(name for name in found if name))
+def _releases(lines: Sequence[HistoryEntry]) -> list[str]:
+    return list(dict.fromkeys(each.release for each in lines if each.release))
 
 
 @threaded
