@@ -25,9 +25,10 @@ from fsmflow.web.identity import actor_of
 from fsmflow.web.live import fragment
 from fsmflow.web.query import written
 from fsmflow.web.section import Section
+from fsmflow.web.sparkline import sparkline
 from fsmflow.web.templates import link, render
 from fsmflow.web.threads import threaded
-from fsmflow.web.trend import Trend
+from fsmflow.web.trend import Trend, told
 
 #: For so long the same numbers are told to everybody.
 FRESH_S: Final = 2.0
@@ -45,12 +46,13 @@ class Look:
 
 @dataclass(frozen=True, kw_only=True)
 class State:
-    """How many stand in a state, in words; ``href``: where they are listed."""
+    """How many stand in a state, in words; ``href``: where they are listed; ``spark``: how that number has gone."""
 
     name: str
     phase: str
     tally: Tally
     href: str
+    spark: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +97,14 @@ class Overview:
 
     def _panel(self, request: Request, definition: Definition, key: Hashable, look: Look) -> Panel:
         own = {each.state: each for each in look.counts if each.machine == definition.name}
-        tallies = {}
+        tallies, sparks = {}, {}
         for name in sorted(own, key=[*definition.states, *own].index):
-            trend = self._trend.told(key, definition.name, name, own[name].count, look.now)
-            tallies[name] = tally_of(definition, own[name], look.now, trend)
+            line = self._trend.line(key, (definition.name, name), own[name].count, look.now)
+            tallies[name], sparks[name] = tally_of(definition, own[name], look.now, told(line)), sparkline(line, name)
         hrefs = {name: _href(request, definition.name, name) for name in (*definition.states, *tallies)}
         phases = {name: spec.phase for name, spec in definition.states.items()}
         states = [
-            State(name=name, phase=phases.get(name, "unknown"), tally=tally, href=hrefs[name])
+            State(name=name, phase=phases.get(name, "unknown"), tally=tally, href=hrefs[name], spark=sparks[name])
             for name, tally in tallies.items()
         ]
         return Panel(
@@ -115,8 +117,8 @@ class Overview:
         )
 
     def _picture(self, definition: Definition, tallies: dict[str, Tally], hrefs: dict[str, str]) -> str:
-        told = tuple((name, tally.told, tally.late) for name, tally in tallies.items())
-        key = (id(definition), told, tuple(hrefs.values())[:1])
+        words = tuple((name, tally.told, tally.late) for name, tally in tallies.items())
+        key = (id(definition), words, tuple(hrefs.values())[:1])
         found = self._pictures.get(key)
         if found is None:
             if len(self._pictures) >= _PICTURES:
