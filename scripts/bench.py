@@ -3,6 +3,7 @@
     python scripts/bench.py [--rounds 3] [--chains 300] [--workers 1] [--database postgresql://...]
     python scripts/bench.py --commands
     python scripts/bench.py --looks [--entities 1000000] [--history 0] [--database postgresql://...]
+    python scripts/bench.py --web [--entities 1000000] [--history 0] [--database postgresql://...]
     python scripts/bench.py --prune [--chains 30000] [--entities 1000000] [--history 0] [--database postgresql://...]
 
 All chains are enqueued before the workers start. Steps per second are taken between the first tenth and the last
@@ -15,6 +16,10 @@ runs of each, which take turns. Python compiles it once and keeps that, as it do
 
 ``--looks`` measures how soon a database with so many entities answers listings and counts: the least of five. One that
 has entities already is taken as it is.
+
+``--web`` measures how soon each page of the dashboard of such a database is there, and each answer of its API, over
+HTTP: the least and the median of five; and what it asks its database for while 1, 20 and 200 have the overview open. A
+star marks what is over its limit: 200 ms for a page, 100 ms for the API.
 
 ``--prune`` measures whether a worker feels it that as many finished entities are deleted: its steps without, beside and
 after ``fsmflow prune``. There have to be chains enough for all of that time.
@@ -32,11 +37,12 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from _bootstrap import ensure_venv
 
 if __name__ == "__main__":
-    ensure_venv("embedded")
+    ensure_venv("embedded,web")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -46,9 +52,12 @@ from rq import Queue
 
 import fsmflow
 from _bench_chain import STEPS, BenchChain, marks
+from _bench_dashboard import dashboard
 from _bench_jobs import rq_step
-from _bench_looks import fill, measure
+from _bench_looks import counted, fill, measure
 from _bench_prune import Beside
+from _bench_stock import Stock
+from _bench_web import HEAD, crowds, measure_all
 from fsmflow.engine.runtime import current
 from fsmflow.settings import current as settings
 from fsmflow.store.store import create_store
@@ -126,13 +135,16 @@ def main() -> int:
     parser.add_argument("--commands", action="store_true", help="how soon the command line answers")
     parser.add_argument("--looks", action="store_true", help="how soon a large database answers who looks")
     parser.add_argument("--prune", action="store_true", help="whether workers feel it that old entities are deleted")
-    parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks and --prune")
+    parser.add_argument("--web", action="store_true", help="how soon the pages and the API of a large database answer")
+    parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks, --web and --prune")
     parser.add_argument("--history", type=int, default=0, help="how many lines of history each of these has")
     options = parser.parse_args()
     if options.prune:
         return _measure_prune(options)
     if options.looks:
         return _measure_looks(options)
+    if options.web:
+        return _measure_web(options)
     if options.commands:
         return _commands()
     with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
@@ -143,13 +155,37 @@ def main() -> int:
     return 0
 
 
+def _large(options: argparse.Namespace, folder: str) -> dict[str, Any]:
+    """A database with so many entities; the settings of whoever uses it."""
+    url = options.database or f"sqlite:///{folder}/bench.db"
+    chosen: dict[str, Any] = {"database_url": url, "home": folder, "machines": ["_bench_looks"]}
+    fsmflow.configure(**chosen)
+    store = create_store(settings())
+    if not store.listing.machines():
+        fill(current(), options.entities, history=options.history)
+    return {**chosen, "redis_url": current().doorbell.url()}
+
+
+def _measure_web(options: argparse.Namespace) -> int:
+    with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
+        chosen = _large(options, folder)
+        Stock(current()).fill()
+        counted(current())
+        late = 0
+        with dashboard(chosen) as found:
+            print(HEAD, flush=True)
+            for each in measure_all(current(), found):
+                late += each.is_late
+                print(each, flush=True)
+            for crowd in crowds(found):
+                print(crowd, flush=True)
+    print(f"{late} over their limits")
+    return 0
+
+
 def _measure_looks(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
-        url = options.database or f"sqlite:///{folder}/bench.db"
-        fsmflow.configure(database_url=url, home=folder, machines=["_bench_looks"])
-        store = create_store(settings())
-        if not store.listing.machines():
-            fill(current(), options.entities, history=options.history)
+        _large(options, folder)
         for name, seconds, found in measure(current(), _LOOKS):
             print(f"{name:<38} {seconds * 1000:8.1f} ms   {found:>9,} found", flush=True)
     return 0
