@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -135,6 +136,19 @@ class Doorbell:
             pipe.sadd(Queue.redis_queues_keys, template.queue.key)
             pipe.hset(Job.key_for(id_), mapping=template.hash(self.installation, ticket, now))
             pipe.rpush(template.queue.key, id_)
+
+    def arguments(self, rings: Iterable[Ring]) -> list[Any]:
+        """What a script needs to enqueue these tickets: the key of the set of all queues, how many arguments a job has,
+        and for each its queue, its id and the fields of its hash."""
+        now = clock.to_datetime(self._now())
+        found: list[Any] = [Queue.redis_queues_keys, 0]
+        for ticket, name in rings:
+            template = self._template(name)
+            fields = template.hash(self.installation, ticket, now)
+            found[1] = 2 * len(fields)
+            found += (template.queue.key, job_id(self.installation, ticket))
+            found += chain.from_iterable(fields.items())
+        return found
 
     def rung(self) -> frozenset[str]:
         """The queues in which jobs were put over this connection."""

@@ -1,4 +1,4 @@
-"""Our RQ worker class: long-lived, no fork per job, several queues, and three round trips to Redis a step."""
+"""Our RQ worker class: long-lived, no fork per job, several queues, and one round trip to Redis a step."""
 
 from __future__ import annotations
 
@@ -28,27 +28,37 @@ _HEARTBEAT_S: Final = 30.0
 _STARTED_TTL_S: Final = 86_400
 _MAX_ID_SHOWN: Final = 200
 
-#: Pops the first job of the first queue that has one (or takes the one that a blocking pop returned), marks it
-#: as started, for those who look with RQ's tools, and returns its id, its data and the key of its queue. Entries
-#: without a job are passed over, whatever somebody put under their key, and data larger than a job of ours can have
-#: stay where they are.
-_TAKE: Final = """
+#: Forgets the job that is done and puts those into their queues that follow from it. Then it pops the first job of the
+#: first queue that has one (or takes the one that a blocking pop returned), marks it as started, for those who look
+#: with RQ's tools, and returns its id, its data and the key of its queue. Entries without a job are passed over,
+#: whatever somebody put under their key, and data larger than a job of ours can have stay where they are.
+_TURN: Final = """
+local prefix, at, worker, wanted, ttl, most = unpack(ARGV, 1, 6)
+if ARGV[7] ~= '' then redis.call('DEL', prefix .. ARGV[7]) end
+local i = 10
+while i <= #ARGV do
+  local last = i + 1 + tonumber(ARGV[9])
+  redis.call('SADD', ARGV[8], ARGV[i])
+  redis.call('HSET', prefix .. ARGV[i + 1], unpack(ARGV, i + 2, last))
+  redis.call('RPUSH', ARGV[i], ARGV[i + 1])
+  i = last + 1
+end
 for i = 1, #KEYS do
   while true do
     local id
-    if ARGV[4] ~= '' then id = ARGV[4] else id = redis.call('LPOP', KEYS[i]) end
+    if wanted ~= '' then id = wanted else id = redis.call('LPOP', KEYS[i]) end
     if not id then break end
-    local key = ARGV[1] .. id
+    local key = prefix .. id
     local size = redis.pcall('HSTRLEN', key, 'data')
     if type(size) == 'table' and string.sub(size['err'] or '', 1, 9) ~= 'WRONGTYPE' then return size end
     if type(size) == 'number' and size > 0 then
       local data = ''
-      if size <= tonumber(ARGV[6]) then data = redis.call('HGET', key, 'data') end
-      redis.call('HSET', key, 'status', 'started', 'started_at', ARGV[2], 'worker_name', ARGV[3])
-      redis.call('EXPIRE', key, ARGV[5])
+      if size <= tonumber(most) then data = redis.call('HGET', key, 'data') end
+      redis.call('HSET', key, 'status', 'started', 'started_at', at, 'worker_name', worker)
+      redis.call('EXPIRE', key, ttl)
       return {id, data, KEYS[i]}
     end
-    if ARGV[4] ~= '' then return false end
+    if wanted ~= '' then return false end
   end
 end
 return false
@@ -85,7 +95,10 @@ class StepWorker(SimpleWorker):
         self._perform = perform
         self._stopping = stopping
         self._listener = listener
-        self._take_script = self.client.register_script(_TAKE)
+        self._turn_script = self.client.register_script(_TURN)
+        #: The job that is done, and what follows from it: told with the next one that is taken.
+        self._done = b""
+        self._rings: Sequence[Ring] = ()
         self._prefix = Job.key_for("")
         self._seen_alive = float("-inf")
         self.waiting = False
@@ -116,21 +129,34 @@ class StepWorker(SimpleWorker):
             refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
             return True
         point("take.after", ticket.row)
-        self._finish(id_, self._perform(ticket))
+        self._rings, self._done = self._perform(ticket), id_
         return True
 
     def leave(self) -> None:
-        """Tell RQ that this worker is gone; Redis may be gone itself."""
+        """Tell what is done, and RQ that this worker is gone; Redis may be gone itself."""
         try:
+            if self._done:
+                self._turn([])
             self.register_death()  # type: ignore[no-untyped-call]
         except (RedisError, OSError) as error:
             log.farewell_failed(error)
 
     def _take(self, keys: list[Any], id_: bytes = b"") -> tuple[bytes, bytes, bytes] | None:
+        found = self._turn(keys, id_)
+        return (found[0], found[1], found[2]) if found else None
+
+    def _turn(self, keys: list[Any], id_: bytes = b"") -> Any:
+        """Tell what is done, and take what comes next. One round trip."""
         at = utcformat(clock.to_datetime(clock.local_now()))
-        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES]
-        found: Any = self._take_script(keys=keys, args=args)
-        return None if not found else (found[0], found[1], found[2])
+        rings, done = self._rings, self._done
+        self._rings, self._done = (), b""
+        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, done]
+        try:
+            return self._turn_script(keys=keys, args=[*args, *self._doorbell.arguments(rings)])
+        except (RedisError, OSError) as error:
+            if rings:
+                log.dispatch_failed(len(rings), error)
+            raise
 
     def _wait(self) -> tuple[bytes, bytes, bytes] | None:
         self.waiting = True
@@ -152,21 +178,12 @@ class StepWorker(SimpleWorker):
         pipe.lpush(queue_key, id_)
         pipe.execute()
 
-    def _finish(self, id_: bytes, rings: Sequence[Ring]) -> None:
-        pipe = self.client.pipeline(transaction=False)
-        pipe.delete(self._prefix.encode() + id_)
-        self._doorbell.add(pipe, rings)
-        try:
-            pipe.execute()
-        except (RedisError, OSError) as error:
-            if rings:
-                log.dispatch_failed(len(rings), error)
-            raise
-
     def _tell_alive(self) -> None:
         now = clock.monotonic()
         if now - self._seen_alive < _HEARTBEAT_S:
             return
+        if self._done:  # told before anything that may take its time, or fail
+            self._turn([])
         if self._seen_alive == float("-inf") or not self.connection.exists(self.key):
             self.register_birth()  # type: ignore[no-untyped-call]
         self.heartbeat()

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from redis.connection import AbstractConnection
 
 import fsmflow
 from fsmflow import Machine, State, settings
@@ -164,3 +165,28 @@ def test_a_supervisor_that_wants_an_end_is_heard_by_whoever_has_the_slot() -> No
     finally:
         slot.close()
         worker_of.close()
+
+
+@on_sqlite
+def test_a_busy_worker_asks_redis_once_a_step_and_leaves_nothing_untold(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(3):
+        Counter.start(str(number)).trigger("work")
+    busy = worker(bench, "busy.1")
+    assert busy.work_once(block=False)
+    sent: list[Any] = []
+    send = AbstractConnection.send_packed_command
+
+    def counted(self: Any, command: Any, *args: Any, **options: Any) -> None:
+        sent.append(command)
+        send(self, command, *args, **options)
+
+    monkeypatch.setattr(AbstractConnection, "send_packed_command", counted)
+    assert busy.work_once(block=False)
+    assert busy.work_once(block=False)
+    assert len(sent) == 2
+    (last,) = bench.redis.keys("rq:job:*")
+    assert bench.redis.hget(last, "worker_name") == b"busy.1.1"
+    busy.leave()
+    assert bench.redis.keys("rq:job:*") == []
