@@ -28,11 +28,9 @@ class DatabaseUnavailable(ConfigurationError):
     """The database cannot be reached, or does not answer in time.
 
     ``in_doubt``: it is not known whether the change was committed; look before asking again. ``token`` is then what the
-    commit would have written into the history. ``unreached``: no connection could be opened. ``raced``: others were in
-    the way, each time that it was tried."""
+    commit would have written into the history. ``unreached``: no connection opened; ``raced``: others were first."""
 
-    unreached = False
-    raced = False
+    unreached = raced = False
 
     def __init__(self, message: str, *, in_doubt: bool = False, token: str | None = None) -> None:
         self.in_doubt = in_doubt
