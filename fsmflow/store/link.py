@@ -5,10 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, urlsplit
 
 import peewee
 from peewee import Database
@@ -16,12 +13,13 @@ from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
 from fsmflow.causes import likely
-from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, SearchStopped, did_you_mean
+from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, SearchStopped
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
-from fsmflow.store.dialects import DIALECTS, dialect_of, known_names, lock_wait_s
+from fsmflow.store.dialects import DIALECTS, dialect_of, lock_wait_s
 from fsmflow.store.drivers import check_driver
 from fsmflow.store.sizes import quoted_size, size_of
+from fsmflow.store.urls import examples, misread, parts_of
 from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_ended, is_prepared_elsewhere, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
@@ -30,9 +28,6 @@ _RACES: Final = 6
 _INTERRUPTIONS: Final = 2
 #: Bytes of a statement that every server takes.
 _SMALL: Final = 100_000
-
-#: How the files of SQLite are mostly called.
-_OF_FILES: Final = frozenset({".db", ".sqlite", ".sqlite3", ".db3"})
 
 #: A lock was waited for too long: SQLite, MySQL, PostgreSQL.
 _LOCKED: Final = frozenset({5, 1205, "55P03"})
@@ -50,9 +45,9 @@ def open_database(url: str, *, patient: bool = False) -> Database:
     scheme, is_url, _ = url.partition("://")
     dialect = next((known for known in DIALECTS if is_url and scheme.lower() in known.schemes), None)
     if dialect is None:
-        raise ConfigurationError(f"the database URL {_misread(url)}")
+        raise ConfigurationError(f"the database URL {misread(url)}")
     try:
-        options = _parts(url, is_server=dialect.is_server)
+        options = parts_of(url, is_server=dialect.is_server)
         if dialect.is_server and "@" in options["database"]:
             raise ValueError("a password with a '/' in it was taken for a host and a port")
     except ValueError as error:
@@ -61,47 +56,10 @@ def open_database(url: str, *, patient: bool = False) -> Database:
         ) from None
     name = options.pop("database", "")
     if not name or name == ":memory:":
-        raise ConfigurationError(f"the database URL {hide_password(url)!r} names no database; write {_examples()}")
+        raise ConfigurationError(f"the database URL {hide_password(url)!r} names no database; write {examples()}")
     if options and not dialect.is_server:
         raise ConfigurationError(f"the database URL {hide_password(url)!r} has options, and a file takes none")
     return dialect.open(name, {**(dialect.patience if patient else {}), **options}, url)
-
-
-def _parts(url: str, *, is_server: bool) -> dict[str, Any]:
-    """What a URL says, by the names that peewee has for it; of a file whatever it is. Raises ValueError."""
-    if is_server:
-        # It brings all drivers along that it finds.
-        parse = import_module("playhouse.db_url").parse
-        return dict(parse(url, unquote_password=True, unquote_user=True))
-    parts = urlsplit(url)
-    host = {"host": parts.netloc} if parts.netloc else {}
-    return {"database": parts.path[1:], **host, **dict(parse_qsl(parts.query, keep_blank_values=True))}
-
-
-def _misread(url: str) -> str:
-    """A URL of no known kind as it may be shown, and what was likely meant."""
-    begin, colon, rest = url.partition(":")
-    scheme, plus, driver = begin.lower().partition("+")
-    known = next((known for known in DIALECTS if scheme in known.schemes), None)
-    if "://" in url:
-        told = f"{hide_password(url)!r} is of no known kind"
-        if known is not None and plus:
-            return f"{told}; write {known.schemes[0]}://..., as fsmflow chooses the driver itself, not {driver!r}"
-        return (
-            f"{told}; use {known_names()}{did_you_mean(scheme, [name for each in DIALECTS for name in each.schemes])}"
-        )
-    told = f"{hide_password(url)!r} is no URL"
-    if known is not None and known.is_server:
-        return f"{told}; write {known.example}"
-    path = rest if known is not None and colon else url
-    if "@" not in url and (known is None or path != url) and (os.sep in path or Path(path).suffix in _OF_FILES):
-        return f"{told}; did you mean {f'sqlite:///{path}'!r}?"
-    return f"{told}; write {known.example}" if known else f"{told}; write {_examples()}"
-
-
-def _examples() -> str:
-    *examples, last = (known.example for known in DIALECTS)
-    return f"{', '.join(examples)} or {last}"
 
 
 class TooLarge(peewee.DataError):
