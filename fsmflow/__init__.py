@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fsmflow.engine.cursors import FeedAhead, FeedInUse
     from fsmflow.engine.explain import Explanation
     from fsmflow.engine.feeds import Feed, FeedEntry
+    from fsmflow.engine.runtime import joining
     from fsmflow.engine.timetable import Timetable
     from fsmflow.errors import (
         Cancelled,
@@ -126,6 +127,7 @@ __all__ = [
     "configure",
     "failures",
     "feed",
+    "joining",
     "repairs",
 ]
 
@@ -150,6 +152,7 @@ _PLACES = {
     "fsmflow.engine.cursors": ("FeedAhead", "FeedInUse"),
     "fsmflow.engine.explain": ("Explanation",),
     "fsmflow.engine.feeds": ("Feed", "FeedEntry"),
+    "fsmflow.engine.runtime": ("joining",),
     "fsmflow.engine.timetable": ("Timetable",),
     "fsmflow.feeds": ("feed",),
     "fsmflow.log.lines": ("LogFields",),

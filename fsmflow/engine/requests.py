@@ -162,6 +162,7 @@ def _ask(
     commit too, or ``applies`` finds nothing to do. ``whole``: the request that this is a part of. Raises what the
     decision and ``check`` refuse, TransitionConflict, and KeyConflict where the key was used for another request. With
     a ``check``, that the key has been used is told by the commit alone."""
+    runtime.store.link.check_joined()
     asked = asked.checked()
 
     def ask_once(turn: int) -> _Outcome | None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from contextvars import ContextVar
 from functools import cached_property
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fsmflow import clock, log, release
 from fsmflow import settings as settings_of
@@ -18,6 +19,7 @@ from fsmflow.engine.registry import Registry
 from fsmflow.points import point
 from fsmflow.scope import scope
 from fsmflow.settings import Settings
+from fsmflow.store.host import host_of
 from fsmflow.store.store import Store, open_store
 from fsmflow.store.work import ticket_of
 from fsmflow.values import dataclass
@@ -188,6 +190,15 @@ def current() -> Runtime:
             runtime = Runtime(settings, open_store(settings))
             _current.runtime, _current.pid = runtime, os.getpid()
         return runtime
+
+
+def joining(transaction: Any) -> AbstractContextManager[None]:
+    """Inside, fsmflow writes in a transaction of the caller's: that of a Session or a Connection of SQLAlchemy, or of
+    a Database of peewee; None joins nothing. What it leads to follows that transaction's commit.
+
+    Raises ConfigurationError for what is no transaction; that it is one of another database is told at the first use.
+    """
+    return nullcontext() if transaction is None else current().store.link.joining(host_of(transaction))
 
 
 def opened() -> Runtime | None:

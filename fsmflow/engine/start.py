@@ -65,6 +65,7 @@ def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: 
 
 
 def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: str) -> Snapshot:
+    runtime.store.link.check_joined()
     commit = begun(runtime, definition, birth)
 
     def start_once(turn: int) -> Snapshot | None:
@@ -102,6 +103,7 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     ``skip`` leaves out those that are there, and an id that comes again; else EntityExists or DataError is raised for
     the first of them, and none is started. A COMMIT that got no answer is looked into: what landed counts as started.
     """
+    runtime.store.link.check_joined()
     births = _each_once(births, skip=skip)
 
     def start_once(turn: int) -> int | None:
@@ -109,10 +111,11 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
         if there and not skip:
             raise there_already(runtime, definition, there, births[0].actor)
         commits = [begun(runtime, definition, birth) for birth in births if birth.entity_id not in there]
-        made = _insert(runtime, commits)
+        token = os.urandom(8).hex()
+        made = _insert(runtime, commits, token)
         if made is None:
             return None  # somebody else has started one of them meanwhile
-        _follow(runtime, definition, commits, made)
+        _follow(runtime, definition, commits, made, token)
         return len(made)
 
     with observed(START, definition):
@@ -132,8 +135,7 @@ def there_already(
     return EntityExists(address, definition.wide.renamed.get(state, state) if told else None)
 
 
-def _insert(runtime: Runtime, commits: Sequence[Commit]) -> list[Snapshot] | None:
-    token = os.urandom(8).hex()
+def _insert(runtime: Runtime, commits: Sequence[Commit], token: str) -> list[Snapshot] | None:
     try:
         return runtime.store.commits.insert(commits, token=token)
     except CommitLost:
@@ -151,10 +153,16 @@ def _each_once(births: Sequence[Birth], *, skip: bool) -> list[Birth]:
     return list(unique.values())
 
 
-def _follow(runtime: Runtime, definition: Definition, commits: Sequence[Commit], made: Sequence[Snapshot]) -> None:
-    """Ring for the jobs and call the hooks once all of it is committed, by a transaction of the caller's too."""
+def _follow(
+    runtime: Runtime, definition: Definition, commits: Sequence[Commit], made: Sequence[Snapshot], token: str
+) -> None:
+    """Ring for the jobs and call the hooks once all of it is committed, by a transaction of the caller's too; nothing
+    of that where a savepoint of theirs took it back."""
+    is_theirs = runtime.store.link.in_transaction
 
     def follow() -> None:
+        if is_theirs and runtime.store.doubt.all_landed(commits, token) is None:
+            return
         point("start.page", definition.name)
         rings = [ring for ring in map(ticket_of, made) if ring is not None]
         runtime.ring_for(rings)

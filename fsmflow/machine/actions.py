@@ -18,7 +18,7 @@ from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, FORCE, PHASES, RETRY, REWIND, SKIP, UNDO
 from fsmflow.engine import lookup, requests
 from fsmflow.engine.explain import explain
-from fsmflow.engine.runtime import current
+from fsmflow.engine.runtime import current, joining
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.attributes import Attributes
 from fsmflow.machine.base import as_dict, state_name
@@ -43,11 +43,13 @@ class Actions(Attributes):
         reason: str | None = None,
         key: str | None = None,
         epoch: int | None = None,
+        within: Any = None,
         **fields: Any,
     ) -> HistoryEntry:
         """Fire a trigger on the entity as it is now; the history entry that was written.
 
         Once this returns, the transition is durable, and what it leads to will run even if Redis is down now.
+        ``within`` a transaction of yours, that of a Session or Connection of SQLAlchemy, it is part of that.
         ``payload`` and ``fields`` together come with the event; fields win. Give what an outsider wrote, such as the
         body of a webhook, as ``payload``: its names could be those of options. With ``key``, a repeated delivery of
         the same outside event changes nothing and returns the first entry, ``repeated``; another trigger with that key
@@ -56,7 +58,8 @@ class Actions(Attributes):
         """
         given = {**as_dict(payload, "payload"), **fields}
         happening = Triggered(trigger=name, payload=given, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
-        return self._fire(happening)
+        with joining(within):
+            return self._fire(happening)
 
     def retry(
         self,

@@ -21,7 +21,7 @@ from fsmflow.definition.retry import is_duration
 from fsmflow.engine import lookup, requests, start
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.headcount import headcounts
-from fsmflow.engine.runtime import current
+from fsmflow.engine.runtime import current, joining
 from fsmflow.engine.selection import Selection, select
 from fsmflow.engine.start import Birth, start_page
 from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
@@ -51,6 +51,7 @@ class Entities(Base):
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         key: str | None = None,
+        within: Any = None,
         **fields: Any,
     ) -> Self: ...
 
@@ -63,6 +64,7 @@ class Entities(Base):
         *,
         state: str | None = None,
         actor: Actor | str | None = None,
+        within: Any = None,
         **fields: Any,
     ) -> Self: ...
 
@@ -77,12 +79,14 @@ class Entities(Base):
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         key: str | None = None,
+        within: Any = None,
         **fields: Any,
     ) -> Self:
         """Start an entity in the initial state; its job, if any, is queued.
 
         Once this returns, the entity is durable, and its job will run even if Redis is down now. ``data`` and
         ``fields`` together are its data. ``state`` adopts an entity in mid-life: no job is run, until ``resume``.
+        ``within`` a transaction of yours, that of a Session or Connection of SQLAlchemy, it is part of that.
 
         Without an id one is made, which sorts by time. Each such call starts another entity. Give an id wherever the
         call may be repeated, as after an error, in a job or for a request: of two calls with one id one starts it.
@@ -100,7 +104,8 @@ class Entities(Base):
             _check_unnamed(definition, fields, if_exists=if_exists, key=key)
             entity_id = uuid7(current().now())
         birth = _birth(entity_id, {**as_dict(data), **fields}, state=state, actor=actor, key=key)
-        return cls._handle(start.start(current(), definition, birth, if_exists=if_exists))
+        with joining(within):
+            return cls._handle(start.start(current(), definition, birth, if_exists=if_exists))
 
     @classmethod
     def start_or_trigger(

@@ -114,6 +114,11 @@ class Dialect(ABC):
     def is_in_transaction(self, connection: Any) -> bool:
         """Whether a transaction is open on a connection of the driver's, whoever began it."""
 
+    def begun(self, connection: Any) -> bool:
+        """Begin the transaction of somebody else on this connection, where a savepoint does not. False where each
+        statement is known to commit by itself."""
+        return True
+
     @abstractmethod
     def now(self, query: Callable[[str], list[Any]]) -> int:
         """UTC now by the database's clock, in milliseconds."""

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Final
 
+import peewee
 from peewee import BigIntegerField, Database, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase, TextField
 from playhouse.sqlite_ext import AutoIncrementField
 
@@ -102,6 +103,17 @@ class Sqlite(Dialect):
 
     def is_in_transaction(self, connection: Any) -> bool:
         return bool(connection.in_transaction)
+
+    def begun(self, connection: Any) -> bool:
+        # Its driver begins with the first write only, and what a savepoint holds would be committed with that.
+        driver = getattr(connection, "driver_connection", connection)
+        if driver.in_transaction:
+            return True
+        if driver.isolation_level is None:
+            return False
+        with vars(peewee)["__exception_wrapper__"]:
+            connection.cursor().execute("BEGIN IMMEDIATE")
+        return True
 
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return clock.local_now()

@@ -18,6 +18,7 @@ from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
 from fsmflow.store.dialects import DIALECTS, dialect_of, lock_wait_s
 from fsmflow.store.drivers import check_driver
+from fsmflow.store.host import Host, Lent, joined, lend, stranger
 from fsmflow.store.sizes import quoted_size, size_of
 from fsmflow.store.urls import examples, misread, parts_of
 from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_ended, is_prepared_elsewhere, verdict_of
@@ -78,8 +79,10 @@ class Link:
     """A database with what the store needs of it. Connections are per thread, opened at the first use of each."""
 
     def __init__(self, db: Database, *, own: bool, limit_s: int = 10) -> None:
-        self.db = db
-        self.own = own
+        self._db = db
+        self._own = own
+        #: The number of the installation, by which a host's connection is found to lead to the same tables.
+        self.installation = ""
         self.dialect = dialect_of(db)
         self.mark = self.dialect.mark
         #: For how long one query of a search may run.
@@ -89,6 +92,43 @@ class Link:
         self._most_bytes = 0
         #: Whether a pooler of connections was found in front of the server.
         self.is_pooled = False
+
+    @property
+    def db(self) -> Database:
+        """The database, or that of the host's transaction which is joined here."""
+        lent = self._lent
+        return self._db if lent is None else lent.db
+
+    @property
+    def own(self) -> bool:
+        """Whether nobody else works on its connections."""
+        return self._own and self._lent is None
+
+    @property
+    def _lent(self) -> Lent | None:
+        lent = joined.get()
+        return lent if lent is not None and lent.link is self else None
+
+    @scope
+    def joining(self, host: Host) -> Iterator[None]:
+        """Inside, all is written and read in the transaction of the host, over its connection. What follows a commit is
+        done after the host's, on a connection of fsmflow's own."""
+        db = lend(host, self._db, self.dialect, self.installation)
+        token = joined.set(Lent(self, host, db))
+        try:
+            yield
+        finally:
+            joined.reset(token)
+
+    def check_joined(self) -> None:
+        """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:
+        what is asked for now would be committed apart from it, and may wait for a lock that it holds."""
+        if self._lent is None and (found := stranger(self._db)) is not None:
+            raise ConfigurationError(
+                f"{found} has changes of this database that are not committed, and fsmflow was not told to write in "
+                f"its transaction: write within=session in start() or trigger(), or call inside 'with "
+                f"fsmflow.joining(session):'; or commit it first"
+            )
 
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time makes tables in a database of ours, where nothing else sees to that."""
@@ -147,7 +187,7 @@ class Link:
         def once() -> list[Any]:
             self._check_process()
             try:
-                with self.dialect.within(self.db, self.limit_s, own=self.own):
+                with self._limit():
                     return self.rows(sql, params)
             except ERRORS as error:
                 if not is_ended(error):
@@ -158,6 +198,11 @@ class Link:
                 ) from error
 
         return self.again(once)
+
+    def _limit(self) -> AbstractContextManager[None]:
+        if self._lent is not None:
+            return nullcontext()  # how long a statement may take is a setting of the host's
+        return self.dialect.within(self.db, self.limit_s, own=self.own)
 
     def write(self, action: Callable[[], Result], *, hasty: bool = False) -> Result:
         """Run a transaction that does no harm if it is run again; so it is, if the first was interrupted.
@@ -251,7 +296,7 @@ class Link:
     def verdict(self, error: BaseException) -> Verdict:
         """How an error of the database is to be taken. A connection that may be to blame for it is thrown away."""
         found = verdict_of(error)
-        if is_prepared_elsewhere(error):
+        if is_prepared_elsewhere(error) and self._lent is None:
             self.dialect.stop_preparing(self.db)
         if found is Verdict.PASSING or isinstance(error, TooLarge):
             # A new connection knows what the server takes by then.

@@ -95,7 +95,7 @@ class Store:
                 f"the tables of fsmflow have version {version}, {older} than the {schema.SCHEMA_VERSION} of this "
                 f"release; {'run fsmflow init' if older == 'older' else 'upgrade fsmflow'}"
             )
-        self.installation = str(found["installation"][0][0])
+        self.installation = self.link.installation = str(found["installation"][0][0])
 
     def _look(self) -> dict[str, list[Any]]:
         self.link.look_for_pooler()

@@ -95,6 +95,15 @@ _PREPARED_ELSEWHERE: Final = frozenset({"26000", "42P05"})
 _ENDED: Final = frozenset({"57014", 1969, 3024, 9})
 
 
+#: A savepoint, where no transaction is open: PostgreSQL, which refuses it; MySQL, which has forgotten it by then.
+_OUTSIDE: Final = frozenset({"25P01", 1305})
+
+
+def is_outside(error: BaseException) -> bool:
+    """Whether a savepoint was set, or ended, where no transaction is open."""
+    return code_of(error) in _OUTSIDE
+
+
 def is_ended(error: BaseException) -> bool:
     """Whether a statement was ended as it took too long."""
     return code_of(error) in _ENDED

@@ -25,6 +25,7 @@ from fsmflow.scope import scope
 from fsmflow.settings import MachineSource, Settings
 from fsmflow.settings.channels import read_channels
 from fsmflow.settings.permissions import read_permissions
+from fsmflow.store.link import open_database
 from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.store import create_store
 from fsmflow.store.work import Ticket
@@ -53,7 +54,7 @@ def sandbox(
 
     ``machines``: classes, or modules to search; as in the settings if not given. ``start``: the moment at which the
     clock begins, now if not given. ``database``: a peewee Database of yours to work on, in which the tables of fsmflow
-    are made, in place of SQLite in memory. ``permissions``: as ``configure`` takes them; none if not given.
+    are made, in place of SQLite in memory; or its URL. ``permissions``: as ``configure`` takes them; none if not given.
     ``channels``: likewise; if not given, each that is named is there, and what it is told goes nowhere. Nothing runs
     but when the sandbox is told to, by ``run`` and ``advance``.
 
@@ -62,11 +63,14 @@ def sandbox(
     that cannot be used.
     """
     memory = MemoryDatabase() if database is None else None
+    opened = open_database(database) if isinstance(database, str) else None
     box = None
     try:
         given = None if permissions is None else read_permissions(permissions)
         led = Nowhere() if channels is None else read_channels(channels)
-        settings = Settings(database=memory or database, machines=_sources(machines), permissions=given, channels=led)
+        settings = Settings(
+            database=memory or opened or database, machines=_sources(machines), permissions=given, channels=led
+        )
         box = Sandbox(settings, HandClock(_beginning(start)), limit)
         with installed(box._runtime):  # noqa: SLF001 - the box is made here
             yield box
@@ -75,6 +79,8 @@ def sandbox(
             box._is_closed = True  # noqa: SLF001 - the box is made here
         if memory is not None:
             memory.dismiss()
+        if opened is not None and not opened.is_closed():
+            opened.close()
 
 
 def _sources(machines: Machines) -> tuple[MachineSource, ...]:

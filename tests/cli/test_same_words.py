@@ -18,7 +18,7 @@ from tests.support.terminal import Terminal
 #: Of which machine, and which entity: in Python that is the class and the handle; how it is printed; what narrows.
 OF_THE_COMMAND_LINE = {"machine", "json", "role", "help", "from", "dry-run", "set", "yes"}
 #: What a program gives by its place, and what only a program has.
-OF_PYTHON = {"fields"}
+OF_PYTHON = {"fields", "within"}
 
 
 def options_of(name: str) -> set[str]:

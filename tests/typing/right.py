@@ -51,6 +51,7 @@ from fsmflow import (
     alarms,
     failures,
     feeds,
+    joining,
     metrics,
     otel,
     repairs,
@@ -152,6 +153,9 @@ def starting() -> None:
     assert_type(Order.start(), Order)
     assert_type(Order.start({"a": 1}, actor="ann", state="paying", total=3), Order)
     assert_type(Order.start("1"), Order)
+    assert_type(Order.start("1", within=object()), Order)
+    with joining(object()):
+        assert_type(Order.start("2"), Order)
     assert_type(Order.start(1, {"a": 1}, actor=Actor("ann", roles=["clerk"]), key="k", total=3), Order)
     assert_type(Order.start(UUID(int=1), state="paying", if_exists="return", actor="ann"), Order)
     assert_type(Order.start_or_trigger("1", "submit", {"amount": 5}, key="k"), Order)
@@ -216,6 +220,7 @@ def acting(order: Order) -> None:
     assert_type(Order.find(actor=ann), Iterator[Order])
     assert_type(Order.counts(actor=ann), dict[str, int])
     assert_type(order.trigger("submit", {"amount": 5}, key="k"), HistoryEntry)
+    assert_type(order.trigger("submit", within=object()), HistoryEntry)
     assert_type(order.trigger("submit", actor=ann, reason="r", key="k", epoch=1, amount=5), HistoryEntry)
     assert_type(order.retry(data={"a": 1}, new_key=True, actor="ann"), Order)
     assert_type(order.cancel(), Order)

@@ -1,0 +1,147 @@
+"""What fsmflow refuses to write in, what it leaves behind there, and a transaction that it was not told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, delete, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
+
+from fsmflow import ConfigurationError, joining
+from tests.support.bench import Bench, bench_on
+from tests.support.servers import on_servers
+from tests.support.shops import Purchase, Shop
+
+SETTINGS = {
+    "postgresql": "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'client_encoding' "
+    "UNION ALL SELECT name, 'prepared' FROM pg_prepared_statements ORDER BY 1",
+    "mysql": "SHOW SESSION VARIABLES WHERE variable_name IN ('innodb_lock_wait_timeout', 'tx_isolation', 'sql_mode', "
+    "'autocommit', 'max_statement_time', 'transaction_isolation', 'time_zone')",
+}
+
+
+class Base(DeclarativeBase):
+    """The user's tables."""
+
+
+class Row(Base):
+    __tablename__ = "guarded_row"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+
+
+@pytest.fixture
+def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
+    with bench_on(redis_url, database_url=database_url, machines=(Purchase,)) as bench:
+        yield bench
+
+
+@pytest.fixture
+def shop(bench: Bench, database_url: str) -> Iterator[Shop]:
+    shop = Shop(database_url)
+    Base.metadata.create_all(shop.engine)
+    yield shop
+    shop.close()
+
+
+def test_what_is_no_transaction_of_this_database_and_this_thread_is_refused(shop: Shop, tmp_path: Path) -> None:
+    by_itself = create_engine(shop.url, isolation_level="AUTOCOMMIT")
+    other = create_engine(f"sqlite:///{tmp_path}/other.db")
+    for engine, level in ((by_itself, {}), (shop.engine, {"isolation_level": "AUTOCOMMIT"})):
+        connection = engine.connect().execution_options(**level)
+        with connection, pytest.raises(ConfigurationError, match="AUTOCOMMIT"):
+            Purchase.start(1, within=connection)
+    for nothing, match in (("session", "'session'"), (shop.engine, "Engine"), (AsyncSession(), r"session\.run_sync")):
+        with pytest.raises(ConfigurationError, match=match):
+            Purchase.start(1, within=nothing)
+    with Session(other) as session, session.begin():
+        session.execute(text("CREATE TABLE other (id INTEGER)"))
+        with pytest.raises(ConfigurationError, match="this Session is of another database"):
+            Purchase.start(1, within=session)
+    with other.connect() as connection:
+        assert connection.execute(text("SELECT COUNT(*) FROM other")).scalar() == 0
+    with Session(shop.engine) as session, joining(session), ThreadPoolExecutor(1) as pool:
+        there = pool.submit(copy_context().run, Purchase.start, 1)
+        with pytest.raises(ConfigurationError, match="joined by another thread"):
+            there.result()
+    assert Purchase.counts() == {}
+    by_itself.dispose()
+    other.dispose()
+
+
+def test_a_session_with_changes_that_was_not_told_of_is_found(shop: Shop) -> None:
+    Purchase.start(1)
+    with Session(shop.engine) as session:
+        session.add(Row(id=1))
+        for act in (lambda: Purchase.start(2), lambda: Purchase.get(1).trigger("submit")):
+            with pytest.raises(ConfigurationError, match="within=session"):
+                act()
+        session.flush()
+        with pytest.raises(ConfigurationError, match="within=session"):
+            Purchase.start_many([(3, {})])
+        Purchase.get(1).trigger("submit", within=session)
+        session.commit()
+        Purchase.start(2)
+        session.execute(delete(Row))
+        with pytest.raises(ConfigurationError, match="not committed"):
+            Purchase.get(2).cancel()
+        session.rollback()
+    assert Purchase.counts() == {"charging": 1, "new": 1}
+
+
+def test_a_session_that_only_reads_is_elsewhere_or_belongs_to_others_is_left_alone(bench: Bench, shop: Shop) -> None:
+    apart = create_engine("sqlite://")
+    Base.metadata.create_all(apart)
+    with Session(apart) as elsewhere, Session(shop.engine) as reads:
+        elsewhere.add(Row(id=1))
+        elsewhere.flush()
+        reads.get(Row, 1)
+        Purchase.start(1)
+
+        def start() -> None:
+            Purchase.start(2)
+            bench.runtime.store.link.forget_connection()
+
+        if shop.kind != "sqlite":  # it has one writer
+            reads.add(Row(id=2))
+            reads.flush()
+            with ThreadPoolExecutor(1) as pool:
+                pool.submit(copy_context().run, start).result()
+    apart.dispose()
+    assert len(list(Purchase.find())) == 1 + (shop.kind != "sqlite")
+
+
+def test_a_scoped_session_and_one_that_commits_as_it_goes_are_written_in(bench: Bench, shop: Shop) -> None:
+    scoped = scoped_session(sessionmaker(shop.engine))
+    with joining(scoped):
+        Purchase.start(1).trigger("submit")
+        scoped.commit()
+        assert len(bench.queued()) == 1
+        Purchase.start(2).trigger("submit")
+        scoped.rollback()
+        Purchase.start(3)
+        scoped.commit()
+        Purchase.start(4)
+    scoped.remove()
+    assert Purchase.counts() == {"charging": 1, "new": 1}
+    bench.run()
+    assert Purchase.counts() == {"charged": 1, "new": 1}
+
+
+@on_servers
+def test_nothing_of_fsmflow_stays_in_the_transaction(shop: Shop) -> None:
+    with Session(shop.engine) as session, session.begin():
+        before = session.execute(text(SETTINGS[shop.kind])).all()
+        Purchase.start(1, within=session).trigger("submit", within=session)
+        with joining(session):
+            assert [purchase.state for purchase in Purchase.find()] == ["charging"]
+        assert session.execute(text(SETTINGS[shop.kind])).all() == before
+        with pytest.raises(DBAPIError, match="(?i)savepoint"):
+            session.execute(text("ROLLBACK TO SAVEPOINT fsmflow_0"))
+        session.rollback()
