@@ -6,10 +6,10 @@ import hmac
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
-from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from fsmflow.errors import DataError
 from fsmflow.log import web
 from fsmflow.web.errors import refused
 from fsmflow.web.identity import is_api, path_of
@@ -26,15 +26,15 @@ _FORM: Final = "application/x-www-form-urlencoded"
 
 
 def fields_of(request: Request) -> dict[str, list[str]]:
-    """The fields of the form that was sent; none where it was no form, or one with too many fields."""
-    headers = Headers(scope=request.scope)
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != _FORM:
-        return {}
+    """The fields of the form that was sent. Raises DataError for what cannot be read as one: nobody means by that the
+    form with nothing filled in."""
+    body = request.scope.get(BODY, b"")
+    if body and _kind_of(request) != _FORM:
+        raise DataError(f"what was sent is no form; send it as {_FORM}")
     try:
-        text = request.scope.get(BODY, b"").decode()
-        return parse_qs(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
-    except ValueError:
-        return {}
+        return parse_qs(body.decode(), keep_blank_values=True, max_num_fields=_MOST_FIELDS, errors="strict")
+    except ValueError as error:
+        raise DataError(f"the form is not in UTF-8, or has more than {_MOST_FIELDS} fields") from error
 
 
 class Forgery:
@@ -64,9 +64,16 @@ def _is_from_here(request: Request) -> bool:
     if site is not None:
         return site in ("same-origin", "none")
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc == request.headers.get("host"):
+    if origin is not None and _host_of(origin) == request.headers.get("host"):
         return True
     return _repeats_cookie(request) or (origin is None and is_api(request.scope) and _is_no_form(request))
+
+
+def _host_of(origin: str) -> str | None:
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def _has_token(request: Request) -> bool:
@@ -75,11 +82,18 @@ def _has_token(request: Request) -> bool:
 
 
 def _repeats_cookie(request: Request) -> bool:
-    cookie, repeated = token_of(request), fields_of(request).get(FIELD, [""])[0]
+    cookie = token_of(request)
+    try:
+        repeated = fields_of(request).get(FIELD, [""])[0]
+    except DataError:
+        return False
     return cookie is not None and hmac.compare_digest(cookie.encode(), repeated.encode())
 
 
 def _is_no_form(request: Request) -> bool:
     """Whether it is what a form of another site cannot send without asking first: then it is a program."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    return kind not in (_FORM, "multipart/form-data", "text/plain", "")
+    return _kind_of(request) not in (_FORM, "multipart/form-data", "text/plain", "")
+
+
+def _kind_of(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 
+from fsmflow import holds
 from fsmflow.web import LocalUser
 from fsmflow.web.security import POLICY
 from tests.support.bench import Bench
@@ -123,6 +124,43 @@ def test_a_body_that_comes_too_slowly_is_waited_for_no_longer(bench: Bench) -> N
         with socket.create_connection((address.hostname, address.port)) as slow:
             slow.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc")
             assert b"408" in slow.recv(100)
+
+
+def test_of_a_request_that_breaks_off_nothing_is_done(bench: Bench) -> None:
+    order, address = Order.start("1"), "/api/v1/entities/order/1/actions/cancel"
+    with site_of() as site:
+        for kind, path, part in (
+            ("application/json", address, b""),
+            ("application/x-www-form-urlencoded", "/holds/new", b"machine=order&state=charging"),
+        ):
+            server = urlsplit(site.url)
+            with socket.create_connection((server.hostname, server.port)) as sender:
+                head = f"POST {path} HTTP/1.1\r\nHost: x\r\nSec-Fetch-Site: same-origin\r\nContent-Type: {kind}\r\n"
+                sender.sendall(f"{head}Content-Length: 100\r\n\r\n".encode() + part)
+                sender.shutdown(socket.SHUT_WR)
+                assert sender.recv(100) == b""
+        site.page("/")  # what was asked before has been dealt with
+    assert order.refresh().state == "pending"
+    assert holds.current_holds() == []
+
+
+def test_a_form_that_cannot_be_read_is_not_taken_for_an_empty_one(site: Site) -> None:
+    made = holds.hold("order", state="charging")
+    for kind, content in (
+        ("application/x-www-form-urlencoded", b"rate=1%FF"),
+        ("application/x-www-form-urlencoded", b"rate=\xff"),
+        ("application/x-www-form-urlencoded", b"rate=1" + b"&x=1" * 200),
+        ("text/plain", b"rate=1"),
+        ("multipart/form-data; boundary=x", b"--x\r\n"),
+        ("", b"rate=1"),
+    ):
+        answer = site.client.post(f"/holds/{made.number}/release", content=content, headers={"Content-Type": kind})
+        assert answer.status_code == 422, content
+    assert [each.released_at for each in holds.current_holds()] == [None]
+
+
+def test_an_origin_that_is_none_is_that_of_others(site: Site) -> None:
+    assert httpx2.post(f"{site.url}/nowhere", headers={"Origin": "http://["}).status_code == 403
 
 
 def test_what_auth_returns_has_to_be_an_actor(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:
