@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from fsmflow import clock
-from fsmflow.decision.inputs import Actor, as_actor, checked_reason
+from fsmflow.decision.inputs import Actor, as_actor, checked_moment, checked_reason
 from fsmflow.definition.model import is_queue
 from fsmflow.definition.operators import HOLD
 from fsmflow.definition.retry import is_duration
@@ -126,7 +126,7 @@ def _moment(until: datetime | timedelta | float | None) -> int | None:
     if isinstance(until, datetime):
         if until.utcoffset() is None:
             raise DataError(f"until is {shown(until)}, a datetime without a time zone; give an aware one")
-        return clock.from_datetime(until)
+        return checked_moment(until, "until")
     if not is_duration(until):
         raise DataError(f"until is {shown(until)}; it is an aware datetime, a timedelta or seconds")
-    return current().now() + clock.to_ms(until)
+    return checked_moment(current().now() + clock.to_ms(until), "until")

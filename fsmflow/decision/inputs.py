@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
+from fsmflow import clock
 from fsmflow.errors import DataError, shown
 from fsmflow.values import dataclass
 
@@ -16,6 +18,9 @@ MAX_TEXT: Final = 200
 MAX_REASON: Final = 8 * 1024
 #: What comes with one event; data may be larger.
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
+#: In any zone these are years too, so whatever is stored can be shown.
+_YEARS: Final = range(1970, 9_000)
+_LAST_MS: Final = clock.from_datetime(datetime(_YEARS.stop, 1, 1, tzinfo=UTC))
 
 
 def checked_id(entity_id: object, *, generated: bool = False) -> str:
@@ -117,6 +122,15 @@ def checked_epoch(epoch: object) -> None:
     """Raises DataError for what is no epoch: the text of a form would never be the same as one."""
     if epoch is not None and (isinstance(epoch, bool) or not isinstance(epoch, int) or epoch < 0):
         raise DataError(f"epoch is {shown(epoch)}; it is a whole number from 0, as the entity's epoch is")
+
+
+def checked_moment(moment: datetime | int, what: str) -> int:
+    """An aware datetime, or UTC milliseconds, as a moment that can be stored and shown. Raises DataError."""
+    is_there = moment.year in _YEARS if isinstance(moment, datetime) else 0 <= moment < _LAST_MS
+    if not is_there:
+        told = shown(moment) if isinstance(moment, datetime) else "too far off"
+        raise DataError(f"{what} is {told}; its year is one from {_YEARS.start} to {_YEARS.stop - 1}")
+    return clock.from_datetime(moment) if isinstance(moment, datetime) else moment
 
 
 def checked_reason(reason: str | None) -> str | None:

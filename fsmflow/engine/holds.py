@@ -25,6 +25,8 @@ from fsmflow.values import dataclass, replace
 
 #: More of them at once would be read at each claim.
 MAX_HOLDS: Final = 100
+#: What is asked for within so long by the same person is the same.
+_TWICE_MS: Final = 5_000
 
 Found = TypeVar("Found")
 
@@ -115,6 +117,14 @@ class Holds:
         found = [hold for hold in self.holds if hold.is_active(now) and hold.keeps(kept)]
         return max(found, key=lambda hold: hold.until or FAR_FUTURE_MS, default=None)
 
+    def twin_of(self, hold: Hold, now: int) -> Hold | None:
+        """The one that was made just now, of the same. Where it ends is told from the moment of each request."""
+        same = replace(hold, number=0, at=0, until=None)
+        found = (
+            each for each in self.holds if now - each.at < _TWICE_MS and (each.until is None) == (hold.until is None)
+        )
+        return next((each for each in found if replace(each, number=0, at=0, until=None) == same), None)
+
     def parks(self, kept: Kept, now: int) -> tuple[int, int] | None:
         """By which hold this is to be parked, and until when; None where none keeps it back."""
         hold = self.keeping(kept, now)
@@ -157,19 +167,23 @@ def change(runtime: Runtime, change: Callable[[Holds], Holds]) -> Holds:
 
 
 def make(runtime: Runtime, hold: Hold) -> Hold:
-    """Keep back what ``hold`` says; with its number. Once this returns no job of that is taken. Raises DataError for
-    more of them than there may be, and for one that is over already."""
+    """Keep back what ``hold`` says; with its number. Once this returns no job of that is taken. Asked for twice by one
+    person within some seconds, as by a double click, it is one. Raises DataError for more of them than there may be,
+    and for one that is over already."""
     now = runtime.now()
     if hold.until is not None and hold.until <= now:
         raise DataError(f"a hold until {clock.to_datetime(hold.until):%Y-%m-%d %H:%M:%S} UTC is over already")
 
     def add(found: Holds) -> Holds:
+        if found.twin_of(hold, now) is not None:
+            return found
         if len(found.holds) >= MAX_HOLDS:
             raise DataError(f"there are {MAX_HOLDS} holds already; release some of them first")
         made = replace(hold, number=found.last + 1, at=now)
         return Holds(last=made.number, holds=(*found.holds, made))
 
-    return change(runtime, add).holds[-1]
+    found = change(runtime, add)
+    return found.twin_of(hold, now) or found.holds[-1]
 
 
 def release(runtime: Runtime, number: int, *, rate: float | None = None) -> Hold:

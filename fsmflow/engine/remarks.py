@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from fsmflow import clock
 from fsmflow.decision.group import Ledger, Life
-from fsmflow.decision.inputs import Actor, as_actor, checked_reason, checked_text
+from fsmflow.decision.inputs import Actor, as_actor, checked_moment, checked_reason, checked_text
 from fsmflow.definition.operators import FAILURES
 from fsmflow.engine.groups import FailureGroup, group, ledger_of
 from fsmflow.engine.permission import permit_machine
@@ -33,7 +32,7 @@ def ignore(
 ) -> FailureGroup:
     """Say that a group need not be shown: for ever, until a moment, or until it was seen ``count`` times more. Raises
     FsmflowError, DataError."""
-    moment = None if until is None else clock.from_datetime(_as_moment(until))
+    moment = None if until is None else checked_moment(_as_moment(until), "until")
     if moment is not None and moment <= runtime.now():
         raise DataError(f"until={shown(until)} is past already")
     if count is not None and (isinstance(count, bool) or not isinstance(count, int) or not 0 < count <= _MAX_COUNT):

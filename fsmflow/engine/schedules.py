@@ -11,11 +11,12 @@ from fsmflow.decision.course import IDS, Course, Moved, Note, by_hand_id, move_o
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.team import for_all
+from fsmflow.decision.versions import as_shown
 from fsmflow.definition.model import Definition
 from fsmflow.definition.schedule import ALL
 from fsmflow.engine.commits import TRIES, until_first
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.start import Birth, start
+from fsmflow.engine.start import FIRST, Birth, start
 from fsmflow.errors import ConfigurationError, TransitionConflict
 from fsmflow.points import point
 from fsmflow.values import replace
@@ -112,6 +113,9 @@ class Scheduled:
 
         def start_once(turn: int) -> Snapshot | None:
             text, course = self._read(self._runtime.now())
+            there = self._with_key(course, birth)
+            if there is not None:
+                return there
             blocker = self.blocker()
             if blocker is not None:
                 raise TransitionConflict(
@@ -128,11 +132,23 @@ class Scheduled:
 
         return self._found(until_first(start_once))
 
-    def by_hand(self, data: Mapping[str, Any], actor: Actor | None) -> Snapshot:
-        """Start an entity now, also while the schedule is paused. Raises what ``start`` raises."""
+    def by_hand(self, data: Mapping[str, Any], actor: Actor | None, *, key: str | None = None) -> Snapshot:
+        """Start an entity now, also while the schedule is paused; the one that is there, where one of the last was
+        started with this key. Raises what ``start`` raises."""
         now = self._runtime.now()
-        birth = Birth(entity_id=by_hand_id(now), data={"scheduled_at": clock.to_datetime(now), **data}, actor=actor)
+        told = {"scheduled_at": clock.to_datetime(now), **data}
+        birth = Birth(entity_id=by_hand_id(now), data=told, actor=actor, key=key)
         return self.start(birth, Note.of(actor, "run", now, about=birth.entity_id))
+
+    def _with_key(self, course: Course, birth: Birth) -> Snapshot | None:
+        """What the same request has started before. Two queries for each that was started by hand of late."""
+        store = self._runtime.store.entities
+        ids = [note.about for note in course.notes if note.what == "run" and note.about is not None]
+        for entity_id in reversed(ids if birth.key is not None else ()):
+            there = store.load_existing(self.name, entity_id)
+            if there is not None and store.seq_of_key(there.row, str(birth.key), known=True) == FIRST:
+                return as_shown(self.definition, there)
+        return None
 
     def _found(self, found: Found | None) -> Found:
         if found is None:

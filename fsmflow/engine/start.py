@@ -26,7 +26,7 @@ from fsmflow.points import point
 from fsmflow.store.work import ticket_of
 from fsmflow.values import dataclass, replace
 
-_FIRST: Final = 1
+FIRST: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,10 +89,10 @@ def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: 
 def _is_first_key(runtime: Runtime, there: Snapshot, birth: Birth) -> bool:
     """Whether it was started by this very request. Raises KeyConflict where it was by another one with the key."""
     key = birth.key
-    if key is None or runtime.store.entities.seq_of_key(there.row, key, known=True) != _FIRST:
+    if key is None or runtime.store.entities.seq_of_key(there.row, key, known=True) != FIRST:
         return False
     if birth.form is not None:
-        first = runtime.store.entities.entry(there.row, _FIRST)
+        first = runtime.store.entities.entry(there.row, FIRST)
         check_form(runtime, there, birth.form, key, first, known=True)
     return True
 

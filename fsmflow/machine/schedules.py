@@ -50,15 +50,22 @@ class Schedules(Base):
 
     @classmethod
     def run_schedule(
-        cls, data: Mapping[str, Any] | None = None, /, *, actor: Actor | str | None = None, **fields: Any
+        cls,
+        data: Mapping[str, Any] | None = None,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        key: str | None = None,
+        **fields: Any,
     ) -> Self:
         """Start an entity now, besides those of the ticks, also while the schedule is paused.
 
-        Its id begins with ``by-hand-``, and ``data["scheduled_at"]`` is the moment. Raises TransitionConflict where an
+        Its id begins with ``by-hand-``, and ``data["scheduled_at"]`` is the moment. With a ``key`` that one of the last
+        twenty notes of the schedule was made with, it is the entity of then. Raises TransitionConflict where an
         earlier entity is not finished, and ``overlap`` lets no two run.
         """
         scheduled = cls._scheduled("run_schedule", actor)
-        return cls._handle(scheduled.by_hand({**as_dict(data), **fields}, as_actor(actor)))
+        return cls._handle(scheduled.by_hand({**as_dict(data), **fields}, as_actor(actor), key=key))
 
     @classmethod
     def backfill_schedule(

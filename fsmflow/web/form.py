@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,6 +21,8 @@ from fsmflow.web.templates import link, render
 
 #: What was filled in, by the names of the fields.
 Given = Mapping[str, str]
+#: A page that comes next: its path, which is quoted where it is written, and what is asked of it.
+Way = tuple[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,24 +69,29 @@ def given_in(request: Request) -> dict[str, str]:
 def answered(
     request: Request,
     shown_as: Callable[[Given], Mapping[str, Any]],
-    act: Callable[[Given], str],
+    act: Callable[[Given], Way],
     *,
     template: str = "form.html",
 ) -> Response:
-    """The page of a form; or, where its button was pressed, the way to the page that ``act`` names once it has done it.
+    """The page of a form; or, where its button was pressed, the way to the page that ``act`` says once it has done it.
     What is refused is told above the form, which keeps what was filled in. ``shown_as``: what the template is given, in
     the place of ``given`` too.
     """
     given, refusal = given_in(request), None
     if request.method == "POST":
         try:
-            return RedirectResponse(link(request, *_split(act(given))), 303)
+            return RedirectResponse(link(request, *act(given)), 303)
         except FsmflowError as error:
             refusal = error
             note_refusal(request, error)
     status = 200 if refusal is None else status_of(refusal).code
     why = None if refusal is None else text_of(refusal)
-    return render(request, template, status=status, **{"given": given, "error": why, **shown_as(given)})
+    return render(
+        request,
+        template,
+        status=status,
+        **{"given": given, "error": why, "key": given.get("key") or uuid.uuid4().hex, **shown_as(given)},
+    )
 
 
 def note_refusal(request: Request, error: FsmflowError) -> None:
@@ -137,9 +145,3 @@ def rate(given: Given, name: str) -> float | None:
     if not math.isfinite(found):
         raise DataError(f"{name} is {shown(text)}; write 50/s, 30/m or 100/h")
     return found
-
-
-def _split(path: str) -> tuple[str, dict[str, str]]:
-    """A path, and what is asked of it: ``/holds?made=3``."""
-    place, _, query = path.partition("?")
-    return place, dict(part.split("=", 1) for part in query.split("&")) if query else {}

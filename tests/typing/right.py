@@ -147,6 +147,7 @@ def configuring() -> None:
     assert_type(new_secret(), str)
     assert_type(Order.timetable(), Timetable)
     assert_type(Order.pause_schedule(actor="ann", reason="moving"), Timetable)
+    assert_type(Order.run_schedule({"amount": 5}, actor="ann", key="click-1"), Order)
 
 
 def starting() -> None:

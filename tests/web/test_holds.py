@@ -15,7 +15,7 @@ from fsmflow.dispatch.listeners import Listener
 from tests.support.bench import Bench, bench_on
 from tests.support.website import Site, site_of
 from tests.web.shop import HOSTILE, Sale
-from tests.web.ward import clerks_site
+from tests.web.ward import clerks_site, value
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -29,9 +29,18 @@ class Tally(Machine):
     transitions = [["count", "open", "counted"]]
 
 
+class Census(Machine):
+    """Count the people, one count beside another."""
+
+    initial = "open"
+    schedule = Schedule("0 3 * * *", overlap="all")
+    states = [State("open"), State("counted", final=True)]
+    transitions = [["count", "open", "counted"]]
+
+
 @pytest.fixture
 def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, machines=(Sale, Tally), database_url=database_url) as bench:
+    with bench_on(redis_url, machines=(Sale, Tally, Census), database_url=database_url) as bench:
         yield bench
 
 
@@ -65,6 +74,30 @@ def test_what_is_held_waits_and_goes_on_once_it_is_released(bench: Bench, site: 
     assert sale.refresh().state == "approval"
 
 
+def test_a_hold_until_a_moment_that_cannot_be_shown_is_refused(bench: Bench, site: Site) -> None:
+    for until in ("0001-01-01T00:00+23:59", "9999-12-31T23:59:59-23:59", "9999-12-31", "0001-01-01"):
+        assert "its year is one from" in site.post("/holds/new", 422, machine="sale", until=until).text
+        assert site.client.post("/api/v1/holds", json={"machine": "sale", "until": until}).status_code == 422
+    site.page("/holds")
+
+
+def test_a_button_that_is_pressed_twice_does_it_once(bench: Bench, site: Site) -> None:
+    fields = {"machine": "sale", "state": "charging", "until": "2h", "reason": "bank maintenance"}
+    for _ in range(2):
+        assert site.post("/holds/new", **fields).headers["location"] == "/holds?made=1"
+        bench.clock.ms += 300
+    bench.advance(10)
+    assert site.post("/holds/new", **fields).headers["location"] == "/holds?made=2"
+    form = site.page("/schedules/census/run")
+    started = set()
+    for _ in range(2):
+        started.add(site.post("/schedules/census/run", key=value(form, "key")).headers["location"])
+        bench.clock.ms += 300
+    assert len(started) == 1
+    site.post("/schedules/census/run", key="another")
+    assert len(list(Census.find())) == 2
+
+
 def test_a_hold_that_makes_no_sense_is_told(bench: Bench, site: Site) -> None:
     for fields, status, told in (
         ({}, 422, "so that not all is kept back"),
@@ -75,7 +108,8 @@ def test_a_hold_that_makes_no_sense_is_told(bench: Bench, site: Site) -> None:
         answer = html.unescape(site.post("/holds/new", status, **fields).text)
         assert "Nothing was changed." in answer
         assert told in answer
-    site.page("/holds/7/release", 404)
+    for number in ("7", "9" * 5_000, "-1", "x", "٣"):
+        site.page(f"/holds/{number}/release", 404)
     assert holds.current_holds() == []
 
 

@@ -11,7 +11,7 @@ from fsmflow import failures, repairs
 from fsmflow.operations.repair import Repair
 from fsmflow.web.pages import repairs as pages
 from tests.support.bench import Bench
-from tests.support.website import Site
+from tests.support.website import ADA, Site
 from tests.web.shop import HOSTILE
 from tests.web.ward import clerks_site, failed, value, work
 
@@ -174,3 +174,9 @@ def test_a_repair_can_be_begun_from_nothing(bench: Bench, site: Site) -> None:
     page = site.page("/repairs/new")
     assert "Show these in the list" not in page
     assert 'name="q"' in page
+
+
+def test_a_repair_whose_id_looks_like_a_query_can_be_cancelled(bench: Bench, site: Site) -> None:
+    made = repairs.start("retry", machine="sale", id="a?b&c", actor=ADA)
+    assert site.post("/repairs/a%3Fb&c/cancel", reason="x").headers["location"] == "/repairs/a%3Fb%26c?did=cancel"
+    assert made.refresh().state == "cancelled"

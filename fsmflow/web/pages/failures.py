@@ -28,7 +28,7 @@ from fsmflow.operations.members import NAME
 from fsmflow.queries import resolve, stuck_groups
 from fsmflow.values import dataclass
 from fsmflow.web.errors import refused
-from fsmflow.web.form import Field, Form, Given, answered, moment, number, told
+from fsmflow.web.form import Field, Form, Given, Way, answered, moment, number, told
 from fsmflow.web.identity import actor_of
 from fsmflow.web.section import Section
 from fsmflow.web.templates import render
@@ -174,8 +174,8 @@ def _say(request: Request) -> Response:
     except FsmflowError as error:
         return refused(request, 404, "Not found", text_of(error))
 
-    def act(given: Given) -> str:
-        return f"/failures/{saying.say(group.id, given, actor).id}?said={saying.name}"
+    def act(given: Given) -> Way:
+        return f"/failures/{saying.say(group.id, given, actor).id}", {"said": saying.name}
 
     def shown_as(given: Given) -> dict[str, Any]:
         there = {"text": group.note or "", "link": group.link or ""} if saying.name == "note" else {}

@@ -17,7 +17,7 @@ from fsmflow.errors import DataError
 from fsmflow.holds import Hold
 from fsmflow.objects.fields import read_field
 from fsmflow.queries import queues_of
-from fsmflow.web.form import REASON, Field, Form, Given, answered, moment, rate, told
+from fsmflow.web.form import REASON, Field, Form, Given, Way, answered, moment, rate, told
 from fsmflow.web.identity import actor_of
 from fsmflow.web.section import Section
 from fsmflow.web.templates import render
@@ -49,7 +49,7 @@ def _new(request: Request) -> Response:
     return answered(request, lambda given: {"form": _hold_form(given, actor)}, lambda given: _hold(given, actor))
 
 
-def _hold(given: Given, actor: Actor) -> str:
+def _hold(given: Given, actor: Actor) -> Way:
     made = holds.hold(
         told(given, "machine"),
         state=told(given, "state"),
@@ -59,7 +59,7 @@ def _hold(given: Given, actor: Actor) -> str:
         reason=told(given, "reason"),
         actor=actor,
     )
-    return f"/holds?made={made.number}"
+    return "/holds", {"made": made.number}
 
 
 def _where(given: Given) -> dict[str, Any]:
@@ -102,14 +102,14 @@ def _hold_form(given: Given, actor: Actor) -> Form:
 
 @threaded
 def _release(request: Request) -> Response:
-    actor, number = actor_of(request), int(request.path_params["number"])
-    found = next((each for each in holds.current_holds(actor=actor) if each.number == number), None)
+    actor, number = actor_of(request), request.path_params["number"]
+    found = next((each for each in holds.current_holds(actor=actor) if str(each.number) == number), None)
     if found is None:
         raise HTTPException(404)
 
-    def act(given: Given) -> str:
-        holds.release(number, rate=rate(given, "rate"), actor=actor)
-        return f"/holds?released={number}"
+    def act(given: Given) -> Way:
+        holds.release(found.number, rate=rate(given, "rate"), actor=actor)
+        return "/holds", {"released": number}
 
     return answered(request, lambda given: {"form": _release_form(found, given, actor)}, act)
 
@@ -134,6 +134,6 @@ SECTION: Final = Section(
     routes=(
         Route("/holds", _show),
         Route("/holds/new", _new, methods=["GET", "POST"]),
-        Route("/holds/{number:int}/release", _release, methods=["GET", "POST"]),
+        Route("/holds/{number}/release", _release, methods=["GET", "POST"]),
     ),
 )

@@ -32,7 +32,7 @@ from fsmflow.operations.report import Report
 from fsmflow.queries import listening, resolve
 from fsmflow.values import dataclass
 from fsmflow.web.difference import read_object
-from fsmflow.web.form import REASON, Field, Form, Given, answered, number, told
+from fsmflow.web.form import REASON, Field, Form, Given, Way, answered, number, told
 from fsmflow.web.identity import actor_of
 from fsmflow.web.query import query_of
 from fsmflow.web.section import Section
@@ -146,12 +146,12 @@ def _list(request: Request) -> Response:
 def _new(request: Request) -> Response:
     actor = actor_of(request)
 
-    def act(given: Given) -> str:
+    def act(given: Given) -> Way:
         plan = _plan(given, actor)
         # The same form sent twice starts one; another one is another repair.
         digest = hashlib.sha256("\n".join(f"{name}={given[name]}" for name in sorted(given)).encode()).hexdigest()
         id_ = f"{clock.to_datetime(current().now()):%Y%m%d}-{digest[:12]}"
-        return f"/repairs/{repairs.begin(plan, confirm=False, id_=id_).entity_id}"
+        return f"/repairs/{repairs.begin(plan, confirm=False, id_=id_).entity_id}", {}
 
     return answered(request, lambda given: _asked(request, given), act, template="repair_new.html")
 
@@ -291,7 +291,7 @@ def _do(request: Request) -> Response:
         raise HTTPException(404)
     found = repairs.get(request.path_params["id"], actor=actor)
 
-    def act(given: Given) -> str:
+    def act(given: Given) -> Way:
         reason = told(given, "reason")
         if deed.name == "stop":
             repairs.stop(found, reason=reason or "", actor=actor)
@@ -301,7 +301,7 @@ def _do(request: Request) -> Response:
             raise DataError(f"{found.address} is in {found.state!r}: there is nothing to confirm")
         else:
             repairs.resume(found, reason=reason, actor=actor)
-        return f"/repairs/{found.entity_id}?did={deed.name}"
+        return f"/repairs/{found.entity_id}", {"did": deed.name}
 
     return answered(request, lambda given: {"form": _form(found, deed, given)}, act)
 

@@ -18,7 +18,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.teams import sees_whole
 from fsmflow.machine import Machine
 from fsmflow.web.difference import read_object
-from fsmflow.web.form import REASON, Field, Form, Given, answered, told
+from fsmflow.web.form import REASON, Field, Form, Given, Way, answered, told
 from fsmflow.web.identity import actor_of
 from fsmflow.web.section import Section
 from fsmflow.web.templates import render
@@ -73,12 +73,15 @@ def _do(request: Request) -> Response:
         raise HTTPException(404)
     kind, name = _kind(definition), definition.name
 
-    def act(given: Given) -> str:
+    def act(given: Given) -> Way:
         if deed == "run":
-            return f"/entity/{kind.run_schedule(read_object(given.get('data', ''), 'the data'), actor=actor).address}"
+            made = kind.run_schedule(
+                read_object(given.get("data", ""), "the data"), actor=actor, key=told(given, "key")
+            )
+            return f"/entity/{made.address}", {}
         change = kind.pause_schedule if deed == "pause" else kind.resume_schedule
         change(actor=actor, reason=told(given, "reason"))
-        return f"/schedules?did={deed}&about={name}"
+        return "/schedules", {"did": deed, "about": name}
 
     return answered(request, lambda given: {"form": _form(name, deed, given)}, act)
 
