@@ -21,7 +21,7 @@ from fsmflow.engine import holds as engine
 from fsmflow.engine.holds import Hold
 from fsmflow.engine.permission import opens, permit_operation
 from fsmflow.engine.runtime import current
-from fsmflow.engine.selection import Selection, filter_of
+from fsmflow.engine.selection import Selection, check_shown, filter_of
 from fsmflow.engine.teams import lets_hold, permit_hold, reach_of, tells_of_others
 from fsmflow.errors import DataError, shown
 
@@ -59,6 +59,7 @@ def hold(
         raise DataError(f"queue is {shown(queue)}; it is the name of a queue")
     if where is not None and not isinstance(where, Mapping):
         raise DataError(f"where is {shown(where)}; it is a mapping of fields and values")
+    check_shown(runtime, Selection(machine=machine, data=where or {}))  # a hold is shown
     if machine is None and state is None and queue is None and not where:
         raise DataError("a hold names a machine, a state, a queue or fields of the data, so that not all is kept back")
     who, why = as_actor(actor), checked_reason(reason)

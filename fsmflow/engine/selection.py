@@ -106,8 +106,10 @@ def select(
     ``order``: by a field of the data, from the largest on with a ``-`` before it. Fields that the machine declares by
     ``search`` are looked for by index. Error and other data are compared here, row by row; the rest is left to the
     database. ``definition``: that of the machine, where the caller has it. Raises UnknownMachine, UnknownState, for a
-    state that no machine has FsmflowError, and SearchStopped.
+    state that no machine has FsmflowError, SearchStopped, and DataError where an actor asks for what is redacted.
     """
+    if actor is not None:
+        check_shown(runtime, selection, order)
     way, rows = _way(runtime, selection, order)
     reach = reach_of(runtime, actor)
     wanted = replace(filter_of(runtime, selection, definition, way.sought, reach), rows=rows)
@@ -129,6 +131,18 @@ def select(
         return found
     fitting = (snapshot for snapshot in found if fits(selection, snapshot))
     return islice(way.sorted(fitting, last) if way.sorts else fitting, limit)
+
+
+def check_shown(runtime: Runtime, selection: Selection, order: str | None = None) -> None:
+    """Raises DataError for a selection by what a machine redacts: whoever sees what is found would know the value."""
+    asked = [(selection.machine, each.name) for each in selection.conditions]
+    asked += [(selection.machine, order.removeprefix("-"))] if order else []
+    asked += [(machine, name) for machine, _, name in (each.name.partition(".") for each in selection.children)]
+    for machine, name in asked:
+        for one in (runtime.machines.of_user() if machine is None else runtime.machines.all()).values():
+            if machine in (None, one.name) and not one.wide.redact.isdisjoint(name.split(".")):
+                other = "; name another machine" if machine is None else ""
+                raise DataError(f"{name!r} is redacted in machine {one.name!r}, and nothing is found by it{other}")
 
 
 def _way(runtime: Runtime, selection: Selection, order: str | None) -> tuple[Way, tuple[int, ...] | None]:

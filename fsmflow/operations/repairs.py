@@ -15,7 +15,7 @@ from fsmflow.decision.member import Member
 from fsmflow.definition.names import FAILED, RETRY
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import current
-from fsmflow.engine.selection import Selection, filter_of
+from fsmflow.engine.selection import Selection, check_shown, filter_of
 from fsmflow.engine.teams import belonging_to, reach_of
 from fsmflow.errors import DataError, did_you_mean
 from fsmflow.machine.base import as_dict
@@ -151,6 +151,7 @@ def begin(plan: Plan, *, confirm: bool, id_: str | None = None) -> Repair:
         group = ledger_of(current(), plan.selection.group, reach_of(current(), plan.who)).group.fingerprint
         plan = replace(plan, selection=replace(plan.selection, group=group))
     filter_of(current(), plan.selection)
+    check_shown(current(), plan.selection)  # the plan is stored, and shown
     team = belonging_to(current(), plan.who)
     made = f"{clock.to_datetime(current().now()):%Y%m%d}-{secrets.token_hex(3)}"
     given = {**plan.to_data(), "confirmed": confirm, "turn": 1, **({} if team is None else {"team": team})}

@@ -88,10 +88,30 @@ def test_an_export_is_whole_and_no_cell_is_a_formula(bench: Bench, site: Site) -
     assert "attachment" in answer.headers["content-disposition"]
     (row,) = list(csv.DictReader(io.StringIO(answer.text)))
     assert (row["note"], row["amount"], row["card"]) == ("'=1+1", "'-5", "[redacted]")
-    (found,) = json.loads(site.page("/entities.json?q=machine:sale"))
+    for cell in (" =1", "\uff1d1", "\n=1", "\t1", "\r1", "@a", "+1"):
+        Sale.start(f"x{cell!r}", note=cell)
+    cells = csv.DictReader(io.StringIO(site.page("/entities.csv?q=machine:sale&cols=note"), newline=""))
+    assert all(row["note"].startswith("'") for row in cells)
+    named = site.page("/entities.csv?q=machine:sale&cols=%3DHYPERLINK(%22http:evil%22)").splitlines()[0]
+    assert ""","'=HYPERLINK(""http:evil"")\"""" in named
+    (found,) = json.loads(site.page("/entities.json?q=amount:%3D-5"))
     assert found["data"] == {"note": "=1+1", "amount": -5, "card": "[redacted]"}
     assert json.loads(site.page("/entities.json?q=machine:sale+amount:>7")) == []
     site.page("/entities.csv?q=phase:lost", 422)
+
+
+def test_nobody_finds_by_what_is_redacted(bench: Bench, site: Site) -> None:
+    sale = Sale.start("1", card="tok_secret")
+    for ask in ("q=card%3Dtok_secret", "q=machine:sale+card:>%3D5", "q=machine:sale&order=-card", "q=x.card.y%3D5"):
+        for path in ("/entities", "/entities.csv", "/entities/news", "/entities.json"):
+            if "order" not in ask or path == "/entities":
+                assert "is redacted in machine" in site.page(f"{path}?{ask}", 422), (path, ask)
+    program = site.client
+    assert program.get("/api/v1/entities?where=card=tok_secret").status_code == 422
+    assert program.get("/api/v1/entities?child=sale.card=tok_secret").status_code == 422
+    for path in ("holds", "repairs"):
+        assert program.post(f"/api/v1/{path}", json={"where": {"card": "tok_secret"}}).status_code == 422
+    assert [each.address for each in Sale.find(data={"card": "tok_secret"})] == [sale.address]
 
 
 def test_an_open_page_hears_of_what_is_new(bench: Bench, site: Site) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 from typing import Any, Final
@@ -39,6 +40,8 @@ PAGE: Final = 50
 MOST: Final = 100_000
 _CHUNK: Final = 200
 _COLUMNS: Final = 8
+#: How formulas begin, in full width too; what spreadsheets skip before it.
+_FORMULA: Final = re.compile(r"[\s\0]*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
 #: So many new ones are counted.
 _NEW: Final = 100
 
@@ -123,7 +126,7 @@ def _news(request: Request) -> Response:
 
 
 async def _export(request: Request) -> Response:
-    """The same as a file, sent as it is read. What does not fit any more is told in its last line."""
+    """The same as a file, sent as it is read."""
     pool, form = pool_of_request(), request.url.path.rpartition(".")[2]
     parts = await pool.run(_parts, request, form)
     kind = {"csv": "text/csv; charset=utf-8", "json": "application/json"}[form]
@@ -143,7 +146,7 @@ def _parts(request: Request, form: str) -> Iterator[str]:
 
 def _csv(runtime: Runtime, found: Iterator[Snapshot], columns: Sequence[str]) -> Iterator[str]:
     head = ["address", "state", "phase", "paused", "since", "created_at", "failure", *columns]
-    yield _lines([head])
+    yield _lines([[_harmless(cell) for cell in head]])
     while chunk := list(islice(found, _CHUNK)):
         yield _lines([_harmless(cell) for cell in _fields(runtime, each, columns)] for each in chunk)
 
@@ -163,7 +166,7 @@ def _lines(rows: Any) -> str:
 
 def _harmless(cell: str) -> str:
     """A cell that no spreadsheet takes for a formula."""
-    return f"'{cell}" if cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return f"'{cell}" if _FORMULA.match(cell) else cell
 
 
 def _json(runtime: Runtime, found: Iterator[Snapshot], columns: Sequence[str]) -> Iterator[str]:
