@@ -9,9 +9,10 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from fsmflow.errors import FsmflowError, text_of
+from fsmflow.causes import place_of
+from fsmflow.errors import FsmflowError, name_of, text_of
 from fsmflow.log import web
-from fsmflow.web.statuses import status_of
+from fsmflow.web.statuses import RAISED, status_of
 from fsmflow.web.templates import render
 
 PROBLEM: Final = "application/problem+json"
@@ -29,6 +30,12 @@ def problem(status: int, title: str, detail: str, **more: Any) -> Response:
     """A problem for a program."""
     body = {"type": "about:blank", "title": title, "status": status, "detail": detail, **more}
     return JSONResponse(body, status_code=status, media_type=PROBLEM, headers={"Cache-Control": "no-store"})
+
+
+def told_of_raised(error: BaseException) -> str:
+    """That a guard, callback or method of the user's code raised: the log tells the rest, as its words may hold what is
+    redacted."""
+    return f"the code of the machine raised {name_of(type(error))}. Nothing was changed; the log here has the rest"
 
 
 async def on_error(request: Request, error: Exception) -> Response:
@@ -51,6 +58,9 @@ async def on_http(request: Request, error: Exception) -> Response:
 
 
 async def on_bug(request: Request, error: Exception) -> Response:
-    """What nothing explains: the log has all of it, the page nothing."""
+    """What no error of fsmflow explains: the log has all of it, the page nothing. What the code of a machine has raised
+    is told as that: it is no fault of these pages."""
     web.failed(request.method, request.url.path, error)
+    if place_of(error) is not None:
+        return refused(request, RAISED.code, RAISED.title, told_of_raised(error))
     return refused(request, 500, "It did not work", "Something went wrong here; the log of this process says what.")

@@ -19,10 +19,10 @@ from fsmflow.web.threads import Pool
 
 #: So often it is looked, while any page is open.
 EVERY_S: Final = 2.0
-#: After so many looks without news a page hears that it is still connected, and after so many it has to come again, so
+#: After so many looks without news a page hears that it is still connected, and after so long it has to come again, so
 #: that it is asked anew who looks on.
 _QUIET: Final = 8
-_LOOKS: Final = 150
+LONGEST_S: Final = 60.0
 
 
 class Ticker:
@@ -42,9 +42,10 @@ class Ticker:
             self._task = asyncio.get_running_loop().create_task(self._look_on())
         try:
             yield "retry: 5000\n\n"
-            for _ in range(_LOOKS):
+            until = clock.monotonic() + LONGEST_S
+            while (left := until - clock.monotonic()) > 0:
                 try:
-                    yield await asyncio.wait_for(queue.get(), self._every_s * _QUIET)
+                    yield await asyncio.wait_for(queue.get(), min(left, self._every_s * _QUIET))
                 except TimeoutError:
                     yield ": still here\n\n"
         finally:

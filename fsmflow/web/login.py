@@ -68,7 +68,7 @@ class Login(Entrance):
             return None
         if request.headers.get("sec-fetch-site") == "cross-site" and request.method == "GET":
             # A browser keeps the cookie back where a link of another site leads here; this page asks once more.
-            return render(request, "again.html", way=root_of(request) + _path_of(request))
+            return render(request, "again.html", way=root_of(request) + _local(_path_of(request)))
         there = _path_of(request) if request.method == "GET" else None
         way = link(request, PATH, None if there in (None, "/") else {"next": there})
         if "hx-request" in request.headers:

@@ -62,6 +62,7 @@ class Portrait:
     overdue: str | None
     offers: Sequence[Offer]
     buttons: Sequence[Button]
+    command: str
     lines: Sequence[HistoryEntry]
     skipped: int
     later: int
@@ -92,6 +93,7 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | 
         overdue=overdue_in(runtime, snapshot, runtime.now()),
         offers=[each for each in offered(runtime, snapshot, actor) if each.trigger not in ACTIONS],
         buttons=[] if instance is None else list(buttons(runtime, instance, actor, details)),
+        command=shlex.join(["fsmflow", "show", snapshot.address]),
         lines=[each.hidden(keys) for each in lines],
         skipped=skipped,
         later=snapshot.seq - last,

@@ -12,6 +12,7 @@ import pytest
 from fsmflow import Actor
 from fsmflow.web import portrait
 from tests.support.bench import Bench
+from tests.support.machines import Order
 from tests.support.website import Site, site_of
 from tests.web.shop import HOSTILE, Sale
 
@@ -138,6 +139,32 @@ def test_a_trigger_says_what_would_come_of_it_and_is_fired_with_a_payload(bench:
     site.post("/fire/approve/sale:1", step="do", **fields)
     assert sale.refresh().state == "packing"
     assert sale.history[-1].payload == {"by": "phone"}
+
+
+def test_what_the_code_of_a_machine_raises_is_told_as_that(bench: Bench, site: Site) -> None:
+    Order.start("1", notes=5)
+    fields = {"step": "do", "epoch": "1", "payload": '{"text": "s3cret"}'}
+    page = site.post("/fire/note/order:1", 422, **fields).text
+    assert "the code of the machine raised TypeError. Nothing was changed" in page
+    assert "s3cret" not in page
+
+
+def test_commands_that_are_shown_can_be_copied_whatever_the_id_is(bench: Bench, site: Site) -> None:
+    sale = Sale.start("1; rm -rf $(pwd)")
+    told = [html.unescape(site.page(f"{path}/{quote(sale.address)}")) for path in ("/entity", "/fire/submit")]
+    assert "<code>fsmflow show 'sale:1; rm -rf $(pwd)'</code>" in told[0]
+    assert "<code>fsmflow trigger 'sale:1; rm -rf $(pwd)' submit</code>" in told[1]
+    fields = {"step": "look", "epoch": "1", "payload": '{"a": 1}', "reason": "b c"}
+    looked = site.post(f"/fire/submit/{quote(sale.address)}", 200, **fields).text
+    assert """submit '--data={"a": 1}' '--reason=b c'</code>""" in html.unescape(looked)
+
+
+@pytest.mark.parametrize(
+    "query", ["/entity/sale:1?fired=", "/holds?made=", "/holds?released=", "/schedules?did=run&about="]
+)
+def test_a_link_puts_no_words_into_a_page(bench: Bench, site: Site, query: str) -> None:
+    Sale.start("1")
+    assert "Call 555" not in site.page(f"{query}Call+555")
 
 
 def test_who_lacks_the_role_is_told_and_refused(bench: Bench, caplog: pytest.LogCaptureFixture) -> None:

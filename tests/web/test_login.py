@@ -253,6 +253,8 @@ def test_a_link_of_another_site_asks_once_more_so_that_the_browser_sends_its_coo
     page = site.client.get("/entities?a=1", headers={"Sec-Fetch-Site": "cross-site"})
     assert (page.status_code, 'http-equiv="refresh" content="0"' in page.text) == (200, True)
     assert 'href="/entities?a=1"' in page.text
+    page = site.client.get(f"{site.url}//evil.example/x", headers={"Sec-Fetch-Site": "cross-site"})
+    assert '<a href="/">Go on' in page.text
     fragment = site.client.get("/", headers={"HX-Request": "true"})
     assert (fragment.status_code, fragment.headers["hx-redirect"], fragment.text) == (401, "/login", "")
 

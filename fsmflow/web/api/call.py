@@ -21,7 +21,8 @@ KEY: Final = "Idempotency-Key"
 MATCH: Final = "If-Match"
 #: What an answer says that was given before: nothing was done again.
 REPEATED: Final = {"Idempotency-Replayed": "true"}
-_TAG: Final = re.compile(r'"?([0-9]{1,18})"?')
+#: Proxies that compress answers make a tag a weak one.
+_TAG: Final = re.compile(r'(?:W/)?"?([0-9]{1,18})"?')
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from fsmflow.errors import (
     NotPermitted,
     TransitionConflict,
     TransitionNotAllowed,
-    name_of,
     text_of,
 )
 from fsmflow.objects import entities
 from fsmflow.queries import history_of, redacted, resolve
 from fsmflow.web.api.call import Answer, Call
+from fsmflow.web.errors import told_of_raised
 from fsmflow.web.statuses import RAISED, STALE, Status, status_of
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -41,10 +41,8 @@ def problem_of(error: FsmflowError, call: Call | None, path: dict[str, str]) -> 
 
 
 def raised(error: BaseException) -> Answer:
-    """What a guard, callback or method of the user's code raised: the log tells the rest, as its words may hold what
-    is redacted."""
-    told = f"the code of the machine raised {name_of(type(error))}. Nothing was changed; the log here has the rest"
-    return Answer(content=_bare(RAISED, told), status=RAISED.code)
+    """What a guard, callback or method of the user's code raised."""
+    return Answer(content=_bare(RAISED, told_of_raised(error)), status=RAISED.code)
 
 
 def _bare(status: Status, detail: str) -> dict[str, Any]:

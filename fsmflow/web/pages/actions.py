@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import uuid
 from collections.abc import Mapping
 from typing import Any, Final
@@ -169,8 +170,16 @@ def _fire(request: Request) -> Response:
         epoch=given.get("epoch") or snapshot.epoch,
         key=given.get("key") or uuid.uuid4().hex,
         error=error and text_of(error),
+        command=_firing(snapshot.address, name, given),
         looked=looked,
     )
+
+
+def _firing(address: str, trigger: str, given: Mapping[str, str]) -> str:
+    """What does the same in a terminal."""
+    brought = {"data": given.get("payload", ""), "reason": given.get("reason", "")}
+    options = [f"--{name}={text.strip()}" for name, text in brought.items() if text.strip()]
+    return shlex.join(["fsmflow", "trigger", address, trigger, *options])
 
 
 def _stale(

@@ -44,8 +44,10 @@ def _show(request: Request) -> Response:
     upto = request.query_params.get("upto", "")
     seen = portrait(runtime, snapshot, actor, upto=int(upto) if re.fullmatch("[0-9]{1,9}", upto) else None)
     done = ACTIONS.get(request.query_params.get("did", ""))
-    fired = request.query_params.get("fired", "")
-    return render(request, "entity.html", it=seen, now=runtime.now(), done=done, fired=fired, way=f"{WAY:,}")
+    fired, own = request.query_params.get("fired"), seen.own
+    known = own is not None and any(each.trigger == fired for each in own.transitions)
+    said = {"done": done, "fired": fired if known else None}
+    return render(request, "entity.html", it=seen, now=runtime.now(), way=f"{WAY:,}", **said)
 
 
 @threaded

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from typing import Any, Final
 
@@ -37,10 +38,16 @@ def _show(request: Request) -> Response:
         "holds.html",
         rows=[(each, waiting.get(each.number, 0), holds.lets(each.machine, each.where, actor)) for each in found],
         can_hold=any(holds.lets(name, {}, actor) for name in runtime.machines.of_user()),
-        made=request.query_params.get("made"),
-        released=request.query_params.get("released"),
+        made=_number(request, "made"),
+        released=_number(request, "released"),
         now=runtime.now(),
     )
+
+
+def _number(request: Request, name: str) -> str | None:
+    """Of which hold it is told that something was done; whoever makes up another text is not repeated."""
+    found = request.query_params.get(name, "")
+    return found if re.fullmatch("[0-9]{1,9}", found) else None
 
 
 @threaded

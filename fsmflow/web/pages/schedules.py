@@ -45,10 +45,9 @@ def _show(request: Request) -> Response:
     rows = [
         (_kind(one).timetable(), opens(runtime, one, SCHEDULE, actor)) for one in _scheduled(runtime, actor).values()
     ]
-    params = request.query_params
-    return render(
-        request, "schedules.html", rows=rows, did=params.get("did"), about=params.get("about"), now=runtime.now()
-    )
+    did, about = (request.query_params.get(name) for name in ("did", "about"))
+    is_ours = did in _DEEDS and any(table.machine == about for table, _ in rows)
+    return render(request, "schedules.html", rows=rows, did=did if is_ours else None, about=about, now=runtime.now())
 
 
 def _scheduled(runtime: Runtime, actor: Actor) -> dict[str, Definition]:

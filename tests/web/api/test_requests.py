@@ -146,6 +146,11 @@ class TestEpochs:
             ada.post("/entities/order/1/triggers/submit", {}, 422, if_match=wrong)
         ada.post("/entities/order/1/triggers/submit", {}, if_match="*")
 
+    def test_one_that_a_proxy_has_made_weak_counts_all_the_same(self, ada: Program) -> None:
+        Order.start("1")
+        ada.post("/entities/order/1/triggers/cool", {}, if_match='W/"1"')
+        ada.post("/entities/order/1/triggers/submit", {}, 412, if_match='W/"1"')
+
 
 @pytest.mark.usefixtures("sqlite")
 class TestActions:
