@@ -108,9 +108,7 @@ def select(
     database. ``definition``: that of the machine, where the caller has it. Raises UnknownMachine, UnknownState, for a
     state that no machine has FsmflowError, SearchStopped, and DataError where an actor asks for what is redacted.
     """
-    if actor is not None:
-        check_shown(runtime, selection, order)
-    way, rows = _way(runtime, selection, order)
+    way, rows = _way(runtime, selection, order, actor)
     reach = reach_of(runtime, actor)
     wanted = replace(filter_of(runtime, selection, definition, way.sought, reach), rows=rows)
     every = {item.name: item for item in _definitions(runtime, selection, definition)}
@@ -145,8 +143,12 @@ def check_shown(runtime: Runtime, selection: Selection, order: str | None = None
                 raise DataError(f"{name!r} is redacted in machine {one.name!r}, and nothing is found by it{other}")
 
 
-def _way(runtime: Runtime, selection: Selection, order: str | None) -> tuple[Way, tuple[int, ...] | None]:
+def _way(
+    runtime: Runtime, selection: Selection, order: str | None, actor: Actor | None
+) -> tuple[Way, tuple[int, ...] | None]:
     """How it is looked for; and among which rows, where it goes by children."""
+    if actor is not None:
+        check_shown(runtime, selection, order)
     way = way_of(runtime, selection.machine, selection.conditions, order)
     if not selection.children:
         return way, None

@@ -46,8 +46,8 @@ def _show(request: Request) -> Response:
     done = ACTIONS.get(request.query_params.get("did", ""))
     fired, own = request.query_params.get("fired"), seen.own
     known = own is not None and any(each.trigger == fired for each in own.transitions)
-    said = {"done": done, "fired": fired if known else None}
-    return render(request, "entity.html", it=seen, now=runtime.now(), way=f"{WAY:,}", **said)
+    context: dict[str, Any] = {"done": done, "fired": fired if known else None, "way": f"{WAY:,}"}
+    return render(request, "entity.html", it=seen, now=runtime.now(), **context)
 
 
 @threaded
