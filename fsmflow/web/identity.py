@@ -96,7 +96,9 @@ def person_with(name: str, groups: Iterable[str]) -> Actor | None:
 
 def not_let_in(name: str, needs: str) -> NotPermitted:
     """What somebody is told who is known, and is none of those for whom these pages are."""
-    return NotPermitted("fsmflow", "look", (), name, words=f"it takes {needs}, and {name!r} has none")
+    return NotPermitted(
+        "fsmflow", "look", (), name, words=f"it takes {needs}, and {name!r} has none; ask whoever runs this"
+    )
 
 
 def way_to_login(request: Request, url: str) -> Response | None:

@@ -20,6 +20,8 @@ import pytest
 PARTS = ("scenarios", "engine", "running", "verify", "machine", "operations", "web")
 #: What takes many processes and long, and where a mistake does no harm before it is found.
 SELDOM = ("docs/test_pages.py::test_a_page_does_what_it_says[docs/how-to/", "packaging/test_release.py::")
+#: Whether the sample is asked for.
+SAMPLED = bool(os.environ.get("FSMFLOW_TEST_SAMPLED"))
 _SERVERS = ("postgres", "mysql")
 _TESTS = Path(__file__).parent.parent
 
@@ -27,7 +29,7 @@ _TESTS = Path(__file__).parent.parent
 def left_out(items: Sequence[pytest.Item]) -> set[pytest.Item]:
     """What is not run: of a test that is there for both servers, one, and of what is seldom run the other half. Both
     servers are tested where only one of them answers."""
-    if not os.environ.get("FSMFLOW_TEST_SAMPLED"):
+    if not SAMPLED:
         return set()
     return _on_other_servers(items) | {item for item in items if _is_for_another_week(item)}
 
