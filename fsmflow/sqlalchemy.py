@@ -8,6 +8,7 @@ is stood before: what follows is done where that has returned, whoever asked for
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import threading
 from collections.abc import Callable
@@ -18,6 +19,7 @@ from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import event
 from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, scoped_session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -89,8 +91,9 @@ class _Transaction(Host):
         _notes_of(self._connection().connection).actions.append(action)
 
     def spoil(self, error: BaseException) -> None:
-        # Until it is rolled back, SQLAlchemy refuses all that is asked of the connection.
-        self._connection().invalidate(error)
+        with contextlib.suppress(SQLAlchemyError):  # there is no connection, or it is known to be of no use
+            # Until it is rolled back, SQLAlchemy refuses all that is asked of it.
+            self._connection().invalidate(error)
 
 
 def _notes_of(connection: PoolProxiedConnection) -> _Notes:

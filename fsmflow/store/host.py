@@ -205,6 +205,17 @@ class HostDatabase:
     def cursor(self, *options: Any) -> Any:
         return self.connection().cursor()
 
+    def execute_sql(self, sql: str, params: Any = None) -> Any:
+        """As peewee has it. What goes wrong outside of a savepoint may have taken the transaction along, and its COMMIT
+        would not say so: it is spoilt then."""
+        run: Callable[..., Any] = super().execute_sql  # type: ignore[misc]
+        try:
+            return run(sql, params)
+        except ERRORS as error:
+            if self._depth == 0:
+                self._host.spoil(error)
+            raise
+
     def _run(self, connection: Any, sql: str, params: tuple[Any, ...] = ()) -> Any:
         with vars(peewee)["__exception_wrapper__"]:
             cursor = connection.cursor()

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, delete, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
-from fsmflow import ConfigurationError, joining
+from fsmflow import ConfigurationError, DatabaseUnavailable, joining
 from tests.support.bench import Bench, bench_on
 from tests.support.servers import on_servers
 from tests.support.shops import Purchase, Shop
@@ -145,3 +145,21 @@ def test_nothing_of_fsmflow_stays_in_the_transaction(shop: Shop) -> None:
         with pytest.raises(DBAPIError, match="(?i)savepoint"):
             session.execute(text("ROLLBACK TO SAVEPOINT fsmflow_0"))
         session.rollback()
+
+
+@on_servers
+def test_a_lock_is_waited_for_as_the_host_says_and_what_was_lost_is_not_committed(shop: Shop) -> None:
+    Purchase.start(1)
+    patience = {"postgresql": "SET LOCAL lock_timeout = '50ms'", "mysql": "SET SESSION innodb_lock_wait_timeout = 1"}
+    with Session(shop.engine) as first, Session(shop.engine) as second:
+        Purchase.get(1).trigger("submit", within=first)
+        second.execute(text(patience[shop.kind]))
+        second.add(Row(id=1))
+        with pytest.raises(DatabaseUnavailable, match="a transaction of your own is open"):
+            Purchase.get(1).trigger("submit", within=second)
+        with pytest.raises(SQLAlchemyError):
+            second.commit()
+        second.rollback()
+        first.commit()
+        assert second.get(Row, 1) is None
+    assert Purchase.get(1).state == "charging"
