@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import count
 from pathlib import Path
 from typing import Any, Final
@@ -26,6 +26,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from fsmflow.errors import ConfigurationError
 from fsmflow.store.host import Host, find_by
+from fsmflow.store.tables import PREFIX
 
 #: Where SQLAlchemy keeps what is noted of a connection.
 _NOTES: Final = "fsmflow"
@@ -55,6 +56,12 @@ def host_of(transaction: Any) -> Host:
             f"the transaction open"
         )
     return _Transaction(transaction)
+
+
+def include_name(name: str | None, kind: str, parents: Mapping[str, Any]) -> bool:
+    """For ``context.configure(include_name=...)`` of Alembic: its autogenerate leaves fsmflow's tables and views alone,
+    which ``fsmflow init`` makes and upgrades."""
+    return not (kind in ("table", "view") and name is not None and name.startswith(PREFIX))
 
 
 class _Transaction(Host):

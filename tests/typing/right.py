@@ -60,6 +60,7 @@ from fsmflow.channels import Command, Email, Log, Webhook, new_secret
 from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
+from fsmflow.sqlalchemy import include_name
 from fsmflow.testing import Sandbox, SandboxError, sandbox
 from fsmflow.web import HeaderAuth, Login, TokenAuth, create_app, first_of
 from fsmflow.web.django import Dashboard
@@ -155,6 +156,7 @@ def starting() -> None:
     assert_type(Order.start({"a": 1}, actor="ann", state="paying", total=3), Order)
     assert_type(Order.start("1"), Order)
     assert_type(Order.start("1", within=object()), Order)
+    assert_type(include_name("fsmflow_work", "table", {}), bool)
     with joining(object()):
         assert_type(Order.start("2"), Order)
     assert_type(Order.start(1, {"a": 1}, actor=Actor("ann", roles=["clerk"]), key="k", total=3), Order)
