@@ -25,6 +25,7 @@ from fsmflow.errors import (
     UnknownMachine,
     UnknownState,
     UnknownVersion,
+    text_of,
 )
 
 
@@ -65,6 +66,17 @@ STATUSES: Final[tuple[tuple[type[FsmflowError], Status], ...]] = (
 STALE: Final = Status(412, "stale", "It has moved since you looked")
 #: What is no error of fsmflow: the code of a machine raised.
 RAISED: Final = Status(422, "machine-raised", "The code of the machine raised")
+
+
+def told_on_pages(error: FsmflowError) -> str:
+    """Why something was refused, in words for people before a page: who is not permitted cannot pass an actor."""
+    if not isinstance(error, NotPermitted) or error.words is not None or not error.roles:
+        return text_of(error)
+    needed = " or ".join(error.roles)
+    return (
+        f"{error.address}: {error.trigger!r} takes the role {needed}, which {error.actor or 'nobody'} does not have. "
+        f"Ask somebody who has it"
+    )
 
 
 def status_of(error: FsmflowError) -> Status:

@@ -81,7 +81,7 @@ def _late(bench: Bench) -> None:
     Payout.start("dairy-4", {"supplier": "Dairy on the hill", "amount": 318, "iban": "AT48 3200 0000 1234 5864"})
     order(1051, amount=240)
     bench.run()
-    holds.hold(machine="order", state="delivery", where={"amount": 39}, actor=MANAGER, reason="the van is repaired")
+    holds.hold(machine="order", state="delivery", where={"amount": 39}, actor=MANAGER, reason="van in the workshop")
     for number in (1010, 1011):
         Order.get(str(number)).trigger("approve", actor=MANAGER)
     bench.run()

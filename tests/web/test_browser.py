@@ -53,7 +53,7 @@ def mended(bench: Bench, page: Page, id_: str) -> None:
     assert Sale.get(id_).state == "approval"
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize("scripts", [True, False] if WHOLE else [False])
 def test_a_failed_one_is_found_read_mended_and_arrives(
     bench: Bench, site: Site, browser: Browser, *, scripts: bool
 ) -> None:

@@ -46,7 +46,7 @@ def repaired(bench: Bench, page: Page, message: str, data: str = "") -> Repair:
     return next(repairs.find(newest=True))
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize("scripts", [True, False] if WHOLE else [False])
 def test_ten_that_failed_in_two_groups_are_repaired_and_one_group_stops_by_itself(
     bench: Bench, site: Site, browser: Browser, *, scripts: bool
 ) -> None:
@@ -72,7 +72,7 @@ def test_an_open_repair_tells_how_far_it_is(bench: Bench, site: Site, browser: B
         expect(seen.page.get_by_text("It is previewed now.")).to_be_visible(timeout=15_000)
 
 
-@pytest.mark.parametrize("scripts", [True, False], ids=["with scripts", "without scripts"])
+@pytest.mark.parametrize("scripts", [True, False] if WHOLE else [False])
 def test_what_is_held_goes_on_once_it_is_released(bench: Bench, site: Site, browser: Browser, *, scripts: bool) -> None:
     with window(browser, site.url, java_script_enabled=scripts) as seen:
         page = seen.page

@@ -29,7 +29,7 @@ from fsmflow.web.difference import differences, laid_over, patch_of, read_object
 from fsmflow.web.forgery import fields_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.portrait import command_of
-from fsmflow.web.statuses import status_of
+from fsmflow.web.statuses import status_of, told_on_pages
 from fsmflow.web.templates import link, render
 from fsmflow.web.threads import threaded
 
@@ -124,7 +124,7 @@ def _confirm(
         events=[*details.kept, *details.sent, *details.lost],
         data=given.get("data") or written(hide(snapshot.data, redacted(runtime, snapshot))),
         command=command_of(action, snapshot.address, place, reason=given.get("reason")),
-        error=error and text_of(error),
+        error=error and told_on_pages(error),
         looked=looked,
     )
 
@@ -169,7 +169,7 @@ def _fire(request: Request) -> Response:
         given=given,
         epoch=given.get("epoch") or snapshot.epoch,
         key=given.get("key") or uuid.uuid4().hex,
-        error=error and text_of(error),
+        error=error and told_on_pages(error),
         command=_firing(snapshot.address, name, given),
         looked=looked,
     )
