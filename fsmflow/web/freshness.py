@@ -8,11 +8,24 @@ from dataclasses import field
 from typing import Final, Generic, TypeVar
 
 from fsmflow import clock
+from fsmflow.decision.inputs import Actor
+from fsmflow.engine.runtime import Runtime
+from fsmflow.engine.teams import reach_of
 from fsmflow.values import dataclass
 
 Value = TypeVar("Value")
 
+#: For so many seconds the same is told to everybody.
+FRESH_S: Final = 2.0
 _MOST: Final = 200
+
+
+def sight_of(runtime: Runtime, actor: Actor) -> Hashable:
+    """Who sees the same: those for whom the same entities are there, whatever else they may do. No query."""
+    reach = reach_of(runtime, actor)
+    if reach is None:
+        return id(runtime)
+    return id(runtime), reach.terms, frozenset(reach.names.items()), reach.opened, reach.free
 
 
 @dataclass

@@ -9,6 +9,7 @@ import pytest
 
 from fsmflow import failures, repairs
 from fsmflow.operations.repair import Repair
+from fsmflow.web.freshness import Shared
 from fsmflow.web.pages import repairs as pages
 from tests.support.bench import Bench
 from tests.support.website import ADA, Site
@@ -69,11 +70,14 @@ def test_it_stops_by_itself_where_the_canary_fails_again_and_goes_on_when_asked(
     assert newest().report().failed_alike == 4
 
 
-def test_the_live_part_says_when_the_page_around_it_is_old(bench: Bench, site: Site) -> None:
+def test_the_live_part_says_when_the_page_around_it_is_old(
+    bench: Bench, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pages, "_shared", Shared(0.0))
     failed(bench, 1)
     path = asked(site)
     part = site.page(f"{path}/report?was=previewing")
-    assert 'hx-trigger="every 2s"' in part
+    assert 'hx-trigger="tick from:body, every 10s"' in part
     assert "<html" not in part
     work(bench)
     part = site.page(f"{path}/report?was=previewing")

@@ -15,12 +15,11 @@ from fsmflow.definition.names import FAILED
 from fsmflow.diagram import Tally, chart, svg
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.engine.teams import reach_of
 from fsmflow.objects.drawings import tally_of
 from fsmflow.store.indexes import CHILD, ROOT
 from fsmflow.values import dataclass
 from fsmflow.web.attention import Notice, notices
-from fsmflow.web.freshness import Shared
+from fsmflow.web.freshness import FRESH_S, Shared, sight_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.live import fragment
 from fsmflow.web.query import written
@@ -30,8 +29,6 @@ from fsmflow.web.templates import link, render
 from fsmflow.web.threads import threaded
 from fsmflow.web.trend import Trend, told
 
-#: For so long the same numbers are told to everybody.
-FRESH_S: Final = 2.0
 _PICTURES: Final = 200
 
 
@@ -83,16 +80,18 @@ class Overview:
 
     def look(self, runtime: Runtime, actor: Actor) -> Look:
         """What there is for this actor, read once for all of the same teams."""
-        return self._shared.get(_key(runtime, actor), lambda: self._read(runtime, actor))
+        return self._shared.get(sight_of(runtime, actor), lambda: self._read(runtime, actor))
 
     def panels(self, request: Request, runtime: Runtime, actor: Actor, look: Look) -> list[Panel]:
         """Every machine of the user's: those first of which something failed, those last that have no entities."""
-        found = [self._panel(request, each, _key(runtime, actor), look) for each in runtime.machines.of_user().values()]
+        found = [
+            self._panel(request, each, sight_of(runtime, actor), look) for each in runtime.machines.of_user().values()
+        ]
         return sorted(found, key=lambda each: (not each.has_failed, not each.total, each.name))
 
     def _read(self, runtime: Runtime, actor: Actor) -> Look:
         counts, now = headcounts(runtime, scopes=(ROOT, CHILD), actor=actor), runtime.now()
-        self._trend.note(_key(runtime, actor), now, counts)
+        self._trend.note(sight_of(runtime, actor), now, counts)
         return Look(now=now, counts=counts, notices=[*_failed(runtime, counts), *notices(runtime, actor)])
 
     def _panel(self, request: Request, definition: Definition, key: Hashable, look: Look) -> Panel:
@@ -137,14 +136,6 @@ def _failed(runtime: Runtime, counts: Sequence[Headcount]) -> Iterator[Notice]:
             query = f"{written('machine', each.machine)} {written('state', each.state)}"
             text = f"{each.count:,} in {each.machine}:{each.state}"
             yield Notice(kind="failed", text=text, todo="fsmflow failures", query=query, is_grave=True)
-
-
-def _key(runtime: Runtime, actor: Actor) -> Hashable:
-    """Who sees the same: those for whom the same entities are there, whatever else they may do. No query."""
-    reach = reach_of(runtime, actor)
-    if reach is None:
-        return id(runtime)
-    return id(runtime), reach.terms, frozenset(reach.names.items()), reach.opened, reach.free
 
 
 def _href(request: Request, machine: str, state: str) -> str:

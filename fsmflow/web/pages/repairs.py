@@ -33,6 +33,7 @@ from fsmflow.queries import listening, resolve
 from fsmflow.values import dataclass
 from fsmflow.web.difference import read_object
 from fsmflow.web.form import REASON, Field, Form, Given, Way, answered, number, told
+from fsmflow.web.freshness import FRESH_S, Shared, sight_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.query import query_of
 from fsmflow.web.section import Section
@@ -42,6 +43,7 @@ from fsmflow.web.threads import threaded
 _LISTED: Final = 50
 #: So many on one page.
 MEMBERS: Final = 50
+_shared: Final[Shared[dict[str, Any]]] = Shared(FRESH_S)
 #: Nothing of it changes by itself in these.
 _RESTS: Final = ("previewed", "stopped")
 #: The parts of the bar, and how each is told, those that were asked first.
@@ -226,9 +228,11 @@ def _show(request: Request) -> Response:
 @threaded
 def _report(request: Request) -> Response:
     """What became of it so far, to be put in the place of what the page had."""
-    runtime = current()
-    found = repairs.get(request.path_params["id"], actor=actor_of(request))
-    return render(request, "report.html", **_seen(runtime, found), was=request.query_params.get("was", ""))
+    runtime, actor = current(), actor_of(request)
+    id_ = request.path_params["id"]
+    # Read once for all of the same teams who ask within a moment.
+    seen = _shared.get((sight_of(runtime, actor), id_), lambda: _seen(runtime, repairs.get(id_, actor=actor)))
+    return render(request, "report.html", **seen, was=request.query_params.get("was", ""))
 
 
 def _seen(runtime: Runtime, found: Repair) -> dict[str, Any]:

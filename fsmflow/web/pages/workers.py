@@ -9,12 +9,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from fsmflow.decision.inputs import Actor
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.objects.counts import MANY_DUE
 from fsmflow.queries import Crew, crew_of
 from fsmflow.values import dataclass
+from fsmflow.web.freshness import FRESH_S, Shared, sight_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.section import Section
 from fsmflow.web.templates import render
@@ -22,6 +24,7 @@ from fsmflow.web.threads import threaded
 
 #: So much of what runs is listed.
 _MOST: Final = 100
+_shared: Final[Shared[dict[str, Any]]] = Shared(FRESH_S)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,17 +39,18 @@ class Queue:
 
 @threaded
 def _show(request: Request) -> Response:
-    return render(request, "workers.html", **_seen(current(), request))
+    return render(request, "workers.html", **_read(current(), actor_of(request)))
 
 
 @threaded
 def _part(request: Request) -> Response:
-    """The same without what is around it, to be put in the place of what the page had."""
-    return render(request, "crew.html", **_seen(current(), request))
+    """The same without what is around it, to be put in the place of what the page had; read once for all of the same
+    teams who ask within a moment."""
+    runtime, actor = current(), actor_of(request)
+    return render(request, "crew.html", **_shared.get(sight_of(runtime, actor), lambda: _read(runtime, actor)))
 
 
-def _seen(runtime: Runtime, request: Request) -> dict[str, Any]:
-    actor = actor_of(request)
+def _read(runtime: Runtime, actor: Actor) -> dict[str, Any]:
     crew = crew_of(runtime, actor, most=_MOST, most_due=MANY_DUE)
     return {
         "crew": crew,

@@ -38,7 +38,7 @@
   // so that nothing moves under a pointer.
   const ticks = document.body.dataset.ticks;
   const part = document.querySelector("[data-live]");
-  if (!ticks || !part) return;
+  if (!ticks || !(part || document.querySelector("[hx-trigger]"))) return;
   const tell = (text) => {
     const place = document.querySelector("[data-news]");
     const again = document.createElement("a");
@@ -65,6 +65,11 @@
   };
   const refresh = async (event) => {
     if (document.hidden) return;
+    // What is put in the place of a whole part waits while a link in it is pointed at.
+    if (!document.querySelector("[hx-trigger] :is(a, button):is(:hover, :focus)")) {
+      document.body.dispatchEvent(new CustomEvent("tick"));
+    }
+    if (!part) return;
     const answer = await fetch(part.dataset.live);
     if (!answer.ok) return;
     const found = new DOMParser().parseFromString(await answer.text(), "text/html");
