@@ -207,8 +207,11 @@ def _write(store: Store, entities: Sequence[Snapshot], begun: Commit, history: i
 
 def counted(runtime: Runtime) -> None:
     """Let maintenance count what is large, as workers do all the time."""
-    recount = Recount(runtime)
-    while runtime.store.counts.summary() is None and runtime.store.counts.large():
+    recount, fresh = Recount(runtime), runtime.now() - 60_000
+    while runtime.store.counts.large():
+        summary = runtime.store.counts.summary()
+        if summary is not None and summary.at >= fresh:
+            return
         recount.go_on()
         time.sleep(0.05)
 

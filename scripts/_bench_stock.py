@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from _bench_looks import BenchOrder, BenchParcel
-from fsmflow import Actor, holds
+from fsmflow import Actor, feeds, holds
 from fsmflow.decision.commit import Commit, EventKind, Post
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.member import Fate, Member
@@ -64,8 +64,9 @@ class Stock:
             self._wide()
             self._repairs(failed)
             self._stuck()
+        feeds.begin("bench", "beginning")
         hold = holds.hold(BenchOrder.name, state="charging", reason="bank maintenance", actor=Actor("bench"))
-        parked = f"UPDATE {WORK} SET parked = {self._link.mark}, wake_at = {FAR_FUTURE_MS} WHERE entity % 2 = 0"
+        parked = f"UPDATE {WORK} SET parked = {self._link.mark}, wake_at = {FAR_FUTURE_MS} WHERE MOD(entity, 2) = 0"
         self._link.write(lambda: self._link.execute(parked, (hold.number,)))
         if self._link.dialect.name == "postgresql":
             for table in (ENTITY, WORK, EVENT, MEMBER, TERM):
