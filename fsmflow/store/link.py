@@ -21,7 +21,7 @@ from fsmflow.store.drivers import check_driver
 from fsmflow.store.host import Host, Lent, joined, lend, stranger
 from fsmflow.store.sizes import quoted_size, size_of
 from fsmflow.store.urls import examples, misread, parts_of
-from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_ended, is_prepared_elsewhere, verdict_of
+from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_duplicate, is_ended, is_prepared_elsewhere, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_step"
 #: So often is done what may be done again, where others were in the way, and where it was interrupted.
@@ -73,6 +73,10 @@ class StatementRefused(ConfigurationError):
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
         super().__init__(f"the database refused a statement of fsmflow: {sentence}")
+
+
+class _There(Exception):
+    """There is such a row already; ends the transaction that was to make it."""
 
 
 class Link:
@@ -215,6 +219,23 @@ class Link:
                 return action()
 
         return self.again(transact)
+
+    def add(self, sql: str, values: Sequence[Any]) -> bool:
+        """Insert a row that is not there yet. False where somebody else has: of two who do so at once one is told."""
+
+        def insert() -> None:
+            try:
+                self.execute(sql, values)
+            except ERRORS as error:
+                if not is_duplicate(error):
+                    raise
+                raise _There from error
+
+        try:
+            self.write(insert)
+        except _There:
+            return False
+        return True
 
     def again(self, action: Callable[[], Result]) -> Result:
         """Do what may be done again: so it is, on a new connection, if it was interrupted, and some times more where

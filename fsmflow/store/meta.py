@@ -6,11 +6,6 @@ from collections.abc import Sequence
 
 from fsmflow.store.link import Link
 from fsmflow.store.tables import META
-from fsmflow.store.verdicts import ERRORS, is_duplicate
-
-
-class _There(Exception):
-    """The fact is there already; ends the transaction that was to write it."""
 
 
 class Meta:
@@ -33,20 +28,7 @@ class Meta:
         """Write one that is not there yet. False where somebody else has."""
         mark = self._link.mark
         sql = f"INSERT INTO {self._table} ({self._name}, {self._value}) VALUES ({mark}, {mark})"
-
-        def add() -> None:
-            try:
-                self._link.execute(sql, (name, value))
-            except ERRORS as error:
-                if not is_duplicate(error):
-                    raise
-                raise _There from error
-
-        try:
-            self._link.write(add)
-        except _There:
-            return False
-        return True
+        return self._link.add(sql, (name, value))
 
     def swap(self, name: str, old: str, new: str) -> bool:
         """Change one that still has its old value. False where somebody else has changed it.

@@ -10,12 +10,7 @@ from fsmflow.store.link import Link
 from fsmflow.store.persons import USER
 from fsmflow.store.tables import TOKEN
 from fsmflow.store.tables import USER as TABLE
-from fsmflow.store.verdicts import ERRORS, is_duplicate
 from fsmflow.values import made
-
-
-class _There(Exception):
-    """There is a user of that name; ends the transaction that was to make one."""
 
 
 class Users:
@@ -44,20 +39,7 @@ class Users:
         """Make one. False where somebody else has."""
         marks = ", ".join([self._link.mark] * len(USER.names))
         sql = f"INSERT INTO {TABLE} ({self._columns}) VALUES ({marks})"
-
-        def add() -> None:
-            try:
-                self._link.execute(sql, USER.values(user))
-            except ERRORS as error:
-                if not is_duplicate(error):
-                    raise
-                raise _There from error
-
-        try:
-            self._link.write(add)
-        except _There:
-            return False
-        return True
+        return self._link.add(sql, USER.values(user))
 
     def change(self, name: str, **values: Any) -> bool:
         """Change columns of a user, and end the sessions of whoever it is. False where there is none."""
