@@ -28,7 +28,7 @@ from fsmflow.engine.cursors import Place, Stored, UnknownFeed, Unstored, begun
 from fsmflow.engine.feeds import Feed, FeedEntry, Wanted
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import check_machine
-from fsmflow.engine.teams import reach_of
+from fsmflow.engine.teams import permit_whole, reach_of
 from fsmflow.errors import DataError, did_you_mean, shown
 from fsmflow.values import dataclass
 
@@ -99,10 +99,12 @@ def feed(
     is there for the ``actor`` when it is read. What it passes over is read.
 
     One program reads a feed at a time, for as long as ``lease`` after the last entry at least: another one waits with
-    ``follow``, and else gets FeedInUse, as does one whose lease is over and taken. Raises UnknownMachine and DataError
-    at once; FeedAhead where the history was restored from a backup, as it is read.
+    ``follow``, and else gets FeedInUse, as does one whose lease is over and taken. Raises UnknownMachine, DataError,
+    and NotPermitted for an actor to whom not all is there, with a name, at once; FeedAhead where the history was
+    restored from a backup, as it is read.
     """
     runtime = current()
+    _permit(name, actor)
     wanted = _wanted(runtime, machine, states, triggers, kinds, branches=branches)
     from_beginning, lease_ms = _checked_start(start) == "beginning", _checked_lease(lease)
     place: Place = Unstored(runtime, from_beginning=from_beginning)
@@ -110,6 +112,13 @@ def feed(
         told: dict[str, Any] = {"waits": follow, "lease_ms": lease_ms, "wanted": str(wanted)}
         place = Stored(runtime, _checked_name(name), from_beginning=from_beginning, **told)
     return Feed(runtime, name, place, wanted, follow=follow, reach=reach_of(runtime, as_actor(actor)))
+
+
+def _permit(name: str | None, actor: Actor | str | None) -> None:
+    """Raises NotPermitted where somebody who is in some teams alone would read a stored feed: what it passes over is
+    read for everybody."""
+    if name is not None:
+        permit_whole(current(), None, "feed", as_actor(actor))
 
 
 def _wanted(runtime: Runtime, machine: Any, states: Any, triggers: Any, kinds: Any, *, branches: bool) -> Wanted:
@@ -148,6 +157,7 @@ def batch(
     Two may be told the same; of them one can acknowledge. Raises UnknownFeed where there is none, DataError.
     """
     runtime = current()
+    _permit(name, actor)
     wanted = _wanted(runtime, machine, states, triggers, kinds, branches=branches)
     return batch_of(runtime, _cursor(runtime, name), wanted, most, reach_of(runtime, as_actor(actor)))
 

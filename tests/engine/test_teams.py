@@ -326,6 +326,15 @@ def test_a_feed_tells_what_is_of_the_team(box: Sandbox) -> None:
     assert {entry.address for entry in feeds.feed(None, start="beginning", branches=True, actor=EVERYBODY)} == every
 
 
+def test_a_stored_feed_is_read_for_everybody_so_by_nobody_of_one_team(box: Sandbox) -> None:
+    filled(box)
+    feeds.begin("billing", "beginning")
+    for read in (feeds.feed, feeds.batch):
+        with pytest.raises(NotPermitted, match="it is about all teams"):
+            read("billing", actor=ACME)
+    assert feeds.batch("billing", actor=EVERYBODY).entries
+
+
 def test_an_actor_costs_a_query_only_where_a_parent_has_to_be_asked(box: Sandbox) -> None:
     ours, _ = filled(box)
     link, asked = current().store.link, list[str]()
