@@ -50,10 +50,11 @@ def add(name: str, roles: tuple[str, ...], teams: tuple[str, ...], as_json: bool
       fsmflow users add ann
       fsmflow users add ann --role manager --team acme
     """
+    piped = None if sys.stdin.isatty() else _piped()  # before a database is made
     runtime, actor = current(), sitting()
     engine.permit(runtime, USERS, actor)
     engine.check_roles(runtime, Actor(checked_text(name, "the name of a user"), roles, teams=teams))
-    user = engine.add(runtime, name, _password(name), actor, roles=roles, teams=teams)
+    user = engine.add(runtime, name, _password(name, piped), actor, roles=roles, teams=teams)
     return _tell(runtime, user, "may log in", as_json=as_json)
 
 
@@ -93,7 +94,8 @@ def password(name: str, as_json: bool) -> int:
     if actor.login != name:
         engine.permit(runtime, USERS, actor)
     engine.known(runtime, name)
-    user = engine.change_password(runtime, name, _password(name), actor)
+    piped = None if sys.stdin.isatty() else _piped()
+    user = engine.change_password(runtime, name, _password(name, piped), actor)
     return _tell(runtime, user, "has another password; the sessions of before have ended", as_json=as_json)
 
 
@@ -160,15 +162,19 @@ def remove(name: str, as_json: bool) -> int:
     return 0
 
 
-def _password(name: str) -> str:
-    """The hash of a password that is typed twice, or is the first line of standard input. Raises DataError."""
+def _password(name: str, piped: str | None) -> str:
+    """The hash of a password: of the one that was piped here, or else is typed twice. Raises DataError."""
     passwords = _passwords()
-    if sys.stdin.isatty():
-        return str(passwords.hashed(click.prompt("Password", hide_input=True, confirmation_prompt=True), name))
+    text = click.prompt("Password", hide_input=True, confirmation_prompt=True) if piped is None else piped
+    return str(passwords.hashed(text, name))
+
+
+def _piped() -> str:
+    """The first line of standard input."""
     line = sys.stdin.readline()
     if not line:
         raise click.UsageError("standard input is empty; type the password, or send it there as one line")
-    return str(passwords.hashed(line.removesuffix("\n").removesuffix("\r"), name))
+    return line.removesuffix("\n").removesuffix("\r")
 
 
 def _passwords() -> Any:

@@ -7,6 +7,7 @@ import pytest
 from tests.cli.shop import Shop
 
 COMMANDS = (
+    "users add ann",
     "users list",
     "users disable ann",
     "users enable ann",
