@@ -27,6 +27,15 @@ ROOT: Final = "/shop/ops"
 HEADER: Final = "X-Name"
 LIVE: Final = ("fastapi", "django by asgi")
 PEOPLE: Final = {"ada": Actor("ada", ["manager"]), "eve": Actor("eve")}
+#: With what comes with Django 5.1.
+_MIDDLEWARE: Final = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "tests.support.mounts_django.known",
+    *(["django.contrib.auth.middleware.LoginRequiredMiddleware"] if django.VERSION >= (5, 1) else []),
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
 
 
 @contextlib.contextmanager
@@ -80,14 +89,7 @@ def in_django() -> None:
             ROOT_URLCONF="tests.support.mounts_django",
             LOGIN_URL="login",
             INSTALLED_APPS=["django.contrib.auth", "django.contrib.contenttypes"],
-            MIDDLEWARE=[
-                "django.middleware.security.SecurityMiddleware",
-                "django.middleware.common.CommonMiddleware",
-                "django.middleware.csrf.CsrfViewMiddleware",
-                "tests.support.mounts_django.known",
-                "django.contrib.auth.middleware.LoginRequiredMiddleware",
-                "django.middleware.clickjacking.XFrameOptionsMiddleware",
-            ],
+            MIDDLEWARE=_MIDDLEWARE,
         )
         django.setup()
 

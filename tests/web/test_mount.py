@@ -14,6 +14,7 @@ import pytest
 from fsmflow.web.security import BODY_LIMIT, POLICY
 from tests.support.bench import Bench, bench_on
 from tests.support.mounts import HEADER, LIVE, MOUNTS, ROOT
+from tests.support.sample import SAMPLED
 from tests.support.servers import Valkey
 from tests.support.website import Site
 from tests.web.shop import Sale
@@ -21,9 +22,11 @@ from tests.web.shop import Sale
 #: Where a page leads: links, files, forms, and what scripts read.
 WAYS = re.compile(r"\b(?:href|src|action|data-ticks|data-live)=\"([^\"#]+)")
 HOME = "/shop/"
+#: Each by another bridge; the shops of the examples are mounted in the other ways.
+SAMPLE = ["flask", "django by asgi"]
 
 
-@pytest.fixture(params=list(MOUNTS), scope="module")
+@pytest.fixture(params=SAMPLE if SAMPLED else list(MOUNTS), scope="module")
 def mount(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
