@@ -19,6 +19,8 @@ from tests.web.shop import HOSTILE, Sale
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
+#: What a reader of screens leads to: each has a name.
+LED_TO = ("link", "button", "textbox", "checkbox", "combobox", "region", "navigation", "heading")
 PHONE: dict[str, Any] = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
@@ -101,10 +103,38 @@ def test_all_of_it_is_reached_by_keys(bench: Bench, site: Site, browser: Browser
         expect(page.get_by_role("dialog")).to_be_visible()
         page.keyboard.press("Escape")
         page.keyboard.press("/")
-        page.keyboard.type("phase:failed")
+        page.keyboard.type("machine:sale phase:failed")
+        # Completed is the last word; what stands before it stays.
+        assert page.evaluate("[...document.querySelector('#q').list.options].at(-1).value") == "machine:sale group:"
         page.keyboard.press("Enter")
         page.wait_for_url("**phase*")
         page.keyboard.press("j")
         page.keyboard.press("Enter")
         page.wait_for_url("**/entity/sale:1")
         eventually(lambda: page.get_by_role("heading", level=1).text_content() == "sale:1", what="the page of sale:1")
+
+
+def read_out(page: Page, path: str) -> set[tuple[str, str]]:
+    """The role and the name of everything on a page, as Chromium tells them to a reader of screens."""
+    page.goto(path)
+    session = page.context.new_cdp_session(page)
+    nodes = session.send("Accessibility.getFullAXTree")["nodes"]
+    shown = [each for each in nodes if not each["ignored"]]
+    return {(each["role"]["value"], each.get("name", {}).get("value", "")) for each in shown}
+
+
+def test_diagrams_lists_and_forms_have_names_and_roles(bench: Bench, site: Site, browser: Browser) -> None:
+    failed(bench, "s0", amount=5)
+    with window(browser, site.url) as seen:
+        overview = read_out(seen.page, "/")
+        assert ("region", "Diagram of sale") in overview
+        assert any(role == "link" and "failed_from_charging" in name for role, name in overview), overview
+        listed = read_out(seen.page, "/?list=1")
+        assert ("region", "States of sale") in listed
+        assert {("link", "failed_from_charging"), ("columnheader", "Entities")} <= listed
+        entity = read_out(seen.page, "/entity/sale:s0")
+        assert {("heading", "What happened"), ("region", "Failure"), ("link", "Retry …")} <= entity
+        form = read_out(seen.page, "/do/retry/sale:s0")
+        assert {("textbox", "Data"), ("textbox", "Reason"), ("button", "Retry")} <= form
+        for page in (overview, listed, entity, form):
+            assert [each for each in page if each[0] in LED_TO and not each[1].strip()] == []
