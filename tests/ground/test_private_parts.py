@@ -353,7 +353,7 @@ def overridden() -> set[str]:
         name
         for module in modules()
         for kind in vars(module).values()
-        if isinstance(kind, type) and kind.__module__ == module.__name__
+        if issubclass(type(kind), type) and kind.__module__ == module.__name__  # isinstance() would ask a lazy object
         for base in kind.__mro__[1:]
         if base.__module__.partition(".")[0] in LIBRARIES
         for name in vars(kind).keys() & vars(base).keys()
