@@ -67,6 +67,7 @@ def look(runtime: Runtime, actor: Actor | None) -> Board:
     specs = {(name, state): spec for name, definition in known.items() for state, spec in definition.states.items()}
     places = {key: number for number, key in enumerate(specs)}
     counts = headcounts(runtime, actor=actor)
+    newest = list(islice(repairs.find(newest=True, actor=actor), _REPAIRS))
     every, sees_all = groups(every=True, actor=actor), reach_of(runtime, actor) is None
     return Board(
         now=now,
@@ -85,7 +86,7 @@ def look(runtime: Runtime, actor: Actor | None) -> Board:
         oldest=crew.oldest,
         workers=crew.workers,
         unheard=crew.unheard,
-        repairs=[(each, each.report()) for each in islice(repairs.find(newest=True, actor=actor), _REPAIRS)],
+        repairs=list(zip(newest, repairs.reports(newest), strict=True)),
         holds=current_holds(actor=actor),
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
@@ -15,15 +15,26 @@ from fsmflow.engine.selection import Selection
 from fsmflow.objects.plain import iso_of
 from fsmflow.operations.plan import AT_ONCE, TRIGGER, Plan
 from fsmflow.operations.repair import Repair
+from fsmflow.operations.repairs import reports
+from fsmflow.operations.report import Report
 
 
 def object_of(repair: Repair) -> dict[str, Any]:
     """A repair. Data that it brings are told by name alone."""
+    return objects_of([repair])[0]
+
+
+def objects_of(found: Sequence[Repair]) -> list[dict[str, Any]]:
+    """Several of them."""
+    return [_object(repair, report) for repair, report in zip(found, reports(found), strict=True)]
+
+
+def _object(repair: Repair, report: Report) -> dict[str, Any]:
     plan = repair.plan.to_data()
     for name in ("patch", "payload"):
         if name in plan:
             plan[name] = sorted(plan[name])
-    return {**vars(repair.report()), "plan": plan, "started_at": iso_of(repair.created_at)}
+    return {**vars(report), "plan": plan, "started_at": iso_of(repair.created_at)}
 
 
 def told_of_plan(plan: Plan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace as checked
 from itertools import islice
 from typing import Any, Final
@@ -248,11 +248,18 @@ def judged(runtime: Runtime, member: Member) -> Member:
     return member if fate is Fate.UNDER_WAY else replace(member, fate=fate, settled_at=runtime.now())
 
 
-def tally(runtime: Runtime, repair: int) -> dict[Fate, int]:
-    """How many members have which fate by now, those among them that nobody has looked at since they settled: nobody
-    does while the repair is stopped. Writes nothing."""
-    counts = Counter(runtime.store.members.counts(repair))
-    last = 0
+def tally(runtime: Runtime, repairs: Sequence[int]) -> dict[int, dict[Fate, int]]:
+    """How many members of each repair have which fate by now, those among them that nobody has looked at since they
+    settled: nobody does while the repair is stopped. Writes nothing. One query, and one for each that has any under
+    way."""
+    return {
+        repair: _looked_at(runtime, repair, counts) if counts.get(Fate.UNDER_WAY) else counts
+        for repair, counts in runtime.store.members.counts_of(repairs).items()
+    }
+
+
+def _looked_at(runtime: Runtime, repair: int, counted: Mapping[Fate, int]) -> dict[Fate, int]:
+    counts, last = Counter(counted), 0
     while page := runtime.store.members.moved_on(repair, after=last, limit=PAGE):
         last = page[-1].entity
         counts.update(judged(runtime, member).fate for member in page)

@@ -22,7 +22,7 @@ from fsmflow.errors import Cancelled, DatabaseUnavailable, RetryAfter
 from fsmflow.machine import Machine
 from fsmflow.operations.members import NAME, Members
 from fsmflow.operations.plan import LEAST_SETTLED, Plan, Rate
-from fsmflow.operations.report import Report, report_of
+from fsmflow.operations.report import Report, reports_of
 
 #: How long one run of a job goes on at most before it gives way.
 _SLICE_S: Final = 1.0
@@ -204,8 +204,7 @@ class Repair(Machine):
 
     def report(self) -> Report:
         """What became of its members so far."""
-        snapshot = self._view.snapshot
-        return report_of(current(), snapshot)
+        return reports_of(current(), [self._view.snapshot])[0]
 
     def members(self, fate: str | None = None) -> Iterator[Member]:
         """Its members in order, or those with a fate; read in pages."""

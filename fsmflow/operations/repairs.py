@@ -23,6 +23,7 @@ from fsmflow.machine.entities import conditions_of
 from fsmflow.operations.members import Members
 from fsmflow.operations.plan import AT_ONCE, Plan, share_of
 from fsmflow.operations.repair import Repair
+from fsmflow.operations.report import Report, reports_of
 
 
 class Wanted(TypedDict, total=False):
@@ -180,6 +181,12 @@ def get(id_: str, /, *, actor: Actor | str | None = None) -> Repair:
 def find(**wanted: Any) -> Iterator[Repair]:
     """Repairs, as ``Machine.find`` finds entities."""
     return Repair.find(**wanted)
+
+
+def reports(found: Iterable[Repair]) -> list[Report]:
+    """What became of the members of each so far, as ``Repair.report`` says of one, with one query for all of those that
+    have ended."""
+    return reports_of(current(), [repair._view.snapshot for repair in found])
 
 
 def stop(repair: Repair, *, reason: str, actor: Actor | str | None = None) -> Repair:

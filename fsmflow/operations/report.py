@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any
 
@@ -63,9 +63,15 @@ class Report:
         return f"{self.members:,} in all: {', '.join(parts)}" if parts else "nobody was meant"
 
 
-def report_of(runtime: Runtime, snapshot: Snapshot) -> Report:
-    """The report of a repair as it is now. Two queries, and two for each member that has just settled."""
-    counts, data = tally(runtime, snapshot.row), snapshot.data
+def reports_of(runtime: Runtime, snapshots: Sequence[Snapshot]) -> list[Report]:
+    """The reports of repairs as they are now. One query, one for each with members that are under way, and two for each
+    member that has just settled."""
+    counts = tally(runtime, [snapshot.row for snapshot in snapshots])
+    return [_report_of(snapshot, counts[snapshot.row]) for snapshot in snapshots]
+
+
+def _report_of(snapshot: Snapshot, counts: Mapping[Fate, int]) -> Report:
+    data = snapshot.data
     return Report(
         address=snapshot.address,
         state=snapshot.state,

@@ -94,6 +94,16 @@ class Members:
         sql = f"SELECT fate, COUNT(*) FROM {MEMBER} WHERE repair = {mark}{where} GROUP BY fate"
         return {Fate(fate): int(count) for fate, count in self._link.query(sql, (repair, *params))}
 
+    def counts_of(self, repairs: Sequence[int]) -> dict[int, dict[Fate, int]]:
+        """The same of several repairs. One query; none for nobody."""
+        found: dict[int, dict[Fate, int]] = {repair: {} for repair in repairs}
+        if found:
+            among, values = self._link.dialect.among(list(found))
+            sql = f"SELECT repair, fate, COUNT(*) FROM {MEMBER} WHERE repair {among} GROUP BY repair, fate"
+            for repair, fate, count in self._link.query(sql, values):
+                found[int(repair)][Fate(fate)] = int(count)
+        return found
+
     def under_way(self, repair: int) -> int:
         """How many have been asked and not settled. Reads as many rows of an index."""
         sql = f"SELECT COUNT(*) FROM {MEMBER} WHERE repair = {self._link.mark} AND fate = '{Fate.UNDER_WAY.value}'"

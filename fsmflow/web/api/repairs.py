@@ -8,7 +8,7 @@ from typing import Any, Final
 from fsmflow.decision.member import Fate
 from fsmflow.definition.names import RETRY
 from fsmflow.errors import DataError, EntityNotFound, KeyConflict
-from fsmflow.objects.repairs import object_of
+from fsmflow.objects.repairs import object_of, objects_of
 from fsmflow.operations import repairs
 from fsmflow.operations.plan import AT_ONCE, REPAIRS
 from fsmflow.operations.repair import Repair
@@ -66,7 +66,7 @@ def find(call: Call) -> Answer:
     limit, cursor = call.query["limit"], call.query["cursor"]
     found = list(repairs.find(newest=True, limit=limit + 1, after=cursor, actor=call.actor))
     then = found[limit - 1].entity_id if len(found) > limit else None
-    return Answer(content=page([object_of(each) for each in found[:limit]], then))
+    return Answer(content=page(objects_of(found[:limit]), then))
 
 
 def start(call: Call) -> Answer:

@@ -140,7 +140,8 @@ DEEDS: Final = {
 def _list(request: Request) -> Response:
     runtime, actor = current(), actor_of(request)
     found = list(islice(repairs.find(newest=True, actor=actor), _LISTED))
-    rows = [(each, told_of_plan(each.plan), each.report()) for each in found]
+    reports = zip(found, repairs.reports(found), strict=True)
+    rows = [(each, told_of_plan(each.plan), report) for each, report in reports]
     return render(request, "repairs.html", rows=rows, now=runtime.now())
 
 
