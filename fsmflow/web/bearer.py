@@ -35,8 +35,12 @@ class TokenAuth(Entrance):
             request.state.refused_token = found
         if isinstance(found, str):
             token_refused(request.client.host if request.client else "a local socket", found)
+            request.state.token_is_refused = True
             return None
         return found[1]
+
+    def refuses(self, request: Request) -> bool:
+        return getattr(request.state, "token_is_refused", False)
 
     def challenge(self, request: Request) -> Response | None:
         told = getattr(request.state, "refused_token", None)

@@ -46,6 +46,11 @@ class Entrance:
         """What somebody gets who is not known, as the way to a form. None for a plain answer."""
         return None
 
+    def refuses(self, request: Request) -> bool:
+        """Whether it was asked who this is, and lets nobody in by what came with the request: then nobody else is
+        asked."""
+        return False
+
 
 class LocalUser(Entrance):
     """Whoever connects from this machine, itself, is the system's user that serves; nobody else is anybody."""
@@ -67,7 +72,7 @@ class _First(Entrance):
             found = auth(request)
             if not (found is None or isinstance(found, Actor)):
                 raise TypeError("first_of takes functions that are no coroutines")
-            if found is not None:
+            if found is not None or (isinstance(auth, Entrance) and auth.refuses(request)):
                 return found
         return None
 
@@ -77,7 +82,8 @@ class _First(Entrance):
 
 
 def first_of(*auths: Auth) -> Entrance:
-    """The first of these that knows who asks: ``first_of(TokenAuth(), Login())``."""
+    """The first of these that knows who asks: ``first_of(TokenAuth(), Login())``. Where a token comes that lets
+    nobody in, those after it are not asked: whoever sends one means no other way."""
     return _First(auths)
 
 

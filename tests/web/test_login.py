@@ -306,6 +306,20 @@ def test_a_token_that_only_looks_changes_nothing_and_programs_are_told_as_progra
     assert (nobody.status_code, nobody.headers["www-authenticate"]) == (401, "Bearer")
 
 
+def test_a_token_that_lets_nobody_in_is_not_made_good_by_a_session(bench: Bench, site: Site) -> None:
+    log_in(site)
+    looks, secret = tokens.make(bench.runtime, "ann", OPS, lasts_ms=HOUR_MS, reads=True)
+
+    def asked(method: str) -> int:
+        return site.client.request(method, "/", headers={"Authorization": f"Bearer {secret}"}).status_code
+
+    assert has_logged_in(site)
+    assert (asked("GET"), asked("POST")) == (200, 403)
+    tokens.revoke(bench.runtime, looks.id, OPS)
+    assert asked("GET") == 303
+    assert has_logged_in(site)
+
+
 def test_who_a_trusted_proxy_names_is_let_in_and_nobody_else_is_believed(
     bench: Bench, ann: str, caplog: pytest.LogCaptureFixture
 ) -> None:
