@@ -28,10 +28,14 @@ class Order:
         """What comes before every row."""
         return (BEYOND if self.newest else -BEYOND,) * len(self.columns)
 
+    def names(self, *, sorts: bool) -> list[str]:
+        """The columns. ``sorts``: written so that no index is chosen for its order, as that of all there is."""
+        return [f"+e.{column}" if sorts else f"e.{column}" for column in self.columns]
+
     def after(self, last: Sequence[Any], mark: str, *, sorts: bool) -> tuple[str, list[Any]]:
-        """The condition for what follows on ``last``. ``sorts``: written so that no index is chosen for its order."""
+        """The condition for what follows on ``last``."""
         sign = "<" if self.newest else ">"
-        names = [f"+e.{column}" if sorts else f"e.{column}" for column in self.columns]
+        names = self.names(sorts=sorts)
         if len(names) == 1:
             return f"{names[0]} {sign} {mark}", [last[0]]
         first, second = names
@@ -66,10 +70,10 @@ class Arm:
 
 def merged(link: Link, arms: Sequence[Arm], order: Order, last: Sequence[Any], limit: int) -> tuple[str, list[Any]]:
     """One statement for the first rows of all arms after ``last``, in order, and its parameters."""
-    columns = ", ".join(f"e.{column}" for column in order.columns)
     parts, params = [], []
     for arm in arms:
         after, values = order.after(last, link.mark, sorts=arm.sorts)
+        columns = ", ".join(order.names(sorts=arm.sorts))
         sql = f"SELECT {columns} FROM {arm.source} WHERE {arm.where} AND {after}"
         params += [*arm.params, *values]
         if len(arms) > 1 and not link.dialect.merges_unions:
