@@ -25,6 +25,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, scoped_
 from sqlalchemy.pool import PoolProxiedConnection
 
 from fsmflow.errors import ConfigurationError
+from fsmflow.store.dialects import dialect_of
 from fsmflow.store.host import Host, find_by
 from fsmflow.store.tables import PREFIX
 
@@ -167,6 +168,8 @@ class _Opened(threading.local):
 
 _opened: Final = _Opened()
 _WROTE: Final = "fsmflow_wrote"
+#: What SQLAlchemy calls a database, and we by another name.
+_ALSO_CALLED: Final = {"mariadb": "mysql"}
 
 
 def _task() -> Any:
@@ -217,7 +220,10 @@ def _is_of(session: Session, db: Any) -> bool:
     url = getattr(getattr(session.bind, "engine", None), "url", None)
     if url is None or not url.database:
         return False
-    if url.get_backend_name() == "sqlite":
+    ours, theirs = dialect_of(db), url.get_backend_name()
+    if _ALSO_CALLED.get(theirs, theirs) not in ours.schemes:
+        return False
+    if not ours.is_server:
         return bool(Path(url.database).absolute() == Path(str(db.database)).absolute())
     own = db.connect_params
     return bool(url.database == db.database and (not url.port or not own.get("port") or url.port == own["port"]))

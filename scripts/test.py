@@ -1,4 +1,4 @@
-"""Runs every check of fsmflow, in order: style, types, floors, the tests, and beside them a simulation.
+"""Runs every check of fsmflow, in order: style, types, floors, the tests, and beside the last of them a simulation.
 
     python scripts/test.py [--quick] [--whole] [--coverage] [what pytest takes]
 
@@ -66,14 +66,13 @@ def main() -> int:
         _run(COMPILED, _environment())
         for name, command in CHECKS.items():
             results.append(_check(name, command))
-        with (
-            _databases(options.quick) as environment,
-            _temporary(environment),
-            _simulation(environment, 0 if pytest_arguments else SCHEDULES[options.quick]) as simulated,
-        ):
-            for name, command in _test_commands(options, pytest_arguments, environment):
+        with _databases(options.quick) as environment, _temporary(environment):
+            *first, (name, command) = _test_commands(options, pytest_arguments, environment)
+            results += [_check(*each, environment) for each in first]
+            # Those that are run alone leave a processor idle.
+            with _simulation(environment, 0 if pytest_arguments else SCHEDULES[options.quick]) as simulated:
                 results.append(_check(name, command, environment))
-            results += simulated()
+                results += simulated()
     except KeyboardInterrupt:
         print("\ninterrupted", flush=True)
         return INTERRUPTED
@@ -142,8 +141,8 @@ def _databases(quick: bool) -> Iterator[dict[str, str]]:
 
 @contextlib.contextmanager
 def _simulation(environment: dict[str, str], schedules: int) -> Iterator[Callable[[], list[tuple[str, bool, float]]]]:
-    """Simulate so many schedules beside the tests, on what these leave of the processor; called, it waits for the end
-    of that and tells how it went. It is not measured for coverage, which would take twice the time."""
+    """Simulate so many schedules beside tests, on what these leave of the processor; called, it waits for the end of
+    that and tells how it went. It is not measured for coverage, which would take twice the time."""
     if not schedules:
         yield list
         return
@@ -154,7 +153,7 @@ def _simulation(environment: dict[str, str], schedules: int) -> Iterator[Callabl
         )
 
         def wait() -> list[tuple[str, bool, float]]:
-            print(f"\n== simulation, since the tests began: {' '.join(_shown(command))}", flush=True)
+            print(f"\n== simulation, since these tests began: {' '.join(_shown(command))}", flush=True)
             started = time.monotonic()
             status = process.wait()
             output.seek(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import pytest
@@ -166,6 +167,7 @@ def test_a_worker_of_other_code_gives_a_branch_back_that_it_does_not_know(
     bench: Bench, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As in a deployment that is under way: no attempt is counted, and one who knows it runs it."""
+    caplog.set_level(logging.DEBUG, logger="fsmflow")
     now = code(jobs=["fraud"])
     deploy(bench, now)
     now.start("1").trigger("go")

@@ -19,7 +19,12 @@ import pytest
 #: The parts of which a sample is enough.
 PARTS = ("scenarios", "engine", "running", "verify", "machine", "operations", "web")
 #: What takes many processes and long, and where a mistake does no harm before it is found.
-SELDOM = ("docs/test_pages.py::test_a_page_does_what_it_says[docs/how-to/", "packaging/test_release.py::")
+SELDOM = (
+    "docs/test_pages.py::test_a_page_does_what_it_says[docs/how-to/",
+    "packaging/test_release.py::",
+    "attacks/killed/test_matrix.py::test_nothing_is_lost_or_done_twice_wherever_a_process_is_killed[postgres",
+    "attacks/killed/test_matrix.py::test_nothing_is_lost_or_done_twice_wherever_a_process_is_killed[mysql",
+)
 #: Whether the sample is asked for.
 SAMPLED = bool(os.environ.get("FSMFLOW_TEST_SAMPLED"))
 _SERVERS = ("postgres", "mysql")
