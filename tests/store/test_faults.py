@@ -211,7 +211,8 @@ def test_a_deadlock_is_tried_again_without_anybody_noticing(
         other.execute(f"UPDATE {ENTITY} SET updated_at = updated_at + 1")
     after, tries = ours.result(30)
     watcher.forget_connection()
-    assert tries == 2
+    # PostgreSQL lets whoever comes have a row before it has woken who waits for it: then we meet in a deadlock again.
+    assert tries > 1
     assert store.entities.load("order", "1") == after
     assert [entry.seq for entry in store.entities.history(before.row)] == [1, 2, 3]
 
