@@ -211,6 +211,20 @@ def test_postgres_reads_by_the_index_that_was_made_for_it(postgres: Store, look:
         assert "->  Sort" not in plans
 
 
+@pytest.mark.postgres
+def test_postgres_sorts_what_few_are_and_walks_no_primary_key_to_have_them_in_order(postgres: Store) -> None:
+    # With millions of rows and thousands that are stuck its planner prefers that walk; here it is driven to it.
+    ways = ("nestloop", "hashjoin", "bitmapscan")
+    for way in ways:
+        postgres.link.execute(f"SET enable_{way} = off")
+    try:
+        plans = plans_of(postgres, listed(stuck=True, branches=True))
+    finally:
+        for way in ways:
+            postgres.link.execute(f"RESET enable_{way}")
+    assert "Sort Key: ((+ e.id))" in plans
+
+
 @pytest.mark.parametrize("database", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
 def test_work_is_counted_from_the_end_that_is_due_first(request: pytest.FixtureRequest, database: str) -> None:
     store: Store = request.getfixturevalue(database)
