@@ -6,9 +6,9 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final
 
-from _bench_looks import BenchOrder, BenchParcel
+from _bench_machines import BenchOrder, BenchParcel
 from fsmflow import Actor, feeds, holds
-from fsmflow.decision.commit import Commit, EventKind, Post
+from fsmflow.decision.commit import EventKind, Post
 from fsmflow.decision.entity import Snapshot, Standing
 from fsmflow.decision.member import Fate, Member
 from fsmflow.decision.start import begin
@@ -59,7 +59,6 @@ class Stock:
             return
         failed = list(self._runtime.store.listing.find(Filter(machine=BenchOrder.name, phase="failed")))
         with self._link.transaction():
-            self._groups(failed)
             self._long()
             self._wide()
             self._repairs(failed)
@@ -71,11 +70,6 @@ class Stock:
         if self._link.dialect.name == "postgresql":
             for table in (ENTITY, WORK, EVENT, MEMBER, TERM):
                 self._link.execute(f"VACUUM ANALYSE {table}")
-
-    def _groups(self, failed: Sequence[Snapshot]) -> None:
-        entry = replace(self._begun.entries[0], release="2030.1")
-        commits = [Commit(before=None, after=each, entries=(entry,)) for each in failed]
-        self._runtime.store.groups.count(commits)
 
     def _long(self) -> None:
         (row,) = self._insert([replace(self._begun.after, entity_id=LONG, seq=LINES)])

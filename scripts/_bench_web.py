@@ -15,7 +15,7 @@ from urllib.parse import quote, urlencode
 from starlette.routing import Match, Route
 
 from _bench_dashboard import Asked, Dashboard
-from _bench_looks import BenchOrder
+from _bench_machines import BenchOrder
 from _bench_stock import LONG, REPAIRS, WIDE
 from fsmflow.engine.runtime import Runtime
 from fsmflow.store.listing import Filter

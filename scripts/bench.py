@@ -53,8 +53,9 @@ from rq import Queue
 import fsmflow
 from _bench_chain import STEPS, BenchChain, marks
 from _bench_dashboard import dashboard
+from _bench_fill import fill
 from _bench_jobs import rq_step
-from _bench_looks import counted, fill, measure
+from _bench_looks import counted, measure
 from _bench_prune import Beside
 from _bench_stock import Stock
 from _bench_web import HEAD, crowds, measure_all
@@ -137,7 +138,7 @@ def main() -> int:
     parser.add_argument("--prune", action="store_true", help="whether workers feel it that old entities are deleted")
     parser.add_argument("--web", action="store_true", help="how soon the pages and the API of a large database answer")
     parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks, --web and --prune")
-    parser.add_argument("--history", type=int, default=0, help="how many lines of history each of these has")
+    parser.add_argument("--history", type=int, default=0, help="how many lines of history each of these has, at least")
     options = parser.parse_args()
     if options.prune:
         return _measure_prune(options)
@@ -158,7 +159,7 @@ def main() -> int:
 def _large(options: argparse.Namespace, folder: str) -> dict[str, Any]:
     """A database with so many entities; the settings of whoever uses it."""
     url = options.database or f"sqlite:///{folder}/bench.db"
-    chosen: dict[str, Any] = {"database_url": url, "home": folder, "machines": ["_bench_looks"]}
+    chosen: dict[str, Any] = {"database_url": url, "home": folder, "machines": ["_bench_machines"]}
     fsmflow.configure(**chosen)
     store = create_store(settings())
     if not store.listing.machines():
@@ -193,7 +194,7 @@ def _measure_looks(options: argparse.Namespace) -> int:
 
 def _measure_prune(options: argparse.Namespace) -> int:
     with tempfile.TemporaryDirectory(prefix="fsmflow-bench-") as folder:
-        bench = Bench(Path(folder), options, ["_bench_chain", "_bench_looks"])
+        bench = Bench(Path(folder), options, ["_bench_chain", "_bench_machines"])
         fill(current(), options.entities, history=options.history)
         beside = Beside(bench.environment, Path(folder))
         alone = 0.0
