@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
 from itertools import islice
@@ -102,6 +103,8 @@ def _looks(runtime: Runtime) -> dict[str, Callable[[], int]]:
 
 def _searches(runtime: Runtime) -> dict[str, Callable[[], int]]:
     """By what machines declare by ``search``."""
+    [parcel] = select(runtime, Selection(machine="bench_parcel", branches=True), limit=1)
+    tracking = json.loads(parcel.data_text)["tracking"]
 
     def listed(order: str | None = None, **asked: Any) -> Callable[[], int]:
         return _listed(runtime, Selection(machine="bench_order", **asked), order=order)
@@ -111,7 +114,7 @@ def _searches(runtime: Runtime) -> dict[str, Callable[[], int]]:
         "list by a declared field, of large ones": listed(where=(condition("amount", ">=", 9_990),)),
         "list in the order of a declared field": listed("-amount"),
         "list in the order of a declared field, of a state": listed("amount", states=("awaiting_approval",)),
-        "list by a declared field of a child": listed(children=(condition("bench_parcel.tracking", "=", "T1001"),)),
+        "list by a declared field of a child": listed(children=(condition("bench_parcel.tracking", "=", tracking),)),
     }
 
 

@@ -200,6 +200,14 @@ def test_sqlite_reads_by_the_index_that_was_made_for_it(sqlite: Store, look: str
         assert not [line for line in plans if "TEMP B-TREE FOR ORDER BY" in line]
 
 
+@pytest.mark.parametrize("look", [{"waiting": True}, {"held": True}, {"waiting": True, "branches": True}])
+def test_sqlite_reads_what_waits_out_an_interval_by_its_work_not_by_all_entities(
+    sqlite: Store, look: dict[str, bool]
+) -> None:
+    plans = plans_of(sqlite, listed(**look)).splitlines()
+    assert [line for line in plans if "SCAN" in line] == ["SCAN x"]
+
+
 @pytest.mark.postgres
 @pytest.mark.parametrize("look", LOOKS)
 def test_postgres_reads_by_the_index_that_was_made_for_it(postgres: Store, look: str) -> None:
