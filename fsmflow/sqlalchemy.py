@@ -68,7 +68,7 @@ def include_name(name: str | None, kind: str, parents: Mapping[str, Any]) -> boo
 class _Transaction(Host):
     def __init__(self, of: Session | Connection) -> None:
         self.name = f"this {type(of).__name__}"
-        self._of = of
+        self.transaction = self._of = of
 
     def _connection(self) -> Connection:
         return self._of if isinstance(self._of, Connection) else self._of.connection()

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.kind import Kind
+from fsmflow.definition.own_field import OwnField
 from fsmflow.errors import FsmflowError
 from fsmflow.values import dataclass
 
@@ -103,7 +102,7 @@ class Commit:
     told: tuple[tuple[int, int], ...] = ()
     frees: int | None = None
     also: tuple[Commit, ...] = ()
-    status_field: Any = None
+    status_field: OwnField | None = None
     search: tuple[str, ...] = ()
     lenient: bool = False
     erases: bool = False

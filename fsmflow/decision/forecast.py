@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from fsmflow.decision.commit import Commit, EventKind
 from fsmflow.decision.deadline import deadline_of
@@ -177,14 +176,10 @@ def _step(entry: HistoryEntry) -> str:
 
 def _also(commit: Commit) -> Iterator[str]:
     if commit.status_field is not None:
-        yield f"{_name_of(commit.status_field)} of its own row becomes {commit.after.state!r}"
+        yield f"{commit.status_field.name} of its own row becomes {commit.after.state!r}"
     if any(post.kind is EventKind.ALIGN for post in commit.posts):
         yield "its branches and children that are under way are told"
     for other in commit.also:
         was = other.before.state if other.before is not None else other.after.state
         yield f"{other.after.address} goes back from {was} to {other.after.state}"
         yield from _also(other)
-
-
-def _name_of(field: Any) -> str:
-    return f"{getattr(getattr(field, 'model', None), '__name__', 'the row')}.{getattr(field, 'name', 'status')}"

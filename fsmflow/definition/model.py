@@ -12,6 +12,7 @@ from typing import Any, Final, TypeGuard
 from fsmflow.definition.hooks import Hook as EventHook
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.operators import Closed
+from fsmflow.definition.own_field import OwnField
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.definition.schedule import Schedule
 from fsmflow.definition.tell import Told
@@ -174,7 +175,7 @@ class Wide:
     upgrade: Hook | None = None
     #: Every former name of a state, those that fsmflow made included, with the name of today.
     renamed: Mapping[str, str] = field(default_factory=dict)
-    status_field: Any = None
+    status_field: OwnField | None = None
     schedule: Schedule | None = None
     catch_up: str = "once"
     on_transition: Hook | None = None

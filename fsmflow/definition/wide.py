@@ -13,6 +13,7 @@ from fsmflow.definition.hooks import read_hooks
 from fsmflow.definition.model import Hook, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
 from fsmflow.definition.operators import read_operators
+from fsmflow.definition.own_field import OwnField, own_field_of
 from fsmflow.definition.parse import plain_name
 from fsmflow.definition.retention import read_key_retention, read_retention
 from fsmflow.definition.schedule import read_schedule
@@ -22,7 +23,6 @@ from fsmflow.errors import did_you_mean, shown
 CATCH_UPS = ("once", "skip")
 #: How like ``redact`` the name of a list has to be to be taken for it misspelt.
 _NEAR = 0.8
-_FIELD_PARTS = ("model", "name", "column_name")
 
 
 def read_wide(
@@ -182,25 +182,24 @@ def _made_with(renamed: Mapping[str, str], states: Mapping[str, StateSpec]) -> d
     return {old: new for old, new in pairs if new in states and old not in states}
 
 
-def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> Any:
+def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str]) -> OwnField | None:
     status = getattr(owner, "status_field", None)
     if status is None:
         return None
-    if not all(hasattr(status, part) for part in _FIELD_PARTS):
-        faults.append(f"status_field is {shown(status)}; it is a field of a peewee model, as OrderRow.status")
+    try:
+        field = own_field_of(status)
+    except ValueError as error:
+        faults.append(str(error))
         return None
-    if getattr(status, "primary_key", False):
-        faults.append(
-            f"status_field {status.model.__name__}.{status.name} is the primary key, which is the entity's id"
-        )
+    if field.is_key:
+        faults.append(f"status_field {field.name} is the primary key, which is the entity's id")
     longest = max(states, key=len, default="")
-    room = getattr(status, "max_length", None)
-    if isinstance(room, int) and room < len(longest):
+    if field.room is not None and field.room < len(longest):
         faults.append(
-            f"status_field {status.model.__name__}.{status.name} has room for {room} characters; state {longest!r} has "
-            f"{len(longest)}. Give it max_length={len(longest)} or more"
+            f"status_field {field.name} has room for {field.room} characters; state {longest!r} has {len(longest)}. "
+            f"Give it {field.room_is.format(len(longest))} or more"
         )
-    return status
+    return field
 
 
 def _catch_up(owner: type, faults: list[str]) -> str:

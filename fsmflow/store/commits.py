@@ -322,10 +322,10 @@ def _refusal(commit: Commit, error: BaseException, *, at_commit: bool) -> Fsmflo
     if not at_commit:
         sentence = first_line(error)
         return CommitLost(f"{address}: {sentence}") if is_duplicate(error) else DatabaseRefused(address, sentence)
-    written = next((each for each in (commit, *commit.also) if each.status_field is not None), None)
-    if written is None:
-        return DatabaseRefused(address, first_line(error))
-    return row_refused(written.status_field, written.after, error)
+    for each in (commit, *commit.also):
+        if each.status_field is not None:
+            return row_refused(each.status_field, each.after, error)
+    return DatabaseRefused(address, first_line(error))
 
 
 def _named(commits: Sequence[Commit]) -> str:

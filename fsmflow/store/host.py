@@ -42,8 +42,9 @@ _finders: Final[list[Finder]] = []
 class Host(ABC):
     """A transaction of the host's, open or about to be opened by its first statement. It is used by one thread."""
 
-    #: What it is called in a sentence.
+    #: What it is called in a sentence, and what the user calls it.
     name: str
+    transaction: Any
 
     @abstractmethod
     def connection(self) -> Any:
@@ -103,7 +104,7 @@ class _PeeweeHost(Host):
 
     def __init__(self, db: Database) -> None:
         self.name = f"this {type(db).__name__}"
-        self._db = db
+        self.transaction = self._db = db
         self._notes: set[str] = set()
 
     def connection(self) -> Any:

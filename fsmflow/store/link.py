@@ -104,6 +104,16 @@ class Link:
         return self._db if lent is None else lent.db
 
     @property
+    def within(self) -> Any:
+        """What the user calls the transaction that is joined here; None where there is none."""
+        lent = self._lent
+        return None if lent is None else lent.host.transaction
+
+    def is_of(self, asked: Callable[[Database], bool]) -> bool:
+        """Whether what is asked of a database holds for the one that this is, whoever's transaction is joined."""
+        return asked(self._db) or (self._lent is not None and asked(self._lent.host.transaction))
+
+    @property
     def own(self) -> bool:
         """Whether nobody else works on its connections."""
         return self._own and self._lent is None

@@ -2,120 +2,111 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
-
-import peewee
+from typing import Any
 
 from fsmflow.decision.entity import Snapshot
+from fsmflow.definition.own_field import OwnField
 from fsmflow.errors import ConfigurationError, DatabaseRefused, DataError, text_of
 from fsmflow.store.link import Link, first_line
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
 
-#: No column of whole numbers holds more.
-_TOO_LARGE: Final = 2**63
-
 
 class OwnRows:
-    """Reads and writes rows of the user's models by the entity's id."""
+    """Reads and writes rows of the user's models by the entity's id, whichever library the models are of."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
 
-    def write_status(self, field: Any, snapshot: Snapshot, *, lenient: bool) -> None:
+    def write_status(self, field: OwnField, snapshot: Snapshot, *, lenient: bool) -> None:
         """Write the state into the row of the entity, in the transaction that is open.
 
         Raises DataError where there is no such row, unless ``lenient``; DatabaseRefused where the database, or the
         field itself, will not take the state; ConfigurationError for a model of another database.
         """
-        model = self._checked(field)
-        key = _key(model, snapshot)
+        self._check(field)
+        key = self._key(field, snapshot)
         try:
-            written = _update(model, field, key, snapshot.state)
+            written = self._update(field, key, field.value_of(snapshot.state, self._link.dialect.name))
+            field.written(snapshot.entity_id, self._link.within)
         except Exception as error:  # what a field of the user's raises among it
             if isinstance(error, ERRORS) and verdict_of(error) is not Verdict.LASTING:
                 raise
             raise row_refused(field, snapshot, error) from error
         if not written and not lenient:
+            model, _, name = field.key_name.rpartition(".")
             raise DataError(
-                f"{snapshot.address} has no row: {model.__name__} has none with {model._meta.primary_key.name} = "
-                f"{key!r}. Make the row first; it may be in the same transaction"
+                f"{snapshot.address} has no row: {model} has none with {name} = {key!r}. Make the row first; it "
+                f"may be in the same transaction"
             )
 
-    def row_of(self, field: Any, snapshot: Snapshot) -> Any:
+    def row_of(self, field: OwnField, snapshot: Snapshot) -> Any:
         """The row of the entity. Raises DataError where there is none."""
-        model = self._checked(field)
-        key = _key(model, snapshot)
+        self._check(field)
+        key = self._key(field, snapshot)
         with self._link.understandable():
-            row = model.get_or_none(model._meta.primary_key == key)
+            row = field.row_of(snapshot.entity_id, db=self._link.db, within=self._link.within)
         if row is None:
-            raise DataError(f"{snapshot.address}: {model.__name__} has no row {key!r}")
+            raise DataError(f"{snapshot.address}: {field.key_name.rpartition('.')[0]} has no row {key!r}")
         return row
 
-    def out_of_step(self, field: Any, snapshot: Snapshot) -> str | None:
+    def out_of_step(self, field: OwnField, snapshot: Snapshot) -> str | None:
         """What is wrong with the row of the entity, in words; None where it says what it should. One query."""
+        column, table, is_key = self._names(field)
         try:
-            model = self._checked(field)
-            key = _key(model, snapshot)
+            self._check(field)
+            key = self._key(field, snapshot)
             with self._link.understandable():
                 # As it is stored: what a field of the user's makes of that may raise.
-                there = model.select(peewee.fn.MAX(field).coerce(False)).where(model._meta.primary_key == key).scalar()
+                found = self._link.rows(f"SELECT {column} FROM {table} WHERE {is_key}", (key,))
         except (ConfigurationError, DataError) as error:
             return str(error)
-        name = f"{model.__name__}.{field.name}"
+        there = found[0][0] if found else None
         if there is None:
-            return f"there is no {name} with {model._meta.primary_key.name} = {key!r}"
-        if str(there) == _stored(field, snapshot.state):
+            return f"there is no {field.name} with {field.key_name.rpartition('.')[2]} = {key!r}"
+        if str(there) == self._stored(field, snapshot.state):
             return None
-        return f"{name} says {str(there)!r}, as {snapshot.state!r} was refused, which the history tells, or overwritten"
-
-    def check(self, field: Any) -> None:
-        """Raises ConfigurationError where the field cannot be written."""
-        self._checked(field)
-
-    def _checked(self, field: Any) -> Any:
-        model = field.model
-        theirs = model._meta.database
-        if theirs is self._link.db or getattr(theirs, "obj", None) is self._link.db:
-            return model
-        raise ConfigurationError(
-            f"status_field {model.__name__}.{field.name} is of another database than fsmflow works on, so it cannot be "
-            f"changed in the same transaction; give fsmflow that database: configure(database=...)"
+        return (
+            f"{field.name} says {str(there)!r}, as {snapshot.state!r} was refused, which the history tells, or "
+            f"overwritten"
         )
 
+    def _check(self, field: OwnField) -> None:
+        """Raises ConfigurationError where the field is of another database."""
+        if not self._link.is_of(field.is_in):
+            raise ConfigurationError(
+                f"status_field {field.name} is of another database than fsmflow works on, so it cannot be changed in "
+                f"the same transaction; give fsmflow that database: configure(database=...)"
+            )
 
-def row_refused(field: Any, snapshot: Snapshot, error: BaseException) -> DatabaseRefused:
+    def _update(self, field: OwnField, key: Any, value: Any) -> bool:
+        """Whether there is such a row. A driver may count the rows that changed, not those that were found."""
+        column, table, is_key = self._names(field)
+        changed = self._link.execute(f"UPDATE {table} SET {column} = {self._link.mark} WHERE {is_key}", (value, key))
+        return bool(changed.rowcount > 0 or self._link.rows(f"SELECT 1 FROM {table} WHERE {is_key}", (key,)))
+
+    def _names(self, field: OwnField) -> tuple[str, str, str]:
+        """In SQL: the column, the table, and the condition that a row is the entity's."""
+        quoted = self._link.quoted
+        return quoted(field.column), ".".join(map(quoted, field.table)), f"{quoted(field.key)} = {self._link.mark}"
+
+    def _stored(self, field: OwnField, state: str) -> str | None:
+        """What a field makes of a state; None where it takes none such."""
+        try:
+            return str(field.value_of(state, self._link.dialect.name))
+        except Exception:  # noqa: BLE001 - it is the user's
+            return None
+
+    def _key(self, field: OwnField, snapshot: Snapshot) -> Any:
+        try:
+            return field.key_of(snapshot.entity_id, self._link.dialect.name)
+        except (ValueError, TypeError) as error:
+            raise DataError(
+                f"{snapshot.address}: {field.key_name} cannot be {snapshot.entity_id!r} ({error}); the entity's id is "
+                f"the primary key of its row"
+            ) from error
+
+
+def row_refused(field: OwnField, snapshot: Snapshot, error: BaseException) -> DatabaseRefused:
     """The error that says why a row cannot get the state of its entity."""
     sentence = first_line(error) if isinstance(error, ERRORS) else f"{type(error).__name__}: {text_of(error)}"
-    name = f"{field.model.__name__}.{field.name}"
-    return DatabaseRefused(snapshot.address, sentence, state=snapshot.state, field=name)
-
-
-def _stored(field: Any, state: str) -> str | None:
-    """What a field makes of a state; None where it takes none such."""
-    try:
-        return str(field.db_value(state))
-    except Exception:  # noqa: BLE001 - it is the user's
-        return None
-
-
-def _update(model: Any, field: Any, key: Any, state: str) -> bool:
-    """Whether there is such a row. A driver may count the rows that changed, not those that were found."""
-    mine = model._meta.primary_key == key
-    return bool(model.update({field: state}).where(mine).execute()) or bool(model.select().where(mine).exists())
-
-
-def _key(model: Any, snapshot: Snapshot) -> Any:
-    field = model._meta.primary_key
-    if isinstance(field, (peewee.CompositeKey, bool)) or field is None:
-        raise ConfigurationError(f"{model.__name__} has no single primary key, by which an entity's row is found")
-    try:
-        # An IntegerField leaves what is no number to the database, each of which then says something else.
-        key = int(snapshot.entity_id) if isinstance(field, peewee.IntegerField) else field.db_value(snapshot.entity_id)
-        if isinstance(key, int) and not -_TOO_LARGE <= key < _TOO_LARGE:
-            raise ValueError("it is too large a number")
-        return key
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{snapshot.address}: {model.__name__}.{field.name} cannot be {snapshot.entity_id!r} ({error}); the "
-            f"entity's id is the primary key of its row"
-        ) from error
+    return DatabaseRefused(snapshot.address, sentence, state=snapshot.state, field=field.name)

@@ -126,7 +126,7 @@ def test_what_belongs_to_jobs_alone(parameter: str) -> None:
         ({"schedule": "* * * * * *"}, "schedule='* * * * * *'; it is five fields as of cron"),
         ({"catch_up": "once"}, "catch_up= belongs to schedule=, and there is none"),
         ({"schedule": "0 3 * * *", "catch_up": "all"}, "catch_up='all'; it is 'once' or 'skip'"),
-        ({"status_field": "status"}, "status_field is 'status'; it is a field of a peewee model"),
+        ({"status_field": "status"}, "status_field is 'status'; it is a field of a model, as OrderRow.status"),
         ({"status_field": Row.status}, "status_field Row.status has room for 5 characters; state 'cancelled' has 9"),
         ({"status_field": Row._meta.primary_key}, "status_field Row.id is the primary key"),
     ],
