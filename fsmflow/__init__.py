@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     )
     from fsmflow.feeds import feed
     from fsmflow.log.lines import LogFields
-    from fsmflow.machine import Machine
+    from fsmflow.machine import Machine, Trigger
     from fsmflow.operations import alarms, repairs
     from fsmflow.settings import configure
     from fsmflow.settings.alarms import CrashLoop, Failing, NewFailure, NobodyListens, OldestDue, Overdue, Stuck
@@ -116,6 +116,7 @@ __all__ = [
     "Timetable",
     "TransitionConflict",
     "TransitionNotAllowed",
+    "Trigger",
     "Two",
     "Undoing",
     "UnknownBranch",
@@ -156,7 +157,7 @@ _PLACES = {
     "fsmflow.engine.timetable": ("Timetable",),
     "fsmflow.feeds": ("feed",),
     "fsmflow.log.lines": ("LogFields",),
-    "fsmflow.machine": ("Machine",),
+    "fsmflow.machine": ("Machine", "Trigger"),
     "fsmflow.operations": ("alarms", "repairs"),
     "fsmflow.settings": ("configure",),
     "fsmflow.settings.alarms": (

@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import field
 from datetime import datetime
 from enum import IntEnum
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
-from fsmflow import clock, codec
+from fsmflow import clock, codec, shapes
 from fsmflow.decision.work import Work
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import CANCELLED, FINISHED, UNDONE
 from fsmflow.errors import FsmflowError
 from fsmflow.values import dataclass
+
+Kind = TypeVar("Kind")
 
 
 class Standing(IntEnum):
@@ -74,6 +76,11 @@ class Event:
     payload: Mapping[str, Any] = field(default_factory=dict)
     actor: str | None = None
     at: datetime
+
+    def payload_as(self, kind: type[Kind]) -> Kind:
+        """The payload as an object of the type that was declared for it. Raises DataError where it does not fit."""
+        made: Kind = shapes.shape_of(kind).make(self.payload, f"{self.trigger}: payload")
+        return made
 
     def to_text(self) -> str:
         at = clock.from_datetime(self.at)

@@ -9,6 +9,7 @@ from fsmflow import codec
 from fsmflow.decision import settlement
 from fsmflow.decision.deferral import discard, ignore, keep
 from fsmflow.decision.entity import StaleClaim, Standing
+from fsmflow.decision.fit import fitting_payload
 from fsmflow.decision.happenings import Delivered, TimerFired, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import MAX_PAYLOAD_BYTES, Actor
@@ -35,8 +36,9 @@ from fsmflow.errors import (
 from fsmflow.values import replace
 
 
-def _check_trigger(mover: Mover, happening: Triggered) -> None:
-    """Raises what a trigger from outside is refused for wherever it would lead."""
+def _checked(mover: Mover, happening: Triggered) -> Triggered:
+    """The same with the payload as it is stored. Raises what a trigger from outside is refused for wherever it would
+    lead."""
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
     if snapshot.standing == Standing.QUEUED and trigger != CANCEL:
         raise _refused(mover, happening, why=WAITS_FOR_ITS_TURN)
@@ -48,13 +50,16 @@ def _check_trigger(mover: Mover, happening: Triggered) -> None:
             f"{snapshot.address} is a branch, which sees the data of its parent and has none of its own; edit that: "
             f"retry the parent with data="
         )
-    if happening.payload:
-        codec.encode(happening.payload, what="payload", limit=MAX_PAYLOAD_BYTES)
+    given = happening.payload
+    payload = fitting_payload(definition, trigger, given, lambda text: mover.masked(text, given))
+    if payload:
+        codec.encode(payload, what="payload", limit=MAX_PAYLOAD_BYTES)
+    return happening if payload is given else replace(happening, payload=payload)
 
 
 def triggered(mover: Mover, happening: Triggered) -> None:
     """A trigger from outside: fired, kept for later, ignored, or refused with the reason."""
-    _check_trigger(mover, happening)
+    happening = _checked(mover, happening)
     snapshot, definition, trigger = mover.before, mover.definition, happening.trigger
     if trigger == RETRY and not definition.offers(RETRY, snapshot.state) and waits(snapshot):
         hurry(mover, happening)

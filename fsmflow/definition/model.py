@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, Final, TypeGuard
 
+from fsmflow.definition.annotations import Declared
 from fsmflow.definition.hooks import Hook as EventHook
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.operators import Closed
@@ -204,6 +205,9 @@ class Wide:
     operators: Mapping[str, Closed] = field(default_factory=dict)
     #: Which webhooks of others fire what.
     hooks: tuple[EventHook, ...] = ()
+    #: The types of payloads, by trigger, and that of the data, where they are declared.
+    payloads: Mapping[str, Declared] = field(default_factory=dict)
+    data: Declared | None = None
     #: Who is told of each state.
     tell: Mapping[str, tuple[Told, ...]] = field(default_factory=dict)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.alarms import read_machine_alarms
+from fsmflow.definition.annotations import read_data, read_payloads
 from fsmflow.definition.hooks import read_hooks
 from fsmflow.definition.model import Hook, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
@@ -29,7 +30,7 @@ def read_wide(
     owner: type, states: Mapping[str, StateSpec], transitions: Sequence[TransitionSpec], faults: list[str]
 ) -> Wide:
     """The declarations of a class, checked; ``states`` and ``transitions`` with the generated ones."""
-    redact = _redact(owner, faults)
+    redact, triggers = _redact(owner, faults), _triggers(states, transitions)
     return Wide(
         version=_version(owner, faults),
         upgrade=_hook(owner, "upgrade", 2, "upgrade(self, data, from_version)", faults),
@@ -52,7 +53,9 @@ def read_wide(
         waits_for=_built_in(owner, getattr(owner, "waits_for", {}), {}),
         tell=read_tell(owner, states, transitions, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
-        hooks=read_hooks(owner, _triggers(states, transitions), faults),
+        hooks=read_hooks(owner, triggers, faults),
+        payloads=read_payloads(owner, triggers, faults),
+        data=read_data(owner, faults),
     )
 
 

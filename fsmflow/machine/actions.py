@@ -21,7 +21,7 @@ from fsmflow.engine.explain import explain
 from fsmflow.engine.runtime import current, joining
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.attributes import Attributes
-from fsmflow.machine.base import as_dict, state_name
+from fsmflow.machine.base import Fields, as_dict, state_name
 
 Until = str | Collection[str] | Callable[[Any], bool] | None
 
@@ -36,7 +36,7 @@ class Actions(Attributes):
     def trigger(
         self,
         name: str,
-        payload: Mapping[str, Any] | None = None,
+        payload: Fields | None = None,
         /,
         *,
         actor: Actor | str | None = None,

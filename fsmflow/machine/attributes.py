@@ -22,7 +22,7 @@ from fsmflow.engine.forecast import forecast
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
-from fsmflow.machine.base import Base, as_dict
+from fsmflow.machine.base import Base, Fields, as_dict
 from fsmflow.store.entities import PAGE
 
 
@@ -170,7 +170,7 @@ class Attributes(Base):
     def what_if(
         self,
         name: str,
-        payload: Mapping[str, Any] | None = None,
+        payload: Fields | None = None,
         /,
         *,
         actor: Actor | str | None = None,

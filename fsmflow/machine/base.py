@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Protocol, Self, cast
 
+from fsmflow import shapes
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.view import View, subject_of
 from fsmflow.definition.model import Definition
@@ -13,6 +14,22 @@ from fsmflow.definition.state import State
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.lookup import Instance, instance_of
 from fsmflow.errors import DataError, DefinitionError, shown
+
+
+class _Dataclass(Protocol):
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+
+class _Model(Protocol):
+    def model_dump(self) -> dict[str, Any]: ...
+
+
+class _Struct(Protocol):
+    __struct_fields__: ClassVar[tuple[str, ...]]
+
+
+#: A payload or data: names with values, or an object of a class that says which fields it has.
+Fields = Mapping[str, Any] | _Dataclass | _Model | _Struct
 
 
 class Base:
@@ -53,9 +70,11 @@ class Base:
         return self
 
 
-def as_dict(data: Mapping[str, Any] | None, what: str = "data") -> dict[str, Any]:
+def as_dict(data: Fields | None, what: str = "data") -> dict[str, Any]:
     """Data as given, as a dict of its own. Raises DataError."""
     if data is not None and not isinstance(data, Mapping):
+        if shapes.is_typed(data):
+            return dict(shapes.plain(data))
         raise DataError(f"{what} is {shown(data)}; it is a mapping of names to values")
     return dict(data or {})
 

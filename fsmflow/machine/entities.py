@@ -26,7 +26,7 @@ from fsmflow.engine.selection import Selection, select
 from fsmflow.engine.start import Birth, start_page
 from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
 from fsmflow.ids import uuid7
-from fsmflow.machine.base import Base, as_dict, state_name
+from fsmflow.machine.base import Base, Fields, as_dict, state_name
 from fsmflow.store.indexes import ROOT, SCOPES
 
 #: In the place of an id that is to be made. None is no such: it is the id of a row that was not saved yet.
@@ -112,7 +112,7 @@ class Entities(Base):
         cls,
         entity_id: str | int | UUID,
         trigger: str,
-        payload: Mapping[str, Any] | None = None,
+        payload: Fields | None = None,
         /,
         *,
         data: Mapping[str, Any] | None = None,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from fsmflow.decision.history import HistoryEntry
@@ -11,6 +11,7 @@ from fsmflow.definition.jobmethod import guard_jobs
 from fsmflow.definition.names import METHOD_TRIGGERS
 from fsmflow.machine.actions import Actions
 from fsmflow.machine.approvals import Approvals
+from fsmflow.machine.base import Fields
 from fsmflow.machine.entities import Entities
 from fsmflow.machine.job import JobMethods
 from fsmflow.machine.retention import Retention
@@ -50,7 +51,7 @@ class Machine(Entities, Schedules, Retention, Actions, Approvals, JobMethods):
 
 
 def _sugar(trigger: str) -> Callable[..., HistoryEntry]:
-    def fire(self: Machine, payload: Mapping[str, Any] | None = None, /, **options: Any) -> HistoryEntry:
+    def fire(self: Machine, payload: Fields | None = None, /, **options: Any) -> HistoryEntry:
         return self.trigger(trigger, payload, **options)
 
     fire.__name__ = trigger

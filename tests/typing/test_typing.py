@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import inspect
+import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import fsmflow
 from tests.support.paths import ROOT
+from tests.support.servers import WHOLE
 
 HERE = Path(__file__).parent
-RIGHT, WRONG = HERE / "right.py", HERE / "wrong.py"
+RIGHT = (HERE / "right.py", HERE / "right_types.py")
+WRONG = (HERE / "wrong.py", HERE / "wrong_types.py")
+#: What a line of those says that is wrong.
+IGNORED = re.compile(r"  # type: ignore\[[a-z-]+\]$")
+#: Other checkers, with how they are asked: each prints a file, a line and an error on one line.
+OTHERS = {
+    "pyright": ("--pythonpath", sys.executable),
+    "ty": ("check", "--output-format", "concise", "--python", sys.prefix),
+}
 
 
 def test_right_lines_have_their_types_and_wrong_ones_their_errors(tmp_path: Path) -> None:
     # The last of these says that a line is wrong which is not: so it is seen that mypy tells.
     untrue = tmp_path / "untrue.py"
     untrue.write_text("total: int = 1  # type: ignore[assignment]\n", encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--no-error-summary", str(RIGHT), str(WRONG), str(untrue)]
+    command = [sys.executable, "-m", "mypy", "--no-error-summary", *map(str, (*RIGHT, *WRONG, untrue))]
     checked = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False)
     # Without its folder: mypy repeats from its cache what it said of a file of this name before.
     told = checked.stdout.rpartition("/")[2]
@@ -27,17 +40,39 @@ def test_right_lines_have_their_types_and_wrong_ones_their_errors(tmp_path: Path
     assert told == 'untrue.py:1: error: Unused "type: ignore" comment  [unused-ignore]\n'
 
 
-def test_each_wrong_line_names_the_error_that_it_is_to_get() -> None:
+@pytest.mark.skipif(not WHOLE, reason="other checkers are asked with FSMFLOW_TEST_WHOLE=1, where they are installed")
+@pytest.mark.parametrize("checker", OTHERS)
+def test_other_checkers_understand_types_of_triggers_and_data_too(checker: str, tmp_path: Path) -> None:
+    program = shutil.which(checker)
+    if program is None:
+        pytest.skip(f"pip install {checker}")
+    right, wrong = (tmp_path / path.name for path in (RIGHT[1], WRONG[1]))
+    shutil.copy(RIGHT[1], right)
+    lines = WRONG[1].read_text(encoding="utf-8").splitlines()
+    wrong.write_text("\n".join(IGNORED.sub("", line) for line in lines), encoding="utf-8")
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text(f'{{"extraPaths": ["{ROOT}"]}}', encoding="utf-8")
+    command = [program, *OTHERS[checker], *(("--extra-search-path", str(ROOT)) if checker == "ty" else ())]
+    environment = {**os.environ, "NO_COLOR": "1"}
+    told = subprocess.run(
+        [*command, str(right), str(wrong)], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    ).stdout
+    found = {(name, int(number)) for name, number in re.findall(r"(\w+\.py):(\d+):\d+.*error", told)}
+    assert found == {(wrong.name, number) for number, line in enumerate(lines, 1) if IGNORED.search(line)}, told
+
+
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.name)
+def test_each_wrong_line_names_the_error_that_it_is_to_get(path: Path) -> None:
     calls = re.findall(
-        r"^    (?!with |def )(.+)$", WRONG.read_text(encoding="utf-8").partition("def ")[2], re.MULTILINE
+        r"^    (?!with |def )(.+)$", path.read_text(encoding="utf-8").partition("\ndef ")[2], re.MULTILINE
     )
-    assert len(calls) > 60
-    assert [call for call in calls if not re.search(r"  # type: ignore\[[a-z-]+\]$", call)] == []
+    assert len(calls) > (60 if path.name == "wrong.py" else 15)
+    assert [call for call in calls if not IGNORED.search(call)] == []
 
 
 def test_each_public_name_has_its_right_lines() -> None:
     public = {name for name in fsmflow.__all__ if not is_error(getattr(fsmflow, name))}
-    assert public <= set(re.findall(r"\w+", RIGHT.read_text(encoding="utf-8")))
+    assert public <= {name for path in RIGHT for name in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
 
 
 def is_error(value: object) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from fsmflow import shapes
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import (
     DatabaseUnavailable,
+    DataError,
     FsmflowError,
     KeyConflict,
     NotPermitted,
@@ -60,6 +62,8 @@ def _particulars(error: FsmflowError) -> dict[str, Any]:
         return {"address": error.address, "used_for": error.used_for, "used_at": error.at.isoformat()}
     if isinstance(error, DatabaseUnavailable):
         return {"in_doubt": error.in_doubt}
+    if type(error) is not DataError and isinstance(error, DataError) and isinstance(error, shapes.Unfit):
+        return {"faults": [{"place": list(fault.place), "text": fault.text} for fault in error.faults]}
     return {}
 
 
