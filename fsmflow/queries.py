@@ -20,8 +20,8 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import check_machine
 from fsmflow.engine.teams import lets_see, may_see, reach_of
 from fsmflow.errors import EntityNotFound, FsmflowError, UnknownMachine, UnknownState
-from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
+from fsmflow.store.sentence import first_line
 from fsmflow.store.snags import Snag
 from fsmflow.values import dataclass, replace
 

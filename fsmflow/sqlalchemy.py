@@ -13,7 +13,6 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from itertools import count
-from pathlib import Path
 from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
@@ -25,8 +24,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, scoped_
 from sqlalchemy.pool import PoolProxiedConnection
 
 from fsmflow.errors import ConfigurationError
-from fsmflow.store.dialects import dialect_of
-from fsmflow.store.host import Host, find_by
+from fsmflow.store.host import Host, Stranger, find_by, is_of
 from fsmflow.store.tables import PREFIX
 
 #: Where SQLAlchemy keeps what is noted of a connection.
@@ -170,6 +168,10 @@ _opened: Final = _Opened()
 _WROTE: Final = "fsmflow_wrote"
 #: What SQLAlchemy calls a database, and we by another name.
 _ALSO_CALLED: Final = {"mariadb": "mysql"}
+_STRANGER: Final = Stranger(
+    "a Session of SQLAlchemy in this thread has changes of this database that are not committed",
+    "write within=session in start() or trigger(), or call inside 'with fsmflow.joining(session):'; or commit it first",
+)
 
 
 def _task() -> Any:
@@ -202,7 +204,7 @@ def _note_statement(state: ORMExecuteState) -> None:
         _note_change(state.session)
 
 
-def _unjoined(db: Any) -> str | None:
+def _unjoined(db: Any) -> Stranger | None:
     """A Session of this thread, and this task, that has changes of the database."""
     task = _task()
     for known, of in _opened.sessions:
@@ -211,7 +213,7 @@ def _unjoined(db: Any) -> str | None:
             continue
         is_changed = session.info.get(_WROTE) or session.new or session.dirty or session.deleted
         if is_changed and _is_of(session, db):
-            return "a Session of SQLAlchemy in this thread"
+            return _STRANGER
     return None
 
 
@@ -220,13 +222,8 @@ def _is_of(session: Session, db: Any) -> bool:
     url = getattr(getattr(session.bind, "engine", None), "url", None)
     if url is None or not url.database:
         return False
-    ours, theirs = dialect_of(db), url.get_backend_name()
-    if _ALSO_CALLED.get(theirs, theirs) not in ours.schemes:
-        return False
-    if not ours.is_server:
-        return bool(Path(url.database).absolute() == Path(str(db.database)).absolute())
-    own = db.connect_params
-    return bool(url.database == db.database and (not url.port or not own.get("port") or url.port == own["port"]))
+    theirs = url.get_backend_name()
+    return is_of(db, _ALSO_CALLED.get(theirs, theirs), url.database, url.port)
 
 
 event.listen(Session, "after_begin", lambda session, transaction, connection: _open(session))

@@ -24,8 +24,8 @@ from fsmflow.observers import watching
 from fsmflow.queries import queues_of
 from fsmflow.release import Release
 from fsmflow.settings import Settings
-from fsmflow.store.link import first_line
 from fsmflow.store.schema import SCHEMA_VERSION
+from fsmflow.store.sentence import first_line
 
 
 @click.command()

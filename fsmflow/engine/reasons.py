@@ -15,7 +15,7 @@ from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownState
-from fsmflow.store.link import first_line
+from fsmflow.store.sentence import first_line
 from fsmflow.store.work import ticket_of
 
 Told = TypeVar("Told")

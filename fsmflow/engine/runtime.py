@@ -179,11 +179,11 @@ def current() -> Runtime:
         return installed_one
     settings = settings_of.current()
     runtime = _current.runtime
-    if runtime is not None and runtime.settings is settings and _current.pid == os.getpid():
+    if runtime is not None and _holds(runtime, settings):
         return runtime
     with _current.lock:
         runtime = _current.runtime
-        if runtime is None or runtime.settings is not settings or _current.pid != os.getpid():
+        if runtime is None or not _holds(runtime, settings):
             if settings.database is not None and _current.pid not in (0, os.getpid()):
                 settings.database.dispose()
             close()
@@ -192,9 +192,15 @@ def current() -> Runtime:
         return runtime
 
 
+def _holds(runtime: Runtime, settings: Settings) -> bool:
+    """Whether what was opened is still what is to be worked with here."""
+    return runtime.settings is settings and _current.pid == os.getpid() and not runtime.store.link.has_moved
+
+
 def joining(transaction: Any) -> AbstractContextManager[None]:
-    """Inside, fsmflow writes in a transaction of the caller's: that of a Session or a Connection of SQLAlchemy, or of
-    a Database of peewee; None joins nothing. What it leads to follows that transaction's commit.
+    """Inside, fsmflow writes in a transaction of the caller's: that of a Session or a Connection of SQLAlchemy, of a
+    connection of Django or its alias, or of a Database of peewee; None joins nothing. What it leads to follows that
+    transaction's commit.
 
     Raises ConfigurationError for what is no transaction; that it is one of another database is told at the first use.
     """

@@ -14,8 +14,8 @@ from fsmflow.engine.teams import reach_of
 from fsmflow.errors import RedisUnavailable
 from fsmflow.objects.plain import iso
 from fsmflow.queries import Listening, listening, queues_of
-from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
+from fsmflow.store.sentence import first_line
 from fsmflow.values import dataclass
 
 #: Of what is due no more are counted.

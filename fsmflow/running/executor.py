@@ -66,12 +66,14 @@ class Executor:
 
     def _perform_all(self, attempt: Attempt) -> None:
         """The attempt, and what follows from it."""
+        self._runtime.store.link.refresh()
         with followup.following(self._runtime) as tasks:
             before = running.set(attempt.fields)
             try:
                 self._perform(attempt)
             finally:
                 running.reset(before)
+                self._runtime.store.link.refresh()
             if tasks:
                 self._before_tasks(attempt)
 

@@ -29,7 +29,7 @@ from fsmflow.points import point
 from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.settlement import loaded
-from fsmflow.store.link import first_line
+from fsmflow.store.sentence import first_line
 from fsmflow.store.verdicts import Verdict, is_prepared_elsewhere
 
 #: After how long a transaction that others got in the way of is run again.
@@ -58,7 +58,7 @@ def in_transaction(
     """
     link, rolled_back, returned = runtime.store.link, _RolledBack(None), list[Returned]()
     try:
-        with link.transaction():
+        with link.jobs_transaction():
             try:
                 returned.append(_run_and_settle(runtime, attempt, run, settling))
             except _RolledBack as ending:

@@ -87,6 +87,8 @@ class Settings:
     alarms: tuple[Alarm, ...] = ()
     #: The file of those who may log in on the web; None where they are in the database.
     users: str | None = None
+    #: A module that is imported first in each worker process, as it sets a framework up; None for none.
+    setup: str | None = None
     #: Whether nothing is made that is not there: of whoever only looks.
     looks: bool = False
 
@@ -338,6 +340,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "machines": [_module_name(source) for source in settings.machines],
         "home": str(settings.home.absolute()),
         "release": settings.release,
+        "setup": settings.setup,
         "search_timeout": settings.search_timeout,
         "web_url": settings.web_url,
         "alarms": [alarm.as_plain() for alarm in settings.alarms],
@@ -347,8 +350,10 @@ def handed_over(settings: Settings) -> dict[str, Any]:
 
 
 def take_over(handed: Mapping[str, Any]) -> None:
-    """Work with what ``handed_over`` gave in another process."""
+    """Work with what ``handed_over`` gave in another process. What sets a framework up there is imported first."""
     _chosen.has_told = True  # by the process that handed it over
+    if (setup := handed.get("setup")) is not None:
+        import_module(setup)
     given = handed.get("permissions")
     permissions = None if given is None else read_permissions(given, "the permissions of the supervisor")
     channels = handed.get("channels")

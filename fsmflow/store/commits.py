@@ -31,9 +31,10 @@ from fsmflow.store.doubt import Doubt, Interrupted, unavailable
 from fsmflow.store.entities import Entities, pages
 from fsmflow.store.erasure import Erasure
 from fsmflow.store.groups import Groups
-from fsmflow.store.link import Link, StatementRefused, first_line
+from fsmflow.store.link import Link, StatementRefused
 from fsmflow.store.own_rows import OwnRows, row_refused
 from fsmflow.store.search import Search
+from fsmflow.store.sentence import first_line
 from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, TERM, WORK

@@ -36,6 +36,9 @@ class Dialect(ABC):
     patience: ClassVar[Mapping[str, Any]] = {}
     #: What BEGIN is told in a transaction that writes.
     begin: ClassVar[tuple[str, ...]] = ()
+    #: A statement that changes nothing of a table, and has a transaction to itself what it will write in, where what
+    #: was only read before may be out of date by then.
+    hold: ClassVar[str] = ""
     #: What a SELECT ends with that locks its rows; nothing where a transaction has the whole database to itself.
     locking: ClassVar[str]
     #: What a SELECT ends with that shows what is there now in a transaction that may show what was there when it began,
@@ -67,6 +70,10 @@ class Dialect(ABC):
     @abstractmethod
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         """peewee's Database by what a URL says. Connects to nothing; raises ConfigurationError, without a password."""
+
+    def open_as(self, name: str, options: dict[str, Any], url: str, driver: Any) -> Database:
+        """The same by what a framework opens its own connections with, and by its driver, where peewee has a choice."""
+        return self.open(name, options, url)
 
     def told(self, version: str) -> str:
         """What answers, by what it says of itself."""

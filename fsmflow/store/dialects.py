@@ -22,12 +22,14 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store import connections
 from fsmflow.store.dialect import Dialect
-from fsmflow.store.drivers import connected_by_url, imported, mysql_in_transaction
+from fsmflow.store.drivers import connected_by, connected_by_url, imported, mysql_in_transaction
 from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotation
 from fsmflow.store.sequence import ByLocks, ByTransactions, Ordered
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
+#: How the URIs of SQLite begin.
+FILE: Final = "file:"
 #: After so many steps of its machine, SQLite asks whether to go on: some thousands of times a second.
 _STEPS: Final = 10_000
 _UPGRADE_LOCK: Final = 0x66736D66
@@ -56,6 +58,7 @@ class Sqlite(Dialect):
     notation = SqliteNotation()
     numbering = Ordered()
     begin = ("IMMEDIATE",)
+    hold = "DELETE FROM {} WHERE 0"
     locking = ""
     row_field = number_field = AutoIncrementField
     without_rowid = True
@@ -65,9 +68,15 @@ class Sqlite(Dialect):
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         return open_sqlite(Path(name))
 
+    def open_as(self, name: str, options: dict[str, Any], url: str, driver: Any) -> Database:
+        return open_uri(name) if name.startswith(FILE) else open_sqlite(Path(name))
+
     @scope
     def alone(self, db: Database) -> Iterator[None]:
         """Switching a file to WAL waits for no lock, it just fails."""
+        if str(db.database).startswith(FILE):
+            yield
+            return
         try:
             file = open(f"{db.database}.lock", "a")  # noqa: SIM115 - closed below, and by any death
         except OSError as error:
@@ -131,6 +140,13 @@ def open_sqlite(path: Path) -> SqliteDatabase:
     if not path.parent.is_dir():
         raise ConfigurationError(f"the database {path} cannot be opened: there is no folder {path.parent}")
     return SqliteDatabase(str(path), pragmas=_SQLITE_PRAGMAS, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S)
+
+
+def open_uri(uri: str) -> SqliteDatabase:
+    """The SQLite database of a URI, which may be one in memory that connections share."""
+    return SqliteDatabase(
+        uri, pragmas={"foreign_keys": 1}, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S, uri=True, check_same_thread=False
+    )
 
 
 class _SerialField(BigIntegerField):
@@ -283,6 +299,12 @@ class Mysql(Dialect):
         driver = imported("mysql", self.advice, url)
         patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
         return connected_by_url(MySQLDatabase(name, **connections.mysql_options(driver, options, patience)))
+
+    def open_as(self, name: str, options: dict[str, Any], url: str, driver: Any) -> Database:
+        patience = f"SET SESSION innodb_lock_wait_timeout = {math.ceil(_LOCK_WAIT_S)}"
+        ours = connections.mysql_options(driver, {}, patience)
+        flags = {"client_flag": ours["client_flag"] | options.get("client_flag", 0)}
+        return connected_by(MySQLDatabase(name, **{**ours, **options, **flags}), driver)
 
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")

@@ -34,6 +34,15 @@ def connected_by_url(db: Database) -> Database:
     return db
 
 
+def connected_by(db: Database, driver: Any) -> Database:
+    """A database of MySQL whose connections are made by this driver, and not by the one that peewee has found."""
+    own: Any = db
+    own._connect = lambda: driver.connect(  # noqa: SLF001 - what peewee has its databases override
+        database=own.database, autocommit=True, **own.connect_params
+    )
+    return db
+
+
 def imported(name: str, advice: str, url: str) -> Any:
     """The driver that peewee calls so. Raises ConfigurationError where it has found none."""
     fill_in(name)

@@ -15,7 +15,8 @@ from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from functools import cache
 from importlib import import_module
-from typing import Any, Final, cast
+from pathlib import Path
+from typing import Any, Final, NamedTuple, cast
 
 import peewee
 from peewee import Database
@@ -24,19 +25,31 @@ from fsmflow import log
 from fsmflow.errors import ConfigurationError, shown
 from fsmflow.scope import scope
 from fsmflow.store.dialect import Dialect
+from fsmflow.store.dialects import dialect_of
 from fsmflow.store.tables import META
 from fsmflow.store.verdicts import ERRORS, Verdict, is_outside, verdict_of
 
 _SAVEPOINT: Final = "fsmflow_{}"
 #: Which module knows the transactions of a package, by a function ``host_of``; and what tells that a program uses it.
-_ADAPTERS: Final = {"sqlalchemy": "fsmflow.sqlalchemy"}
-_USED: Final = {"sqlalchemy.orm": "fsmflow.sqlalchemy"}
-_KNOWN: Final = "known"
+_ADAPTERS: Final = {"sqlalchemy": "fsmflow.sqlalchemy", "django": "fsmflow.django.host"}
+_USED: Final = {"sqlalchemy.orm": "fsmflow.sqlalchemy", "django.db": "fsmflow.django.host"}
 
-#: What finds a transaction that is open in this thread on a database like this one, was written in, and is not joined:
-#: how it is called; None where there is none.
-Finder = Callable[[Database], str | None]
+
+class Stranger(NamedTuple):
+    """A transaction that is open in this thread on a database like this one, and is not joined: what is to be said of
+    it, and what to write."""
+
+    what: str
+    advice: str
+
+
+#: What finds one; None where there is none.
+Finder = Callable[[Database], Stranger | None]
 _finders: Final[list[Finder]] = []
+
+
+class Broken(peewee.InternalError):
+    """Nothing more can be asked in a transaction of the host's: an error of SQL was caught inside it."""
 
 
 class Host(ABC):
@@ -45,11 +58,13 @@ class Host(ABC):
     #: What it is called in a sentence, and what the user calls it.
     name: str
     transaction: Any
+    #: How a link works in it, where that is kept for its next use.
+    lent: Lent | None = None
 
     @abstractmethod
     def connection(self) -> Any:
         """The DB-API connection that its transaction is open on; asked for before each statement. Raises what the host
-        raises where there is none any more."""
+        raises where there is none any more, or Broken."""
 
     @abstractmethod
     def notes(self) -> set[str]:
@@ -76,11 +91,13 @@ def host_of(transaction: Any) -> Host:
     if isinstance(transaction, Database):
         return _PeeweeHost(transaction)
     packages = [base.__module__.partition(".")[0] for base in type(transaction).__mro__]
+    if isinstance(transaction, str) and "django.db" in sys.modules:
+        packages = ["django"]  # it is an alias there
     adapter = next((_ADAPTERS[package] for package in packages if package in _ADAPTERS), None)
     if adapter is None:
         raise ConfigurationError(
-            f"fsmflow cannot write within {shown(transaction)}; give a Session or Connection of SQLAlchemy, or a "
-            f"Database of peewee"
+            f"fsmflow cannot write within {shown(transaction)}; give a Session or Connection of SQLAlchemy, a "
+            f"connection of Django or its alias, or a Database of peewee"
         )
     return cast(Host, import_module(adapter).host_of(transaction))
 
@@ -90,8 +107,19 @@ def find_by(finder: Finder) -> None:
     _finders.append(finder)
 
 
-def stranger(db: Database) -> str | None:
-    """A transaction that is open in this thread, as far as one can be found; what it is called."""
+def is_of(db: Database, scheme: str, name: object, port: object = None) -> bool:
+    """Whether a database is the same as this one, as far as its name tells."""
+    dialect = dialect_of(db)
+    if scheme not in dialect.schemes or not name:
+        return False
+    if not dialect.is_server:
+        return Path(str(name)).absolute() == Path(str(db.database)).absolute()
+    own = db.connect_params.get("port")
+    return name == db.database and (not port or not own or str(port) == str(own))
+
+
+def stranger(db: Database) -> Stranger | None:
+    """A transaction that is open in this thread, as far as one can be found."""
     for package, adapter in _USED.items():
         if package in sys.modules and adapter not in sys.modules:
             with contextlib.suppress(ImportError):  # a release of it that is too old, and cannot be joined
@@ -127,18 +155,19 @@ class _PeeweeHost(Host):
 
 
 class Lent:
-    """A host's transaction as a link works in it: by a Database on the host's connection."""
+    """A host's transaction as a link works in it: by a Database on the host's connection. ``found``: nobody has joined
+    it, it was found to be open in whichever thread asks."""
 
-    def __init__(self, link: object, host: Host, db: HostDatabase) -> None:
+    def __init__(self, link: object, host: Host, db: HostDatabase, *, found: bool = False) -> None:
         self.link = link
         self.host = host
         self._db = db
-        self._thread = threading.get_ident()
+        self._thread = None if found else threading.get_ident()
 
     @property
     def db(self) -> Database:
         """Raises ConfigurationError in another thread, to which asyncio hands on what is joined."""
-        if threading.get_ident() != self._thread:
+        if self._thread is not None and threading.get_ident() != self._thread:
             raise ConfigurationError(
                 f"{self.host.name} was joined by another thread, and one thread uses it: call fsmflow there, or open a "
                 f"transaction of this thread's own and join that"
@@ -169,12 +198,12 @@ class HostDatabase:
     def connection(self) -> Any:
         """The host's, once it is sure that the tables of this installation are behind it. Raises ConfigurationError."""
         connection, notes = self._host.connection(), self._host.notes()
-        if _KNOWN not in notes:
-            notes.add(_KNOWN)
+        if self._installation not in notes:
+            notes.add(self._installation)
             try:
                 self._look(connection)
             except BaseException:
-                notes.discard(_KNOWN)
+                notes.discard(self._installation)
                 raise
         return connection
 
@@ -183,6 +212,8 @@ class HostDatabase:
             raise self._by_itself()
         try:
             with self._savepoint(connection):
+                if self._dialect.hold:
+                    self._run(connection, self._dialect.hold.format(META))
                 sql = f"SELECT {self._dialect.quoted('value')} FROM {META} WHERE {self._dialect.quoted('name')} = "
                 rows = self._run(connection, sql + self._dialect.mark, ("installation",)).fetchall()
         except ERRORS as error:

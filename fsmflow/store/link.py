@@ -12,27 +12,29 @@ from peewee import Database
 from playhouse.pool import MaxConnectionsExceeded
 
 from fsmflow import clock, log
-from fsmflow.causes import likely
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, SearchStopped
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
+from fsmflow.store.alias import Alias, alias_of, is_alias, open_alias
 from fsmflow.store.dialects import DIALECTS, dialect_of, lock_wait_s
 from fsmflow.store.drivers import check_driver
 from fsmflow.store.host import Host, Lent, joined, lend, stranger
-from fsmflow.store.sizes import quoted_size, size_of
+from fsmflow.store.sentence import first_line
+from fsmflow.store.sizes import Most, TooLarge
 from fsmflow.store.urls import examples, misread, parts_of
-from fsmflow.store.verdicts import ERRORS, Verdict, code_of, is_duplicate, is_ended, is_prepared_elsewhere, verdict_of
+from fsmflow.store.verdicts import (
+    ERRORS,
+    Verdict,
+    is_duplicate,
+    is_ended,
+    is_prepared_elsewhere,
+    verdict_of,
+)
 
 _SAVEPOINT: Final = "fsmflow_step"
 #: So often is done what may be done again, where others were in the way, and where it was interrupted.
 _RACES: Final = 6
 _INTERRUPTIONS: Final = 2
-#: Bytes of a statement that every server takes.
-_SMALL: Final = 100_000
-
-#: A lock was waited for too long: SQLite, MySQL, PostgreSQL.
-_LOCKED: Final = frozenset({5, 1205, "55P03"})
-
 Result = TypeVar("Result")
 
 
@@ -43,6 +45,8 @@ def open_database(url: str, *, patient: bool = False) -> Database:
 
     Raises ConfigurationError for a URL that cannot be used and for a driver that is not installed.
     """
+    if is_alias(url):
+        return open_alias(url, patient=patient)
     scheme, is_url, _ = url.partition("://")
     dialect = next((known for known in DIALECTS if is_url and scheme.lower() in known.schemes), None)
     if dialect is None:
@@ -63,10 +67,6 @@ def open_database(url: str, *, patient: bool = False) -> Database:
     return dialect.open(name, {**(dialect.patience if patient else {}), **options}, url)
 
 
-class TooLarge(peewee.DataError):
-    """What the server would say of a statement that is larger than it takes, if it did."""
-
-
 class StatementRefused(ConfigurationError):
     """The database refuses a statement of fsmflow for good."""
 
@@ -84,6 +84,9 @@ class Link:
 
     def __init__(self, db: Database, *, own: bool, limit_s: int = 10) -> None:
         self._db = db
+        self._alias = alias_of(db)
+        #: Where the alias was then.
+        self._place = None if self._alias is None else self._alias.place()
         self._own = own
         #: The number of the installation, by which a host's connection is found to lead to the same tables.
         self.installation = ""
@@ -92,8 +95,7 @@ class Link:
         #: For how long one query of a search may run.
         self.limit_s = limit_s
         self._pid = os.getpid()
-        #: Of a statement, as far as that is known.
-        self._most_bytes = 0
+        self._most = Most()
         #: Whether a pooler of connections was found in front of the server.
         self.is_pooled = False
 
@@ -121,7 +123,33 @@ class Link:
     @property
     def _lent(self) -> Lent | None:
         lent = joined.get()
-        return lent if lent is not None and lent.link is self else None
+        if lent is not None and lent.link is self:
+            return lent
+        return None if self._alias is None or not self.installation else self._found(self._alias)
+
+    def _found(self, alias: Alias) -> Lent | None:
+        """The transaction that is open in this thread on the database of an alias: it is joined by itself."""
+        host = alias.host()
+        if host is None:
+            return None
+        if host.lent is None or host.lent.link is not self:
+            db = lend(host, self._db, self.dialect, self.installation)
+            host.lent = Lent(self, host, db, found=True)
+        return host.lent
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the alias that this was opened by names another database by now, as in tests of a framework."""
+        return self._alias is not None and self._alias.place() != self._place
+
+    def refresh(self) -> None:
+        """Between two jobs: the connections that a framework has for its models are put right."""
+        if self._alias is not None:
+            self._alias.refresh()
+
+    def jobs_transaction(self) -> AbstractContextManager[None]:
+        """The transaction of a transactional job: on an alias one of the framework's, where its models are."""
+        return self.transaction() if self._alias is None else self._alias.transaction()
 
     @scope
     def joining(self, host: Host) -> Iterator[None]:
@@ -138,11 +166,7 @@ class Link:
         """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:
         what is asked for now would be committed apart from it, and may wait for a lock that it holds."""
         if self._lent is None and (found := stranger(self._db)) is not None:
-            raise ConfigurationError(
-                f"{found} has changes of this database that are not committed, and fsmflow was not told to write in "
-                f"its transaction: write within=session in start() or trigger(), or call inside 'with "
-                f"fsmflow.joining(session):'; or commit it first"
-            )
+            raise ConfigurationError(f"{found.what}, and fsmflow was not told to write in it: {found.advice}")
 
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time makes tables in a database of ours, where nothing else sees to that."""
@@ -163,22 +187,9 @@ class Link:
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement; the cursor. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()
-        if self.dialect.statement_limit and size_of(params) > _SMALL:
-            self._check_size(sql, params)
+        if self.dialect.statement_limit:
+            self._most.check(sql, params, lambda: int(self.rows(self.dialect.statement_limit)[0][0]))
         return self.db.execute_sql(sql, params)
-
-    def _check_size(self, sql: str, params: Sequence[Any]) -> None:
-        """Raises TooLarge, where sending the statement would look like a server that is gone. One query, where it is
-        larger than any before."""
-        size = len(sql) + quoted_size(params)
-        if size > self._most_bytes:
-            ((limit,),) = self.rows(self.dialect.statement_limit)
-            self._most_bytes = int(limit)
-        if size > self._most_bytes:
-            raise TooLarge(
-                f"a statement of {size:,} bytes is more than the {self._most_bytes:,} that the server takes "
-                f"(max_allowed_packet)"
-            )
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one query; all its rows. Raises FsmflowError in a process that was forked meanwhile."""
@@ -354,10 +365,11 @@ class Link:
 
     def roll_back_open_transaction(self) -> bool:
         """End a transaction that a job left open on this thread's connection. Whether there was one."""
-        if self.db.is_closed() or not (self.in_transaction or self.dialect.is_in_transaction(self.db.connection())):
+        db = self._db
+        if db.is_closed() or not (db.in_transaction() or self.dialect.is_in_transaction(db.connection())):
             return False
-        connection = self.db.connection()
-        self.db.dispose()
+        connection = db.connection()
+        db.dispose()
         try:
             connection.close()
         except Exception as error:  # noqa: BLE001 - it is thrown away, whatever the job did to it
@@ -374,18 +386,3 @@ class Link:
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
         return self.dialect.now(self.query)
-
-
-def first_line(error: BaseException) -> str:
-    """An error of a driver in one line: what the server says, with its number where MySQL gives one; and of what is
-    usual, such as a wrong password or a lock that was waited for in vain, what it most likely comes from."""
-    if len(error.args) == 2 and isinstance(error.args[0], int) and error.args[1]:
-        said = f"{' '.join(str(error.args[1]).split())} ({error.args[0]})"
-    else:
-        said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-    if code_of(error) not in _LOCKED:
-        return likely(said)
-    return (
-        f"{said}; most likely a transaction of your own is open (atomic(), a shell, a program that looks at the "
-        f"database) and was not over within {lock_wait_s():g} s: end it, and keep what takes long out of it"
-    )

@@ -7,7 +7,8 @@ from typing import Any
 from fsmflow.decision.entity import Snapshot
 from fsmflow.definition.own_field import OwnField
 from fsmflow.errors import ConfigurationError, DatabaseRefused, DataError, text_of
-from fsmflow.store.link import Link, first_line
+from fsmflow.store.link import Link
+from fsmflow.store.sentence import first_line
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
 
 

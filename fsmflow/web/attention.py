@@ -17,9 +17,9 @@ from fsmflow.holds import current_holds
 from fsmflow.operations import alarms
 from fsmflow.queries import listening, stuck_groups
 from fsmflow.settings.alarms import CrashLoop, NobodyListens, OldestDue, Overdue
-from fsmflow.store.link import first_line
 from fsmflow.store.listing import Filter
 from fsmflow.store.lookout import MANY
+from fsmflow.store.sentence import first_line
 from fsmflow.values import dataclass
 from fsmflow.web.query import written
 

@@ -13,6 +13,7 @@ import pytest
 
 from fsmflow import EntityExists, joining
 from tests.support.bench import Bench, bench_on
+from tests.support.django_shops import AmbientDjangoShop, DjangoShop
 from tests.support.shops import SHOPS, Purchase, Shop, killed, place
 
 
@@ -25,7 +26,7 @@ def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
 @pytest.fixture
 def shops(bench: Bench, database_url: str) -> Iterator[list[Shop]]:
     """The program by each library, on one database: that takes as long to make as all else here."""
-    shops = [shop(database_url) for shop in SHOPS.values()]
+    shops = [shop(database_url) for shop in (*SHOPS.values(), DjangoShop, AmbientDjangoShop)]
     shops[0].open()
     yield shops
     for shop in shops:

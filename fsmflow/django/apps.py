@@ -1,0 +1,45 @@
+"""The app."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from django.apps import AppConfig
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+from django.db.models.signals import post_migrate
+
+from fsmflow.django.host import LABEL
+from fsmflow.django.settings import NAME, configure
+from fsmflow.django.tables import note_migrated
+from fsmflow.errors import ConfigurationError
+
+
+class FsmflowConfig(AppConfig):  # type: ignore[misc]
+    """``"fsmflow.django"`` in INSTALLED_APPS."""
+
+    name = "fsmflow.django"
+    label = LABEL
+    verbose_name = "fsmflow"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Raises ImproperlyConfigured for settings that mean nothing."""
+        _configure()
+        import_module("fsmflow.django.checks")
+        setting_changed.connect(_note_change)
+        post_migrate.connect(note_migrated, sender=self)
+
+
+def _configure() -> None:
+    try:
+        configure()
+    except ConfigurationError as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def _note_change(*, setting: str, **_: Any) -> None:
+    """``override_settings`` of a test, and its end."""
+    if setting in (NAME, "INSTALLED_APPS"):
+        _configure()

@@ -1,0 +1,1 @@
+"""One for each version of fsmflow's tables, under its number."""

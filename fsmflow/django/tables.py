@@ -1,0 +1,65 @@
+"""``migrate`` makes and upgrades the tables of fsmflow, as ``fsmflow init`` does."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from django.db import router
+from django.db.migrations.exceptions import IrreversibleError
+from django.db.migrations.loader import MigrationLoader
+from django.db.migrations.operations.base import Operation
+
+from fsmflow import settings as settings_of
+from fsmflow.django.host import LABEL
+from fsmflow.django.settings import alias
+from fsmflow.engine import runtime
+from fsmflow.store.store import create_store
+
+
+class Tables(Operation):  # type: ignore[misc]
+    """The tables of fsmflow, by a version of them. Django's own state has none of them.
+
+    They are made and changed over a connection of fsmflow's own, so its migration is ``atomic = False``. Where they are
+    newer already, as the first of several migrations has made the newest, nothing is done. It may be run again.
+    """
+
+    reduces_to_sql = False
+    reversible = True  # refused below, with words
+    atomic = False
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+
+    def state_forwards(self, app_label: str, state: Any) -> None:
+        """Django knows no models of it."""
+
+    def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """On the alias of ``settings.FSMFLOW``, unless a router forbids it; on others there is nothing to do."""
+        name = schema_editor.connection.alias
+        if name == alias() and router.allow_migrate(name, app_label):
+            make_tables()
+
+    def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
+        """Raises IrreversibleError."""
+        raise IrreversibleError(
+            "the tables of fsmflow have what its entities are and have done, so they are not dropped; 'migrate --fake "
+            "fsmflow zero' forgets the migration alone"
+        )
+
+    def describe(self) -> str:
+        return f"Make the tables of fsmflow, or upgrade them to version {self.version}"
+
+
+def make_tables() -> None:
+    """Make what is missing of the tables, where the alias leads to now; what was known of them is read anew."""
+    chosen = replace(settings_of.current(), database_url=f"django://{alias()}", database=None)
+    create_store(chosen).link.forget_connection()
+    runtime.close()
+
+
+def note_migrated(*, using: str, **_: Any) -> None:
+    """After ``migrate``: a project that runs no migrations, as tests may be told to, has the tables all the same."""
+    module, _ = MigrationLoader.migrations_module(LABEL)
+    if module is None and using == alias() and router.allow_migrate(using, LABEL):
+        make_tables()
