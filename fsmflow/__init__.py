@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from fsmflow.engine.explain import Explanation
     from fsmflow.engine.feeds import Feed, FeedEntry
     from fsmflow.engine.runtime import joining
+    from fsmflow.engine.threads import aclose
     from fsmflow.engine.timetable import Timetable
     from fsmflow.errors import (
         Cancelled,
@@ -124,6 +125,7 @@ __all__ = [
     "UnknownState",
     "Way",
     "WorkerLost",
+    "aclose",
     "alarms",
     "configure",
     "failures",
@@ -154,6 +156,7 @@ _PLACES = {
     "fsmflow.engine.explain": ("Explanation",),
     "fsmflow.engine.feeds": ("Feed", "FeedEntry"),
     "fsmflow.engine.runtime": ("joining",),
+    "fsmflow.engine.threads": ("aclose",),
     "fsmflow.engine.timetable": ("Timetable",),
     "fsmflow.feeds": ("feed",),
     "fsmflow.log.lines": ("LogFields",),

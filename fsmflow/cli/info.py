@@ -132,6 +132,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.MAX_JOBS: ("max jobs", "no limit" if chosen.max_jobs is None else f"{chosen.max_jobs:,}"),
         settings.MAX_MEMORY: ("max memory", _size(chosen.max_memory)),
         settings.SEARCH_TIMEOUT: ("search timeout", f"{chosen.search_timeout:,} s"),
+        settings.ASYNC_THREADS: ("async threads", f"{chosen.async_threads:,}"),
         settings.WEB_URL: ("web", chosen.web_url or "not known"),
         settings.CHANNELS: ("channels", channels_in_force(chosen)),
         settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),

@@ -33,6 +33,9 @@ _collected: ContextVar[list[Ring] | None] = ContextVar("fsmflow_collected_rings"
 class Runtime:
     """Opened once per process and settings. Threads share it; each has a database connection of its own."""
 
+    #: Whether what an event loop awaits is done in its own thread, and waiting for something brings that about.
+    stays_here = False
+
     def __init__(
         self, settings: Settings, store: Store, *, machines: Registry | None = None, doorbell: Doorbell | None = None
     ) -> None:
@@ -211,6 +214,17 @@ def opened() -> Runtime | None:
     """The runtime that this thread works with, if there is one already; nothing is opened."""
     found = stand_in()
     return _current.runtime if found is None and _current.pid == os.getpid() else found
+
+
+def belongs_here() -> bool:
+    """Whether what is called now is to be done in this thread: it has a transaction open that this is a part of, that
+    of a transactional job, of ``atomic()`` or of what was joined. Opens nothing. Raises ConfigurationError where it was
+    another thread that has joined something."""
+    runtime = opened()
+    if runtime is not None:
+        return runtime.stays_here or runtime.store.link.in_transaction
+    database = settings_of.current().database
+    return database is not None and bool(database.in_transaction())
 
 
 def close() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import timedelta
 from math import isnan
 from typing import Any, Self
@@ -173,6 +173,12 @@ class Actions(Attributes):
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
         the handle says so. Raises TimeoutError, with where it stands and why, after ``timeout`` (seconds, or a
         timedelta)."""
+        for pause_s in self._pauses(until, timeout):
+            current().idle(pause_s)
+        return self
+
+    def _pauses(self, until: Until, timeout: float | timedelta | None) -> Iterator[float]:
+        """For how many seconds to let others go on before the next look, until one finds what is waited for."""
         self._acts("wait")
         reached, limit_s = self._until(until), _seconds(timeout)
         started, pause_s = clock.monotonic(), 0.005
@@ -181,9 +187,8 @@ class Actions(Attributes):
             if left is not None and left <= 0:
                 told = explain(current(), lookup.load(current(), self._root, self._id))
                 raise TimeoutError(f"{self.address} is still in {self.state!r} after {limit_s:g} s: {told.why}")
-            current().idle(pause_s if left is None else min(pause_s, left))
+            yield pause_s if left is None else min(pause_s, left)
             pause_s = min(pause_s * 1.3, 0.25)
-        return self
 
     def _fire(self, happening: Triggered) -> HistoryEntry:
         self._acts(happening.trigger)

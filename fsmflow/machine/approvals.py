@@ -14,7 +14,7 @@ from fsmflow.engine.runtime import current
 from fsmflow.errors import DataError
 from fsmflow.machine.base import Base, as_dict
 
-_WITHIN: Final = timedelta(days=3)
+WITHIN: Final = timedelta(days=3)
 
 
 class Approvals(Base):
@@ -27,7 +27,7 @@ class Approvals(Base):
         /,
         *,
         for_: str,
-        within: float | timedelta = _WITHIN,
+        within: float | timedelta = WITHIN,
         roles: Iterable[str] | None = None,
         base_url: str | None = None,
         actor: Actor | str | None = None,

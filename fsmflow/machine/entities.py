@@ -30,7 +30,7 @@ from fsmflow.machine.base import Base, Fields, as_dict, state_name
 from fsmflow.store.indexes import ROOT, SCOPES
 
 #: In the place of an id that is to be made. None is no such: it is the id of a row that was not saved yet.
-_MADE: Final[Any] = object()
+MADE: Final[Any] = object()
 Found = TypeVar("Found", bound="Entities")
 #: Field, comparison and value.
 _TRIPLE: Final = 3
@@ -71,7 +71,7 @@ class Entities(Base):
     @classmethod
     def start(
         cls,
-        entity_id: Any = _MADE,
+        entity_id: Any = MADE,
         data: Mapping[str, Any] | None = None,
         /,
         *,
@@ -97,8 +97,8 @@ class Entities(Base):
         definition = cls._compiled()
         _check_if_exists(if_exists)
         if isinstance(entity_id, Mapping) and data is None:
-            entity_id, data = _MADE, entity_id
-        is_made = entity_id is _MADE
+            entity_id, data = MADE, entity_id
+        is_made = entity_id is MADE
         asker.permit(asker.START, definition.name if is_made else f"{definition.name}:{entity_id}")
         if is_made:
             _check_unnamed(definition, fields, if_exists=if_exists, key=key)

@@ -9,21 +9,35 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.definition.compile import compile_machine
 from fsmflow.definition.jobmethod import guard_jobs
 from fsmflow.definition.names import METHOD_TRIGGERS
-from fsmflow.machine.actions import Actions
-from fsmflow.machine.approvals import Approvals
 from fsmflow.machine.base import Fields
-from fsmflow.machine.entities import Entities
+from fsmflow.machine.coroutines.actions import AsyncActions
+from fsmflow.machine.coroutines.approvals import AsyncApprovals
+from fsmflow.machine.coroutines.attributes import AsyncAttributes
+from fsmflow.machine.coroutines.entities import AsyncEntities
+from fsmflow.machine.coroutines.retention import AsyncRetention
+from fsmflow.machine.coroutines.schedules import AsyncSchedules
+from fsmflow.machine.coroutines.wait import AsyncWait
 from fsmflow.machine.job import JobMethods
-from fsmflow.machine.retention import Retention
-from fsmflow.machine.schedules import Schedules
 
 
-class Machine(Entities, Schedules, Retention, Actions, Approvals, JobMethods):
+class Machine(
+    AsyncEntities,
+    AsyncSchedules,
+    AsyncRetention,
+    AsyncActions,
+    AsyncAttributes,
+    AsyncWait,
+    AsyncApprovals,
+    JobMethods,
+):
     """A workflow: subclass it, declare ``states`` and ``transitions``, and the class is checked as it is created.
 
     ``start`` and ``get`` return handles. A handle shows the entity as it was when it was last looked at, and every
     action decides on the entity as it is now, then refreshes the handle. In guards, callbacks and jobs ``self`` is
     such an object too, with the data of the moment.
+
+    What waits for the database is there for an event loop too, by its name with an ``a`` in front: ``await
+    Order.astart("1")``, ``await order.atrigger("approve")``; and ``until`` for ``wait``.
     """
 
     name: ClassVar[str]

@@ -39,10 +39,11 @@ ALARMS = "FSMFLOW_ALARMS"
 SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
 WEB_URL = "FSMFLOW_WEB_URL"
 USERS = "FSMFLOW_USERS"
+ASYNC_THREADS = "FSMFLOW_ASYNC_THREADS"
 
 VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
-    *(SEARCH_TIMEOUT, WEB_URL, USERS),
+    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS),
 )
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
@@ -75,6 +76,8 @@ class Settings:
     max_memory: int | None = None
     #: How many seconds one query of a search may take.
     search_timeout: int = 10
+    #: In how many threads is done what an event loop awaits, each with a connection to the database.
+    async_threads: int = 8
     #: Where people reach the web of this installation, without a slash at its end.
     web_url: str | None = None
     #: What the code here is called, where somebody says so.
@@ -125,6 +128,7 @@ def configure(
     max_jobs: int | None = None,
     max_memory: int | str | None = None,
     search_timeout: int | None = None,
+    async_threads: int | None = None,
     web_url: str | None = None,
     permissions: Mapping[str, Any] | None = None,
     channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
@@ -133,7 +137,8 @@ def configure(
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
-    ``search_timeout`` seconds. ``web_url``: where people reach the web; ``users``: the file of who may log in there.
+    ``search_timeout`` seconds; what an event loop awaits is done in ``async_threads`` threads. ``web_url``: where
+    people reach the web; ``users``: the file of who may log in there.
     ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody is told of
     besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels`` and alarms.
 
@@ -141,17 +146,15 @@ def configure(
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
     """
     _check_database(database, database_url)
-    if isinstance(machines, str):
-        machines = _names(machines)
     chosen = from_environment()
     if database is not None or database_url is not None:
         chosen = replace(chosen, database=database, database_url=database_url)
     if redis_url is not None:
         chosen = replace(chosen, redis_url=redis_url)
     if machines is not None:
-        chosen = replace(chosen, machines=tuple(machines))
+        chosen = replace(chosen, machines=_names(machines) if isinstance(machines, str) else tuple(machines))
     chosen = replace(chosen, home=chosen.home if home is None else Path(home))
-    more = (*_limits(max_jobs, max_memory, search_timeout), *_read(permissions, channels, alarms))
+    more = (*_limits(max_jobs, max_memory, search_timeout, async_threads), *_read(permissions, channels, alarms))
     chosen = replace(chosen, **dict(more), **dict(_of_web(web_url, users)))
     with _chosen.lock:
         _chosen.settings = chosen
@@ -176,7 +179,7 @@ def _read(permissions: Any, channels: Any, alarms: Any) -> Iterator[tuple[str, A
 
 
 def _limits(
-    max_jobs: int | None, max_memory: int | str | None, search_timeout: int | None
+    max_jobs: int | None, max_memory: int | str | None, search_timeout: int | None, async_threads: int | None
 ) -> Iterator[tuple[str, Any]]:
     """Those that are given. Raises ConfigurationError."""
     if max_jobs is not None:
@@ -185,6 +188,8 @@ def _limits(
         yield "max_memory", size_of(max_memory, "max_memory")
     if search_timeout is not None:
         yield "search_timeout", count_of(search_timeout, "search_timeout", "seconds")
+    if async_threads is not None:
+        yield "async_threads", count_of(async_threads, "async_threads", "threads")
 
 
 def _check_database(database: object, database_url: object) -> None:
@@ -247,6 +252,7 @@ def from_environment() -> Settings:
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
         search_timeout=count_of(os.environ.get(SEARCH_TIMEOUT) or Settings.search_timeout, SEARCH_TIMEOUT, "seconds"),
+        async_threads=count_of(os.environ.get(ASYNC_THREADS) or Settings.async_threads, ASYNC_THREADS, "threads"),
         web_url=read_web_url(os.environ[WEB_URL], WEB_URL) if os.environ.get(WEB_URL) else None,
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
@@ -342,6 +348,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "release": settings.release,
         "setup": settings.setup,
         "search_timeout": settings.search_timeout,
+        "async_threads": settings.async_threads,
         "web_url": settings.web_url,
         "alarms": [alarm.as_plain() for alarm in settings.alarms],
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),

@@ -325,7 +325,9 @@ def _is_in_event_loop() -> bool:
 
 
 class _SandboxRuntime(Runtime):
-    """The runtime of a sandbox: whoever waits in it has it run what is due."""
+    """The runtime of a sandbox: whoever waits in it has it run what is due. One thing is done after the other."""
+
+    stays_here = True
 
     def __init__(self, box: Sandbox, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

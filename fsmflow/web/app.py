@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fsmflow import __version__
+from fsmflow.engine.threads import Pool
 from fsmflow.errors import FsmflowError
 from fsmflow.web import hooks, links, static
 from fsmflow.web import live as live_pages
@@ -23,7 +24,7 @@ from fsmflow.web.live import Ticker
 from fsmflow.web.pages import desk, entities, failures, holds, overview, repairs, schedules, workers
 from fsmflow.web.section import Section
 from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
-from fsmflow.web.threads import SIZE, Pool, enter
+from fsmflow.web.threads import SIZE, enter, pool_of_pages
 
 #: In the order of the navigation.
 SECTIONS: Final[tuple[Section, ...]] = (
@@ -62,7 +63,7 @@ def create_app(
     connection each, which a server that gives each request a thread should not hold. ``body_limit``: so many bytes may
     come with a request, and so many seconds (``body_limit_s``) they may take.
     """
-    pool, who = Pool(threads), auth or LocalUser()
+    pool, who = pool_of_pages(threads), auth or LocalUser()
     middleware = [
         Middleware(_Entered, pool=pool),
         Middleware(Answers),

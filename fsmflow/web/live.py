@@ -13,9 +13,9 @@ from starlette.routing import Route
 
 from fsmflow import clock
 from fsmflow.engine.runtime import current
+from fsmflow.engine.threads import Pool
 from fsmflow.errors import FsmflowError
 from fsmflow.web.templates import render
-from fsmflow.web.threads import Pool
 
 #: So often it is looked, while any page is open.
 EVERY_S: Final = 2.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 import subprocess
 import sys
 
@@ -54,3 +55,10 @@ def test_a_function_of_too_many_branches_is_refused(branches: int, rules: set[st
     cases = "".join(f"    if number > {bound}:\n        total += {bound}\n" for bound in range(branches))
     source = f"def rate(number: int) -> int:\n    total = 0\n{cases}    return total\n"
     assert broken_rules(source, "fsmflow/engine/somewhere.py") == rules
+
+
+def test_the_methods_for_asyncio_are_as_the_script_writes_them() -> None:
+    script = runpy.run_path(str(ROOT / "scripts" / "coroutines.py"))
+    for module in script["MODULES"]:
+        text = (script["FOLDER"] / f"{module}.py").read_text(encoding="utf-8")
+        assert text == script["written"](module), "run python scripts/coroutines.py"

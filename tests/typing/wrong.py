@@ -46,6 +46,14 @@ def starting() -> None:
     Order.start_many(["1", "2"])  # type: ignore[list-item]
 
 
+async def awaiting(order: Order) -> None:
+    await Order.astart(None)  # type: ignore[call-overload]
+    await Order.astart("1", if_exists=True)  # type: ignore[call-overload]
+    await order.atrigger("submit", key=5)  # type: ignore[arg-type]
+    await order.acancel(why="a typo")  # type: ignore[call-arg]
+    await order.state  # type: ignore[misc]
+
+
 def finding() -> None:
     Order.get()  # type: ignore[call-arg]
     Order.get(None)  # type: ignore[arg-type]

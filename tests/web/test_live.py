@@ -17,9 +17,10 @@ import psycopg
 import pytest
 
 from fsmflow import clock
+from fsmflow.engine.threads import Pool
 from fsmflow.web import create_app
 from fsmflow.web.live import Ticker
-from fsmflow.web.threads import SIZE, Pool
+from fsmflow.web.threads import SIZE
 from tests.support.bench import Bench
 from tests.support.eventually import eventually
 from tests.support.servers import WHOLE
@@ -89,7 +90,7 @@ def test_however_many_pages_are_open_one_looks_at_the_database_for_all(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app, asked = create_app(ada), Asked(bench, monkeypatch)
-    app.state.ticker = ticker = Ticker(Pool(1), EVERY_S)
+    app.state.ticker = ticker = Ticker(Pool(1, name="ticker"), EVERY_S)
     with serving(app) as site, open_pages(site, PAGES) as pages:
         first, began = asked.count, clock.monotonic()
         eventually(lambda: asked.count >= first + 8, within=30, what="eight looks")

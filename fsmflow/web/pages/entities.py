@@ -131,7 +131,7 @@ async def _export(request: Request) -> Response:
     parts = await pool.run(_parts, request, form)
     kind = {"csv": "text/csv; charset=utf-8", "json": "application/json"}[form]
     headers = {"Content-Disposition": f'attachment; filename="entities.{form}"'}
-    return StreamingResponse(pool.stream(parts), media_type=kind, headers=headers)
+    return StreamingResponse(pool.stream(parts, at_once=1), media_type=kind, headers=headers)
 
 
 def _parts(request: Request, form: str) -> Iterator[str]:
