@@ -1,4 +1,4 @@
-"""peewee without the drivers of servers, for the process of a command: each is imported once a database needs it.
+"""peewee without the drivers of servers, for commands and worker processes: each is imported once a database needs it.
 
 peewee imports every driver that it finds, and psycopg takes as long as half of a command that needs none. So peewee
 finds a placeholder in its place, which it does not look into before a database of that kind is made. Then the driver is

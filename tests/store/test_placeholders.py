@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -41,6 +43,21 @@ def test_a_sqlite_database_is_used_without_a_driver_of_servers() -> None:
     shown = "print(json.dumps(sorted({'psycopg', 'psycopg.pq', 'pymysql', 'asyncio', 'ssl'} & set(sys.modules))))"
     assert said(WITH + code + shown) == []
     assert "psycopg" in said(code + shown)
+
+
+def test_a_worker_process_on_sqlite_begins_without_a_driver_of_servers(tmp_path: Path) -> None:
+    (tmp_path / "looking.py").write_text(
+        "import peewee, sys, json\n"
+        "def main(arguments, settings):\n"
+        "    print(json.dumps(sorted({'psycopg', 'psycopg.pq', 'pymysql'} & set(sys.modules))))\n"
+        "    return 0\n"
+    )
+    with tempfile.TemporaryFile() as handed:
+        handed.write(json.dumps({"path": [str(tmp_path), *sys.path], "settings": {}}).encode())
+        handed.seek(0)
+        command = [sys.executable, str(ROOT / "fsmflow" / "running" / "entry.py"), str(handed.fileno()), "looking"]
+        run = subprocess.run(command, pass_fds=[handed.fileno()], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout) == (0, "[]\n"), run.stderr
 
 
 MADE = [
