@@ -56,7 +56,8 @@ class Supervisor:
         options = ["--queues", ",".join(queues), *log_options, *endurance.options]
         self._channel, self._counts = Channel.create(), Counts()
         runtime.counting = Metering(self._counts.take)
-        self._workers = Workers(runtime, count=processes, options=options, name=name, channel=self._channel.writing)
+        channel = self._channel.writing
+        self._workers = Workers(runtime, count=processes, burst=burst, options=options, name=name, channel=channel)
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
         self._lost: queue.SimpleQueue[tuple[LostWorker, bool]] = queue.SimpleQueue()

@@ -39,15 +39,19 @@ class LostWorker:
 
 
 class Workers:
-    """So many at work, and one more that stands by, so that a dead one is replaced at once.
+    """So many at work, and one more that stands by, so that a dead one is replaced at once. A burst does without that
+    one: it is soon over, and its start would be longer.
 
     Talks to processes only, and waits for none of them.
     """
 
-    def __init__(self, runtime: Runtime, *, count: int, options: Sequence[str], name: str, channel: int) -> None:
+    def __init__(
+        self, runtime: Runtime, *, count: int, burst: bool, options: Sequence[str], name: str, channel: int
+    ) -> None:
         self._name = name
         self._started = 0
         self._count = count
+        self._burst = burst
         self._start = Start(
             options=options,
             settings=settings.handed_over(runtime.settings),
@@ -113,7 +117,7 @@ class Workers:
         if clock.monotonic() < self._respawn_at:
             return
         try:
-            for _ in range(self._count + 1 - len(staying)):
+            for _ in range(self._count + (not self._burst) - len(staying)):
                 self._started += 1
                 self._handles.append(WorkerHandle(f"{self._name}.{self._started}", self._start))
         except OSError as error:

@@ -117,8 +117,11 @@ def test_automatic_retries_run_by_themselves_on_a_queue_of_their_own(place: Worl
 
 def test_burst_runs_all_that_is_due_and_ends(place: World) -> None:
     for number in range(20):
-        Chain.start(str(number)).trigger("go")
+        Chain.start(str(number), gate="gate").trigger("go")
     supervisor = place.supervisor("--burst", processes=2)
+    place.effect("0", "two")
+    assert len(supervisor.workers()) == 2, "nobody stands by"
+    place.open("gate")
     assert supervisor.ended(within=60) == 0
     assert Chain.counts() == {"ended": 20}
 
