@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import random
 import signal
@@ -21,7 +20,7 @@ from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.store.work import Ticket
 from tests.support.bench import Bench
-from tests.support.concurrency import in_processes
+from tests.support.concurrency import forks, in_processes
 from tests.support.eventually import eventually
 from tests.support.machines import Counter, Order, play
 from tests.support.servers import Valkey
@@ -229,7 +228,7 @@ def weather(number: int, *urls: str) -> int:
 
 def test_processes_that_are_killed_at_any_moment_leave_whole_commits_behind(bench: Bench) -> None:
     counter = Counter.start("1")
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     chance = random.Random(7)
     for _ in range(3):
         killed = [context.Process(target=count_until_killed, args=urls(bench)) for _ in range(3)]

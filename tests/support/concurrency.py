@@ -8,11 +8,15 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from contextvars import Context
+from multiprocessing.context import ForkServerContext
 from typing import Any
 from unittest.mock import patch
 
 from fsmflow.store.link import Link
 from tests.support.eventually import eventually
+
+#: What a process imports as it meets its first database.
+_DRIVERS = ("psycopg", "pymysql")
 
 
 @contextlib.contextmanager
@@ -47,9 +51,17 @@ def by_others(machine: Any) -> Any:
     return _ByOthers(machine)
 
 
+def forks() -> ForkServerContext:
+    """What makes processes that are forks of one which has imported all of this and done nothing: by itself each would
+    take a second for that."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__, "tests.support.bench", *_DRIVERS])
+    return context
+
+
 def in_processes(count: int, act: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What ``act(number, *arguments)`` returns in each of so many new processes, which all begin it at once."""
-    context = multiprocessing.get_context("spawn")
+    context = forks()
     start = (context.Barrier(count),)
     with ProcessPoolExecutor(count, mp_context=context, initializer=_remember_start, initargs=start) as pool:
         futures = [pool.submit(_act_at_once, act, number, *arguments) for number in range(count)]
