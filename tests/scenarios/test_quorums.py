@@ -12,6 +12,7 @@ from fsmflow import Machine, Progress, State
 from fsmflow.engine import followup
 from fsmflow.store.branches import Branches
 from tests.support.interruptions import after_nth, execute_next
+from tests.support.sample import SAMPLED
 from tests.support.sandbox import every_database, sandbox
 from tests.support.traces import failing, ran
 
@@ -104,6 +105,10 @@ def test_the_first_of_three_wins_and_the_others_are_cancelled() -> None:
         assert [branch.failure and branch.failure.message for branch in race.branches] == ["slow", "broken", None]
 
 
+#: More than are read at once.
+COUNT = 300 if SAMPLED else 1_000
+
+
 class Window(Machine):
     """At most three at once, from a source that comes lazily."""
 
@@ -126,12 +131,12 @@ class Window(Machine):
 def test_a_sliding_window_over_a_lazy_source() -> None:
     Window.pulled = 0
     with sandbox(machines=[Window]) as box:
-        window = Window.start("1", count=1_000)
+        window = Window.start("1", count=COUNT)
         box.run()
         assert window.refresh().state == "crawled"
-        assert [page for page, _ in ran] == list(range(1_000))
+        assert [page for page, _ in ran] == list(range(COUNT))
         assert max(running for _, running in ran) == 3
-        assert str(window.progress) == "1000 of 1000 done, 0 running"
+        assert str(window.progress) == f"{COUNT} of {COUNT} done, 0 running"
 
 
 def test_a_lazy_source_is_not_read_far_ahead() -> None:
