@@ -1,5 +1,6 @@
 """Packages that the tests need besides those of Python: installed where that can be done, else said in a line."""
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 INSTALLS_WITHIN_S = 900.0
 APT_OPTIONS = ["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::http::Timeout=20"]
+_APT_ENVIRONMENT = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
 CHROMIUM = "/usr/bin/chromium"
 #: What mysqlclient is built with.
 _HEADERS = ("default-libmysqlclient-dev", "pkg-config", "gcc", "libc6-dev")
@@ -24,14 +26,19 @@ def install_packages(label: str, packages: Sequence[str]) -> str:
     if os.geteuid() != 0 or not shutil.which("apt-get"):
         return "its programs were not found, and installing them takes root and apt-get"
     print(f"installing {label} with apt-get…", flush=True)
-    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     install = ["apt-get", *APT_OPTIONS, "install", "--yes", "--no-install-recommends", *packages]
     try:
-        for command in (["apt-get", *APT_OPTIONS, "update"], install):
-            finish(command, env=environment, timeout=INSTALLS_WITHIN_S)
+        _read_lists()
+        finish(install, env=_APT_ENVIRONMENT, timeout=INSTALLS_WITHIN_S)
     except Unavailable as why:
         return str(why)
     return ""
+
+
+@functools.cache
+def _read_lists() -> None:
+    """Read anew what packages there are, once for all of them."""
+    finish(["apt-get", *APT_OPTIONS, "update"], env=_APT_ENVIRONMENT, timeout=INSTALLS_WITHIN_S)
 
 
 def ensure_mysqlclient() -> None:

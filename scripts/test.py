@@ -1,8 +1,9 @@
-"""Runs every check of fsmflow, in order: style, types, floors, the tests, and beside the last of them a simulation.
+"""Runs every check of fsmflow: style, types, floors, then the tests, and beside the last of them a simulation.
 
     python scripts/test.py [--quick] [--whole] [--coverage] [what pytest takes]
 
-The packages are installed into .venv first, and PostgreSQL and MariaDB are started for the tests (scripts/_servers.py).
+The packages are installed into .venv first. PostgreSQL and MariaDB are started for the tests, beside the checks
+(scripts/_servers.py).
 --quick does without these two. --whole runs what is else sampled: all tests on both servers, and what is slow there.
 All checks run, whatever fails; the exit status is 1 if any did.
 """
@@ -16,7 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import IO
 
 from _bootstrap import ensure_venv
 
@@ -52,6 +55,9 @@ CHECKS = {
     "spelling": [str(BIN / "typos")],
 }
 
+#: By name, whether it passed and the seconds that it took.
+Results = list[tuple[str, bool, float]]
+
 
 class Terminated(KeyboardInterrupt):
     """Somebody asked this process alone to end."""
@@ -61,18 +67,19 @@ def main() -> int:
     options, pytest_arguments = _read_arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _terminated)
-    results: list[tuple[str, bool, float]] = []
+    results: Results = []
     try:
         _run(COMPILED, _environment())
-        for name, command in CHECKS.items():
-            results.append(_check(name, command))
-        with _databases(options.quick) as environment, _temporary(environment):
-            *first, (name, command) = _test_commands(options, pytest_arguments, environment)
-            results += [_check(*each, environment) for each in first]
-            # Those that are run alone leave a processor idle.
-            with _simulation(environment, 0 if pytest_arguments else SCHEDULES[options.quick]) as simulated:
-                results.append(_check(name, command, environment))
-                results += simulated()
+        # What is installed, started or run alone leaves a processor idle.
+        with _beside(CHECKS, _environment()) as checked, _databases(options.quick) as environment:
+            results += checked()
+            with _temporary(environment):
+                *first, (name, command) = _test_commands(options, pytest_arguments, environment)
+                results += [_check(*each, environment) for each in first]
+                schedules = 0 if pytest_arguments else SCHEDULES[options.quick]
+                with _beside(_simulation(schedules), environment) as simulated:
+                    results.append(_check(name, command, environment))
+                    results += simulated()
     except KeyboardInterrupt:
         print("\ninterrupted", flush=True)
         return INTERRUPTED
@@ -103,7 +110,7 @@ def _test_commands(
     if not options.whole:
         environment[SAMPLED] = "1"
     pytest += SLOW_ARE_NAMED
-    together, alone = [*pytest, "-m", "not alone", *SIDE_BY_SIDE], [*pytest, "-m", "alone"]
+    together, alone = [*pytest, "-m", "not alone", *SIDE_BY_SIDE], [*pytest, "-m", "alone", *_with_alone()]
     if not options.coverage:
         return [("together", together), ("alone", alone)]
     together += ["--cov", "--cov-report=", "--cov-fail-under=0"]
@@ -112,6 +119,12 @@ def _test_commands(
         print("not every database is there: coverage is shown, its floor is not enforced", flush=True)
         alone.append("--cov-fail-under=0")
     return [("together", together), ("alone", alone)]
+
+
+def _with_alone() -> list[str]:
+    """The files with tests that are run alone: to read all takes a quarter of a minute."""
+    files = sorted((ROOT / "tests").rglob("test_*.py"))
+    return [str(file.relative_to(ROOT)) for file in files if "mark.alone" in file.read_text(encoding="utf-8")]
 
 
 @contextlib.contextmanager
@@ -139,29 +152,44 @@ def _databases(quick: bool) -> Iterator[dict[str, str]]:
             yield environment | urls
 
 
+def _simulation(schedules: int) -> dict[str, list[str]]:
+    """What simulates so many schedules, on what the tests leave of the processor. It is not measured for coverage,
+    which would take twice the time."""
+    command = ["nice", "-n", "19", sys.executable, "scripts/simulate.py", "--schedules", str(schedules)]
+    return {"simulation": command} if schedules else {}
+
+
 @contextlib.contextmanager
-def _simulation(environment: dict[str, str], schedules: int) -> Iterator[Callable[[], list[tuple[str, bool, float]]]]:
-    """Simulate so many schedules beside tests, on what these leave of the processor; called, it waits for the end of
-    that and tells how it went. It is not measured for coverage, which would take twice the time."""
-    if not schedules:
-        yield list
-        return
-    command = [sys.executable, "scripts/simulate.py", "--schedules", str(schedules)]
+def _beside(commands: dict[str, list[str]], environment: dict[str, str]) -> Iterator[Callable[[], Results]]:
+    """Run these beside what is done meanwhile; called, it waits for their end, and tells what each said and how it
+    went."""
+    with contextlib.ExitStack() as stack:
+        pool = stack.enter_context(ThreadPoolExecutor(len(commands) or 1))
+        begun = {name: stack.enter_context(_process(pool, command, environment)) for name, command in commands.items()}
+
+        def wait() -> Results:
+            results = []
+            for name, (ended, output) in begun.items():
+                print(f"\n== {name}, begun before: {' '.join(_shown(commands[name]))}", flush=True)
+                status, seconds = ended.result()
+                output.seek(0)
+                print(output.read().decode(), flush=True)
+                results.append((name, status == 0, seconds))
+            return results
+
+        yield wait
+
+
+@contextlib.contextmanager
+def _process(
+    pool: ThreadPoolExecutor, command: list[str], environment: dict[str, str]
+) -> Iterator[tuple["Future[tuple[int, float]]", IO[bytes]]]:
+    """A process that ends with this block: what comes of it, and the file of what it says."""
+    started = time.monotonic()
     with tempfile.TemporaryFile() as output:
-        process = subprocess.Popen(
-            ["nice", "-n", "19", *command], cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT
-        )
-
-        def wait() -> list[tuple[str, bool, float]]:
-            print(f"\n== simulation, since these tests began: {' '.join(_shown(command))}", flush=True)
-            started = time.monotonic()
-            status = process.wait()
-            output.seek(0)
-            print(output.read().decode(), flush=True)
-            return [("simulation", status == 0, time.monotonic() - started)]
-
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT)
         try:
-            yield wait
+            yield pool.submit(lambda: (process.wait(), time.monotonic() - started)), output
         finally:
             process.terminate()
             process.wait()
@@ -203,7 +231,7 @@ def _shown(command: list[str]) -> list[str]:
     return [Path(part).name if os.path.isabs(part) else part for part in command]
 
 
-def _summary(results: list[tuple[str, bool, float]]) -> int:
+def _summary(results: Results) -> int:
     print("\n== summary")
     for name, passed, seconds in results:
         print(f"{name:10} {'passed' if passed else 'FAILED'} {seconds:8.1f} s")
