@@ -343,9 +343,13 @@ class Mysql(Dialect):
         return ["ENGINE=InnoDB", "CHARACTER SET utf8mb4", f"COLLATE {exact}"]
 
     def create_tables(self, db: Database, models: Sequence[type[Model]]) -> None:
-        super().create_tables(db, models)
-        # It has no CREATE INDEX IF NOT EXISTS, so peewee leaves tables alone that are there.
+        present = set(db.get_tables())
+        # Who creates tables is alone in that: what was not there a moment ago need not be asked for one by one.
+        db.create_tables([model for model in models if model._meta.table_name not in present], safe=False)
+        # It has no CREATE INDEX IF NOT EXISTS: of a table that was there, what is missing is found out.
         for model in models:
+            if model._meta.table_name not in present:
+                continue
             there = {index.name for index in db.get_indexes(model._meta.table_name)}
             for index in model._meta.fields_to_index():
                 if index._name not in there:  # noqa: SLF001 - peewee has no public name of it
