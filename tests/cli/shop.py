@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.support import stem
 from tests.support.paths import ROOT
 from tests.support.terminal import Done
 
@@ -83,6 +84,8 @@ class Shop:
     variables: dict[str, str] = field(default_factory=dict)
 
     def run(self, *arguments: str, program: tuple[str, ...] = CLI, text: str | None = None) -> Done:
+        if program == CLI:
+            return Done(*stem.run(arguments, cwd=self.folder, env=self.environment, text=text, timeout=60))
         command = [sys.executable, *program, *arguments]
         ended = subprocess.run(
             command, cwd=self.folder, env=self.environment, input=text, capture_output=True, text=True, timeout=60
