@@ -60,6 +60,9 @@ class View(Protocol):
     def undoing(self) -> Undoing: ...
 
     @property
+    def session(self) -> Any: ...
+
+    @property
     def log(self) -> StepLog: ...
 
     def permit(self, action: str) -> None:
@@ -97,6 +100,10 @@ class NoJob:
     @property
     def undoing(self) -> Undoing:
         raise self._job_only("undoing")
+
+    @property
+    def session(self) -> Any:
+        raise self._job_only("session")
 
     @property
     def log(self) -> StepLog:

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Final, cast
 from fsmflow.errors import shown
 
 #: Which module knows the fields of a package, by a function ``own_field_of``.
-_ADAPTERS: Final = {"peewee": "fsmflow.store.peewee_field"}
+_ADAPTERS: Final = {"peewee": "fsmflow.store.peewee_field", "sqlalchemy": "fsmflow.sqlalchemy"}
 
 
 class OwnField(ABC):
@@ -21,6 +21,8 @@ class OwnField(ABC):
 
     #: What widens the field, for an error; ``{}`` is a number of characters.
     room_is: ClassVar[str] = "max_length={}"
+    #: Whether a job reads its row in a session of its own, ``machine.session``.
+    in_session: ClassVar[bool] = False
 
     #: What it is called in a sentence, as in ``OrderRow.status``, and so the key of its table.
     name: str
@@ -32,6 +34,8 @@ class OwnField(ABC):
     key: str
     #: How many characters it has room for; None where that is not limited, or not known.
     room: int | None = None
+    #: The only texts that it takes, as a type of the database or of the library names them; None where any is taken.
+    takes: frozenset[str] | None = None
 
     @property
     def is_key(self) -> bool:

@@ -196,6 +196,12 @@ def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str
         return None
     if field.is_key:
         faults.append(f"status_field {field.name} is the primary key, which is the entity's id")
+    strange = [] if field.takes is None else [name for name in states if name not in field.takes]
+    if strange:
+        faults.append(
+            f"status_field {field.name} takes {', '.join(map(repr, sorted(field.takes or ())))}, and not state "
+            f"{' or '.join(map(repr, strange))}; its type has to name each state, those that fsmflow makes included"
+        )
     longest = max(states, key=len, default="")
     if field.room is not None and field.room < len(longest):
         faults.append(

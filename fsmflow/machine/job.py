@@ -85,3 +85,15 @@ class JobMethods(Base):
         """The peewee Database that fsmflow works on. In a job with ``transactional=True`` what is written through it is
         committed with the transition, or not at all."""
         return current().store.link.db
+
+    @property
+    def session(self) -> Any:
+        """In a job: a Session of SQLAlchemy for this attempt, by one thread. ``record`` is read in it where the row is
+        mapped by SQLAlchemy.
+
+        With ``transactional=True`` it works in the transaction of the attempt: what it writes is committed with the
+        transition, or not at all, whatever it commits itself; what is pending is written when the job returns. Else it
+        has a connection of its own and commits for itself: what it has not committed when the job ends is rolled back,
+        which the log tells. Raises FsmflowError outside of a job, ConfigurationError without the extra ``sqlalchemy``.
+        """
+        return self._view.session

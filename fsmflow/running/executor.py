@@ -125,7 +125,7 @@ class Executor:
 
     def _run(self, attempt: Attempt, job: Job) -> Ended | None:
         """How the attempt ended; None where that is committed, or no longer wanted."""
-        with self._renewed(attempt, job.limit):
+        with self._renewed(attempt, job.limit), _closing(job):
             if not attempt.is_in_transaction:
                 return self._go(attempt, job)
             with collecting() as self._rings:
@@ -172,6 +172,15 @@ class Executor:
         leave_if_forked(self._pid, _OTHERS)
         if self._slot is not None:
             self._slot.write(doing)
+
+
+@scope
+def _closing(job: Job) -> Iterator[None]:
+    """Afterwards the Session of the job is no more."""
+    try:
+        yield
+    finally:
+        job.view.close_session()
 
 
 def _doing(attempt: Attempt, state: int, **until: float) -> Doing:

@@ -99,6 +99,8 @@ class Job:
             leave_if_forked(self._pid, what, error)
             raise
         leave_if_forked(self._pid, what)
+        if self.view.finish_session():
+            log.transaction_left_open(self.view.snapshot.address, self._spec.job_name)
         return result
 
     def _returned(self, result: Any) -> Returned:

@@ -27,6 +27,7 @@ from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
 from fsmflow.running.lease import is_live, renew
 from fsmflow.running.outage import outlast
+from fsmflow.running.session import Session, job_session
 from fsmflow.values import replace
 
 _BEAT_S = 1.0
@@ -68,6 +69,8 @@ class JobView:
         self._pid = os.getpid()
         self._root = attempt.root
         self._undoing = undoing
+        self._shares = attempt.is_in_transaction
+        self._session: Session | None = None
         #: The data as they were loaded or last saved, and their stored form.
         self._base = self._works_for.data
         self._base_text = self._works_for.data_text
@@ -114,7 +117,26 @@ class JobView:
         field = self._root.wide.status_field
         if field is None:
             raise FsmflowError(f"machine {self._works_for.machine!r} has no status_field, so there is no record")
-        return self._runtime.store.own_rows.row_of(field, self._works_for)
+        session = self.session if field.in_session else None
+        return self._runtime.store.own_rows.row_of(field, self._works_for, within=session)
+
+    @property
+    def session(self) -> Any:
+        """The Session of this attempt, made as it is first asked for."""
+        link = self._runtime.store.link
+        if self._session is None:
+            self._session = job_session(link, shares=self._shares)
+        return self._session.session
+
+    def finish_session(self) -> bool:
+        """The job has returned; whether its own Session had changes that it has not committed."""
+        return self._session is not None and self._session.finish()
+
+    def close_session(self) -> None:
+        """The attempt is over, well or not. Raises nothing."""
+        if self._session is not None:
+            self._session.close()
+            self._session = None
 
     @property
     def undoing(self) -> Undoing:

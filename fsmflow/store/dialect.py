@@ -21,6 +21,8 @@ class Dialect(ABC):
     #: How its URLs begin, and one of them.
     schemes: ClassVar[tuple[str, ...]]
     example: ClassVar[str]
+    #: Whether each of its drivers counts the rows that an UPDATE has found, whether or not that changed them.
+    counts_found: ClassVar[bool] = True
     #: Whether its URLs name a host.
     is_server: ClassVar[bool] = True
     #: peewee's class for it.
@@ -125,6 +127,10 @@ class Dialect(ABC):
         """Begin the transaction of somebody else on this connection, where a savepoint does not. False where each
         statement is known to commit by itself."""
         return True
+
+    @abstractmethod
+    def leave_to(self, connection: Any) -> None:
+        """From now on a transaction begins by itself on this connection, and is committed by whoever has it."""
 
     @abstractmethod
     def now(self, query: Callable[[str], list[Any]]) -> int:

@@ -124,6 +124,10 @@ class Sqlite(Dialect):
             connection.cursor().execute("BEGIN IMMEDIATE")
         return True
 
+    def leave_to(self, connection: Any) -> None:
+        # A read begins nothing, and the first write waits for its turn.
+        connection.isolation_level = "IMMEDIATE"
+
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return clock.local_now()
 
@@ -218,6 +222,9 @@ class Postgres(Dialect):
     def is_in_transaction(self, connection: Any) -> bool:
         return bool(connection.info.transaction_status)
 
+    def leave_to(self, connection: Any) -> None:
+        connection.autocommit = False
+
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return int(query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0][0])
 
@@ -290,6 +297,7 @@ class Mysql(Dialect):
     text_field = _LongTextField
     patience = connections.PATIENT
     has_partial_indexes = False
+    counts_found = False
     statement_limit = "SELECT @@max_allowed_packet"
 
     def replacing(self, key: Sequence[str], column: str) -> str:
@@ -322,6 +330,9 @@ class Mysql(Dialect):
 
     def is_in_transaction(self, connection: Any) -> bool:
         return mysql_in_transaction(connection)
+
+    def leave_to(self, connection: Any) -> None:
+        connection.autocommit(False)
 
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return int(query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")[0][0])

@@ -15,10 +15,10 @@ from fsmflow import clock, log
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, SearchStopped
 from fsmflow.redaction import hide_password, unreadable
 from fsmflow.scope import scope
-from fsmflow.store.alias import Alias, alias_of, is_alias, open_alias
-from fsmflow.store.dialects import DIALECTS, dialect_of, lock_wait_s
+from fsmflow.store.alias import is_alias, open_alias
+from fsmflow.store.dialects import DIALECTS, lock_wait_s
 from fsmflow.store.drivers import check_driver
-from fsmflow.store.host import Host, Lent, joined, lend, stranger
+from fsmflow.store.guest import Guest
 from fsmflow.store.sentence import first_line
 from fsmflow.store.sizes import Most, TooLarge
 from fsmflow.store.urls import examples, misread, parts_of
@@ -79,18 +79,11 @@ class _There(Exception):
     """There is such a row already; ends the transaction that was to make it."""
 
 
-class Link:
+class Link(Guest):
     """A database with what the store needs of it. Connections are per thread, opened at the first use of each."""
 
     def __init__(self, db: Database, *, own: bool, limit_s: int = 10) -> None:
-        self._db = db
-        self._alias = alias_of(db)
-        #: Where the alias was then.
-        self._place = None if self._alias is None else self._alias.place()
-        self._own = own
-        #: The number of the installation, by which a host's connection is found to lead to the same tables.
-        self.installation = ""
-        self.dialect = dialect_of(db)
+        super().__init__(db, own=own)
         self.mark = self.dialect.mark
         #: For how long one query of a search may run.
         self.limit_s = limit_s
@@ -98,75 +91,6 @@ class Link:
         self._most = Most()
         #: Whether a pooler of connections was found in front of the server.
         self.is_pooled = False
-
-    @property
-    def db(self) -> Database:
-        """The database, or that of the host's transaction which is joined here."""
-        lent = self._lent
-        return self._db if lent is None else lent.db
-
-    @property
-    def within(self) -> Any:
-        """What the user calls the transaction that is joined here; None where there is none."""
-        lent = self._lent
-        return None if lent is None else lent.host.transaction
-
-    def is_of(self, asked: Callable[[Database], bool]) -> bool:
-        """Whether what is asked of a database holds for the one that this is, whoever's transaction is joined."""
-        return asked(self._db) or (self._lent is not None and asked(self._lent.host.transaction))
-
-    @property
-    def own(self) -> bool:
-        """Whether nobody else works on its connections."""
-        return self._own and self._lent is None
-
-    @property
-    def _lent(self) -> Lent | None:
-        lent = joined.get()
-        if lent is not None and lent.link is self:
-            return lent
-        return None if self._alias is None or not self.installation else self._found(self._alias)
-
-    def _found(self, alias: Alias) -> Lent | None:
-        """The transaction that is open in this thread on the database of an alias: it is joined by itself."""
-        host = alias.host()
-        if host is None:
-            return None
-        if host.lent is None or host.lent.link is not self:
-            db = lend(host, self._db, self.dialect, self.installation)
-            host.lent = Lent(self, host, db, found=True)
-        return host.lent
-
-    @property
-    def has_moved(self) -> bool:
-        """Whether the alias that this was opened by names another database by now, as in tests of a framework."""
-        return self._alias is not None and self._alias.place() != self._place
-
-    def refresh(self) -> None:
-        """Between two jobs: the connections that a framework has for its models are put right."""
-        if self._alias is not None:
-            self._alias.refresh()
-
-    def jobs_transaction(self) -> AbstractContextManager[None]:
-        """The transaction of a transactional job: on an alias one of the framework's, where its models are."""
-        return self.transaction() if self._alias is None else self._alias.transaction()
-
-    @scope
-    def joining(self, host: Host) -> Iterator[None]:
-        """Inside, all is written and read in the transaction of the host, over its connection. What follows a commit is
-        done after the host's, on a connection of fsmflow's own."""
-        db = lend(host, self._db, self.dialect, self.installation)
-        token = joined.set(Lent(self, host, db))
-        try:
-            yield
-        finally:
-            joined.reset(token)
-
-    def check_joined(self) -> None:
-        """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:
-        what is asked for now would be committed apart from it, and may wait for a lock that it holds."""
-        if self._lent is None and (found := stranger(self._db)) is not None:
-            raise ConfigurationError(f"{found.what}, and fsmflow was not told to write in it: {found.advice}")
 
     def alone(self) -> AbstractContextManager[None]:
         """One process at a time makes tables in a database of ours, where nothing else sees to that."""
@@ -277,12 +201,18 @@ class Link:
         """Whether this thread is inside a transaction of the caller's."""
         return bool(self.db.in_transaction())
 
+    def jobs_transaction(self) -> AbstractContextManager[None]:
+        """The transaction of a transactional job: on an alias one of the framework's, where its models are."""
+        return self.transaction() if self._alias is None else self._alias.transaction()
+
     @scope
     def transaction(self) -> Iterator[None]:
         """One durable transaction; inside a transaction of the caller's, a savepoint of it."""
         self._check_process()
         if isinstance(self.db.top_transaction(), vars(peewee)["_manual"]):
             raise ConfigurationError("fsmflow cannot join peewee's manual_commit(); call it inside atomic()")
+        if self._lent is None and self.beside is not None:
+            self.beside.flush()
         with self.db.atomic(*self.dialect.begin):
             yield
 

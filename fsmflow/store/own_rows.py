@@ -40,12 +40,13 @@ class OwnRows:
                 f"may be in the same transaction"
             )
 
-    def row_of(self, field: OwnField, snapshot: Snapshot) -> Any:
-        """The row of the entity. Raises DataError where there is none."""
+    def row_of(self, field: OwnField, snapshot: Snapshot, *, within: Any = None) -> Any:
+        """The row of the entity, read in the session ``within`` where one is given. Raises DataError where there is
+        none."""
         self._check(field)
         key = self._key(field, snapshot)
         with self._link.understandable():
-            row = field.row_of(snapshot.entity_id, db=self._link.db, within=self._link.within)
+            row = field.row_of(snapshot.entity_id, db=self._link.db, within=within or self._link.within)
         if row is None:
             raise DataError(f"{snapshot.address}: {field.key_name.rpartition('.')[0]} has no row {key!r}")
         return row

@@ -97,6 +97,7 @@ class Order(Machine):
         assert_type(self.idempotency_key, str)
         assert_type(self.undoing, Undoing)
         self.heartbeat(progress=0.5)
+        self.session.commit()
         self.data["paid"] = True
         self.save()
         self.log.info("paid")

@@ -1,0 +1,125 @@
+"""Whose transactions a link works in, beside its own, and who works in its own beside it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from peewee import Database
+from playhouse.pool import PooledDatabase
+
+from fsmflow.errors import ConfigurationError
+from fsmflow.scope import scope
+from fsmflow.store.alias import Alias, alias_of
+from fsmflow.store.dialects import dialect_of
+from fsmflow.store.host import Host, Lent, joined, lend, stranger
+
+
+class Guest:
+    """A database, or the transaction of a host that is joined in its place."""
+
+    def __init__(self, db: Database, *, own: bool) -> None:
+        self._db = db
+        self._alias = alias_of(db)
+        #: Where the alias was then.
+        self._place = None if self._alias is None else self._alias.place()
+        self._own = own
+        #: The number of the installation, by which a host's connection is found to lead to the same tables.
+        self.installation = ""
+        self.dialect = dialect_of(db)
+        self._here = threading.local()
+
+    @property
+    def db(self) -> Database:
+        """The database, or that of the host's transaction which is joined here."""
+        lent = self._lent
+        return self._db if lent is None else lent.db
+
+    @property
+    def within(self) -> Any:
+        """What the user calls the transaction that is joined here, or the session that works in ours; None where there
+        is neither."""
+        lent = self._lent
+        host = self.beside if lent is None else lent.host
+        return None if host is None else host.transaction
+
+    @property
+    def beside(self) -> Host | None:
+        """What writes over the connection of this thread too, in our transaction: the session of a transactional job.
+        What it holds back comes before what fsmflow writes."""
+        found: Host | None = getattr(self._here, "beside", None)
+        return found
+
+    @beside.setter
+    def beside(self, host: Host | None) -> None:
+        self._here.beside = host
+
+    def opener(self) -> Callable[[], Any]:
+        """Opens connections as fsmflow opens its own, for somebody who begins and commits on them by himself."""
+        db, dialect = cast(Any, self._db), self.dialect
+        kind = cast(Any, dialect.kind)
+
+        def opened() -> Any:
+            # A pool keeps count of what it opens.
+            connection = kind._connect(db) if isinstance(db, PooledDatabase) else db._connect()  # noqa: SLF001
+            dialect.leave_to(connection)
+            return connection
+
+        return opened
+
+    def is_of(self, asked: Callable[[Database], bool]) -> bool:
+        """Whether what is asked of a database holds for the one that this is, whoever's transaction is joined."""
+        return asked(self._db) or (self._lent is not None and asked(self._lent.host.transaction))
+
+    @property
+    def own(self) -> bool:
+        """Whether nobody else works on its connections."""
+        return self._own and self._lent is None
+
+    @property
+    def _lent(self) -> Lent | None:
+        lent = joined.get()
+        if lent is not None and lent.link is self:
+            return lent
+        return None if self._alias is None or not self.installation else self._found(self._alias)
+
+    def _found(self, alias: Alias) -> Lent | None:
+        """The transaction that is open in this thread on the database of an alias: it is joined by itself."""
+        host = alias.host()
+        if host is None:
+            return None
+        if host.lent is None or host.lent.link is not self:
+            db = lend(host, self._db, self.dialect, self.installation)
+            host.lent = Lent(self, host, db, found=True)
+        return host.lent
+
+    @property
+    def has_moved(self) -> bool:
+        """Whether the alias that this was opened by names another database by now, as in tests of a framework."""
+        return self._alias is not None and self._alias.place() != self._place
+
+    def refresh(self) -> None:
+        """Between two jobs: the connections that a framework has for its models are put right."""
+        if self._alias is not None:
+            self._alias.refresh()
+
+    @scope
+    def joining(self, host: Host) -> Iterator[None]:
+        """Inside, all is written and read in the transaction of the host, over its connection. What follows a commit is
+        done after the host's, on a connection of fsmflow's own."""
+        if self.beside is not None and self.beside.transaction is host.transaction:
+            yield
+            return
+        db = lend(host, self._db, self.dialect, self.installation)
+        token = joined.set(Lent(self, host, db))
+        try:
+            yield
+        finally:
+            joined.reset(token)
+
+    def check_joined(self) -> None:
+        """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:
+        what is asked for now would be committed apart from it, and may wait for a lock that it holds."""
+        if self._lent is None and (found := stranger(self._db)) is not None:
+            raise ConfigurationError(f"{found.what}, and fsmflow was not told to write in it: {found.advice}")
