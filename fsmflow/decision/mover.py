@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import field
 from typing import Any, Final, TypeVar
 
 from fsmflow import clock, codec, release
@@ -12,10 +11,10 @@ from fsmflow.decision.context import NOTHING, Context, being_undone
 from fsmflow.decision.edit import Edit, edit_of
 from fsmflow.decision.entity import Claim, Event, Failure, Snapshot, standing_in
 from fsmflow.decision.failure import Facts, clip, describe
+from fsmflow.decision.fit import Settled, fitting_data
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.idempotency import begun, renewed
 from fsmflow.decision.inputs import Actor
-from fsmflow.decision.merge import Path
 from fsmflow.decision.messages import Answer, Message, Recall, answer_to, envelope_of, mail_of
 from fsmflow.decision.notice import notices
 from fsmflow.decision.outbox import held, is_on_its_way, marks_of_pause, sorted_out
@@ -28,7 +27,7 @@ from fsmflow.definition.model import Definition, StateSpec, WrongValue, due_afte
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
 from fsmflow.errors import Fail, MethodError, TransitionNotAllowed, text_of
 from fsmflow.redaction import hide
-from fsmflow.values import dataclass, replace
+from fsmflow.values import replace
 
 Result = TypeVar("Result")
 
@@ -38,22 +37,6 @@ MAX_WHY: Final = 1_000
 
 class Refused(TransitionNotAllowed):
     """No transition accepts the trigger. Told apart from what a callback raises that fires something itself."""
-
-
-@dataclass(frozen=True)
-class Settled:
-    """The data as the end of a job leaves them, before anything is called back; what is in them is no edit.
-
-    ``overwritten`` is what others had written. ``text`` is their stored form, None where nothing will change it.
-    """
-
-    data: dict[str, Any]
-    overwritten: Mapping[Path, Any] = field(default_factory=dict)
-    text: str | None = None
-
-    def noted(self, definition: Definition) -> Settled:
-        """The same, with their stored form where callbacks may go on from them. Raises DataError."""
-        return replace(self, text=codec.encode(self.data)) if definition.calls_back else self
 
 
 class Mover:
@@ -113,9 +96,9 @@ class Mover:
         source = self.after
         permits = None if by_engine else self.context.permits(self.definition, source, actor)
         firing = Firing(source.address, source.state, permits)
-        settled = data.noted(self.definition) if isinstance(data, Settled) else None
-        data = data.data if isinstance(data, Settled) else data
-        view = DecisionView(self.definition, source, firing, event, data, failure or source.failure, self.context)
+        fitting = self.fitting(data.data if isinstance(data, Settled) else data)
+        settled = replace(data, data=fitting).noted(self.definition) if isinstance(data, Settled) else None
+        view = DecisionView(self.definition, source, firing, event, fitting, failure or source.failure, self.context)
         view.is_on_its_way = lambda name: is_on_its_way(name, self.mail, self.context)
         subject = subject_of(self.definition, view)
         if not fire(self.definition, trigger, firing, subject) or firing.fired is None:
@@ -129,6 +112,14 @@ class Mover:
             continues = trigger == RETRY and self.definition.states[source.state].failed_from == dest
             self.enter(dest, event=event, subject=subject, failure=failure, continues=continues, new_key=new_key)
         self.note(kind, trigger=trigger, source=source.state, actor=actor, event=event, failure=failure, **entry)
+
+    def fitting(self, data: dict[str, Any]) -> dict[str, Any]:
+        """Data that are to be those of the entity, as they are stored. Raises Unfit."""
+        return fitting_data(self.definition, self.after, data, lambda text: self.masked(text, data))
+
+    def stored(self, data: dict[str, Any]) -> str:
+        """The same as text. Raises DataError."""
+        return codec.encode(self.fitting(data))
 
     def begin(self, event: Event, actor: Actor | None) -> None:
         """Enter the state that the entity is to begin in, callbacks included.
@@ -158,7 +149,7 @@ class Mover:
 
     def _take_along(self, source: Snapshot, view: DecisionView, trigger: str, *, enters: bool) -> None:
         """What callbacks made of the data, what they sent, and that a step has been undone."""
-        self.after = replace(source, data_text=codec.encode(view.data))
+        self.after = replace(source, data_text=self.stored(view.taken_back()))
         # What a callback sends belongs to the visit that the transition leads to.
         self.send(view.sent, replace(source, epoch=source.epoch + enters))
         undoes = self.definition.states[source.state].undoes

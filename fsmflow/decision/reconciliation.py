@@ -5,8 +5,9 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from fsmflow.decision.fit import Settled
 from fsmflow.decision.happenings import Changes
-from fsmflow.decision.mover import Mover, Settled
+from fsmflow.decision.mover import Mover
 from fsmflow.decision.view import DataView, subject_of
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Hook

@@ -13,10 +13,11 @@ from fsmflow.decision.context import next_undo
 from fsmflow.decision.deadline import limit_of
 from fsmflow.decision.entity import Claim, Event, Failure
 from fsmflow.decision.failure import Facts, clip, facts_of, raised
+from fsmflow.decision.fit import Settled
 from fsmflow.decision.happenings import Changes, Crashed, Failed, Postponed, Returned, Saved, Unacceptable
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.messages import as_kept, from_kept
-from fsmflow.decision.mover import Mover, Refused, Settled
+from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
 from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
@@ -144,7 +145,12 @@ def _stay(mover: Mover, settled: Settled, **entry: Any) -> None:
         left = replace(left, tries=work.tries, why=work.why) if work.overdue else left
         left = hold(left, mover.now) if mover.after.paused else left
     mover.after = replace(
-        mover.after, data_text=codec.encode(settled.data), phase=WAITING, work=left, failure_text=None, fingerprint=None
+        mover.after,
+        data_text=mover.stored(settled.data),
+        phase=WAITING,
+        work=left,
+        failure_text=None,
+        fingerprint=None,
     )
     mover.note(HistoryKind.SAVED, edit=mover.edit(settled, None), **entry)
 
@@ -210,7 +216,7 @@ def postponed(mover: Mover, happening: Postponed) -> None:
 def saved(mover: Mover, happening: Saved) -> None:
     """Commit what the job changed so far."""
     settled = settled_data(mover, happening.changes)
-    mover.after = replace(mover.after, data_text=codec.encode(settled.data))
+    mover.after = replace(mover.after, data_text=mover.stored(settled.data))
     mover.send(happening.sent, mover.after)
     mover.note(HistoryKind.SAVED, attempt=happening.claim.attempt, edit=mover.edit(settled, None))
 

@@ -10,6 +10,7 @@ from fsmflow.decision.commit import Commit
 from fsmflow.decision.context import NOTHING, Context
 from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Place, Snapshot, Standing
+from fsmflow.decision.fit import fitting_data
 from fsmflow.decision.happenings import Delivered, Paused, Triggered
 from fsmflow.decision.history import HistoryKind
 from fsmflow.decision.inputs import Actor
@@ -20,6 +21,7 @@ from fsmflow.decision.versions import unknown_state
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import WAITING
+from fsmflow.redaction import hide_in_text
 from fsmflow.values import replace
 
 
@@ -71,7 +73,7 @@ def _blank(
         epoch=0,
         revision=0,
         seq=0,
-        data_text=encoded(definition, data),
+        data_text=encoded(definition, data if place.branch_of else _fitting(definition, data)),
         step=0,
         event_text="",
         version=definition.version,
@@ -80,6 +82,11 @@ def _blank(
         updated_at=now,
         **vars(place),
     )
+
+
+def _fitting(definition: Definition, data: Mapping[str, Any]) -> Mapping[str, Any]:
+    redact = definition.wide.redact
+    return fitting_data(definition, None, dict(data), lambda text: hide_in_text(text, redact, data))
 
 
 def _left_of(definition: Definition, adopted: Snapshot) -> Work | None:

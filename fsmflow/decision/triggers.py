@@ -113,7 +113,7 @@ def hurry(mover: Mover, happening: Triggered) -> None:
     _keeps_its_key(mover, happening)
     if work is not None:
         work = hurried(replace(dispatched(work, mover.now), dispatch=work.dispatch + 1))
-    data_text = codec.encode({**snapshot.data, **happening.patch}, what="data")
+    data_text = mover.stored({**snapshot.data, **happening.patch})
     mover.after = replace(snapshot, work=work, data_text=data_text)
     mover.note(HistoryKind.HURRIED, trigger=RETRY, actor=happening.actor, reason=happening.reason, key=happening.key)
 
@@ -123,7 +123,7 @@ def try_timer(mover: Mover, happening: Triggered) -> None:
     by itself."""
     snapshot, spec = mover.before, mover.definition.states[mover.before.state]
     _keeps_its_key(mover, happening)
-    mover.after = replace(snapshot, data_text=codec.encode({**snapshot.data, **happening.patch}, what="data"))
+    mover.after = replace(snapshot, data_text=mover.stored({**snapshot.data, **happening.patch}))
     mover.note(HistoryKind.HURRIED, trigger=RETRY, actor=happening.actor, reason=happening.reason, key=happening.key)
     if spec.timer is None:
         raise StaleClaim(f"{snapshot.address}: no timer is running in {snapshot.state!r}")

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, NoReturn, Protocol
 
+from fsmflow import shapes
 from fsmflow.decision import asker
 from fsmflow.decision.context import NOTHING, Branches, Context, Undoing, next_undo
 from fsmflow.decision.entity import Event, Failure, Snapshot
+from fsmflow.decision.fit import TypedView
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.definition.guards import Firing
 from fsmflow.definition.model import Definition
@@ -79,6 +81,10 @@ class View(Protocol):
 
     def replace_data(self, data: Mapping[str, Any]) -> None: ...
 
+    def data_as(self, shape: shapes.Shape) -> Any:
+        """The data as an object of their type. Raises Unfit."""
+        ...
+
     def send(self, message: Message) -> None:
         """Commit a message with the transition."""
         ...
@@ -121,7 +127,7 @@ class NoJob:
         return FsmflowError(f"{self.snapshot.address}: {what} works inside a job only")
 
 
-class DecisionView(NoJob, GuardView):
+class DecisionView(TypedView, NoJob, GuardView):
     """Backs a machine object during one decision: ``data`` may be changed, nothing can be fired."""
 
     def __init__(
@@ -186,6 +192,7 @@ class DecisionView(NoJob, GuardView):
     def replace_data(self, data: Mapping[str, Any]) -> None:
         """Commit other data with the transition."""
         self.data = dict(data)
+        self.forget_object()
 
     def send(self, message: Message) -> None:
         """Commit a message with the transition."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import typing
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from types import GenericAlias
 from typing import Any, Final, TypeVar, get_args, get_origin
@@ -72,10 +72,17 @@ class _NotImported:
     __class_getitem__: Any = classmethod(GenericAlias)
 
 
-def read_payloads(owner: type, triggers: Collection[str], faults: list[str]) -> dict[str, Declared]:
-    """The types of payloads by their triggers, of the classes above too."""
+def read_types(
+    owner: type, triggers: Collection[str], faults: list[str]
+) -> tuple[dict[str, Declared], Declared | None]:
+    """The types of payloads by their triggers, and that of the data, of the classes above too."""
+    own = [kind for kind in owner.__mro__ if not kind.__module__.startswith("fsmflow.")]
+    return _payloads(own, triggers, faults), _data(own, faults)
+
+
+def _payloads(own: Sequence[type], triggers: Collection[str], faults: list[str]) -> dict[str, Declared]:
     found: dict[str, Declared] = {}
-    for kind, name, written in _annotated(owner):
+    for kind, name, written in _annotated(own):
         if name in found:
             continue
         declared = found[name] = Declared(f"{kind.__name__}.{name}: {_text(written)}", written, kind)
@@ -86,31 +93,44 @@ def read_payloads(owner: type, triggers: Collection[str], faults: list[str]) -> 
     return found
 
 
-def read_data(owner: type, faults: list[str]) -> Declared | None:
-    """The type of the data: what ``Machine`` was given in brackets by the class, or by one above."""
-    for kind in owner.__mro__:
+def _data(own: Sequence[type], faults: list[str]) -> Declared | None:
+    """What ``Machine`` was given in brackets by the class, or by one above."""
+    found = next(_parameters(own), None)
+    if found is None:
+        return None
+    kind, given = found
+    where = f"class {kind.__name__}(Machine[{getattr(given, '__name__', given)}])"
+    declared = Declared(where, given, kind)
+    fault = declared.read() or (_unsuitable(own[0], declared.shape) if "shape" in vars(declared) else None)
+    if fault is not None:
+        faults.append(fault if fault.startswith(where) else f"{where}: {fault}")
+    return declared
+
+
+def _parameters(own: Sequence[type]) -> Iterator[tuple[type, Any]]:
+    """What ``Machine`` or a class of the user's was given in brackets, and by which class."""
+    for kind in own:
         for base in vars(kind).get("__orig_bases__", ()):
             given = get_args(base)
-            if len(given) != 1 or not hasattr(get_origin(base), "_compiled") or isinstance(given[0], TypeVar):
-                continue
-            where = f"class {kind.__name__}(Machine[{getattr(given[0], '__name__', given[0])}])"
-            declared = Declared(where, given[0], kind)
-            fault = declared.read()
-            if fault is None and "shape" in vars(declared) and not (declared.shape.is_record or declared.shape.is_open):
-                fault = f"{where}: data are a mapping; their type is one that has fields"
-            if fault is not None:
-                faults.append(fault)
-            return declared
+            if len(given) == 1 and hasattr(get_origin(base), "_compiled") and not isinstance(given[0], TypeVar):
+                yield kind, given[0]
+
+
+def _unsuitable(owner: type, shape: shapes.Shape) -> str | None:
+    """Why a type cannot be that of data; None where it can."""
+    if not (shape.is_record or shape.is_open):
+        return "data are a mapping of names to values; their type is one that has fields"
+    if getattr(owner, "schedule", None) is not None and shape.fields is not None and "scheduled_at" not in shape.fields:
+        return "a machine with schedule= begins with scheduled_at; add scheduled_at: datetime | None = None"
     return None
 
 
-def _annotated(owner: type) -> Iterator[tuple[type, str, Any]]:
+def _annotated(own: Sequence[type]) -> Iterator[tuple[type, str, Any]]:
     """What is annotated as a trigger in a class of the user's: the class, the name, and what was written."""
-    for kind in owner.__mro__:
-        if not kind.__module__.startswith("fsmflow."):
-            for name, written in vars(kind).get("__annotations__", {}).items():
-                if _is_trigger(kind, written):
-                    yield kind, name, written
+    for kind in own:
+        for name, written in vars(kind).get("__annotations__", {}).items():
+            if _is_trigger(kind, written):
+                yield kind, name, written
 
 
 def _is_trigger(kind: type, written: Any) -> bool:

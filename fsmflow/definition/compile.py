@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
@@ -62,13 +63,19 @@ def compile_machine(owner: type, base: type) -> Definition:
     return _Compiler(owner, base).compile()
 
 
+@cache
+def _taken(base: type) -> frozenset[str]:
+    """The names of a base that its machines cannot have for something of their own."""
+    own = frozenset(name for name in dir(base) if not name.startswith("__"))
+    return (own | {"_view"}) - DECLARATIONS - {"_definition"}
+
+
 class _Compiler:
     def __init__(self, owner: type, base: type) -> None:
         self.owner = owner
         self.faults: list[str] = []
         self.base = base
-        own = frozenset(name for name in dir(base) if not name.startswith("__"))
-        self.taken = (own | {"_view"}) - DECLARATIONS - {"_definition"}
+        self.taken = _taken(base)
         self.binder = Binder(owner, self.taken | DECLARATIONS, self.faults)
 
     def compile(self) -> Definition:

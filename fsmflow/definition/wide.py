@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fsmflow.definition.alarms import read_machine_alarms
-from fsmflow.definition.annotations import read_data, read_payloads
+from fsmflow.definition.annotations import read_types
 from fsmflow.definition.hooks import read_hooks
 from fsmflow.definition.model import Hook, StateSpec, TransitionSpec, Wide
 from fsmflow.definition.names import FAILED_PREFIX, MAX_NAME, UNDO, UNDOING_PREFIX
@@ -31,6 +31,7 @@ def read_wide(
 ) -> Wide:
     """The declarations of a class, checked; ``states`` and ``transitions`` with the generated ones."""
     redact, triggers = _redact(owner, faults), _triggers(states, transitions)
+    payloads, data = read_types(owner, triggers, faults)
     return Wide(
         version=_version(owner, faults),
         upgrade=_hook(owner, "upgrade", 2, "upgrade(self, data, from_version)", faults),
@@ -54,8 +55,8 @@ def read_wide(
         tell=read_tell(owner, states, transitions, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
         hooks=read_hooks(owner, triggers, faults),
-        payloads=read_payloads(owner, triggers, faults),
-        data=read_data(owner, faults),
+        payloads=payloads,
+        data=data,
     )
 
 

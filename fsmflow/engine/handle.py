@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NoReturn
 
+from fsmflow import shapes
 from fsmflow.decision import asker
 from fsmflow.decision.context import Branches
 from fsmflow.decision.entity import Event, Failure, Snapshot
 from fsmflow.decision.exhibit import exhibited
+from fsmflow.decision.fit import made_of
 from fsmflow.decision.messages import Message, Recall
 from fsmflow.decision.view import NoJob
 from fsmflow.definition.jobmethod import triggers_to
@@ -43,6 +45,12 @@ class HandleView(NoJob):
             f"it, and data.copy() is one that is yours to change"
         )
         return exhibited(self.snapshot.data, why)
+
+    def data_as(self, shape: shapes.Shape) -> Any:
+        """An object of its own at each call: nothing comes of changing it. That of a branch has no data. Raises
+        Unfit."""
+        is_plain = not shape.node.makes or self.snapshot.branch_of is not None
+        return self.data if is_plain else made_of(shape, self.snapshot, self.snapshot.data)
 
     @property
     def event(self) -> Event:

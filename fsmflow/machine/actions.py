@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from math import isnan
 from typing import Any, Self
@@ -21,12 +21,12 @@ from fsmflow.engine.explain import explain
 from fsmflow.engine.runtime import current, joining
 from fsmflow.errors import DataError, shown
 from fsmflow.machine.attributes import Attributes
-from fsmflow.machine.base import Fields, as_dict, state_name
+from fsmflow.machine.base import Data, Fields, as_dict, state_name
 
 Until = str | Collection[str] | Callable[[Any], bool] | None
 
 
-class Actions(Attributes):
+class Actions(Attributes[Data]):
     """Every action decides on the entity as it is now, and refreshes the handle.
 
     With ``key``, one that is repeated changes nothing. One that is refused, or finds nothing to do, uses up no key.
@@ -64,7 +64,7 @@ class Actions(Attributes):
     def retry(
         self,
         *,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         new_key: bool = False,
         actor: Actor | str | None = None,
         reason: str | None = None,

@@ -12,12 +12,12 @@ from fsmflow.engine.approvals import Wish, address_of, issue
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import DataError
-from fsmflow.machine.base import Base, as_dict
+from fsmflow.machine.base import Base, Data, as_dict
 
 WITHIN: Final = timedelta(days=3)
 
 
-class Approvals(Base):
+class Approvals(Base[Data]):
     """What can be made for others to decide."""
 
     def approval_link(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NoReturn, cast
 
@@ -10,6 +9,7 @@ from fsmflow import clock
 from fsmflow.decision import asker
 from fsmflow.decision.context import Branches, Progress
 from fsmflow.decision.entity import Event, Failure
+from fsmflow.decision.exhibit import exhibited
 from fsmflow.decision.forecast import Forecast
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.history import HistoryEntry
@@ -22,11 +22,11 @@ from fsmflow.engine.forecast import forecast
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
-from fsmflow.machine.base import Base, Fields, as_dict
+from fsmflow.machine.base import Base, Data, Fields, as_dict
 from fsmflow.store.entities import PAGE
 
 
-class Attributes(Base):
+class Attributes(Base[Data]):
     """The properties of a machine's object."""
 
     @property
@@ -82,14 +82,23 @@ class Attributes(Base):
         return self._view.snapshot.paused
 
     @property
-    def data(self) -> dict[str, Any]:
+    def data(self) -> Data:
         """The data. In a job and in callbacks changes to it are committed with the transition. On a handle it is a copy
-        that raises DataError where it is changed, at any depth; ``data.copy()`` is a plain one."""
-        return self._view.data
+        that raises DataError where it is changed, at any depth; ``data.copy()`` is a plain one. Of a
+        ``Machine[OrderData]`` it is an ``OrderData``, on a handle one of its own. Raises DataError where what is
+        stored does not fit that any more."""
+        declared = self._root.wide.data
+        found = self._view.data if declared is None else self._view.data_as(declared.shape)
+        return cast(Data, found)
 
     @data.setter
-    def data(self, value: Mapping[str, Any]) -> None:
-        self._view.replace_data(value)
+    def data(self, value: Fields) -> None:
+        self._view.replace_data(as_dict(value))
+
+    @property
+    def plain_data(self) -> dict[str, Any]:
+        """The data as they are stored, whether they fit their type or not; they cannot be changed here."""
+        return exhibited(self._view.snapshot.data, f"{self.address}: plain_data only shows data; change data")
 
     @property
     def event(self) -> Event:

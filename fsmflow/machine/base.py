@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Protocol, Self, cast
+from types import GenericAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self, TypeVar, cast
 
 from fsmflow import shapes
 from fsmflow.decision.entity import Snapshot
@@ -14,6 +15,24 @@ from fsmflow.definition.state import State
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.lookup import Instance, instance_of
 from fsmflow.errors import DataError, DefinitionError, shown
+
+if TYPE_CHECKING:
+    from typing import Generic
+
+    import typing_extensions
+
+    Data = typing_extensions.TypeVar("Data", default=dict[str, Any])
+
+    class Typed(Generic[Data]):
+        """What a machine's data are."""
+
+else:
+    Data = TypeVar("Data")
+
+    class Typed:
+        """Takes the type of a machine's data in brackets, and has no other part in it: less than Generic does."""
+
+        __class_getitem__ = classmethod(GenericAlias)
 
 
 class _Dataclass(Protocol):
@@ -32,7 +51,7 @@ class _Struct(Protocol):
 Fields = Mapping[str, Any] | _Dataclass | _Model | _Struct
 
 
-class Base:
+class Base(Typed[Data]):
     """Every object of a machine's class is backed by a view: of a handle, of a decision, or of a running job."""
 
     _definition: ClassVar[Definition]

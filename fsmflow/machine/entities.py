@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final, Self, TypeVar, cast, overload
 from uuid import UUID
 
-from fsmflow import clock
+from fsmflow import clock, shapes
 from fsmflow.decision import asker
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Triggered
@@ -26,17 +26,17 @@ from fsmflow.engine.selection import Selection, select
 from fsmflow.engine.start import Birth, start_page
 from fsmflow.errors import DataError, EntityExists, did_you_mean, shown
 from fsmflow.ids import uuid7
-from fsmflow.machine.base import Base, Fields, as_dict, state_name
+from fsmflow.machine.base import Base, Data, Fields, as_dict, state_name
 from fsmflow.store.indexes import ROOT, SCOPES
 
 #: In the place of an id that is to be made. None is no such: it is the id of a row that was not saved yet.
 MADE: Final[Any] = object()
-Found = TypeVar("Found", bound="Entities")
+Found = TypeVar("Found", bound="Entities[Any]")
 #: Field, comparison and value.
 _TRIPLE: Final = 3
 
 
-class Entities(Base):
+class Entities(Base[Data]):
     """The class methods of a machine."""
 
     @overload
@@ -44,7 +44,7 @@ class Entities(Base):
     def start(
         cls,
         entity_id: str | int | UUID,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         /,
         *,
         state: str | None = None,
@@ -59,7 +59,7 @@ class Entities(Base):
     @classmethod
     def start(
         cls,
-        data: Mapping[str, Any] = ...,
+        data: Fields = ...,
         /,
         *,
         state: str | None = None,
@@ -72,7 +72,7 @@ class Entities(Base):
     def start(
         cls,
         entity_id: Any = MADE,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         /,
         *,
         state: str | None = None,
@@ -96,7 +96,7 @@ class Entities(Base):
         """
         definition = cls._compiled()
         _check_if_exists(if_exists)
-        if isinstance(entity_id, Mapping) and data is None:
+        if data is None and _is_data(entity_id):
             entity_id, data = MADE, entity_id
         is_made = entity_id is MADE
         asker.permit(asker.START, definition.name if is_made else f"{definition.name}:{entity_id}")
@@ -115,7 +115,7 @@ class Entities(Base):
         payload: Fields | None = None,
         /,
         *,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         actor: Actor | str | None = None,
         reason: str | None = None,
         key: str | None = None,
@@ -143,7 +143,7 @@ class Entities(Base):
     @classmethod
     def start_many(
         cls,
-        entities: Iterable[tuple[str | int | UUID, Mapping[str, Any] | None]],
+        entities: Iterable[tuple[str | int | UUID, Fields | None]],
         *,
         state: str | None = None,
         if_exists: str = "raise",
@@ -194,7 +194,7 @@ class Entities(Base):
         where: Iterable[tuple[str, str, Any]] = (),
         child: Mapping[str, Any] | Iterable[tuple[str, str, Any]] = (),
         order: str | None = None,
-        after: Base | str | int | UUID | None = None,
+        after: Base[Any] | str | int | UUID | None = None,
         waiting: bool = False,
         branches: bool = False,
         branch: str | None = None,
@@ -239,6 +239,13 @@ class Entities(Base):
         return {each.state: each.count for each in found}
 
 
+def _is_data(first: Any) -> bool:
+    """Whether the data stand in the place of the id."""
+    if isinstance(first, (str, int, UUID)) or first is MADE or first is None:
+        return False
+    return isinstance(first, Mapping) or shapes.is_typed(first)
+
+
 def _globs(state: str | Collection[str] | None) -> tuple[str, ...] | None:
     several = isinstance(state, Collection) and not isinstance(state, str | Enum)
     states: Any = state if several or state is None else [state]
@@ -266,7 +273,7 @@ def conditions_of(where: Any, *, of: str = "where") -> tuple[Condition, ...]:
     return tuple(condition(*each, of=of) for each in triples)
 
 
-def _last(machine: type[Entities], after: Any, actor: Actor | None) -> Snapshot | None:
+def _last(machine: type[Entities[Any]], after: Any, actor: Actor | None) -> Snapshot | None:
     """The entity that others follow on: a handle, as it was read, or an id. Raises EntityNotFound, DataError."""
     if after is None:
         return None

@@ -11,10 +11,10 @@ from fsmflow.decision.idempotency import key_of
 from fsmflow.decision.messages import message, recall
 from fsmflow.engine.runtime import current
 from fsmflow.log.lines import StepLog
-from fsmflow.machine.base import Base, as_dict
+from fsmflow.machine.base import Base, Data, as_dict
 
 
-class JobMethods(Base):
+class JobMethods(Base[Data]):
     """What works inside a job, and partly in callbacks."""
 
     @property

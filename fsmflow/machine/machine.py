@@ -9,7 +9,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.definition.compile import compile_machine
 from fsmflow.definition.jobmethod import guard_jobs
 from fsmflow.definition.names import METHOD_TRIGGERS
-from fsmflow.machine.base import Fields
+from fsmflow.machine.base import Data, Fields
 from fsmflow.machine.coroutines.actions import AsyncActions
 from fsmflow.machine.coroutines.approvals import AsyncApprovals
 from fsmflow.machine.coroutines.attributes import AsyncAttributes
@@ -21,14 +21,14 @@ from fsmflow.machine.job import JobMethods
 
 
 class Machine(
-    AsyncEntities,
-    AsyncSchedules,
-    AsyncRetention,
-    AsyncActions,
-    AsyncAttributes,
-    AsyncWait,
-    AsyncApprovals,
-    JobMethods,
+    AsyncEntities[Data],
+    AsyncSchedules[Data],
+    AsyncRetention[Data],
+    AsyncActions[Data],
+    AsyncAttributes[Data],
+    AsyncWait[Data],
+    AsyncApprovals[Data],
+    JobMethods[Data],
 ):
     """A workflow: subclass it, declare ``states`` and ``transitions``, and the class is checked as it is created.
 

@@ -13,10 +13,10 @@ from fsmflow.engine.retention import Pruned, at_leisure, kept_by, prune
 from fsmflow.engine.runtime import current
 from fsmflow.engine.teams import permit_whole
 from fsmflow.errors import DataError, shown
-from fsmflow.machine.base import Base
+from fsmflow.machine.base import Base, Data
 
 
-class Retention(Base):
+class Retention(Base[Data]):
     """The class methods of a machine whose entities need not be kept for ever."""
 
     @classmethod

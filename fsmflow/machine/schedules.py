@@ -18,14 +18,14 @@ from fsmflow.engine.runtime import current
 from fsmflow.engine.schedules import Scheduled
 from fsmflow.engine.timetable import Timetable, timetable
 from fsmflow.errors import DataError, shown
-from fsmflow.machine.base import Base, as_dict
+from fsmflow.machine.base import Base, Data, as_dict
 
 #: Before these no tick has an entity, and Python's own end of time is after them.
 _YEARS = range(1970, 9_000)
 _LAST_MOMENT = time(23, 59, 59, 999999)
 
 
-class Schedules(Base):
+class Schedules(Base[Data]):
     """The class methods of a machine that has a ``schedule``. Others raise ConfigurationError."""
 
     @classmethod

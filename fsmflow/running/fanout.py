@@ -10,12 +10,13 @@ from typing import Any, Final, TypeVar
 from fsmflow import codec
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import FAILED_ONES, ClaimLost, Place, Snapshot, Standing
+from fsmflow.decision.fit import known_to
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
 from fsmflow.decision.items import mark_of
 from fsmflow.decision.start import begin, begin_and_fire
 from fsmflow.decision.work import WorkKind
-from fsmflow.definition.model import Fan
+from fsmflow.definition.model import Definition, Fan
 from fsmflow.engine.alignment import align, revive
 from fsmflow.engine.fanout import admit
 from fsmflow.engine.lookup import instance_for
@@ -207,16 +208,17 @@ class BranchMaker:
             every = self._definition.branches[self._spec.name]
             own, data = every.branches.get(part.name or "", every), {}
         else:
-            own, data = self._runtime.machines.get(machine), self._data_of(part)
+            own = self._runtime.machines.get(machine)
+            data = self._data_of(part, own)
         entity_id = f"{prefix}/{index if part.name is None else part.name}"
         if len(entity_id) > MAX_GENERATED:
             raise DataError(f"{parent.address}: the ids of its branches get too long ({entity_id[:80]}...)")
         return begin(own, entity_id, data, None, None, self._runtime.now(), place=place)
 
-    def _data_of(self, part: Part) -> dict[str, Any]:
+    def _data_of(self, part: Part, own: Definition) -> dict[str, Any]:
         item = part.item
         if self._fan.each is None and item is None:
-            return self._parent.data
+            return known_to(own, self._parent.data)
         return dict(item) if isinstance(item, Mapping) else {"item": item}
 
     def _prefix(self) -> str:

@@ -13,6 +13,7 @@ from fsmflow.decision import asker
 from fsmflow.decision.context import Branches, Undoing
 from fsmflow.decision.entity import Event, Failure, Snapshot, StaleClaim
 from fsmflow.decision.exhibit import exhibited
+from fsmflow.decision.fit import TypedView
 from fsmflow.decision.happenings import Changes, Saved
 from fsmflow.decision.merge import same
 from fsmflow.decision.messages import Message, Recall
@@ -40,7 +41,7 @@ _PARENTS = (
 )
 
 
-class JobView:
+class JobView(TypedView):
     """Backs the machine object of a running job. ``shield`` defers the time limit around writes to the database;
     ``alive`` is told of each sign of life.
 
@@ -160,7 +161,7 @@ class JobView:
     def masked(self, text: str, *more: Any) -> str:
         """A text without the values that the machine redacts: of the entity, of the parent of a branch, of what the job
         has made of the data, and of ``more``."""
-        return masked(self.definition, text, self.snapshot, self.data, self._base, *more)
+        return masked(self.definition, text, self.snapshot, self.taken_back(), self._base, *more)
 
     def heartbeat(self, progress: float | None = None) -> None:
         """Renew the lease, note the progress, and find out whether the step is still wanted; at most once a second
@@ -232,6 +233,7 @@ class JobView:
     def replace_data(self, data: Mapping[str, Any]) -> None:
         """Other data, to be committed as what was changed in them."""
         self.data = dict(data)
+        self.forget_object()
 
     def _shown(self, data: dict[str, Any]) -> dict[str, Any]:
         return data
@@ -260,7 +262,7 @@ class EntityJobView(JobView):
 
         Raises DataError for what cannot be stored.
         """
-        now = {**self.data, **(more or {})}
+        now = {**self.taken_back(), **(more or {})}
         changed = {
             key: value for key, value in now.items() if key not in self._base or _differs(value, self._base[key])
         }
@@ -271,10 +273,11 @@ class EntityJobView(JobView):
 
     def _go_on_from_here(self) -> None:
         self._base_text, self._base = self.snapshot.data_text, self.snapshot.data
-        text = codec.encode(self.data, limit=2**31)
+        text = codec.encode(self.taken_back(), limit=2**31)
         # Only where others wrote too does the job see something else than what it had.
         if text != self._base_text and not same(codec.decode(text), self._base):
             _become(self.data, self.snapshot.data)
+            self.renew_object()
 
 
 class _ReadingView(JobView):

@@ -25,12 +25,12 @@ class Fault:
 class Unfit(DataError):
     """A payload or data that do not fit the type that is declared for them. ``faults`` has all that is wrong."""
 
-    def __init__(self, what: str, faults: Sequence[Fault]) -> None:
+    def __init__(self, what: str, faults: Sequence[Fault], then: str | None = None) -> None:
         self.what = what
         self.faults = tuple(faults)
         told = [f"{what}{written(fault.place)}: {fault.text}" for fault in self.faults[:_MOST]]
         more = len(self.faults) - _MOST
-        super().__init__("; ".join(told) + (f"; and {more} more" if more > 0 else ""))
+        super().__init__("; ".join(told) + (f"; and {more} more" if more > 0 else "") + (f"; {then}" if then else ""))
 
 
 def written(place: Place) -> str:

@@ -60,6 +60,11 @@ class Record:
         finally:
             self._asked = False
 
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its fields."""
+        return tuple(self.parts)
+
     def check(self, value: Any, place: Place, faults: list[Fault]) -> Any:
         """As Node says."""
         if self.is_class and isinstance(value, self.kind):
@@ -130,6 +135,11 @@ class _Model:
 class PydanticModel(_Model):
     """A BaseModel of pydantic."""
 
+    @property
+    def fields(self) -> tuple[str, ...] | None:
+        """The names of its fields; None where it takes others too."""
+        return None if self.kind.model_config.get("extra") == "allow" else tuple(self.kind.model_fields)
+
     def check(self, value: Any, place: Place, faults: list[Fault]) -> Any:
         """As Node says."""
         given = plain(value)
@@ -161,6 +171,11 @@ class PydanticModel(_Model):
 
 class MsgspecStruct(_Model):
     """A Struct of msgspec."""
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The names of its fields."""
+        return tuple(self.kind.__struct_fields__)
 
     def check(self, value: Any, place: Place, faults: list[Fault]) -> Any:
         """As Node says."""

@@ -47,6 +47,11 @@ class Shape:
         """Whether it says which fields there are."""
         return isinstance(self.node, Record | PydanticModel | MsgspecStruct)
 
+    @property
+    def fields(self) -> tuple[str, ...] | None:
+        """The names of its fields; None where it takes any."""
+        return self.node.fields if isinstance(self.node, Record | PydanticModel | MsgspecStruct) else None
+
     def check(self, value: Mapping[str, Any], what: str, only: Collection[str] | None = None) -> dict[str, Any]:
         """What is stored for ``value``, with defaults filled in. ``only``: what is wrong with other keys than these is
         let pass, as it was there before. Raises Unfit, whose text begins with ``what``."""
@@ -56,10 +61,10 @@ class Shape:
             return {}
         faults: list[Fault] = []
         found = self.node.check(value, (), faults)
-        told = faults if only is None else [each for each in faults if each.place and each.place[0] in only]
+        told = faults if only is None else [each for each in faults if not each.place or each.place[0] in only]
         if told or not isinstance(found, Mapping):
             raise Unfit(what, told or [Fault((), f"{shown(value)} is no mapping of names to values")])
-        return dict(found) if not faults else dict(plain(value))
+        return dict(found) if only is None else {key: found[key] if key in only else value[key] for key in value}
 
     def make(self, stored: Mapping[str, Any], what: str) -> Any:
         """What the type makes of what is stored. Raises Unfit where that does not fit."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from enum import Enum, StrEnum
@@ -117,3 +117,102 @@ class Transfer(TypedDict):
     """What comes with ``transfer``; it is declared after what uses it."""
 
     iban: int
+
+
+@dataclasses.dataclass
+class LoanData:
+    """What a loan with typed data knows."""
+
+    amount: int
+    lines: list[Line] = dataclasses.field(default_factory=list)
+    size: Size = Size.small
+    note: str | None = None
+
+    @property
+    def total(self) -> int:
+        """All that its lines come to."""
+        return sum(line.amount for line in self.lines)
+
+
+class Book(Machine[LoanData]):
+    """A loan that is booked: its data have a type."""
+
+    initial = "new"
+    states = ["new", State("booking", job="book"), State("asking", job="book", wait=True), State("over", final=True)]
+    transitions = [
+        ["go", "new", "booking"],
+        ["done", "booking", "over", "is_small"],
+        {"trigger": "touch", "source": "new", "dest": None, "before": "add"},
+        ["ask_them", "new", "asking"],
+        ["end", "asking", "over"],
+    ]
+    go: Trigger
+    touch: Trigger
+
+    def is_small(self) -> bool:
+        return self.data.amount < 1_000
+
+    def add(self) -> None:
+        self.data.lines.append(Line("car", 2))
+        self.data.size = Size.large
+
+    def book(self) -> Mapping[str, Any] | None:
+        return play[self.entity_id](self)
+
+
+#: What the jobs of a ``Book`` do, by its id.
+play: dict[str, Callable[[Book], Mapping[str, Any] | None]] = {}
+
+
+class CarData(TypedDict):
+    """What a machine with a TypedDict knows."""
+
+    plate: str
+    doors: NotRequired[int]
+
+
+class Car(Machine[CarData]):
+    """Its data are a TypedDict: what a handle shows, and a job changes, is a dict as ever."""
+
+    initial = "new"
+    states = ["new", State("painting", job="paint"), State("over", final=True)]
+    transitions = [["go", "new", "painting"], ["done", "painting", "over"]]
+
+    def paint(self) -> None:
+        self.data["doors"] = len(self.data["plate"])
+
+
+class Ticket(pydantic.BaseModel):
+    """Data by pydantic."""
+
+    seat: int
+    row: str = "A"
+
+
+class Seat(Machine[Ticket]):
+    """Its data are a model of pydantic."""
+
+    initial = "new"
+    states = ["new", State("printing", job="print_it"), State("over", final=True)]
+    transitions = [["go", "new", "printing"], ["done", "printing", "over"]]
+
+    def print_it(self) -> None:
+        self.data.seat += 1
+
+
+class Parcel(msgspec.Struct):
+    """Data by msgspec."""
+
+    weight: float
+    size: Size = Size.small
+
+
+class Post(Machine[Parcel]):
+    """Its data are a Struct of msgspec."""
+
+    initial = "new"
+    states = ["new", State("weighing", job="weigh"), State("over", final=True)]
+    transitions = [["go", "new", "weighing"], ["done", "weighing", "over"]]
+
+    def weigh(self) -> None:
+        self.data.weight *= 2

@@ -7,7 +7,24 @@ from decimal import Decimal
 from typing import Any, assert_type
 
 from fsmflow import Actor, Event, HistoryEntry, Machine, State, Trigger
-from tests.support.loans import Approval, Line, Loan, Payment, Refusal, Risk, Signature
+from tests.support.loans import (
+    Approval,
+    Book,
+    Car,
+    CarData,
+    Line,
+    Loan,
+    LoanData,
+    Parcel,
+    Payment,
+    Post,
+    Refusal,
+    Risk,
+    Seat,
+    Signature,
+    Size,
+    Ticket,
+)
 
 
 class Plain(Machine):
@@ -42,3 +59,37 @@ def reading(event: Event) -> None:
     assert_type(event.payload_as(Approval).until, date | None)
     assert_type(event.payload_as(Payment).parts, list[Line])
     assert_type(event.payload_as(Refusal).get("words"), str | None)
+
+
+def starting() -> None:
+    assert_type(Book.start("1", LoanData(5)), Book)
+    assert_type(Book.start(LoanData(5), actor="ann"), Book)
+    assert_type(Book.start("1", amount=5), Book)
+    assert_type(Book.start_many([("1", LoanData(5)), ("2", {"amount": 5})]), int)
+    assert_type(Car.start("1", CarData(plate="G-1")), Car)
+    assert_type(Seat.start("1", Ticket(seat=1)), Seat)
+    assert_type(Post.start("1", Parcel(1.0)), Post)
+
+
+def looking(book: Book, car: Car, seat: Seat, post: Post, loan: Loan) -> None:
+    assert_type(book.data, LoanData)
+    assert_type(book.data.lines[0].amount, int)
+    assert_type(book.data.size, Size)
+    assert_type(book.data.total, int)
+    assert_type(next(Book.find()).data, LoanData)
+    assert_type(Book.get("1").refresh().data.note, str | None)
+    assert_type(car.data, CarData)
+    assert_type(car.data["plate"], str)
+    assert_type(car.data.get("doors"), int | None)
+    assert_type(seat.data.seat, int)
+    assert_type(post.data.weight, float)
+    assert_type(loan.data, dict[str, Any])
+    assert_type(book.plain_data, dict[str, Any])
+
+
+def changing(book: Book, car: Car) -> None:
+    book.data.amount += 1
+    book.data.lines.append(Line("car"))
+    book.data = LoanData(5)
+    car.data["doors"] = 3
+    assert_type(book.retry(data={"amount": 5}), Book)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsmflow import Event
-from tests.support.loans import Approval, Loan, Refusal
+from tests.support.loans import Approval, Book, Car, Loan, LoanData, Refusal, Size
 
 
 def firing(loan: Loan) -> None:
@@ -29,3 +29,24 @@ def reading(event: Event) -> None:
     print(event.payload_as(Approval).amuont)  # type: ignore[attr-defined]
     print(event.payload_as(Refusal)["wyh"])  # type: ignore[typeddict-item]
     event.payload_as(5)  # type: ignore[arg-type]
+
+
+def starting() -> None:
+    Book.start("1", LoanData("5"))  # type: ignore[arg-type]
+    Book.start("1", 5)  # type: ignore[call-overload]
+    Book.start_many([("1", 5)])  # type: ignore[list-item]
+
+
+def looking(book: Book, car: Car) -> None:
+    print(book.data.amuont)  # type: ignore[attr-defined]
+    print(book.data["amount"])  # type: ignore[index]
+    print(book.data.lines[0].amuont)  # type: ignore[attr-defined]
+    print(car.data["palte"])  # type: ignore[typeddict-item]
+    print(car.data.plate)  # type: ignore[attr-defined]
+    total: str = book.data.amount  # type: ignore[assignment]
+    book.data.amount = total  # type: ignore[assignment]
+    book.data.size = 1  # type: ignore[assignment]
+    book.data.size = Size.tiny  # type: ignore[attr-defined]
+    car.data["doors"] = "3"  # type: ignore[typeddict-item]
+    book.data = 5  # type: ignore[assignment]
+    book.retry(data=5)  # type: ignore[arg-type]

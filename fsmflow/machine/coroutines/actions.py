@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Self
 
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.machine.actions import Actions
-from fsmflow.machine.base import Fields
+from fsmflow.machine.base import Data, Fields
 from fsmflow.machine.coroutines.relay import call, call_within
 
 
-class AsyncActions(Actions):
+class AsyncActions(Actions[Data]):
     """Each is the method of its name without the ``a``, awaited: that one says what it does."""
 
     async def atrigger(
@@ -45,7 +44,7 @@ class AsyncActions(Actions):
     async def aretry(
         self,
         *,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         new_key: bool = False,
         actor: Actor | str | None = None,
         reason: str | None = None,

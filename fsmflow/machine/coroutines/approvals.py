@@ -8,10 +8,11 @@ from typing import Any
 
 from fsmflow.decision.inputs import Actor
 from fsmflow.machine.approvals import WITHIN, Approvals
+from fsmflow.machine.base import Data
 from fsmflow.machine.coroutines.relay import call
 
 
-class AsyncApprovals(Approvals):
+class AsyncApprovals(Approvals[Data]):
     """Each is the method of its name without the ``a``, awaited: that one says what it does."""
 
     async def aapproval_link(

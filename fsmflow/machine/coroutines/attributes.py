@@ -12,11 +12,11 @@ from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer
 from fsmflow.engine.explain import Explanation
 from fsmflow.machine.attributes import Attributes
-from fsmflow.machine.base import Fields
+from fsmflow.machine.base import Data, Fields
 from fsmflow.machine.coroutines.relay import call, stream
 
 
-class AsyncAttributes(Attributes):
+class AsyncAttributes(Attributes[Data]):
     """Each is the method of its name without the ``a``, awaited: that one says what it does."""
 
     async def aprogress(self) -> Progress | float | None:

@@ -8,12 +8,12 @@ from typing import Any, Self, overload
 from uuid import UUID
 
 from fsmflow.decision.inputs import Actor
-from fsmflow.machine.base import Base, Fields
+from fsmflow.machine.base import Base, Data, Fields
 from fsmflow.machine.coroutines.relay import call, call_within, stream
 from fsmflow.machine.entities import MADE, Entities
 
 
-class AsyncEntities(Entities):
+class AsyncEntities(Entities[Data]):
     """Each is the method of its name without the ``a``, awaited: that one says what it does."""
 
     @overload
@@ -21,7 +21,7 @@ class AsyncEntities(Entities):
     async def astart(
         cls,
         entity_id: str | int | UUID,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         /,
         *,
         state: str | None = None,
@@ -35,7 +35,7 @@ class AsyncEntities(Entities):
     @classmethod
     async def astart(
         cls,
-        data: Mapping[str, Any] = ...,
+        data: Fields = ...,
         /,
         *,
         state: str | None = None,
@@ -47,7 +47,7 @@ class AsyncEntities(Entities):
     async def astart(
         cls,
         entity_id: Any = MADE,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         /,
         *,
         state: str | None = None,
@@ -79,7 +79,7 @@ class AsyncEntities(Entities):
         payload: Fields | None = None,
         /,
         *,
-        data: Mapping[str, Any] | None = None,
+        data: Fields | None = None,
         actor: Actor | str | None = None,
         reason: str | None = None,
         key: str | None = None,
@@ -93,7 +93,7 @@ class AsyncEntities(Entities):
     @classmethod
     async def astart_many(
         cls,
-        entities: Iterable[tuple[str | int | UUID, Mapping[str, Any] | None]],
+        entities: Iterable[tuple[str | int | UUID, Fields | None]],
         *,
         state: str | None = None,
         if_exists: str = "raise",
@@ -123,7 +123,7 @@ class AsyncEntities(Entities):
         where: Iterable[tuple[str, str, Any]] = (),
         child: Mapping[str, Any] | Iterable[tuple[str, str, Any]] = (),
         order: str | None = None,
-        after: Base | str | int | UUID | None = None,
+        after: Base[Any] | str | int | UUID | None = None,
         waiting: bool = False,
         branches: bool = False,
         branch: str | None = None,

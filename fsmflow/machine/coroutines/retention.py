@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import timedelta
 
 from fsmflow.decision.inputs import Actor
+from fsmflow.machine.base import Data
 from fsmflow.machine.coroutines.relay import call
 from fsmflow.machine.retention import Retention
 
 
-class AsyncRetention(Retention):
+class AsyncRetention(Retention[Data]):
     """Each is the method of its name without the ``a``, awaited: that one says what it does."""
 
     @classmethod

@@ -8,11 +8,12 @@ from typing import Any, Self
 
 from fsmflow.decision.inputs import Actor
 from fsmflow.engine.timetable import Timetable
+from fsmflow.machine.base import Data
 from fsmflow.machine.coroutines.relay import call
 from fsmflow.machine.schedules import Schedules
 
 
-class AsyncSchedules(Schedules):
+class AsyncSchedules(Schedules[Data]):
     """Each is the method of its name without the ``a``, awaited: that one says what it does."""
 
     @classmethod

@@ -7,10 +7,11 @@ from importlib import import_module
 from typing import Self
 
 from fsmflow.machine.actions import Actions, Until
+from fsmflow.machine.base import Data
 from fsmflow.machine.coroutines.relay import call
 
 
-class AsyncWait(Actions):
+class AsyncWait(Actions[Data]):
     """``wait``, awaited. With an ``a`` in front that would be a keyword of Python."""
 
     async def until(self, until: Until = None, timeout: float | timedelta | None = None) -> Self:
