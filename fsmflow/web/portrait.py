@@ -85,7 +85,7 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | 
         own=own,
         instance=instance,
         details=details,
-        picture=_picture(runtime, instance, snapshot),
+        picture=picture_of(runtime, instance, snapshot),
         data=written(hide(snapshot.data, keys)),
         event=written(event) if event else "",
         keys=keys,
@@ -141,8 +141,9 @@ def _why_not(runtime: Runtime, instance: Instance, action: Action, actor: Actor,
     return "there is nothing to do" if after == snapshot and not action.is_final else None
 
 
-def _picture(runtime: Runtime, instance: Instance | None, snapshot: Snapshot) -> str | None:
+def picture_of(runtime: Runtime, instance: Instance | None, snapshot: Snapshot, *, styled: bool = False) -> str | None:
+    """Where an entity is, and the way that it came; None where the code does not know its state."""
     if instance is None or instance.spec is None:
         return None
     way = islice(history_of(runtime, snapshot.row, after=max(0, snapshot.seq - WAY)), WAY)
-    return svg(chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot, way)), styled=False)
+    return svg(chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot, way)), styled=styled)

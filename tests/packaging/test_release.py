@@ -76,7 +76,8 @@ def test_a_dry_run_builds_checks_and_tries_all_of_it_and_leaves_nothing(checkout
     ended = checkout.run("release.py", "--dry-run")
     assert (ended.returncode, ended.stderr) == (0, "")
     sdist, wheel, told, tried, last = ended.stdout.splitlines()
-    of_pages = [*(ROOT / "fsmflow/web/templates").iterdir(), *(ROOT / "fsmflow/web/static").iterdir()]
+    folders = ("web/templates", "web/static", "django/static/fsmflow", "django/templates/admin/fsmflow")
+    of_pages = [file for folder in folders for file in (ROOT / "fsmflow" / folder).iterdir()]
     files = len([*(ROOT / "fsmflow").rglob("*.py"), *of_pages]) + 1
     assert sdist == f"fsmflow-{fsmflow.__version__}.tar.gz: {files:,} files of the package"
     assert wheel == f"fsmflow-{fsmflow.__version__}-py3-none-any.whl: {files:,} files of the package"

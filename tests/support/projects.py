@@ -70,10 +70,19 @@ def served(names: Sequence[str], folder: Path, **settings: str) -> Iterator[dict
     ports = {name: _free_port() for name in names}
     with contextlib.ExitStack() as stack:
         for name, port in ports.items():
-            stack.enter_context(_process(name, copy_of(name, folder), port, environment_of(**settings)))
+            environment = environment_of(**_settings_of(name, settings))
+            stack.enter_context(_process(name, copy_of(name, folder), port, environment))
         for name, port in ports.items():
             eventually(partial(_listens, port), within=60, what=f"the server of {name}")
         yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+
+
+def _settings_of(name: str, settings: dict[str, str]) -> dict[str, str]:
+    """The same database for a project that has its own settings of it."""
+    if name != "django_shop":
+        return settings
+    file = settings["FSMFLOW_DATABASE_URL"].removeprefix("sqlite:///")
+    return {"DB_NAME": file, "REDIS_URL": settings["FSMFLOW_REDIS_URL"]}
 
 
 @contextlib.contextmanager

@@ -57,6 +57,8 @@ from fsmflow import (
     repairs,
 )
 from fsmflow.channels import Command, Email, Log, Webhook, new_secret
+from fsmflow.django.actors import actor_of
+from fsmflow.django.admin import MachineAdmin
 from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
@@ -336,6 +338,8 @@ async def mounting(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 def mounting_elsewhere(request: Any) -> None:
     made = blueprint(lambda: Actor("ann", ["support"]), login="login", roles={"support"}, home={"Shop": "orders"})
     assert_type(made.name, str)
+    assert_type(actor_of(object()), Actor)
+    assert MachineAdmin.machine is None
     workflows = Dashboard("shop.see_workflows", home={"Shop": "orders"}, auth=TokenAuth(), hosts=["example.org"])
     assert_type(workflows.urls, tuple[list[Any], str, str])
     assert_type(workflows.is_open_to(request.user), bool)

@@ -15,6 +15,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "django.contrib.staticfiles",
+    "fsmflow.django",
     "shop",
 ]
 MIDDLEWARE = [
@@ -39,13 +40,21 @@ TEMPLATES = [
         },
     }
 ]
+ENGINE = os.environ.get("DB_ENGINE", "sqlite3")
 DATABASES = {
     "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": BASE_DIR / "db.sqlite3",
-        "OPTIONS": {"timeout": 20},
+        "ENGINE": f"django.db.backends.{ENGINE}",
+        "NAME": os.environ.get("DB_NAME", BASE_DIR / "db.sqlite3"),
+        "USER": os.environ.get("DB_USER", ""),
+        "PASSWORD": os.environ.get("DB_PASSWORD", ""),
+        "HOST": os.environ.get("DB_HOST", ""),
+        "PORT": os.environ.get("DB_PORT", ""),
+        "OPTIONS": {"timeout": 20, "transaction_mode": "IMMEDIATE"} if ENGINE == "sqlite3" else {},
     }
 }
+FSMFLOW = {"DATABASE": "default", "MACHINES": ["machines"]}
+if "REDIS_URL" in os.environ:
+    FSMFLOW["REDIS_URL"] = os.environ["REDIS_URL"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = LOGOUT_REDIRECT_URL = "orders"

@@ -1,18 +1,23 @@
 """The shop as its users meet it; orders run in a sandbox, with no server and no waiting."""
 
-from django.contrib.auth.models import User
+from io import StringIO
+
+from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
-from django.test import TestCase, override_settings
+from django.test import Client, TestCase, override_settings
 from fsmflow.testing import sandbox
 
 from machines import DECLINED, Order
+from shop import models
 
 
 @override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
-class ShopTest(TestCase):
+class ShopBase(TestCase):
+    """Somebody of the support, a customer, and a sandbox."""
+
     @classmethod
     def setUpTestData(cls) -> None:
-        call_command("demo_users", verbosity=0)
+        call_command("demo_users", stdout=StringIO())
 
     def setUp(self) -> None:
         self.box = self.enterContext(sandbox([Order]))
@@ -21,12 +26,13 @@ class ShopTest(TestCase):
         self.client.force_login(User.objects.get(username=name))
 
     def place(self, card: str) -> None:
-        """As the customer. A test commits nothing, so what waits for the commit is run here."""
+        """As the customer, and then what a worker would do."""
         self.log_in("carl")
-        with self.captureOnCommitCallbacks(execute=True):
-            self.client.post("/", {"item": "a lamp", "card": card})
+        self.client.post("/", {"item": "a lamp", "card": card})
         self.box.run()
 
+
+class ShopTest(ShopBase):
     def test_an_order_is_charged_and_shipped(self) -> None:
         self.place("4242 4242 4242 4242")
         self.assertContains(self.client.get("/"), "a lamp: shipped")
@@ -52,3 +58,89 @@ class ShopTest(TestCase):
         self.assertEqual(answer["Location"], "/login/?next=%2Fworkflows%2Fentities%3Fq%3Dfailed")
         back = self.client.post(answer["Location"], {"username": "ann", "password": "try it out"})
         self.assertRedirects(back, "/workflows/entities?q=failed", fetch_redirect_response=False)
+
+
+class AdministrationTest(ShopBase):
+    def page(self) -> str:
+        return f"/admin/shop/order/{models.Order.objects.get().pk}/change/"
+
+    def act(self, name: str, **fields: str) -> str:
+        """As the page would, and what it says then."""
+        where = self.page().replace("change", "workflow")
+        seen = {"epoch": str(Order.get(models.Order.objects.get().pk).epoch), "reason": "another card", **fields}
+        answer = self.client.post(where, {"do": name, **seen}, follow=True)
+        return " ".join(str(message) for message in answer.context["messages"])
+
+    def test_the_list_shows_how_far_each_is_and_finds_them_by_it(self) -> None:
+        self.place(DECLINED)
+        self.log_in("ann")
+        row = '<td class="field-workflow_state">failed_from_charging'
+        self.assertContains(self.client.get("/admin/shop/order/"), row)
+        self.assertContains(self.client.get("/admin/shop/order/?workflow_state=shipped"), "0 orders")
+        self.assertContains(self.client.get("/admin/shop/order/?workflow_state=failed_from_charging"), "1 order")
+
+    def test_the_page_shows_what_has_happened_and_the_picture(self) -> None:
+        self.place(DECLINED)
+        self.log_in("ann")
+        page = self.client.get(self.page())
+        self.assertContains(page, "CardDeclined: the card was declined")
+        self.assertContains(page, 'name="do" value="retry"')
+        self.assertContains(self.client.get(self.page().replace("change/", "workflow.svg")), "failed_from_charging")
+
+    def test_the_support_retries_there_with_its_name_in_the_history(self) -> None:
+        self.place(DECLINED)
+        self.log_in("ann")
+        self.assertIn("was retried", self.act("retry"))
+        self.box.run()
+        last = [entry for entry in Order.get(models.Order.objects.get().pk).history if entry.reason]
+        self.assertEqual([(entry.actor, entry.reason) for entry in last], [("ann", "another card")])
+
+    def test_what_has_moved_since_the_page_was_made_is_not_touched(self) -> None:
+        self.place(DECLINED)
+        self.log_in("ann")
+        self.assertIn("Nothing was changed", self.act("retry", epoch="1"))
+        self.assertIn("look at it again", self.act("resume", epoch="1"))
+
+    def test_many_are_retried_at_once_and_each_that_is_refused_is_told(self) -> None:
+        self.place(DECLINED)
+        self.place("4242 4242 4242 4242")
+        self.log_in("ann")
+        keys = list(models.Order.objects.values_list("pk", flat=True))
+        chosen = {"action": "workflow_retry", "_selected_action": keys, "reason": "again"}
+        answer = self.client.post("/admin/shop/order/", chosen, follow=True)
+        self.assertContains(answer, "1 of 2 were retried.")
+        self.assertContains(answer, "&#x27;shipped&#x27;")
+
+    def test_who_may_only_see_an_order_is_offered_nothing(self) -> None:
+        self.place(DECLINED)
+        self.log_in("ann")
+        Group.objects.get().permissions.remove(Permission.objects.get(codename="change_order"))
+        self.assertNotContains(self.client.get(self.page()), 'name="do"')
+        answer = self.client.post(self.page().replace("change", "workflow"), {"do": "retry"})
+        self.assertEqual(answer.status_code, 403)
+
+    def test_a_superuser_who_is_not_of_the_support_may_not_retry(self) -> None:
+        self.place(DECLINED)
+        self.client.force_login(User.objects.create_superuser("root"))
+        self.assertNotContains(self.client.get(self.page()), 'value="retry"')
+        self.assertIn("needs an actor with one of the roles support", self.act("retry"))
+
+    def test_an_order_without_a_workflow_says_so(self) -> None:
+        order = models.Order.objects.create(customer=User.objects.get(username="carl"), item="a lamp", card="1")
+        self.log_in("ann")
+        self.assertContains(self.client.get(self.page()), f"order:{order.pk} was not started")
+        self.assertContains(self.client.get("/admin/shop/order/"), "not started")
+
+    def test_what_others_wrote_is_text_on_the_page(self) -> None:
+        self.place(DECLINED)
+        self.log_in("ann")
+        self.act("retry", reason="<script>alert(1)</script>")
+        self.assertContains(self.client.get(self.page()), "&lt;script&gt;alert(1)")
+        self.assertNotContains(self.client.get(self.page()), "<script>alert(1)")
+
+    def test_a_form_of_another_site_does_nothing(self) -> None:
+        self.place(DECLINED)
+        strict = Client(enforce_csrf_checks=True)
+        strict.force_login(User.objects.get(username="ann"))
+        answer = strict.post(self.page().replace("change", "workflow"), {"do": "retry"})
+        self.assertEqual(answer.status_code, 403)

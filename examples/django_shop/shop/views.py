@@ -4,6 +4,7 @@ from django.forms import modelform_factory
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from fsmflow import Actor
+from fsmflow.django.actors import actor_of
 
 import machines
 from shop.models import Order
@@ -11,13 +12,11 @@ from shop.models import Order
 OrderForm = modelform_factory(Order, fields=["item", "card"])
 
 
-def begin(order: Order) -> None:
-    """May be repeated: an id is started once, and the key makes the second submit do nothing."""
+def begin(order: Order, actor: Actor) -> None:
+    """One with the transaction around it: the order and its workflow are there together, or neither is."""
     customer = order.customer.get_username()
-    flow = machines.Order.start(
-        order.pk, item=order.item, card=order.card, customer=customer, actor=Actor(customer), if_exists="return"
-    )
-    flow.trigger("submit", key="placed", actor=Actor(customer))
+    flow = machines.Order.start(order.pk, item=order.item, card=order.card, customer=customer, actor=actor)
+    flow.trigger("submit", actor=actor)
 
 
 @login_required
@@ -26,8 +25,7 @@ def orders(request: HttpRequest) -> HttpResponse:
     if request.method == "POST" and form.is_valid():
         form.instance.customer = request.user
         with transaction.atomic():
-            order = form.save()
-            transaction.on_commit(lambda: begin(order))
+            begin(form.save(), actor_of(request))
         return redirect("orders")
     flows = machines.Order.find(data={"customer": request.user.get_username()}, newest=True, limit=20)
     return render(request, "shop/orders.html", {"form": form, "orders": list(flows)})

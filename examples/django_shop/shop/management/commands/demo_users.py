@@ -11,8 +11,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         support, _ = Group.objects.get_or_create(name="support")
-        seen = ["see_workflows", "view_order"]
-        support.permissions.set(Permission.objects.filter(content_type__app_label="shop", codename__in=seen))
+        may = ["see_workflows", "view_order", "change_order"]
+        support.permissions.set(Permission.objects.filter(content_type__app_label="shop", codename__in=may))
         for name, groups in (("ann", [support]), ("carl", [])):
             user, is_new = User.objects.get_or_create(username=name, defaults={"is_staff": bool(groups)})
             user.groups.set(groups)

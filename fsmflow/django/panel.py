@@ -1,0 +1,102 @@
+"""What a page of the admin shows of an entity, and what is done to it from there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from fsmflow.decision.actions import ACTIONS, PAUSE, RESUME
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.history import HistoryEntry
+from fsmflow.decision.inputs import Actor
+from fsmflow.definition.names import CANCEL, RETRY
+from fsmflow.engine.details import details_of
+from fsmflow.engine.explain import Explanation, explain
+from fsmflow.engine.lookup import Instance
+from fsmflow.engine.runtime import Runtime, current
+from fsmflow.engine.teams import may_see
+from fsmflow.errors import FsmflowError
+from fsmflow.objects.entities import offered
+from fsmflow.queries import definition_for, redacted
+from fsmflow.values import dataclass
+from fsmflow.web.portrait import buttons, instance_in
+
+#: The actions of operators that need no more than a reason.
+SIMPLE: Final = (RETRY, RESUME, PAUSE, CANCEL)
+#: So many lines of a history are shown, the last ones.
+_LINES: Final = 50
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """Something that this actor can do now."""
+
+    name: str
+    title: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """``skipped``: so many lines of the history are before those that are here."""
+
+    snapshot: Snapshot
+    told: Explanation | None
+    choices: Sequence[Choice]
+    lines: Sequence[HistoryEntry]
+    skipped: int
+
+
+def panel(snapshot: Snapshot, actor: Actor) -> Panel:
+    """Look at an entity for an actor. Nothing is changed."""
+    runtime = current()
+    skipped, keys = max(0, snapshot.seq - _LINES), redacted(runtime, snapshot)
+    instance = instance_in(runtime, snapshot)
+    return Panel(
+        snapshot=snapshot,
+        told=None if instance is None or instance.spec is None else explain(runtime, instance, actor),
+        choices=[*_triggers(runtime, snapshot, actor), *_actions(runtime, instance, actor)],
+        lines=[each.hidden(keys) for each in runtime.store.entities.history(snapshot.row, after=skipped)],
+        skipped=skipped,
+    )
+
+
+def _triggers(runtime: Runtime, snapshot: Snapshot, actor: Actor) -> Iterator[Choice]:
+    for offer in offered(runtime, snapshot, actor):
+        if offer.trigger not in ACTIONS and offer.allowed is not False:
+            to = f"{offer.trigger}: to {offer.dest}" if offer.dest else offer.trigger
+            yield Choice(name=offer.trigger, title=f"{to}; {offer.why}" if offer.why else to)
+
+
+def _actions(runtime: Runtime, instance: Instance | None, actor: Actor) -> Iterator[Choice]:
+    if instance is None:
+        return
+    details = details_of(runtime, definition_for(runtime, instance.snapshot), instance.snapshot)
+    for button in buttons(runtime, instance, actor, details):
+        if button.action.name in SIMPLE and button.why is None:
+            yield Choice(name=button.action.name, title=button.action.does.replace("`", ""))
+
+
+def states_of(machine: Any, ids: Sequence[str], actor: Actor) -> dict[str, str]:
+    """In which state each of these is, without those that are not there for the actor. One query; where the machine
+    tells teams apart, one for each."""
+    runtime, definition = current(), machine._compiled()  # noqa: SLF001 - a machine
+    if definition.wide.team is None:
+        return runtime.store.entities.there(definition.name, ids)
+    found = (runtime.store.entities.load(definition.name, each) for each in ids)
+    return {one.entity_id: one.state for one in found if one is not None and may_see(runtime, one, actor)}
+
+
+def act(machine: Any, entity_id: str, name: str, actor: Actor, *, reason: str = "", epoch: int | None = None) -> str:
+    """Take a simple action, or fire a trigger; what came of it, in words. ``epoch``: that in which the entity was seen.
+    Raises what these raise."""
+    handle = machine.get(entity_id, actor=actor)
+    asked: dict[str, Any] = {"actor": actor, "reason": reason.strip() or None}
+    if name not in SIMPLE:
+        handle.trigger(name, epoch=epoch, **asked)
+        return f"{handle.address}: {name} was fired; it is in {handle.state}."
+    if "epoch" in ACTIONS[name].options:
+        asked["epoch"] = epoch
+    elif epoch is not None and handle.epoch != epoch:
+        raise FsmflowError(f"{handle.address} has moved since this page was made; look at it again")
+    getattr(handle, name)(**asked)
+    return f"{handle.address} was {ACTIONS[name].done}; it is in {handle.state}."
