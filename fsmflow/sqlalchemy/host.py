@@ -19,8 +19,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import PoolProxiedConnection
+from sqlalchemy.util import await_only
 
 from fsmflow.errors import ConfigurationError
+from fsmflow.machine.coroutines.relay import call
 from fsmflow.store.host import Host
 
 #: Where SQLAlchemy keeps what is noted of a connection.
@@ -34,6 +36,11 @@ class _Notes:
     def __init__(self) -> None:
         self.known: set[str] = set()
         self.actions: list[Callable[[], None]] = []
+
+    def follow(self) -> None:
+        """Do what follows the commit."""
+        for action in self.actions:
+            action()
 
 
 def host_of(transaction: Any) -> Host:
@@ -113,8 +120,10 @@ def _hear(dialect: Dialect) -> None:
         def do_commit(dbapi_connection: PoolProxiedConnection) -> None:
             commit(dbapi_connection)
             notes: _Notes | None = dbapi_connection.info.pop(_NOTES, None)
-            for action in () if notes is None else notes.actions:
-                action()
+            if notes is not None and notes.actions and dialect.is_async:
+                await_only(call(notes.follow))
+            elif notes is not None:
+                notes.follow()
 
         def do_rollback(dbapi_connection: PoolProxiedConnection) -> None:
             dbapi_connection.info.pop(_NOTES, None)

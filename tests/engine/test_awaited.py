@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
 import fsmflow
-from fsmflow import ConfigurationError, EntityExists, Machine, State, joining
+from fsmflow import ConfigurationError, EntityExists, Machine, State, joining, points
 from fsmflow.engine import threads
 from fsmflow.settings import Settings
 from tests.support.bench import Bench, bench_on
@@ -158,6 +158,7 @@ def test_inside_an_open_transaction_it_is_part_of_that(bench: Bench, shop: Shop)
 def test_within_an_async_session_it_is_one_transaction(bench: Bench, shop: Shop) -> None:
     async def main() -> None:
         engine = create_async_engine(shop.url.set(drivername=DRIVERS[shop.kind][1]))
+        points.listen(lambda name, about: rang.add((name, threads.in_pool())))
         async with AsyncSession(engine) as session, session.begin():
             await session.run_sync(place, shop, 1)
             purchase = await Purchase.astart(2, within=session)
@@ -169,7 +170,13 @@ def test_within_an_async_session_it_is_one_transaction(bench: Bench, shop: Shop)
                 raise LookupError
         await engine.dispose()
 
-    awaited(main)
+    rang: set[tuple[str, bool]] = set()
+    try:
+        awaited(main)
+    finally:
+        points.listen(None)
+    # What follows the commit waits for a connection of fsmflow's own, and for Redis.
+    assert {where for name, where in rang if name.startswith("ring.")} == {True}
     assert (shop.rows(), Purchase.counts(), len(bench.queued())) == ([1], {"charging": 2}, 2)
 
 
