@@ -9,14 +9,20 @@ from urllib.parse import quote
 from fastapi import Depends, FastAPI, Form, HTTPException, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
-from fsmflow import Actor
+from fsmflow import Actor, FsmflowError
 from fsmflow.web import create_app
+from sqlalchemy.exc import DBAPIError
 from starlette.middleware.sessions import SessionMiddleware
 
+from api import answer_error, router
+from database import lifespan
 from machines import Order
 from users import USERS, user_of
 
-app = FastAPI()
+app = FastAPI(lifespan=lifespan)
+app.include_router(router)  # the orders as JSON, for programs
+app.add_exception_handler(FsmflowError, answer_error)
+app.add_exception_handler(DBAPIError, answer_error)
 # With a key of its own each process forgets the sessions of the others: name one in production. Its cookie is
 # SameSite=Lax, so that no other site can send our forms with it.
 app.add_middleware(SessionMiddleware, secret_key=os.environ.get("SECRET_KEY") or secrets.token_hex())
