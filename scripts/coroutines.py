@@ -52,11 +52,17 @@ def written(module: str) -> str:
         "from collections.abc import AsyncIterator",
         "from fsmflow.machine.coroutines.relay import call, call_within, stream",
         f"from fsmflow.machine.{module} import {', '.join([owner.name, *constants])}",
-        f"class Async{owner.name}({owner.name}):",
+        f"class Async{owner.name}({owner.name}{_parameter(owner)}):",
         '    """Each is the method of its name without the ``a``, awaited: that one says what it does."""',
         *(line for node in owner.body if isinstance(node, Function) for line in _method(node)),
     ]
     return _formatted("\n".join(lines) + "\n", module)
+
+
+def _parameter(owner: ast.ClassDef) -> str:
+    """The type of the data, where a class is generic in that: ``[Data]``."""
+    (parameter,) = {ast.unparse(base.slice) for base in owner.bases if isinstance(base, ast.Subscript)} or {""}
+    return f"[{parameter}]" if parameter else ""
 
 
 def _method(node: Function) -> Iterator[str]:

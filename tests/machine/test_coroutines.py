@@ -17,7 +17,7 @@ from fsmflow.testing import Sandbox, sandbox
 #: What a job calls while it runs, and what asks no database.
 WITHOUT = {name for name in vars(JobMethods) if not name.startswith("_")} | {"name", "initial", "states", "transitions"}
 QUIET = {"entity_id", "address", "state", "phase", "epoch", "created_at", "since", "paused", "data", "event"} | {
-    *("failure", "attempt", "item"),
+    *("failure", "attempt", "item", "plain_data"),
 }
 
 
