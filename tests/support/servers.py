@@ -94,10 +94,11 @@ class Valkey:
 
 
 @contextlib.contextmanager
-def fresh_postgres(server_url: str) -> Iterator[str]:
-    """A new database on this PostgreSQL server, dropped in the end whoever is still connected."""
+def fresh_postgres(server_url: str, template: str = "template0") -> Iterator[str]:
+    """A new database on this PostgreSQL server, dropped in the end whoever is still connected; a copy of ``template``,
+    to which nobody may be connected meanwhile."""
     name = _new_name()
-    on_postgres(server_url, f'CREATE DATABASE "{name}" TEMPLATE template0')
+    on_postgres(server_url, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     try:
         yield _with_database(server_url, name)
     finally:
