@@ -45,6 +45,8 @@ KINDS: tuple[type[Server], ...] = (Postgres, MariaDB)
 #: Thousands of processes are started by the tests: each would compile what it imports anew, where an image of a
 #: container has told Python to write nothing of that.
 COMPILED = [sys.executable, "-m", "compileall", "-q", "-j", "0", "fsmflow", "machines", "examples", "scripts", "tests"]
+#: So are the tests themselves, in a way of pytest's own; each of those side by side would do that anew.
+COLLECTED = {"collection": [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:terminal"]}
 CHECKS = {
     "style": [sys.executable, "-m", "ruff", "check", "."],
     "format": [sys.executable, "-m", "ruff", "format", "--check", "."],
@@ -71,7 +73,8 @@ def main() -> int:
     try:
         _run(COMPILED, _environment())
         # What is installed, started or run alone leaves a processor idle.
-        with _beside(CHECKS, _environment()) as checked, _databases(options.quick) as environment:
+        beside = CHECKS if pytest_arguments else CHECKS | COLLECTED
+        with _beside(beside, _environment()) as checked, _databases(options.quick) as environment:
             results += checked()
             with _temporary(environment):
                 *first, (name, command) = _test_commands(options, pytest_arguments, environment)
