@@ -137,7 +137,9 @@ async def _export(request: Request) -> Response:
 def _parts(request: Request, form: str) -> Iterator[str]:
     runtime, actor = current(), actor_of(request)
     query = query_of(request.query_params.get("q", "").strip(), runtime.machines.all())
-    found = select(runtime, query.selection, limit=MOST, newest="oldest" not in request.query_params, actor=actor)
+    order = request.query_params.get("order", "").strip() or None
+    newest = "oldest" not in request.query_params
+    found = select(runtime, query.selection, limit=MOST, newest=newest, order=order, actor=actor)
     # The first one now, so that what is wrong with the search is answered as such.
     first = list(islice(found, 1))
     write = _csv if form == "csv" else _json
