@@ -51,6 +51,10 @@ class Entrance:
         asked."""
         return False
 
+    def is_https(self, request: Request) -> bool:
+        """Whether whoever asks does so by https, as far as that is known here."""
+        return request.url.scheme == "https"
+
 
 class LocalUser(Entrance):
     """Whoever connects from this machine, itself, is the system's user that serves; nobody else is anybody."""
@@ -75,6 +79,10 @@ class _First(Entrance):
             if found is not None or (isinstance(auth, Entrance) and auth.refuses(request)):
                 return found
         return None
+
+    def is_https(self, request: Request) -> bool:
+        entrances = [auth for auth in self._auths if isinstance(auth, Entrance)]
+        return super().is_https(request) or any(auth.is_https(request) for auth in entrances)
 
     def challenge(self, request: Request) -> Response | None:
         ways = (auth.challenge(request) for auth in self._auths if isinstance(auth, Entrance))
@@ -148,10 +156,15 @@ class Identity:
         self._open = (*_OPEN, *(str(getattr(route, "path", "")) for route in routes))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or self._is_open(scope):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         request = Request(scope)
+        if isinstance(self._auth, Entrance):
+            request.state.is_https = self._auth.is_https(request)
+        if self._is_open(scope):
+            await self._app(scope, receive, send)
+            return
         actor = await self._asks(request)
         if actor is None:
             await self._unknown(request)(scope, receive, send)

@@ -75,6 +75,9 @@ class Login(Entrance):
             return Response(status_code=HTTPStatus.UNAUTHORIZED, headers={"HX-Redirect": way})
         return RedirectResponse(way, HTTPStatus.SEE_OTHER)
 
+    def is_https(self, request: Request) -> bool:
+        return self._proxies.is_https(request)
+
     def _page(self, request: Request) -> Response:
         after = _local(request.query_params.get("next"))
         if self(request) is not None:
@@ -121,7 +124,7 @@ class Login(Entrance):
 
     def _cookie(self, request: Request) -> str:
         """Its name. By https a browser takes it from this very host alone; below a path, from https alone."""
-        if not self._proxies.is_https(request):
+        if not self.is_https(request):
             return _COOKIE
         return f"__Secure-{_COOKIE}" if root_of(request) else f"__Host-{_COOKIE}"
 
@@ -130,7 +133,7 @@ class Login(Entrance):
         answer.set_cookie(self._cookie(request), secret, max_age=self._longest_ms // 1000, **attributes)
 
     def _attributes(self, request: Request) -> dict[str, Any]:
-        secure = self._proxies.is_https(request)
+        secure = self.is_https(request)
         return {"path": root_of(request) or "/", "secure": secure, "httponly": True, "samesite": "strict"}
 
 

@@ -82,3 +82,6 @@ class HeaderAuth(Entrance):
             return person_with(names[0].strip(), groups)
         except DataError:
             return None
+
+    def is_https(self, request: Request) -> bool:
+        return self._proxies.is_https(request)

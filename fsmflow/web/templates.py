@@ -35,7 +35,7 @@ def render(request: Request, name: str, *, status: int = 200, **context: Any) ->
     answer = HTMLResponse(text, status_code=status)
     if token_of(request) is None:
         path = f"{root_of(request)}/"
-        secure = request.url.scheme == "https"
+        secure = getattr(request.state, "is_https", request.url.scheme == "https")
         answer.set_cookie(TOKEN, token, path=path, secure=secure, httponly=True, samesite="strict")
     return answer
 

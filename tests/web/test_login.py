@@ -128,6 +128,21 @@ def test_the_cookie_is_for_this_host_alone_and_no_script_reads_it(site: Site) ->
     assert "Domain" not in secure
 
 
+def test_the_cookie_of_forms_goes_by_https_alone_where_a_trusted_proxy_is_asked_by_it(bench: Bench, site: Site) -> None:
+    def given(url: str, **headers: str) -> str:
+        answer = httpx2.get(f"{url}/login", headers={name.replace("_", "-"): value for name, value in headers.items()})
+        return str(answer.headers["set-cookie"])
+
+    assert "Secure" in given(site.url, x_forwarded_proto="https").split("; ")
+    assert "Secure" not in given(site.url)
+    with site_of(first_of(TokenAuth(), Login(trusted=["192.0.2.0/24"]))) as other:
+        assert "Secure" not in given(other.url, x_forwarded_proto="https")
+    with site_of(first_of(TokenAuth(), HeaderAuth("X-User", trusted=["127.0.0.0/8"]))) as other:
+        answer = httpx2.get(other.url, headers={"X-Forwarded-Proto": "https", "X-User": "ann"})
+        assert answer.status_code == 200
+        assert "Secure" in answer.headers["set-cookie"].split("; ")
+
+
 def test_a_proxy_that_is_not_trusted_says_nothing_of_https_nor_of_whoever_asks(
     bench: Bench, ann: str, caplog: pytest.LogCaptureFixture
 ) -> None:
