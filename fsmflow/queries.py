@@ -122,7 +122,8 @@ def overdue_in(runtime: Runtime, snapshot: Snapshot, now: int) -> str | None:
 @dataclass(kw_only=True)
 class StuckGroup:
     """What cannot go on for the same reason, in one state: timers, kept events or messages. ``example`` is the address
-    of one that was tried most often, ``stuck`` what is known of that. ``kind`` is that of the work or the event."""
+    of one that was tried most often, ``stuck`` what is known of that. ``kind`` is that of the work or the event.
+    ``or_more``: not all there are were counted."""
 
     machine: str
     state: str
@@ -130,6 +131,12 @@ class StuckGroup:
     stuck: Stuck
     kind: str
     count: int = 1
+    or_more: bool = False
+
+    @property
+    def told_count(self) -> str:
+        """How many, in words."""
+        return f"{self.count:,}{' or more' if self.or_more else ''}"
 
 
 def stuck_groups(runtime: Runtime, machine: str | None = None, actor: Actor | None = None) -> list[StuckGroup]:
@@ -154,6 +161,7 @@ def stuck_groups(runtime: Runtime, machine: str | None = None, actor: Actor | No
         if group.stuck.tries > before.stuck.tries:
             before.example, before.stuck = group.example, group.stuck
         before.count += sum(each.count for each in snags) - (before is group)
+        before.or_more = before.or_more or any(each.or_more for each in snags)
     return sorted(groups.values(), key=lambda group: (-group.count, group.machine, group.state, group.stuck.what))
 
 

@@ -148,7 +148,7 @@ def _causes(group: FailureGroup) -> Iterator[str]:
 
 
 def _print_stuck(found: StuckGroup) -> None:
-    head = f"{found.count:,} x {found.machine}:{found.state} stuck: {found.stuck}"
+    head = f"{found.told_count} x {found.machine}:{found.state} stuck: {found.stuck}"
     output.print_line(output.cut(head, 300), indent=4)
     command = f"fsmflow explain {shlex.quote(found.example)}"
     output.print_line(f"    for example {found.example}: ", indent=6, command=command)

@@ -118,7 +118,7 @@ def _stuck(runtime: Runtime, actor: Actor | None) -> Iterator[Notice]:
         what = "messages could not be delivered, " if is_lost else ""
         yield Notice(
             kind="undeliverable" if is_lost else "stuck",
-            text=f"{what}{group.count:,} in {where}, for example {group.example}: {group.stuck}",
+            text=f"{what}{group.told_count} in {where}, for example {group.example}: {group.stuck}",
             path=f"/entity/{group.example}",
             is_grave=not is_built_in(group.machine),
         )

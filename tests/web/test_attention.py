@@ -13,7 +13,7 @@ from fsmflow.values import replace
 from fsmflow.web.attention import Notice, notices
 from tests.operations.parcels import raising
 from tests.support.bench import Bench, bench_on
-from tests.support.website import ADA
+from tests.support.website import ADA, site_of
 from tests.web.shop import Sale
 
 HOUR = 3_600
@@ -133,6 +133,22 @@ def test_messages_that_could_not_be_delivered(bench: Bench) -> None:
     (lost,) = told(bench, "undeliverable")
     assert lost.text.startswith("messages could not be delivered, 3 in claim:told, for example claim:0: message 'note'")
     assert lost.path == "/entity/claim:0"
+
+
+def test_of_more_than_are_counted_it_says_that_there_may_be_more(bench: Bench) -> None:
+    Claim.start("1").trigger("tell")
+    bench.sweep()
+    bench.advance(2 * 24 * HOUR)
+    link = bench.runtime.store.link
+    names = ("entity", "kind", "trigger", "payload", "actor", "at", "due_at", "seq", "until", "tries", "why")
+    columns = ", ".join(map(link.quoted, names))
+    digits = " UNION ALL ".join(f"SELECT {digit} AS d" for digit in range(10))
+    whole = ", ".join(f"({digits}) {name}" for name in ("t1", "t2", "t3", "t4"))
+    link.execute(f"INSERT INTO fsmflow_event ({columns}) SELECT {columns} FROM fsmflow_event, {whole}")
+    (lost,) = told(bench, "undeliverable")
+    assert lost.text.startswith("messages could not be delivered, 10,000 or more in claim:told, for example claim:1: ")
+    with site_of(lambda request: ADA) as site:
+        assert "<b>10,000 or more</b>" in site.page("/failures")
 
 
 def test_timers_that_cannot_fire_are_one_line_however_many_they_are(bench: Bench) -> None:
