@@ -9,7 +9,11 @@ from typing import Any, ClassVar, Final, cast
 from fsmflow.errors import shown
 
 #: Which module knows the fields of a package, by a function ``own_field_of``.
-_ADAPTERS: Final = {"peewee": "fsmflow.store.peewee_field", "sqlalchemy": "fsmflow.sqlalchemy"}
+_ADAPTERS: Final = {
+    "peewee": "fsmflow.store.peewee_field",
+    "sqlalchemy": "fsmflow.sqlalchemy",
+    "django": "fsmflow.django.model_field",
+}
 
 
 class OwnField(ABC):

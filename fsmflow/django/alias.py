@@ -9,7 +9,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
-from django.db import close_old_connections, connections, transaction
+from django.db import connections, transaction
 
 from fsmflow.django.host import connection_of, host_on
 from fsmflow.errors import ConfigurationError
@@ -59,12 +59,13 @@ class _DjangoAlias(Alias):
         return found
 
     def refresh(self) -> None:
-        close_old_connections()
         for connection in connections.all():
+            if connection.in_atomic_block:
+                continue  # that of a test; as Django's close_old_connections() has it, it would be closed
+            connection.close_if_unusable_or_obsolete()
             # What is kept (CONN_MAX_AGE) is asked whether it still answers, whatever CONN_HEALTH_CHECKS says: a job
             # would fail by what happened before it.
-            kept = connection.connection is not None and not connection.in_atomic_block
-            if kept and not connection.is_usable():
+            if connection.connection is not None and not connection.is_usable():
                 connection.close()
 
 

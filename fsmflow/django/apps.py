@@ -12,7 +12,7 @@ from django.db.models.signals import post_migrate
 
 from fsmflow.django.host import LABEL
 from fsmflow.django.settings import NAME, configure
-from fsmflow.django.tables import note_migrated
+from fsmflow.django.tables import let_go_in_the_end, note_migrated
 from fsmflow.errors import ConfigurationError
 
 
@@ -28,6 +28,7 @@ class FsmflowConfig(AppConfig):  # type: ignore[misc]
         """Raises ImproperlyConfigured for settings that mean nothing."""
         _configure()
         import_module("fsmflow.django.checks")
+        let_go_in_the_end()
         setting_changed.connect(_note_change)
         post_migrate.connect(note_migrated, sender=self)
 

@@ -74,7 +74,7 @@ def _found(chosen: Any, machines: Registry) -> Iterator[CheckMessage]:
     own = machines.of_user()
     for definition in own.values():
         for line in (*refused(definition, machines.all()), *advice(definition)):
-            yield Warning(line, obj=definition.owner, id="fsmflow.W002")
+            yield Warning(f"machine {definition.name}: {line}", id="fsmflow.W002")
     for line in strange_permissions(chosen, machines.all()):
         yield Warning(f"permissions: {line}", id="fsmflow.W003")
     for line in strange_channels(chosen, own):

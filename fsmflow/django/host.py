@@ -58,6 +58,11 @@ class AtomicBlock(Host):
             self._begun, self._notes = begun, set()
         return self._notes
 
+    @property
+    def is_of_test(self) -> bool:  # type: ignore[override]
+        """Whether only ``TestCase`` has opened it."""
+        return all(block._from_testcase for block in self._django().atomic_blocks)  # noqa: SLF001 - as Django asks it
+
     def flush(self) -> None:
         """Django holds nothing back."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from django.db import router
+from django.db import connections, router
 from django.db.migrations.exceptions import IrreversibleError
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
@@ -14,6 +14,7 @@ from fsmflow import settings as settings_of
 from fsmflow.django.host import LABEL
 from fsmflow.django.settings import alias
 from fsmflow.engine import runtime
+from fsmflow.store.schema import empty
 from fsmflow.store.store import create_store
 
 
@@ -58,8 +59,31 @@ def make_tables() -> None:
     runtime.close()
 
 
-def note_migrated(*, using: str, **_: Any) -> None:
-    """After ``migrate``: a project that runs no migrations, as tests may be told to, has the tables all the same."""
+def let_go_in_the_end() -> None:
+    """Before a test runner drops its database fsmflow closes its own connection: a server refuses to drop what
+    somebody is connected to. Django tells nobody of that."""
+    if alias() not in connections:
+        return
+    creation = connections[alias()].creation
+    destroy = creation.destroy_test_db
+
+    def destroy_test_db(*given: Any, **more: Any) -> None:
+        runtime.close()
+        destroy(*given, **more)
+
+    creation.destroy_test_db = destroy_test_db
+
+
+def note_migrated(*, using: str, **told: Any) -> None:
+    """After ``migrate``, and ``flush``, which tells of no plan.
+
+    A project that runs no migrations, as tests may be told to, has the tables all the same. What is flushed leaves no
+    entity behind whose row is gone: so a ``TransactionTestCase`` begins with none.
+    """
+    if using != alias() or not router.allow_migrate(using, LABEL):
+        return
     module, _ = MigrationLoader.migrations_module(LABEL)
-    if module is None and using == alias() and router.allow_migrate(using, LABEL):
+    if "plan" not in told:
+        empty(runtime.current().store.link)
+    elif module is None:
         make_tables()

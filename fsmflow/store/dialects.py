@@ -147,9 +147,11 @@ def open_sqlite(path: Path) -> SqliteDatabase:
 
 
 def open_uri(uri: str) -> SqliteDatabase:
-    """The SQLite database of a URI, which may be one in memory that connections share."""
+    """The SQLite database of a URI: one in memory that connections share, as tests have it. There a table that is
+    written is locked for readers too, who would be refused at once."""
+    pragmas = {"foreign_keys": 1, "read_uncommitted": 1}
     return SqliteDatabase(
-        uri, pragmas={"foreign_keys": 1}, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S, uri=True, check_same_thread=False
+        uri, pragmas=pragmas, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S, uri=True, check_same_thread=False
     )
 
 

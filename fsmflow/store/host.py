@@ -58,6 +58,8 @@ class Host(ABC):
     #: What it is called in a sentence, and what the user calls it.
     name: str
     transaction: Any
+    #: Whether what is tested takes it for none, as its framework runs each test inside one that is never committed.
+    is_of_test: bool = False
     #: How a link works in it, where that is kept for its next use.
     lent: Lent | None = None
 

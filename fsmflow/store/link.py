@@ -198,8 +198,9 @@ class Link(Guest):
 
     @property
     def in_transaction(self) -> bool:
-        """Whether this thread is inside a transaction of the caller's."""
-        return bool(self.db.in_transaction())
+        """Whether this thread is inside a transaction of the caller's; not if that stands for a whole test's."""
+        lent = self._lent
+        return bool(self._db.in_transaction()) if lent is None else not lent.host.is_of_test
 
     def jobs_transaction(self) -> AbstractContextManager[None]:
         """The transaction of a transactional job: on an alias one of the framework's, where its models are."""
@@ -285,13 +286,13 @@ class Link(Guest):
     def forget_connection(self) -> None:
         """Close this thread's connection, unless the caller has a transaction open on it, or it is that of a parent
         process."""
-        if os.getpid() != self._pid or self.db.is_closed() or self.in_transaction:
+        if os.getpid() != self._pid or self._db.is_closed() or self._db.in_transaction():
             return
         try:
-            self.db.close()
+            self._db.close()
         except peewee.PeeweeException as error:
             log.connection_dropped(first_line(error))
-            self.db.dispose()
+            self._db.dispose()
 
     def roll_back_open_transaction(self) -> bool:
         """End a transaction that a job left open on this thread's connection. Whether there was one."""

@@ -16,7 +16,7 @@ from fsmflow.store.column import Table
 from fsmflow.store.columns import TABLES
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.link import Link
-from fsmflow.store.tables import META
+from fsmflow.store.tables import META, SECRET
 from fsmflow.store.upgrades import upgrade
 from fsmflow.store.views import show
 
@@ -31,6 +31,18 @@ def create(link: Link, *, views: bool = False) -> None:
     db = link.db
     with db.connection_context() if db.is_closed() else nullcontext(), link.dialect.upgrading(db):
         _bring_up(link, views=views)
+
+
+def empty(link: Link) -> None:
+    """Take away all rows but those that say which installation this is, and with what it signs. For good."""
+    kept = (META, SECRET)
+
+    def delete() -> None:
+        for table in TABLES:
+            if table.name not in kept:
+                link.execute(f"DELETE FROM {table.name}")
+
+    link.write(delete)
 
 
 def _bring_up(link: Link, *, views: bool) -> None:

@@ -128,6 +128,15 @@ def create_store(settings: Settings, *, views: bool = False) -> Store:
     return _ready(Store(_link(settings, patient=True)), create=True, views=views)
 
 
+def open_or_create_store(settings: Settings) -> Store:
+    """The store of the settings; its tables are made only where they are not as they should be. Raises
+    ConfigurationError."""
+    try:
+        return open_store(settings)
+    except WrongTables:
+        return create_store(settings)
+
+
 def _ready(store: Store, *, create: bool, views: bool = False) -> Store:
     try:
         if create:

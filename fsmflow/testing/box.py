@@ -27,7 +27,7 @@ from fsmflow.settings.channels import read_channels
 from fsmflow.settings.permissions import read_permissions
 from fsmflow.store.link import open_database
 from fsmflow.store.memory import MemoryDatabase
-from fsmflow.store.store import create_store
+from fsmflow.store.store import open_or_create_store
 from fsmflow.store.work import Ticket
 from fsmflow.testing.doubles import MemoryDoorbell, Nowhere, Watch
 from fsmflow.testing.faults import Faults, FaultyRegistry, Killed, SandboxError
@@ -126,7 +126,8 @@ class Sandbox:
     """Made by ``sandbox``. Runs what is due when it is told to, in the thread that tells it, and moves the clock."""
 
     def __init__(self, settings: Settings, hand_clock: HandClock, limit: int) -> None:
-        store = create_store(settings)
+        # In a test of a framework's the tables are there, and a transaction is open that others must not wait for.
+        store = open_or_create_store(settings)
         self._database = settings.database
         store.clock = hand_clock
         self._clock = hand_clock

@@ -59,6 +59,7 @@ from fsmflow import (
 from fsmflow.channels import Command, Email, Log, Webhook, new_secret
 from fsmflow.django.actors import actor_of
 from fsmflow.django.admin import MachineAdmin
+from fsmflow.django.states import state_choices
 from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
@@ -340,6 +341,7 @@ def mounting_elsewhere(request: Any) -> None:
     assert_type(made.name, str)
     assert_type(actor_of(object()), Actor)
     assert MachineAdmin.machine is None
+    assert_type(state_choices("shop.machines.OrderMachine").choices, list[tuple[str, str]])
     workflows = Dashboard("shop.see_workflows", home={"Shop": "orders"}, auth=TokenAuth(), hosts=["example.org"])
     assert_type(workflows.urls, tuple[list[Any], str, str])
     assert_type(workflows.is_open_to(request.user), bool)

@@ -1,0 +1,193 @@
+"""A project of Django with the app, as its users run it: ``manage.py``, its tests, and a worker."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.test import override_settings
+
+from fsmflow import ConfigurationError
+from fsmflow.django.settings import read
+from fsmflow.store.schema import SCHEMA_VERSION
+from tests.support.django_shops import database_of
+from tests.support.mounts import in_django
+from tests.support.paths import ROOT
+from tests.support.servers import WHOLE, on_sqlite
+
+SETTINGS = """
+SECRET_KEY = "of the tests"
+INSTALLED_APPS = ["fsmflow.django", "shop"]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+USE_TZ = True
+TIME_ZONE = "UTC"
+DATABASES = {{"default": {database!r}}}
+FSMFLOW = {{"REDIS_URL": {redis_url!r}, "HOME": {home!r}}}
+import pymysql
+pymysql.install_as_MySQLdb()
+"""
+MANAGE = """
+import os, sys
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "settings")
+from django.core.management import execute_from_command_line
+execute_from_command_line(sys.argv)
+"""
+MODELS = """
+from django.db import models
+from fsmflow.django.states import state_choices
+
+def states():
+    return state_choices("shop.machines.OrderMachine").choices
+
+class Order(models.Model):
+    status = models.CharField(max_length=30, choices=states)
+    paid = models.BooleanField(default=False)
+"""
+MACHINES = """
+from fsmflow import Machine, State
+from shop.models import Order
+
+class OrderMachine(Machine):
+    name = "order"
+    initial = "new"
+    states = [State("new"), State("charging", job="charge", transactional=True), State("charged", final=True)]
+    transitions = [["submit", "new", "charging"], ["done", "charging", "charged"]]
+    status_field = Order.status
+
+    def charge(self):
+        order = self.record
+        order.paid = True
+        order.save(update_fields=["paid"])
+"""
+TESTS = """
+from django.core.management import CommandError, call_command
+from django.db import transaction
+from django.db.migrations.exceptions import IrreversibleError
+from django.test import TestCase, TransactionTestCase
+from fsmflow.testing import sandbox
+from shop.machines import OrderMachine
+from shop.models import Order, states
+
+def place():
+    with transaction.atomic():
+        order = Order.objects.create()
+        OrderMachine.start(order.pk).trigger("submit")
+    return order
+
+class InTestCase(TestCase):
+    def test_what_is_rolled_back_takes_all_along(self):
+        with self.assertRaises(LookupError), transaction.atomic():
+            place()
+            self.assertEqual(Order.objects.get().status, "charging")
+            raise LookupError
+        self.assertEqual((OrderMachine.counts(), Order.objects.count()), ({}, 0))
+
+    def test_its_jobs_run_once_what_waits_for_the_commit_was_run(self):
+        with sandbox([OrderMachine], database="django://default") as box:
+            with self.captureOnCommitCallbacks() as waiting:
+                order = place()
+            self.assertEqual(box.run(), 0)
+            for action in waiting:
+                action()
+            self.assertEqual(box.run(), 1)
+            order.refresh_from_db()
+            self.assertEqual((order.status, order.paid), ("charged", True))
+            self.assertEqual(OrderMachine.get(order.pk).record, order)
+
+class InTransactions(TransactionTestCase):
+    def test_each_begins_with_no_entities(self):
+        place()
+        self.assertEqual(OrderMachine.counts(), {"charging": 1})
+
+    def test_each_begins_with_none(self):
+        self.test_each_begins_with_no_entities()
+
+    def test_its_jobs_run(self):
+        with sandbox([OrderMachine], database="django://default") as box:
+            order = place()
+            box.run()
+            self.assertEqual(OrderMachine.get(order.pk).state, "charged")
+
+    def test_the_tables_are_not_dropped(self):
+        with self.assertRaisesRegex(IrreversibleError, "not dropped"):
+            call_command("migrate", "fsmflow", "zero", verbosity=0)
+        with self.assertRaises(CommandError):
+            call_command("fsmflow", "show", "order:1")
+        self.assertIn(("charged", "Charged"), states())
+"""
+
+
+#: Each takes some seconds.
+on_one_server = pytest.mark.parametrize(
+    "database_url",
+    [
+        *(["sqlite"] if WHOLE else []),
+        pytest.param("postgres", marks=pytest.mark.postgres),
+        *([pytest.param("mysql", marks=pytest.mark.mysql)] if WHOLE else []),
+    ],
+    indirect=True,
+)
+
+
+class Project:
+    """In a folder of its own."""
+
+    def __init__(self, folder: Path, database_url: str, redis_url: str) -> None:
+        self._folder = folder
+        database = database_of(database_url)
+        if database_url.startswith("sqlite"):
+            database |= {"TEST": {}}
+        text = SETTINGS.format(database=database, redis_url=redis_url, home=str(folder / "home"))
+        (folder / "settings.py").write_text(text)
+        (folder / "manage.py").write_text(MANAGE)
+        (folder / "shop" / "migrations").mkdir(parents=True)
+        for name, code in (("models", MODELS), ("machines", MACHINES), ("tests", TESTS), ("__init__", "")):
+            (folder / "shop" / f"{name}.py").write_text(code)
+
+    def manage(self, *words: str) -> str:
+        """What ``manage.py`` says."""
+        run = subprocess.run(
+            [sys.executable, "manage.py", *words],
+            cwd=self._folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "NO_COLOR": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert run.returncode == 0, run.stdout + run.stderr
+        return run.stdout + run.stderr
+
+
+@on_one_server
+def test_its_own_tests_see_one_transaction_and_run_jobs(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    project = Project(tmp_path, database_url, redis_url)
+    (tmp_path / "shop" / "migrations").rmdir()  # its tables are made without
+    told = project.manage("test", "--noinput")
+    assert "Ran 6 tests" in told
+    assert "machine order: job 'charge' in state 'charging' has no retry" in told
+
+
+@on_sqlite
+def test_it_migrates_and_a_worker_runs_the_jobs_of_its_apps(tmp_path: Path, database_url: str, redis_url: str) -> None:
+    project = Project(tmp_path, database_url, redis_url)
+    (tmp_path / "shop" / "migrations").rmdir()
+    begin = "call_command('migrate', run_syncdb=True); from shop import tests; tests.place()"
+    told = project.manage("shell", "-c", f"from django.core.management import call_command; {begin}")
+    assert f"Applying fsmflow.000{SCHEMA_VERSION}_" in told
+    told = project.manage("fsmflow", "worker", "--settings=settings", "--burst", "--processes", "1")
+    assert "step.done: order:1 charging -> charged" in told
+
+
+def test_a_setting_that_means_nothing_is_refused_with_what_was_meant() -> None:
+    in_django()
+    for given, match in (
+        ({"REDIS_ULR": ""}, "has 'REDIS_ULR', which means nothing; did you mean 'REDIS_URL'"),
+        ({"max_jobs": 1}, "has 'max_jobs', which means nothing; did you mean 'MAX_JOBS'"),
+        ({"DATABASE_URL": ""}, "DATABASE is its alias"),
+        ("default", "it is a dict"),
+    ):
+        with override_settings(FSMFLOW=given), pytest.raises(ConfigurationError, match=match):
+            read()
