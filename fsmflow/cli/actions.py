@@ -72,9 +72,10 @@ def trigger(
     found = resolve(runtime, address, actor)
     entity = handle(runtime.machines.get(found.machine), found)
     asked: dict[str, Any] = {"actor": actor, "reason": reason, "key": key, "epoch": epoch}
+    payload = merged(data, fields, runtime.machines.get(found.machine).wide.payloads.get(name))
     if dry_run:
-        return _tell_forecast(entity.what_if(name, merged(data, fields), **asked), as_json=as_json)
-    entry = entity.trigger(name, merged(data, fields), **asked)
+        return _tell_forecast(entity.what_if(name, payload, **asked), as_json=as_json)
+    entry = entity.trigger(name, payload, **asked)
     if as_json:
         state = {"state": entity.state, "phase": entity.phase, "epoch": entity.epoch, "repeated": entry.repeated}
         output.print_json(

@@ -12,8 +12,10 @@ import click
 
 from fsmflow.cli import output
 from fsmflow.decision.terms import Condition
+from fsmflow.definition.annotations import Declared
 from fsmflow.errors import DataError
 from fsmflow.objects.fields import TYPES, read_condition, read_field, read_json
+from fsmflow.shapes.blanks import blanks_of
 
 #: What ``HELP`` explains.
 FIELD: Final = "NAME=VALUE"
@@ -69,6 +71,15 @@ def _contents(path: str) -> str:
     return sys.stdin.buffer.read().decode() if path == "-" else Path(path).read_text(encoding="utf-8")
 
 
-def merged(data: dict[str, Any] | None, fields: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-    """What ``--data`` gave, and over it what was written field by field."""
-    return {**(data or {}), **dict(fields)}
+def merged(
+    data: dict[str, Any] | None, fields: Iterable[tuple[str, Any]], declared: Declared | None = None
+) -> dict[str, Any]:
+    """What ``--data`` gave, and over it what was written field by field. A text is what its field is ``declared`` to
+    be: ``amount=5`` is a number where that is one."""
+    found = dict(fields)
+    if declared is not None and declared.shape.is_record and any(isinstance(value, str) for value in found.values()):
+        blanks = blanks_of(declared.shape.schema())
+        for name, value in found.items():
+            if isinstance(value, str) and name in blanks:
+                found[name] = blanks[name].value_of(value)
+    return {**(data or {}), **found}

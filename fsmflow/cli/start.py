@@ -96,8 +96,8 @@ def start(
     """
     machine, entity_id, fields = _placed(machine, entity_id, fields)
     check_machine(machine)
-    runtime = current()
-    definition, given = runtime.machines.get(machine), merged(data, fields)
+    definition = (runtime := current()).machines.get(machine)
+    given = merged(data, fields, definition.wide.data)
     if source is None:
         if dry_run:
             raise click.UsageError("--dry-run goes with --from")

@@ -11,6 +11,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.names import ENGINE_TRIGGERS
 from fsmflow.engine.runtime import current
 from fsmflow.web.api.call import KEY, MATCH
+from fsmflow.web.api.declared import declared_schemas, reference_to
 from fsmflow.web.api.field import TEXTS, Field
 from fsmflow.web.api.operation import Operation
 from fsmflow.web.api.schemas import SCHEMAS, reference
@@ -59,7 +60,11 @@ def document(operations: Sequence[Operation], url: str) -> dict[str, Any]:
         "servers": [{"url": url}],
         "paths": paths,
         "components": {
-            "schemas": {**SCHEMAS, **{_state_name(one): _states(one) for one in machines}},
+            "schemas": {
+                **SCHEMAS,
+                **{_state_name(one): _states(one) for one in machines},
+                **declared_schemas(machines),
+            },
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
         "security": [{"bearer": []}, {}],
@@ -78,7 +83,7 @@ def _told(operation: Operation, machines: Sequence[Definition]) -> Iterator[tupl
             continue
         for trigger in triggers_of(one):
             of = path.replace("{trigger}", trigger)
-            yield of, _operation(operation, f"{one.name}.{operation.name}.{trigger}", of, [one])
+            yield of, _operation(operation, f"{one.name}.{operation.name}.{trigger}", of, [one], trigger)
 
 
 def triggers_of(definition: Definition) -> list[str]:
@@ -87,7 +92,9 @@ def triggers_of(definition: Definition) -> list[str]:
     return sorted({spec.trigger for spec in definition.transitions} - internal)
 
 
-def _operation(operation: Operation, name: str, path: str, machines: Sequence[Definition]) -> dict[str, Any]:
+def _operation(
+    operation: Operation, name: str, path: str, machines: Sequence[Definition], trigger: str | None = None
+) -> dict[str, Any]:
     told: dict[str, Any] = {
         "operationId": name,
         "summary": operation.told.partition("\n")[0],
@@ -96,7 +103,7 @@ def _operation(operation: Operation, name: str, path: str, machines: Sequence[De
         "responses": _responses(operation),
     }
     if operation.body is not None:
-        schema = _body(operation.body, machines if operation.is_of_machines else ())
+        schema = _body(operation.body, machines if operation.is_of_machines else (), trigger)
         is_required = any(field.is_required for field in operation.body)
         told["requestBody"] = {"required": is_required, "content": {"application/json": {"schema": schema}}}
     return told
@@ -118,12 +125,15 @@ def _parameters(operation: Operation, path: str, machines: Sequence[Definition])
         yield _MATCH
 
 
-def _body(fields: Iterable[Field], machines: Sequence[Definition]) -> dict[str, Any]:
-    """The schema of a body. The payload of a trigger is open, until machines declare what theirs hold."""
+def _body(fields: Iterable[Field], machines: Sequence[Definition], trigger: str | None) -> dict[str, Any]:
+    """The schema of a body. Payloads and data are open where a machine does not declare what they hold."""
     found = list(fields)
     properties = {field.name: {**field.schema, "description": field.told} for field in found}
     if machines and "state" in properties:
         properties["state"] = {**reference(_state_name(machines[0])), "description": properties["state"]["description"]}
+    for name, held in (("payload", trigger), ("data", None)):
+        if machines and name in properties and (declared := reference_to(machines[0], held)) is not None:
+            properties[name] = {**declared, "description": properties[name]["description"]}
     required = [field.name for field in found if field.is_required]
     shape: dict[str, Any] = {"type": "object", "properties": properties, "additionalProperties": False}
     return {**shape, "required": required} if required else shape

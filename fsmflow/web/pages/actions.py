@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import uuid
 from collections.abc import Mapping
@@ -29,6 +30,7 @@ from fsmflow.web.difference import differences, laid_over, patch_of, read_object
 from fsmflow.web.forgery import fields_of
 from fsmflow.web.identity import actor_of
 from fsmflow.web.portrait import command_of
+from fsmflow.web.sheet import Sheet, sheet_of
 from fsmflow.web.statuses import status_of, told_on_pages
 from fsmflow.web.templates import link, render
 from fsmflow.web.threads import threaded
@@ -71,7 +73,9 @@ def _asked(runtime: Runtime, snapshot: Snapshot, action: Action, actor: Actor, g
             if not given.get(name):
                 raise DataError(f"say which {name}")
             options[name] = given[name]
-    if "data" in action.options and given.get("data"):
+    if "data" in action.options and (sheet := _sheet(runtime, snapshot)) is not None:
+        options["patch"] = sheet.changes(given)
+    elif "data" in action.options and given.get("data"):
         options["patch"] = patch_of(hide(snapshot.data, redacted(runtime, snapshot)), given["data"])
     if "new_key" in action.options:
         options["new_key"] = given.get("new_key") == "on"
@@ -79,6 +83,15 @@ def _asked(runtime: Runtime, snapshot: Snapshot, action: Action, actor: Actor, g
     if action.is_final and reason is None:
         raise DataError(f"'{action.name}' cannot be taken back: say why")
     return action.asks(actor=actor, reason=reason, key=given.get("key") or None, **options)
+
+
+def _sheet(runtime: Runtime, snapshot: Snapshot) -> Sheet | None:
+    """The fields of its data, where these have a type that it fits."""
+    own = definition_for(runtime, snapshot)
+    if own is None or own.wide.data is None or snapshot.branch_of is not None:
+        return None
+    keys = redacted(runtime, snapshot)
+    return sheet_of(own.wide.data, hide(snapshot.data, keys), keys)
 
 
 def _epoch(given: Mapping[str, str]) -> int | None:
@@ -107,6 +120,7 @@ def _confirm(
     looked: Mapping[str, Any] | None = None,
 ) -> Response:
     details = details_of(runtime, definition_for(runtime, snapshot), snapshot)
+    sheet = _sheet(runtime, snapshot) if "data" in action.options else None
     place = given.get("state") or given.get("event") or request.query_params.get("event", "")
     if error is not None:
         _note(request, error)
@@ -126,7 +140,15 @@ def _confirm(
         command=command_of(action, snapshot.address, place, reason=given.get("reason")),
         error=error and told_on_pages(error),
         looked=looked,
+        **_shown(sheet, given, error),
     )
+
+
+def _shown(sheet: Sheet | None, given: Mapping[str, str], error: FsmflowError | None) -> dict[str, Any]:
+    """The fields of a sheet, what stands in them, and what is wrong with each, as templates take them."""
+    if sheet is None:
+        return {"sheet": None}
+    return {"sheet": sheet, "filled": sheet.shown(given), "faults": sheet.faults(error)}
 
 
 def _states(runtime: Runtime, snapshot: Snapshot, action: Action) -> list[str]:
@@ -145,16 +167,20 @@ def _fire(request: Request) -> Response:
     runtime, actor, name = current(), actor_of(request), request.path_params["trigger"]
     snapshot = resolve(runtime, request.path_params["address"], actor)
     given = {name: values[0] for name, values in fields_of(request).items()}
+    payload: Mapping[str, Any] = {}
     error, looked = None, None
+    own = definition_for(runtime, snapshot)
+    sheet = None if own is None else sheet_of(own.wide.payloads.get(name))
     try:
-        payload = read_object(given.get("payload", ""), "the payload")
+        payload = sheet.read(given) if sheet else read_object(given.get("payload", ""), "the payload")
         epoch = snapshot.epoch if request.method == "GET" else _epoch(given)
         key, reason = given.get("key") or None, given.get("reason", "").strip() or None
         asked = Triggered(trigger=name, payload=payload, actor=actor, reason=reason, key=key, epoch=epoch)
         if request.method == "POST" and given.get("step") == DO:
             requests.trigger(runtime, runtime.machines.get(snapshot.machine), snapshot.entity_id, asked)
             return RedirectResponse(link(request, f"/entity/{snapshot.address}", {"fired": name}), 303)
-        looked = forecast(runtime, instance_for(runtime, snapshot), asked)
+        if sheet is None or request.method == "POST":
+            looked = forecast(runtime, instance_for(runtime, snapshot), asked)
     except TransitionConflict as conflict:
         return _stale(request, runtime, snapshot, given, conflict)
     except FsmflowError as refusal:
@@ -170,9 +196,15 @@ def _fire(request: Request) -> Response:
         epoch=given.get("epoch") or snapshot.epoch,
         key=given.get("key") or uuid.uuid4().hex,
         error=error and told_on_pages(error),
-        command=_firing(snapshot.address, name, given),
+        command=_firing(snapshot.address, name, _brought(given, payload) if sheet else given),
         looked=looked,
+        **_shown(sheet, given, error),
     )
+
+
+def _brought(given: Mapping[str, str], payload: Mapping[str, Any]) -> dict[str, str]:
+    """What was filled in, as a command takes it."""
+    return {**given, "payload": json.dumps(payload, ensure_ascii=False) if payload else ""}
 
 
 def _firing(address: str, trigger: str, given: Mapping[str, str]) -> str:
