@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from enum import Enum
 from fnmatch import fnmatchcase
 from typing import Any, Final, Literal, get_args
 
@@ -20,6 +21,7 @@ from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.position import Cursor, Position
 from fsmflow.definition.names import ENGINE_TRIGGERS, TIMEOUT
 from fsmflow.definition.operators import OPERATIONS
+from fsmflow.definition.parse import plain_name
 from fsmflow.definition.retry import is_duration
 from fsmflow.engine.batch import Batch
 from fsmflow.engine.batch import acknowledge as noted
@@ -77,7 +79,7 @@ def feed(
     name: str | None,
     *,
     machine: str | type | Iterable[str | type] | None = None,
-    states: str | Iterable[str] | None = None,
+    states: str | Enum | Iterable[str | Enum] | None = None,
     triggers: str | Iterable[str] | None = None,
     kinds: str | Iterable[str] | None = None,
     branches: bool = False,
@@ -125,7 +127,7 @@ def _wanted(runtime: Runtime, machine: Any, states: Any, triggers: Any, kinds: A
     machines = None if machine is None else tuple(_machine(each) for each in _several(machine, str | type, "machine"))
     for each in machines or ():
         check_machine(runtime, each)
-    globs = _globs(states, "states"), _globs(triggers, "triggers")
+    globs = _globs(_plain(states), "states"), _globs(triggers, "triggers")
     wanted = Wanted(machines=machines, states=globs[0], triggers=globs[1], kinds=_kinds(kinds), branches=bool(branches))
     _check_globs(runtime, wanted)
     return wanted
@@ -144,7 +146,7 @@ def batch(
     name: str,
     *,
     machine: str | type | Iterable[str | type] | None = None,
-    states: str | Iterable[str] | None = None,
+    states: str | Enum | Iterable[str | Enum] | None = None,
     triggers: str | Iterable[str] | None = None,
     kinds: str | Iterable[str] | None = None,
     branches: bool = False,
@@ -255,6 +257,13 @@ def _machine(value: str | type) -> str:
     if not isinstance(name, str):
         raise DataError(f"machine is {shown(value)}; it is the name or the class of a machine")
     return name
+
+
+def _plain(states: Any) -> Any:
+    """States with members of Enums by their names."""
+    if isinstance(states, str | Enum) or not isinstance(states, Iterable):
+        return plain_name(states)
+    return [plain_name(state) for state in states]
 
 
 def _globs(value: str | Iterable[str] | None, what: str) -> tuple[str, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
+from enum import Enum
 from math import isnan
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.names import CANCEL, FAILED, FINISHED, FORCE, PHASES, RETRY, REWIND, SKIP, UNDO
+from fsmflow.definition.parse import plain_name
 from fsmflow.engine import lookup, requests
 from fsmflow.engine.explain import explain
 from fsmflow.engine.runtime import current, joining
@@ -23,7 +25,7 @@ from fsmflow.errors import DataError, shown
 from fsmflow.machine.attributes import Attributes
 from fsmflow.machine.base import Data, Fields, as_dict, state_name
 
-Until = str | Collection[str] | Callable[[Any], bool] | None
+Until = str | Enum | Collection[str | Enum] | Callable[[Any], bool] | None
 
 
 class Actions(Attributes[Data]):
@@ -113,7 +115,7 @@ class Actions(Attributes[Data]):
 
     def rewind(
         self,
-        state: str,
+        state: str | Enum,
         /,
         *,
         actor: Actor | str | None = None,
@@ -126,7 +128,7 @@ class Actions(Attributes[Data]):
 
     def force(
         self,
-        state: str,
+        state: str | Enum,
         /,
         *,
         actor: Actor | str | None = None,
@@ -208,9 +210,9 @@ class Actions(Attributes[Data]):
             return until
         if until is None:
             return lambda machine: machine.phase in (FAILED, FINISHED)
-        if not isinstance(until, Collection):
+        if not isinstance(until, Collection | Enum):
             raise DataError(f"until is {shown(until)}; it is a state, several, a phase, or a function of the handle")
-        names = {until} if isinstance(until, str) else set(until)
+        names = set(map(plain_name, [until] if isinstance(until, str | Enum) else until))
         states = self._view.definition.states
         for name in names - set(PHASES):
             if name not in states:

@@ -22,7 +22,7 @@ from fsmflow.engine.forecast import forecast
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
-from fsmflow.machine.base import Base, Data, Fields, as_dict
+from fsmflow.machine.base import Base, Data, Fields, StateName, as_dict
 from fsmflow.store.entities import PAGE
 
 
@@ -40,9 +40,10 @@ class Attributes(Base[Data]):
         return self._view.snapshot.address
 
     @property
-    def state(self) -> str:
-        """The state. It changes by transitions only: assigning it raises TransitionNotAllowed."""
-        return self._view.state
+    def state(self) -> StateName:
+        """The name of the state, which is the same as the member of an Enum that stands for it. It changes by
+        transitions only: assigning it raises TransitionNotAllowed."""
+        return StateName(self._view.state)
 
     @state.setter
     def state(self, value: str) -> NoReturn:

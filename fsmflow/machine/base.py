@@ -51,6 +51,20 @@ class _Struct(Protocol):
 Fields = Mapping[str, Any] | _Dataclass | _Model | _Struct
 
 
+class StateName(str):
+    """The name of a state. It is that of the member of an Enum, too, which stands for the state in a machine."""
+
+    __slots__ = ()
+
+    def __eq__(self, other: object) -> bool:
+        return str.__eq__(self, plain_name(other)) is True
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = str.__hash__
+
+
 class Base(Typed[Data]):
     """Every object of a machine's class is backed by a view: of a handle, of a decision, or of a running job."""
 

@@ -47,7 +47,7 @@ class Entities(Base[Data]):
         data: Fields | None = None,
         /,
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         key: str | None = None,
@@ -62,7 +62,7 @@ class Entities(Base[Data]):
         data: Fields = ...,
         /,
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         actor: Actor | str | None = None,
         within: Any = None,
         **fields: Any,
@@ -75,7 +75,7 @@ class Entities(Base[Data]):
         data: Fields | None = None,
         /,
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         key: str | None = None,
@@ -145,7 +145,7 @@ class Entities(Base[Data]):
         cls,
         entities: Iterable[tuple[str | int | UUID, Fields | None]],
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         page: int = 1_000,
@@ -186,7 +186,7 @@ class Entities(Base[Data]):
     def find(
         cls,
         *,
-        state: str | Collection[str] | None = None,
+        state: str | Enum | Collection[str | Enum] | None = None,
         phase: str | None = None,
         error: str | None = None,
         older: float | timedelta | None = None,
@@ -246,7 +246,7 @@ def _is_data(first: Any) -> bool:
     return isinstance(first, Mapping) or shapes.is_typed(first)
 
 
-def _globs(state: str | Collection[str] | None) -> tuple[str, ...] | None:
+def _globs(state: str | Enum | Collection[str | Enum] | None) -> tuple[str, ...] | None:
     several = isinstance(state, Collection) and not isinstance(state, str | Enum)
     states: Any = state if several or state is None else [state]
     return None if states is None else tuple(map(state_name, states))
@@ -342,7 +342,7 @@ def _pair(entity: Any) -> tuple[Any, Any]:
 
 
 def _birth(
-    entity_id: object, data: dict[str, Any], *, state: str | None, actor: Actor | str | None, key: str | None
+    entity_id: object, data: dict[str, Any], *, state: str | Enum | None, actor: Actor | str | None, key: str | None
 ) -> Birth:
     if key is not None:
         checked_text(key, "key")

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from enum import Enum
 from itertools import islice
 from typing import Any, TypedDict, Unpack
 
@@ -13,6 +14,7 @@ from fsmflow import clock
 from fsmflow.decision.inputs import Actor, as_actor
 from fsmflow.decision.member import Member
 from fsmflow.definition.names import FAILED, RETRY
+from fsmflow.definition.parse import plain_name
 from fsmflow.engine.groups import ledger_of
 from fsmflow.engine.runtime import current
 from fsmflow.engine.selection import Selection, check_shown, filter_of
@@ -36,7 +38,7 @@ class Wanted(TypedDict, total=False):
 
     addresses: Iterable[str]
     machine: str | None
-    state: str | Collection[str] | None
+    state: str | Enum | Collection[str | Enum] | None
     phase: str | None
     error: str | None
     group: str | None
@@ -133,7 +135,7 @@ def _selection(wanted: Wanted) -> Selection:
     state, older, where = wanted.get("state"), wanted.get("older"), wanted.get("where")
     return Selection(
         machine=wanted.get("machine"),
-        states=None if state is None else (state,) if isinstance(state, str) else tuple(state),
+        states=None if state is None else tuple(map(plain_name, [state] if isinstance(state, str | Enum) else state)),
         phase=wanted.get("phase"),
         error=wanted.get("error"),
         group=wanted.get("group"),

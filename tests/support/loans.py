@@ -216,3 +216,36 @@ class Post(Machine[Parcel]):
 
     def weigh(self) -> None:
         self.data.weight *= 2
+
+
+class Way(StrEnum):
+    """States as a StrEnum, which is text."""
+
+    here = "here"
+    there = "there"
+
+
+class Depth(Enum):
+    """States as an Enum whose members are no text."""
+
+    top = 1
+    middle = 2
+    bottom = 3
+
+
+class Walk(Machine):
+    """Its states are members of a StrEnum."""
+
+    initial = Way.here
+    states = [State(Way.here), State(Way.there, final=True)]
+    transitions = [["go", Way.here, Way.there]]
+    go: Trigger
+
+
+class Dive(Machine):
+    """Its states are members of an Enum."""
+
+    initial = Depth.top
+    states = [State(Depth.top), State(Depth.middle), State(Depth.bottom, final=True)]
+    transitions = [["sink", Depth.top, Depth.middle], ["sink", [Depth.middle], Depth.bottom]]
+    sink: Trigger

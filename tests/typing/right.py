@@ -60,6 +60,7 @@ from fsmflow.channels import Command, Email, Log, Webhook, new_secret
 from fsmflow.django.actors import actor_of
 from fsmflow.django.admin import MachineAdmin
 from fsmflow.django.states import state_choices
+from fsmflow.machine.base import StateName
 from fsmflow.metrics.asgi import Receive, Send
 from fsmflow.sentry import FsmflowIntegration
 from fsmflow.signatures import GitHub, Hmac, StandardWebhooks, Stripe
@@ -179,7 +180,7 @@ def finding() -> None:
 
 
 def looking(order: Order) -> None:
-    assert_type(order.state, str)
+    assert_type(order.state, StateName)
     assert_type(order.phase, str)
     assert_type(order.address, str)
     assert_type(order.entity_id, str)
@@ -258,7 +259,7 @@ async def awaiting() -> None:
     assert_type(order, Order)
     assert_type(await Order.astart("1", if_exists="return", within=object()), Order)
     assert_type(await Order.aget("1"), Order)
-    assert_type([found.state async for found in Order.afind(state="open")], list[str])
+    assert_type([found.state async for found in Order.afind(state="open")], list[StateName])
     assert_type(await Order.acounts(), dict[str, int])
     assert_type(await Order.atimetable(), Timetable)
     assert_type(await order.atrigger("submit", {"amount": 5}, key="k", note="x"), HistoryEntry)
@@ -290,7 +291,7 @@ def operating() -> None:
     repair = repairs.start("retry", machine="order", error="Timeout*", canary=1, rate="20/s", stop_after="3%")
     assert_type(repair.report().recovered, int)
     assert_type(repair.report().why, str | None)
-    assert_type(repairs.resume(repairs.stop(repair, reason="the bank called")).state, str)
+    assert_type(repairs.resume(repairs.stop(repair, reason="the bank called")).state, StateName)
 
 
 def grouping() -> None:

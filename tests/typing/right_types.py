@@ -6,12 +6,15 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, assert_type
 
-from fsmflow import Actor, Event, HistoryEntry, Machine, State, Trigger
+import fsmflow
+from fsmflow import Actor, Event, HistoryEntry, Machine, State, Trigger, repairs
 from tests.support.loans import (
     Approval,
     Book,
     Car,
     CarData,
+    Depth,
+    Dive,
     Line,
     Loan,
     LoanData,
@@ -24,6 +27,8 @@ from tests.support.loans import (
     Signature,
     Size,
     Ticket,
+    Walk,
+    Way,
 )
 
 
@@ -93,3 +98,19 @@ def changing(book: Book, car: Car) -> None:
     book.data = LoanData(5)
     car.data["doors"] = 3
     assert_type(book.retry(data={"amount": 5}), Book)
+
+
+def naming(walk: Walk, dive: Dive) -> None:
+    assert_type(walk.state == Way.here, bool)
+    assert_type(dive.state == Depth.top, bool)
+    assert_type(Depth.top == dive.state, bool)
+    assert_type(dive.state.upper(), str)
+    assert_type(dive.state in (Depth.top, Depth.middle), bool)
+    assert_type(Dive.start("1", state=Depth.middle), Dive)
+    assert_type(Walk.start("1", state=Way.here), Walk)
+    assert_type(dive.force(Depth.top).rewind(Depth.middle), Dive)
+    assert_type(dive.wait(Depth.bottom).wait([Depth.top, "bottom"]), Dive)
+    assert_type([each.data for each in Dive.find(state=[Depth.top])], list[dict[str, Any]])
+    assert_type(next(Walk.find(state=Way.there)), Walk)
+    repairs.start("cancel", machine="dive", state=Depth.top)
+    fsmflow.feed("deep", states=[Depth.top], machine=Dive)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsmflow import Event
-from tests.support.loans import Approval, Book, Car, Loan, LoanData, Refusal, Size
+from tests.support.loans import Approval, Book, Car, Depth, Dive, Loan, LoanData, Refusal, Size, Walk, Way
 
 
 def firing(loan: Loan) -> None:
@@ -50,3 +50,14 @@ def looking(book: Book, car: Car) -> None:
     car.data["doors"] = "3"  # type: ignore[typeddict-item]
     book.data = 5  # type: ignore[assignment]
     book.retry(data=5)  # type: ignore[arg-type]
+
+
+def naming(walk: Walk, dive: Dive) -> None:
+    print(dive.state == Depth.tpo)  # type: ignore[attr-defined]
+    dive.force(5)  # type: ignore[arg-type]
+    dive.force(Depth.top.value)  # type: ignore[arg-type]
+    walk.rewind(Way.nowhere)  # type: ignore[attr-defined]
+    dive.wait(5)  # type: ignore[arg-type]
+    Dive.find(state=5)  # type: ignore[arg-type]
+    Dive.find(state=[5])  # type: ignore[list-item]
+    Dive.start("1", state=5)  # type: ignore[call-overload]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import Any, Self
 
 from fsmflow.decision.history import HistoryEntry
@@ -83,13 +84,25 @@ class AsyncActions(Actions[Data]):
         return await call(self.skip, actor=actor, reason=reason, key=key)
 
     async def arewind(
-        self, state: str, /, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None
+        self,
+        state: str | Enum,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
     ) -> Self:
         """``rewind``, awaited."""
         return await call(self.rewind, state, actor=actor, reason=reason, key=key)
 
     async def aforce(
-        self, state: str, /, *, actor: Actor | str | None = None, reason: str | None = None, key: str | None = None
+        self,
+        state: str | Enum,
+        /,
+        *,
+        actor: Actor | str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
     ) -> Self:
         """``force``, awaited."""
         return await call(self.force, state, actor=actor, reason=reason, key=key)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from datetime import timedelta
+from enum import Enum
 from typing import Any, Self, overload
 from uuid import UUID
 
@@ -24,7 +25,7 @@ class AsyncEntities(Entities[Data]):
         data: Fields | None = None,
         /,
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         key: str | None = None,
@@ -38,7 +39,7 @@ class AsyncEntities(Entities[Data]):
         data: Fields = ...,
         /,
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         actor: Actor | str | None = None,
         within: Any = None,
         **fields: Any,
@@ -50,7 +51,7 @@ class AsyncEntities(Entities[Data]):
         data: Fields | None = None,
         /,
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         key: str | None = None,
@@ -95,7 +96,7 @@ class AsyncEntities(Entities[Data]):
         cls,
         entities: Iterable[tuple[str | int | UUID, Fields | None]],
         *,
-        state: str | None = None,
+        state: str | Enum | None = None,
         if_exists: str = "raise",
         actor: Actor | str | None = None,
         page: int = 1000,
@@ -115,7 +116,7 @@ class AsyncEntities(Entities[Data]):
     def afind(
         cls,
         *,
-        state: str | Collection[str] | None = None,
+        state: str | Enum | Collection[str | Enum] | None = None,
         phase: str | None = None,
         error: str | None = None,
         older: float | timedelta | None = None,
