@@ -13,6 +13,7 @@ from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.points import point
+from fsmflow.store.batch import Batch, Missed, Run, one_by_one
 from fsmflow.store.columns import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
@@ -79,6 +80,7 @@ class Commits:
         deadlock, a slow lock or a lost connection is tried again, as the revision still guards the write, unless it
         took a transaction of the caller's with it. An error from COMMIT is looked into: what landed counts as written.
         Statements: entity, work, one per history entry, key; one more where the entity comes to rest in a failure.
+        Where a database can take several writes as one statement, most decisions are one, and its own transaction.
         """
         token = os.urandom(8).hex()
         if not self._link.in_transaction:
@@ -113,15 +115,22 @@ class Commits:
 
     def _try(self, commit: Commit, token: str) -> Snapshot:
         after = None
+        is_plain = self._is_plain(commit)
         try:
+            if is_plain:
+                after = commit.after  # once it is sent, it is in doubt
+                if self._write_at_once(commit, token):
+                    return after
+                # Something was not as it has to be: what that is, is told by the writes one by one.
+                after, is_plain = None, False
             with self._link.transaction():
-                after = self._write(commit, token)
+                after = self._write(commit, token, one_by_one(self._link))
                 self._groups.count([commit])
                 point("commit.before", commit.after.address)
         except ERRORS as error:
             verdict = self._link.verdict(error)
             if verdict is Verdict.LASTING:
-                raise _refusal(commit, error, at_commit=after is not None) from error
+                raise _refusal(commit, error, at_commit=after is not None and not is_plain) from error
             # A race is lost before anything is committed: there is no doubt.
             doubtful = after if verdict is Verdict.PASSING else None
             raise Interrupted(commit, first_line(error), doubtful) from error
@@ -141,16 +150,37 @@ class Commits:
             # Work that has been overtaken by a later call of the same transaction is not rung for.
             on_commit(after if now.work == after.work else replace(after, work=None))
 
-    def _write(self, commit: Commit, token: str) -> Snapshot:
+    def _is_plain(self, commit: Commit) -> bool:
+        """Whether it may be one statement: it reads nothing, and writes no row twice."""
+        before, after = commit.before, commit.after
+        if before is None or not self._link.dialect.has_batches or self._link.in_transaction:
+            return False
+        apart = commit.also or commit.erases or commit.frees is not None or commit.status_field is not None
+        fails = after.fingerprint is not None and before.epoch != after.epoch
+        swaps = commit.takes and (commit.posts or commit.key is not None)
+        return not (apart or fails or swaps or after.work is before.work)
+
+    def _write_at_once(self, commit: Commit, token: str) -> bool:
+        """False where a row was not as it has to be; nothing is written then."""
+        batch = Batch(self._link)
+        self._write(commit, token, batch.run)
+        point("commit.before", commit.after.address)
+        try:
+            batch.send()
+        except Missed:
+            return False
+        return True
+
+    def _write(self, commit: Commit, token: str, run: Run) -> Snapshot:
         """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""
         for other in commit.also:
-            self._write(other, token)
-        after = self._write_entity(commit)
-        self._write_work(commit, after)
+            self._write(other, token, run)
+        after = self._write_entity(commit, run)
+        self._write_work(commit, after, run)
         if commit.erases:
             self._erasure.wipe(after.row, after.address, commit.takes)
         for entry in commit.entries:
-            self._link.execute(self._sql.insert_history, (after.row, *entry_values(entry, token)))
+            run(self._sql.insert_history, (after.row, *entry_values(entry, token)))
         if commit.key is not None:
             entry = commit.entries[commit.key_entry]
             key = Post(
@@ -162,47 +192,45 @@ class Commits:
                 at=after.updated_at,
                 seq=entry.seq,
             )
-            self._link.execute(self._sql.insert_event, (after.row, *post_values(key)))
-        self._write_around(commit, after)
+            run(self._sql.insert_event, (after.row, *post_values(key)))
+        self._write_around(commit, after, run)
         return after
 
-    def _write_around(self, commit: Commit, after: Snapshot) -> None:
+    def _write_around(self, commit: Commit, after: Snapshot, run: Run) -> None:
         """What a decision writes besides the entity: events, branches that were told of, the user's own row."""
-        self._write_events(commit, after)
+        self._write_events(commit, after, run)
         for told in commit.told:
-            if self._link.execute(self._sql.tell, told).rowcount != 1:
-                raise CommitLost(f"{after.address} has been told of this branch, or it has gone on")
+            run(self._sql.tell, told, lambda: CommitLost(f"{after.address} has been told of this, or it has gone on"))
         if commit.frees is not None:
-            self._link.execute(self._sql.free, (after.row, commit.frees))
+            run(self._sql.free, (after.row, commit.frees))
         if commit.status_field is not None:
             self._own_rows.write_status(commit.status_field, after, lenient=commit.lenient)
         if commit.search:
-            self._terms.write(commit.before, after, commit.search)
+            self._terms.write(commit.before, after, commit.search, run)
         settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
         if settles and after.parent is not None:
             soon = after.updated_at + NUDGE_MS
-            self._link.execute(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
+            run(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
 
-    def _write_events(self, commit: Commit, after: Snapshot) -> None:
+    def _write_events(self, commit: Commit, after: Snapshot, run: Run) -> None:
+        lost = f"{after.address}: an event has been used by somebody else"
         for taken in commit.takes:
-            if self._link.execute(self._sql.take_event, (taken,)).rowcount != 1:
-                raise CommitLost(f"{after.address}: an event has been used by somebody else")
+            run(self._sql.take_event, (taken,), lambda: CommitLost(lost))
         for post in commit.posts:
-            self._link.execute(self._sql.insert_event, (post.entity or after.row, *post_values(post)))
+            run(self._sql.insert_event, (post.entity or after.row, *post_values(post)))
         for mark in commit.marks:
-            self._link.execute(self._sql.mark_event, (mark.tries, mark.why, mark.due_at, mark.id))
+            run(self._sql.mark_event, (mark.tries, mark.why, mark.due_at, mark.id))
 
-    def _write_entity(self, commit: Commit) -> Snapshot:
+    def _write_entity(self, commit: Commit, run: Run) -> Snapshot:
         after = commit.after
         if commit.before is not None:
             params = (*entity_values(after), after.row, commit.before.revision)
-            if self._link.execute(self._sql.update_entity, params).rowcount != 1:
-                raise CommitLost(f"{after.address} has moved on")
+            run(self._sql.update_entity, params, lambda: CommitLost(f"{after.address} has moved on"))
             return after
         cursor = self._link.execute(self._sql.insert_entity, new_entity_values(after))
         return Snapshot(**{**after.__dict__, "row": self._link.dialect.new_row(cursor)})
 
-    def _write_work(self, commit: Commit, after: Snapshot) -> None:
+    def _write_work(self, commit: Commit, after: Snapshot, run: Run) -> None:
         before = commit.before.work if commit.before else None
         guard = guard_values(commit.claim) if commit.claim else None
         if after.work is before:
@@ -215,30 +243,29 @@ class Commits:
             sql, params = self._sql.delete_work, [after.row]
             guarded = self._sql.delete_work_guarded
         elif before is None:
-            self._link.execute(self._sql.insert_work, (after.row, *work_values(after.work)))
+            run(self._sql.insert_work, (after.row, *work_values(after.work)))
             return
         elif guard is None and (before.epoch, before.attempt) == (after.work.epoch, after.work.attempt):
-            self._write_going_on(after, before, after.work)
+            self._write_going_on(after, before, after.work, run)
             return
         else:
             sql, params = self._sql.update_work, [*work_values(after.work), after.row]
             guarded = self._sql.update_work_guarded
         if guard is None:
-            self._link.execute(sql, params)
-        elif self._link.execute(guarded, [*params[:-1], *guard]).rowcount != 1:
-            raise ClaimLost(f"{after.address}: the claim is gone")
+            run(sql, params)
+        else:
+            run(guarded, [*params[:-1], *guard], lambda: ClaimLost(f"{after.address}: the claim is gone"))
 
-    def _write_going_on(self, after: Snapshot, before: Work, work: Work) -> None:
+    def _write_going_on(self, after: Snapshot, before: Work, work: Work, run: Run) -> None:
         """Change work that goes on, as a pause or a deadline does. A claim leaves the revision alone, and one may have
         come, or gone, since it was read."""
-        guard = guard_of(after, before)
         if before.owner is not None:
-            done = self._link.execute(self._sql.update_work_guarded, (*work_values(work), *guard)).rowcount
+            sql, params = self._sql.update_work_guarded, (*work_values(work), *guard_of(after, before))
         else:
+            sql = self._sql.update_work_unclaimed
             params = (*work_values(work), after.row, before.epoch, before.attempt, before.fence, before.dispatch)
-            done = self._link.execute(self._sql.update_work_unclaimed, params).rowcount
-        if done != 1:
-            raise CommitLost(f"{after.address}: its attempt {before.attempt} has been claimed or given back")
+        lost = f"{after.address}: its attempt {before.attempt} has been claimed or given back"
+        run(sql, params, lambda: CommitLost(lost))
 
     def _check_claimed(self, after: Snapshot, before: Work) -> None:
         """What is claimed is left alone by a pause, and held once it ends; a claim that the database server lost in a

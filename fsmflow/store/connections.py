@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib import import_module
 from typing import Any, Final
 
+import peewee
 from peewee import Database
 
 from fsmflow.store.drivers import mysqlclient_options
@@ -61,6 +64,24 @@ def is_pooled(db: Database) -> bool:
     told = db.connection().info.backend_pid
     ((serving,),) = db.execute_sql("SELECT pg_backend_pid()").fetchall()
     return bool(told != serving)
+
+
+def send(db: Database, sql: str, params: Sequence[Any]) -> None:
+    """Run a long statement of PostgreSQL. Its newer driver would read it anew each time, to find the parameters;
+    where these have numbers it does not."""
+    connection = db.connection()
+    if not hasattr(connection, "prepare_threshold"):
+        db.execute_sql(sql, params)
+        return
+    raw = import_module("psycopg").RawCursor
+    with vars(peewee)["__exception_wrapper__"]:
+        raw(connection).execute(_numbered(sql), params)
+
+
+@cache
+def _numbered(sql: str) -> str:
+    first, *rest = sql.split("%s")
+    return first + "".join(f"${number}{part}" for number, part in enumerate(rest, start=1))
 
 
 def stop_preparing(db: Database) -> bool:

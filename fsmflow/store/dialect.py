@@ -66,6 +66,8 @@ class Dialect(ABC):
     has_partial_indexes: ClassVar[bool] = True
     #: Whether a sorted UNION ALL reads no more of its parts than it gives, and takes none that are sorted themselves.
     merges_unions: ClassVar[bool] = False
+    #: Whether several writes can be one statement: see ``at_once``.
+    has_batches: ClassVar[bool] = False
     #: What follows a table that is to be read by its rows' numbers, whatever else is asked of them.
     by_row: ClassVar[str] = ""
 
@@ -174,6 +176,15 @@ class Dialect(ABC):
         """A hasty transaction in one round trip, that runs the UPDATE ``claim``, and ``found``, which selects from the
         row that it changed, ``w``. None where there is no such thing."""
         return None
+
+    def at_once(self, writes: Sequence[tuple[str, bool]]) -> str:
+        """One statement, and a transaction of its own, that makes all of these writes, none of which is about a row of
+        another. Those that are marked have to find one row: it fails as a whole where one does not."""
+        raise NotImplementedError
+
+    def send(self, db: Database, sql: str, params: Sequence[Any]) -> None:
+        """Run what ``at_once`` has made."""
+        db.execute_sql(sql, params)
 
     @abstractmethod
     def upgrading(self, db: Database) -> AbstractContextManager[Any]:

@@ -179,6 +179,7 @@ class Postgres(Dialect):
     returning = " RETURNING id"
     by_bytes = '"C"'
     number_field = _SerialField
+    has_batches = True
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported("psycopg", self.advice, url)
@@ -259,6 +260,20 @@ class Postgres(Dialect):
             f"set_config('lock_timeout', '{_lock_wait_ms()}', true)), "
             f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
         )
+
+    def at_once(self, writes: Sequence[tuple[str, bool]]) -> str:
+        # The first asks for the setting, so that it is made before any row is locked; the others are named in order.
+        patience = f"SELECT set_config('lock_timeout', '{_lock_wait_ms()}', true)"
+        parts = [f"settings AS MATERIALIZED ({patience})"]
+        for number, (sql, _) in enumerate(writes):
+            waits = "" if number else " AND (SELECT COUNT(*) FROM settings) = 1"
+            parts.append(f"w{number} AS ({sql}{waits} RETURNING 1)")
+        # There is no other way to have a statement fail by what it has found.
+        found = [f"1 / (SELECT COUNT(*) FROM w{number})" for number, (_, is_one) in enumerate(writes) if is_one]
+        return f"WITH {', '.join(parts)} SELECT {', '.join(found)}"
+
+    def send(self, db: Database, sql: str, params: Sequence[Any]) -> None:
+        connections.send(db, sql, params)
 
     @scope
     def upgrading(self, db: Database) -> Iterator[None]:

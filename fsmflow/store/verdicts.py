@@ -99,6 +99,16 @@ _ENDED: Final = frozenset({"57014", 1969, 3024, 9})
 _OUTSIDE: Final = frozenset({"25P01", 1305})
 
 
+#: Of PostgreSQL: a division by zero, by which a statement of several writes fails where one of them finds no row.
+_MISSED: Final = "22012"
+
+
+def is_missed(error: BaseException) -> bool:
+    """Whether a write of a batch found no row, as far as the error tells: what the user adds to our tables, such as a
+    trigger, may have raised it."""
+    return code_of(error) == _MISSED
+
+
 def is_outside(error: BaseException) -> bool:
     """Whether a savepoint was set, or ended, where no transaction is open."""
     return code_of(error) in _OUTSIDE

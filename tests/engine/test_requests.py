@@ -387,7 +387,7 @@ def test_everything_is_committed_or_nothing(bench: Bench) -> None:
             raise RuntimeError("the process is in trouble")
         return original(sql, params)
 
-    with patch.object(link, "execute", execute), pytest.raises(RuntimeError):
+    with patch.multiple(link, execute=execute, send=execute), pytest.raises(RuntimeError):
         order.trigger("submit", key="k")
     assert (order.refresh().state, len(order.history)) == ("pending", 1)
     assert bench.queued() == []

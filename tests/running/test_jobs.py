@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import weakref
+from collections.abc import Callable
 from typing import Any
 from unittest.mock import patch
 
@@ -316,16 +317,19 @@ def test_a_result_waits_for_a_database_that_is_away(bench: Bench, monkeypatch: p
     order = charging()
     pauses: list[float] = []
     monkeypatch.setattr("fsmflow.running.executor.clock.pause", pauses.append)
-    link, original = bench.runtime.store.link, bench.runtime.store.link.execute
+    link = bench.runtime.store.link
     refusals = iter(range(12))
 
-    def execute(sql: str, params: Any = ()) -> Any:
-        if sql.startswith(f"UPDATE {ENTITY}") and next(refusals, None) is not None:
-            raise peewee.OperationalError("the disk is full")
-        return original(sql, params)
+    def refusing(run: Callable[..., Any]) -> Callable[..., Any]:
+        def refuse(sql: str, params: Any = ()) -> Any:
+            if f"UPDATE {ENTITY}" in sql and next(refusals, None) is not None:
+                raise peewee.OperationalError("the disk is full")
+            return run(sql, params)
+
+        return refuse
 
     play["charging"] = lambda machine: {"paid": 1}
-    with patch.object(link, "execute", execute):
+    with patch.multiple(link, execute=refusing(link.execute), send=refusing(link.send)):
         bench.step()
     assert (order.refresh().state, order.data) == ("shipping", {"paid": 1})
     assert len(pauses) == 12
