@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any, Protocol
+from functools import lru_cache
+from typing import Any, Final, Protocol
 
 from fsmflow.errors import FsmflowError
 from fsmflow.store.link import Link
@@ -12,29 +12,41 @@ from fsmflow.store.verdicts import ERRORS, is_missed
 
 #: What is raised where a write does not find its one row.
 Lost = Callable[[], FsmflowError]
+#: The number of a row that is made by the batch itself, as long as nobody knows it.
+UNKNOWN: Final = 0
+#: Of more writes than these no batch is made: it would be a statement that is met once.
+MOST: Final = 16
 
 
-class Run(Protocol):
-    """Takes one write. ``lost``: it has to find one row, and this is raised where it does not."""
+class Writes(Protocol):
+    """Takes the writes of one transaction."""
 
-    def __call__(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None: ...
+    def run(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
+        """One write. ``lost``: it has to find one row, and this is raised where it does not."""
+
+    def new(self, sql: str, params: Sequence[Any]) -> int:
+        """The INSERT of an entity; the number of its row. What is written of it after that has this number first."""
 
 
-def one_by_one(link: Link) -> Run:
+class OneByOne(Writes):
     """In the transaction that is open."""
 
-    def run(sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
-        if link.execute(sql, params).rowcount != 1 and lost is not None:
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    def run(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
+        if self._link.execute(sql, params).rowcount != 1 and lost is not None:
             raise lost()
 
-    return run
+    def new(self, sql: str, params: Sequence[Any]) -> int:
+        return self._link.dialect.new_row(self._link.execute(sql, params))
 
 
 class Missed(Exception):
     """A write of a batch did not find its row, so nothing of it was written."""
 
 
-class Batch:
+class Batch(Writes):
     """Writes that are collected, and then are one statement and its own transaction: all of them take effect or none.
 
     Each sees the database as it was before all of them, so no two may be about the same row.
@@ -42,25 +54,36 @@ class Batch:
 
     def __init__(self, link: Link) -> None:
         self._link = link
+        self._is_new = False
         self._shape: list[tuple[str, bool]] = []
         self._params: list[Any] = []
 
     def run(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
         """Take a write."""
+        if self._is_new and params[0] == UNKNOWN:
+            sql, params = sql.replace(self._link.mark, self._link.dialect.made_first, 1), params[1:]
         self._shape.append((sql, lost is not None))
         self._params += params
 
-    def send(self) -> None:
-        """Write all of it, in one round trip. Raises Missed, and what the database says."""
-        sql = _one(self._link.dialect.at_once, tuple(self._shape))
+    def new(self, sql: str, params: Sequence[Any]) -> int:
+        """Take the first write; UNKNOWN."""
+        self.run(sql, params)
+        self._is_new = True
+        return UNKNOWN
+
+    def send(self) -> int | None:
+        """Write all of it, in one round trip; the number of the row that was made, if one was. Raises Missed, and what
+        the database says."""
+        sql = _one(self._link.dialect.at_once, tuple(self._shape), self._is_new)
         try:
-            self._link.send(sql, self._params)
+            found = self._link.send(sql, self._params)
         except ERRORS as error:
             if is_missed(error):
                 raise Missed from error
             raise
+        return int(found[0]) if self._is_new else None
 
 
-@cache
-def _one(at_once: Callable[[Sequence[tuple[str, bool]]], str], shape: tuple[tuple[str, bool], ...]) -> str:
-    return at_once(shape)
+@lru_cache(maxsize=256)
+def _one(at_once: Callable[..., str], shape: tuple[tuple[str, bool], ...], is_new: bool) -> str:
+    return at_once(shape, is_new=is_new)

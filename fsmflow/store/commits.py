@@ -13,7 +13,7 @@ from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.points import point
-from fsmflow.store.batch import Batch, Missed, Run, one_by_one
+from fsmflow.store.batch import MOST, Batch, Missed, OneByOne, Writes
 from fsmflow.store.columns import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
@@ -100,14 +100,16 @@ class Commits:
                 return self._try(commit, token)
             except (CommitLost, ClaimLost):
                 # It may be an earlier try of this that was first: a COMMIT can take effect after it was looked for.
-                if doubtful is not None and self._doubt.landed(doubtful, commit, token):
-                    return doubtful
+                landed = doubtful and self._doubt.landed(doubtful, commit, token)
+                if landed is not None:
+                    return landed
                 raise
             except Interrupted as error:
                 if error.after is not None:
                     doubtful = error.after
-                    if self._doubt.landed(doubtful, commit, token):
-                        return doubtful
+                    landed = self._doubt.landed(doubtful, commit, token)
+                    if landed is not None:
+                        return landed
                 if patience.is_over:
                     doubted = token if doubtful is not None else None
                     raise unavailable(commit, error.what, token=doubted) from error
@@ -119,12 +121,12 @@ class Commits:
         try:
             if is_plain:
                 after = commit.after  # once it is sent, it is in doubt
-                if self._write_at_once(commit, token):
-                    return after
+                if (written := self._write_at_once(commit, token)) is not None:
+                    return written
                 # Something was not as it has to be: what that is, is told by the writes one by one.
                 after, is_plain = None, False
             with self._link.transaction():
-                after = self._write(commit, token, one_by_one(self._link))
+                after = self._write(commit, token, OneByOne(self._link))
                 self._groups.count([commit])
                 point("commit.before", commit.after.address)
         except ERRORS as error:
@@ -153,34 +155,39 @@ class Commits:
     def _is_plain(self, commit: Commit) -> bool:
         """Whether it may be one statement: it reads nothing, and writes no row twice."""
         before, after = commit.before, commit.after
-        if before is None or not self._link.dialect.has_batches or self._link.in_transaction:
+        if not self._link.dialect.has_batches or self._link.in_transaction:
             return False
-        apart = commit.also or commit.erases or commit.frees is not None or commit.status_field is not None
+        if commit.also or commit.erases or commit.frees is not None or commit.status_field is not None:
+            return False
+        if sum(map(len, (commit.entries, commit.posts, commit.takes, commit.marks, commit.told))) > MOST:
+            return False
+        if before is None:
+            return after.fingerprint is None and not (commit.takes or commit.marks or commit.told)
         fails = after.fingerprint is not None and before.epoch != after.epoch
         swaps = commit.takes and (commit.posts or commit.key is not None)
-        return not (apart or fails or swaps or after.work is before.work)
+        return not (fails or swaps or after.work is before.work)
 
-    def _write_at_once(self, commit: Commit, token: str) -> bool:
-        """False where a row was not as it has to be; nothing is written then."""
+    def _write_at_once(self, commit: Commit, token: str) -> Snapshot | None:
+        """None where a row was not as it has to be; nothing is written then."""
         batch = Batch(self._link)
-        self._write(commit, token, batch.run)
+        after = self._write(commit, token, batch)
         point("commit.before", commit.after.address)
         try:
-            batch.send()
+            made = batch.send()
         except Missed:
-            return False
-        return True
+            return None
+        return after if made is None else replace(after, row=made)
 
-    def _write(self, commit: Commit, token: str, run: Run) -> Snapshot:
+    def _write(self, commit: Commit, token: str, writes: Writes) -> Snapshot:
         """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""
         for other in commit.also:
-            self._write(other, token, run)
-        after = self._write_entity(commit, run)
-        self._write_work(commit, after, run)
+            self._write(other, token, writes)
+        after = self._write_entity(commit, writes)
+        self._write_work(commit, after, writes)
         if commit.erases:
             self._erasure.wipe(after.row, after.address, commit.takes)
         for entry in commit.entries:
-            run(self._sql.insert_history, (after.row, *entry_values(entry, token)))
+            writes.run(self._sql.insert_history, (after.row, *entry_values(entry, token)))
         if commit.key is not None:
             entry = commit.entries[commit.key_entry]
             key = Post(
@@ -192,45 +199,46 @@ class Commits:
                 at=after.updated_at,
                 seq=entry.seq,
             )
-            run(self._sql.insert_event, (after.row, *post_values(key)))
-        self._write_around(commit, after, run)
+            writes.run(self._sql.insert_event, (after.row, *post_values(key)))
+        self._write_around(commit, after, writes)
         return after
 
-    def _write_around(self, commit: Commit, after: Snapshot, run: Run) -> None:
+    def _write_around(self, commit: Commit, after: Snapshot, writes: Writes) -> None:
         """What a decision writes besides the entity: events, branches that were told of, the user's own row."""
-        self._write_events(commit, after, run)
+        self._write_events(commit, after, writes)
         for told in commit.told:
-            run(self._sql.tell, told, lambda: CommitLost(f"{after.address} has been told of this, or it has gone on"))
+            writes.run(
+                self._sql.tell, told, lambda: CommitLost(f"{after.address} has been told of this, or it has gone on")
+            )
         if commit.frees is not None:
-            run(self._sql.free, (after.row, commit.frees))
+            writes.run(self._sql.free, (after.row, commit.frees))
         if commit.status_field is not None:
             self._own_rows.write_status(commit.status_field, after, lenient=commit.lenient)
         if commit.search:
-            self._terms.write(commit.before, after, commit.search, run)
+            self._terms.write(commit.before, after, commit.search, writes)
         settles = after.has_settled and (commit.before is None or not commit.before.has_settled)
         if settles and after.parent is not None:
             soon = after.updated_at + NUDGE_MS
-            run(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
+            writes.run(self._sql.nudge, (soon, after.parent, soon, after.updated_at))
 
-    def _write_events(self, commit: Commit, after: Snapshot, run: Run) -> None:
+    def _write_events(self, commit: Commit, after: Snapshot, writes: Writes) -> None:
         lost = f"{after.address}: an event has been used by somebody else"
         for taken in commit.takes:
-            run(self._sql.take_event, (taken,), lambda: CommitLost(lost))
+            writes.run(self._sql.take_event, (taken,), lambda: CommitLost(lost))
         for post in commit.posts:
-            run(self._sql.insert_event, (post.entity or after.row, *post_values(post)))
+            writes.run(self._sql.insert_event, (post.entity or after.row, *post_values(post)))
         for mark in commit.marks:
-            run(self._sql.mark_event, (mark.tries, mark.why, mark.due_at, mark.id))
+            writes.run(self._sql.mark_event, (mark.tries, mark.why, mark.due_at, mark.id))
 
-    def _write_entity(self, commit: Commit, run: Run) -> Snapshot:
+    def _write_entity(self, commit: Commit, writes: Writes) -> Snapshot:
         after = commit.after
         if commit.before is not None:
             params = (*entity_values(after), after.row, commit.before.revision)
-            run(self._sql.update_entity, params, lambda: CommitLost(f"{after.address} has moved on"))
+            writes.run(self._sql.update_entity, params, lambda: CommitLost(f"{after.address} has moved on"))
             return after
-        cursor = self._link.execute(self._sql.insert_entity, new_entity_values(after))
-        return Snapshot(**{**after.__dict__, "row": self._link.dialect.new_row(cursor)})
+        return replace(after, row=writes.new(self._sql.insert_entity, new_entity_values(after)))
 
-    def _write_work(self, commit: Commit, after: Snapshot, run: Run) -> None:
+    def _write_work(self, commit: Commit, after: Snapshot, writes: Writes) -> None:
         before = commit.before.work if commit.before else None
         guard = guard_values(commit.claim) if commit.claim else None
         if after.work is before:
@@ -243,20 +251,20 @@ class Commits:
             sql, params = self._sql.delete_work, [after.row]
             guarded = self._sql.delete_work_guarded
         elif before is None:
-            run(self._sql.insert_work, (after.row, *work_values(after.work)))
+            writes.run(self._sql.insert_work, (after.row, *work_values(after.work)))
             return
         elif guard is None and (before.epoch, before.attempt) == (after.work.epoch, after.work.attempt):
-            self._write_going_on(after, before, after.work, run)
+            self._write_going_on(after, before, after.work, writes)
             return
         else:
             sql, params = self._sql.update_work, [*work_values(after.work), after.row]
             guarded = self._sql.update_work_guarded
         if guard is None:
-            run(sql, params)
+            writes.run(sql, params)
         else:
-            run(guarded, [*params[:-1], *guard], lambda: ClaimLost(f"{after.address}: the claim is gone"))
+            writes.run(guarded, [*params[:-1], *guard], lambda: ClaimLost(f"{after.address}: the claim is gone"))
 
-    def _write_going_on(self, after: Snapshot, before: Work, work: Work, run: Run) -> None:
+    def _write_going_on(self, after: Snapshot, before: Work, work: Work, writes: Writes) -> None:
         """Change work that goes on, as a pause or a deadline does. A claim leaves the revision alone, and one may have
         come, or gone, since it was read."""
         if before.owner is not None:
@@ -265,7 +273,7 @@ class Commits:
             sql = self._sql.update_work_unclaimed
             params = (*work_values(work), after.row, before.epoch, before.attempt, before.fence, before.dispatch)
         lost = f"{after.address}: its attempt {before.attempt} has been claimed or given back"
-        run(sql, params, lambda: CommitLost(lost))
+        writes.run(sql, params, lambda: CommitLost(lost))
 
     def _check_claimed(self, after: Snapshot, before: Work) -> None:
         """What is claimed is left alone by a pause, and held once it ends; a claim that the database server lost in a

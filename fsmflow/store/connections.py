@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import peewee
 from peewee import Database
@@ -66,16 +66,28 @@ def is_pooled(db: Database) -> bool:
     return bool(told != serving)
 
 
-def send(db: Database, sql: str, params: Sequence[Any]) -> None:
-    """Run a long statement of PostgreSQL. Its newer driver would read it anew each time, to find the parameters;
-    where these have numbers it does not."""
+def at_once(setting: str, writes: Sequence[tuple[str, bool]], *, made: str | None) -> str:
+    """One statement of PostgreSQL for several writes, of which those that are marked have to find a row. ``setting``
+    comes before all of them; ``made`` asks for the row that the first makes, where it makes one."""
+    parts = [f"settings AS MATERIALIZED ({setting})"]
+    for number, (sql, _) in enumerate(writes):
+        parts.append(f"w{number} AS ({sql}{' RETURNING 1' if made is None or number else ''})")
+    # They run in the order in which they are asked for, the setting before any row is locked; and there is no other way
+    # to have a statement fail by what it has found.
+    asked = ["(SELECT COUNT(*) FROM settings)", *([] if made is None else [made])]
+    asked += [f"1 / (SELECT COUNT(*) FROM w{number})" for number, (_, is_one) in enumerate(writes) if is_one]
+    return f"WITH {', '.join(parts)} SELECT {', '.join(asked)}"
+
+
+def sent(db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:
+    """Run a long statement of PostgreSQL; its one row. Its newer driver would read the text anew each time, to find the
+    parameters; where these have numbers it does not."""
     connection = db.connection()
     if not hasattr(connection, "prepare_threshold"):
-        db.execute_sql(sql, params)
-        return
+        return cast(Sequence[Any], db.execute_sql(sql, params).fetchone())
     raw = import_module("psycopg").RawCursor
     with vars(peewee)["__exception_wrapper__"]:
-        raw(connection).execute(_numbered(sql), params)
+        return cast(Sequence[Any], raw(connection).execute(_numbered(sql), params).fetchone())
 
 
 @cache

@@ -66,8 +66,10 @@ class Dialect(ABC):
     has_partial_indexes: ClassVar[bool] = True
     #: Whether a sorted UNION ALL reads no more of its parts than it gives, and takes none that are sorted themselves.
     merges_unions: ClassVar[bool] = False
-    #: Whether several writes can be one statement: see ``at_once``.
+    #: Whether several writes can be one statement, and how the row is called in it that the first has made: see
+    #: ``at_once``.
     has_batches: ClassVar[bool] = False
+    made_first: ClassVar[str] = ""
     #: What follows a table that is to be read by its rows' numbers, whatever else is asked of them.
     by_row: ClassVar[str] = ""
 
@@ -177,14 +179,15 @@ class Dialect(ABC):
         row that it changed, ``w``. None where there is no such thing."""
         return None
 
-    def at_once(self, writes: Sequence[tuple[str, bool]]) -> str:
+    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool) -> str:
         """One statement, and a transaction of its own, that makes all of these writes, none of which is about a row of
-        another. Those that are marked have to find one row: it fails as a whole where one does not."""
+        another. Those that are marked have to find one row: it fails as a whole where one does not. ``is_new``: the
+        first makes the row that ``made_first`` numbers in the others."""
         raise NotImplementedError
 
-    def send(self, db: Database, sql: str, params: Sequence[Any]) -> None:
-        """Run what ``at_once`` has made."""
-        db.execute_sql(sql, params)
+    def send(self, db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:
+        """Run what ``at_once`` has made; its one row, first of all the number of the row that it made, if it did."""
+        raise NotImplementedError
 
     @abstractmethod
     def upgrading(self, db: Database) -> AbstractContextManager[Any]:

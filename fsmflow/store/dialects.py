@@ -180,6 +180,7 @@ class Postgres(Dialect):
     by_bytes = '"C"'
     number_field = _SerialField
     has_batches = True
+    made_first = "(SELECT id FROM w0)"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported("psycopg", self.advice, url)
@@ -261,19 +262,12 @@ class Postgres(Dialect):
             f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
         )
 
-    def at_once(self, writes: Sequence[tuple[str, bool]]) -> str:
-        # The first asks for the setting, so that it is made before any row is locked; the others are named in order.
+    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool) -> str:
         patience = f"SELECT set_config('lock_timeout', '{_lock_wait_ms()}', true)"
-        parts = [f"settings AS MATERIALIZED ({patience})"]
-        for number, (sql, _) in enumerate(writes):
-            waits = "" if number else " AND (SELECT COUNT(*) FROM settings) = 1"
-            parts.append(f"w{number} AS ({sql}{waits} RETURNING 1)")
-        # There is no other way to have a statement fail by what it has found.
-        found = [f"1 / (SELECT COUNT(*) FROM w{number})" for number, (_, is_one) in enumerate(writes) if is_one]
-        return f"WITH {', '.join(parts)} SELECT {', '.join(found)}"
+        return connections.at_once(patience, writes, made=self.made_first if is_new else None)
 
-    def send(self, db: Database, sql: str, params: Sequence[Any]) -> None:
-        connections.send(db, sql, params)
+    def send(self, db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:
+        return connections.sent(db, sql, params)[1:]
 
     @scope
     def upgrading(self, db: Database) -> Iterator[None]:

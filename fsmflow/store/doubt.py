@@ -10,9 +10,11 @@ from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.patience import Patience
+from fsmflow.store.batch import UNKNOWN
 from fsmflow.store.entities import Entities, pages
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
+from fsmflow.values import replace
 
 _TRIES: Final = 6
 _PAUSE_S = 0.1
@@ -46,26 +48,32 @@ class Doubt:
         """Whether a commit that was in doubt is in the history of an entity, among the latest of it."""
         return any(found == token for (found,) in self._link.query(self._sql.last_tokens, (row,)))
 
-    def landed(self, after: Snapshot, commit: Commit, token: str) -> bool:
-        """Whether a COMMIT that raised took effect. Raises DatabaseUnavailable where nobody is there to tell."""
+    def landed(self, after: Snapshot, commit: Commit, token: str) -> Snapshot | None:
+        """What a COMMIT that raised has written; None where it took no effect. Raises DatabaseUnavailable where nobody
+        is there to tell."""
         patience = Patience(_PAUSE_S, tries=_TRIES)
         while True:
             try:
-                landed = self._is_there(after, commit, token)
+                found = self._found(after, commit, token)
             except DatabaseUnavailable as error:
                 if patience.is_over:
                     raise unavailable(commit, str(error), token=token) from error
                 patience.pause()
                 continue
-            log.commit_in_doubt(after.address, landed)
-            return landed
+            log.commit_in_doubt(after.address, found is not None)
+            return found
 
-    def _is_there(self, after: Snapshot, commit: Commit, token: str) -> bool:
+    def _found(self, after: Snapshot, commit: Commit, token: str) -> Snapshot | None:
+        if after.row == UNKNOWN:
+            there = self._entities.load(after.machine, after.entity_id)
+            if there is None:
+                return None
+            after = replace(after, row=there.row)
         if commit.entries:
             rows = self._link.query(self._sql.token, (after.row, commit.entries[-1].seq))
-            return bool(rows) and rows[0][0] == token
+            return after if rows and rows[0][0] == token else None
         now = self._entities.load_row(after.row)
-        return now is not None and now.revision == after.revision and now.work == after.work
+        return after if now is not None and (now.revision, now.work) == (after.revision, after.work) else None
 
     def all_landed(self, commits: Sequence[Commit], token: str) -> list[Snapshot] | None:
         """What a transaction that starts many entities has written under ``token``; None where it has not. Four queries

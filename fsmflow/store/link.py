@@ -115,11 +115,11 @@ class Link(Guest):
             self._most.check(sql, params, lambda: int(self.rows(self.dialect.statement_limit)[0][0]))
         return self.db.execute_sql(sql, params)
 
-    def send(self, sql: str, params: Sequence[Any]) -> None:
-        """Run a statement that the dialect has made of several, outside of any transaction: it is one by itself. Raises
-        FsmflowError in a process that was forked meanwhile."""
+    def send(self, sql: str, params: Sequence[Any]) -> Sequence[Any]:
+        """Run a statement that the dialect has made of several, outside of any transaction, as it is one by itself; its
+        one row. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()
-        self.dialect.send(self.db, sql, params)
+        return self.dialect.send(self.db, sql, params)
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one query; all its rows. Raises FsmflowError in a process that was forked meanwhile."""

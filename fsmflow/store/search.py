@@ -14,7 +14,7 @@ from typing import Any, Final
 from fsmflow import codec
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.terms import Bounds, terms_in
-from fsmflow.store.batch import Run
+from fsmflow.store.batch import Writes
 from fsmflow.store.columns import TERM_COLUMNS
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
@@ -61,7 +61,7 @@ class Search:
         self._put = added + link.dialect.replacing(("entity", self._name), self._value)
         self._remove = f"DELETE FROM {TERM} WHERE entity = {mark} AND {self._name} = {mark}"
 
-    def write(self, before: Snapshot | None, after: Snapshot, fields: Sequence[str], run: Run) -> None:
+    def write(self, before: Snapshot | None, after: Snapshot, fields: Sequence[str], writes: Writes) -> None:
         """Inside a transaction that has locked the entity: what has changed of its terms. No statement where nothing
         has."""
         if before is not None and before.data_text == after.data_text:
@@ -73,9 +73,9 @@ class Search:
                 continue
             name = name_of(after.machine, field)
             if field in new:
-                run(self._put, (after.row, name, new[field]))
+                writes.run(self._put, (after.row, name, new[field]))
             else:
-                run(self._remove, (after.row, name))
+                writes.run(self._remove, (after.row, name))
 
     def rows(self, made: Snapshot, fields: Sequence[str]) -> list[tuple[int, str, str]]:
         """The rows of a new entity."""

@@ -71,11 +71,11 @@ def test_a_deadlock_on_the_way_to_the_commit_is_no_failure_of_a_transactional_jo
         original = commits._write_entity
         calls: list[None] = []
 
-        def write(self: Any, commit: Any, run: Any) -> Any:
+        def write(self: Any, commit: Any, writes: Any) -> Any:
             if commit.after.state == "charged" and not calls:
                 calls.append(None)
                 raise peewee.OperationalError("deadlock detected")
-            return original(self, commit, run)
+            return original(self, commit, writes)
 
         with patch.object(commits, "_write_entity", write):
             box.advance(hours=1)

@@ -26,15 +26,18 @@ ROUNDS = 3
 @contextmanager
 def counted(runtime: Runtime) -> Iterator[list[str]]:
     """The statements that go to the database meanwhile."""
-    db: Any = runtime.store.link.db
-    original, told, lock = db.execute_sql, [], threading.Lock()
+    link, told, lock = runtime.store.link, list[str](), threading.Lock()
 
-    def execute(sql: str, *arguments: Any, **options: Any) -> Any:
-        with lock:
-            told.append(sql)
-        return original(sql, *arguments, **options)
+    def noted(run: Any) -> Any:
+        def note(sql: str, *arguments: Any, **options: Any) -> Any:
+            with lock:
+                told.append(sql)
+            return run(sql, *arguments, **options)
 
-    with patch.object(db, "execute_sql", execute):
+        return note
+
+    # What is several writes in one goes past peewee.
+    with patch.object(link.db, "execute_sql", noted(link.db.execute_sql)), patch.object(link, "send", noted(link.send)):
         yield told
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from unittest.mock import patch
 
@@ -14,13 +15,15 @@ from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.happenings import Changes, Returned, Triggered
 from fsmflow.decision.start import begin
-from fsmflow.errors import DatabaseRefused
+from fsmflow.errors import DatabaseRefused, DatabaseUnavailable
 from fsmflow.settings import Settings
+from fsmflow.store import commits, dialects
 from fsmflow.store.batch import Batch
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, HISTORY, WORK
 from fsmflow.store.work import Ticket
+from fsmflow.values import replace
 from tests.support.concurrency import kill_others
 from tests.support.machines import Order
 from tests.support.servers import fresh_postgres, server_url
@@ -39,6 +42,8 @@ def url() -> Iterator[str]:
 @pytest.fixture
 def store(url: str) -> Iterator[Store]:
     store = create_store(Settings(database_url=url))
+    for number in range(2):  # so that no row of the order has the number one
+        store.commits.commit(begin(ORDER, f"other-{number}", {}, None, None, NOW), nothing)
     yield store
     store.link.forget_connection()
 
@@ -47,8 +52,13 @@ def nothing(snapshot: Snapshot) -> None:
     """Nobody is to be told."""
 
 
+def begun(store: Store) -> Commit:
+    """An order is started, with a key."""
+    return begin(ORDER, "1", {"amount": 5}, None, "k", NOW)
+
+
 def started(store: Store) -> Snapshot:
-    return store.commits.commit(begin(ORDER, "1", {}, None, "k", NOW), nothing)
+    return store.commits.commit(begun(store), nothing)
 
 
 def submitted(store: Store) -> Commit:
@@ -66,7 +76,7 @@ def returned(store: Store) -> Commit:
     return decide(ORDER, found.snapshot, Returned(claim=claim, trigger="declined", changes=Changes()), NOW)
 
 
-COMMITS: dict[str, Callable[[Store], Commit]] = {"submitted": submitted, "returned": returned}
+COMMITS: dict[str, Callable[[Store], Commit]] = {"begun": begun, "submitted": submitted, "returned": returned}
 
 
 def statements(store: Store, act: Callable[[], Any]) -> list[str]:
@@ -85,6 +95,15 @@ def statements(store: Store, act: Callable[[], Any]) -> list[str]:
     return sent
 
 
+def as_written(store: Store, commit: Commit) -> Snapshot:
+    """The entity, which is as the decision has it, with all of its history."""
+    there = store.entities.load("order", "1")
+    assert there is not None
+    assert there == replace(commit.after, row=there.row)
+    assert [entry.seq for entry in store.entities.history(there.row)] == list(range(1, there.seq + 1))
+    return there
+
+
 def all_rows(store: Store) -> list[Any]:
     return [store.link.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in (ENTITY, WORK, HISTORY)]
 
@@ -92,10 +111,40 @@ def all_rows(store: Store) -> list[Any]:
 @pytest.mark.parametrize("what", COMMITS)
 def test_a_decision_is_one_statement(store: Store, what: str) -> None:
     commit = COMMITS[what](store)
-    sent = statements(store, lambda: store.commits.commit(commit, nothing))
+    told: list[Snapshot] = []
+    sent = statements(store, lambda: store.commits.commit(commit, told.append))
     assert len(sent) == 1
-    assert store.entities.load("order", "1") == commit.after
-    assert [entry.seq for entry in store.entities.history(commit.after.row)] == list(range(1, commit.after.seq + 1))
+    assert told == [as_written(store, commit)]
+    assert store.entities.seq_of_key(told[0].row, commit.key or "") == (commit.after.seq if commit.key else None)
+
+
+def test_of_two_who_start_the_same_one_is_told_that_it_is_there(store: Store) -> None:
+    commit = begun(store)
+    store.commits.commit(commit, nothing)
+    before = all_rows(store)
+    with pytest.raises(CommitLost, match="order:1"):
+        store.commits.commit(commit, nothing)
+    assert all_rows(store) == before
+
+
+def test_a_row_that_another_is_about_to_make_is_waited_for_no_longer_than_a_lock(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dialects, "_LOCK_WAIT_S", 0.1)
+    monkeypatch.setattr(commits, "_PAUSE_S", 0.001)
+    commit, theirs = begun(store), create_store(Settings(database_url=url))
+
+    def start_as_well() -> None:
+        try:
+            theirs.commits.commit(commit, nothing)
+        finally:
+            theirs.link.forget_connection()
+
+    theirs.link.forget_connection()
+    with store.link.transaction(), ThreadPoolExecutor(1) as pool:
+        store.commits.commit(commit, nothing)
+        with pytest.raises(DatabaseUnavailable, match="lock timeout"):
+            pool.submit(start_as_well).result()
 
 
 def test_an_entity_that_has_moved_on_is_left_as_it_is(store: Store) -> None:
@@ -122,20 +171,19 @@ def test_what_was_sent_as_the_connection_ended_is_there_once(store: Store, url: 
     commit, other, send = COMMITS[what](store), Link(open_database(url), own=True), Batch.send
     ended: list[None] = []
 
-    def end(batch: Batch) -> None:
-        if is_sent or ended:
-            send(batch)
+    def end(batch: Batch) -> int | None:
+        made = send(batch) if is_sent or ended else None
         if not ended:
             ended.append(None)
             kill_others(other)
             store.link.rows("SELECT 1")
+        return made
 
     told: list[Snapshot] = []
     with patch.object(Batch, "send", end):
         store.commits.commit(commit, told.append)
     other.forget_connection()
-    assert told == [commit.after] == [store.entities.load("order", "1")]
-    assert [entry.seq for entry in store.entities.history(commit.after.row)] == list(range(1, commit.after.seq + 1))
+    assert told == [as_written(store, commit)]
 
 
 def test_a_trigger_of_the_users_that_divides_by_zero_is_not_taken_for_a_race(store: Store) -> None:

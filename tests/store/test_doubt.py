@@ -41,9 +41,9 @@ def store(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Store]
     store = create_store(Settings(database_url=database_url))
     send = Batch.send
 
-    def send_apart(batch: Batch) -> None:
+    def send_apart(batch: Batch) -> int | None:
         with store.link.transaction():
-            send(batch)
+            return send(batch)
 
     # What a server commits by itself, within one statement, has a COMMIT that a test can break.
     monkeypatch.setattr(Batch, "send", send_apart)
