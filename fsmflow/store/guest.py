@@ -13,7 +13,7 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store.alias import Alias, alias_of
 from fsmflow.store.dialects import dialect_of
-from fsmflow.store.host import Host, Lent, joined, lend, stranger
+from fsmflow.store.host import Host, Lent, joined, left, lend, stranger
 
 
 class Guest:
@@ -117,6 +117,16 @@ class Guest:
             yield
         finally:
             joined.reset(token)
+
+    @scope
+    def leaving(self) -> Iterator[None]:
+        """Inside, whoever does something for this thread in another one is told of the transactions that are open here
+        and not joined."""
+        token = left.set(stranger(self._db))
+        try:
+            yield
+        finally:
+            left.reset(token)
 
     def check_joined(self) -> None:
         """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:

@@ -120,8 +120,14 @@ def is_of(db: Database, scheme: str, name: object, port: object = None) -> bool:
     return name == db.database and (not port or not own or str(port) == str(own))
 
 
+#: Such a transaction in the thread of an event loop, which has what is asked for done in another one.
+left: Final[ContextVar[Stranger | None]] = ContextVar("fsmflow_left", default=None)
+
+
 def stranger(db: Database) -> Stranger | None:
-    """A transaction that is open in this thread, as far as one can be found."""
+    """A transaction that is open in this thread, as far as one can be found, or in that of the loop that asks."""
+    if (found_there := left.get()) is not None:
+        return found_there
     for package, adapter in _USED.items():
         if package in sys.modules and adapter not in sys.modules:
             with contextlib.suppress(ImportError):  # a release of it that is too old, and cannot be joined

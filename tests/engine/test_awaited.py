@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import pytest
 import sqlalchemy
-from sqlalchemy import text
+from sqlalchemy import column, insert, table, text
 from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import Session
 
@@ -31,7 +31,10 @@ from tests.support.servers import on_sqlite
 from tests.support.shops import DRIVERS, Purchase, Shop, place
 
 SIZE: Final = Settings.async_threads
-asked: Final = threading.Event()
+#: For which entities a guard was asked, and whether it may answer.
+guards: Final[list[str]] = []
+free: Final = threading.Event()
+free.set()
 whose: ContextVar[str] = ContextVar("whose", default="nobody")
 
 
@@ -43,13 +46,26 @@ class Errand(Machine):
     transitions = [["run", "new", "done", "is_known"], {"trigger": "note", "source": "new", "dest": None}]
 
     def is_known(self) -> bool:
-        asked.set()
+        guards.append(self.entity_id)
+        free.wait(20)
         return whose.get() == "Ada" and threads.in_pool()
+
+
+class Hasty(Machine):
+    """Its job awaits longer than it may."""
+
+    initial = "asking"
+    states = [State("asking", job="ask", timeout=0.3), State("asked", final=True)]
+    transitions = [["done", "asking", "asked"]]
+
+    async def ask(self) -> None:
+        whose.set("Ada")
+        await (await Errand.aget(1)).atrigger("run")
 
 
 @pytest.fixture
 def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
-    with bench_on(redis_url, database_url=database_url, machines=(Purchase, Errand)) as bench:
+    with bench_on(redis_url, database_url=database_url, machines=(Purchase, Errand, Hasty)) as bench:
         yield bench
 
 
@@ -78,11 +94,11 @@ def test_the_loop_goes_on_while_a_lock_is_waited_for_and_who_is_cancelled_leaves
     async def main() -> None:
         whose.set("Ada")
         errand = await Errand.astart(1)
-        asked.clear()
+        guards.clear()
         with Session(shop.engine) as session, session.begin():
             Errand.get(1).trigger("note", within=session)
             held = asyncio.create_task(errand.atrigger("run"))
-            while not asked.is_set():
+            while not guards:
                 await asyncio.sleep(0.01)
             for _ in range(5):
                 await asyncio.sleep(0.01)
@@ -100,19 +116,25 @@ def test_the_loop_goes_on_while_a_lock_is_waited_for_and_who_is_cancelled_leaves
 
 
 @on_sqlite
-def test_who_is_cancelled_before_a_thread_is_free_has_asked_for_nothing(bench: Bench, shop: Shop) -> None:
+def test_who_is_cancelled_before_a_thread_is_free_has_asked_for_nothing(bench: Bench) -> None:
     async def main() -> None:
-        with Session(shop.engine) as session, session.begin():
-            Purchase.start("held", within=session)
-            begun = [asyncio.create_task(Purchase.astart(number)) for number in range(SIZE + 3)]
-            await asyncio.sleep(0.1)
-            for task in begun:
-                task.cancel()
-            await asyncio.gather(*begun, return_exceptions=True)
-        await fsmflow.aclose()
+        whose.set("Ada")
+        Errand.start_many((number, None) for number in range(SIZE + 3))
+        free.clear()
+        guards.clear()
+        tasks = [asyncio.create_task(errand.atrigger("run")) for errand in Errand.find()]
+        while len(guards) < SIZE:
+            await asyncio.sleep(0.01)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        free.set()
 
-    asyncio.run(main())
-    assert Purchase.counts() == {"new": SIZE + 1}
+    try:
+        awaited(main)
+    finally:
+        free.set()
+    assert Errand.counts() == {"done": SIZE, "new": 3}
 
 
 @on_sqlite
@@ -168,6 +190,11 @@ def test_within_an_async_session_it_is_one_transaction(bench: Bench, shop: Shop)
                 await connection.execute(text("INSERT INTO shop_row (id) VALUES (3)"))
                 await Purchase.astart(3, within=connection)
                 raise LookupError
+        async with AsyncSession(engine) as session:
+            await session.execute(insert(table("shop_row", column("id"))).values(id=4))
+            with pytest.raises(ConfigurationError, match="within=session"):
+                await Purchase.astart(4)
+            assert (await Purchase.aget(2)).state == "charging"
         await engine.dispose()
 
     rang: set[tuple[str, bool]] = set()
@@ -207,6 +234,23 @@ def test_connections_stay_few_heal_and_are_closed(bench: Bench, database_url: st
     awaited(main)
     bench.runtime.store.link.forget_connection()
     eventually(lambda: seen("pid") == [], what="all connections are closed")
+
+
+@on_sqlite
+def test_a_job_is_ended_by_its_limit_while_what_it_awaits_goes_on(bench: Bench) -> None:
+    Errand.start(1)
+    hasty = Hasty.start(1)
+    free.clear()
+    try:
+        bench.step()
+        failure = hasty.refresh().failure
+        assert failure is not None
+        assert failure.error_type == "StepTimeout"
+        assert Errand.get(1).state == "new"
+    finally:
+        free.set()
+    eventually(lambda: Errand.get(1).state == "done", what="the errand is done")
+    asyncio.run(fsmflow.aclose())
 
 
 PROGRAM = """

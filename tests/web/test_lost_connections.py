@@ -19,7 +19,7 @@ from tests.support.projects import machine_of, served
 from tests.support.servers import WHOLE, Valkey
 
 Order = machine_of("fastapi_shop")
-ORDERS: Final = 1_000 if WHOLE else 60
+ORDERS: Final = 1_000 if WHOLE else 40
 CLIENTS: Final = 20
 AFTER: Final = 10
 #: Those of SQLAlchemy's pool, those of fsmflow's, and one with which FastAPI's thread may have looked.

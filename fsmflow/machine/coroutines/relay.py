@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from fsmflow.engine.runtime import belongs_here, current
+from fsmflow.engine.runtime import belongs_here, current, opened
 
 if TYPE_CHECKING:
     from fsmflow.engine.threads import Pool
@@ -31,7 +31,13 @@ async def call(act: Callable[Given, Result], /, *args: Given.args, **options: Gi
     cancelled before it has begun has asked for nothing; what has begun goes on to its end, which nobody is told.
     """
     pool = _pool()
-    return act(*args, **options) if pool is None else await pool.run(act, *args, **options)
+    if pool is None:
+        return act(*args, **options)
+    runtime = opened()
+    if runtime is None:
+        runtime = await pool.run(current)
+    with runtime.store.link.leaving():
+        return await pool.run(act, *args, **options)
 
 
 async def call_within(
