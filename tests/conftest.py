@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import secrets
 import signal
@@ -216,9 +217,13 @@ def sampled_place(request: pytest.FixtureRequest, database_url: str) -> World:
 
 
 def _is_pure(item: pytest.Item) -> bool:
-    place = item.path.relative_to(HERE)
-    asked = SERVERS.intersection(getattr(item, "fixturenames", ()))
-    return any(place.is_relative_to(part) for part in PURE) and str(place) not in IMPURE and not asked
+    return _has_pure_tests(item.path) and not SERVERS.intersection(getattr(item, "fixturenames", ()))
+
+
+@functools.cache
+def _has_pure_tests(path: Path) -> bool:
+    place = path.relative_to(HERE)
+    return any(place.is_relative_to(part) for part in PURE) and str(place) not in IMPURE
 
 
 def _refuse(*arguments: Any, **options: Any) -> None:

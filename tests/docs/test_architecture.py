@@ -19,11 +19,7 @@ from tests.support.paths import ROOT
 
 CODE = ROOT / "fsmflow"
 PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-MODULES = {
-    str(path.relative_to(CODE)): ast.parse(path.read_text(encoding="utf-8"))
-    for path in sorted(CODE.rglob("*.py"))
-    if path.stat().st_size
-}
+MODULES = [str(path.relative_to(CODE)) for path in sorted(CODE.rglob("*.py")) if path.stat().st_size]
 NAMED = re.findall(r"`([^`\n]+)`", PAGE)
 PLACES = sorted({name for name in NAMED if re.fullmatch(r"[\w./-]+", name) and ("/" in name or name.endswith(".py"))})
 TOP = {path.stem for path in CODE.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file()}
@@ -34,6 +30,12 @@ SHORT = sorted(name for name in WITH_DOTS if name[0].isupper())
 QUESTIONS = 13
 #: A drawing wider than this has to be scrolled on GitHub.
 WIDEST = 100
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    """A module as it is written. Parsed when it is asked for: each process that collects tests would parse them all."""
+    return ast.parse((CODE / module).read_text(encoding="utf-8"))
 
 
 def section(title: str, level: str = "##") -> str:
@@ -77,9 +79,9 @@ def is_defined(dotted: str) -> bool:
     """Whether ``store.commits.Commits.commit`` is there: folders, a module, and what that defines."""
     parts = dotted.split(".")
     for length in range(len(parts), 0, -1):
-        module = MODULES.get("/".join(parts[:length]) + ".py")
-        if module is not None:
-            return has(module, parts[length:])
+        module = "/".join(parts[:length]) + ".py"
+        if module in MODULES:
+            return has(tree_of(module), parts[length:])
     return False
 
 
@@ -91,7 +93,7 @@ class TestModules:
     LINES = [row for row in rows(section("The modules")) if row[0].startswith("`")]
 
     def test_each_module_has_one_line(self) -> None:
-        assert Counter(row[0].strip("`") for row in self.LINES) == Counter(list(MODULES))
+        assert Counter(row[0].strip("`") for row in self.LINES) == Counter(MODULES)
 
     def test_each_line_says_something_short(self) -> None:
         assert [row for row in self.LINES if len(row) != 2 or not 10 < len(row[1]) < 100] == []
@@ -166,7 +168,7 @@ def test_each_function_that_it_names_is_there(dotted: str) -> None:
 
 @pytest.mark.parametrize("short", SHORT)
 def test_each_method_that_it_names_for_short_is_there(short: str) -> None:
-    assert any(has(tree, short.split(".")) for tree in MODULES.values())
+    assert any(has(tree, short.split(".")) for tree in map(tree_of, MODULES))
 
 
 def test_what_is_not_there_is_found_out() -> None:
@@ -186,7 +188,7 @@ class TestAnswers:
         _, file, there = answer
         names = re.findall(r"`([\w.]+)`", there)
         assert names
-        assert all(has(MODULES[file.strip("`")], name.split(".")) for name in names)
+        assert all(has(tree_of(file.strip("`")), name.split(".")) for name in names)
 
 
 class TestPagesThatList:
