@@ -44,10 +44,22 @@ class Reader(Machine):
             return {"by": cursor.fetchone()[0]}
 
 
+class Careless(Machine):
+    """Its job writes in the transaction of its transition, and goes on after an error in that where it is told to."""
+
+    initial = "writing"
+    states = [State("writing", job="write", transactional=True), State("done", final=True)]
+    transitions = [["done", "writing", "done"]]
+
+    def write(self) -> None:
+        Purchase.start(self.entity_id)
+        connections[ALIAS].set_rollback(bool(self.data["goes_on"]))  # as a model of Django does where its save() fails
+
+
 @pytest.fixture
 def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
     name_database(ALIAS, database_url, **REPEATABLE.get(database_url.partition(":")[0], {}))
-    with bench_on(redis_url, database_url=f"django://{ALIAS}", machines=(Purchase, Reader)) as bench:
+    with bench_on(redis_url, database_url=f"django://{ALIAS}", machines=(Purchase, Reader, Careless)) as bench:
         yield bench
     forget_database(ALIAS)
 
@@ -130,6 +142,16 @@ def test_an_error_that_is_caught_inside_lets_nothing_be_written_any_more(bench: 
             cursor.execute("SELECT 1")
     assert Purchase.counts() == {}
     Purchase.start(3)
+
+
+@on_sqlite
+def test_a_transactional_job_is_in_a_block_of_django_and_fails_where_it_has_broken_that(bench: Bench) -> None:
+    for number, goes_on in enumerate((False, True)):
+        Careless.start(number, goes_on=goes_on)
+        bench.step()
+    assert Careless.counts() == {"done": 1, "failed_from_writing": 1}
+    assert "broke the transaction" in str(Careless.get(1).failure)
+    assert (Purchase.counts(), Purchase.get(0).state) == ({"new": 1}, "new")
 
 
 @on_servers
