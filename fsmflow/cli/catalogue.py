@@ -119,6 +119,9 @@ CATALOGUE: Final = (
         "retention:prune_command",
         "Delete for good what has finished, with its branches, children, history, keys and messages.",
     ),
+    Entry(
+        "types", "classbody:types", "Add to the class of MACHINE, or of all, a line for each trigger that has no type."
+    ),
     Entry("draw", "draw:draw", "Draw a machine."),
     Entry(
         "schedule", "schedule:schedule", "Look at the schedules of machines, pause them, and start what they missed."

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from fsmflow.definition.model import Definition
-from fsmflow.definition.names import DONE, TIMEOUT
+from fsmflow.definition.names import DONE, ENGINE_TRIGGERS, METHOD_TRIGGERS, TIMEOUT
 from fsmflow.definition.sends import refused_sends
+from fsmflow.errors import DefinitionError
 
 
 def advice(definition: Definition) -> list[str]:
@@ -24,6 +25,28 @@ def advice(definition: Definition) -> list[str]:
         if spec.is_working and spec.retry is None and spec.job_name:
             notes.append(f"job {spec.job_name!r} in state {spec.name!r} has no retry: its first failure needs somebody")
         notes += _refusable(definition, spec.name)
+    return [*notes, *_types(definition)]
+
+
+def untyped(definition: Definition) -> list[str]:
+    """The triggers that can be fired from outside, and have no type."""
+    fired = dict.fromkeys(spec.trigger for spec in definition.transitions if not spec.generated)
+    closed = {*ENGINE_TRIGGERS, *METHOD_TRIGGERS, TIMEOUT, *definition.wide.internal, *definition.wide.payloads}
+    return [trigger for trigger in fired if trigger not in closed]
+
+
+def _types(definition: Definition) -> list[str]:
+    """What is to be said of declared types: those that cannot be read, and triggers without one beside others."""
+    notes = []
+    for declared in (*definition.wide.payloads.values(), definition.wide.data):
+        try:
+            _ = declared.shape if declared is not None else None
+        except DefinitionError as error:
+            notes.append(error.faults[0])
+    missing = untyped(definition) if definition.wide.payloads else []
+    if missing:
+        them = ", ".join(map(repr, missing))
+        notes.append(f"{them} has no type, as other triggers have: 'fsmflow types {definition.name} --write' adds it")
     return notes
 
 

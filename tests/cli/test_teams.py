@@ -98,6 +98,7 @@ TYPED: Final[dict[str, list[str]]] = {
     "prune": ["prune order --older 1s --dry-run", "prune order --older 1s --yes"],
     "users": ["users list", "users list --json", "users disable nobody"],
     "tokens": ["tokens list", "tokens make --for nobody"],
+    "types": ["types order", "types --json"],
     "draw": ["draw order:globex-1", "draw order --counts"],
     "schedule": ["schedule list"],
     # Who may run these is whoever runs the workers, who see all there is.
