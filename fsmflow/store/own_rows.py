@@ -77,7 +77,8 @@ class OwnRows:
         if not self._link.is_of(field.is_in):
             raise ConfigurationError(
                 f"status_field {field.name} is of another database than fsmflow works on, so it cannot be changed in "
-                f"the same transaction; give fsmflow that database: configure(database=...)"
+                f"the same transaction; give fsmflow that database: configure(database=...), or in a test "
+                f"sandbox(database=...), which takes 'django://default' too"
             )
 
     def _update(self, field: OwnField, key: Any, value: Any) -> bool:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 import pytest
 from django.db import connections
+from django.test import override_settings
 
 from fsmflow import ConfigurationError
 from fsmflow.store.alias import open_alias
@@ -59,3 +61,21 @@ def test_a_database_that_others_cannot_see_and_one_of_another_kind_are_refused(o
     assert opened(ENGINE=sqlite, NAME="file:/tmp/a%20shop.db?mode=rwc").database == "/tmp/a shop.db"
     with pytest.raises(ConfigurationError, match="DATABASES of Django has no 'askd'; did you mean 'asked'"):
         open_alias("django://askd")
+
+
+def test_the_system_checks_tell_what_is_wrong_with_the_alias_and_what_waits_for_ever(opened: Any) -> None:
+    checks = import_module("fsmflow.django.checks")
+
+    def told(alias: str) -> list[str]:
+        with override_settings(FSMFLOW={"DATABASE": alias}):
+            return [str(found.id) for found in (*checks.check_database(), *checks.check_locks())]
+
+    sqlite = {"ENGINE": "django.db.backends.sqlite3", "NAME": "shop.db"}
+    opened(**sqlite)
+    assert (told("nowhere"), told("asked")) == (["fsmflow.E001"], ["fsmflow.W001"])
+    opened(**sqlite, OPTIONS={"transaction_mode": "IMMEDIATE"})
+    assert told("asked") == []
+    opened(**POSTGRES)
+    assert told("asked") == ["fsmflow.I001"]
+    opened(**POSTGRES, OPTIONS={"options": "-c lock_timeout=5s"})
+    assert told("asked") == []

@@ -3,8 +3,10 @@ together."""
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,19 @@ def test_an_error_that_is_caught_inside_lets_nothing_be_written_any_more(bench: 
             cursor.execute("SELECT 1")
     assert Purchase.counts() == {}
     Purchase.start(3)
+
+
+@on_sqlite
+def test_a_block_that_begins_without_a_lock_gets_it_before_anything_is_read(bench: Bench, database_url: str) -> None:
+    Purchase.start(1)
+    name_database(ALIAS, database_url, transaction_mode=None)
+    other = sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
+    with closing(other), transaction.atomic(using=ALIAS):
+        order = Purchase.get(1)
+        with pytest.raises(sqlite3.OperationalError, match="locked"):
+            other.execute("BEGIN IMMEDIATE")
+        order.trigger("submit")
+    assert Purchase.get(1).state == "charging"
 
 
 @on_sqlite
