@@ -16,7 +16,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.schedule import ALL
 from fsmflow.engine.commits import TRIES, until_first
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.start import FIRST, Birth, start
+from fsmflow.engine.start import Birth, is_first_key, start
 from fsmflow.errors import ConfigurationError, TransitionConflict
 from fsmflow.points import point
 from fsmflow.values import replace
@@ -132,12 +132,15 @@ class Scheduled:
 
         return self._found(until_first(start_once))
 
-    def by_hand(self, data: Mapping[str, Any], actor: Actor | None, *, key: str | None = None) -> Snapshot:
+    def by_hand(
+        self, data: Mapping[str, Any], actor: Actor | None, *, key: str | None = None, form: str | None = None
+    ) -> Snapshot:
         """Start an entity now, also while the schedule is paused; the one that is there, where one of the last was
-        started with this key. Raises what ``start`` raises."""
+        started with this key. ``form``: a digest of all that came with the request. Raises what ``start`` raises, and
+        KeyConflict for a key that came with another form."""
         now = self._runtime.now()
         told = {"scheduled_at": clock.to_datetime(now), **data}
-        birth = Birth(entity_id=by_hand_id(now), data=told, actor=actor, key=key)
+        birth = Birth(entity_id=by_hand_id(now), data=told, actor=actor, key=key, form=form)
         return self.start(birth, Note.of(actor, "run", now, about=birth.entity_id))
 
     def _with_key(self, course: Course, birth: Birth) -> Snapshot | None:
@@ -146,7 +149,7 @@ class Scheduled:
         ids = [note.about for note in course.notes if note.what == "run" and note.about is not None]
         for entity_id in reversed(ids if birth.key is not None else ()):
             there = store.load_existing(self.name, entity_id)
-            if there is not None and store.seq_of_key(there.row, str(birth.key), known=True) == FIRST:
+            if there is not None and is_first_key(self._runtime, there, birth):
                 return as_shown(self.definition, there)
         return None
 

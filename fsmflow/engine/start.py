@@ -75,7 +75,7 @@ def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: 
             there = runtime.store.entities.load_existing(definition.name, birth.entity_id)
         if there is not None and not lets_see(runtime, as_shown(definition, there), birth.actor):
             raise EntityExists(there.address, None)
-        if there is None or if_exists == "return" or _is_first_key(runtime, there, birth):
+        if there is None or if_exists == "return" or is_first_key(runtime, there, birth):
             return there
         raise EntityExists(there.address, as_shown(definition, there).state)
 
@@ -86,7 +86,7 @@ def _started(runtime: Runtime, definition: Definition, birth: Birth, if_exists: 
     return started
 
 
-def _is_first_key(runtime: Runtime, there: Snapshot, birth: Birth) -> bool:
+def is_first_key(runtime: Runtime, there: Snapshot, birth: Birth) -> bool:
     """Whether it was started by this very request. Raises KeyConflict where it was by another one with the key."""
     key = birth.key
     if key is None or runtime.store.entities.seq_of_key(there.row, key, known=True) != FIRST:

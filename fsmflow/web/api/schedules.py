@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
+from fsmflow.definition.model import Definition
 from fsmflow.definition.operators import SCHEDULE
+from fsmflow.engine.permission import permit_machine
 from fsmflow.engine.runtime import current
+from fsmflow.engine.schedules import Scheduled
 from fsmflow.engine.teams import permit_whole, sees_whole
 from fsmflow.errors import EntityNotFound
 from fsmflow.machine import Machine
 from fsmflow.objects.schedules import object_of
 from fsmflow.queries import resolve
-from fsmflow.web.api.call import Answer, Call
+from fsmflow.values import replace
+from fsmflow.web.api.call import REPEATED, Answer, Call
 from fsmflow.web.api.entities import told
 from fsmflow.web.api.field import OBJECT, Field
 from fsmflow.web.api.operation import REASON, Operation, page
@@ -44,18 +48,26 @@ def resume(call: Call) -> Answer:
 
 
 def run(call: Call) -> Answer:
-    """Start an entity now."""
-    started = _kind(call).run_schedule(call.body["data"] or {}, actor=call.actor)
-    return told(current(), resolve(current(), started.address, call.actor), call, status=201)
+    """Start an entity now; the one that is there, where the request is known by its key."""
+    runtime, definition = current(), _definition(call)
+    permit_machine(runtime, definition, SCHEDULE, call.actor)
+    began, data = runtime.now(), call.body["data"] or {}
+    found = Scheduled(runtime, definition).by_hand(data, call.actor, key=call.key, form=call.form)
+    answer = told(runtime, resolve(runtime, found.address, call.actor), call, status=201)
+    return replace(answer, headers=REPEATED) if call.key is not None and found.created_at < began else answer
 
 
 def _kind(call: Call) -> type[Machine]:
+    return cast(type[Machine], _definition(call).owner)
+
+
+def _definition(call: Call) -> Definition:
     runtime = current()
     definition = runtime.machines.get(call.path["machine"])
     if definition.wide.schedule is None:
         raise EntityNotFound(f"the schedule of machine {definition.name}", why="is not there: it has none")
     permit_whole(runtime, definition, SCHEDULE, call.actor)
-    return cast(type[Machine], definition.owner)
+    return definition
 
 
 def _changing(name: str, words: str, act: Any, *body: Field, **more: Any) -> Operation:
@@ -86,5 +98,13 @@ OPERATIONS: Final = (
     ),
     _changing("pause", "Start nothing at its ticks, until it is resumed.", pause, REASON),
     _changing("resume", "Go on with the next tick.", resume, REASON),
-    _changing("run", "Start an entity now, besides those of the ticks.", run, _DATA, gives="Entity", status=201),
+    _changing(
+        "run",
+        "Start an entity now, besides those of the ticks.",
+        run,
+        _DATA,
+        gives="Entity",
+        status=201,
+        takes_key=True,
+    ),
 )
