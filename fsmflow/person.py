@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections.abc import Iterable
 from typing import Final
 
 from fsmflow import settings
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.team import EVERY
-from fsmflow.engine.runtime import stand_in
+from fsmflow.engine.runtime import current, stand_in
+from fsmflow.engine.users import person_named
 from fsmflow.settings.permissions import Permissions, Person
 
 _NOBODY: Final = Person()
@@ -37,3 +39,10 @@ def listed(name: str, user: str) -> Actor:
         return Actor(name, login=user, teams=EVERY)
     one = permissions.people.get(name, _NOBODY)
     return Actor(name, one.roles, login=user, teams=one.teams)
+
+
+def person_with(name: str, groups: Iterable[str]) -> Actor | None:
+    """Somebody whom others have let in under this name: the roles and teams that the installation gives, and the groups
+    that these others know as roles besides. None for a user who is disabled. Raises DataError."""
+    person = person_named(current(), name)
+    return None if person is None else Actor(person.name, person.roles | set(groups), teams=person.teams)

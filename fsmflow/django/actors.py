@@ -6,7 +6,7 @@ from typing import Any
 
 from fsmflow.decision.inputs import Actor
 from fsmflow.errors import NotPermitted
-from fsmflow.web.identity import person_with
+from fsmflow.person import person_with
 
 
 def actor_of(request: Any) -> Actor:

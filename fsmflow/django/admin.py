@@ -28,8 +28,9 @@ from fsmflow.django.panel import act, panel, states_of
 from fsmflow.engine.runtime import current
 from fsmflow.errors import EntityNotFound, FsmflowError, shown
 from fsmflow.machine.machine import Machine
+from fsmflow.objects.buttons import instance_in
+from fsmflow.objects.drawings import picture_of
 from fsmflow.queries import resolve
-from fsmflow.web.portrait import instance_in, picture_of
 
 _STATE: Final = "workflow_state"
 #: To so many rows at once something is done, and so many are found by their state.

@@ -16,10 +16,10 @@ from fsmflow.engine.lookup import Instance
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.teams import may_see
 from fsmflow.errors import FsmflowError
+from fsmflow.objects.buttons import buttons, instance_in
 from fsmflow.objects.entities import offered
 from fsmflow.queries import definition_for, redacted
 from fsmflow.values import dataclass
-from fsmflow.web.portrait import buttons, instance_in
 
 #: The actions of operators that need no more than a reason.
 SIMPLE: Final = (RETRY, RESUME, PAUSE, CANCEL)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import islice
+from typing import Final
 
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
@@ -11,12 +13,15 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.diagram import Journey, Tally, moves_of
+from fsmflow.diagram import Journey, Tally, chart, moves_of, svg
 from fsmflow.engine.headcount import Headcount, headcounts
-from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.lookup import Instance, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.queries import history_of
 from fsmflow.store.indexes import CHILD, ROOT
+
+#: So many lines of a history tell the way that is drawn, the last ones.
+WAY: Final = 1_000
 
 
 def journey_of(
@@ -53,3 +58,11 @@ def tally_of(definition: Definition, each: Headcount, now: int, trend: str = "")
         late=each.since is not None and is_overdue(definition.states.get(each.state), each.since, now),
         trend=trend,
     )
+
+
+def picture_of(runtime: Runtime, instance: Instance | None, snapshot: Snapshot, *, styled: bool = False) -> str | None:
+    """Where an entity is, and the way that it came; None where the code does not know its state."""
+    if instance is None or instance.spec is None:
+        return None
+    way = islice(history_of(runtime, snapshot.row, after=max(0, snapshot.seq - WAY)), WAY)
+    return svg(chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot, way)), styled=styled)

@@ -20,10 +20,11 @@ from django.urls import re_path, reverse
 from django.views.decorators.csrf import csrf_exempt
 
 from fsmflow.decision.inputs import Actor
+from fsmflow.person import person_with
 from fsmflow.web.app import create_app
 from fsmflow.web.exchange import Exchange
 from fsmflow.web.host import WORD, HostUser, Word
-from fsmflow.web.identity import Auth, first_of, not_let_in, person_with
+from fsmflow.web.identity import Auth, first_of, not_let_in
 from fsmflow.web.threads import SIZE
 from fsmflow.web.wsgi import Wsgi
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import ipaddress
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import quote, urlencode
@@ -15,8 +15,6 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from fsmflow.decision.inputs import Actor
-from fsmflow.engine.runtime import current
-from fsmflow.engine.users import person_named
 from fsmflow.errors import NotPermitted
 from fsmflow.person import listed, login
 from fsmflow.web.errors import refused
@@ -99,13 +97,6 @@ def actor_of(request: Request) -> Actor:
     """Who asks by this request. What comes of it is decided and permitted, and told in history, for this actor."""
     found: Actor = request.state.actor
     return found
-
-
-def person_with(name: str, groups: Iterable[str]) -> Actor | None:
-    """Somebody whom others have let in under this name: the roles and teams that the installation gives, and the groups
-    that these others know as roles besides. None for a user who is disabled. Raises DataError."""
-    person = person_named(current(), name)
-    return None if person is None else Actor(person.name, person.roles | set(groups), teams=person.teams)
 
 
 def not_let_in(name: str, needs: str) -> NotPermitted:

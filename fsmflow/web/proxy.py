@@ -10,7 +10,8 @@ from starlette.requests import Request
 from fsmflow.decision.inputs import Actor
 from fsmflow.errors import ConfigurationError, DataError, text_of
 from fsmflow.log.users import header_refused
-from fsmflow.web.identity import Entrance, person_with
+from fsmflow.person import person_with
+from fsmflow.web.identity import Entrance
 
 #: Longer than that is no list of groups.
 _MOST_CHARS = 8_192

@@ -24,12 +24,12 @@ from fsmflow.engine.lookup import instance_for
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import DataError, FsmflowError, TransitionConflict, text_of
 from fsmflow.log import web
+from fsmflow.objects.buttons import command_of
 from fsmflow.queries import definition_for, history_of, redacted, resolve
 from fsmflow.redaction import hide
 from fsmflow.web.difference import differences, laid_over, patch_of, read_object, written
 from fsmflow.web.forgery import fields_of
 from fsmflow.web.identity import actor_of
-from fsmflow.web.portrait import command_of
 from fsmflow.web.sheet import Sheet, sheet_of
 from fsmflow.web.statuses import status_of, told_on_pages
 from fsmflow.web.templates import link, render

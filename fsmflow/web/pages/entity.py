@@ -20,13 +20,14 @@ from fsmflow.definition.names import CANCELLED, UNDONE
 from fsmflow.diagram.overlay import Move, moves_of
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.selection import Selection, select
+from fsmflow.objects.drawings import WAY
 from fsmflow.queries import definition_for, history_of, redacted, resolve
 from fsmflow.redaction import hide
 from fsmflow.values import dataclass
 from fsmflow.web.difference import differences
 from fsmflow.web.identity import actor_of
 from fsmflow.web.live import fragment
-from fsmflow.web.portrait import WAY, portrait
+from fsmflow.web.portrait import portrait
 from fsmflow.web.templates import render
 from fsmflow.web.threads import threaded
 
