@@ -53,6 +53,7 @@ PURE = (
     "machine",
     "operations",
     "running",
+    "shapes",
     "testing",
     "verify",
     "diagram",

@@ -47,10 +47,11 @@ class Blank:
 def blanks_of(schema: Mapping[str, Any]) -> dict[str, Blank]:
     """The fields of a schema by name; none where it has no properties."""
     named = schema.get("$defs", {})
-    required = schema.get("required", ())
+    whole = _resolved(schema, named)
+    required = whole.get("required", ())
     return {
         name: _blank(name, _resolved(each, named), named, is_optional=name not in required)
-        for name, each in schema.get("properties", {}).items()
+        for name, each in whole.get("properties", {}).items()
     }
 
 

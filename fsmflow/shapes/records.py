@@ -137,8 +137,10 @@ class PydanticModel(_Model):
 
     @property
     def fields(self) -> tuple[str, ...] | None:
-        """The names of its fields; None where it takes others too."""
-        return None if self.kind.model_config.get("extra") == "allow" else tuple(self.kind.model_fields)
+        """The names of its fields, as they are stored; None where it takes others too."""
+        if self.kind.model_config.get("extra") == "allow":
+            return None
+        return tuple(each.alias or name for name, each in self.kind.model_fields.items())
 
     def check(self, value: Any, place: Place, faults: list[Fault]) -> Any:
         """As Node says."""
@@ -165,7 +167,8 @@ class PydanticModel(_Model):
         """As Node says."""
         told = self.kind.model_json_schema(ref_template="#/$defs/{model}")
         named |= told.pop("$defs", {})
-        named[self.name] = told
+        if "$ref" not in told:  # one that holds itself is among the others already
+            named[self.name] = told
         return {"$ref": f"#/$defs/{self.name}"}
 
 
@@ -174,8 +177,8 @@ class MsgspecStruct(_Model):
 
     @property
     def fields(self) -> tuple[str, ...]:
-        """The names of its fields."""
-        return tuple(self.kind.__struct_fields__)
+        """The names of its fields, as they are stored."""
+        return tuple(self.kind.__struct_encode_fields__)
 
     def check(self, value: Any, place: Place, faults: list[Fault]) -> Any:
         """As Node says."""
