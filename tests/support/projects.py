@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.django_shops import database_of
 from tests.support.eventually import eventually
 from tests.support.paths import ROOT
 
@@ -75,6 +76,26 @@ def served(names: Sequence[str], folder: Path, **settings: str) -> Iterator[dict
         for name, port in ports.items():
             eventually(partial(_listens, port), within=60, what=f"the server of {name}")
         yield {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+
+
+#: Without a compiler Django takes this driver for MySQL.
+DJANGO_TESTS: Final = """
+import runpy, sys
+import pymysql
+pymysql.install_as_MySQLdb()
+sys.argv = ["manage.py", "test", "--noinput"]
+sys.path.insert(0, "")
+runpy.run_path("manage.py", run_name="__main__")
+"""
+
+
+def database_settings(url: str) -> dict[str, str]:
+    """How the shop in Django is told of a database. Its test runner makes another one there, of a name of its own."""
+    if url.startswith("sqlite"):
+        return {}
+    given = database_of(url)
+    engine = given["ENGINE"].rpartition(".")[2]
+    return {"DB_ENGINE": engine, **{f"DB_{name}": given[name] for name in ("NAME", "USER", "PASSWORD", "HOST", "PORT")}}
 
 
 def _settings_of(name: str, settings: dict[str, str]) -> dict[str, str]:

@@ -15,15 +15,27 @@ from playwright.sync_api import Browser, Page, Route, expect
 from tests.docs.test_pages import DOCS, blocks_of
 from tests.support.bench import Bench, bench_on
 from tests.support.browser import browsing, window
-from tests.support.projects import EXAMPLES, TESTS, copy_of, environment_of, machine_of, served
+from tests.support.projects import (
+    DJANGO_TESTS,
+    EXAMPLES,
+    TESTS,
+    copy_of,
+    database_settings,
+    environment_of,
+    machine_of,
+    served,
+)
 from tests.support.sample import SAMPLED
-from tests.support.servers import Valkey
+from tests.support.servers import WHOLE, Valkey
 
 #: All have the same one.
 Order = machine_of("flask_shop")
 #: Each starts a process, or two.
 IN_BROWSER = ["django_shop"] if SAMPLED else list(TESTS)
-BY_ITSELF = ["fastapi_shop"] if SAMPLED else list(TESTS)
+BY_ITSELF = ["fastapi_shop"] if SAMPLED else [name for name in TESTS if name != "django_shop"]
+#: That of the shop in Django is run on each server below.
+SERVERS = [pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("mysql", marks=pytest.mark.mysql)]
+ON = ["sqlite", *(SERVERS if WHOLE else [])]
 PAGE = DOCS / "how-to" / "mount.md"
 GOOD, DECLINED = "4242 4242 4242 4242", "4000 0000 0000 0002"
 
@@ -142,6 +154,15 @@ def test_its_own_tests_pass(tmp_path: Path, name: str) -> None:
     command = [sys.executable, *TESTS[name]]
     folder = copy_of(name, tmp_path)
     ended = subprocess.run(command, cwd=folder, env=environment_of(), capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("database_url", ON, indirect=True)
+def test_the_tests_of_the_shop_in_django_pass_on_each_server(tmp_path: Path, database_url: str) -> None:
+    folder = copy_of("django_shop", tmp_path)
+    environment = environment_of(**database_settings(database_url))
+    command = [sys.executable, "-c", DJANGO_TESTS]
+    ended = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 

@@ -1,46 +1,68 @@
-"""The shop as its users meet it; orders run in a sandbox, with no server and no waiting."""
+"""The shop as its users meet it; orders run in a sandbox on the test database, with no worker and no waiting."""
 
 from io import StringIO
 
 from django.contrib.auth.models import Group, Permission, User
 from django.core.management import call_command
-from django.test import Client, TestCase, override_settings
+from django.db import transaction
+from django.test import Client, TestCase, TransactionTestCase, override_settings
 from fsmflow.testing import sandbox
 
 from machines import DECLINED, Order
 from shop import models
 
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 
-@override_settings(PASSWORD_HASHERS=["django.contrib.auth.hashers.MD5PasswordHasher"])
-class ShopBase(TestCase):
+
+@override_settings(PASSWORD_HASHERS=PASSWORD_HASHERS)
+class ShopBase(TransactionTestCase):
     """Somebody of the support, a customer, and a sandbox."""
 
-    @classmethod
-    def setUpTestData(cls) -> None:
-        call_command("demo_users", stdout=StringIO())
-
     def setUp(self) -> None:
-        self.box = self.enterContext(sandbox([Order]))
+        call_command("demo_users", stdout=StringIO())
+        self.box = self.enterContext(sandbox([Order], database="django://default"))
 
     def log_in(self, name: str) -> None:
         self.client.force_login(User.objects.get(username=name))
 
-    def place(self, card: str) -> None:
-        """As the customer, and then what a worker would do."""
+    def order(self, card: str) -> None:
+        """As the customer."""
         self.log_in("carl")
         self.client.post("/", {"item": "a lamp", "card": card})
+
+
+class InOneTransaction(ShopBase, TestCase):
+    """Quick, as nothing is committed."""
+
+    def place(self, card: str) -> None:
+        """As the customer, and then what a worker would do. What waits for the commit is run here."""
+        with self.captureOnCommitCallbacks(execute=True):
+            self.order(card)
         self.box.run()
 
 
-class ShopTest(ShopBase):
+class DashboardTest(ShopBase):
+    """The dashboard reads over connections of its own, so what it is to see is committed."""
+
+    def test_the_support_finds_what_has_failed(self) -> None:
+        self.order(DECLINED)
+        self.box.run()
+        self.log_in("ann")
+        self.assertContains(self.client.get("/workflows/failures"), "CardDeclined")
+
+
+class ShopTest(InOneTransaction):
+    def test_an_order_that_is_rolled_back_has_no_workflow(self) -> None:
+        self.log_in("carl")
+        with self.assertRaises(LookupError), transaction.atomic():
+            self.client.post("/", {"item": "a lamp", "card": "4242 4242 4242 4242"})
+            self.assertEqual(Order.counts(), {"charging": 1})
+            raise LookupError
+        self.assertEqual((models.Order.objects.count(), Order.counts()), (0, {}))
+
     def test_an_order_is_charged_and_shipped(self) -> None:
         self.place("4242 4242 4242 4242")
         self.assertContains(self.client.get("/"), "a lamp: shipped")
-
-    def test_the_support_finds_what_has_failed(self) -> None:
-        self.place(DECLINED)
-        self.log_in("ann")
-        self.assertContains(self.client.get("/workflows/failures"), "CardDeclined")
 
     def test_the_administration_leads_those_there_who_may_see_it(self) -> None:
         self.log_in("ann")
@@ -60,7 +82,7 @@ class ShopTest(ShopBase):
         self.assertRedirects(back, "/workflows/entities?q=failed", fetch_redirect_response=False)
 
 
-class AdministrationTest(ShopBase):
+class AdministrationTest(InOneTransaction):
     def page(self) -> str:
         return f"/admin/shop/order/{models.Order.objects.get().pk}/change/"
 
