@@ -73,13 +73,13 @@ def attempt_crashed(address: str, detail: str) -> None:
     logger.warning("attempt.crashed: %s: %s", address, detail, extra={"address": address})
 
 
-def transaction_left_open(address: str, job: str) -> None:
-    logger.error(
-        "job.transaction_open: %s: job %r left a transaction open; it was rolled back",
-        address,
-        job,
-        extra={"address": address},
-    )
+def transaction_left_open(address: str, job: str, what: str = "") -> None:
+    line = "job.transaction_open: %s: job %r left a transaction open; it was rolled back%s"
+    logger.error(line, address, job, what and f": {what}", extra={"address": address})
+
+
+def written_apart(why: str) -> None:
+    logger.warning("job.written_apart: %s", why)
 
 
 def settle_waits(address: str, error: BaseException, wait_s: float, *, again: bool = False) -> None:

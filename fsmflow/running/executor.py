@@ -27,6 +27,7 @@ from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.surroundings import Surroundings
 from fsmflow.running.transaction import in_transaction
 from fsmflow.scope import scope
+from fsmflow.store.sentence import first_line
 from fsmflow.store.work import Ticket
 
 #: How long what follows a commit may take.
@@ -136,8 +137,20 @@ class Executor:
     def _go(self, attempt: Attempt, job: Job) -> Ended:
         """Run the job, and have nothing that it did to this process last longer than that."""
         ended = job.run()
+        self._end_left_open(attempt)
         self._surroundings.put_right(attempt.address, attempt.spec.job_name)
         return ended
+
+    def _end_left_open(self, attempt: Attempt) -> None:
+        """What the job has locked in a Session of its own and not committed, the end of its step would wait for."""
+        found = self._runtime.store.link.stranger()
+        if found is None or found.end is None:
+            return
+        log.transaction_left_open(attempt.address, attempt.spec.job_name, found.what)
+        try:
+            found.end()
+        except Exception as error:  # noqa: BLE001 - the connection is lost, and the transaction with it
+            log.connection_dropped(first_line(error))
 
     def _settle(self, attempt: Attempt, ended: Ended) -> None:
         """Commit how it ended. ``attempt`` has the entity as its job last saw it."""

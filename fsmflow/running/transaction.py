@@ -104,7 +104,8 @@ def _run_and_settle(
 ) -> Returned:
     link = runtime.store.link
     link.set_savepoint()
-    ended = run()
+    with link.held():
+        ended = run()
     if not isinstance(ended, Returned):
         raise _RolledBack(ended)
     settling()

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import threading
 from typing import Any, Final
-from weakref import ref
+from weakref import WeakKeyDictionary, ref
 
-from sqlalchemy import event
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
-from fsmflow.store.host import Stranger, find_by, is_of
+from fsmflow import log
+from fsmflow.errors import ConfigurationError
+from fsmflow.store.dialects import dialect_of
+from fsmflow.store.host import Stranger, find_by, held, is_of
 
 
 class _Opened(threading.local):
-    """The Sessions of a thread that may have changes, each with the task of asyncio that it was used in."""
+    """The Sessions of a thread that may have changes, and the Connections that have, each with the task of asyncio that
+    it was used in."""
 
     def __init__(self) -> None:
         self.sessions: list[tuple[ref[Session], Any]] = []
+        self.connections: WeakKeyDictionary[Connection, Any] = WeakKeyDictionary()
 
 
 _opened: Final = _Opened()
 _WROTE: Final = "fsmflow_wrote"
 #: What SQLAlchemy calls a database, and we by another name.
 _ALSO_CALLED: Final = {"mariadb": "mysql"}
-_STRANGER: Final = Stranger(
-    "a Session of SQLAlchemy in this thread has changes of this database that are not committed",
-    "write within=session in start() or trigger(), or call inside 'with fsmflow.joining(session):'; or commit it first",
+_WHAT: Final = "a {} of SQLAlchemy in this thread has changes of this database that are not committed"
+_ADVICE: Final = (
+    "write within={0} in start() or trigger(), or call inside 'with fsmflow.joining({0}):'; or commit it first"
+)
+#: How a statement begins that changes something, behind its comments and what it selects from.
+_WRITES: Final = re.compile(
+    r"\s*(/\*.*?\*/\s*)*(INSERT|UPDATE|DELETE|MERGE|REPLACE|WITH\b.*\b(INSERT|UPDATE|DELETE))\b", re.I | re.S
 )
 
 
@@ -35,6 +45,11 @@ def _task() -> Any:
         return asyncio.current_task()
     except RuntimeError:
         return None
+
+
+def _is_mine(of: Any) -> bool:
+    """Whether something was used by this task, or by one that has left it behind."""
+    return of is _task() or (of is not None and of.done())
 
 
 def _open(session: Session) -> None:
@@ -65,25 +80,56 @@ def is_changed(session: Session) -> bool:
     return bool(session.info.get(_WROTE) or session.new or session.dirty or session.deleted)
 
 
+def _check_apart(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+    """Raises ConfigurationError where a transactional job would wait for itself; tells where it may."""
+    db = held.db
+    if db is None or not _WRITES.match(statement) or not _is_of(connection, db):
+        return
+    why = (
+        "a transactional job writes by a Session or Connection of its own: that is committed apart from its "
+        "transition, and waits in vain for what the transaction of the job has locked; write by machine.session"
+    )
+    if not dialect_of(db).is_server:
+        raise ConfigurationError(f"{why}. On SQLite one transaction writes at a time")
+    if connection not in _opened.connections:
+        log.written_apart(why)
+
+
+def _note_write(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+    if _WRITES.match(statement) and connection not in _opened.connections:
+        _opened.connections[connection] = _task()
+
+
+def _forget(connection: Connection, *_: object) -> None:
+    _opened.connections.pop(connection, None)
+
+
 def _unjoined(db: Any) -> Stranger | None:
-    """A Session of this thread, and this task, that has changes of the database."""
-    task = _task()
+    """A Session or Connection of this thread, and this task, that has changes of the database."""
     for known, of in _opened.sessions:
         session = known()
-        if session is None or of is not task or not _is_open(session):
+        if session is None or not _is_mine(of) or not _is_open(session):
             continue
-        if is_changed(session) and _is_of(session, db):
-            return _STRANGER
+        if is_changed(session) and _is_of(session.bind, db):
+            return Stranger(_WHAT.format("Session"), _ADVICE.format("session"), session.rollback)
+    for connection, of in list(_opened.connections.items()):
+        if _is_mine(of) and not connection.closed and connection.in_transaction() and _is_of(connection, db):
+            return Stranger(_WHAT.format("Connection"), _ADVICE.format("connection"), connection.rollback)
     return None
 
 
-def _is_of(session: Session, db: Any) -> bool:
-    """Whether a Session is of the same database, as far as its URL tells."""
-    url = getattr(getattr(session.bind, "engine", None), "url", None)
-    if url is None or not url.database:
+def _is_of(bind: Engine | Connection | None, db: Any) -> bool:
+    """Whether a Session or Connection is of the same database, as far as its URL tells."""
+    if bind is None or not bind.engine.url.database or _commits_alone(bind):
         return False
+    url = bind.engine.url
     theirs = url.get_backend_name()
     return is_of(db, _ALSO_CALLED.get(theirs, theirs), url.database, url.port)
+
+
+def _commits_alone(bind: Engine | Connection) -> bool:
+    level = bind.get_execution_options().get("isolation_level")
+    return bool((level or getattr(bind.dialect, "_on_connect_isolation_level", None)) == "AUTOCOMMIT")
 
 
 def look_out() -> None:
@@ -93,4 +139,8 @@ def look_out() -> None:
     event.listen(Session, "after_flush", _note_change)
     event.listen(Session, "do_orm_execute", _note_statement)
     event.listen(Session, "after_transaction_end", _note_end)
+    event.listen(Engine, "before_cursor_execute", _check_apart)
+    event.listen(Engine, "after_cursor_execute", _note_write)
+    for end in ("commit", "rollback", "commit_twophase", "rollback_twophase"):
+        event.listen(Engine, end, _forget)
     find_by(_unjoined)

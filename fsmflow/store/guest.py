@@ -13,7 +13,7 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store.alias import Alias, alias_of
 from fsmflow.store.dialects import dialect_of
-from fsmflow.store.host import Host, Lent, joined, left, lend, stranger
+from fsmflow.store.host import Host, Lent, Stranger, held, joined, left, lend, stranger
 
 
 class Guest:
@@ -128,8 +128,22 @@ class Guest:
         finally:
             left.reset(token)
 
+    def stranger(self) -> Stranger | None:
+        """A transaction that is open in this thread on this database and is not joined, as far as one can be found."""
+        return None if self._lent is not None else stranger(self._db)
+
+    @scope
+    def held(self) -> Iterator[None]:
+        """Inside, a transactional job runs: what it writes by other connections waits for what its own has locked, and
+        is told or refused."""
+        held.db = self._db
+        try:
+            yield
+        finally:
+            held.db = None
+
     def check_joined(self) -> None:
         """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:
         what is asked for now would be committed apart from it, and may wait for a lock that it holds."""
-        if self._lent is None and (found := stranger(self._db)) is not None:
+        if (found := self.stranger()) is not None:
             raise ConfigurationError(f"{found.what}, and fsmflow was not told to write in it: {found.advice}")

@@ -32,15 +32,16 @@ from fsmflow.store.verdicts import ERRORS, Verdict, is_outside, verdict_of
 _SAVEPOINT: Final = "fsmflow_{}"
 #: Which module knows the transactions of a package, by a function ``host_of``; and what tells that a program uses it.
 _ADAPTERS: Final = {"sqlalchemy": "fsmflow.sqlalchemy", "django": "fsmflow.django.host"}
-_USED: Final = {"sqlalchemy.orm": "fsmflow.sqlalchemy", "django.db": "fsmflow.django.host"}
+_USED: Final = {"sqlalchemy.engine": "fsmflow.sqlalchemy", "django.db": "fsmflow.django.host"}
 
 
 class Stranger(NamedTuple):
     """A transaction that is open in this thread on a database like this one, and is not joined: what is to be said of
-    it, and what to write."""
+    it, and what to write; and how it is rolled back, where somebody has left it behind."""
 
     what: str
     advice: str
+    end: Callable[[], object] | None = None
 
 
 #: What finds one; None where there is none.
@@ -102,6 +103,15 @@ def host_of(transaction: Any) -> Host:
             f"connection of Django or its alias, or a Database of peewee"
         )
     return cast(Host, import_module(adapter).host_of(transaction))
+
+
+class _Held(threading.local):
+    """The database on which this thread has the transaction of a transactional job open."""
+
+    db: Database | None = None
+
+
+held: Final = _Held()
 
 
 def find_by(finder: Finder) -> None:

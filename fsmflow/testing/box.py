@@ -201,8 +201,13 @@ class Sandbox:
     def _go(self, until: int) -> _Budget:
         """Run what is due up to a moment; what that came to."""
         self._check_open()
-        if self._runtime.store.link.in_transaction:
+        link = self._runtime.store.link
+        if link.in_transaction:
             raise SandboxError("a transaction is open on the database of the sandbox; run() belongs after its commit")
+        if (found := link.stranger()) is not None:
+            raise SandboxError(
+                f"{found.what}, and jobs would wait for what it has locked; run() belongs after its commit"
+            )
         budget = _Budget(self._limit)
         if not _is_in_event_loop():
             self._run_until(until, budget)

@@ -95,6 +95,21 @@ def test_a_session_with_changes_that_was_not_told_of_is_found(shop: Shop) -> Non
     assert Purchase.counts() == {"charging": 1, "new": 1}
 
 
+def test_a_connection_with_changes_that_was_not_told_of_is_found(shop: Shop) -> None:
+    Purchase.start(1)
+    with shop.engine.connect() as connection:
+        connection.execute(text("SELECT id FROM guarded_row"))
+        Purchase.start(2)
+        connection.execute(text("/* mine */ INSERT INTO guarded_row (id) VALUES (1)"))
+        with pytest.raises(ConfigurationError, match=r"a Connection of SQLAlchemy in this thread.*within=connection"):
+            Purchase.start(3)
+        Purchase.start(3, within=connection)
+        connection.commit()
+        connection.execute(text("SELECT id FROM guarded_row"))
+        Purchase.get(3).trigger("submit")
+    assert Purchase.counts() == {"charging": 1, "new": 2}
+
+
 def test_a_session_that_only_reads_is_elsewhere_or_belongs_to_others_is_left_alone(bench: Bench, shop: Shop) -> None:
     apart = create_engine("sqlite://")
     Base.metadata.create_all(apart)

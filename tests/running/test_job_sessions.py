@@ -224,3 +224,31 @@ def test_who_is_killed_before_the_commit_leaves_nothing_and_after_it_all(bench: 
         bench.run()
         assert (sale.refresh().state, user.row(number)) == ("paid", ("paid", "called"))
     assert len(user.texts()) == 6
+
+
+def test_what_a_job_would_wait_for_in_vain_is_told_at_once(
+    bench: Bench, user: User, caplog: pytest.LogCaptureFixture
+) -> None:
+    left = user.engine.connect()
+
+    def writes_apart(machine: Any) -> None:
+        with user.engine.begin() as connection:
+            connection.execute(text("UPDATE mapped_sale SET note = 'apart' WHERE id = 3"))
+
+    def leaves_its_row_locked(machine: Any) -> None:
+        left.execute(text("UPDATE mapped_sale SET note = 'left' WHERE id = 1"))
+
+    sale = paying(1)
+    play.update({"pay": writes_apart, "call": leaves_its_row_locked})
+    bench.run()
+    if user.kind == "sqlite":
+        assert sale.refresh().state == "failed_from_paying"
+        assert "write by machine.session. On SQLite one transaction" in str(sale.failure)
+        play["pay"] = lambda machine: None
+        sale.retry()
+        bench.run()
+    else:
+        assert "job.written_apart: a transactional job writes by a Session or Connection of its own" in caplog.text
+    assert (sale.refresh().state, user.row(1)) == ("paid", ("paid", "called"))
+    assert "left a transaction open; it was rolled back: a Connection of SQLAlchemy in this thread" in caplog.text
+    left.close()
