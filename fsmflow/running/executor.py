@@ -137,6 +137,8 @@ class Executor:
     def _go(self, attempt: Attempt, job: Job) -> Ended:
         """Run the job, and have nothing that it did to this process last longer than that."""
         ended = job.run()
+        if not attempt.is_in_transaction:
+            job.view.close_session()
         self._end_left_open(attempt)
         self._surroundings.put_right(attempt.address, attempt.spec.job_name)
         return ended
