@@ -207,7 +207,8 @@ class _Reading:
             statement = self.defined.pop(name)
             for needed in _needs(statement):
                 self._make(needed)
-            exec(compile(ast.Module([statement], []), "page", "exec"), self.made)
+            # Its annotations are values, as they are for who reads the page.
+            exec(compile(ast.Module([statement], []), "page", "exec", dont_inherit=True), self.made)
             self.defined[name] = statement
         return self.made.get(name)
 
