@@ -184,7 +184,7 @@ class _Reading:
     def machines(self, code: str) -> list[type[Machine]]:
         """Those that a block defines."""
         found = []
-        for statement in ast.parse(code).body:
+        for statement in map(_without_rows, ast.parse(code).body):
             if isinstance(statement, ast.ImportFrom) and statement.module in self.own:
                 continue  # defined above
             names = list(_defines(statement))
@@ -211,6 +211,13 @@ class _Reading:
             exec(compile(ast.Module([statement], []), "page", "exec", dont_inherit=True), self.made)
             self.defined[name] = statement
         return self.made.get(name)
+
+
+def _without_rows(statement: ast.stmt) -> ast.stmt:
+    """Without a status field: it is in no picture, and its library may have to be set up first, as Django has."""
+    if isinstance(statement, ast.ClassDef):
+        statement.body = [part for part in statement.body if "status_field" not in _defines(part)]
+    return statement
 
 
 def _defines(statement: ast.stmt) -> Iterator[str]:
