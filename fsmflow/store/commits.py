@@ -13,7 +13,6 @@ from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
 from fsmflow.patience import Patience
 from fsmflow.points import point
-from fsmflow.store.batch import MOST, Batch, Missed, OneByOne, Writes
 from fsmflow.store.columns import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
@@ -40,6 +39,7 @@ from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, TERM, WORK
 from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
+from fsmflow.store.writes import MOST, Batch, Missed, OneByOne, Writes
 from fsmflow.values import replace
 
 _TRIES: Final = 5

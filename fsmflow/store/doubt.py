@@ -10,10 +10,10 @@ from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.patience import Patience
-from fsmflow.store.batch import UNKNOWN
 from fsmflow.store.entities import Entities, pages
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
+from fsmflow.store.writes import UNKNOWN
 from fsmflow.values import replace
 
 _TRIES: Final = 6

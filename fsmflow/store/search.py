@@ -14,12 +14,12 @@ from typing import Any, Final
 from fsmflow import codec
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.terms import Bounds, terms_in
-from fsmflow.store.batch import Writes
 from fsmflow.store.columns import TERM_COLUMNS
 from fsmflow.store.link import Link
 from fsmflow.store.meta import Meta
 from fsmflow.store.reach import Reach
 from fsmflow.store.tables import ENTITY, TERM
+from fsmflow.store.writes import Writes
 from fsmflow.values import dataclass
 
 #: Entities that are brought in by one transaction.

@@ -20,10 +20,10 @@ from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import commits, doubt
-from fsmflow.store.batch import Batch
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.work import Ticket
+from fsmflow.store.writes import Batch
 from tests.support.concurrency import kill_others, waits_for_a_lock
 from tests.support.eventually import eventually
 from tests.support.machines import Order

@@ -18,11 +18,11 @@ from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseRefused, DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import commits, dialects
-from fsmflow.store.batch import Batch
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, HISTORY, WORK
 from fsmflow.store.work import Ticket
+from fsmflow.store.writes import Batch
 from fsmflow.values import replace
 from tests.support.concurrency import kill_others
 from tests.support.machines import Order
