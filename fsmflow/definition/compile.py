@@ -16,7 +16,7 @@ from fsmflow.definition.graph import graph_faults
 from fsmflow.definition.guards import build_machine
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, RETRY, UNDO, UNDONE, name_fault, snake_case
-from fsmflow.definition.parse import Written, plain_name, read_states, read_transitions
+from fsmflow.definition.parse import Written, names_members, plain_name, read_states, read_transitions
 from fsmflow.definition.sends import refused_sends, sends_of
 from fsmflow.definition.slips import slips_in
 from fsmflow.definition.state import State
@@ -105,6 +105,7 @@ class _Compiler:
             version=wide.version,
             wide=wide,
             sends=tuple(sends),
+            has_members=names_members(getattr(self.owner, "states", [])),
             summary=inspect.cleandoc(self.owner.__doc__ or "").partition("\n")[0],
             states=states,
             transitions=tuple(transitions),

@@ -231,6 +231,8 @@ class Definition:
     wide: Wide = field(default_factory=Wide, repr=False)
     #: What its methods send, as far as that is written out.
     sends: tuple[Any, ...] = field(default=(), repr=False)
+    #: Its states are members of an Enum that are no text themselves.
+    has_members: bool = False
 
     @property
     def queues(self) -> tuple[str, ...]:

@@ -47,6 +47,15 @@ def read_states(declared: Any, faults: list[str]) -> list[State]:
     return [state for state in found if state is not None]
 
 
+def names_members(declared: Any) -> bool:
+    """Whether any declared state is named by a member of an Enum that is no text itself."""
+    if isinstance(declared, EnumMeta):
+        declared = list(declared)
+    named = (item.name if isinstance(item, State) else item for item in declared)
+    names = (item.get("name") if isinstance(item, Mapping) else item for item in named)
+    return any(isinstance(name, Enum) and not isinstance(name, str) for name in names)
+
+
 def _read_state(item: Any, position: int, faults: list[str]) -> State | None:
     where = f"state {position}"
     if isinstance(item, (str, Enum)):

@@ -22,7 +22,7 @@ from fsmflow.engine.forecast import forecast
 from fsmflow.engine.handle import HandleView
 from fsmflow.engine.runtime import current
 from fsmflow.errors import TransitionNotAllowed
-from fsmflow.machine.base import Base, Data, Fields, StateName, as_dict
+from fsmflow.machine.base import Base, Data, Fields, MemberName, StateName, as_dict
 from fsmflow.store.entities import PAGE
 
 
@@ -41,9 +41,9 @@ class Attributes(Base[Data]):
 
     @property
     def state(self) -> StateName:
-        """The name of the state, which is the same as the member of an Enum that stands for it. It changes by
-        transitions only: assigning it raises TransitionNotAllowed."""
-        return StateName(self._view.state)
+        """The name of the state, a plain text; where members of an Enum stand for the states that are no text, it is
+        equal to those too. It changes by transitions only: assigning it raises TransitionNotAllowed."""
+        return MemberName(self._view.state) if self._root.has_members else self._view.state
 
     @state.setter
     def state(self, value: str) -> NoReturn:

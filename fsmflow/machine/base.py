@@ -51,8 +51,8 @@ class _Struct(Protocol):
 Fields = Mapping[str, Any] | _Dataclass | _Model | _Struct
 
 
-class StateName(str):
-    """The name of a state. It is that of the member of an Enum, too, which stands for the state in a machine."""
+class MemberName(str):
+    """The name of a state that a member of an Enum stands for which is no text: it is equal to that, too."""
 
     __slots__ = ()
 
@@ -63,6 +63,10 @@ class StateName(str):
         return not self == other
 
     __hash__ = str.__hash__
+
+
+#: The name of a state: a plain text. As it may be equal to a member of an Enum, checkers let any comparison pass.
+StateName = str | Any
 
 
 class Base(Typed[Data]):

@@ -6,17 +6,34 @@ import json
 import pickle
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
 import fsmflow
-from fsmflow import UnknownState, repairs
+from fsmflow import Machine, State, UnknownState, repairs
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.loans import Depth, Dive, Walk, Way
 
 
+class Ajar(Machine):
+    """Its states are text."""
+
+    initial = "open"
+    states = ["open", State("shut", final=True)]
+    transitions = [["close", "open", "shut"]]
+
+
+class Mixed(Machine):
+    """Its states are named by members in a State and in a mapping."""
+
+    initial = Depth.top
+    states = [{"name": Depth.top}, State("shut", final=True)]
+    transitions = [["close", Depth.top, "shut"]]
+
+
 @pytest.fixture
 def box() -> Iterator[Sandbox]:
-    with sandbox(machines=[Walk, Dive]) as box:
+    with sandbox(machines=[Walk, Dive, Ajar, Mixed]) as box:
         yield box
 
 
@@ -43,6 +60,12 @@ class TestAnEnum:
         assert {"top": 1}[state] == 1
         assert pickle.loads(pickle.dumps(state)) == "top"
         assert state not in (None, 5)
+
+    def test_leaves_it_a_plain_text_where_its_members_are_text(self) -> None:
+        plain, walk = Ajar.start("1"), Walk.start("1")
+        assert (type(plain.state), type(walk.state)) == (str, str)
+        assert msgspec.json.encode([plain.state, walk.state]) == b'["open","here"]'
+        assert Mixed.start("1").state == Depth.top
 
     def test_names_a_state_in_every_call(self, box: Sandbox) -> None:
         dive = Dive.start("1", state=Depth.middle)

