@@ -112,10 +112,12 @@ class Guest:
             yield
             return
         db = lend(host, self._db, self.dialect, self.installation)
-        token = joined.set(Lent(self, host, db))
+        lent = Lent(self, host, db)
+        token = joined.set(lent)
         try:
             yield
         finally:
+            lent.is_over = True
             joined.reset(token)
 
     @scope

@@ -181,10 +181,18 @@ class Lent:
         self.host = host
         self._db = db
         self._thread = None if found else threading.get_ident()
+        #: Whether the block that joined it has ended. A task that was begun inside goes on having it joined.
+        self.is_over = False
 
     @property
     def db(self) -> Database:
-        """Raises ConfigurationError in another thread, to which asyncio hands on what is joined."""
+        """Raises ConfigurationError in another thread, to which asyncio hands on what is joined, and after the end of
+        the block: nobody would commit what is written in it then."""
+        if self.is_over:
+            raise ConfigurationError(
+                f"the block that joined {self.host.name} is over; this task was begun inside it: give within= here, or "
+                f"begin the task after the block"
+            )
         if self._thread is not None and threading.get_ident() != self._thread:
             raise ConfigurationError(
                 f"{self.host.name} was joined by another thread, and one thread uses it: call fsmflow there, or open a "

@@ -177,6 +177,30 @@ def test_inside_an_open_transaction_it_is_part_of_that(bench: Bench, shop: Shop)
     awaited(main)
 
 
+@on_sqlite
+def test_a_task_that_outlives_the_block_it_was_begun_in_is_told_and_starts_nothing(bench: Bench, shop: Shop) -> None:
+    async def main() -> None:
+        async def later() -> None:
+            await ended.wait()
+            with pytest.raises(ConfigurationError, match="is over; this task was begun inside it"):
+                await Purchase.astart(3)
+            with Session(shop.engine) as own, own.begin():
+                await Purchase.astart(4, within=own)
+
+        ended = asyncio.Event()
+        with Session(shop.engine) as session:
+            with session.begin(), joining(session):
+                await asyncio.wait_for(Purchase.astart(1), 20)
+                await asyncio.gather(Purchase.astart(2))
+                task = asyncio.create_task(later())
+            ended.set()
+            await task
+            assert not session.in_transaction()
+
+    awaited(main)
+    assert sorted(purchase.entity_id for purchase in Purchase.find()) == ["1", "2", "4"]
+
+
 def test_within_an_async_session_it_is_one_transaction(bench: Bench, shop: Shop) -> None:
     async def main() -> None:
         engine = create_async_engine(shop.url.set(drivername=DRIVERS[shop.kind][1]))
