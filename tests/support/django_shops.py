@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
@@ -33,10 +35,17 @@ def database_of(url: str, **options: Any) -> dict[str, Any]:
     return {"ENGINE": engine, "NAME": parts.path[1:], **who, **where, "OPTIONS": options}
 
 
+def drive_mysql() -> None:
+    """Django's own choice of a driver takes a compiler; PyMySQL stands for it where it is not installed. Beside it that
+    would be a mixture of both."""
+    if "MySQLdb" not in sys.modules and find_spec("MySQLdb") is None:
+        pymysql.install_as_MySQLdb()
+
+
 def name_database(alias: str, url: str, **options: Any) -> None:
     """Django has this database by an alias from now on."""
     in_django()
-    pymysql.install_as_MySQLdb()  # Django's own choice takes a compiler
+    drive_mysql()
     forget_database(alias)
     named = {"default": connections.settings["default"], alias: database_of(url, **options)}
     connections.settings[alias] = connections.configure_settings(named)[alias]
