@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
+from django.apps import apps
 from django.core.checks import CheckMessage, Error, Info, Warning, register
+from django.core.management import find_commands, load_command_class
 from django.db import connections
 
 from fsmflow import settings as settings_of
 from fsmflow.cli.places import strange_channels, strange_permissions
 from fsmflow.definition.advice import advice, refused
+from fsmflow.django.host import LABEL
+from fsmflow.django.management.commands.flush import Command
 from fsmflow.django.settings import NAME, alias
 from fsmflow.engine.registry import Registry
 from fsmflow.errors import FsmflowError
 from fsmflow.store.alias import open_alias
 
+_FLUSH: Final = f"{Command.__module__}.{Command.__name__}"
 #: How long a lock is waited for, by default, and what says otherwise.
 _WAITS: Final = {
     "postgresql": ("for ever", '"options": "-c lock_timeout=5s"'),
@@ -57,6 +63,21 @@ def check_locks(**_: Any) -> list[CheckMessage]:
         return []
     told = f"A trigger inside transaction.atomic() on {name!r} waits for a lock {waits[0]}, as the database has it."
     return [Info(told, hint=f"Write DATABASES[{name!r}]['OPTIONS'] = {{{waits[1]}}}.", id="fsmflow.I001")]
+
+
+@register  # type: ignore[untyped-decorator]
+def check_flush(**_: Any) -> list[CheckMessage]:
+    """That ``flush`` takes the entities away where another app has a command of that name: Django runs the first."""
+    theirs = [each for each in apps.get_app_configs() if "flush" in find_commands(str(Path(each.path, "management")))]
+    others = [each.name for each in theirs if each.label != LABEL]
+    if not others or (theirs[0].label != LABEL and isinstance(load_command_class(theirs[0].name, "flush"), Command)):
+        return []
+    told = f"'manage.py flush' is a command of {others[0]!r} and of fsmflow, and Django runs one of them alone."
+    return [
+        Warning(
+            told, hint=f"Have that of {others[0]!r} inherit from {_FLUSH}, and list its app first.", id="fsmflow.W005"
+        )
+    ]
 
 
 @register  # type: ignore[untyped-decorator]

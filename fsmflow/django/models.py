@@ -1,1 +1,1 @@
-"""None: fsmflow has its tables by itself. Django tells only an app with this module of ``migrate`` and ``flush``."""
+"""None: fsmflow has its tables by itself. Django tells only an app with this module of ``migrate``."""

@@ -15,7 +15,8 @@ from fsmflow.django.host import LABEL
 from fsmflow.django.settings import alias
 from fsmflow.engine import runtime
 from fsmflow.store.schema import empty
-from fsmflow.store.store import create_store
+from fsmflow.store.store import create_store, open_store
+from fsmflow.store.tables import META
 
 
 class Tables(Operation):  # type: ignore[misc]
@@ -38,7 +39,7 @@ class Tables(Operation):  # type: ignore[misc]
     def database_forwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
         """On the alias of ``settings.FSMFLOW``, unless a router forbids it; on others there is nothing to do."""
         name = schema_editor.connection.alias
-        if name == alias() and router.allow_migrate(name, app_label):
+        if _is_there(name):
             make_tables()
 
     def database_backwards(self, app_label: str, schema_editor: Any, from_state: Any, to_state: Any) -> None:
@@ -74,16 +75,25 @@ def let_go_in_the_end() -> None:
     creation.destroy_test_db = destroy_test_db
 
 
-def note_migrated(*, using: str, **told: Any) -> None:
-    """After ``migrate``, and ``flush``, which tells of no plan.
-
-    A project that runs no migrations, as tests may be told to, has the tables all the same. What is flushed leaves no
-    entity behind whose row is gone: so a ``TransactionTestCase`` begins with none.
-    """
-    if using != alias() or not router.allow_migrate(using, LABEL):
+def empty_tables(using: str) -> None:
+    """Take away all entities where Django's rows are taken away. Raises ConfigurationError for tables that are of
+    another version."""
+    if not _is_there(using) or META not in connections[using].introspection.table_names():
         return
+    link = open_store(replace(settings_of.current(), database_url=f"django://{using}", database=None)).link
+    empty(link)
+    link.forget_connection()
+
+
+def note_migrated(*, using: str, **told: Any) -> None:
+    """After ``migrate``: a project that runs no migrations, as tests may be told to, has the tables all the same.
+
+    Nothing is ever taken away here. ``flush`` sends this signal too, with no plan, but so do migrations of data.
+    """
     module, _ = MigrationLoader.migrations_module(LABEL)
-    if "plan" not in told:
-        empty(runtime.current().store.link)
-    elif module is None:
+    if module is None and "plan" in told and _is_there(using):
         make_tables()
+
+
+def _is_there(using: str) -> bool:
+    return bool(using == alias() and router.allow_migrate(using, LABEL))

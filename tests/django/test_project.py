@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,10 @@ class OrderMachine(Machine):
         order.save(update_fields=["paid"])
 """
 TESTS = """
+from io import StringIO
+from unittest import mock
 from django.core.management import CommandError, call_command
+from django.core.management.sql import emit_post_migrate_signal
 from django.db import transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.test import TestCase, TransactionTestCase
@@ -105,6 +109,15 @@ class InTransactions(TransactionTestCase):
     def test_each_begins_with_none(self):
         self.test_each_begins_with_no_entities()
 
+    def test_only_a_flush_that_is_confirmed_takes_them_away(self):
+        place()
+        emit_post_migrate_signal(verbosity=0, interactive=False, db="default")  # as migrations of data do
+        with mock.patch("builtins.input", return_value="no"):
+            call_command("flush", stdout=StringIO())
+        self.assertEqual((OrderMachine.counts(), Order.objects.count()), ({"charging": 1}, 1))
+        call_command("flush", "--noinput", verbosity=0)
+        self.assertEqual((OrderMachine.counts(), Order.objects.count()), ({}, 0))
+
     def test_its_jobs_run(self):
         with sandbox([OrderMachine], database="django://default") as box:
             order = place()
@@ -118,7 +131,10 @@ class InTransactions(TransactionTestCase):
             call_command("fsmflow", "show", "order:1")
         self.assertIn(("charged", "Charged"), states())
 """
-
+COMMAND = """
+class Command(Base):
+    pass
+"""
 
 #: Each takes some seconds.
 on_one_server = pytest.mark.parametrize(
@@ -166,7 +182,7 @@ def test_its_own_tests_see_one_transaction_and_run_jobs(tmp_path: Path, database
     project = Project(tmp_path, database_url, redis_url)
     (tmp_path / "shop" / "migrations").rmdir()  # its tables are made without
     told = project.manage("test", "--noinput")
-    assert "Ran 6 tests" in told
+    assert "Ran 7 tests" in told
     assert "machine order: job 'charge' in state 'charging' has no retry" in told
 
 
@@ -191,3 +207,20 @@ def test_a_setting_that_means_nothing_is_refused_with_what_was_meant() -> None:
     ):
         with override_settings(FSMFLOW=given), pytest.raises(ConfigurationError, match=match):
             read()
+
+
+def test_a_flush_of_another_app_that_would_leave_the_entities_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    in_django()
+    check = import_module("fsmflow.django.checks").check_flush
+    monkeypatch.syspath_prepend(tmp_path)
+    for app, base in (("strange", "django.core"), ("tame", "fsmflow.django")):
+        folder = tmp_path / app / "management" / "commands"
+        folder.mkdir(parents=True)
+        (folder.parents[1] / "__init__.py").write_text("")
+        (folder / "flush.py").write_text(f"from {base}.management.commands.flush import Command as Base\n{COMMAND}")
+    ours = "fsmflow.django"
+    for apps, told in (([ours], 0), ([ours, "tame"], 1), (["tame", ours], 0), (["strange", ours], 1)):
+        with override_settings(INSTALLED_APPS=apps):
+            assert [message.id for message in check()] == ["fsmflow.W005"] * told
