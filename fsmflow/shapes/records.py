@@ -11,7 +11,7 @@ from typing import Any, Final
 from fsmflow.errors import did_you_mean, shown, text_of
 from fsmflow.shapes.fault import Fault, Place
 from fsmflow.shapes.node import Node, Schema
-from fsmflow.shapes.raw import STORED, library_of, plain
+from fsmflow.shapes.raw import STORED, library_of, plain, stored_key
 from fsmflow.values import dataclass
 
 #: Where msgspec says that it is: ``$.lines[2].amount``.
@@ -140,13 +140,15 @@ class PydanticModel(_Model):
         """The names of its fields, as they are stored; None where it takes others too."""
         if self.kind.model_config.get("extra") == "allow":
             return None
-        return tuple(each.alias or name for name, each in self.kind.model_fields.items())
+        return tuple(stored_key(name, each) or name for name, each in self.kind.model_fields.items())
 
     def check(self, value: Any, place: Place, faults: list[Fault]) -> Any:
         """As Node says."""
         given = plain(value)
         known = dict(self.kind.model_fields)
-        known |= {each.alias: each for each in self.kind.model_fields.values() if each.alias is not None}
+        for each in self.kind.model_fields.values():
+            read = getattr(each.validation_alias, "choices", [each.validation_alias])
+            known |= {key: each for key in read if isinstance(key, str)}
         refused = [] if self.kind.model_config.get("extra") == "allow" else self._refused(given, place, known)
         faults += refused
         try:

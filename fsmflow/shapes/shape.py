@@ -11,11 +11,12 @@ from functools import cache
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, NewType, Union, get_args, get_origin
 
-from fsmflow.errors import shown
+from fsmflow.errors import shown, text_of
 from fsmflow.shapes.fault import Fault, Unfit
 from fsmflow.shapes.node import ANYTHING, NOTHING, SCALARS, Choice, Node, Schema, enum_of
 from fsmflow.shapes.raw import library_of, plain
 from fsmflow.shapes.records import MsgspecStruct, Part, PydanticModel, Record
+from fsmflow.shapes.roundtrip import lost_in
 from fsmflow.shapes.several import ListOf, MappingOf, OneOf, TupleOf
 
 _LISTS: Final[dict[Any, Callable[[list[Any]], Any]]] = {
@@ -54,21 +55,38 @@ class Shape:
 
     def check(self, value: Mapping[str, Any], what: str, only: Collection[str] | None = None) -> dict[str, Any]:
         """What is stored for ``value``, with defaults filled in. ``only``: what is wrong with other keys than these is
-        let pass, as it was there before. Raises Unfit, whose text begins with ``what``."""
+        let pass, as it was there before. What passes can be made again of what is stored. Raises Unfit, whose text
+        begins with ``what``."""
+        found, is_whole = self._checked(value, what, only)
+        if is_whole and self.node.makes:
+            self.make(found, what)
+        return found
+
+    def _checked(
+        self, value: Mapping[str, Any], what: str, only: Collection[str] | None = None
+    ) -> tuple[dict[str, Any], bool]:
+        """The same, whether or not it can be made again; and whether nothing at all is wrong with it."""
         if self.node is NOTHING:
             if value:
                 raise Unfit(what, [Fault((key,), "it takes no payload") for key in value])
-            return {}
+            return {}, True
         faults: list[Fault] = []
         found = self.node.check(value, (), faults)
         told = faults if only is None else [each for each in faults if not each.place or each.place[0] in only]
         if told or not isinstance(found, Mapping):
             raise Unfit(what, told or [Fault((), f"{shown(value)} is no mapping of names to values")])
-        return dict(found) if only is None else {key: found[key] if key in only else value[key] for key in value}
+        if only is not None:
+            found = {key: found[key] if key in only else value[key] for key in value}
+        return dict(found), not faults
 
     def make(self, stored: Mapping[str, Any], what: str) -> Any:
         """What the type makes of what is stored. Raises Unfit where that does not fit."""
-        return self.node.make(self.check(stored, what))
+        found, _ = self._checked(stored, what)
+        try:
+            return self.node.make(found)
+        except Exception as error:  # code of the user
+            text = f"what is stored of it is read as no {self.name}: {text_of(error)}"
+            raise Unfit(what, [Fault((), text)]) from error
 
     def schema(self) -> Schema:
         """Its JSON schema, with those of the classes in it under ``$defs``."""
@@ -131,6 +149,9 @@ class _Reader:
     def _record(self, kind: Any) -> Node:
         library = library_of(kind)
         if library is not None:
+            fault = lost_in(kind)
+            if fault is not None:
+                raise TypeError(fault)
             return PydanticModel(kind) if library == "pydantic" else MsgspecStruct(kind)
         if not dataclasses.is_dataclass(kind) and not typing.is_typeddict(kind):
             raise TypeError(
