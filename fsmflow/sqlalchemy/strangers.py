@@ -9,6 +9,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary, ref
 
 from sqlalchemy import Connection, Engine, event
+from sqlalchemy.engine import ExecutionContext
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction
 
 from fsmflow import log
@@ -34,10 +35,14 @@ _WHAT: Final = "a {} of SQLAlchemy in this thread has changes of this database t
 _ADVICE: Final = (
     "write within={0} in start() or trigger(), or call inside 'with fsmflow.joining({0}):'; or commit it first"
 )
-#: How a statement begins that changes something, behind its comments and what it selects from.
-_WRITES: Final = re.compile(
-    r"\s*(/\*.*?\*/\s*)*(INSERT|UPDATE|DELETE|MERGE|REPLACE|WITH\b.*\b(INSERT|UPDATE|DELETE))\b", re.I | re.S
+#: The parts of a statement that tell what it does, and its comments and literals, which do not. Each is read once.
+_PART: Final = re.compile(
+    r"(?:--|^\s*\#)[^\n]*|/\*.*?(?:\*/|\Z)"
+    r"|'[^']*'?|\"[^\"]*\"?|`[^`]*`?|(\$(?:[a-z_]\w*)?\$).*?(?:\1|\Z)"
+    r"|(?P<word>\w[\w$]*)(?P<called>\s*\()?|(?P<mark>[()])",
+    re.I | re.S,
 )
+_WRITES: Final = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE", "REPLACE"})
 
 
 def _task() -> Any:
@@ -48,13 +53,22 @@ def _task() -> Any:
 
 
 def _is_mine(of: Any) -> bool:
-    """Whether something was used by this task, or by one that has left it behind."""
-    return of is _task() or (of is not None and of.done())
+    """Whether something was used by this task; or, outside of any task, by one that has left it behind."""
+    task = _task()
+    return of is task or (task is None and bool(of.done()))
+
+
+def _user(of: Any) -> Any:
+    """Whose something is that goes on being used: the task that used it first, and may have it used by tasks that it
+    awaits, as ``asyncio.wait_for`` makes one; where that has ended, this one."""
+    return _task() if of is None or of.done() else of
 
 
 def _open(session: Session) -> None:
-    live = [(known, task) for known, task in _opened.sessions if _is_open(known()) and known() is not session]
-    _opened.sessions = [*live, (ref(session), _task())]
+    live = [(known, task) for known, task in _opened.sessions if _is_open(known())]
+    of = next((task for known, task in live if known() is session), None)
+    others = [(known, task) for known, task in live if known() is not session]
+    _opened.sessions = [*others, (ref(session), _user(of))]
 
 
 def _is_open(session: Session | None) -> bool:
@@ -80,10 +94,33 @@ def is_changed(session: Session) -> bool:
     return bool(session.info.get(_WROTE) or session.new or session.dirty or session.deleted)
 
 
-def _check_apart(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
+def _writes(statement: str, context: ExecutionContext | None) -> bool:
+    """Whether a statement changes something: by its first word, or by one behind WITH that begins a part of it."""
+    known: Any = context
+    if known is not None and (known.isinsert or known.isupdate or known.isdelete):
+        return True
+    before = first = None
+    for part in _PART.finditer(statement):
+        word = (part["word"] or "").upper()
+        if not word:
+            before = part["mark"] or before
+            continue
+        if first is None:
+            first = word
+            if word != "WITH":
+                return word in _WRITES
+        if before and word in _WRITES and not part["called"]:
+            return True
+        before = part["called"]
+    return False
+
+
+def _check_apart(
+    connection: Connection, cursor: Any, statement: str, params: Any, context: ExecutionContext | None, *_: object
+) -> None:
     """Raises ConfigurationError where a transactional job would wait for itself; tells where it may."""
     db = held.db
-    if db is None or not _WRITES.match(statement) or not _is_of(connection, db):
+    if db is None or not _writes(statement, context) or not _is_of(connection, db):
         return
     why = (
         "a transactional job writes by a Session or Connection of its own: that is committed apart from its "
@@ -95,9 +132,11 @@ def _check_apart(connection: Connection, cursor: Any, statement: str, *_: object
         log.written_apart(why)
 
 
-def _note_write(connection: Connection, cursor: Any, statement: str, *_: object) -> None:
-    if _WRITES.match(statement) and connection not in _opened.connections:
-        _opened.connections[connection] = _task()
+def _note_write(
+    connection: Connection, cursor: Any, statement: str, params: Any, context: ExecutionContext | None, *_: object
+) -> None:
+    if _writes(statement, context):
+        _opened.connections[connection] = _user(_opened.connections.get(connection))
 
 
 def _forget(connection: Connection, *_: object) -> None:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, delete, text
+from sqlalchemy import create_engine, delete, insert, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
+import fsmflow
 from fsmflow import ConfigurationError, DatabaseUnavailable, joining
 from tests.support.bench import Bench, bench_on
-from tests.support.servers import on_servers
+from tests.support.servers import on_servers, on_sqlite
 from tests.support.shops import Purchase, Shop
 
 SETTINGS = {
@@ -24,6 +26,19 @@ SETTINGS = {
     "mysql": "SHOW SESSION VARIABLES WHERE variable_name IN ('innodb_lock_wait_timeout', 'tx_isolation', 'sql_mode', "
     "'autocommit', 'max_statement_time', 'transaction_isolation', 'time_zone')",
 }
+
+WRITES = (
+    "-- it has\nUPDATE guarded_row SET id = 2",
+    "/* a */ -- b\n /* c */ DELETE FROM guarded_row",
+    "WITH x AS (SELECT 'a ''b', \"id\" FROM guarded_row) INSERT INTO guarded_row SELECT 3 FROM x",
+    "WITH x AS (SELECT 1) -- (\n REPLACE INTO guarded_row SELECT 3 FROM x",
+)
+READS = (
+    "WITH x AS (SELECT id FROM guarded_row WHERE '(update' <> '') SELECT id FROM x",
+    "WITH x AS (SELECT 1 AS id) /* (DELETE */ SELECT id -- ) INSERT\n FROM x",
+    "WITH x AS (SELECT (replace('a', 'b', 'c'))) SELECT \"(update\" FROM (SELECT 1 AS \"(update\")",
+    "/* a */ " * 40 + "SELECT 1",
+)
 
 
 class Base(DeclarativeBase):
@@ -108,6 +123,46 @@ def test_a_connection_with_changes_that_was_not_told_of_is_found(shop: Shop) -> 
         connection.execute(text("SELECT id FROM guarded_row"))
         Purchase.get(3).trigger("submit")
     assert Purchase.counts() == {"charging": 1, "new": 2}
+
+
+@on_sqlite
+def test_only_what_is_surely_of_the_caller_is_refused_in_an_event_loop(shop: Shop) -> None:
+    async def beside(session: AsyncSession, number: int) -> None:
+        """Another task has its start begun, which waits for the lock as for that of any writer."""
+        task = asyncio.create_task(Purchase.astart(number))
+        await asyncio.sleep(0)
+        await session.rollback()
+        await task
+
+    async def whole() -> None:
+        engine = create_async_engine(shop.url.set(drivername="sqlite+aiosqlite"))
+        await Purchase.astart(1)
+        async with AsyncSession(engine) as session:
+            session.add(Row(id=1))
+            await asyncio.create_task(session.flush())  # as asyncio.wait_for does
+            with pytest.raises(ConfigurationError, match="within=session"):
+                await Purchase.astart(2)
+            await beside(session, 3)
+            await asyncio.create_task(session.execute(insert(Row).values(id=2)))
+            await beside(session, 4)
+        await engine.dispose()
+        await fsmflow.aclose()
+
+    asyncio.run(whole())
+    assert Purchase.counts() == {"new": 3}
+
+
+@on_sqlite
+def test_a_statement_is_known_by_its_words_not_by_its_literals_and_comments(shop: Shop) -> None:
+    for sql in WRITES:
+        with shop.engine.connect() as connection:
+            connection.execute(text(sql))
+            with pytest.raises(ConfigurationError, match="within=connection"):
+                Purchase.start(1)
+    for number, sql in enumerate(READS):
+        with shop.engine.connect() as connection:
+            connection.execute(text(sql))
+            Purchase.start(number)
 
 
 def test_a_session_that_only_reads_is_elsewhere_or_belongs_to_others_is_left_alone(bench: Bench, shop: Shop) -> None:
