@@ -16,6 +16,9 @@ from fsmflow.scope import scope
 _AGAIN_S: Final = 1.0
 #: A timer of no time at all would never ring.
 _LEAST_S: Final = 0.001
+#: What the interpreter calls by itself, and whose exceptions it swallows: the signal comes again after this.
+_FINALIZER: Final = "__del__"
+_SOON_S: Final = 0.01
 
 
 class TimeUp(BaseException):
@@ -98,8 +101,10 @@ class TimeLimit:
             return
         if self._shielded:
             self._due = True
-            return
-        self._end()
+        elif _is_finalizing(frame):
+            signal.setitimer(signal.ITIMER_REAL, _SOON_S, _AGAIN_S)
+        else:
+            self._end()
 
     def _end(self) -> None:
         """End the job, if its time is over; a sign of life may have come since the alarm was set."""
@@ -109,3 +114,12 @@ class TimeLimit:
         if now >= self.silent_at:
             raise Silent
         self._arm()
+
+
+def _is_finalizing(frame: FrameType | None) -> bool:
+    """Whether an object is being finalised, in the middle of whatever else runs."""
+    while frame is not None:
+        if frame.f_code.co_name == _FINALIZER:
+            return True
+        frame = frame.f_back
+    return False
