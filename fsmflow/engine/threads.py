@@ -58,15 +58,20 @@ class Pool:
     def close(self, *, forget: bool = True) -> None:
         """Begin nothing more of what waits, unless that is not to be forgotten; what runs ends by itself. Whoever asks
         after that gets new threads, as an application can be served again."""
-        crew, self._crew = self._crew, None
+        crew = self._take_leave()
         if crew is not None:
             crew.dismiss(forget=forget)
 
     async def aclose(self) -> None:
         """Let go of all threads and connections, once everything that was asked for is done."""
-        crew, self._crew = self._crew, None
+        crew = self._take_leave()
         if crew is not None:
             await asyncio.shield(asyncio.wrap_future(crew.dismiss()))
+
+    def _take_leave(self) -> _Crew | None:
+        """The threads of this process, if there are any. Those of a parent did not come along with a fork."""
+        crew, self._crew = self._crew, None
+        return crew if crew is not None and crew.pid == os.getpid() else None
 
     def _put(self, act: Callable[[], Result]) -> Future[Result]:
         crew = self._crew
@@ -95,12 +100,23 @@ class _Crew:
         with self._changed:
             self._waiting.append((future, contextvars.copy_context(), act))
             if len(self._waiting) > self._idle and len(self._threads) < self._size:
-                thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
-                self._threads.add(thread)
-                thread.start()
+                self._begin()
             else:
                 self._changed.notify()
         return future
+
+    def _begin(self) -> None:
+        """One more thread. Where the system gives none, what was asked for last waits for those that there are; without
+        any it is taken back. Raises RuntimeError then."""
+        thread = threading.Thread(target=self._serve, name=self._name, daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            if not self._threads:
+                self._waiting.pop()
+                raise
+        else:
+            self._threads.add(thread)
 
     def dismiss(self, *, forget: bool = False) -> Future[None]:
         """Let the threads end, after all that waits, unless that is to be forgotten; it is done as the last has."""
@@ -188,6 +204,8 @@ class _Shared:
 
 
 _shared: Final = _Shared()
+# Somebody may have had it in the very moment of a fork.
+os.register_at_fork(after_in_child=lambda: setattr(_shared, "lock", threading.Lock()))
 
 
 def shared() -> Pool:

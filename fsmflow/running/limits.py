@@ -17,7 +17,7 @@ _AGAIN_S: Final = 1.0
 #: A timer of no time at all would never ring.
 _LEAST_S: Final = 0.001
 #: What the interpreter calls by itself, and whose exceptions it swallows: the signal comes again after this.
-_FINALIZER: Final = "__del__"
+_SWALLOWS: Final = "__del__"
 _SOON_S: Final = 0.01
 
 
@@ -101,7 +101,7 @@ class TimeLimit:
             return
         if self._shielded:
             self._due = True
-        elif _is_finalizing(frame):
+        elif _is_swallowed(frame):
             signal.setitimer(signal.ITIMER_REAL, _SOON_S, _AGAIN_S)
         else:
             self._end()
@@ -116,10 +116,10 @@ class TimeLimit:
         self._arm()
 
 
-def _is_finalizing(frame: FrameType | None) -> bool:
-    """Whether an object is being finalised, in the middle of whatever else runs."""
+def _is_swallowed(frame: FrameType | None) -> bool:
+    """Whether it would be swallowed here: an object is being finalised, in the middle of whatever else runs."""
     while frame is not None:
-        if frame.f_code.co_name == _FINALIZER:
+        if frame.f_code.co_name == _SWALLOWS:
             return True
         frame = frame.f_back
     return False

@@ -155,7 +155,7 @@ class Commits:
     def _is_plain(self, commit: Commit) -> bool:
         """Whether it may be one statement: it reads nothing, and writes no row twice."""
         before, after = commit.before, commit.after
-        if not self._link.dialect.has_batches or self._link.in_transaction:
+        if not self._link.dialect.has_batches or self._link.in_transaction or self._link.is_lent:
             return False
         if commit.also or commit.erases or commit.frees is not None or commit.status_field is not None:
             return False

@@ -78,6 +78,11 @@ class Guest:
         return self._own and self._lent is None
 
     @property
+    def is_lent(self) -> bool:
+        """Whether it works over the connection of a host."""
+        return self._lent is not None
+
+    @property
     def _lent(self) -> Lent | None:
         lent = joined.get()
         if lent is not None and lent.link is self:

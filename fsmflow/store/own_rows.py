@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+import re
+from typing import Any, Final
+from uuid import UUID
 
 from fsmflow.decision.entity import Snapshot
 from fsmflow.definition.own_field import OwnField
@@ -10,6 +12,9 @@ from fsmflow.errors import ConfigurationError, DatabaseRefused, DataError, text_
 from fsmflow.store.link import Link
 from fsmflow.store.sentence import first_line
 from fsmflow.store.verdicts import ERRORS, Verdict, verdict_of
+
+_UUID_BYTES: Final = 16
+_HEX: Final = re.compile(r"[0-9a-fA-F]{32}")
 
 
 class OwnRows:
@@ -100,16 +105,36 @@ class OwnRows:
             return None
 
     def _key(self, field: OwnField, snapshot: Snapshot) -> Any:
+        """Raises DataError for an id that is no key, or another spelling of one: each row has one entity."""
+        given, database = snapshot.entity_id, self._link.dialect.name
         try:
-            return field.key_of(snapshot.entity_id, self._link.dialect.name)
+            key = field.key_of(given, database)
+            spelt = _spelt(field, key, database)
         except (ValueError, TypeError) as error:
             raise DataError(
-                f"{snapshot.address}: {field.key_name} cannot be {snapshot.entity_id!r} ({error}); the entity's id is "
-                f"the primary key of its row"
+                f"{snapshot.address}: {field.key_name} cannot be {given!r} ({error}); the entity's id is the primary "
+                f"key of its row"
             ) from error
+        if spelt != given:
+            raise DataError(
+                f"{snapshot.address}: {field.key_name} is written {spelt!r}, not {given!r}; write it so, as each row "
+                f"has one entity"
+            )
+        return key
 
 
 def row_refused(field: OwnField, snapshot: Snapshot, error: BaseException) -> DatabaseRefused:
     """The error that says why a row cannot get the state of its entity."""
     sentence = first_line(error) if isinstance(error, ERRORS) else f"{type(error).__name__}: {text_of(error)}"
     return DatabaseRefused(snapshot.address, sentence, state=snapshot.state, field=field.name)
+
+
+def _spelt(field: OwnField, key: Any, database: str) -> str:
+    """How a key is written as the id of an entity, whichever other ways of writing it a library reads."""
+    if isinstance(key, bytes) and len(key) == _UUID_BYTES:
+        return str(UUID(bytes=key))
+    if isinstance(key, str) and _HEX.fullmatch(key):
+        dashed = str(UUID(hex=key))
+        # A column of texts would take it for another key.
+        return dashed if field.key_of(dashed, database) == key else key
+    return str(key)

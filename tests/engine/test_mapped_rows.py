@@ -146,7 +146,7 @@ def test_what_cannot_carry_a_state_is_refused_in_words(field: Any, words: str) -
 
 
 def test_a_state_is_written_as_the_type_of_the_column_has_it(tmp_path: Path) -> None:
-    url, key = f"sqlite:///{tmp_path}/gates.db", uuid.UUID(int=7)
+    url, key = f"sqlite:///{tmp_path}/gates.db", uuid.UUID(int=0xAB)
     engine = create_engine(url)
     ThingBase.metadata.create_all(engine)
     with sandbox([Lock := machine(Gate.status)], database=url) as box:
@@ -166,6 +166,9 @@ def test_a_state_is_written_as_the_type_of_the_column_has_it(tmp_path: Path) -> 
         assert (lock.refresh().state, lock.record.status, lock.record.width) == ("shut", "shut", 3)
         with pytest.raises(DataError, match="Gate.id cannot be 'seven'"):
             Lock.start("seven")
+        for other in (key.hex, str(key).upper(), f"{{{key}}}"):
+            with pytest.raises(DataError, match=f"is written '{key}'"):
+                Lock.start(other, if_exists="return")
     with sandbox([Odd := machine(Blob.status)], database=url), pytest.raises(DataError, match="it is a bytes"):
         Odd.start("1")
     engine.dispose()

@@ -93,6 +93,14 @@ def status(number: int) -> str:
     return str(OrderRow.get_by_id(number).status)
 
 
+@pytest.mark.parametrize("spelt", ["01", " 1", "+1", "1 ", "1_0"])
+def test_another_spelling_of_a_key_is_refused_as_each_row_has_one_entity(bench: Bench, spelt: str) -> None:
+    OrderRow.create(id=10, status="?")
+    with pytest.raises(DataError, match=r"OrderRow\.id is written '10?', not"):
+        Sale.start(spelt)
+    assert (status(1), status(10)) == ("?", "?")
+
+
 def test_the_row_carries_the_state_in_the_same_transaction(bench: Bench) -> None:
     sale = Sale.start(1)
     assert status(1) == "new"

@@ -18,6 +18,7 @@ from fsmflow.decision.start import begin
 from fsmflow.errors import DatabaseRefused, DatabaseUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store import commits, dialects
+from fsmflow.store.host import Host, host_of
 from fsmflow.store.link import Link, open_database
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, HISTORY, WORK
@@ -196,3 +197,18 @@ def test_a_trigger_of_the_users_that_divides_by_zero_is_not_taken_for_a_race(sto
     with pytest.raises(DatabaseRefused, match="division by zero"):
         store.commits.commit(commit, nothing)
     assert all_rows(store) == before
+
+
+def test_in_the_transaction_of_a_test_of_a_host_each_decision_has_a_savepoint(
+    store: Store, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Django's TestCase never commits: what is written in it is told at once.
+    monkeypatch.setattr(Host, "is_of_test", True)
+    theirs = open_database(url)
+    with theirs.atomic() as transaction, store.link.joining(host_of(theirs)):
+        store.commits.commit(begun(store), nothing)
+        with pytest.raises(CommitLost, match="order:1"):
+            store.commits.commit(begun(store), nothing)
+        assert store.entities.load("order", "1") is not None
+        transaction.rollback()
+    theirs.close()
