@@ -27,7 +27,12 @@ class Sheet:
     @property
     def fields(self) -> list[Field]:
         """The fields, as a form shows them."""
-        return [_field(blank) for name, blank in self.blanks.items() if name not in self.hidden]
+        texts = self.shown({})
+        return [
+            _field(blank, texts[_PREFIX + name], is_edit=bool(self.now))
+            for name, blank in self.blanks.items()
+            if name not in self.hidden
+        ]
 
     def shown(self, given: Mapping[str, str]) -> dict[str, str]:
         """What stands in them: what was filled in, else what is there."""
@@ -40,11 +45,13 @@ class Sheet:
         """The values that were filled in. An optional one that was left empty is not among them."""
         found: dict[str, Any] = {}
         for name, blank in self.blanks.items():
-            text = given.get(_PREFIX + name, "")
+            text = _normal(given.get(_PREFIX + name, ""))
             if name in self.hidden:
                 continue
             if blank.kind == "check":
-                found[name] = text == "on"
+                may_be_left_out = blank.is_optional and blank.default is None and name not in self.now
+                if text == "on" or not may_be_left_out:
+                    found[name] = text == "on"
             elif text.strip() or self.now.get(name) not in (None, ""):
                 found[name] = blank.value_of(text)
             elif blank.takes_null and not blank.is_optional:
@@ -54,12 +61,12 @@ class Sheet:
         return found
 
     def changes(self, given: Mapping[str, str]) -> dict[str, Any]:
-        """What of that is another value than what was there."""
+        """What of that is another value than what was shown: nothing, where nobody touched the form."""
         was = self.shown({})
         return {
             name: value
             for name, value in self.read(given).items()
-            if name not in self.now or given.get(_PREFIX + name, "").strip() != was[_PREFIX + name].strip()
+            if _normal(given.get(_PREFIX + name, "")).strip() != _normal(was[_PREFIX + name]).strip()
         }
 
     def faults(self, error: Exception | None) -> dict[str, str]:
@@ -88,19 +95,29 @@ def sheet_of(
     return Sheet(blanks=blanks, now=there, hidden=hidden)
 
 
-def _field(blank: Blank) -> Field:
+def _field(blank: Blank, text: str, *, is_edit: bool) -> Field:
+    """``text``: what stands in it at first. A browser shows that in a choice only where it can be chosen, and keeps
+    the ends of lines in an area alone."""
     choices = [(written(value), written(value)) for value in blank.values]
     if blank.is_optional or blank.takes_null:
         choices = [("", "")] if blank.default is None else []
         choices += [(written(value), written(value)) for value in blank.values]
+    is_lost = is_edit and blank.kind == "choice" and text not in dict(choices)
+    if is_lost:
+        choices = [(text, text), *choices]
     return Field(
         name=_PREFIX + blank.name,
         label=blank.name,
-        kind=blank.kind,
+        kind="area" if blank.kind == "text" and "\n" in _normal(text) else blank.kind,
         hint=blank.hint,
-        required=not blank.is_optional and not blank.takes_null and blank.kind != "check",
+        required=not blank.is_optional and not blank.takes_null and blank.kind != "check" and not is_lost,
         choices=choices,
     )
+
+
+def _normal(text: str) -> str:
+    """A text with the ends of its lines as they are here: browsers send others."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _text(blank: Blank, value: Any) -> str:

@@ -7,10 +7,13 @@ import hmac
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pytest
 
+from fsmflow.shapes import shape_of
+from fsmflow.web.sheet import Sheet, sheet_of
 from tests.support.bench import Bench, bench_on
 from tests.support.loans import SECRET, Book, Loan, LoanData, play
 from tests.support.website import Site, site_of
@@ -92,18 +95,74 @@ def test_a_retry_has_the_fields_of_the_data_and_merges_what_was_changed(site: Si
         raise LookupError("no desk")
 
     play["d"] = fails
-    book = Book.start("d", LoanData(5, note="old"))
+    book = Book.start("d", LoanData(5, note="old\nlines"))
     book.go()
     bench.step()
     path = "/do/retry/book:d"
     text = site.page(path)
     assert '<input id="field.amount" name="field.amount" value="5"' in text
-    given = {**_form(site, path), "field.amount": "x", "field.size": "1", "field.note": "old", "field.lines": "[]"}
+    assert '<textarea id="field.note"' in text
+    given = {
+        **_form(site, path),
+        "field.amount": "x",
+        "field.size": "1",
+        "field.note": "old\r\nlines",
+        "field.lines": "[]",
+    }
     assert "is no int</span>" in site.post(path, 422, **given, step="do").text
     play["d"] = lambda book: None
     site.post(path, **{**given, "field.amount": "6", "field.note": ""}, step="do")
     assert book.refresh().data == LoanData(6, note=None)
     assert "book" in site.page("/")
+
+
+class Form(TypedDict):
+    """One of each kind that a browser shows otherwise than it is stored."""
+
+    note: str
+    way: Literal["a", "b"]
+    size: NotRequired[Literal["s", "l"]]
+    is_new: NotRequired[bool]
+    is_old: NotRequired[bool]
+
+
+def _untouched(sheet: Sheet) -> dict[str, str]:
+    """What a browser sends of a form that nobody touched."""
+    sent: dict[str, str] = {}
+    shown = sheet.shown({})
+    for field in sheet.fields:
+        text, choices = shown[field.name], [value for value, _ in field.choices]
+        if field.kind == "check":
+            sent |= {field.name: "on"} if text == "on" else {}
+        elif field.kind == "choice":
+            sent[field.name] = text if text in choices else choices[0]
+        elif field.kind == "area":
+            sent[field.name] = text.replace("\r\n", "\n").replace("\n", "\r\n")
+        else:
+            sent[field.name] = text.replace("\r", "").replace("\n", "")
+    return sent
+
+
+@pytest.mark.parametrize(
+    "now",
+    [
+        {"note": "a\nb", "way": "a", "is_new": True, "is_old": False},
+        {"note": " a\r\nb ", "way": "gone", "size": "m"},
+        {"note": "", "way": "b", "size": "l"},
+        {"note": "x"},
+    ],
+)
+def test_a_form_that_nobody_touched_changes_nothing(now: dict[str, Any]) -> None:
+    declared: Any = SimpleNamespace(shape=shape_of(Form))
+    sheet = sheet_of(declared, now)
+    assert sheet is not None
+    sent = _untouched(sheet)
+    assert sheet.changes(sent) == {}
+    assert sheet.changes({**sent, "field.is_old": "on", "field.note": "x\r\ny", "field.way": "b"}) == {
+        "is_old": True,
+        "note": "x\ny",
+        **({"way": "b"} if now.get("way") != "b" else {}),
+    }
 
 
 def test_a_webhook_that_does_not_fit_is_kept_with_words(site: Site, caplog: pytest.LogCaptureFixture) -> None:
