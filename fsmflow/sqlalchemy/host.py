@@ -15,7 +15,7 @@ from typing import Any, Final
 from weakref import WeakKeyDictionary
 
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError, UnboundExecutionError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 from sqlalchemy.orm import Session, scoped_session
 from sqlalchemy.pool import PoolProxiedConnection
@@ -69,7 +69,13 @@ class _Transaction(Host):
         return self._of if isinstance(self._of, Connection) else self._of.connection()
 
     def connection(self) -> Any:
-        connection = self._connection()
+        try:
+            connection = self._connection()
+        except UnboundExecutionError as error:
+            raise ConfigurationError(
+                f"{self.name} has several databases, or none, and does not tell which to write in; flush it, and give "
+                f"within=session.connection(bind_arguments={{'mapper': YourModel}})"
+            ) from error
         if not connection.in_transaction():
             connection.begin()
         options = connection.get_execution_options()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -121,9 +122,20 @@ class Guest:
         token = joined.set(lent)
         try:
             yield
-        finally:
+        except BaseException:
             lent.is_over = True
+            with contextlib.suppress(ValueError):  # it ends in another context; what is wrong first is told
+                joined.reset(token)
+            raise
+        lent.is_over = True
+        try:
             joined.reset(token)
+        except ValueError as error:
+            raise ConfigurationError(
+                f"'with joining' of {host.name} ends in another context than it began in, as in a dependency of "
+                f"FastAPI that is not async, so what was called between may not have been written in it; give "
+                f"within=session instead, or make it 'async def'"
+            ) from error
 
     @scope
     def leaving(self) -> Iterator[None]:

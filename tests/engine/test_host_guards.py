@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
@@ -88,6 +88,41 @@ def test_what_is_no_transaction_of_this_database_and_this_thread_is_refused(shop
     assert Purchase.counts() == {}
     by_itself.dispose()
     other.dispose()
+
+
+@on_sqlite
+def test_a_session_that_does_not_tell_its_database_is_refused_in_words(shop: Shop) -> None:
+    with Session(binds={Base: shop.engine}) as session:
+        session.add(Row(id=1))
+        with pytest.raises(ConfigurationError, match=r"within=session\.connection\(bind_arguments="):
+            Purchase.start(1, within=session)
+        session.flush()
+        Purchase.start(1, within=session.connection(bind_arguments={"mapper": Row}))
+        session.commit()
+    assert Purchase.counts() == {"new": 1}
+
+
+@on_sqlite
+def test_a_block_that_ends_in_another_context_is_refused_in_words_and_leaves_nothing_joined(shop: Shop) -> None:
+    def dependency() -> Generator[Session, None, None]:
+        with Session(shop.engine) as session, session.begin(), joining(session):
+            yield session
+
+    # As FastAPI does with a generator that is not async.
+    one, other = copy_context(), copy_context()
+    steps = dependency()
+    other.run(one.run(next, steps).add, Row(id=1))
+    with pytest.raises(ConfigurationError, match="within=session"):
+        other.run(next, steps, None)
+    with pytest.raises(ConfigurationError, match="is over"):
+        one.run(Purchase.start, 1)
+    steps = dependency()
+    one.run(next, steps)
+    with pytest.raises(LookupError):
+        other.run(steps.throw, LookupError())
+    Purchase.start(1)
+    with Session(shop.engine) as session:
+        assert session.get(Row, 1) is None
 
 
 def test_a_session_with_changes_that_was_not_told_of_is_found(shop: Shop) -> None:
