@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -23,6 +24,16 @@ _BROKEN: Final = (
     "an error of the database was caught inside {}, so nothing more can be done in it, and none of it will be "
     "committed: put what may fail in a transaction.atomic() of its own"
 )
+
+
+class _First:
+    """An action of fsmflow's, as it is known among those of ``on_commit``."""
+
+    def __init__(self, action: Callable[[], None]) -> None:
+        self._action = action
+
+    def __call__(self) -> None:
+        self._action()
 
 
 class AtomicBlock(Host):
@@ -67,7 +78,16 @@ class AtomicBlock(Host):
         """Django holds nothing back."""
 
     def after_commit(self, action: Callable[[], None]) -> None:
-        transaction.on_commit(action, using=self._alias, robust=True)
+        """Before all that the program has handed to ``on_commit``: Django calls nothing of what comes after one that
+        raises. What is registered in an inner block goes with that, as Django has it."""
+        connection = self._django()
+        if connection.atomic_blocks[0]._from_testcase:  # noqa: SLF001 - as Django asks it
+            # Never committed; and what its tests capture is what stands at the end.
+            transaction.on_commit(action, using=self._alias, robust=True)
+            return
+        waiting = connection.run_on_commit
+        place = bisect_left(waiting, True, key=lambda entry: not isinstance(entry[1], _First))
+        waiting.insert(place, (set(connection.savepoint_ids), _First(action), True))
 
     def spoil(self, error: BaseException) -> None:
         connection = self._django()

@@ -75,3 +75,15 @@ def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
         one_line(what),
         extra={"address": address},
     )
+
+
+def callback_failed(address: str, error: BaseException) -> None:
+    """Something of the program's, which Django or another host calls after its COMMIT."""
+    logger.error(
+        "transaction.callback_failed: %s: %s: %s; the step is committed, but what the job had handed to on_commit() "
+        "raised this, and what came after it there was not called: give it robust=True",
+        address,
+        name_of(type(error)),
+        one_line(text_of(error)),
+        extra={"address": address},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Event
 from typing import Final
 
 from fsmflow import log
@@ -54,11 +55,13 @@ def in_transaction(
 
     Where the job fails, or nothing accepts its result, all that it wrote is rolled back, and how it ended is returned,
     to be committed by itself. So it is where the database refuses the COMMIT. After a crash, or a COMMIT that got no
-    answer, either everything is there or the lease runs out and the job runs again.
+    answer, either everything is there or the lease runs out and the job runs again. What the host calls after its
+    COMMIT changes nothing of that, whatever it raises.
     """
-    link, rolled_back, returned = runtime.store.link, _RolledBack(None), list[Returned]()
+    link, rolled_back, returned, committed = runtime.store.link, _RolledBack(None), list[Returned](), Event()
     try:
         with link.jobs_transaction():
+            link.after_commit(committed.set)
             try:
                 returned.append(_run_and_settle(runtime, attempt, run, settling))
             except _RolledBack as ending:
@@ -67,6 +70,9 @@ def in_transaction(
     except _RolledBack as ending:
         return ending.ended
     except Exception as error:  # noqa: BLE001 - of the database: its COMMIT is in doubt, or the transaction is broken
+        if committed.is_set():
+            endings.callback_failed(attempt.address, error)
+            return None
         verdict = link.verdict(error)
         link.roll_back_open_transaction()
         link.forget_connection()
@@ -75,11 +81,15 @@ def in_transaction(
             return rolled_back.ended
         if returned and verdict is not Verdict.PASSING:
             return _refused_at_commit(attempt, returned[0], error, verdict)
-        if not returned and is_prepared_elsewhere(error):
-            # Before the job had begun.
-            log.settle_waits(attempt.address, error, _AGAIN_S)
-            return Postponed(claim=attempt.claim, duration_ms=0, seconds=_AGAIN_S)
-        log.transaction_in_doubt(attempt.address, error)
+        return _in_doubt(attempt, error, has_run=bool(returned))
+    return None
+
+
+def _in_doubt(attempt: Attempt, error: Exception, *, has_run: bool) -> Ended | None:
+    if not has_run and is_prepared_elsewhere(error):
+        log.settle_waits(attempt.address, error, _AGAIN_S)
+        return Postponed(claim=attempt.claim, duration_ms=0, seconds=_AGAIN_S)
+    log.transaction_in_doubt(attempt.address, error)
     return None
 
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psycopg
 import pytest
@@ -17,6 +17,7 @@ from django.db.transaction import TransactionManagementError
 from django.db.utils import DatabaseError
 
 from fsmflow import ConfigurationError, DatabaseUnavailable, Machine, State, joining
+from fsmflow.decision.history import HistoryEntry
 from fsmflow.engine import runtime
 from fsmflow.errors import EntityExists
 from fsmflow.store.alias import open_alias
@@ -26,6 +27,10 @@ from tests.support.servers import on_postgres, on_servers, on_sqlite
 from tests.support.shops import Purchase
 
 JOBS = 40
+LOST = (
+    "the step is committed, but what the job had handed to on_commit() raised this, and what came after it there was "
+    "not called: give it robust=True"
+)
 #: Django is at this level here.
 REPEATABLE: dict[str, dict[str, Any]] = {
     "postgresql": {"isolation_level": psycopg.IsolationLevel.REPEATABLE_READ},
@@ -58,10 +63,22 @@ class Careless(Machine):
         connections[ALIAS].set_rollback(bool(self.data["goes_on"]))  # as a model of Django does where its save() fails
 
 
+class Careful(Careless):
+    """It tells, and hands over to ``on_commit`` what raises."""
+
+    told: ClassVar[list[str]] = []
+
+    def on_transition(self, entry: HistoryEntry) -> None:
+        self.told.append(f"{self.entity_id} {entry.dest}")
+
+    def write(self) -> None:
+        transaction.on_commit(_raise, using=ALIAS)
+
+
 @pytest.fixture
 def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
     name_database(ALIAS, database_url, **REPEATABLE.get(database_url.partition(":")[0], {}))
-    with bench_on(redis_url, database_url=f"django://{ALIAS}", machines=(Purchase, Reader, Careless)) as bench:
+    with bench_on(redis_url, database_url=f"django://{ALIAS}", machines=(Purchase, Reader, Careless, Careful)) as bench:
         yield bench
     forget_database(ALIAS)
 
@@ -167,6 +184,38 @@ def test_a_transactional_job_is_in_a_block_of_django_and_fails_where_it_has_brok
     assert Careless.counts() == {"done": 1, "failed_from_writing": 1}
     assert "broke the transaction" in str(Careless.get(1).failure)
     assert (Purchase.counts(), Purchase.get(0).state) == ({"new": 1}, "new")
+
+
+@on_sqlite
+def test_a_callback_of_the_program_that_raises_takes_nothing_of_fsmflow_along(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    told: list[str] = []
+    with pytest.raises(LookupError, match="too late"):
+        _start_careful(told)
+    assert (told, Careful.told, len(bench.queued())) == (["before"], ["1 writing", "3 writing"], 2)
+    bench.step()
+    bench.step()
+    assert (Careful.counts(), Careful.told[2:]) == ({"done": 2}, ["1 done", "3 done"])
+    lines = [line for line in caplog.messages if line.startswith(("transaction.", "result."))]
+    assert lines == [
+        f"transaction.callback_failed: careful:{number}: LookupError: too late; {LOST}" for number in (1, 3)
+    ]
+
+
+@transaction.atomic(using=ALIAS)  # type: ignore[untyped-decorator]
+def _start_careful(told: list[str]) -> None:
+    transaction.on_commit(lambda: told.append("before"), using=ALIAS)
+    transaction.on_commit(_raise, using=ALIAS)
+    Careful.start(1)
+    with suppress(ZeroDivisionError), transaction.atomic(using=ALIAS):
+        Careful.start(2)
+        raise ZeroDivisionError
+    Careful.start(3)
+
+
+def _raise() -> None:
+    raise LookupError("too late")
 
 
 @on_servers
