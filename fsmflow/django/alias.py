@@ -91,6 +91,11 @@ def _of_postgres(name: str, connection: Any, given: dict[str, Any]) -> str:
 
 
 def _of_mysql(name: str, connection: Any, given: dict[str, Any]) -> str:
+    if "database" not in given:
+        raise ConfigurationError(
+            f"{name} has no NAME, and what a file of OPTIONS says of it is not read: give "
+            f"DATABASES[{connection.alias!r}] a NAME"
+        )
     return str(given.pop("database"))
 
 

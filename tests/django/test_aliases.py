@@ -79,3 +79,6 @@ def test_the_system_checks_tell_what_is_wrong_with_the_alias_and_what_waits_for_
     assert told("asked") == ["fsmflow.I001"]
     opened(**POSTGRES, OPTIONS={"options": "-c lock_timeout=5s"})
     assert told("asked") == []
+    with pytest.raises(ConfigurationError, match=r"give DATABASES\['asked'\] a NAME"):
+        opened(ENGINE="django.db.backends.mysql", OPTIONS={"read_default_file": "my.cnf"})
+    assert told("asked") == ["fsmflow.E001", "fsmflow.I001"]
