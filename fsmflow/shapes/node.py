@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, Protocol
 from uuid import UUID
@@ -50,7 +50,7 @@ class Scalar:
         """As Node says."""
         try:
             return self._read(value)
-        except (ValueError, TypeError, InvalidOperation):
+        except (ValueError, TypeError, ArithmeticError):
             faults.append(Fault(place, f"{shown(value)} is no {self.name}"))
             return value
 

@@ -96,8 +96,8 @@ class Record:
         """Have the class of the user look at it."""
         try:
             self.make(found)
-        except (ValueError, TypeError, ArithmeticError, LookupError) as error:
-            faults.append(Fault(place, text_of(error)))
+        except Exception as error:  # noqa: BLE001 - code of the user, told in words
+            faults.append(_complaint(error, place))
 
     def make(self, stored: Any) -> Any:
         """As Node says."""
@@ -159,6 +159,8 @@ class PydanticModel(_Model):
                 if each["type"] != "extra_forbidden" or not refused:
                     says = each["msg"] if each["type"] == "missing" else f"{shown(each['input'])}: {each['msg']}"
                     faults.append(Fault(at, says))
+        except Exception as error:  # noqa: BLE001 - a validator of the user's, told in words
+            faults.append(_complaint(error, place))
         return given
 
     def make(self, stored: Any) -> Any:
@@ -195,6 +197,8 @@ class MsgspecStruct(_Model):
             steps = _STEP.findall(at[1]) if at else []
             inner = tuple(int(number) if number else name for name, number in steps)
             faults.append(Fault((*place, *inner), _AT.sub("", text)))
+        except Exception as error:  # noqa: BLE001 - code of the user, told in words
+            faults.append(_complaint(error, place))
         return given
 
     def make(self, stored: Any) -> Any:
@@ -206,6 +210,12 @@ class MsgspecStruct(_Model):
         schemas, found = self.library.json.schema_components([self.kind], ref_template="#/$defs/{name}")
         named |= found
         return dict(schemas[0])
+
+
+def _complaint(error: Exception, place: Place) -> Fault:
+    """What a class of the user's says against a value; the kind of the error too, where that is no usual one."""
+    text = text_of(error)
+    return Fault(place, text if isinstance(error, (ValueError, TypeError)) else f"{type(error).__name__}: {text}")
 
 
 def _is_json(value: Any) -> bool:

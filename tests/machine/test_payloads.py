@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
+import pydantic
 import pytest
 
 from fsmflow import DataError, DefinitionError, Machine, State, Trigger
+from fsmflow.shapes import shape_of
 from fsmflow.testing import Sandbox, sandbox
 from tests.support.loans import Approval, Line, Loan, Payment, Refusal, Risk, Signature
 
 
 @pytest.fixture
 def box() -> Iterator[Sandbox]:
-    with sandbox(machines=[Loan, Clerk]) as box:
+    with sandbox(machines=[Loan, Clerk, Bank]) as box:
         yield box
 
 
@@ -83,6 +87,68 @@ def test_what_does_not_fit_is_refused_with_its_place_and_writes_nothing(
         loan.trigger(trigger, payload)
     assert str(refused.value).startswith(f"{trigger}: payload{told}")
     assert loan.refresh().history[-1].trigger is None
+
+
+@dataclasses.dataclass
+class Rate:
+    """Says no with other errors than ValueError."""
+
+    share: float
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        assert self.share >= 0, "a share is not negative"
+        assert 1 / self.parts
+
+
+class Bank(Machine):
+    """Takes rates."""
+
+    initial = "open"
+    states = ["open", State("shut", final=True)]
+    transitions = [["close", "open", "shut"], ["set_rate", "open", None]]
+    set_rate: Trigger[Rate]
+
+
+@pytest.mark.parametrize(
+    ("payload", "told"),
+    [
+        ({"share": 10**400}, ".share: 1000"),
+        ({"share": -1}, ": AssertionError: a share is not negative"),
+        ({"share": 1, "parts": 0}, ": ZeroDivisionError: "),
+    ],
+)
+def test_any_error_of_a_class_says_that_it_does_not_fit(box: Sandbox, payload: dict[str, Any], told: str) -> None:
+    bank = Bank.start("1")
+    with pytest.raises(DataError) as refused:
+        bank.set_rate(**payload)
+    assert str(refused.value).startswith(f"set_rate: payload{told}")
+
+
+class Fee(pydantic.BaseModel):
+    """Looks something up."""
+
+    name: str
+
+    @pydantic.field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        return {"tax": "tax"}[name]
+
+
+class Toll(msgspec.Struct):
+    """The same by msgspec."""
+
+    name: str
+
+    def __post_init__(self) -> None:
+        assert {"tax": "tax"}[self.name]
+
+
+@pytest.mark.parametrize("kind", [Fee, Toll])
+def test_so_does_any_error_of_a_model(kind: Any) -> None:
+    with pytest.raises(DataError, match="^fee: KeyError: "):
+        shape_of(kind).check({"name": "x"}, "fee")
 
 
 def test_all_that_is_wrong_is_told_and_no_more_than_five_in_words(loan: Loan) -> None:
