@@ -122,21 +122,40 @@ def _hear(dialect: Dialect) -> None:
             return
         _heard[dialect] = True
         commit, rollback = dialect.do_commit, dialect.do_rollback
+        commit_twophase, rollback_twophase = dialect.do_commit_twophase, dialect.do_rollback_twophase
 
         def do_commit(dbapi_connection: PoolProxiedConnection) -> None:
             commit(dbapi_connection)
-            notes: _Notes | None = dbapi_connection.info.pop(_NOTES, None)
-            if notes is not None and notes.actions and dialect.is_async:
-                await_only(call(notes.follow))
-            elif notes is not None:
-                notes.follow()
+            _follow(dialect, dbapi_connection.info.pop(_NOTES, None))
 
         def do_rollback(dbapi_connection: PoolProxiedConnection) -> None:
             dbapi_connection.info.pop(_NOTES, None)
             rollback(dbapi_connection)
 
-        dialect.do_commit = do_commit  # type: ignore[method-assign]
-        dialect.do_rollback = do_rollback  # type: ignore[method-assign]
+        def do_commit_twophase(connection: Connection, *args: Any, **options: Any) -> None:
+            # It may roll back behind its COMMIT PREPARED, to have nothing open.
+            notes = connection.info.pop(_NOTES, None)
+            commit_twophase(connection, *args, **options)
+            _follow(dialect, notes)
+
+        def do_rollback_twophase(connection: Connection, *args: Any, **options: Any) -> None:
+            connection.info.pop(_NOTES, None)
+            rollback_twophase(connection, *args, **options)
+
+        own = {
+            "do_commit": do_commit,
+            "do_rollback": do_rollback,
+            "do_commit_twophase": do_commit_twophase,
+            "do_rollback_twophase": do_rollback_twophase,
+        }
+        vars(dialect).update(own)
+
+
+def _follow(dialect: Dialect, notes: _Notes | None) -> None:
+    if notes is not None and notes.actions and dialect.is_async:
+        await_only(call(notes.follow))
+    elif notes is not None:
+        notes.follow()
 
 
 class _Numbered:

@@ -239,6 +239,23 @@ def test_a_scoped_session_and_one_that_commits_as_it_goes_are_written_in(bench: 
     assert Purchase.counts() == {"charged": 1, "new": 1}
 
 
+@pytest.mark.mysql
+@pytest.mark.parametrize("database_url", ["mysql"], indirect=True)
+def test_what_follows_a_two_phase_commit_follows_it_and_no_other(bench: Bench, shop: Shop) -> None:
+    with shop.engine.connect() as connection, Session(connection, twophase=True) as session:
+        Purchase.start(1, within=session).trigger("submit", within=session)
+        session.prepare()
+        assert bench.queued() == []
+        session.commit()
+        assert len(bench.queued()) == 1
+        Purchase.start(2, within=session).trigger("submit", within=session)
+        session.rollback()
+        Purchase.start(3, within=session)
+        session.commit()
+        assert len(bench.queued()) == 1
+    assert Purchase.counts() == {"charging": 1, "new": 1}
+
+
 @on_servers
 def test_nothing_of_fsmflow_stays_in_the_transaction(shop: Shop) -> None:
     with Session(shop.engine) as session, session.begin():
