@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from itertools import count
 from typing import Any, Final, Protocol
 from uuid import UUID
 
@@ -14,6 +15,55 @@ from fsmflow.shapes.fault import Fault, Place
 from fsmflow.shapes.raw import plain
 
 Schema = dict[str, Any]
+#: What the place of a class's schema begins with.
+PLACE: Final = "#/$defs/"
+
+
+class Definitions(dict[str, Schema]):
+    """The schemas of classes by name. Two classes of one name have two: the second is ``Line_2``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._names: dict[Any, str] = {}
+
+    def place_of(self, kind: Any) -> str | None:
+        """Where the schema of a class is; None where it is not here yet."""
+        return PLACE + self._names[kind] if kind in self._names else None
+
+    def add(self, kind: Any, schema: Schema) -> str:
+        """Take the schema of a class, which may still grow. Where it is now."""
+        name = self._names[kind] = self._free(kind.__name__)
+        self[name] = schema
+        return PLACE + name
+
+    def add_all(self, kind: Any, own: str, schemas: Mapping[str, Schema]) -> str:
+        """Take what a library says of a class, which it calls ``own``, and of those in it. Where that is now."""
+        names: dict[str, str] = {}
+        while other := [
+            name
+            for name, schema in schemas.items()
+            if name not in names and name in self and self[name] != _moved(schema, names)
+        ]:
+            for name in other:
+                names[name] = self._free(name, {*schemas, *names.values()})
+        self.update({names.get(name, name): _moved(schema, names) for name, schema in schemas.items()})
+        self._names[kind] = names.get(own, own)
+        return PLACE + self._names[kind]
+
+    def _free(self, name: str, others: Collection[str] = ()) -> str:
+        tries = (name if number == 1 else f"{name}_{number}" for number in count(1))
+        return next(found for found in tries if found not in self and found not in others)
+
+
+def _moved(told: Any, names: Mapping[str, str]) -> Any:
+    """A schema whose references are those to other names."""
+    if isinstance(told, dict):
+        return {key: _moved(item, names) for key, item in told.items()}
+    if isinstance(told, list):
+        return [_moved(item, names) for item in told]
+    if isinstance(told, str) and told.startswith(PLACE):
+        return PLACE + names.get(told.removeprefix(PLACE), told.removeprefix(PLACE))
+    return told
 
 
 class Node(Protocol):
@@ -33,7 +83,7 @@ class Node(Protocol):
         """The value that is meant by what is stored. Raises what classes of the user raise."""
         ...
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """Its JSON schema; those of classes are put into ``named``."""
         ...
 
@@ -58,7 +108,7 @@ class Scalar:
         """As Node says."""
         return stored
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
         return dict(self._schema)
 
@@ -84,7 +134,7 @@ class Choice:
         """As Node says."""
         return self._values[stored]
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
         kinds = {_JSON_KINDS.get(type(value)) for value in self._values}
         (kind,) = kinds if len(kinds) == 1 else (None,)

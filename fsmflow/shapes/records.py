@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from fsmflow.errors import did_you_mean, shown, text_of
 from fsmflow.shapes.fault import Fault, Place
-from fsmflow.shapes.node import Node, Schema
+from fsmflow.shapes.node import PLACE, Definitions, Node, Schema
 from fsmflow.shapes.raw import STORED, library_of, plain, stored_key
 from fsmflow.values import dataclass
 
@@ -104,17 +104,19 @@ class Record:
         made = {name: self.parts[name].node.make(value) for name, value in stored.items() if name in self.parts}
         return self.kind(**made) if self.is_class else made
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
-        if self.name not in named:
-            named[self.name] = told = {"type": "object", "title": self.name, "additionalProperties": False}
+        place = named.place_of(self.kind)
+        if place is None:
+            told: Schema = {"type": "object", "title": self.name, "additionalProperties": False}
+            place = named.add(self.kind, told)
             told["properties"] = properties = {}
             for name, part in self.parts.items():
                 properties[name] = part.node.schema(named)
                 if part.default is not None and (default := part.default()) is not None and _is_json(default):
                     properties[name] = {**properties[name], "default": default}
             told["required"] = [n for n, part in self.parts.items() if part.default is None and not part.optional]
-        return {"$ref": f"#/$defs/{self.name}"}
+        return {"$ref": place}
 
 
 class _Model:
@@ -167,13 +169,17 @@ class PydanticModel(_Model):
         """As Node says."""
         return self.kind.model_validate(stored)
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
-        told = self.kind.model_json_schema(ref_template="#/$defs/{model}")
-        named |= told.pop("$defs", {})
+        if (place := named.place_of(self.kind)) is not None:
+            return {"$ref": place}
+        told = self.kind.model_json_schema(ref_template=f"{PLACE}{{model}}")
+        schemas = told.pop("$defs", {})
+        own = told.get("$ref", self.name).removeprefix(PLACE)
         if "$ref" not in told:  # one that holds itself is among the others already
-            named[self.name] = told
-        return {"$ref": f"#/$defs/{self.name}"}
+            own = own if own not in schemas else f"{own}_own"
+            schemas[own] = told
+        return {"$ref": named.add_all(self.kind, own, schemas)}
 
 
 class MsgspecStruct(_Model):
@@ -205,11 +211,12 @@ class MsgspecStruct(_Model):
         """As Node says."""
         return self.library.convert(stored, self.kind, builtin_types=STORED)
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
-        schemas, found = self.library.json.schema_components([self.kind], ref_template="#/$defs/{name}")
-        named |= found
-        return dict(schemas[0])
+        if (place := named.place_of(self.kind)) is not None:
+            return {"$ref": place}
+        (told,), schemas = self.library.json.schema_components([self.kind], ref_template=f"{PLACE}{{name}}")
+        return {"$ref": named.add_all(self.kind, told["$ref"].removeprefix(PLACE), schemas)}
 
 
 def _complaint(error: Exception, place: Place) -> Fault:

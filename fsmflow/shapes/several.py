@@ -8,7 +8,7 @@ from typing import Any
 
 from fsmflow.errors import shown
 from fsmflow.shapes.fault import Fault, Place
-from fsmflow.shapes.node import NOTHING, Node, Schema
+from fsmflow.shapes.node import NOTHING, Definitions, Node, Schema
 
 
 class ListOf:
@@ -34,7 +34,7 @@ class ListOf:
         """As Node says."""
         return self._become([self._item.make(item) for item in stored])
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
         return {"type": "array", "items": self._item.schema(named)}
 
@@ -60,7 +60,7 @@ class TupleOf:
         """As Node says."""
         return tuple(node.make(item) for node, item in zip(self._items, stored, strict=True))
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
         count = len(self._items)
         prefix = [node.schema(named) for node in self._items]
@@ -91,7 +91,7 @@ class MappingOf:
         """As Node says."""
         return {key: self._item.make(item) for key, item in stored.items()}
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
         return {"type": "object", "additionalProperties": self._item.schema(named) or True}
 
@@ -136,6 +136,6 @@ class OneOf:
         found, _ = self._found(stored, ())
         return stored if found is None else found[0].make(stored)
 
-    def schema(self, named: dict[str, Schema]) -> Schema:
+    def schema(self, named: Definitions) -> Schema:
         """As Node says."""
         return {"anyOf": [member.schema(named) for member in self._members]}

@@ -13,7 +13,7 @@ from typing import Any, Final, Literal, NewType, Union, get_args, get_origin
 
 from fsmflow.errors import shown, text_of
 from fsmflow.shapes.fault import Fault, Unfit
-from fsmflow.shapes.node import ANYTHING, NOTHING, SCALARS, Choice, Node, Schema, enum_of
+from fsmflow.shapes.node import ANYTHING, NOTHING, PLACE, SCALARS, Choice, Definitions, Node, Schema, enum_of
 from fsmflow.shapes.raw import library_of, plain
 from fsmflow.shapes.records import MsgspecStruct, Part, PydanticModel, Record
 from fsmflow.shapes.roundtrip import lost_in
@@ -90,12 +90,12 @@ class Shape:
 
     def schema(self) -> Schema:
         """Its JSON schema, with those of the classes in it under ``$defs``."""
-        named: dict[str, Schema] = {}
+        named = Definitions()
         told = self.node.schema(named)
         own = told.get("$ref", "").rpartition("/")[2]
-        if own in named and f"#/$defs/{own}" not in str(named):
+        if own in named and f"'{PLACE}{own}'" not in str(named):
             told = named.pop(own)
-        return {**told, **({"$defs": named} if named else {})}
+        return {**told, **({"$defs": dict(named)} if named else {})}
 
 
 def shape_of(kind: Any) -> Shape:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 from datetime import date
 from enum import Enum
+from types import GenericAlias
 from typing import Any, Literal
 
+import msgspec
 import pydantic
 import pytest
 
@@ -79,3 +81,31 @@ def test_a_model_that_holds_itself_has_its_fields_too() -> None:
         "size": "choice",
         "below": "area",
     }
+
+
+def _line(base: Any, **hints: Any) -> Any:
+    """A class that is called as others are."""
+    made = type("Line", (base,), {"__annotations__": hints, "__module__": __name__})
+    return dataclasses.dataclass(made) if base is object else made
+
+
+@pytest.mark.parametrize("base", [object, pydantic.BaseModel, msgspec.Struct])
+def test_two_classes_of_one_name_have_a_schema_each(base: Any) -> None:
+    one, other = _line(base, what=str), _line(base, price=float)
+    holder = dataclasses.make_dataclass("Holder", [("a", one), ("b", other), ("c", GenericAlias(list, (one,)))])
+    told = shape_of(holder).schema()
+    first, second = (told["properties"][name]["$ref"] for name in "ab")
+    assert told["properties"]["c"]["items"]["$ref"] == first
+    named = {f"#/$defs/{name}": list(schema["properties"]) for name, schema in told["$defs"].items()}
+    assert named == {first: ["what"], second: ["price"]}
+    assert {first, second} == {"#/$defs/Line", "#/$defs/Line_2"}
+
+
+@pytest.mark.parametrize("base", [pydantic.BaseModel, msgspec.Struct])
+def test_so_have_those_in_models_of_one_name_each(base: Any) -> None:
+    one, other = (_line(base, inner=_line(base, **{name: int})) for name in ("what", "price"))
+    told = shape_of(dataclasses.make_dataclass("Holder", [("a", one), ("b", other)])).schema()
+    for name, leaf in (("a", "what"), ("b", "price")):
+        held = told["$defs"][told["properties"][name]["$ref"].rpartition("/")[2]]
+        inner = told["$defs"][held["properties"]["inner"]["$ref"].rpartition("/")[2]]
+        assert list(inner["properties"]) == [leaf]
