@@ -24,6 +24,7 @@ from django.views.decorators.http import require_POST
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.definition.names import CANCEL, RETRY
 from fsmflow.django.actors import actor_of
+from fsmflow.django.model_field import field_in
 from fsmflow.django.panel import act, panel, states_of
 from fsmflow.engine.runtime import current
 from fsmflow.errors import EntityNotFound, FsmflowError, shown
@@ -85,7 +86,8 @@ class MachineAdmin(admin.ModelAdmin):  # type: ignore[misc]
 
     The list has the state as ``workflow_state``, and a filter by it; the page of a row has what ``explain`` says, the
     picture and the history. Whoever may change the row in Django, and is allowed to by fsmflow, fires triggers there,
-    retries, resumes, pauses and cancels. It is done with the epoch of the page: what has moved since is refused.
+    retries, resumes, pauses and cancels. It is done with the epoch of the page: what has moved since is refused. The
+    field that carries the state is shown, and no form writes it.
     """
 
     machine: Any = None
@@ -115,6 +117,22 @@ class MachineAdmin(admin.ModelAdmin):  # type: ignore[misc]
 
     def get_list_filter(self, request: Any) -> Any:
         return [*super().get_list_filter(request), _StateFilter]
+
+    def get_readonly_fields(self, request: Any, obj: Any = None) -> Any:
+        """The field that carries the state is written by fsmflow alone."""
+        names, field = super().get_readonly_fields(request, obj), self._carrier()
+        return names if field is None or not field.editable or field.name in names else [*names, field.name]
+
+    def save_model(self, request: Any, obj: Any, form: Any, change: bool) -> None:
+        """The field that carries the state is left out: it may have moved since the row was read. Django does not write
+        what is deferred, and reads it anew where it is asked for."""
+        field = self._carrier() if change and self.opts.pk.name not in form.changed_data else None
+        if field is not None:
+            vars(obj).pop(field.attname, None)
+        super().save_model(request, obj, form, change)
+
+    def _carrier(self) -> Any:
+        return field_in(self.machine._compiled().wide.status_field, self.model)  # noqa: SLF001 - a machine
 
     def get_changelist(self, request: Any, **_: Any) -> type[ChangeList]:
         return _Rows

@@ -25,6 +25,12 @@ def own_field_of(found: Any) -> OwnField | None:
     return _DjangoField(field) if isinstance(field, Field) and hasattr(field, "model") else None
 
 
+def field_in(port: OwnField | None, model: Any) -> Any:
+    """The field of this model that carries the state; None where none of it does."""
+    field = port._field if isinstance(port, _DjangoField) else None  # noqa: SLF001 - of this module
+    return field if field in model._meta.concrete_fields else None
+
+
 class _DjangoField(OwnField):
     def __init__(self, field: Any) -> None:
         model = field.model

@@ -21,7 +21,7 @@ from tests.support.servers import WHOLE, on_sqlite
 
 SETTINGS = """
 SECRET_KEY = "of the tests"
-INSTALLED_APPS = ["fsmflow.django", "shop"]
+INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "fsmflow.django", "shop"]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
@@ -66,11 +66,14 @@ class OrderMachine(Machine):
 TESTS = """
 from io import StringIO
 from unittest import mock
+from django.contrib.admin import AdminSite
+from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import transaction
 from django.db.migrations.exceptions import IrreversibleError
-from django.test import TestCase, TransactionTestCase
+from django.test import RequestFactory, TestCase, TransactionTestCase
+from fsmflow.django.admin import MachineAdmin
 from fsmflow.testing import sandbox
 from shop.machines import OrderMachine
 from shop.models import Order, states
@@ -100,6 +103,21 @@ class InTestCase(TestCase):
             order.refresh_from_db()
             self.assertEqual((order.status, order.paid), ("charged", True))
             self.assertEqual(OrderMachine.get(order.pk).record, order)
+
+class OrderAdmin(MachineAdmin):
+    machine = OrderMachine
+
+class InAdmin(TestCase):
+    def test_no_form_writes_the_state(self):
+        admin, order, request = OrderAdmin(Order, AdminSite()), Order.objects.create(), RequestFactory().get("/")
+        self.assertEqual(list(admin.get_readonly_fields(request)), ["status"])
+        request.user = User.objects.create_superuser("ada")
+        form = admin.get_form(request, order, change=True)({"paid": "on", "status": "charged"}, instance=order)
+        self.assertEqual(list(form.fields), ["paid"])
+        OrderMachine.start(order.pk).trigger("submit")
+        admin.save_model(request, admin.save_form(request, form, True), form, True)
+        order = Order.objects.get()
+        self.assertEqual((order.status, order.paid), ("charging", True))
 
 class InTransactions(TransactionTestCase):
     def test_each_begins_with_no_entities(self):
@@ -182,7 +200,7 @@ def test_its_own_tests_see_one_transaction_and_run_jobs(tmp_path: Path, database
     project = Project(tmp_path, database_url, redis_url)
     (tmp_path / "shop" / "migrations").rmdir()  # its tables are made without
     told = project.manage("test", "--noinput")
-    assert "Ran 7 tests" in told
+    assert "Ran 8 tests" in told
     assert "machine order: job 'charge' in state 'charging' has no retry" in told
 
 
