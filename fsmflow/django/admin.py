@@ -59,8 +59,11 @@ class _StateFilter(admin.SimpleListFilter):  # type: ignore[misc]
         state = self.value()
         if state is None or state not in dict(self.lookup_choices):
             return queryset
-        machine, actor = self._machine, actor_of(request)
-        found = list(machine.find(state=state, newest=True, limit=_MANY + 1, actor=actor))
+        try:
+            found = list(self._machine.find(state=state, newest=True, limit=_MANY + 1, actor=actor_of(request)))
+        except FsmflowError as error:
+            _tell_once(request, error)
+            return queryset.none()
         if len(found) > _MANY:
             messages.warning(request, f"More than {_MANY:,} are in {state}; these are the newest of them.")
         return queryset.filter(pk__in=_keys(queryset.model, (one.entity_id for one in found[:_MANY])))
@@ -76,7 +79,11 @@ class _Rows(ChangeList):  # type: ignore[misc]
     def get_results(self, request: Any) -> None:
         super().get_results(request)
         rows = list(self.result_list)
-        found = states_of(self.model_admin.machine, [str(row.pk) for row in rows], actor_of(request))
+        try:
+            found = states_of(self.model_admin.machine, [str(row.pk) for row in rows], actor_of(request))
+        except FsmflowError as error:
+            _tell_once(request, error)
+            found = {}
         for row in rows:
             row._workflow_state = found.get(str(row.pk))  # noqa: SLF001 - of ours
 
@@ -225,7 +232,11 @@ def _act_on_all(owner: MachineAdmin, request: Any, queryset: Any, *, name: str) 
         known = f"fsmflow {name} --machine {owner.machine._compiled().name}"  # noqa: SLF001 - a machine
         owner.message_user(request, f"These are more than {_MANY:,}; do it by '{known}'.", messages.ERROR)
         return
-    actor, done = actor_of(request), 0
+    try:
+        actor, done = actor_of(request), 0
+    except FsmflowError as error:
+        owner.message_user(request, str(error), messages.ERROR)
+        return
     for row in rows:
         try:
             if not owner.has_change_permission(request, row):
@@ -238,6 +249,13 @@ def _act_on_all(owner: MachineAdmin, request: Any, queryset: Any, *, name: str) 
             done += 1
     if done:
         owner.message_user(request, f"{done} of {len(rows)} were {ACTIONS[name].done}.", messages.SUCCESS)
+
+
+def _tell_once(request: Any, error: FsmflowError) -> None:
+    """A list asks for its rows and for their states, and is refused both."""
+    if getattr(request, "workflow_refused", None) != str(error):
+        request.workflow_refused = str(error)
+        messages.error(request, str(error))
 
 
 def _keys(model: Any, ids: Iterable[str]) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from fsmflow.decision.actions import ACTIONS, PAUSE, RESUME
 from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.fit import fitting_payload
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import CANCEL, RETRY
@@ -19,6 +20,7 @@ from fsmflow.errors import FsmflowError
 from fsmflow.objects.buttons import buttons, instance_in
 from fsmflow.objects.entities import offered
 from fsmflow.queries import definition_for, redacted
+from fsmflow.shapes import Unfit
 from fsmflow.values import dataclass
 
 #: The actions of operators that need no more than a reason.
@@ -37,11 +39,13 @@ class Choice:
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """``skipped``: so many lines of the history are before those that are here."""
+    """``skipped``: so many lines of the history are before those that are here. ``with_more``: triggers that take more
+    than a reason, so that they are not among the choices."""
 
     snapshot: Snapshot
     told: Explanation | None
     choices: Sequence[Choice]
+    with_more: Sequence[str]
     lines: Sequence[HistoryEntry]
     skipped: int
 
@@ -51,10 +55,13 @@ def panel(snapshot: Snapshot, actor: Actor) -> Panel:
     runtime = current()
     skipped, keys = max(0, snapshot.seq - _LINES), redacted(runtime, snapshot)
     instance = instance_in(runtime, snapshot)
+    triggers = {each.name: each for each in _triggers(runtime, snapshot, actor)}
+    more = [name for name in triggers if _takes_more(runtime, snapshot, name)]
     return Panel(
         snapshot=snapshot,
         told=None if instance is None or instance.spec is None else explain(runtime, instance, actor),
-        choices=[*_triggers(runtime, snapshot, actor), *_actions(runtime, instance, actor)],
+        choices=[*(each for each in triggers.values() if each.name not in more), *_actions(runtime, instance, actor)],
+        with_more=more,
         lines=[each.hidden(keys) for each in runtime.store.entities.history(snapshot.row, after=skipped)],
         skipped=skipped,
     )
@@ -65,6 +72,18 @@ def _triggers(runtime: Runtime, snapshot: Snapshot, actor: Actor) -> Iterator[Ch
         if offer.trigger not in ACTIONS and offer.allowed is not False:
             to = f"{offer.trigger}: to {offer.dest}" if offer.dest else offer.trigger
             yield Choice(name=offer.trigger, title=f"{to}; {offer.why}" if offer.why else to)
+
+
+def _takes_more(runtime: Runtime, snapshot: Snapshot, trigger: str) -> bool:
+    """Whether the type of its payload has something that must be given."""
+    definition = definition_for(runtime, snapshot)
+    if definition is None:
+        return False
+    try:
+        fitting_payload(definition, trigger, {}, str)
+    except Unfit:
+        return True
+    return False
 
 
 def _actions(runtime: Runtime, instance: Instance | None, actor: Actor) -> Iterator[Choice]:

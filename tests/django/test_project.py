@@ -48,14 +48,20 @@ class Order(models.Model):
     paid = models.BooleanField(default=False)
 """
 MACHINES = """
-from fsmflow import Machine, State
+from dataclasses import dataclass
+from fsmflow import Machine, State, Trigger
 from shop.models import Order
+
+@dataclass
+class Note:
+    text: str
 
 class OrderMachine(Machine):
     name = "order"
     initial = "new"
     states = [State("new"), State("charging", job="charge", transactional=True), State("charged", final=True)]
-    transitions = [["submit", "new", "charging"], ["done", "charging", "charged"]]
+    transitions = [["submit", "new", "charging"], ["done", "charging", "charged"], ["annotate", "new", "new"]]
+    annotate: Trigger[Note]
     status_field = Order.status
 
     def charge(self):
@@ -66,14 +72,20 @@ class OrderMachine(Machine):
 TESTS = """
 from io import StringIO
 from unittest import mock
+from types import SimpleNamespace
 from django.contrib.admin import AdminSite
 from django.contrib.auth.models import User
+from django.contrib.messages.storage.cookie import CookieStorage
 from django.core.management import CommandError, call_command
 from django.core.management.sql import emit_post_migrate_signal
 from django.db import transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.test import RequestFactory, TestCase, TransactionTestCase
+from fsmflow.django.actors import actor_of
 from fsmflow.django.admin import MachineAdmin
+from fsmflow.django.panel import panel
+from fsmflow.engine.runtime import current
+from fsmflow.queries import resolve
 from fsmflow.testing import sandbox
 from shop.machines import OrderMachine
 from shop.models import Order, states
@@ -104,6 +116,11 @@ class InTestCase(TestCase):
             self.assertEqual((order.status, order.paid), ("charged", True))
             self.assertEqual(OrderMachine.get(order.pk).record, order)
 
+#: A model of users need not have groups.
+BOB = {
+    "is_authenticated": True, "is_active": True, "get_username": lambda: "bob", "has_perm": lambda permission: True
+}
+
 class OrderAdmin(MachineAdmin):
     machine = OrderMachine
 
@@ -118,6 +135,22 @@ class InAdmin(TestCase):
         admin.save_model(request, admin.save_form(request, form, True), form, True)
         order = Order.objects.get()
         self.assertEqual((order.status, order.paid), ("charging", True))
+
+    def test_what_cannot_be_done_there_is_told(self):
+        order, request = Order.objects.create(), RequestFactory().get("/", {"workflow_state": "new"})
+        OrderMachine.start(order.pk)
+        request.user, request._messages = SimpleNamespace(**BOB), CookieStorage(request)
+        actor = actor_of(request)
+        found = panel(resolve(current(), f"order:{order.pk}", actor), actor)
+        self.assertEqual(found.with_more, ["annotate"])
+        self.assertEqual([each.name for each in found.choices][:2], ["submit", "pause"])
+        admin = OrderAdmin(Order, AdminSite())
+        self.assertEqual([row._workflow_state for row in admin.get_changelist_instance(request).result_list], ["new"])
+        request.user.is_active = False
+        self.assertEqual(list(admin.get_changelist_instance(request).result_list), [])
+        admin.get_actions(request)["workflow_cancel"][0](admin, request, Order.objects.all())
+        told = "fsmflow: 'act' was refused: nobody is logged in; log in first"
+        self.assertEqual([str(message) for message in request._messages], [told, told])
 
 class InTransactions(TransactionTestCase):
     def test_each_begins_with_no_entities(self):
@@ -200,7 +233,7 @@ def test_its_own_tests_see_one_transaction_and_run_jobs(tmp_path: Path, database
     project = Project(tmp_path, database_url, redis_url)
     (tmp_path / "shop" / "migrations").rmdir()  # its tables are made without
     told = project.manage("test", "--noinput")
-    assert "Ran 8 tests" in told
+    assert "Ran 9 tests" in told
     assert "machine order: job 'charge' in state 'charging' has no retry" in told
 
 
