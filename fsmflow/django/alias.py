@@ -68,6 +68,9 @@ class _DjangoAlias(Alias):
             if connection.connection is not None and not connection.is_usable():
                 connection.close()
 
+    def leave_thread(self) -> None:
+        connections.close_all()
+
 
 def _of_sqlite(name: str, connection: Any, given: dict[str, Any]) -> str:
     """The path, or the URI of a database in memory that connections share."""

@@ -142,7 +142,7 @@ class _Crew:
         while (call := self._next(link)) is not None:
             future, context, act = call
             if future.set_running_or_notify_cancel():
-                _do(future, context, act)
+                _do(future, context, act, link)
             link = _now_of(link)
             del future, context, act, call
 
@@ -157,6 +157,7 @@ class _Crew:
                 return self._waiting.popleft()
         if link is not None:
             link.forget_connection()
+            link.leave_thread()
         with self._changed:
             if self._waiting:
                 return self._waiting.popleft()
@@ -178,13 +179,23 @@ def in_pool() -> bool:
     return _here.is_ours
 
 
-def _do(future: Future[Any], context: contextvars.Context, act: Callable[[], Any]) -> None:
+def _do(future: Future[Any], context: contextvars.Context, act: Callable[[], Any], link: Link | None) -> None:
     try:
-        result = context.run(act)
+        result = _refreshed(context, act, _now_of(link))
     except BaseException as error:  # noqa: BLE001 - it is raised where it is awaited
         future.set_exception(error)
     else:
         future.set_result(result)
+
+
+def _refreshed(context: contextvars.Context, act: Callable[[], Any], link: Link | None) -> Any:
+    if link is not None:
+        link.refresh()
+    try:
+        return context.run(act)
+    finally:
+        if link is not None:
+            link.refresh()
 
 
 def _now_of(link: Link | None) -> Link | None:

@@ -54,6 +54,10 @@ class Alias(ABC):
         """Between two jobs: close those of the framework's connections in this thread that are too old, or have
         ended."""
 
+    @abstractmethod
+    def leave_thread(self) -> None:
+        """Close the framework's connections in this thread, which is about to end."""
+
 
 def is_alias(url: str) -> bool:
     """Whether a URL names an alias."""

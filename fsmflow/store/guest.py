@@ -106,9 +106,14 @@ class Guest:
         return self._alias is not None and self._alias.place() != self._place
 
     def refresh(self) -> None:
-        """Between two jobs: the connections that a framework has for its models are put right."""
+        """Between two jobs, or two calls: the connections that a framework has for its models are put right."""
         if self._alias is not None:
             self._alias.refresh()
+
+    def leave_thread(self) -> None:
+        """Before this thread ends: the connections that a framework has in it are closed."""
+        if self._alias is not None:
+            self._alias.leave_thread()
 
     @scope
     def joining(self, host: Host) -> Iterator[None]:

@@ -3,6 +3,7 @@ together."""
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,7 @@ from django.db.utils import DatabaseError
 from fsmflow import ConfigurationError, DatabaseUnavailable, Machine, State, joining
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.engine import runtime
+from fsmflow.engine.threads import Pool
 from fsmflow.errors import EntityExists
 from fsmflow.store.alias import open_alias
 from tests.support.bench import Bench, bench_on
@@ -272,3 +274,30 @@ def test_another_database_by_the_same_alias_is_opened_anew(bench: Bench, tmp_pat
     open_alias(f"django://{ALIAS}")
     connections[ALIAS].settings_dict["NAME"] = f"{tmp_path}/fsmflow.db"
     assert (Purchase.counts(), runtime.current().store.installation) == ({"new": 1}, before)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_thread_that_awaits_asks_no_connection_that_has_ended_and_leaves_none_behind(bench: Bench) -> None:
+    pool, theirs = Pool(1, name="one", kept_s=60), list[Any]()
+
+    def cut() -> None:
+        connections[ALIAS].settings_dict["CONN_MAX_AGE"] = None
+        connections[ALIAS].ensure_connection()
+        connections[ALIAS].connection.close()  # as a server that ends it
+
+    def asked() -> Any:
+        theirs.append(connections[ALIAS])
+        with connections[ALIAS].cursor() as cursor:
+            return cursor.execute("SELECT 1").fetchone()
+
+    async def awaited() -> Any:
+        await pool.run(Purchase.counts)
+        await pool.run(cut)
+        found = await pool.run(asked)
+        assert theirs[0].connection is not None
+        await pool.aclose()
+        return found
+
+    assert asyncio.run(awaited()) == (1,)
+    assert theirs[0].connection is None
