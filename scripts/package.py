@@ -41,7 +41,12 @@ EXAMPLE = re.compile(r'<!-- runs as a test -->\n```python title="machines.py"\n(
 #: What a sdist has besides the package, to be built and read.
 BESIDE = {"LICENSE", "README.md", "PKG-INFO", "pyproject.toml", "setup.cfg"}
 #: Folders of which the package has every file, as its pages need them.
-OF_PAGES = ("fsmflow/web/templates", "fsmflow/web/static")
+OF_PAGES = (
+    "fsmflow/web/templates",
+    "fsmflow/web/static",
+    "fsmflow/django/static/fsmflow",
+    "fsmflow/django/templates/admin/fsmflow",
+)
 BUILD = "from setuptools import build_meta as backend; backend.build_sdist({out!r})"
 
 

@@ -21,10 +21,11 @@ class Guest:
     """A database, or the transaction of a host that is joined in its place."""
 
     def __init__(self, db: Database, *, own: bool) -> None:
-        self._db = db
-        self._alias = alias_of(db)
+        #: The database as it was given, and the name that a framework has for it.
+        self.base = db
+        self.alias = alias_of(db)
         #: Where the alias was then.
-        self._place = None if self._alias is None else self._alias.place()
+        self._place = None if self.alias is None else self.alias.place()
         self._own = own
         #: The number of the installation, by which a host's connection is found to lead to the same tables.
         self.installation = ""
@@ -34,14 +35,14 @@ class Guest:
     @property
     def db(self) -> Database:
         """The database, or that of the host's transaction which is joined here."""
-        lent = self._lent
-        return self._db if lent is None else lent.db
+        lent = self.lent
+        return self.base if lent is None else lent.db
 
     @property
     def within(self) -> Any:
         """What the user calls the transaction that is joined here, or the session that works in ours; None where there
         is neither."""
-        lent = self._lent
+        lent = self.lent
         host = self.beside if lent is None else lent.host
         return None if host is None else host.transaction
 
@@ -58,7 +59,7 @@ class Guest:
 
     def opener(self) -> Callable[[], Any]:
         """Opens connections as fsmflow opens its own, for somebody who begins and commits on them by himself."""
-        db, dialect = cast(Any, self._db), self.dialect
+        db, dialect = cast(Any, self.base), self.dialect
         kind = cast(Any, dialect.kind)
 
         def opened() -> Any:
@@ -71,24 +72,25 @@ class Guest:
 
     def is_of(self, asked: Callable[[Database], bool]) -> bool:
         """Whether what is asked of a database holds for the one that this is, whoever's transaction is joined."""
-        return asked(self._db) or (self._lent is not None and asked(self._lent.host.transaction))
+        return asked(self.base) or (self.lent is not None and asked(self.lent.host.transaction))
 
     @property
     def own(self) -> bool:
         """Whether nobody else works on its connections."""
-        return self._own and self._lent is None
+        return self._own and self.lent is None
 
     @property
     def is_lent(self) -> bool:
         """Whether it works over the connection of a host."""
-        return self._lent is not None
+        return self.lent is not None
 
     @property
-    def _lent(self) -> Lent | None:
+    def lent(self) -> Lent | None:
+        """The host's transaction that is worked in here; None where it is our own."""
         lent = joined.get()
         if lent is not None and lent.link is self:
             return lent
-        return None if self._alias is None or not self.installation else self._found(self._alias)
+        return None if self.alias is None or not self.installation else self._found(self.alias)
 
     def _found(self, alias: Alias) -> Lent | None:
         """The transaction that is open in this thread on the database of an alias: it is joined by itself."""
@@ -96,24 +98,24 @@ class Guest:
         if host is None:
             return None
         if host.lent is None or host.lent.link is not self:
-            db = lend(host, self._db, self.dialect, self.installation)
+            db = lend(host, self.base, self.dialect, self.installation)
             host.lent = Lent(self, host, db, found=True)
         return host.lent
 
     @property
     def has_moved(self) -> bool:
         """Whether the alias that this was opened by names another database by now, as in tests of a framework."""
-        return self._alias is not None and self._alias.place() != self._place
+        return self.alias is not None and self.alias.place() != self._place
 
     def refresh(self) -> None:
         """Between two jobs, or two calls: the connections that a framework has for its models are put right."""
-        if self._alias is not None:
-            self._alias.refresh()
+        if self.alias is not None:
+            self.alias.refresh()
 
     def leave_thread(self) -> None:
         """Before this thread ends: the connections that a framework has in it are closed."""
-        if self._alias is not None:
-            self._alias.leave_thread()
+        if self.alias is not None:
+            self.alias.leave_thread()
 
     @scope
     def joining(self, host: Host) -> Iterator[None]:
@@ -122,7 +124,7 @@ class Guest:
         if self.beside is not None and self.beside.transaction is host.transaction:
             yield
             return
-        db = lend(host, self._db, self.dialect, self.installation)
+        db = lend(host, self.base, self.dialect, self.installation)
         lent = Lent(self, host, db)
         token = joined.set(lent)
         try:
@@ -146,7 +148,7 @@ class Guest:
     def leaving(self) -> Iterator[None]:
         """Inside, whoever does something for this thread in another one is told of the transactions that are open here
         and not joined."""
-        token = left.set(stranger(self._db))
+        token = left.set(stranger(self.base))
         try:
             yield
         finally:
@@ -154,13 +156,13 @@ class Guest:
 
     def stranger(self) -> Stranger | None:
         """A transaction that is open in this thread on this database and is not joined, as far as one can be found."""
-        return None if self._lent is not None else stranger(self._db)
+        return None if self.lent is not None else stranger(self.base)
 
     @scope
     def held(self) -> Iterator[None]:
         """Inside, a transactional job runs: what it writes by other connections waits for what its own has locked, and
         is told or refused."""
-        held.db = self._db
+        held.db = self.base
         try:
             yield
         finally:

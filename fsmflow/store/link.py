@@ -155,7 +155,7 @@ class Link(Guest):
         return self.again(once)
 
     def _limit(self) -> AbstractContextManager[None]:
-        if self._lent is not None:
+        if self.lent is not None:
             return nullcontext()  # how long a statement may take is a setting of the host's
         return self.dialect.within(self.db, self.limit_s, own=self.own)
 
@@ -205,12 +205,12 @@ class Link(Guest):
     @property
     def in_transaction(self) -> bool:
         """Whether this thread is inside a transaction of the caller's; not if that stands for a whole test's."""
-        lent = self._lent
-        return bool(self._db.in_transaction()) if lent is None else not lent.host.is_of_test
+        lent = self.lent
+        return bool(self.base.in_transaction()) if lent is None else not lent.host.is_of_test
 
     def jobs_transaction(self) -> AbstractContextManager[None]:
         """The transaction of a transactional job: on an alias one of the framework's, where its models are."""
-        return self.transaction() if self._alias is None else self._alias.transaction()
+        return self.transaction() if self.alias is None else self.alias.transaction()
 
     @scope
     def transaction(self) -> Iterator[None]:
@@ -218,7 +218,7 @@ class Link(Guest):
         self._check_process()
         if isinstance(self.db.top_transaction(), vars(peewee)["_manual"]):
             raise ConfigurationError("fsmflow cannot join peewee's manual_commit(); call it inside atomic()")
-        if self._lent is None and self.beside is not None:
+        if self.lent is None and self.beside is not None:
             self.beside.flush()
         with self.db.atomic(*self.dialect.begin):
             yield
@@ -275,7 +275,7 @@ class Link(Guest):
     def verdict(self, error: BaseException) -> Verdict:
         """How an error of the database is to be taken. A connection that may be to blame for it is thrown away."""
         found = verdict_of(error)
-        if is_prepared_elsewhere(error) and self._lent is None:
+        if is_prepared_elsewhere(error) and self.lent is None:
             self.dialect.stop_preparing(self.db)
         if found is Verdict.PASSING or isinstance(error, TooLarge):
             # A new connection knows what the server takes by then.
@@ -292,17 +292,17 @@ class Link(Guest):
     def forget_connection(self) -> None:
         """Close this thread's connection, unless the caller has a transaction open on it, or it is that of a parent
         process."""
-        if os.getpid() != self._pid or self._db.is_closed() or self._db.in_transaction():
+        if os.getpid() != self._pid or self.base.is_closed() or self.base.in_transaction():
             return
         try:
-            self._db.close()
+            self.base.close()
         except peewee.PeeweeException as error:
             log.connection_dropped(first_line(error))
-            self._db.dispose()
+            self.base.dispose()
 
     def roll_back_open_transaction(self) -> bool:
         """End a transaction that a job left open on this thread's connection. Whether there was one."""
-        db = self._db
+        db = self.base
         if db.is_closed() or not (db.in_transaction() or self.dialect.is_in_transaction(db.connection())):
             return False
         connection = db.connection()

@@ -37,6 +37,7 @@ import fsmflow
 from fsmflow import clock
 from fsmflow.dispatch.tickets import ENTRY_POINT, JobTemplate
 from fsmflow.store.work import Ticket
+from tests.support.mounts import in_django
 from tests.support.paths import ROOT
 
 LIBRARIES = ("transitions", "rq", "redis", "peewee", "playhouse", "psycopg", "pymysql", "click", "rich", "croniter")
@@ -362,6 +363,7 @@ def overridden() -> set[str]:
 
 
 def modules() -> list[ModuleType]:
+    in_django()  # without settings its app cannot be imported
     found = pkgutil.walk_packages(fsmflow.__path__, "fsmflow.")
     return [importlib.import_module(module.name) for module in found if not module.name.endswith("__main__")]
 

@@ -229,7 +229,9 @@ def test_all_of_ours_are_of_this_kind() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
                 assert "dataclass" not in {alias.name for alias in node.names}, path
-            assert not (isinstance(node, ast.Import) and "dataclasses" in {alias.name for alias in node.names}), path
+            # What users declare as types may be dataclasses of the standard library, which are looked into.
+            if isinstance(node, ast.Import) and path.parent != ROOT / "fsmflow" / "shapes":
+                assert "dataclasses" not in {alias.name for alias in node.names}, path
 
 
 class TestOptions:

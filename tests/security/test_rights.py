@@ -147,7 +147,7 @@ def user_url(request: pytest.FixtureRequest) -> str:
 @contextlib.contextmanager
 def sandbox(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[testing.Sandbox]:
     """One that makes no tables: they are there."""
-    monkeypatch.setattr("fsmflow.testing.box.create_store", open_store)
+    monkeypatch.setattr("fsmflow.testing.box.open_or_create_store", open_store)
     database = open_database(url)
     try:
         start = datetime(2030, 1, 1, 2, 59, tzinfo=UTC)

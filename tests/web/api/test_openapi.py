@@ -16,6 +16,9 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
+# Imported with the tests: where a test has it imported, in the middle of a request, Python at times fails to read it.
+from schemathesis.specs.openapi.schemas import OpenApiSchema
+
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.web.api.routes import OPERATIONS
 from fsmflow.web.statuses import RAISED, STALE, STATUSES
@@ -84,7 +87,7 @@ def test_no_request_is_answered_otherwise_than_the_document_says(
     ada: Program, bench: Bench, document: Any, database_url: str, part: int
 ) -> None:
     _fill(bench)
-    schema = schemathesis.openapi.from_dict(document)
+    schema: OpenApiSchema = schemathesis.openapi.from_dict(document)
     headers = {"Who": ada.client.headers["Who"]}
     operations = [cast(Any, found).ok() for found in schema.get_all_operations()]
     assert len(operations) > len(OPERATIONS)
