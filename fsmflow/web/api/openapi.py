@@ -11,7 +11,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.definition.names import ENGINE_TRIGGERS
 from fsmflow.engine.runtime import current
 from fsmflow.web.api.call import KEY, MATCH
-from fsmflow.web.api.declared import declared_schemas, reference_to
+from fsmflow.web.api.declarations import declared_schemas, reference_to
 from fsmflow.web.api.field import TEXTS, Field
 from fsmflow.web.api.operation import Operation
 from fsmflow.web.api.schemas import SCHEMAS, reference
