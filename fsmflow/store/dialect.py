@@ -72,6 +72,8 @@ class Dialect(ABC):
     made_first: ClassVar[str] = ""
     #: What follows a table that is to be read by its rows' numbers, whatever else is asked of them.
     by_row: ClassVar[str] = ""
+    #: What joins a table to one that is to be read first, whatever a planner makes of it.
+    then_join: ClassVar[str] = "JOIN"
 
     @abstractmethod
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:

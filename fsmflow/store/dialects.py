@@ -63,6 +63,7 @@ class Sqlite(Dialect):
     row_field = number_field = AutoIncrementField
     without_rowid = True
     by_row = " NOT INDEXED"
+    then_join = "CROSS JOIN"
     merges_unions = True
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:

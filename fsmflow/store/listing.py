@@ -261,7 +261,7 @@ class Listing:
             return f"({tried}) x JOIN {ENTITY} e ON e.id = x.entity"
         if wanted.waits:
             # There is hardly any work beside all there is.
-            return f"{WORK} x JOIN {ENTITY} e{self._link.dialect.by_row} ON e.id = x.entity"
+            return f"{WORK} x {self._link.dialect.then_join} {ENTITY} e ON e.id = x.entity"
         hint = self._link.dialect.by_index(f"{ENTITY}_failing") if wanted.failing or wanted.failed else ""
         return f"{ENTITY} e{hint}"
 

@@ -200,9 +200,18 @@ def test_sqlite_reads_by_the_index_that_was_made_for_it(sqlite: Store, look: str
         assert not [line for line in plans if "TEMP B-TREE FOR ORDER BY" in line]
 
 
-@pytest.mark.parametrize("look", [{"waiting": True}, {"held": True}, {"waiting": True, "branches": True}])
+@pytest.mark.parametrize(
+    "look",
+    [
+        {"waiting": True},
+        {"held": True},
+        {"waiting": True, "branches": True},
+        {"waiting": True, "machine": "order", "states": ["pending"]},
+        {"held": True, "machine": "order", "phase": "waiting"},
+    ],
+)
 def test_sqlite_reads_what_waits_out_an_interval_by_its_work_not_by_all_entities(
-    sqlite: Store, look: dict[str, bool]
+    sqlite: Store, look: dict[str, Any]
 ) -> None:
     plans = plans_of(sqlite, listed(**look)).splitlines()
     assert [line for line in plans if "SCAN" in line] == ["SCAN x"]
