@@ -16,8 +16,13 @@ from fsmflow.scope import scope
 _AGAIN_S: Final = 1.0
 #: A timer of no time at all would never ring.
 _LEAST_S: Final = 0.001
-#: What the interpreter calls by itself, and whose exceptions it swallows: the signal comes again after this.
+#: What the interpreter calls by itself, and whose exceptions it swallows.
 _SWALLOWS: Final = "__del__"
+#: A driver in Python, which takes an answer that it was kept from reading for that of its next statement; and where it
+#: waits for answers, and throws its connection away if it is interrupted.
+_DRIVER: Final = "pymysql."
+_WAITS: Final = "readinto"
+#: After how long the signal comes again where it did not suit.
 _SOON_S: Final = 0.01
 
 
@@ -101,7 +106,7 @@ class TimeLimit:
             return
         if self._shielded:
             self._due = True
-        elif _is_swallowed(frame):
+        elif _is_untimely(frame):
             signal.setitimer(signal.ITIMER_REAL, _SOON_S, _AGAIN_S)
         else:
             self._end()
@@ -116,10 +121,15 @@ class TimeLimit:
         self._arm()
 
 
-def _is_swallowed(frame: FrameType | None) -> bool:
-    """Whether it would be swallowed here: an object is being finalised, in the middle of whatever else runs."""
+def _is_untimely(frame: FrameType | None) -> bool:
+    """Whether an exception here would be swallowed, as an object is being finalised in the middle of whatever else
+    runs; or leave a connection to a database out of step, of which nobody would know."""
+    waits = False
     while frame is not None:
+        waits = waits or frame.f_code.co_name == _WAITS
         if frame.f_code.co_name == _SWALLOWS:
+            return True
+        if not waits and frame.f_globals.get("__name__", "").startswith(_DRIVER):
             return True
         frame = frame.f_back
     return False

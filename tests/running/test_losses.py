@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from typing import Any
+from unittest.mock import patch
 
 import pytest
+from pymysql.connections import Connection
 
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.running.lease import LEASE_MS
@@ -91,6 +93,29 @@ def test_a_limit_that_ends_while_the_job_uses_the_database_leaves_a_connection_t
     assert (order.refresh().state, order.failure.error_type) == ("failed_from_shipping", "StepTimeout")
     assert len(order.data["notes"]) == len(order.history) - 4
     assert [entry.seq for entry in order.history] == list(range(1, len(order.history) + 1))
+
+
+def test_a_limit_that_ends_between_a_statement_and_its_answer_does_not_mix_answers_up(bench: Bench) -> None:
+    if bench.runtime.store.link.dialect.name != "mysql":
+        pytest.skip("the other drivers leave that to C")
+    order = charging()
+    bench.step()
+    read = Connection._read_query_result
+
+    def slowly(connection: Any, *args: Any, **options: Any) -> Any:
+        until = time.monotonic() + 0.3
+        while time.monotonic() < until:
+            pass
+        return read(connection, *args, **options)
+
+    def act(machine: Any) -> None:
+        with patch.object(Connection, "_read_query_result", slowly):
+            bench.runtime.store.link.rows("SELECT 5")
+        time.sleep(60)
+
+    play["shipping"] = act
+    bench.step("slow")
+    assert (order.refresh().state, order.failure.error_type) == ("failed_from_shipping", "StepTimeout")
 
 
 def test_a_limit_that_ends_while_the_result_is_committed_does_not_tear_it(bench: Bench) -> None:
