@@ -23,6 +23,7 @@ from fsmflow.decision.terms import MAX_TERM
 from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import MAX_RELEASE
 from fsmflow.store import tables
+from fsmflow.store.answers import OF_REPEATS
 from fsmflow.store.arrivals import OF_HOOKS
 from fsmflow.store.column import Column, Columns, Table, big, chars, long_text, real, small, whole
 from fsmflow.store.dialect import Dialect
@@ -266,6 +267,7 @@ TABLES: Final = (
     Table(name=tables.FEED, columns=FEED.all),
     *OF_HOOKS,
     *OF_PERSONS,
+    *OF_REPEATS,
     Table(name=tables.META, columns=_FACT),
     Table(name=tables.SECRET, columns=_FACT),
 )

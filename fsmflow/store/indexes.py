@@ -92,6 +92,10 @@ OF_ARRIVALS: Final = (
     # The oldest, which are forgotten first.
     Index(name="last_at", columns=("last_at",)),
 )
+OF_ANSWERS: Final = (
+    # What may be forgotten.
+    Index(name="at", columns=("at",)),
+)
 OF_TERMS: Final = (
     # What has a value, and what comes next in its order.
     Index(name="value", columns=("name", "value", "entity")),

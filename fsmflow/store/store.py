@@ -10,6 +10,7 @@ from fsmflow.clock import Clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.settings import Settings
 from fsmflow.store import schema, tables
+from fsmflow.store.answers import Answers
 from fsmflow.store.arrivals import Arrivals
 from fsmflow.store.branches import Branches
 from fsmflow.store.census import Census
@@ -77,7 +78,7 @@ class Store:
         self.lines, self.feeds, self.arrivals = Lines(link), Feeds(link), Arrivals(link)
         self.retention, self.lookout = Retention(link, self.meta, self.feeds), Lookout(link)
         self.counts, self.meters = Counts(link, self.listing, self.search, self.meta), Meters(link)
-        self.users, self.tokens, self.tries = Users(link), Tokens(link), Tries(link)
+        self.users, self.tokens, self.tries, self.answers = Users(link), Tokens(link), Tries(link), Answers(link)
         self._meta_sql = statements.meta
         self.installation = ""
 

@@ -22,5 +22,7 @@ TERM = PREFIX + "term"
 ARRIVAL = PREFIX + "arrival"
 #: Who may log in on the web, what they are let in by, and tries to log in.
 USER, TOKEN, TRY = (PREFIX + name for name in ("user", "token", "try"))
+#: What programs were answered whose requests had a key.
+ANSWER = PREFIX + "answer"
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))

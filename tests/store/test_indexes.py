@@ -52,6 +52,7 @@ SERVES: dict[str, Callable[[Store], Any]] = {
     "fsmflow_token_digest": lambda store: store.tokens.find("x"),
     "fsmflow_token_owner": lambda store: store.tokens.of_owner("ann", TokenKind.API),
     "fsmflow_try_until": lambda store: store.tries.take("x", FAR, cost=1, most=1),
+    "fsmflow_answer_at": lambda store: store.answers.once("x", "y", FAR, lambda: None),
     "fsmflow_event_due_at": lambda store: store.events.due(FAR, 10),
 }
 

@@ -58,6 +58,7 @@ def _merge(group: str, call: Call) -> FailureGroup:
 
 def _saying(name: str, told: str, say: Callable[[str, Call], FailureGroup], *body: Field) -> Operation:
     common: dict[str, Any] = {"method": "POST", "tag": "failures", "gives": "FailureGroup", "refusals": (404,)}
+    common |= {"takes_key": True, "once": True, "again": get}
     path = f"/failures/{{group}}/{name}"
     return Operation(name=f"{name}_failures", path=path, told=told, act=_said(say), body=body, **common)
 

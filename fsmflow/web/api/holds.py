@@ -67,6 +67,8 @@ OPERATIONS: Final = (
         status=201,
         body=_WANTED,
         refusals=(404,),
+        takes_key=True,
+        once=True,
     ),
     Operation(
         name="release",
@@ -78,5 +80,7 @@ OPERATIONS: Final = (
         gives="Hold",
         body=(_RATE,),
         refusals=(404,),
+        takes_key=True,
+        once=True,
     ),
 )

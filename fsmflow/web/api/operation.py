@@ -20,7 +20,8 @@ REASON: Final = Field(name="reason", kind=TEXT, told="Why; kept in the history."
 class Operation:
     """``path``: below ``/api/v1``; ``gives``: the schema of its answer. ``refusals``: besides those of ``ALWAYS``.
     ``takes_key`` and ``takes_epoch``: the headers that it heeds; others refuse them, so that nobody relies on them in
-    vain. ``is_of_machines``: the document has it for each machine by name."""
+    vain. ``once``: its key is kept with its answer, and what comes with it again gets that, or what ``again`` tells of
+    today. ``is_of_machines``: the document has it for each machine by name."""
 
     name: str
     method: str
@@ -35,6 +36,8 @@ class Operation:
     refusals: tuple[int, ...] = ()
     takes_key: bool = False
     takes_epoch: bool = False
+    once: bool = False
+    again: Callable[[Call], Answer] | None = None
     is_of_machines: bool = False
 
     @property

@@ -19,6 +19,7 @@ from fsmflow.web.api.field import body_of, query_of
 from fsmflow.web.api.openapi import document
 from fsmflow.web.api.operation import Operation
 from fsmflow.web.api.problem import MEDIA_TYPE, problem_of, raised
+from fsmflow.web.api.repeat import act
 from fsmflow.web.identity import actor_of
 from fsmflow.web.threads import threaded
 
@@ -48,7 +49,7 @@ def _answered(operation: Operation, request: Request, raw: bytes) -> Response:
     call: Call | None = None
     try:
         call = _call(operation, request, raw)
-        return response_of(operation.act(call))
+        return response_of(act(operation, call))
     except FsmflowError as error:
         found = problem_of(error, call, request.path_params)
         if found.status == 403:

@@ -72,6 +72,7 @@ def _definition(call: Call) -> Definition:
 
 def _changing(name: str, words: str, act: Any, *body: Field, **more: Any) -> Operation:
     common: dict[str, Any] = {"gives": "Schedule", "method": "POST", "tag": "schedules", "refusals": (404, 409)}
+    common["takes_key"] = True
     path = f"/schedules/{{machine}}/{name}"
     return Operation(name=f"{name}_schedule", path=path, told=words, act=act, body=body, **(common | more))
 
@@ -96,8 +97,8 @@ OPERATIONS: Final = (
         gives="Schedule",
         refusals=(404,),
     ),
-    _changing("pause", "Start nothing at its ticks, until it is resumed.", pause, REASON),
-    _changing("resume", "Go on with the next tick.", resume, REASON),
+    _changing("pause", "Start nothing at its ticks, until it is resumed.", pause, REASON, once=True, again=get),
+    _changing("resume", "Go on with the next tick.", resume, REASON, once=True, again=get),
     _changing(
         "run",
         "Start an entity now, besides those of the ticks.",
@@ -105,6 +106,5 @@ OPERATIONS: Final = (
         _DATA,
         gives="Entity",
         status=201,
-        takes_key=True,
     ),
 )

@@ -120,6 +120,36 @@ def test_a_hold_keeps_back_until_it_is_released(ada: Program) -> None:
     ada.post("/holds", {}, 422)
 
 
+def test_a_hold_that_is_asked_for_again_by_its_key_is_made_once(program_of: Callable[[Actor], Program]) -> None:
+    ada, bob = program_of(ADA), program_of(Actor("bob", ("operator",), teams="*"))
+    asked = {"machine": "parcel", "reason": "inventory"}
+    made = ada.post("/holds", asked, 201, idempotency_key="h1")
+    again = ada.answer("POST", "/holds", asked, 201, idempotency_key="h1")
+    assert (again.json(), again.headers["idempotency-replayed"]) == (made, "true")
+    problem = ada.post("/holds", {**asked, "state": "packed"}, 422, idempotency_key="h1")
+    assert problem["type"] == "urn:fsmflow:problem:key-conflict"
+    assert "'hold with another body'" in problem["detail"]
+    let_go = ada.post(f"/holds/{made['number']}/release", {"rate": 5}, idempotency_key="h1")
+    assert ada.post(f"/holds/{made['number']}/release", {"rate": 5}, idempotency_key="h1") == let_go
+    # It is gone by now, and asked for again it is not made again.
+    assert ada.post("/holds", asked, 201, idempotency_key="h1") == made
+    assert bob.post("/holds", asked, 201, idempotency_key="h1")["number"] == made["number"] + 1
+    # What was refused has used up no key.
+    bob.post("/holds", {"machine": "no"}, 404, idempotency_key="h2")
+    bob.post("/holds", {"queue": "slow"}, 201, idempotency_key="h2")
+
+
+def test_a_remark_that_is_asked_for_again_by_its_key_is_made_once(ada: Program) -> None:
+    path = f"/failures/{ada.get('/failures?machine=order')['items'][0]['group']}"
+    ada.post(f"{path}/resolve", {}, idempotency_key="r1")
+    ada.post(f"{path}/reopen", {}, idempotency_key="r1")
+    again = ada.answer("POST", f"{path}/resolve", {}, idempotency_key="r1")
+    assert (again.json()["life"], again.headers["idempotency-replayed"]) == ("open", "true")
+    ada.post(f"{path}/note", {"text": "asked"}, idempotency_key="r2")
+    ada.post(f"{path}/note", {"text": "told"}, 422, idempotency_key="r2")
+    assert ada.get(path)["note"] == "asked"
+
+
 def test_machines_counts_queues_and_workers_are_told(ada: Program) -> None:
     assert [each["name"] for each in ada.get("/machines")["items"]] == ["order", "parcel", "note"]
     assert ada.get("/machines/order")["initial"] == "packing"

@@ -38,3 +38,16 @@ def test_a_run_that_is_asked_for_again_by_its_key_starts_nothing_again(bench: Be
         assert "idempotency-replayed" not in other.headers
         assert sum(Report.counts().values()) == 2
         program(Actor("cleo", ("clerk",))).ask("GET", "/schedules")
+
+
+def test_a_pause_that_is_asked_for_again_by_its_key_undoes_no_resume(bench: Bench) -> None:
+    with programs() as program:
+        ada, path = program(), "/schedules/report"
+        asked = {"reason": "stocktaking"}
+        assert ada.post(f"{path}/pause", asked, idempotency_key="p1")["paused"]["reason"] == "stocktaking"
+        bench.advance(1)
+        ada.post(f"{path}/resume", {}, idempotency_key="p1")
+        again = ada.answer("POST", f"{path}/pause", asked, idempotency_key="p1")
+        assert (again.json()["paused"], again.headers["idempotency-replayed"]) == (None, "true")
+        assert "another body" in ada.post(f"{path}/pause", {}, 422, idempotency_key="p1")["detail"]
+        assert Report.timetable().paused is None
