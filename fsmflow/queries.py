@@ -110,13 +110,18 @@ def stuck_events(runtime: Runtime, entities: Sequence[Snapshot] | None = None) -
 
 def stuck_in(runtime: Runtime, snapshot: Snapshot, events: Mapping[int, Sequence[Posted]]) -> tuple[Stuck, ...]:
     """What of an entity cannot go on, by what ``stuck_events`` found. No query."""
-    return stuck_of(definition_for(runtime, snapshot), snapshot, events.get(snapshot.row, ()))
+    posts, work = events.get(snapshot.row, ()), snapshot.work
+    if not posts and (work is None or not work.tries):
+        return ()  # as of almost all, in a list of many
+    return stuck_of(definition_for(runtime, snapshot), snapshot, posts)
 
 
 def overdue_in(runtime: Runtime, snapshot: Snapshot, now: int) -> str | None:
     """That an entity is in its state for longer than is expected there, in words. No query."""
-    definition = definition_for(runtime, snapshot)
-    return None if definition is None else overdue_of(definition.states.get(snapshot.state), snapshot, now)
+    root = runtime.machines.all().get(snapshot.machine)
+    if root is None or snapshot.branch_of is not None:
+        return None  # nothing is expected of a branch that runs a job
+    return overdue_of(root.states.get(root.wide.renamed.get(snapshot.state, snapshot.state)), snapshot, now)
 
 
 @dataclass(kw_only=True)

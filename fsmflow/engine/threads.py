@@ -194,8 +194,11 @@ def _refreshed(context: contextvars.Context, act: Callable[[], Any], link: Link 
     try:
         return context.run(act)
     finally:
-        if link is not None:
-            link.refresh()
+        after = _now_of(link)
+        if after is not None:
+            # The next one who has this thread may write, and takes the time that this takes.
+            after.unbind()
+            after.refresh()
 
 
 def _now_of(link: Link | None) -> Link | None:

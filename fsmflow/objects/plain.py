@@ -12,7 +12,7 @@ from fsmflow import clock
 
 def iso(moment_ms: int) -> str:
     """A stored moment for JSON."""
-    return iso_of(clock.to_datetime(moment_ms))
+    return clock.iso_of_ms(moment_ms)
 
 
 def iso_of(moment: datetime) -> str:

@@ -23,6 +23,9 @@ from fsmflow.values import dataclass
 MANY: Final = 10_000
 #: What is older than this was left by maintenance that runs no more.
 _OLD_MS: Final = 600_000
+#: Where so many times as many stood less than so long ago, there are too many still, and no index is asked again.
+_FAR: Final = 2
+_LATELY_MS: Final = 60_000
 #: The fact that holds what was found.
 _FACT: Final = "counts"
 #: States of one statement.
@@ -92,7 +95,9 @@ class Counts:
         summary = None if exact else self.summary()
         if summary is not None and summary.at < now - _OLD_MS:
             summary = None
-        return [self._known(found, summary) for found in self._glances(machine, scopes)]
+        lately = summary.counts if summary is not None and summary.at >= now - _LATELY_MS else {}
+        large = {name for name, count in lately.items() if count > _FAR * MANY}
+        return [self._known(found, summary) for found in self._glances(machine, scopes, large)]
 
     def _within_reach(self, reach: Reach, now: int, machine: str, scope: str) -> Iterator[Count]:
         """The cells of a machine and a scope, of what is within reach alone. What tells teams apart itself is read by
@@ -149,35 +154,35 @@ class Counts:
         ((count,),) = self._link.look(sql, (cell.machine, cell.state))
         return Count(cell=cell, count=int(count), since=found.since)
 
-    def _glances(self, machine: str | None, scopes: Collection[str]) -> Iterator[Count]:
-        """What an index tells at a glance of each cell: at most one more than ``MANY``."""
+    def _glances(self, machine: str | None, scopes: Collection[str], large: Collection[str] = ()) -> Iterator[Count]:
+        """What an index tells at a glance of each cell: at most one more than ``MANY``, and just that of those that are
+        known to be ``large``."""
         for each in [machine] if machine is not None else self._listing.machines():
             for scope in scopes:
                 states = self._listing.states(each, scope)
                 for first in range(0, len(states), _STATES):
-                    yield from self._glance(each, scope, states[first : first + _STATES])
+                    yield from self._glance(each, scope, states[first : first + _STATES], large)
 
-    def _glance(self, machine: str, scope: str, states: Sequence[str]) -> Iterable[Count]:
+    def _glance(self, machine: str, scope: str, states: Sequence[str], large: Collection[str]) -> Iterable[Count]:
         of = self._of(scope)
         # The oldest of many is found by the index on the time of entry, which only what is by itself has.
         since = f"(SELECT MIN(entered_at) FROM {ENTITY} WHERE {of})" if scope == ROOT else "MIN(counted.entered_at)"
         column = "1" if scope == ROOT else "entered_at"
         parts, params = [], []
-        for number in range(len(states)):
+        cells = [Cell(machine=machine, state=state, scope=scope) for state in states]
+        for number, cell in enumerate(cells):
+            most = 1 if cell.name in large else MANY + 1
             parts.append(
                 f"SELECT {number}, COUNT(*), {since} FROM (SELECT {column} FROM {ENTITY} WHERE {of} "
-                f"LIMIT {MANY + 1}) counted"
+                f"LIMIT {most}) counted"
             )
-            params += [machine, states[number]] * (2 if scope == ROOT else 1)
+            params += [machine, cell.state] * (2 if scope == ROOT else 1)
         rows: list[Any] = self._link.look(" UNION ALL ".join(parts), params)
-        for number, count, oldest in rows:
-            if count:
-                unknown = scope != ROOT and count > MANY
-                yield Count(
-                    cell=Cell(machine=machine, state=states[number], scope=scope),
-                    count=int(count),
-                    since=None if unknown or oldest is None else int(oldest),
-                )
+        for number, found, oldest in rows:
+            if found:
+                count = MANY + 1 if cells[number].name in large else int(found)
+                unknown = (scope != ROOT and count > MANY) or oldest is None
+                yield Count(cell=cells[number], count=count, since=None if unknown else int(oldest))
 
     def _of(self, scope: str) -> str:
         return f"machine = {self._link.mark} AND state = {self._link.mark} AND {scope}"

@@ -120,10 +120,21 @@ class Dialect(ABC):
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         """A transaction that only reads, and sees the database as it was at its first read."""
 
-    @abstractmethod
-    def within(self, db: Database, seconds: int, *, own: bool) -> AbstractContextManager[None]:
+    @scope
+    def within(self, db: Database, seconds: int, *, own: bool) -> Iterator[None]:
         """Reads in it are ended by the database where one takes longer. It may be inside a transaction of the caller's,
         which goes on as it was. ``own``: nobody else works on the connections of ``db``."""
+        undo = self.bind(db, seconds)
+        try:
+            yield
+        finally:
+            if undo is not None:
+                db.execute_sql(undo)
+
+    def bind(self, db: Database, seconds: int) -> str | None:
+        """From now on each statement of this thread's connection is ended where it takes longer. What takes that back;
+        None where it cannot be said of a connection."""
+        return None
 
     @abstractmethod
     def is_in_transaction(self, connection: Any) -> bool:

@@ -224,6 +224,10 @@ class Postgres(Dialect):
                 # What was set lasts until the end of the caller's transaction, but for what is rolled back of it.
                 inner.rollback(begin=False)
 
+    def bind(self, db: Database, seconds: int) -> str | None:
+        db.execute_sql(f"SET statement_timeout = {seconds * 1000}")
+        return "RESET statement_timeout"
+
     def is_in_transaction(self, connection: Any) -> bool:
         return bool(connection.info.transaction_status)
 
@@ -329,16 +333,12 @@ class Mysql(Dialect):
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")
 
-    @scope
-    def within(self, db: Database, seconds: int, *, own: bool) -> Iterator[None]:
+    def bind(self, db: Database, seconds: int) -> str:
         is_mariadb = "mariadb" in str(db.connection().get_server_info()).lower()
         name, most = ("max_statement_time", seconds) if is_mariadb else ("max_execution_time", seconds * 1000)
         ((before,),) = db.execute_sql(f"SELECT @@SESSION.{name}").fetchall()
         db.execute_sql(f"SET SESSION {name} = {most}")
-        try:
-            yield
-        finally:
-            db.execute_sql(f"SET SESSION {name} = {before}")
+        return f"SET SESSION {name} = {before}"
 
     def is_in_transaction(self, connection: Any) -> bool:
         return mysql_in_transaction(connection)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import ContextVar
 from typing import Any, Final, TypeVar
 
 import peewee
@@ -35,6 +36,8 @@ _SAVEPOINT: Final = "fsmflow_step"
 #: So often is done what may be done again, where others were in the way, and where it was interrupted.
 _RACES: Final = 6
 _INTERRUPTIONS: Final = 2
+#: Whether all reads here are those of somebody who looks, and may take no longer than those of a search.
+looking: Final[ContextVar[bool]] = ContextVar("fsmflow-looking", default=False)
 Result = TypeVar("Result")
 
 
@@ -129,9 +132,9 @@ class Link(Guest):
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one read outside of any transaction of ours; once more on a new connection if the first is broken.
 
-        Raises DatabaseUnavailable.
+        Raises DatabaseUnavailable; for somebody who looks, SearchStopped too.
         """
-        return self.again(lambda: self.rows(sql, params))
+        return self.look(sql, params) if looking.get() else self.again(lambda: self.rows(sql, params))
 
     def look(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """``query`` for one of a search: the database ends it where it takes longer than ``limit_s``.
@@ -157,7 +160,32 @@ class Link(Guest):
     def _limit(self) -> AbstractContextManager[None]:
         if self.lent is not None:
             return nullcontext()  # how long a statement may take is a setting of the host's
+        if looking.get() and self.own and not self.is_pooled and not self.in_transaction and self._is_bounded():
+            return nullcontext()
         return self.dialect.within(self.db, self.limit_s, own=self.own)
+
+    def _is_bounded(self) -> bool:
+        """Whether all statements of this thread's connection are ended in time: it is told so once, and no more with
+        each read, until ``unbind``. False where a database knows no such thing."""
+        connection = self.db.connection()
+        if getattr(self._here, "bounded", (None,))[0] is not connection:
+            undo = self.dialect.bind(self.db, self.limit_s)
+            if undo is None:
+                return False
+            self._here.bounded = (connection, undo)
+        return True
+
+    def unbind(self) -> None:
+        """Whoever looked is done: from now on statements of this thread take the time that they take."""
+        connection, undo = getattr(self._here, "bounded", (None, ""))
+        self._here.bounded = (None, "")
+        if connection is None or self.base.is_closed() or self.base.connection() is not connection:
+            return
+        try:
+            self.base.execute_sql(undo)
+        except ERRORS as error:
+            log.connection_dropped(first_line(error))
+            self.base.dispose()
 
     def write(self, action: Callable[[], Result], *, hasty: bool = False) -> Result:
         """Run a transaction that does no harm if it is run again; so it is, if the first was interrupted.

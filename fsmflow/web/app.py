@@ -129,6 +129,6 @@ class _Entered:
         self._pool = pool
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        enter(self._pool)
+        enter(self._pool, scope.get("method"))
         scope.setdefault("state", {})
         await self._app(scope, receive, send)

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from typing import Final, ParamSpec, TypeVar
 
 from fsmflow.engine.threads import Pool
+from fsmflow.store.link import looking
 
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
@@ -23,9 +24,11 @@ def pool_of_pages(size: int = SIZE) -> Pool:
     return Pool(size, name="fsmflow-web")
 
 
-def enter(pool: Pool) -> None:
-    """From here on, this request is answered by the threads of this pool."""
+def enter(pool: Pool, method: str | None) -> None:
+    """From here on, this request is answered by the threads of this pool. Whoever only looks waits for no read that
+    takes too long."""
     _pool.set(pool)
+    looking.set(method in ("GET", "HEAD"))
 
 
 def pool_of_request() -> Pool:

@@ -79,6 +79,16 @@ def test_of_many_what_was_found_last_is_told_with_when_unless_all_is_asked_for(
     assert found(store) == [counter, ("order", "pending", 5, NOW, None)]
 
 
+def test_where_far_too_many_stood_a_moment_ago_none_is_counted_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(counts, "MANY", 3)
+    start(store, "a")
+    store.counts.keep(Summary(at=NOW, counts={PENDING.name: 100, "0:order:gone": 100}))
+    assert found(store, now=NOW + 60_000) == [("order", "pending", 100, NOW, NOW)]
+    assert found(store, now=NOW + 60_001) == [("order", "pending", 1, NOW, None)]
+
+
 def test_a_place_is_counted_in_parts(store: Store) -> None:
     rows = [start(store, str(number)).row for number in range(5)]
     start(store, "other", machine=Counter)

@@ -8,7 +8,7 @@ import pytest
 
 from fsmflow import SearchStopped
 from fsmflow.settings import Settings
-from fsmflow.store.link import Link
+from fsmflow.store.link import Link, looking
 from fsmflow.store.store import create_store
 from tests.support.users import users_database
 
@@ -41,6 +41,25 @@ def test_other_statements_have_all_the_time_that_they_had(link: Link) -> None:
     before = asked and link.rows(asked)
     assert link.look("SELECT 1") == [(1,)]
     assert (asked and link.rows(asked)) == before
+
+
+def test_whoever_looks_waits_for_no_read_that_takes_too_long_whatever_asks(link: Link) -> None:
+    asked = {
+        "postgresql": "SELECT current_setting('statement_timeout')",
+        "mysql": "SELECT @@SESSION.max_statement_time",
+    }.get(link.dialect.name, "SELECT 1")
+    before = link.query(asked)
+    token = looking.set(True)
+    try:
+        assert link.query("SELECT 1") == [(1,)]
+        link.forget_connection()
+        with pytest.raises(SearchStopped):
+            link.query(ENDLESS[link.dialect.name])
+    finally:
+        looking.reset(token)
+    link.unbind()
+    assert link.query(asked) == before
+    link.unbind()
 
 
 def test_a_transaction_of_the_callers_goes_on_with_what_it_has_written(database_url: str) -> None:

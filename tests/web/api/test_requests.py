@@ -118,7 +118,7 @@ class TestKeys:
         assert bench.runtime.store.entities.form_of_key(row, "k") is None
 
     def test_where_no_key_is_heeded_it_is_refused(self, ada: Program) -> None:
-        assert "heeds no" in ada.post("/holds", {"machine": "order"}, 422, idempotency_key="k")["detail"]
+        assert "heeds no" in ada.post("/repairs/r1/confirm", {}, 422, idempotency_key="k")["detail"]
 
 
 @pytest.mark.usefixtures("sqlite")
