@@ -98,7 +98,7 @@ def current_holds(*, actor: Actor | str | None = None) -> list[Hold]:
 
 def kept_back(*, actor: Actor | str | None = None) -> dict[int, int]:
     """How many entities wait for the end of each hold, by its number, of those that are there for an actor. Reads
-    nothing else where the database has partial indexes; MySQL reads every work row where there are holds."""
+    nothing else, by an index."""
     runtime = current()
     if not engine.in_force(runtime).holds:
         return {}

@@ -71,8 +71,9 @@ OF_WORK: Final = (
     Index(name="wake_at", columns=("wake_at",)),
     # What was tried in vain.
     Index(name="stuck", columns=("entity",), where="tries > 0", whole=()),
-    # What each hold keeps back, and how much that is.
-    Index(name="parked", columns=("parked", "entity"), where="parked IS NOT NULL", whole=()),
+    # What each hold keeps back, and how much that is. A whole one costs a row that comes and one that goes, and no step
+    # between: none changes what is in it.
+    Index(name="parked", columns=("parked", "entity"), where="parked IS NOT NULL", whole=("parked",)),
 )
 OF_EVENTS: Final = (
     # Whether a key was used, once; what an entity keeps, has sent, can undo.

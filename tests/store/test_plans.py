@@ -12,15 +12,16 @@ import pytest
 from fsmflow.decision.decide import decide
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.start import begin
+from fsmflow.decision.work import Work, WorkKind
 from fsmflow.settings import Settings
 from fsmflow.store.backlog import Backlog
-from fsmflow.store.columns import NEW_ENTITY_COLUMNS, new_entity_values
+from fsmflow.store.columns import NEW_ENTITY_COLUMNS, WORK_COLUMNS, new_entity_values, work_values
 from fsmflow.store.counts import Cell
 from fsmflow.store.indexes import ROOT, SCOPES
 from fsmflow.store.listing import Filter, Since
 from fsmflow.store.reach import Reach
 from fsmflow.store.store import Store, create_store
-from fsmflow.store.tables import ENTITY
+from fsmflow.store.tables import ENTITY, WORK
 from fsmflow.values import replace
 from tests.support.machines import Order
 from tests.support.plans import plans_of
@@ -250,3 +251,17 @@ def test_work_is_counted_from_the_end_that_is_due_first(request: pytest.FixtureR
         assert "fsmflow_work_wake_at" in plans
         assert "Seq Scan on fsmflow_work" not in plans
         assert not re.search(r"SCAN fsmflow_work(?! USING INDEX)", plans)
+
+
+@pytest.mark.mysql
+def test_mysql_reads_what_holds_keep_back_and_no_other_work(mysql_url: str) -> None:
+    store = create_store(Settings(database_url=mysql_url))
+    link, work = store.link, Work(epoch=1, kind=WorkKind.JOB, wake_at=NOW)
+    rows = [[number, *work_values(replace(work, parked=number % 2 if number < 10 else None))] for number in range(500)]
+    for first in range(0, 500, 250):
+        columns = ("entity", *WORK_COLUMNS)
+        link.write(lambda: link.execute(*link.dialect.insert_many(WORK, columns, rows[first : first + 250])))  # noqa: B023
+    for look in (lambda store: store.work.parked(), lambda store: store.work.parked_by(1, 3)):
+        assert "fsmflow_work_parked" in plans_of(store, look)
+    assert (store.work.parked(), store.work.parked_by(1, 3)) == ({0: 5, 1: 5}, [1, 3, 5])
+    link.forget_connection()

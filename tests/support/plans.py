@@ -23,4 +23,6 @@ def plans_of(store: Store, act: Callable[[Store], Any]) -> str:
     with patch.object(store.link, "rows", noted):
         act(store)
     explain = _EXPLAIN[store.link.dialect.name]
-    return "\n".join(str(row[-1]) for sql, params in asked for row in query(f"{explain}{sql}", params))
+    rows = [row for sql, params in asked for row in query(f"{explain}{sql}", params)]
+    # MySQL has a column for the index.
+    return "\n".join(" ".join(map(str, row)) if store.link.dialect.name == "mysql" else str(row[-1]) for row in rows)
