@@ -27,6 +27,7 @@ from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.supervisor import Supervisor
 from fsmflow.running.wear import Endurance
+from fsmflow.settings.amounts import count_of, size_of
 from fsmflow.store.store import create_store
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -180,8 +181,8 @@ def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[s
 
 def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:
     return Endurance(
-        max_jobs=None if max_jobs is None else settings.count_of(max_jobs, "--max-jobs"),
-        max_memory=None if max_memory is None else settings.size_of(max_memory, "--max-memory"),
+        max_jobs=None if max_jobs is None else count_of(max_jobs, "--max-jobs"),
+        max_memory=None if max_memory is None else size_of(max_memory, "--max-memory"),
     )
 
 

@@ -88,8 +88,15 @@ def decide(
     if isinstance(happening, Asked) and happening.confirms is not None:
         mover.takes.append(happening.confirms.id)
     commit = commit_of(mover, snapshot, key=_key_of(mover, happening), claim=claim, lenient=_ends_badly(happening))
+    return _with_more(mover, commit, happening)
+
+
+def _with_more(mover: Mover, commit: Commit, happening: Happening) -> Commit:
+    """The commit with what it does besides: it wipes what came before, takes the next step, spares the user's row."""
     if isinstance(happening, Erased):
         commit = replace(commit, erases=True)
+    elif isinstance(happening, Returned):
+        commit = settlement.run_on(commit, happening, mover.now)
     refused = row_refused(happening, commit.after.state)
     return commit if refused is None else _past_its_row(mover, commit, refused)
 

@@ -135,12 +135,14 @@ class Changes:
 class Returned(Settling):
     """The job returned: fire ``trigger`` with its changes merged and what it sent committed.
 
-    ``result`` is what it returned, for an undo and for the parent of a branch.
+    ``result`` is what it returned, for an undo and for the parent of a branch. ``runs_on_ms``: whoever reports it takes
+    the next step, too, and holds its claim for so long; None where others may have that.
     """
 
     trigger: str
     changes: Changes
     result: Any = None
+    runs_on_ms: int | None = None
     sent: tuple[Message | Recall, ...] = ()
 
 

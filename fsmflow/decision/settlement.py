@@ -8,7 +8,7 @@ from typing import Any, cast
 from fsmflow import clock, codec
 from fsmflow.causes import behind
 from fsmflow.decision.bypass import is_too_much
-from fsmflow.decision.commit import EventKind, Post
+from fsmflow.decision.commit import Commit, EventKind, Post
 from fsmflow.decision.context import next_undo
 from fsmflow.decision.deadline import limit_of
 from fsmflow.decision.entity import Claim, Event, Failure
@@ -20,7 +20,7 @@ from fsmflow.decision.messages import as_kept, from_kept
 from fsmflow.decision.mover import Mover, Refused
 from fsmflow.decision.reconciliation import settled_data
 from fsmflow.decision.redaction import carried
-from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, hold, hurried
+from fsmflow.decision.work import GRACE_MS, MAX_CRASHES, Work, WorkKind, claimed, hold, hurried
 from fsmflow.definition.names import DONE, FAIL, RETRY, TIMEOUT, UNDONE, WAITING, failed_from
 from fsmflow.errors import (
     MAX_DURATION_S,
@@ -56,6 +56,18 @@ def returned(mover: Mover, happening: Returned) -> None:
         rejected(mover, happening, error)
         return
     mover.adopt(trial)
+
+
+def run_on(commit: Commit, happening: Returned, now: int) -> Commit:
+    """The commit, with the claim of the next step in it, where whoever reports the end of this one takes that, too: a
+    job of the same queue that would be rung for at once."""
+    work, before = commit.after.work, None if commit.before is None else commit.before.work
+    if happening.runs_on_ms is None or work is None or before is None or not commit.rings:
+        return commit
+    if work.kind is not WorkKind.JOB or work.queue != before.queue:
+        return commit
+    taken = claimed(work, happening.claim.owner, now + happening.runs_on_ms)
+    return replace(commit, after=replace(commit.after, work=taken))
 
 
 def unacceptable(mover: Mover, happening: Unacceptable) -> None:

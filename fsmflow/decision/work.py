@@ -126,6 +126,11 @@ def hurried(work: Work) -> Work:
     return replace(work, wake_at=min(work.wake_at, work.deadline))
 
 
+def claimed(work: Work, owner: str, lease_until: int) -> Work:
+    """Work that is claimed as soon as it is there: what the claim of a doorbell would make of it."""
+    return hurried(replace(work, fence=work.fence + 1, owner=owner, lease_until=lease_until, wake_at=lease_until))
+
+
 def hold(work: Work, now: int) -> Work:
     """Unclaimed work of a paused entity: not due, and the time that it has left noted."""
     if work.owner is not None or work.held is not None:

@@ -43,11 +43,9 @@ DECLARATIONS = frozenset(
         "schedule",
         "catch_up",
         "redact",
+        "run_on",
     }
 )
-
-#: Class attributes whose names are fixed, and which this release cannot honour yet.
-NOT_YET_IN_MACHINES = ("run_on",)
 
 _CALLBACK_PREFIXES = ("on_enter_", "on_exit_")
 #: A word of a fault that is longer than any name may be, and how much of it is told.
@@ -132,8 +130,7 @@ class _Compiler:
 
     def _slips(self) -> list[str]:
         own = ("merge", "sends_as", "operators", "retention", "key_retention", "search", "tell", "alarms")
-        more = {*own, *NOT_YET_IN_MACHINES}
-        known = self.taken | DECLARATIONS | more
+        known = self.taken | DECLARATIONS | {*own}
         return list(slips_in(self.owner, self._classes, known, self.faults))
 
     def _check_attributes(self) -> None:
@@ -142,8 +139,6 @@ class _Compiler:
                 if attribute in self.taken and not is_sugar(value):
                     meant = " (a state takes that: State(..., retry=Retry(max=3)))" if attribute == RETRY else ""
                     self.faults.append(f"{kind.__name__}.{attribute} would hide {self._taken_as(attribute, meant)}")
-                if attribute in NOT_YET_IN_MACHINES:
-                    self.faults.append(f"{attribute} is not available in this release of fsmflow; leave it out")
 
     def _states(
         self, declared: Sequence[State]
@@ -198,7 +193,7 @@ class _Compiler:
         """What has the name of a trigger already, in words."""
         if trigger in self.taken:
             return f"would hide {self._taken_as(trigger)}"
-        if trigger in DECLARATIONS or trigger in NOT_YET_IN_MACHINES:
+        if trigger in DECLARATIONS:
             return f"has the name of a setting of machines; choose another name{self._such_as(f'{trigger}_{{}}')}"
         if not hasattr(self.owner, trigger) or is_sugar(getattr(self.owner, trigger)):
             return None

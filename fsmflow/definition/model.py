@@ -181,6 +181,8 @@ class Wide:
     catch_up: str = "once"
     on_transition: Hook | None = None
     on_failed: Hook | None = None
+    #: Whether a worker that has committed a step goes straight on with the next one; None as the settings say.
+    run_on: bool | None = None
     merge: Hook | None = None
     #: The keys of data and payloads whose values nobody is shown.
     redact: frozenset[str] = frozenset()

@@ -39,6 +39,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     "initial": (str, Enum),
     "transitions": _SEVERAL,
     "version": (int,),
+    "run_on": (bool,),
     "renamed_states": (dict,),
     **dict.fromkeys(("on_failure", "on_cancel", "schedule", "catch_up"), (str,)),
     "sends_as": (str, *_SEVERAL),

@@ -41,6 +41,7 @@ def read_wide(
         catch_up=_catch_up(owner, faults),
         on_transition=_hook(owner, "on_transition", 1, "on_transition(self, entry)", faults),
         on_failed=_hook(owner, "on_failed", 1, "on_failed(self, failure)", faults),
+        run_on=_run_on(owner, faults),
         merge=_merge(owner, faults),
         redact=redact,
         search=_search(owner, faults),
@@ -210,6 +211,20 @@ def _status_field(owner: type, states: Mapping[str, StateSpec], faults: list[str
             f"Give it {field.room_is.format(len(longest))} or more"
         )
     return field
+
+
+def _run_on(owner: type, faults: list[str]) -> bool | None:
+    given = getattr(owner, "run_on", None)
+    if given is not None and not isinstance(given, bool):
+        faults.append(f"run_on={shown(given)}; it is True or False")
+        return None
+    hook = next((name for name in ("on_transition", "on_failed") if getattr(owner, name, None) is not None), None)
+    if given and hook is not None:
+        faults.append(
+            f"run_on=True, and there is {hook}: a hook comes after the commit of a step, and may take its time, for "
+            f"which the next step would wait; leave one of the two out"
+        )
+    return given
 
 
 def _catch_up(owner: type, faults: list[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fsmflow import log
-from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Triggered
 from fsmflow.decision.versions import lacking
 from fsmflow.definition.model import Definition
@@ -17,7 +17,7 @@ from fsmflow.errors import UnknownMachine, UnknownState, UpgradeError
 from fsmflow.running.attempt import Attempt
 from fsmflow.running.lease import park, release, take
 from fsmflow.running.settlement import cannot_upgrade, settle
-from fsmflow.store.work import Ticket
+from fsmflow.store.work import Claimed, Ticket
 
 
 def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | None:
@@ -27,14 +27,17 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     that cannot be brought up to the version of the code rests in ``failed_from_X``. Raises DatabaseUnavailable.
     """
     claimed = take(runtime, ticket, owner)
-    if claimed is None or claimed.snapshot.work is None:
+    if claimed is None:
         log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
         runtime.counting.in_vain()
         return None
-    snapshot = claimed.snapshot
-    claim = Claim(
-        row=ticket.row, epoch=ticket.epoch, attempt=ticket.attempt, fence=claimed.snapshot.work.fence, owner=owner
-    )
+    return attempt_of(runtime, claimed)
+
+
+def attempt_of(runtime: Runtime, claimed: Claimed) -> Attempt | None:
+    """What has been claimed, with the code that it is to be run by; None where it is not to be run here: it is given
+    back then, or rests. Raises DatabaseUnavailable."""
+    snapshot, claim = claimed.snapshot, claim_of(claimed.snapshot)
     try:
         instance = instance_for(runtime, snapshot).checked()
         parent = _parent_of(runtime, instance)
@@ -56,6 +59,14 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     if snapshot.branch_of is not None and _is_unwanted(runtime, parent, instance, claim):
         return None
     return Attempt(instance=instance, claim=claim, spec=spec, parent=parent)
+
+
+def claim_of(snapshot: Snapshot) -> Claim:
+    """The claim that an entity was read with."""
+    work = snapshot.work
+    if work is None or work.owner is None:
+        raise StaleClaim(f"{snapshot.address}: nobody has claimed it")
+    return Claim(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=work.owner)
 
 
 def _is_kept_back(runtime: Runtime, instance: Instance, parent: Snapshot | None, claim: Claim, holds: str) -> bool:

@@ -1,12 +1,15 @@
-"""Runs attempts: claim, secure, run the job under its limit, settle."""
+"""Runs attempts: claim, secure, run the job under its limit, settle; and goes on with the next step where it may."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 from fsmflow import clock, log
+from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.happenings import Returned
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
@@ -16,10 +19,10 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.log.lines import running
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended, undoing_of
-from fsmflow.running.claim import claim_attempt
+from fsmflow.running.claim import attempt_of, claim_attempt, claim_of
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.job import Job
-from fsmflow.running.lease import renewed, secure
+from fsmflow.running.lease import LEASE_MS, release, renewed, secure
 from fsmflow.running.limits import TimeLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import settle
@@ -28,10 +31,14 @@ from fsmflow.running.surroundings import Surroundings
 from fsmflow.running.transaction import in_transaction
 from fsmflow.scope import scope
 from fsmflow.store.sentence import first_line
-from fsmflow.store.work import Ticket
+from fsmflow.store.work import Claimed, Ticket
+from fsmflow.values import replace
 
 #: How long what follows a commit may take.
 _TASKS_S = 60.0
+#: For how long, and for how many steps, a worker goes on with one entity before others have their turn.
+_RUN_ON_S: Final = 1.0
+_RUN_ON_STEPS: Final = 50
 #: What of the user's may have forked, where it was not the job.
 _OTHERS = "a guard, a callback or a hook"
 
@@ -39,30 +46,50 @@ _OTHERS = "a guard, a callback or a hook"
 class Executor:
     """Runs one attempt at a time. With a slot, the supervisor renews the lease; without, a thread does.
 
-    ``surroundings``: those of this thread, where another executor in it has run jobs before.
+    ``surroundings``: those of this thread, where another executor in it has run jobs before. ``goes_on`` is asked, with
+    how many steps were run, whether there may be one more of the same entity, where its machine wants that (``run_on``
+    is what the settings say of machines that say nothing); without it there is none.
     """
 
-    def __init__(self, runtime: Runtime, slot: Slot | None = None, surroundings: Surroundings | None = None) -> None:
+    def __init__(
+        self,
+        runtime: Runtime,
+        slot: Slot | None = None,
+        surroundings: Surroundings | None = None,
+        *,
+        goes_on: Callable[[int], bool] | None = None,
+        run_on: bool = False,
+    ) -> None:
         self._runtime = runtime
         self._slot = slot
         self._rings: list[Ring] = []
         self._pid = os.getpid()
         self._surroundings = surroundings or Surroundings()
+        self._goes_on = goes_on
+        self._run_on = run_on
+        self._until = float("-inf")
+        #: The entity with the next step claimed, once a step is settled.
+        self._next: Snapshot | None = None
+        #: How many attempts were run by the last call.
+        self.ran = 0
 
     def execute(self, ticket: Ticket) -> list[Ring]:
         """Claim the attempt, run its job, and commit how it ended. Returns quietly where it is not to be run.
 
         What the commit leaves to be dispatched is returned: the caller rings for it. A crash at any point leaves the
         lease to expire, or the supervisor to see it; what had not been committed then runs again. A result that comes
-        too late changes nothing.
+        too late changes nothing. Where it goes on with the next step, that is claimed by the commit of the one before,
+        with the same token: whoever finds this process dead finds that claim, too.
         """
         owner = os.urandom(12).hex()
-        self._rings = []
+        self._rings, self.ran, self._until = [], 0, clock.monotonic() + _RUN_ON_S
         with self._busy(ticket.row, owner):
             attempt = self._claim(ticket, owner)
-            if attempt is not None:
+            while attempt is not None:
+                self.ran, self._next = self.ran + 1, None
                 with observed_attempt(attempt.snapshot, attempt.claim):
                     self._perform_all(attempt)
+                attempt = None if self._next is None else self._go_on(self._next)
         return self._rings
 
     def _perform_all(self, attempt: Attempt) -> None:
@@ -103,11 +130,37 @@ class Executor:
 
     def _claim(self, ticket: Ticket, owner: str) -> Attempt | None:
         point("claim.before", ticket.row)
-        attempt = claim_attempt(self._runtime, ticket, owner)
+        return self._claimed(claim_attempt(self._runtime, ticket, owner))
+
+    def _go_on(self, entity: Snapshot) -> Attempt | None:
+        """The next step, which is claimed; None where it is not to be run here, and is given back."""
+        claim = claim_of(entity)
+        self._tell(Doing(state=RUNNING, row=claim.row, owner=claim.owner, address=entity.address))
+        self._runtime.ring_for(self._rings)
+        self._rings = []
+        if not self._may_go_on():
+            outlast(entity.address, lambda: release(self._runtime, entity, claim, "its worker was told to stop", 0))
+            return None
+        holds = outlast(entity.address, self._runtime.store.work.holds)
+        return outlast(entity.address, lambda: self._claimed(attempt_of(self._runtime, Claimed(entity, holds))))
+
+    def _claimed(self, attempt: Attempt | None) -> Attempt | None:
         if attempt is not None:
             point("claim.after", attempt.address)
             self._runtime.counting.answered(attempt.snapshot, self._runtime.now())
         return attempt
+
+    def _may_go_on(self) -> bool:
+        return self._goes_on is not None and self._goes_on(self.ran)
+
+    def _runs_on(self, attempt: Attempt) -> bool:
+        """Whether its worker goes on with the next step. Hooks of the user's come after a commit, and may take their
+        time: the next step does not wait for these."""
+        wide = attempt.root.wide
+        wanted = self._run_on if wide.run_on is None else wide.run_on
+        if not wanted or wide.on_transition is not None or wide.on_failed is not None:
+            return False
+        return self.ran < _RUN_ON_STEPS and clock.monotonic() < self._until and self._may_go_on()
 
     def _secure(self, attempt: Attempt) -> bool:
         return outlast(attempt.address, lambda: secure(self._runtime, attempt))
@@ -160,10 +213,14 @@ class Executor:
         self._settling(attempt)
         if self._runtime.store.link.roll_back_open_transaction():
             log.transaction_left_open(attempt.address, attempt.spec.job_name)
+        if isinstance(ended, Returned) and self._runs_on(attempt):
+            ended = replace(ended, runs_on_ms=LEASE_MS)
         # What the job itself started has been rung for at once; it may have waited for that.
         with collecting() as self._rings:
-            settle(self._runtime, attempt.root, attempt.snapshot, ended)
+            after = settle(self._runtime, attempt.root, attempt.snapshot, ended)
         point("settle.after", attempt.address)
+        if after is not None and after.work is not None and after.work.owner == attempt.claim.owner:
+            self._next = after
 
     def _before_tasks(self, attempt: Attempt) -> None:
         """What follows the commit may take its time, hooks of the user's among it: the next step does not wait for it,

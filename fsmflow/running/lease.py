@@ -28,11 +28,11 @@ def take(runtime: Runtime, ticket: Ticket, owner: str) -> Claimed | None:
         return work.claim(ticket, owner, lease_until=runtime.now() + LEASE_MS)
 
 
-def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str) -> None:
-    """Give an attempt back, for others to run after a while that grows. It counts as none."""
+def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str, after_ms: int | None = None) -> None:
+    """Give an attempt back, for others to run after a while that grows, or ``after_ms``. It counts as none."""
     dispatch = snapshot.work.dispatch if snapshot.work else 0
     now = runtime.now()
-    wake_at = now + grace(dispatch)
+    wake_at = now + (grace(dispatch) if after_ms is None else after_ms)
     runtime.store.work.release(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
     log.claim_released(snapshot.address, why)
 

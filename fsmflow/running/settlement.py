@@ -26,8 +26,9 @@ from fsmflow.running.attempt import Ended
 from fsmflow.running.lease import is_live, release
 
 
-def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended) -> None:
-    """Commit, however long the database is away: the result is in hand. ``snapshot`` is the entity as it was last seen.
+def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended) -> Snapshot | None:
+    """Commit, however long the database is away: the result is in hand. ``snapshot`` is the entity as it was last seen;
+    the entity as it is then, None where the attempt did not count.
 
     A result that comes too late, or for which newer code is wanted, changes nothing. One that cannot be stored, or that
     the database refuses for good, is a failure for good; it is waited for where that cannot be stored either.
@@ -40,11 +41,10 @@ def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended)
     patience = Patience()
     while True:
         try:
-            followup.apply(runtime, lambda: instance_of(root, latest()), ended)
-            return
+            return followup.apply(runtime, lambda: instance_of(root, latest()), ended)[1]
         except UnknownState as error:
             _hand_over(runtime, root, snapshot, claim, error)
-            return
+            return None
         except UpgradeError as error:
             ended = cannot_upgrade(claim, error, ended)
         except DataError as error:
@@ -54,7 +54,7 @@ def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended)
             ended = instead or ended
         except (StaleClaim, EntityNotFound):
             endings.result_discarded(snapshot.address, snapshot.state, claim.attempt, _what_became(ended))
-            return
+            return None
         except (ConfigurationError, TransitionConflict) as error:
             _wait(snapshot, error, patience)
 

@@ -42,9 +42,13 @@ class Wear:
         self._max_jobs = None if most is None else most - os.getpid() % (most // _SPREAD + 1)
         self._max_memory = endurance.max_memory
 
-    def count(self) -> None:
-        """A job has been run."""
-        self._jobs += 1
+    def count(self, jobs: int) -> None:
+        """So many jobs have been run."""
+        self._jobs += jobs
+
+    def allows(self, jobs: int) -> bool:
+        """Whether after so many jobs, not counted yet, there may be one more."""
+        return self._max_jobs is None or self._jobs + jobs < self._max_jobs
 
     def told(self) -> str | None:
         """Why the process is to be replaced; None where it is not."""

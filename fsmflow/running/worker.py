@@ -12,8 +12,8 @@ from types import FrameType
 from typing import Any, Final
 
 from fsmflow import clock, log, release, settings
-from fsmflow.dispatch.doorbell import REDIS_ERRORS, is_gone
-from fsmflow.dispatch.rqworker import StepWorker
+from fsmflow.dispatch.doorbell import REDIS_ERRORS, Ring, is_gone
+from fsmflow.dispatch.rqworker import Perform, StepWorker
 from fsmflow.engine.followup import on_its_own
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
@@ -26,6 +26,7 @@ from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
 from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
 from fsmflow.running.wear import Endurance, Wear
+from fsmflow.store.work import Ticket
 
 GO: Final = b"g"
 STOP: Final = b"s"
@@ -100,10 +101,21 @@ class WorkerProcess:
                 patience.pause()
 
     def _work(self, runtime: Runtime) -> None:
-        executor, wear, patience = Executor(runtime, self._slot), _fresh(self._endurance), Patience(_FIRST_S)
+        wear, patience = _fresh(self._endurance), Patience(_FIRST_S)
+
+        def goes_on(ran: int) -> bool:
+            return not self._is_stopping() and wear.allows(ran)
+
+        executor = Executor(runtime, self._slot, goes_on=goes_on, run_on=settings.current().run_on)
+
+        def execute(ticket: Ticket) -> list[Ring]:
+            rings = executor.execute(ticket)
+            wear.count(executor.ran)
+            return rings
+
         while not self._is_stopping():
             try:
-                self._work_once(runtime, executor, wear)
+                self._work_once(runtime, execute, wear)
                 patience.begin_anew()
             except REDIS_ERRORS as error:
                 self._redis.met(error, logging.DEBUG if is_gone(error) else logging.WARNING)
@@ -119,9 +131,9 @@ class WorkerProcess:
                 log.sweep_failed("taking a job", error)
                 clock.pause(patience.next_s)
 
-    def _work_once(self, runtime: Runtime, executor: Executor, wear: Wear) -> None:
+    def _work_once(self, runtime: Runtime, execute: Perform, wear: Wear) -> None:
         if self._worker is None:
-            self._worker = self._connect(runtime, executor)
+            self._worker = self._connect(runtime, execute)
             self._redis.over()
             if self._connections == 1:  # that Redis is back is told by the supervisor
                 log.worker_started(os.getpid(), ", ".join(self._queues))
@@ -129,17 +141,14 @@ class WorkerProcess:
             self._database.over()
             self._end_if_worn(wear)
 
-    def _connect(self, runtime: Runtime, executor: Executor) -> StepWorker:
+    def _connect(self, runtime: Runtime, execute: Perform) -> StepWorker:
         # A name that RQ knows already is refused: each connection has one of its own.
         self._connections += 1
         name = f"{self._name}.{self._connections}"
         listener = listener_of(runtime, self._name, self._queues)
-        return StepWorker(
-            self._queues, runtime.doorbell, executor.execute, self._is_stopping, name=name, listener=listener
-        )
+        return StepWorker(self._queues, runtime.doorbell, execute, self._is_stopping, name=name, listener=listener)
 
     def _end_if_worn(self, wear: Wear) -> None:
-        wear.count()
         why = wear.told()
         if why is not None and not self._stopping:
             log.worker_worn(os.getpid(), why)

@@ -19,6 +19,7 @@ from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
 from fsmflow.settings import alarms as alarms_of
 from fsmflow.settings.alarms import Alarm
+from fsmflow.settings.amounts import count_of, is_on, size_of
 from fsmflow.settings.permissions import Permissions, read_file, read_permissions
 from fsmflow.settings.web import read_web_url
 from fsmflow.values import dataclass
@@ -40,10 +41,11 @@ SEARCH_TIMEOUT = "FSMFLOW_SEARCH_TIMEOUT"
 WEB_URL = "FSMFLOW_WEB_URL"
 USERS = "FSMFLOW_USERS"
 ASYNC_THREADS = "FSMFLOW_ASYNC_THREADS"
+RUN_ON = "FSMFLOW_RUN_ON"
 
 VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
-    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS),
+    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS, RUN_ON),
 )
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
@@ -55,9 +57,6 @@ _OF_OTHERS = re.compile(
 
 #: The most characters of the name of a release.
 MAX_RELEASE = 64
-
-_SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmg]i?b|)\s*", re.IGNORECASE)
-_UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
 
 MachineSource = str | ModuleType | type
 
@@ -74,6 +73,8 @@ class Settings:
     #: After how many jobs, and from how many bytes of memory on, a worker process is replaced.
     max_jobs: int | None = None
     max_memory: int | None = None
+    #: Whether a worker goes straight on with the next step of an entity, where the machine does not say.
+    run_on: bool = False
     #: How many seconds one query of a search may take.
     search_timeout: int = 10
     #: In how many threads is done what an event loop awaits, each with a connection to the database.
@@ -129,6 +130,7 @@ def configure(
     max_memory: int | str | None = None,
     search_timeout: int | None = None,
     async_threads: int | None = None,
+    run_on: bool | None = None,
     web_url: str | None = None,
     permissions: Mapping[str, Any] | None = None,
     channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
@@ -137,10 +139,10 @@ def configure(
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
-    ``search_timeout`` seconds; what an event loop awaits is done in ``async_threads`` threads. ``web_url``: where
-    people reach the web; ``users``: the file of who may log in there.
-    ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody is told of
-    besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels`` and alarms.
+    ``search_timeout`` seconds; what an event loop awaits is done in ``async_threads`` threads. ``run_on``: workers go
+    straight on with the next step of an entity. ``web_url``: where people reach the web; ``users``: the file of who may
+    log in there. ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody
+    is told of besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels``.
 
     ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
     nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
@@ -153,11 +155,10 @@ def configure(
         chosen = replace(chosen, redis_url=redis_url)
     if machines is not None:
         chosen = replace(chosen, machines=_names(machines) if isinstance(machines, str) else tuple(machines))
-    chosen = replace(chosen, home=chosen.home if home is None else Path(home))
-    more = (*_limits(max_jobs, max_memory, search_timeout, async_threads), *_read(permissions, channels, alarms))
-    chosen = replace(chosen, **dict(more), **dict(_of_web(web_url, users)))
-    with _chosen.lock:
-        _chosen.settings = chosen
+    limits = _limits(max_jobs, max_memory, search_timeout, async_threads, run_on)
+    more = dict((*limits, *_read(permissions, channels, alarms), *_of_web(web_url, users)))
+    chosen = replace(chosen, home=chosen.home if home is None else Path(home), **more)
+    choose(chosen)
 
 
 def _of_web(web_url: Any, users: Any) -> Iterator[tuple[str, Any]]:
@@ -179,7 +180,11 @@ def _read(permissions: Any, channels: Any, alarms: Any) -> Iterator[tuple[str, A
 
 
 def _limits(
-    max_jobs: int | None, max_memory: int | str | None, search_timeout: int | None, async_threads: int | None
+    max_jobs: int | None,
+    max_memory: int | str | None,
+    search_timeout: int | None,
+    async_threads: int | None,
+    run_on: bool | None,
 ) -> Iterator[tuple[str, Any]]:
     """Those that are given. Raises ConfigurationError."""
     if max_jobs is not None:
@@ -190,6 +195,8 @@ def _limits(
         yield "search_timeout", count_of(search_timeout, "search_timeout", "seconds")
     if async_threads is not None:
         yield "async_threads", count_of(async_threads, "async_threads", "threads")
+    if run_on is not None:
+        yield "run_on", is_on(run_on, "run_on")
 
 
 def _check_database(database: object, database_url: object) -> None:
@@ -253,6 +260,7 @@ def from_environment() -> Settings:
         max_memory=size_of(os.environ[MAX_MEMORY], MAX_MEMORY) if os.environ.get(MAX_MEMORY) else None,
         search_timeout=count_of(os.environ.get(SEARCH_TIMEOUT) or Settings.search_timeout, SEARCH_TIMEOUT, "seconds"),
         async_threads=count_of(os.environ.get(ASYNC_THREADS) or Settings.async_threads, ASYNC_THREADS, "threads"),
+        run_on=is_on(os.environ.get(RUN_ON) or False, RUN_ON),
         web_url=read_web_url(os.environ[WEB_URL], WEB_URL) if os.environ.get(WEB_URL) else None,
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
@@ -314,26 +322,6 @@ def _release(text: str) -> str:
     return name
 
 
-def count_of(value: int | str, what: str, of: str = "jobs") -> int:
-    """A number of jobs, or of something else. Raises ConfigurationError."""
-    if isinstance(value, str) and value.strip().isdecimal():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ConfigurationError(f"{what} is {value!r}; it takes a whole number of {of} from 1")
-    return value
-
-
-def size_of(value: int | str, what: str) -> int:
-    """A size of memory in bytes: a number, or as in 500MB, 1.5GB or 512MiB. Raises ConfigurationError."""
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    found = _SIZE.fullmatch(value) if isinstance(value, str) else None
-    size = round(float(found[1]) * _UNITS[found[2].lower()]) if found else 0
-    if size < 1:
-        raise ConfigurationError(f"{what} is {value!r}; it takes bytes, or a size as in 500MB, 1.5GB or 512MiB")
-    return size
-
-
 def handed_over(settings: Settings) -> dict[str, Any]:
     """What gives another process of this host the same settings, as JSON can hold it.
 
@@ -349,6 +337,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "setup": settings.setup,
         "search_timeout": settings.search_timeout,
         "async_threads": settings.async_threads,
+        "run_on": settings.run_on,
         "web_url": settings.web_url,
         "alarms": [alarm.as_plain() for alarm in settings.alarms],
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),

@@ -210,6 +210,7 @@ class Statements:
         )
         # What is kept back is read with what is claimed, so that there is no moment in between.
         holds = f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = '{HOLDS}'"
+        self.holds = holds
         self.holds_locked = holds + self._link.dialect.locking
         claimed = f"{self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)}, ({holds})"
         found = f"SELECT {claimed} FROM {ENTITY} e JOIN w ON w.entity = e.id"

@@ -115,6 +115,11 @@ class WorkRows:
             return None
         return Claimed(snapshot, rows[0][-1])
 
+    def holds(self) -> str | None:
+        """The text of the holds in force; None where there never were any."""
+        rows = self._link.query(self._sql.holds)
+        return rows[0][0] if rows else None
+
     def heartbeat(
         self, claim: Claim, *, lease_until: int, progress: float | None = None, durable: bool = False
     ) -> bool:

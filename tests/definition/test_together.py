@@ -1,4 +1,4 @@
-"""All faults at once, and what this release does not have."""
+"""All faults at once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import pytest
 from fsmflow import DefinitionError, Machine, Retry, State
 from tests.definition.test_faults import FINAL, faults_of
 
-LATER_IN_MACHINES = {"run_on": True}
 #: What is wrong with the machine of the test below: ten things, and some more.
 FAULTS = [
     "initial: unknown state 'pendig'; did you mean 'pending'?",
@@ -30,12 +29,6 @@ FAULTS = [
     "nothing but self",
     "method 'on_enter_bind': there is no state 'bind'; did you mean 'blind'?",
 ]
-
-
-@pytest.mark.parametrize("attribute", LATER_IN_MACHINES)
-def test_an_attribute_of_a_machine_that_this_release_lacks(attribute: str) -> None:
-    (fault,) = faults_of(**{attribute: LATER_IN_MACHINES[attribute]})
-    assert fault == f"{attribute} is not available in this release of fsmflow; leave it out"
 
 
 def test_a_machine_with_ten_faults_tells_all_ten_at_once() -> None:

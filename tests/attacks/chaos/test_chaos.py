@@ -20,10 +20,10 @@ LIMIT_S = 120.0
 pytestmark = pytest.mark.alone
 
 
-def chaos(*options: str) -> subprocess.CompletedProcess[str]:
+def chaos(*options: str, run_on: bool = False) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*CHAOS, *options],
-        env={**os.environ, "FSMFLOW_SKIP_VENV": "1"},
+        env={**os.environ, "FSMFLOW_SKIP_VENV": "1", "FSMFLOW_RUN_ON": str(int(run_on))},
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
         capture_output=True,
@@ -37,9 +37,10 @@ def run(folder: Path, kind: str, faults: str) -> dict[str, Any]:
     """A short run; its report. It ends with status 1 where anything is wrong."""
     options = ["--database", kind, "--faults", faults, "--seconds", "1.5", "--rate", "2.5"]
     options += ["--every", "0.2", "--processes", "1"]
-    done = chaos(*options, "--json", str(folder / "report.json"), "--keep", str(folder / "kept"))
+    report, kept = folder / "report.json", folder / "kept"
+    done = chaos(*options, "--json", str(report), "--keep", str(kept), run_on=kind == "postgres")
     assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads((folder / "report.json").read_text())
+    found: dict[str, Any] = json.loads(report.read_text())
     return found
 
 

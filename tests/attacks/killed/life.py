@@ -128,6 +128,8 @@ class Life:
         # It stands for one that has seen the database answer for long.
         self._maintenance._losses.answers_since = float("-inf")
         self._effects = effects
+        # On a server a worker goes straight on with the next step, on SQLite each takes a doorbell.
+        self._runs_on = not database_url.startswith("sqlite")
         tell_to(effects)
 
     def live(self, shape: dict[str, list[str]] | None) -> tuple[dict[str, list[str]], list[str]]:
@@ -241,8 +243,9 @@ class Life:
             id_: Any = client.lpop(f"rq:queue:{self.runtime.doorbell.rq_queue(queue)}")
             if id_ is not None:
                 client.delete(f"rq:job:{id_.decode()}")
-                rings = Executor(self.runtime, self._slot).execute(_ticket(id_.decode()))
-                self.runtime.ring_for(rings)
+                goes_on = (lambda steps: True) if self._runs_on else None
+                executor = Executor(self.runtime, self._slot, goes_on=goes_on, run_on=True)
+                self.runtime.ring_for(executor.execute(_ticket(id_.decode())))
                 return True
         return False
 

@@ -94,6 +94,8 @@ class Machinery:
     queues: tuple[str, ...]
     #: How long nothing will be due, in seconds: a real sweeper looks every second, in virtual time that is in vain.
     idle_s: Callable[[], float]
+    #: Whether workers go straight on with the next step of an entity.
+    runs_on: bool
 
 
 @dataclass(eq=False)
@@ -162,7 +164,7 @@ class WorkerHost:
         shared, actor = self.shared, current_actor()
         if actor is None:
             raise AssertionError("a worker is an actor")
-        executor = Executor(shared.runtime, slot)
+        executor = Executor(shared.runtime, slot, goes_on=lambda steps: True, run_on=shared.runs_on)
         while True:
             ticket = shared.doorbell.take(actor)
             try:

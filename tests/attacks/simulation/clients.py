@@ -13,6 +13,8 @@ from tests.attacks.simulation.oracle import Oracle, Violation
 from tests.attacks.simulation.world import World
 
 REQUESTS: Final = ("go", "go", "go", "poke", "poke", "retry", "resume", "pause", "cancel", "again", "back", "undo")
+#: Of one who stops and lets go, time and again.
+PAUSES: Final = ("pause", "resume", "resume")
 RARE: Final = ("skip", "rewind", "force")
 
 
@@ -49,7 +51,15 @@ class Request:
 class Client:
     """Asks so many things, one after the other, and dies in the midst of it where the weather is bad."""
 
-    def __init__(self, world: World, design: Design, requests: list[Request], ids: list[str]) -> None:
+    def __init__(
+        self,
+        world: World,
+        design: Design,
+        requests: list[Request],
+        ids: list[str],
+        words: tuple[str, ...] = REQUESTS,
+    ) -> None:
+        self._words = words
         self._world = world
         self._design = design
         self._requests = requests
@@ -71,7 +81,7 @@ class Client:
             self._start(number)
             return
         entity_id = dice.choice(self._ids)
-        name = dice.choice(REQUESTS if dice.random() < 0.95 else RARE)
+        name = dice.choice(self._words if dice.random() < 0.95 else RARE)
         request = Request(number, name, entity_id)
         self._requests.append(request)
         if name in ("go", "poke", "again", "back"):

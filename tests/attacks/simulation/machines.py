@@ -12,6 +12,8 @@ from fsmflow import Machine, Retry, State
 from tests.attacks.simulation.jobs import branch_work, work
 
 KINDS: Final = ("job", "job", "job", "wait", "rest", "delay", "jobs", "each", "lazy", "child")
+#: Of a machine that is mostly steps in a row.
+ROW: Final = ("job", "job", "job", "job", "wait")
 
 
 @dataclass(frozen=True)
@@ -93,13 +95,14 @@ def _two_done(machine: Machine) -> bool:
 
 
 @cache
-def design(number: int) -> Design:
-    """The machine of a number: always the same."""
-    return _Designer(number).design()
+def design(number: int, *, in_a_row: bool = False) -> Design:
+    """The machine of a number: always the same. ``in_a_row``: one that is mostly one job after the other."""
+    return _Designer(number, ROW if in_a_row else KINDS).design()
 
 
 class _Designer:
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int, kinds: tuple[str, ...]) -> None:
+        self._kinds_of_states = kinds
         self._dice = Random(number * 7919 + 13)
         #: Dice of their own, so that what they decide leaves all else as it is.
         self._names = Random(number * 7919 + 17)
@@ -113,7 +116,8 @@ class _Designer:
         self._has_undo = False
 
     def design(self) -> Design:
-        machine = self._machine(self._name, self._dice.randint(1, 4), deep=True)
+        most = (1, 4) if self._kinds_of_states is KINDS else (3, 6)
+        machine = self._machine(self._name, self._dice.randint(*most), deep=True)
         return Design(
             machine,
             tuple(self._children),
@@ -133,7 +137,7 @@ class _Designer:
         states: list[Any] = [State("new", **self._patience())] if deep else []
         transitions: list[Any] = [["go", "new", "s1"], ["timeout", "new", "s1"]] if deep else []
         for state, following in zip(middle, [*middle[1:], "end"], strict=True):
-            kind = self._dice.choice(KINDS) if deep else "job"
+            kind = self._dice.choice(self._kinds_of_states) if deep else "job"
             early: dict[str, Any] = {"defer": ["go"]} if deep and self._chance(0.3) else {}
             if early and takes_back(name) and state in ("s2", "s4"):
                 early = {"defer": {"go": 15}}  # kept for a time

@@ -215,8 +215,9 @@ class Oracle:
         if work[1] != epoch:
             raise Violation(f"I5 {known.address}: its work is of epoch {work[1]}, it is in {epoch}")
         owner, before = work[5], self.owners.get(known.row)
-        if owner is not None and owner != before:
-            if before is not None and self._attempts.get(known.row) == (work[1], work[3]):
+        is_other = self._attempts.get(known.row) != (work[1], work[3])
+        if owner is not None and (owner != before or is_other):
+            if before is not None and not is_other:
                 raise Violation(f"I4 {known.address}: claimed by {owner} while {before} holds the attempt")
             if known.paused:
                 raise Violation(f"6 {known.address}: claimed while it is paused")

@@ -18,7 +18,7 @@ from fsmflow.settings import Settings
 from fsmflow.store.tables import ENTITY, EVENT, WORK
 from fsmflow.verify import verify
 from tests.attacks.simulation.actors import Machinery, WorkerHost
-from tests.attacks.simulation.clients import Client, Request
+from tests.attacks.simulation.clients import PAUSES, Client, Request
 from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
 from tests.attacks.simulation.holder import Holder, holds_there
@@ -64,7 +64,8 @@ class Schedule:
         self._laboratory = laboratory
         self._seed = seed
         dice = Random(seed)
-        self._design: Design = design(seed // 16 % 997)
+        runs_on = seed % 3 == 1
+        self._design: Design = design(seed // 16 % 997, in_a_row=runs_on)
         self._kinds = _some(dice, (*PROCESS_FAULTS, *DATABASE_FAULTS, *QUEUE_FAULTS))
         moods = _some(dice, MOODS)
         weather = Weather(
@@ -80,7 +81,9 @@ class Schedule:
             settings, laboratory.store, machines=Registry(settings.machines), doorbell=self._doorbell
         )
         queues = {queue for it in self._runtime.machines.all().values() for queue in it.queues}
-        self._shared = Machinery(self._world, self._runtime, self._doorbell, tuple(sorted(queues)), self._idle_s)
+        self._shared = Machinery(
+            self._world, self._runtime, self._doorbell, tuple(sorted(queues)), self._idle_s, runs_on=runs_on
+        )
         self._hosts = [WorkerHost(self._shared, name, workers) for name, workers in (("a", 2), ("b", 1))]
         deadlines = Deadlines(self._world, self._design.bounds)
         self._oracle = Oracle(laboratory.reader, self._design, deadlines, self._world.tell, self._world.now)
@@ -118,6 +121,9 @@ class Schedule:
             host.start()
         for _ in range(world.dice.choice([1, 2, 2])):
             self._hire(Client(world, self._design, self._requests, self._ids), world.dice.randint(2, 4))
+        if self._shared.runs_on:
+            pauser = Client(world, self._design, self._requests, self._ids, PAUSES)
+            self._hire(pauser, world.dice.randint(4, 8))
         if holds_there(self._seed):
             world.spawn("holder", Host("holder"), self._holder.hold_and_release)
         world.run(lambda: self._clients == 0 or self._violation is not None, most=TURNS)

@@ -10,6 +10,7 @@ from typing import Any, Final
 from unittest import mock
 
 from fsmflow.decision import outbox, reconciliation, settlement
+from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Changes
 from fsmflow.decision.merge import Merged
@@ -186,6 +187,11 @@ def _never_asked(sql: Statements) -> list[Any]:
     return [mock.patch.object(reconciliation, "_resolved", return_value=None)]
 
 
+def _runs_on_anyhow(sql: Statements) -> list[Any]:
+    """A worker goes on with a step that a pause holds."""
+    return [mock.patch.object(Commit, "rings", property(lambda commit: commit.after.work is not None))]
+
+
 def _held_by_nobody(sql: Statements) -> list[Any]:
     """A claim does not look at the holds."""
     return [mock.patch.object(claim, "_is_kept_back", return_value=False)]
@@ -219,6 +225,7 @@ VARIANTS: Final[dict[str, Patches]] = {
     "branches that begin after the time of their step": _branches_begin_anyhow,
     "time that bounds the first attempt alone": _first_attempt_alone,
     "deadlines that nobody looks at": _not_looked_at,
+    "a next step that is taken in a pause": _runs_on_anyhow,
     "claims that do not look at the holds": _held_by_nobody,
     "parked for ever by a hold": _held_for_ever,
 }
