@@ -203,6 +203,8 @@ class Wide:
     managed: frozenset[str] = frozenset()
     internal: frozenset[str] = frozenset()
     waits_for: Mapping[str, str] = field(default_factory=dict)
+    #: The queues among which a method of a machine that comes with fsmflow chooses.
+    queues: tuple[str, ...] = ()
     #: Who may do what operators do, where not everybody may.
     operators: Mapping[str, Closed] = field(default_factory=dict)
     #: Which webhooks of others fire what.
@@ -240,7 +242,7 @@ class Definition:
     def queues(self) -> tuple[str, ...]:
         """The queue names that are known without an entity, in the order of the states."""
         names = (spec.queue for spec in self.states.values() if spec.is_working)
-        return tuple(dict.fromkeys(name for name in names if isinstance(name, str)))
+        return tuple(dict.fromkeys((*(name for name in names if isinstance(name, str)), *self.wide.queues)))
 
     @cached_property
     def undoes(self) -> bool:

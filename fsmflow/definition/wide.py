@@ -53,6 +53,7 @@ def read_wide(
         managed=frozenset(_built_in(owner, getattr(owner, "managed_triggers", ()), ())),
         internal=frozenset(_built_in(owner, getattr(owner, "internal_triggers", ()), ())),
         waits_for=_built_in(owner, getattr(owner, "waits_for", {}), {}),
+        queues=_built_in(owner, getattr(owner, "queues", ()), ()),
         tell=read_tell(owner, states, transitions, redact, faults),
         alarms=read_machine_alarms(owner, states, faults),
         hooks=read_hooks(owner, triggers, faults),

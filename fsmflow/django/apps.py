@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate
@@ -41,6 +41,6 @@ def _configure() -> None:
 
 
 def _note_change(*, setting: str, **_: Any) -> None:
-    """``override_settings`` of a test, and its end."""
-    if setting in (NAME, "INSTALLED_APPS"):
+    """``override_settings`` of a test, and its end: that may have installed the app, too."""
+    if apps.is_installed("fsmflow.django") and setting in (NAME, "INSTALLED_APPS", "TASKS"):
         _configure()

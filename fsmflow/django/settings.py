@@ -15,6 +15,8 @@ from django.conf import settings
 from django.utils.module_loading import module_has_submodule
 
 from fsmflow import settings as settings_of
+from fsmflow.django import machines
+from fsmflow.django.host import LABEL
 from fsmflow.errors import ConfigurationError, did_you_mean, shown
 from fsmflow.settings import alarms, channels, permissions
 
@@ -41,12 +43,17 @@ def configure() -> None:
     Raises ConfigurationError."""
     given = read()
     options = {key.lower(): value for key, value in given.items() if key not in ("DATABASE", "RELEASE")}
-    files = {name: read_file(str(options.pop(name))) for name, read_file in _FILES.items() if _is_file(options, name)}
+    files: dict[str, Any] = {
+        name: read_file(str(options.pop(name))) for name, read_file in _FILES.items() if _is_file(options, name)
+    }
     options.setdefault("machines", found_machines())
     settings_of.configure(database_url=f"django://{alias()}", **options)
     if "RELEASE" in given:
         files["release"] = str(given["RELEASE"])
-    settings_of.choose(replace(settings_of.current(), setup=_SETUP, **files))
+    chosen = settings_of.current()
+    if machines.read_tasks():
+        files["machines"] = (*chosen.machines, machines.__name__)
+    settings_of.choose(replace(chosen, setup=_SETUP, **files))
 
 
 def read() -> dict[str, Any]:
@@ -75,7 +82,7 @@ def found_machines() -> list[str]:
     return [
         f"{config.name}.{_MACHINES}"
         for config in apps.get_app_configs()
-        if config.module is not None and module_has_submodule(config.module, _MACHINES)
+        if config.module is not None and config.label != LABEL and module_has_submodule(config.module, _MACHINES)
     ]
 
 

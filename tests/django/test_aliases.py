@@ -11,7 +11,7 @@ from django.test import override_settings
 
 from fsmflow import ConfigurationError
 from fsmflow.store.alias import open_alias
-from tests.support.django_shops import forget_database
+from tests.support.django_shops import drive_mysql, forget_database
 from tests.support.mounts import in_django
 
 POSTGRES = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop"}
@@ -21,6 +21,7 @@ POSTGRES = {"ENGINE": "django.db.backends.postgresql", "NAME": "shop"}
 def opened() -> Any:
     """Opens an alias that is so in DATABASES."""
     in_django()
+    drive_mysql()
 
     def opened(**database: Any) -> Any:
         forget_database("asked")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -13,6 +14,7 @@ from django.test import override_settings
 
 from fsmflow import ConfigurationError
 from fsmflow.django.settings import read
+from fsmflow.django.task_library import library
 from fsmflow.store.schema import SCHEMA_VERSION
 from tests.support.django_shops import database_of
 from tests.support.mounts import in_django
@@ -27,6 +29,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 DATABASES = {{"default": {database!r}}}
 FSMFLOW = {{"REDIS_URL": {redis_url!r}, "HOME": {home!r}}}
+TASKS = {{"default": {{"BACKEND": "fsmflow.django.tasks.FsmflowBackend", "QUEUES": ["default", "mail"]}}}}
 import pymysql
 pymysql.install_as_MySQLdb()
 """
@@ -69,6 +72,13 @@ class OrderMachine(Machine):
         order.paid = True
         order.save(update_fields=["paid"])
 """
+TASKS = f"""
+from {library} import task
+
+@task(queue_name="mail")
+def tell(number):
+    return f"order {{number}} is placed"
+"""
 TESTS = """
 from io import StringIO
 from unittest import mock
@@ -89,11 +99,13 @@ from fsmflow.queries import resolve
 from fsmflow.testing import sandbox
 from shop.machines import OrderMachine
 from shop.models import Order, states
+from shop.tasks import tell
 
 def place():
     with transaction.atomic():
         order = Order.objects.create()
         OrderMachine.start(order.pk).trigger("submit")
+        tell.enqueue(order.pk)
     return order
 
 class InTestCase(TestCase):
@@ -105,13 +117,13 @@ class InTestCase(TestCase):
         self.assertEqual((OrderMachine.counts(), Order.objects.count()), ({}, 0))
 
     def test_its_jobs_run_once_what_waits_for_the_commit_was_run(self):
-        with sandbox([OrderMachine], database="django://default") as box:
+        with sandbox(database="django://default") as box:
             with self.captureOnCommitCallbacks() as waiting:
                 order = place()
             self.assertEqual(box.run(), 0)
             for action in waiting:
                 action()
-            self.assertEqual(box.run(), 1)
+            self.assertEqual(box.run(), 2)
             order.refresh_from_db()
             self.assertEqual((order.status, order.paid), ("charged", True))
             self.assertEqual(OrderMachine.get(order.pk).record, order)
@@ -170,7 +182,7 @@ class InTransactions(TransactionTestCase):
         self.assertEqual((OrderMachine.counts(), Order.objects.count()), ({}, 0))
 
     def test_its_jobs_run(self):
-        with sandbox([OrderMachine], database="django://default") as box:
+        with sandbox(database="django://default") as box:
             order = place()
             box.run()
             self.assertEqual(OrderMachine.get(order.pk).state, "charged")
@@ -211,8 +223,9 @@ class Project:
         (folder / "settings.py").write_text(text)
         (folder / "manage.py").write_text(MANAGE)
         (folder / "shop" / "migrations").mkdir(parents=True)
-        for name, code in (("models", MODELS), ("machines", MACHINES), ("tests", TESTS), ("__init__", "")):
+        for name, code in (("models", MODELS), ("machines", MACHINES), ("tasks", TASKS), ("tests", TESTS)):
             (folder / "shop" / f"{name}.py").write_text(code)
+        (folder / "shop" / "__init__.py").write_text("")
 
     def manage(self, *words: str) -> str:
         """What ``manage.py`` says."""
@@ -246,6 +259,7 @@ def test_it_migrates_and_a_worker_runs_the_jobs_of_its_apps(tmp_path: Path, data
     assert f"Applying fsmflow.000{SCHEMA_VERSION}_" in told
     told = project.manage("fsmflow", "worker", "--settings=settings", "--burst", "--processes", "1")
     assert "step.done: order:1 charging -> charged" in told
+    assert re.search("step.done: django_task:.* running -> successful", told), told
 
 
 def test_a_setting_that_means_nothing_is_refused_with_what_was_meant() -> None:
