@@ -10,6 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.db.models.signals import post_migrate
 
+from fsmflow.django.carrier import keep_from_first_save
 from fsmflow.django.host import LABEL
 from fsmflow.django.settings import NAME, configure
 from fsmflow.django.tables import let_go_in_the_end, note_migrated
@@ -29,6 +30,7 @@ class FsmflowConfig(AppConfig):  # type: ignore[misc]
         _configure()
         import_module("fsmflow.django.checks")
         let_go_in_the_end()
+        keep_from_first_save()
         setting_changed.connect(_note_change)
         post_migrate.connect(note_migrated, sender=self)
 

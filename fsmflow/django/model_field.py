@@ -10,6 +10,7 @@ from django.db.models import Field
 from django.db.models.query_utils import DeferredAttribute
 
 from fsmflow.definition.own_field import OwnField
+from fsmflow.django.carrier import keep
 from fsmflow.django.settings import alias
 from fsmflow.store.alias import alias_of
 from fsmflow.store.host import is_of
@@ -27,7 +28,7 @@ def own_field_of(found: Any) -> OwnField | None:
 
 def field_in(port: OwnField | None, model: Any) -> Any:
     """The field of this model that carries the state; None where none of it does."""
-    field = port._field if isinstance(port, _DjangoField) else None  # noqa: SLF001 - of this module
+    field = port.field if isinstance(port, _DjangoField) else None
     return field if field in model._meta.concrete_fields else None
 
 
@@ -45,7 +46,8 @@ class _DjangoField(OwnField):
         self.table = (model._meta.db_table,)
         self.column, self.key = field.column, key.column
         self.room = field.max_length
-        self._field, self._key, self._model = field, key, model
+        self.field, self._key, self._model = field, key, model
+        keep(field, key)
 
     def key_of(self, entity_id: str, database: str) -> Any:
         try:
@@ -57,7 +59,7 @@ class _DjangoField(OwnField):
         return key
 
     def value_of(self, state: str, database: str) -> Any:
-        return self._field.get_db_prep_save(state, connections[alias()])
+        return self.field.get_db_prep_save(state, connections[alias()])
 
     def row_of(self, entity_id: str, *, db: Any, within: Any) -> Any:
         self.key_of(entity_id, "")
