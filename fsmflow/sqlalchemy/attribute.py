@@ -13,6 +13,7 @@ from sqlalchemy.orm.util import identity_key
 
 from fsmflow.definition.own_field import OwnField
 from fsmflow.sqlalchemy.session import session_on, session_over
+from fsmflow.sqlalchemy.strangers import sessions_on
 
 _DIALECTS: Final = {"sqlite": sqlite.dialect, "postgresql": postgresql.dialect, "mysql": mysql.dialect}
 #: No column of whole numbers holds more.
@@ -75,9 +76,11 @@ class _Attribute(OwnField):
             return row
 
     def written(self, entity_id: str, within: Any) -> None:
-        session = within() if isinstance(within, scoped_session) else within
-        if isinstance(session, Session):
-            loaded = session.identity_map.get(identity_key(self._mapper.class_, self._known(entity_id)))
+        joined = within() if isinstance(within, scoped_session) else within
+        own = [joined] if isinstance(joined, Session) else []
+        key = identity_key(self._mapper.class_, self._known(entity_id))
+        for session in sessions_on(joined) if isinstance(joined, Connection) else own:
+            loaded = session.identity_map.get(key)
             if loaded is not None:
                 session.expire(loaded, [self._attribute])
 

@@ -6,7 +6,7 @@ import asyncio
 import re
 import threading
 from typing import Any, Final
-from weakref import WeakKeyDictionary, ref
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExecutionContext
@@ -28,6 +28,8 @@ class _Opened(threading.local):
 
 
 _opened: Final = _Opened()
+#: The Sessions that have begun on a Connection.
+_sessions: Final[WeakKeyDictionary[Connection, WeakSet[Session]]] = WeakKeyDictionary()
 _WROTE: Final = "fsmflow_wrote"
 #: What SQLAlchemy calls a database, and we by another name.
 _ALSO_CALLED: Final = {"mariadb": "mysql"}
@@ -69,6 +71,16 @@ def _open(session: Session) -> None:
     of = next((task for known, task in live if known() is session), None)
     others = [(known, task) for known, task in live if known() is not session]
     _opened.sessions = [*others, (ref(session), _user(of))]
+
+
+def _begin(session: Session, transaction: SessionTransaction, connection: Connection) -> None:
+    _open(session)
+    _sessions.setdefault(connection, WeakSet()).add(session)
+
+
+def sessions_on(connection: Connection) -> list[Session]:
+    """The Sessions that work on a Connection."""
+    return [session for session in _sessions.get(connection, ()) if session.in_transaction()]
 
 
 def _is_open(session: Session | None) -> bool:
@@ -173,7 +185,7 @@ def _commits_alone(bind: Engine | Connection) -> bool:
 
 def look_out() -> None:
     """From now on such transactions are found."""
-    event.listen(Session, "after_begin", lambda session, transaction, connection: _open(session))
+    event.listen(Session, "after_begin", _begin)
     event.listen(Session, "transient_to_pending", lambda session, instance: _open(session))
     event.listen(Session, "after_flush", _note_change)
     event.listen(Session, "do_orm_execute", _note_statement)

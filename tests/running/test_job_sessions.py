@@ -56,6 +56,8 @@ def test_a_row_of_a_session_carries_the_state_in_the_same_transaction(bench: Ben
         assert row.status == "new"
         sale.trigger("pay_now", within=session)
         assert row.status == "paying"  # what was loaded is read anew
+        sale.trigger("cancel", within=session.connection())
+        assert row.status == "cancelled"
         session.rollback()
     with pytest.raises(DataError, match="sale:4 has no row: SaleRow has none with id = 4"):
         Sale.start(4)
