@@ -213,19 +213,29 @@ def test_who_is_killed_before_the_commit_leaves_nothing_and_after_it_all(bench: 
         machine.session.flush()
         os.kill(os.getpid(), signal.SIGKILL)
 
-    for number, job, point in ((1, dies, None), (2, None, "transaction.before"), (3, None, "ring.before")):
+    def dies_once_it_is_committed(machine: Any) -> None:
+        current().store.link.after_commit(lambda: os.kill(os.getpid(), signal.SIGKILL))
+
+    ends: list[tuple[Any, str | None, bool]] = [
+        (dies, None, False),
+        (None, "commit.before", False),
+        (None, "transaction.before", False),
+        (dies_once_it_is_committed, None, True),
+        (None, "ring.before", True),
+    ]
+    user.add_rows(4, 5)
+    for number, (job, point, done) in enumerate(ends, start=1):
         sale = paying(number)
         ticket = bench.take()
         play.update({"pay": job} if job else {})
         killed(lambda: run_elsewhere(ticket), point)  # noqa: B023 - it is called here
         play.clear()
-        done = point == "ring.before"
         there = ("calling", "paid") if done else ("paying", None)
         assert (sale.refresh().state, user.row(number), f"pay {number}" in user.texts()) == (there[0], there, done)
         bench.advance(90)
         bench.run()
         assert (sale.refresh().state, user.row(number)) == ("paid", ("paid", "called"))
-    assert len(user.texts()) == 6
+    assert len(user.texts()) == 2 * len(ends)
 
 
 def test_what_a_job_would_wait_for_in_vain_is_told_at_once(
