@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from fsmflow.errors import ConfigurationError
@@ -24,6 +24,15 @@ class Reader:
     def quoted(self, name: str) -> str:
         """A column that may have the name of a keyword."""
         return self._link.quoted(name)
+
+    @property
+    def database(self) -> str:
+        """``sqlite``, ``postgresql`` or ``mysql``."""
+        return self._link.dialect.name
+
+    def is_of(self, asked: Callable[[Any], bool]) -> bool:
+        """Whether what is asked of a database holds for this one."""
+        return self._link.is_of(asked)
 
     @scope
     def moment(self) -> Iterator[None]:

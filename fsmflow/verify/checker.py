@@ -17,6 +17,7 @@ from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
 from fsmflow.verify.report import Findings, Report
 from fsmflow.verify.rows import Event, Pruned, Rows, Span, Work
+from fsmflow.verify.status import Statuses
 from fsmflow.verify.terms import check_terms
 from fsmflow.verify.texts import check_texts
 
@@ -72,12 +73,14 @@ class _Checker:
         self._laws = laws
         self._at = at
         self.findings = Findings(strict=strict)
+        self._statuses = Statuses(reader, laws.definitions, self.findings)
         for what in ("entities", "history_rows", "work_rows", "event_rows"):
             self.findings.checked[what] = 0
 
     def check(self, machine: str | None) -> None:
         """Check a machine, or all."""
         rows = Rows(self._reader, machine)
+        self._statuses.look(machine)
         with self._reader.moment():
             gone = sum(found.entities for name, found in rows.pruned().items() if machine in (None, name))
             for repair in rows.repairs_that_are_gone() if machine is None else ():
@@ -110,6 +113,7 @@ class _Checker:
             check_branch(item, above, self._at, self.findings)
             check_parent(item, rows, self._at, self.findings)
             check_events(item, events.get(row, ()), self._at, self.findings)
+        self._statuses.check(span.entities)
         check_tallies(entities, rows.tallies(span), self.findings)
         self.findings.checked["entities"] += len(found)
 

@@ -74,7 +74,7 @@ class Laws:
     """The laws of all machines that are known."""
 
     def __init__(self, definitions: Mapping[str, Definition]) -> None:
-        self._definitions = definitions
+        self.definitions = definitions
         self._made: dict[tuple[str, str | None, str | None], Law | None] = {}
 
     def of(self, entity: Entity) -> Law | None:
@@ -85,7 +85,7 @@ class Laws:
         return self._made[key]
 
     def _make(self, machine: str, branch_of: str | None, name: str | None) -> Law | None:
-        own = self._definitions.get(machine)
+        own = self.definitions.get(machine)
         if own is None:
             return None
         renamed = own.wide.renamed

@@ -41,6 +41,11 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
     "attempts-bounded": Remedy("a step is run again no more often than its retry allows", _MACHINE),
     "key-once": Remedy("a key is applied once", "look at both rows in 'fsmflow history ADDRESS', and report it"),
     "key-recorded": Remedy("a key that was applied is noted, and leads to its history row", _RESTORE),
+    "status-carried": Remedy(
+        "the row of an entity says its state, where the machine has a status_field",
+        "find out who else writes that field; where its history tells that the database refused the state, make it "
+        "take that; then write the entity's state into the row by an UPDATE of yours",
+    ),
     "state-known": Remedy(
         "an entity is in a state of its machine",
         "name the state in renamed_states, declare it again, or move the entity with 'fsmflow force ADDRESS STATE'",

@@ -12,6 +12,7 @@ from django.test import override_settings
 
 from fsmflow import Machine, State
 from fsmflow.django import carrier
+from fsmflow.verify import verify
 from tests.support.bench import Bench, bench_on
 from tests.support.django_shops import ALIAS, forget_database, name_database
 from tests.support.mounts import in_django
@@ -98,6 +99,10 @@ def test_a_row_that_was_read_before_a_transition_is_saved_without_its_stale_stat
     assert (status_of(FIRST), Parcel.objects.get(pk=FIRST).note) == ("sent", "on its way")
     Parcel.objects.filter(pk=FIRST).update(status="lost")
     assert status_of(FIRST) == "lost"
+    report = verify(bench.runtime.store, bench.runtime.machines.all())
+    assert [str(found) for found in report.violations] == [
+        f"status-carried: parcel:{FIRST}: Parcel.status says 'lost', and the entity is in 'sent'"
+    ]
     Parcel(id="0b2f5dd2-7e4c-4f10-9a5c-2f52a4a8a003", status="packed").save()
     assert status_of("0b2f5dd2-7e4c-4f10-9a5c-2f52a4a8a003") == "packed"
 

@@ -17,6 +17,7 @@ from fsmflow.engine.runtime import current
 from fsmflow.running.executor import Executor
 from fsmflow.running.limits import TimeUp
 from fsmflow.store.work import Ticket
+from fsmflow.verify import verify
 from tests.support.bench import Bench, bench_on
 from tests.support.machines import play
 from tests.support.mapped import Entry, Sale, SaleRow, User, user_of
@@ -72,6 +73,8 @@ def test_a_row_of_a_session_carries_the_state_in_the_same_transaction(bench: Ben
     with user.engine.begin() as connection:
         connection.execute(text("UPDATE mapped_sale SET sale_status = 'lost' WHERE id = 1"))
     assert "SaleRow.status says 'lost'" in str(sale.explain().own_row)
+    report = verify(bench.runtime.store, bench.runtime.machines.all())
+    assert [(found.invariant, found.address) for found in report.violations] == [("status-carried", "sale:1")]
 
 
 def test_what_a_job_leaves_pending_is_committed_with_the_transition_or_not_at_all(bench: Bench, user: User) -> None:

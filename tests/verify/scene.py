@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+import peewee
+
 from fsmflow import Machine, Retry, State
 from fsmflow.store.link import Link
 from fsmflow.testing import Sandbox
@@ -19,6 +21,22 @@ ENTITY, WORK, HISTORY, EVENT = (f"fsmflow_{name}" for name in ("entity", "work",
 #: Later than anything that the scene does.
 FAR = 4_000_000_000_000
 NOBODY = 999_999
+
+
+class LabelRow(peewee.Model):
+    """The row of a label."""
+
+    id: Any  # peewee makes it
+    status = peewee.CharField(max_length=40, default="")
+
+
+class Label(Machine):
+    """What carries its state in a row of the user's."""
+
+    initial = "new"
+    status_field = LabelRow.status
+    states = [State("new"), State("printed", final=True)]
+    transitions = [["print_it", "new", "printed"]]
 
 
 class Note(Machine):
@@ -185,7 +203,9 @@ class Scene:
 @contextmanager
 def scene() -> Iterator[Scene]:
     """The scene on the database of the test."""
-    with sandbox(machines=[Parcel, Note]) as box:
+    with sandbox(machines=[Parcel, Note, Label]) as box, box.database.bind_ctx([LabelRow]):
+        box.database.create_tables([LabelRow])
+        _labels()
         _finished(box)
         box.advance(minutes=10)
         _under_way(box)
@@ -193,6 +213,15 @@ def scene() -> Iterator[Scene]:
         found = {id_: int(row) for row, id_ in link.query(f"SELECT id, entity_id FROM {ENTITY}")}
         branches = {name.replace("/packing/", "."): row for name, row in found.items()}
         yield Scene(box, {**found, **branches})
+
+
+def _labels() -> None:
+    for number in (7, 8, 9):
+        LabelRow.insert(id=number).execute()
+        Label.start(number)
+    Label.get(8).trigger("print_it")
+    Label.get(9).trigger("print_it")
+    LabelRow.delete().where(LabelRow.id == 9).execute()
 
 
 def _finished(box: Sandbox) -> None:

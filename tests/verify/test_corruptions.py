@@ -68,8 +68,17 @@ def _has_read_what_is_not_there(found: Scene) -> None:
     Feeds(found.link).add(Cursor(name="late", upto=10**6, gaps_text=None, begun_at=0))
 
 
+def _says(status: str | None) -> Corruption:
+    """Somebody else writes the field that carries the state."""
+    return lambda found: found.link.execute(f"UPDATE labelrow SET status = {found.link.mark} WHERE id = 7", (status,))
+
+
 CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("feed-in-history", "feed late", _has_read_what_is_not_there),
+    ("status-carried", "label:7", _says("printed")),
+    ("status-carried", "label:7", lambda s: s.link.execute("DELETE FROM labelrow WHERE id = 7")),
+    ("status-carried", "label:7", lambda s: s.link.execute("DROP TABLE labelrow")),
+    ("status-carried", "label:8", lambda s: s.link.execute("UPDATE labelrow SET status = 'new' WHERE id = 8")),
     ("history-gap", "done", lambda s: s.delete(HISTORY, "done", " AND seq = 2")),
     ("history-gap", "done", lambda s: s.delete(HISTORY, "done", " AND seq = 1")),
     ("history-gap", "done", lambda s: s.delete(HISTORY, "done", f" AND seq = {s.last('done')}")),
@@ -206,7 +215,7 @@ def _ends(found: Scene, row: str, state: str) -> None:
 
 
 def _address(name: str) -> str:
-    if name.startswith("feed "):
+    if name.startswith(("feed ", "label:")):
         return name
     return f"parcel:{name.replace('.', '/packing/')}" if name else f"row {NOBODY}"
 
@@ -236,6 +245,7 @@ def test_what_is_corrupted_is_found_and_nothing_else(
 
 #: One of each kind of read, on entities of their own.
 _SIDE_BY_SIDE = (
+    "status-carried",
     "history-gap",
     "attempts-bounded",
     "key-recorded",

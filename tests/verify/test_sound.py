@@ -198,7 +198,7 @@ def test_one_machine_is_checked_alone() -> None:
         assert found.violated(machines=["note"]) == {}
         assert found.verify(machines=["note"]).checked["entities"] == 1
         assert found.violated(machines=["parcel"]) == {"history-fold": {"parcel:done"}}
-        both = found.verify(machines=["note", "parcel"])
+        both = found.verify(machines=["note", "parcel", "label"])
         assert both.checked["entities"] == found.verify().checked["entities"]
 
 
