@@ -38,9 +38,10 @@ _BOX_TEXT: Final = 230.0
 _LABEL_TEXT: Final = 190.0
 
 
-def svg(chart: Chart, *, styled: bool = True) -> str:
-    """The whole picture; ``styled``: its style is in it, and need not be in the page around it. The same chart gives
-    the same text. It is ASCII: other characters are references, so that it can be written wherever text can.
+def svg(chart: Chart, *, styled: bool = True, titled: bool = True) -> str:
+    """The whole picture; ``styled``: its style is in it, and need not be in the page around it. ``titled``: so is what
+    it is of, and where an entity is, which a page may say around it. The same chart gives the same text. It is ASCII:
+    other characters are references, so that it can be written wherever text can.
 
     What a machine holds of odd texts (guards, roles, ids may be anything) is text in it, never markup. Long texts are
     cut where they are drawn, and are whole in the title of what they belong to, which a pointer shows.
@@ -55,7 +56,7 @@ def svg(chart: Chart, *, styled: bool = True) -> str:
     labelled = zip(chart.arrows, labels, placed.labels[1:], strict=True)
     body += [_label(arrow, lines, centre) for arrow, lines, centre in labelled if centre is not None]
     sizes = [_DOT, *boxes, *map(_label_size, labels)]
-    return ascii_only(_page(chart, _Extent.of(placed, sizes), body, styled=styled))
+    return ascii_only(_page(chart, _Extent.of(placed, sizes), body, styled=styled, titled=titled))
 
 
 def _ends(chart: Chart) -> list[int]:
@@ -193,10 +194,10 @@ class _Extent:
         return cls(left=left, top=top, wide=max(x for x, _ in points) - left, high=max(y for _, y in points) - top)
 
 
-def _page(chart: Chart, extent: _Extent, body: list[str], *, styled: bool) -> str:
+def _page(chart: Chart, extent: _Extent, body: list[str], *, styled: bool, titled: bool) -> str:
     """The drawing with its heading above it, and below it what its looks mean."""
     wide = max(extent.wide, _NARROWEST)
-    heading, y = _heading(chart, wide)
+    heading, y = _heading(chart, wide, titled=titled)
     x = _MARGIN + (wide - extent.wide) / 2 - extent.left
     legend, bottom = _legend(chart, wide, y + extent.high + 18.0)
     name = identity(chart.title)
@@ -224,10 +225,11 @@ def _role(chart: Chart) -> str:
     return "group" if any(box.href for box in chart.boxes) else "img"
 
 
-def _heading(chart: Chart, wide: float) -> tuple[list[str], float]:
+def _heading(chart: Chart, wide: float, *, titled: bool) -> tuple[list[str], float]:
     """The title and what is below it; where the drawing begins."""
-    lines = [Line(text, _HEAD, "left head1", True) for text in wrapped(chart.title, _HEAD, wide, lines=2, bold=True)]
-    for told in chart.subtitle:
+    title = wrapped(chart.title, _HEAD, wide, lines=2, bold=True) if titled else []
+    lines = [Line(text, _HEAD, "left head1", True) for text in title]
+    for told in chart.subtitle if titled or chart.journey is None else ():
         lines += [Line(text, 12.5, "left sub") for text in wrapped(told, 12.5, wide, lines=3)]
     found, y = [], _MARGIN - 6.0
     for line in lines:

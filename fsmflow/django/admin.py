@@ -23,6 +23,7 @@ from django.views.decorators.http import require_POST
 
 from fsmflow.decision.actions import ACTIONS
 from fsmflow.definition.names import CANCEL, RETRY
+from fsmflow.diagram import svg
 from fsmflow.django.actors import actor_of
 from fsmflow.django.model_field import field_in
 from fsmflow.django.panel import act, panel, states_of
@@ -30,7 +31,7 @@ from fsmflow.engine.runtime import current
 from fsmflow.errors import EntityNotFound, FsmflowError, shown
 from fsmflow.machine.machine import Machine
 from fsmflow.objects.buttons import instance_in
-from fsmflow.objects.drawings import picture_of
+from fsmflow.objects.drawings import chart_of
 from fsmflow.queries import resolve
 
 _STATE: Final = "workflow_state"
@@ -205,11 +206,11 @@ class MachineAdmin(admin.ModelAdmin):  # type: ignore[misc]
             snapshot = resolve(runtime, self._address(row), actor_of(request))
         except FsmflowError as error:
             raise Http404(str(error)) from error
-        drawn = picture_of(runtime, instance_in(runtime, snapshot), snapshot, styled=True)
+        drawn = chart_of(runtime, instance_in(runtime, snapshot), snapshot)
         if drawn is None:
             raise Http404(f"the code does not know the state of {snapshot.address}")
         headers = {"Content-Security-Policy": _POLICY, "Cache-Control": "no-store"}
-        return HttpResponse(drawn, content_type="image/svg+xml", headers=headers)
+        return HttpResponse(svg(drawn), content_type="image/svg+xml", headers=headers)
 
     def _row(self, request: Any, object_id: str) -> Any:
         row = self.get_object(request, unquote(object_id))

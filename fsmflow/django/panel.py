@@ -11,6 +11,7 @@ from fsmflow.decision.fit import fitting_payload
 from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import CANCEL, RETRY
+from fsmflow.diagram import Row, rows
 from fsmflow.engine.details import details_of
 from fsmflow.engine.explain import Explanation, explain
 from fsmflow.engine.lookup import Instance
@@ -18,6 +19,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.teams import may_see
 from fsmflow.errors import FsmflowError
 from fsmflow.objects.buttons import buttons, instance_in
+from fsmflow.objects.drawings import chart_of
 from fsmflow.objects.entities import offered
 from fsmflow.queries import definition_for, redacted
 from fsmflow.shapes import Unfit
@@ -40,7 +42,7 @@ class Choice:
 @dataclass(frozen=True, kw_only=True)
 class Panel:
     """``skipped``: so many lines of the history are before those that are here. ``with_more``: triggers that take more
-    than a reason, so that they are not among the choices."""
+    than a reason, so that they are not among the choices. ``states``: what the picture shows, as a list."""
 
     snapshot: Snapshot
     told: Explanation | None
@@ -48,6 +50,7 @@ class Panel:
     with_more: Sequence[str]
     lines: Sequence[HistoryEntry]
     skipped: int
+    states: Sequence[Row]
 
 
 def panel(snapshot: Snapshot, actor: Actor) -> Panel:
@@ -55,6 +58,7 @@ def panel(snapshot: Snapshot, actor: Actor) -> Panel:
     runtime = current()
     skipped, keys = max(0, snapshot.seq - _LINES), redacted(runtime, snapshot)
     instance = instance_in(runtime, snapshot)
+    drawn = chart_of(runtime, instance, snapshot)
     triggers = {each.name: each for each in _triggers(runtime, snapshot, actor)}
     more = [name for name in triggers if _takes_more(runtime, snapshot, name)]
     return Panel(
@@ -64,6 +68,7 @@ def panel(snapshot: Snapshot, actor: Actor) -> Panel:
         with_more=more,
         lines=[each.hidden(keys) for each in runtime.store.entities.history(snapshot.row, after=skipped)],
         skipped=skipped,
+        states=[] if drawn is None else rows(drawn),
     )
 
 

@@ -13,7 +13,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.versions import unknown_state
 from fsmflow.definition.model import Definition
-from fsmflow.diagram import Journey, Tally, chart, moves_of, svg
+from fsmflow.diagram import Chart, Journey, Tally, chart, moves_of
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.lookup import Instance, instance_of
 from fsmflow.engine.runtime import Runtime
@@ -60,9 +60,9 @@ def tally_of(definition: Definition, each: Headcount, now: int, trend: str = "")
     )
 
 
-def picture_of(runtime: Runtime, instance: Instance | None, snapshot: Snapshot, *, styled: bool = False) -> str | None:
+def chart_of(runtime: Runtime, instance: Instance | None, snapshot: Snapshot) -> Chart | None:
     """Where an entity is, and the way that it came; None where the code does not know its state."""
     if instance is None or instance.spec is None:
         return None
     way = islice(history_of(runtime, snapshot.row, after=max(0, snapshot.seq - WAY)), WAY)
-    return svg(chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot, way)), styled=styled)
+    return chart(instance.own, journey=journey_of(runtime, instance.root, instance.snapshot, way))

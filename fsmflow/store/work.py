@@ -187,7 +187,7 @@ class WorkRows:
         return parks(rows[0][0] if rows else None)
 
     def parked_by(self, number: int, limit: int) -> list[int]:
-        """Rows that a hold keeps back, by index where the database has partial ones."""
+        """Rows that a hold keeps back, by index."""
         return [int(row) for (row,) in self._link.query(self._sql.parked_by, (number, limit))]
 
     def let_go(self, number: int, now: int, limit: int) -> int:
@@ -200,8 +200,7 @@ class WorkRows:
         return int(self._link.write(go)) if rows else 0
 
     def parked(self, reach: Reach | None = None) -> dict[int, int]:
-        """How many each hold keeps back, of those within reach. Reads as many entries of an index; every work row where
-        the database has no partial indexes."""
+        """How many each hold keeps back, of those within reach. Reads as many entries of an index."""
         source, where, params = f"{WORK} w", "w.parked IS NOT NULL", list[Any]()
         if reach is not None:
             term, params = within(self._link, reach)

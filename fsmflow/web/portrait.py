@@ -12,12 +12,13 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor
 from fsmflow.decision.offers import Offer
 from fsmflow.definition.model import Definition
+from fsmflow.diagram import Row, rows, svg
 from fsmflow.engine.details import Details, details_of
 from fsmflow.engine.lookup import Instance
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime
 from fsmflow.objects.buttons import Button, buttons, instance_in
-from fsmflow.objects.drawings import WAY, picture_of
+from fsmflow.objects.drawings import WAY, chart_of
 from fsmflow.objects.entities import offered
 from fsmflow.queries import definition_for, overdue_in, redacted
 from fsmflow.redaction import hide
@@ -32,14 +33,15 @@ BRANCHES: Final = 50
 @dataclass(frozen=True, kw_only=True)
 class Portrait:
     """``own``: the definition that it goes by, None where the code does not know it. ``skipped``: so many lines of its
-    history are before those that are here, and ``later`` after them. ``is_cut``: the way is drawn from its last lines
-    alone."""
+    history are before those that are here, and ``later`` after them. ``states``: what the picture shows, as a list.
+    ``is_cut``: the way is drawn from its last lines alone."""
 
     snapshot: Snapshot
     own: Definition | None
     instance: Instance | None
     details: Details
     picture: str | None
+    states: Sequence[Row]
     data: str
     event: str
     keys: frozenset[str]
@@ -59,6 +61,7 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | 
     """Look at an entity. Some twenty queries, each by an index. Of its history the last lines are read, and those up to
     ``upto`` where that is asked for."""
     instance, own = instance_in(runtime, snapshot), definition_for(runtime, snapshot)
+    drawn = chart_of(runtime, instance, snapshot)
     keys, details = redacted(runtime, snapshot), details_of(runtime, own, snapshot)
     last = min(snapshot.seq, snapshot.seq if upto is None else max(1, upto))
     skipped = max(0, last - LINES)
@@ -70,7 +73,8 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | 
         own=own,
         instance=instance,
         details=details,
-        picture=picture_of(runtime, instance, snapshot),
+        picture=None if drawn is None else svg(drawn, styled=False, titled=False),
+        states=[] if drawn is None else rows(drawn),
         data=written(hide(snapshot.data, keys)),
         event=written(event) if event else "",
         keys=keys,

@@ -11,7 +11,7 @@ import pytest
 
 from fsmflow import Machine
 from fsmflow.definition.names import undoing
-from fsmflow.diagram import Tally, chart, svg
+from fsmflow.diagram import Tally, chart, rows, svg
 from fsmflow.diagram import place as place_module
 from fsmflow.diagram.chart import UNDOING
 from fsmflow.diagram.colours import STYLE
@@ -313,3 +313,20 @@ def test_text_is_broken_where_words_end_and_cut_with_an_ellipsis() -> None:
     assert wrapped("one two", 10, 500, lines=1) == ["one two"]
     assert wrapped("x" * 100, 10, 65, lines=2) == ["x" * 10, f"{'x' * 9}…"]
     assert width("", 10) == 0
+
+
+def test_where_a_page_says_what_it_is_of_a_picture_says_it_to_those_alone_who_hear_it() -> None:
+    bare = ElementTree.fromstring(svg(chart(definition_of(Order), journey=FAILED), titled=False))
+    assert "order:7" in ["".join(found.itertext()) for found in bare.iter(f"{SPACE}title")]
+    assert not [text for text in texts(bare) if "order:7" in text or "since" in text]
+    assert "since" in "".join(next(bare.iter(f"{SPACE}desc")).itertext())
+
+
+def test_a_list_says_what_a_picture_shows() -> None:
+    found = {row.title: row for row in rows(chart(definition_of(Order), journey=FAILED))}
+    assert (found["pending"].visited, found["pending"].now) == (True, None)
+    assert (found["charging"].now, found["charging"].has_failed) == ("failed_from_charging", True)
+    assert "a step" in found["charging"].told
+    ways = {(way.text, way.dest): way.taken for row in found.values() for way in row.onward}
+    assert ways["submit", "charging"] == 1
+    assert ways["fail", None] == 2

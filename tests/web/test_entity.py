@@ -45,6 +45,17 @@ def test_a_failed_one_says_why_with_its_traceback(bench: Bench, site: Site) -> N
     assert "<style" not in page
 
 
+def test_what_the_diagram_shows_is_a_list_for_whoever_asks_for_one(bench: Bench, site: Site) -> None:
+    failed(bench)
+    assert 'href="/entity/sale:1?list=1">As a list<' in site.page("/entity/sale:1")
+    page = site.page("/entity/sale:1?list=1")
+    assert "<svg" not in page.partition("<main")[2]
+    rows = [re.sub(r"\s*<[^>]*>\s*", " ", row) for row in re.findall(r"<tr>.*?</tr>", page, re.DOTALL)]
+    told = {words[0]: " ".join(words[1:]) for words in map(str.split, rows)}
+    assert told["pending"].startswith("was here submit to charging taken")
+    assert told["charging"].startswith("failed_from_charging a step, job charge")
+
+
 def test_it_is_retried_with_edited_data_which_are_shown_as_a_difference_first(bench: Bench, site: Site) -> None:
     sale = failed(bench)
     form = site.page("/do/retry/sale:1")

@@ -48,6 +48,7 @@ def _show(request: Request) -> Response:
     fired, own = request.query_params.get("fired"), seen.own
     known = own is not None and any(each.trigger == fired for each in own.transitions)
     context: dict[str, Any] = {"done": done, "fired": fired if known else None, "way": f"{WAY:,}"}
+    context["as_list"] = "list" in request.query_params
     return render(request, "entity.html", it=seen, now=runtime.now(), **context)
 
 

@@ -122,7 +122,7 @@ class Overview:
         if found is None:
             if len(self._pictures) >= _PICTURES:
                 self._pictures.clear()
-            drawn = svg(chart(definition, tallies=tallies, hrefs=hrefs), styled=False)
+            drawn = svg(chart(definition, tallies=tallies, hrefs=hrefs), styled=False, titled=False)
             found = self._pictures[key] = (definition, drawn)
         return found[1]
 
