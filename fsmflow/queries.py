@@ -207,6 +207,15 @@ class Listening:
     error: str | None = None
 
 
+def trouble_with_redis(runtime: Runtime) -> str | None:
+    """Why Redis takes no jobs; None where it does. The embedded server is started where it does not run."""
+    try:
+        runtime.doorbell.check_writes()
+    except runtime.doorbell.errors as error:
+        return first_line(error).rstrip(".")
+    return None
+
+
 def listening(runtime: Runtime) -> Listening:
     """Who listens. Redis may be down; the embedded server is started where it does not run."""
     try:

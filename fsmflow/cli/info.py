@@ -15,7 +15,8 @@ from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
 from fsmflow.cli.places import channels_in_force, database_of, is_there, redis_of, strange_channels, strange_permissions
 from fsmflow.definition.model import Definition
-from fsmflow.dispatch.doorbell import REDIS_ERRORS, Doorbell
+from fsmflow.dispatch.client import REDIS_ERRORS
+from fsmflow.dispatch.doorbell import Doorbell
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, FsmflowError
@@ -162,7 +163,9 @@ def _database(runtime: Runtime | None, trouble: str | None) -> dict[str, Any]:
 def _redis(chosen: Settings) -> dict[str, Any]:
     doorbell = Doorbell(chosen, "", clock.local_now)
     try:
-        return {"answers": True, "version": doorbell.version(), "error": None}
+        version = doorbell.version()
+        doorbell.check_writes()
+        return {"answers": True, "version": version, "error": None}
     except REDIS_ERRORS as error:
         return {"answers": False, "version": None, "error": first_line(error)}
     finally:

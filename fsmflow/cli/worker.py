@@ -21,7 +21,7 @@ from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
 from fsmflow.log import lines
-from fsmflow.queries import listening, queues_of
+from fsmflow.queries import queues_of, trouble_with_redis
 from fsmflow.running import reload
 from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
@@ -51,7 +51,7 @@ def init(views: bool, as_json: bool) -> int:
     create_store(chosen, views=views).link.forget_connection()
     bring_in_all(current())
     database, redis = database_of(chosen), redis_of(chosen)
-    problem, pooled = listening(current()).error, current().store.link.is_pooled
+    problem, pooled = trouble_with_redis(current()), current().store.link.is_pooled
     if as_json:
         answers = {"url": redis, "answers": problem is None, "error": problem}
         output.print_json({"database": database, "pooled": pooled, "redis": answers})
@@ -139,8 +139,8 @@ def _ready(*, burst: bool) -> Runtime:
     if not machines().of_user():
         raise no_machines()
     runtime = current()
-    runtime.doorbell.client()
-    problem = listening(runtime).error
+    runtime.doorbell.check()
+    problem = trouble_with_redis(runtime)
     if burst and problem is not None:
         raise ConfigurationError(f"Redis does not answer: {problem}; without it a burst would never end")
     return runtime
@@ -211,7 +211,7 @@ def reconcile(as_json: bool) -> int:
     """
     runtime = current()
     runtime.machines.all()
-    problem = listening(runtime).error
+    problem = trouble_with_redis(runtime)
     if problem is not None:
         lines.logger.setLevel(logging.ERROR)  # said below, and without the promise to try again
     # No queues: to name them would announce, for half a minute, workers that are not there.

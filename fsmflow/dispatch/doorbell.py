@@ -6,47 +6,34 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from itertools import chain
 from typing import Any, Final
-from urllib.parse import urlsplit
 
-import redis
 from redis import Redis
-from redis.backoff import NoBackoff
-from redis.exceptions import RedisError, ResponseError
-from redis.retry import Retry
-from rq.defaults import RQ_KEY_PREFIX
+from redis.exceptions import NoPermissionError, ResponseError
 from rq.job import Job
 from rq.queue import Queue
 from rq.utils import utcparse
 
 from fsmflow import clock, log
-from fsmflow.dispatch import listeners
+from fsmflow.dispatch import listeners, prefix
+from fsmflow.dispatch.client import REDIS_ERRORS, connect, is_elsewhere
 from fsmflow.dispatch.embedded import EmbeddedServer
 from fsmflow.dispatch.listeners import Listener
+from fsmflow.dispatch.route import Route, route_of
 from fsmflow.dispatch.tickets import JobTemplate, job_id, rq_queue
 from fsmflow.dispatch.whereabouts import astray
 from fsmflow.errors import ConfigurationError, RedisUnavailable
-from fsmflow.redaction import unreadable
 from fsmflow.settings import Settings
 from fsmflow.store.work import Ticket
 
 Ring = tuple[Ticket, str]
 
 _TIMEOUT_S: Final = 5.0
-_CONNECT_S: Final = 2.0
 _QUIET_S: Final = 1.0
 _LISTEN_MS: Final = 30_000
 #: A supervisor that lives says so every second.
 _ALIVE_MS: Final = 5_000
 #: How long whoever found Redis empty has to bring back what it had, before another one tries.
 _RECOVERY_MS: Final = 10_000
-
-#: What can go wrong between this process and Redis.
-REDIS_ERRORS: Final = (RedisError, OSError, RedisUnavailable)
-
-
-def is_gone(error: BaseException) -> bool:
-    """Whether nobody answers; else Redis does, and refuses."""
-    return isinstance(error, redis.ConnectionError | redis.TimeoutError | OSError | RedisUnavailable)
 
 
 class Doorbell:
@@ -62,17 +49,20 @@ class Doorbell:
         self._looks = settings.looks
         self.installation = installation
         self._lock = threading.Lock()
+        self._route: Route | None = None
         self._client: Redis | None = None
+        #: Of the server that the client is connected to.
+        self._clients_url = ""
         self._templates: dict[str, JobTemplate] = {}
         self._quiet_until = float("-inf")
         self.failures = 0
         self._took_none = False
 
     def url(self) -> str:
-        """The URL of Redis; starts the embedded server where it is not running, but not for who only looks. Raises
-        RedisUnavailable."""
+        """The URL of the Redis server, looked for where the settings name sentinels or a cluster; starts the embedded
+        one where it is not running, but not for who only looks. Raises RedisUnavailable."""
         if self._embedded is None:
-            return str(self._url)
+            return self._way().url()
         if self.is_asleep:
             asleep = "the embedded server does not run; 'fsmflow worker' starts it"
             raise RedisUnavailable(self._embedded.obstacle() or asleep)
@@ -90,8 +80,39 @@ class Doorbell:
         """The client of this process. It repeats nothing: a repeated push would ring twice."""
         with self._lock:
             if self._client is None:
-                self._client = connect(self.url(), timeout_s=_TIMEOUT_S)
+                self._clients_url = self.url()
+                self._client = connect(self._clients_url, timeout_s=_TIMEOUT_S)
             return self._client
+
+    def check(self) -> None:
+        """Raises RedisUnavailable for a URL that could never be used, or where the embedded server cannot be had."""
+        if self._embedded is None:
+            self._way().check()
+        else:
+            self.url()
+
+    def _way(self) -> Route:
+        if self._route is None:
+            self._route = route_of(str(self._url))
+        return self._route
+
+    def has_moved(self, url: str) -> bool:
+        """Whether another server has taken over from that of this URL. False where nobody can tell."""
+        if self._embedded is not None or self._way().is_fixed:
+            return False
+        try:
+            return self.url() != url
+        except RedisUnavailable as error:
+            log.redis_unknown(error)
+            return False
+
+    def check_writes(self) -> None:
+        """Write, without changing anything: a replica, and a wrong node of a cluster, are found out only so. Raises
+        REDIS_ERRORS."""
+        try:
+            self.client().hdel(prefix.NOTHING, "nothing")
+        except NoPermissionError:
+            return  # of an older ACL: what this user writes besides will tell
 
     def version(self) -> str | None:
         """Which server answers: ``valkey 9.1.0``; None where this user may not ask. Raises REDIS_ERRORS."""
@@ -116,9 +137,7 @@ class Doorbell:
         if not rings or (clock.monotonic() < self._quiet_until and not insist):
             return not rings
         try:
-            pipe = self.client().pipeline(transaction=False)
-            self.add(pipe, rings)
-            pipe.execute()
+            self._enqueue(rings)
         except REDIS_ERRORS as error:
             self._failed(len(rings), error)
             return False
@@ -126,6 +145,19 @@ class Doorbell:
             self._took_none = False
             log.dispatch_works()
         return True
+
+    def _enqueue(self, rings: Sequence[Ring]) -> None:
+        """Raises REDIS_ERRORS. Where the server has refused it, as another one has taken over, that one is asked."""
+        for is_last in (False, True):
+            try:
+                pipe = self.client().pipeline(transaction=False)
+                self.add(pipe, rings)
+                pipe.execute()
+                return
+            except REDIS_ERRORS as error:
+                if is_last or not is_elsewhere(error) or self._way().is_fixed:
+                    raise
+                self.forget()
 
     def add(self, pipe: Any, rings: Iterable[Ring]) -> None:
         """Add the commands that enqueue these tickets to a pipeline."""
@@ -199,7 +231,7 @@ class Doorbell:
         if self.is_asleep:
             return None
         ticket, queue = ring
-        place: Any = self.client().lpos(f"rq:queue:{self.rq_queue(queue)}", job_id(self.installation, ticket))
+        place: Any = self.client().lpos(prefix.queue_key(self.rq_queue(queue)), job_id(self.installation, ticket))
         return None if place is None else int(place)
 
     def gone(self) -> list[str]:
@@ -260,26 +292,30 @@ class Doorbell:
         with self._lock:
             client, self._client = self._client, None
             self._templates.clear()
+            if self._route is not None:
+                self._route.doubt()
         if client is not None:
             client.close()
 
     @property
     def _marker_key(self) -> str:
-        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:marker"
+        return prefix.own_key(self.installation, "marker")
 
     @property
     def _turn_key(self) -> str:
-        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:turn"
+        return prefix.own_key(self.installation, "turn")
 
     @property
     def _supervisors_key(self) -> str:
-        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:supervisors"
+        return prefix.own_key(self.installation, "supervisors")
 
     @property
     def _listening_key(self) -> str:
-        return f"{RQ_KEY_PREFIX}:fsmflow:{self.installation}:listening"
+        return prefix.own_key(self.installation, "listening")
 
     def _client_that_answers(self) -> Redis:
+        if self._client is not None and self.has_moved(self._clients_url):
+            self.forget()
         try:
             client = self.client()
             client.ping()
@@ -310,35 +346,3 @@ def _head_of(client: Redis, queue_key: str) -> int | None:
         return clock.from_datetime(utcparse(at.decode())) if at else None
     except (ResponseError, ValueError):  # another type of key; no text, or no moment
         return None
-
-
-def _check_options(client: Redis, url: str) -> None:
-    """Raises ValueError for what a URL asks for and redis-py passes by, or meets at its first connection only."""
-    path = "" if url.startswith("unix:") else urlsplit(url).path.strip("/")
-    if path and not path.isdecimal():
-        raise ValueError(f"the database {path[:40]!r} is no number")
-    pool = client.connection_pool
-    try:
-        pool.connection_class(**pool.connection_kwargs)  # opens nothing
-    except TypeError as error:
-        raise ValueError(f"it has an option that is not known: {error}") from error
-
-
-def connect(url: str, *, timeout_s: float) -> Redis:
-    """A client that fails fast and repeats nothing. Raises RedisUnavailable for a URL that cannot be used."""
-    try:
-        if not url.startswith("unix:") and "@" in urlsplit(url).path:
-            raise ValueError("a password with a '/' in it was taken for a host and a port")
-        client = redis.Redis.from_url(
-            url,
-            retry=Retry(NoBackoff(), 0),
-            socket_timeout=timeout_s,
-            **({} if url.startswith("unix:") else {"socket_connect_timeout": _CONNECT_S}),
-        )
-        _check_options(client, url)
-        return client
-    except ValueError as error:
-        raise RedisUnavailable(
-            f"the Redis URL cannot be used: {unreadable(url, error)}; write redis://host:6379/0, rediss://... or "
-            f"unix:///path"
-        ) from None

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
+from fsmflow.dispatch.prefix import own_key
 from fsmflow.values import dataclass
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class Listener:
 
 def key_of(installation: str, supervisor: str) -> str:
     """The hash with the processes of a supervisor."""
-    return f"rq:fsmflow:{installation}:listeners:{supervisor}"
+    return own_key(installation, f"listeners:{supervisor}")
 
 
 def present(client: Redis, installation: str, listener: Listener) -> None:

@@ -14,11 +14,12 @@ from rq.utils import utcformat
 from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
-from fsmflow.dispatch.doorbell import Doorbell, Ring, connect
+from fsmflow.dispatch.client import connect
+from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.dispatch.listeners import Listener, present
 from fsmflow.dispatch.strays import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
-from fsmflow.errors import shown
+from fsmflow.errors import RedisUnavailable, shown
 from fsmflow.points import point
 from fsmflow.store.work import Ticket
 
@@ -84,7 +85,8 @@ class StepWorker(SimpleWorker):
         name: str | None = None,
         listener: Listener | None = None,
     ) -> None:
-        self.client = connect(doorbell.url(), timeout_s=_TIMEOUT_S)
+        self._url = doorbell.url()
+        self.client = connect(self._url, timeout_s=_TIMEOUT_S)
         super().__init__(
             [Queue(doorbell.rq_queue(name), connection=self.client, serializer=JSONSerializer) for name in queues],
             name=name,
@@ -184,6 +186,8 @@ class StepWorker(SimpleWorker):
             return
         if self._done:  # told before anything that may take its time, or fail
             self._turn([])
+        if self._doorbell.has_moved(self._url):
+            raise RedisUnavailable("another server is the master of Redis now")
         if self._seen_alive == float("-inf") or not self.connection.exists(self.key):
             self.register_birth()  # type: ignore[no-untyped-call]
         self.heartbeat()

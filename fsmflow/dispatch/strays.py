@@ -13,10 +13,10 @@ from rq.serializers import JSONSerializer
 from rq.utils import utcformat
 
 from fsmflow import clock
+from fsmflow.dispatch.prefix import queue_in
 
 #: Of one job RQ keeps as many results.
 _MOST_RESULTS: Final = 10
-_QUEUE: Final = b"rq:queue:"
 
 
 def refuse(client: Redis, taken: tuple[bytes, bytes], why: str, *, worker: str) -> None:
@@ -45,7 +45,7 @@ def refuse(client: Redis, taken: tuple[bytes, bytes], why: str, *, worker: str) 
 
 
 def _registry_key(client: Redis, queue_key: bytes) -> str:
-    return FailedJobRegistry(queue_key.removeprefix(_QUEUE).decode("utf-8", "replace"), connection=client).key
+    return FailedJobRegistry(queue_in(queue_key), connection=client).key
 
 
 def _ttl(written: Any) -> int:

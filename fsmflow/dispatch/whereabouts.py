@@ -8,6 +8,7 @@ from typing import Any
 from redis import Redis
 from rq.job import Job, JobStatus
 
+from fsmflow.dispatch.prefix import queue_key
 from fsmflow.dispatch.tickets import job_id, rq_queue
 from fsmflow.store.work import Ticket
 
@@ -23,7 +24,7 @@ def astray(client: Redis, installation: str, rings: Sequence[tuple[Ticket, str]]
     pipe = client.pipeline(transaction=False)
     for ticket, queue in rings:
         id_ = job_id(installation, ticket)
-        pipe.lpos(f"rq:queue:{rq_queue(installation, queue)}", id_)
+        pipe.lpos(queue_key(rq_queue(installation, queue)), id_)
         pipe.hmget(Job.key_for(id_), "status", "worker_name")
     found = iter(pipe.execute())
     return {ticket.row for ticket, _ in rings if _is_astray(next(found), next(found), dead)}

@@ -390,3 +390,7 @@ def database_gone(path: str) -> None:
 
 def stopping(how: str) -> None:
     logger.info("supervisor.stopping: %s", how)
+
+
+def redis_unknown(error: BaseException) -> None:
+    logger.debug("redis.unknown: which server is the master of Redis cannot be told now: %s", one_line(text_of(error)))

@@ -12,7 +12,8 @@ from types import FrameType
 from typing import Any, Final
 
 from fsmflow import clock, log, release, settings
-from fsmflow.dispatch.doorbell import REDIS_ERRORS, Ring, is_gone
+from fsmflow.dispatch.client import REDIS_ERRORS, is_gone
+from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.rqworker import Perform, StepWorker
 from fsmflow.engine.followup import on_its_own
 from fsmflow.engine.registry import Registry

@@ -35,6 +35,7 @@ from rq.worker import SimpleWorker
 
 import fsmflow
 from fsmflow import clock
+from fsmflow.dispatch.prefix import queue_key
 from fsmflow.dispatch.tickets import ENTRY_POINT, JobTemplate
 from fsmflow.store.work import Ticket
 from tests.support.mounts import in_django
@@ -182,7 +183,7 @@ def the_key_of_a_job_is_a_prefix_and_its_id() -> None:
 @part("rq.queue.Queue.redis_queues_keys")
 def where_the_queues_are_listed_and_kept() -> None:
     assert Queue.redis_queues_keys == "rq:queues"
-    assert Queue("q", connection=Redis()).key == "rq:queue:q"
+    assert Queue("q", connection=Redis()).key == queue_key("q") == "rq:queue:q"
 
 
 @part("rq.results.Result.serialize")
@@ -348,6 +349,10 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
+#: What Python itself gives to a class whose bases are abstract, or protocols.
+BY_PYTHON = {"_abc_impl", "_is_protocol"}
+
+
 def overridden() -> set[str]:
     """The private names that classes of fsmflow have from classes of these libraries, and define anew."""
     return {
@@ -358,7 +363,7 @@ def overridden() -> set[str]:
         for base in kind.__mro__[1:]
         if base.__module__.partition(".")[0] in LIBRARIES
         for name in vars(kind).keys() & vars(base).keys()
-        if is_private(name)
+        if is_private(name) and name not in BY_PYTHON
     }
 
 

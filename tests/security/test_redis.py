@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -185,6 +186,18 @@ def test_a_script_may_do_no_more_than_its_user(login: str, guarded: Valkey, admi
             loaded: Any = client.execute_command("SCRIPT", "LOAD", text)
             with pytest.raises(redis.exceptions.ResponseError, match="(?i)permission"):
                 client.execute_command("EVALSHA", loaded, 0)
+
+
+def test_the_acl_follows_the_prefix(guarded: Valkey, admin: redis.Redis) -> None:
+    followed = re.sub("([~&])rq:", r"\1{rq}:", ACL.read_text())
+    of_the_app = next(line for line in followed.splitlines() if line.startswith("user fsmflow_app"))
+    _, _, *rules = of_the_app.split()
+    admin.execute_command("ACL", "SETUSER", "of_a_cluster", *rules)
+    with contextlib.closing(redis.Redis.from_url(guarded.url_of("of_a_cluster:change-me-2"))) as client:
+        client.rpush("{rq}:queue:fsmflow:0123abcd:default", "x")
+        assert client.hdel("{rq}:fsmflow:nothing", "nothing") == 0
+        with pytest.raises(redis.exceptions.NoPermissionError):
+            client.rpush("rq:queue:fsmflow:0123abcd:default", "x")
 
 
 def test_nobody_gets_in_without_a_name_or_with_a_wrong_password(guarded: Valkey, town: World) -> None:

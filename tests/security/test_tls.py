@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 from redis.exceptions import ConnectionError as RedisConnectionError
 
-from fsmflow.dispatch.doorbell import connect
+from fsmflow.dispatch.client import connect
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError, RedisUnavailable
 from fsmflow.settings import Settings
 from fsmflow.store.link import open_database

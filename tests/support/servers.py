@@ -64,7 +64,7 @@ class Valkey:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=_bind_to_us(),
+                preexec_fn=bind_to_us(),
             )
         eventually(self._answers, what="an answer of the Valkey server")
 
@@ -166,7 +166,7 @@ def short_folder() -> str | None:
     return "/tmp" if os.path.isdir("/tmp") else None
 
 
-def _bind_to_us() -> Callable[[], None] | None:
+def bind_to_us() -> Callable[[], None] | None:
     """What makes a child end when pytest is killed, where the system can do that."""
     if sys.platform != "linux":
         return None

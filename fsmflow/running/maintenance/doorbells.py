@@ -8,7 +8,7 @@ from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.work import GRACE_MS
-from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.dispatch.client import REDIS_ERRORS
 from fsmflow.engine.runtime import Runtime
 from fsmflow.points import point
 from fsmflow.running.maintenance.row import LOCKED_MS

@@ -6,7 +6,7 @@ import random
 from typing import Final
 
 from fsmflow import clock
-from fsmflow.dispatch.doorbell import REDIS_ERRORS
+from fsmflow.dispatch.client import REDIS_ERRORS
 from fsmflow.engine.runtime import Runtime
 
 #: How long it goes on being somebody's turn who tells nothing any more.
