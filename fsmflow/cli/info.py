@@ -153,11 +153,12 @@ def _size(count: int | None) -> str:
 
 def _database(runtime: Runtime | None, trouble: str | None) -> dict[str, Any]:
     if runtime is None:
-        return {"answers": False, "version": None, "schema": None, "error": trouble}
+        return {"answers": False, "version": None, "schema": None, "may_lose": [], "error": trouble}
     there = is_there(runtime.settings)
     why = None if there else "it is not there yet: the first 'fsmflow start' makes it"
     version = runtime.store.link.version() if there else None
-    return {"answers": there, "version": version, "schema": SCHEMA_VERSION if there else None, "error": why}
+    schema, loses = SCHEMA_VERSION if there else None, runtime.store.link.may_lose() if there else []
+    return {"answers": there, "version": version, "schema": schema, "may_lose": loses, "error": why}
 
 
 def _redis(chosen: Settings) -> dict[str, Any]:
@@ -205,6 +206,8 @@ def _print(found: dict[str, Any]) -> None:
     click.echo()
     for name in ("database", "redis"):
         click.echo(f"{name:10}{_answer(found[name])}")
+    for sentence in found["database"]["may_lose"]:
+        click.echo(f"{'':10}{sentence}")
     if found["fault"] is not None:
         click.echo(f"{'machines':10}{output.clean(found['fault'])}")
     _print_who(found)

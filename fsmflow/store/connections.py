@@ -10,7 +10,7 @@ from typing import Any, Final, cast
 import peewee
 from peewee import Database
 
-from fsmflow.store.drivers import mysqlclient_options
+from fsmflow.store.drivers import encrypting, mysqlclient_options, with_tls
 
 #: How long a server may take to answer a client that is new.
 _CONNECT_S: Final = 5
@@ -27,7 +27,7 @@ PATIENT: Final = {"read_timeout": 3_600}
 
 def postgres_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a URL of PostgreSQL, and ours where it names none."""
-    ours = {
+    ours: dict[str, Any] = {
         "connect_timeout": _CONNECT_S,
         "keepalives_idle": 5,
         "keepalives_interval": 2,
@@ -35,6 +35,8 @@ def postgres_options(options: Mapping[str, Any]) -> dict[str, Any]:
         "tcp_user_timeout": _UNANSWERED_MS,
     }
     theirs = dict(options)
+    if "," in str(theirs.get("host", "")):
+        ours["target_session_attrs"] = "read-write"  # the others are standbys, or one that is no longer the primary
     if theirs.get("prepare_threshold") == 0:
         theirs["prepare_threshold"] = 1  # what BEGIN is told with it are statements that cannot be prepared
     return {**ours, **theirs}
@@ -43,11 +45,13 @@ def postgres_options(options: Mapping[str, Any]) -> dict[str, Any]:
 def mysql_options(driver: Any, options: Mapping[str, Any], settings: str) -> dict[str, Any]:
     """The options of a URL of MySQL for a driver, and ours where it names none. ``settings``: the SQL that a connection
     begins with."""
-    theirs = dict(options)
+    theirs = with_tls(options)
     if "passwd" in theirs:
         theirs["password"] = theirs.pop("passwd")
     if driver.__name__ == "MySQLdb":
         theirs = mysqlclient_options(theirs)
+    elif theirs.pop("ssl_required", False):
+        theirs["ssl"] = encrypting()
     ours = {
         "connect_timeout": _CONNECT_S,
         "read_timeout": _SILENT_S,

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from peewee import BigAutoField, Database, Field, Model, TextField
 
 from fsmflow.scope import scope
+from fsmflow.store.durability import Durability
 from fsmflow.store.notation import Notation
 from fsmflow.store.sequence import Numbering
 
@@ -32,6 +33,10 @@ class Dialect(ABC):
     advice: ClassVar[str] = ""
     #: How views for people are written.
     notation: ClassVar[Notation]
+    #: Whether a URL may name several hosts, one of which takes writes.
+    takes_hosts: ClassVar[bool] = False
+    #: What it may lose of what it has acknowledged.
+    durability: ClassVar[Durability] = Durability()
     #: How the lines of history are numbered.
     numbering: ClassVar[Numbering]
     #: Options of a connection that changes tables, where that must not be cut off.

@@ -23,6 +23,7 @@ from fsmflow.scope import scope
 from fsmflow.store import connections
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.drivers import connected_by, connected_by_url, imported, mysql_in_transaction
+from fsmflow.store.durability import OfMysql, OfPostgres
 from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotation
 from fsmflow.store.sequence import ByLocks, ByTransactions, Ordered
 
@@ -176,6 +177,8 @@ class Postgres(Dialect):
     advice = "install fsmflow[postgres]"
     notation = PostgresNotation()
     numbering = ByTransactions()
+    takes_hosts = True
+    durability = OfPostgres()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
     by_bytes = '"C"'
@@ -307,6 +310,7 @@ class Mysql(Dialect):
     advice = "install fsmflow[mysql], which is PyMySQL, or mysqlclient"
     notation = MysqlNotation()
     numbering = ByLocks()
+    durability = OfMysql()
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from typing import Any, Final
 
 import peewee
@@ -15,6 +16,16 @@ from fsmflow.store.placeholders import fill_in
 #: What a driver that cannot tell is asked by: outside of a transaction a savepoint is gone with its own statement.
 _SAVEPOINT: Final = "fsmflow_asks"
 _TLS: Final = {"ssl_ca": "ca", "ssl_cert": "cert", "ssl_key": "key", "ssl_capath": "capath", "ssl_cipher": "cipher"}
+
+
+#: What MySQL's own programs, and hosters, call it, as the drivers do.
+_MODES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "DISABLED": {"ssl_disabled": True},
+    "PREFERRED": {},
+    "REQUIRED": {"ssl_required": True},
+    "VERIFY_CA": {"ssl_verify_cert": True},
+    "VERIFY_IDENTITY": {"ssl_verify_cert": True, "ssl_verify_identity": True},
+}
 
 
 def connected_by_url(db: Database) -> Database:
@@ -75,13 +86,32 @@ def mysql_in_transaction(connection: Any) -> bool:
     return True
 
 
+def with_tls(options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a URL with those of TLS as PyMySQL calls them, and ``ssl_required``, which it has not: encrypted,
+    whoever answers. Raises ConfigurationError."""
+    found = {name.replace("-", "_") if name.startswith("ssl") else name: value for name, value in options.items()}
+    mode = found.pop("ssl_mode", found.pop("sslmode", None))
+    meant = {} if mode is None else _MODES.get(str(mode).upper().replace("-", "_"))
+    if meant is None:
+        raise ConfigurationError(f"the database URL has ssl-mode={mode!r}; it takes {', '.join(_MODES)}")
+    return {**meant, **found}
+
+
+def encrypting() -> Any:
+    """TLS that asks nobody who they are."""
+    ssl = import_module("ssl")
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
 def mysqlclient_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """The options of a URL, which are those of PyMySQL, as mysqlclient has them."""
     found = {name: value for name, value in options.items() if not name.startswith("ssl_")}
     tls = {mine: options[name] for name, mine in _TLS.items() if name in options}
     if options.get("ssl_disabled"):
         return {**found, "ssl_mode": "DISABLED"}
-    if not tls and not options.get("ssl_verify_cert") and not options.get("ssl_verify_identity"):
+    if not tls and not any(options.get(f"ssl_{asked}") for asked in ("required", "verify_cert", "verify_identity")):
         return found
     verifies = "ssl_ca" in options or options.get("ssl_verify_cert")
     mode = "VERIFY_IDENTITY" if options.get("ssl_verify_identity") else "VERIFY_CA" if verifies else "REQUIRED"

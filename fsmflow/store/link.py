@@ -55,7 +55,7 @@ def open_database(url: str, *, patient: bool = False) -> Database:
     if dialect is None:
         raise ConfigurationError(f"the database URL {misread(url)}")
     try:
-        options = parts_of(url, is_server=dialect.is_server)
+        options = parts_of(url, dialect=dialect)
         if dialect.is_server and "@" in options["database"]:
             raise ValueError("a password with a '/' in it was taken for a host and a port")
     except ValueError as error:
@@ -347,6 +347,10 @@ class Link(Guest):
             return f"SQLite {self.query('SELECT sqlite_version()')[0][0]}"
         told = str(self.query("SELECT version()")[0][0]).partition(" on ")[0]
         return self.dialect.told(told)
+
+    def may_lose(self) -> list[str]:
+        """What the database may lose of what it has acknowledged, as far as it tells. Raises DatabaseUnavailable."""
+        return self.dialect.durability.told(self.query)
 
     def now(self) -> int:
         """UTC now by the database's clock, in milliseconds."""
