@@ -106,7 +106,7 @@ def states_of(machine: Any, ids: Sequence[str], actor: Actor) -> dict[str, str]:
     runtime, definition = current(), machine._compiled()  # noqa: SLF001 - a machine
     if definition.wide.team is None:
         return runtime.store.entities.there(definition.name, ids)
-    found = (runtime.store.entities.load(definition.name, each) for each in ids)
+    found = (runtime.store.entities.look(definition.name, each) for each in ids)
     return {one.entity_id: one.state for one in found if one is not None and may_see(runtime, one, actor)}
 
 

@@ -69,9 +69,19 @@ def instance_for(runtime: Runtime, snapshot: Snapshot) -> Instance:
 
 
 def load(runtime: Runtime, root: Definition, entity_id: str, actor: Actor | None = None) -> Instance:
-    """The entity as it is now, to be shown or decided on. One query. Raises UnknownState, and EntityNotFound, also
-    where it is not there for an actor: nobody is told that it is there for others."""
-    snapshot = runtime.store.entities.load(root.name, entity_id)
+    """The entity as it is now, to be decided on. One query. Raises UnknownState, and EntityNotFound, also where it is
+    not there for an actor: nobody is told that it is there for others."""
+    return _instance(runtime, root, entity_id, runtime.store.entities.load(root.name, entity_id), actor)
+
+
+def look(runtime: Runtime, root: Definition, entity_id: str, actor: Actor | None = None) -> Instance:
+    """The same, to be shown: nothing is locked, and a transaction of the caller's sees what it sees."""
+    return _instance(runtime, root, entity_id, runtime.store.entities.look(root.name, entity_id), actor)
+
+
+def _instance(
+    runtime: Runtime, root: Definition, entity_id: str, snapshot: Snapshot | None, actor: Actor | None
+) -> Instance:
     if snapshot is None or not _is_there_for(runtime, snapshot, actor):
         raise EntityNotFound(f"{root.name}:{entity_id}")
     return instance_of(root, snapshot)
@@ -80,13 +90,13 @@ def load(runtime: Runtime, root: Definition, entity_id: str, actor: Actor | None
 def find(runtime: Runtime, root: Definition, text: str, actor: Actor | None = None) -> Instance:
     """What an id or an address means to a machine: an entity of its own, or a branch or child of one, at any depth.
 
-    One query for an id. Raises EntityNotFound, as ``load`` does, also for the address of another machine's, and
-    UnknownState.
+    One query for an id; nothing is locked. Raises EntityNotFound, as ``load`` does, also for the address of another
+    machine's, and UnknownState.
     """
     machine, colon, entity_id = text.partition(":")
-    found = runtime.store.entities.load(root.name, text)
+    found = runtime.store.entities.look(root.name, text)
     if found is None and colon:
-        found = runtime.store.entities.load(machine, entity_id)
+        found = runtime.store.entities.look(machine, entity_id)
         found = found if found is not None and _is_there_for(runtime, found, actor) else None
         if found is not None and not _is_below(runtime, root, found):
             raise EntityNotFound(text, why=f"is an entity of machine {machine!r}, not of {root.name!r}: ask that one")

@@ -169,7 +169,7 @@ class Actions(Attributes[Data]):
 
     def refresh(self) -> Self:
         """Look at the entity again. Raises EntityNotFound."""
-        return self._shows(lookup.load(current(), self._root, self._id).snapshot)
+        return self._shows(lookup.look(current(), self._root, self._id).snapshot)
 
     def wait(self, until: Until = None, timeout: float | timedelta | None = None) -> Self:
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
@@ -187,7 +187,7 @@ class Actions(Attributes[Data]):
         while not reached(self.refresh()):
             left = None if limit_s is None else limit_s - (clock.monotonic() - started)
             if left is not None and left <= 0:
-                told = explain(current(), lookup.load(current(), self._root, self._id))
+                told = explain(current(), lookup.look(current(), self._root, self._id))
                 raise TimeoutError(f"{self.address} is still in {self.state!r} after {limit_s:g} s: {told.why}")
             yield pause_s if left is None else min(pause_s, left)
             pause_s = min(pause_s * 1.3, 0.25)

@@ -197,16 +197,16 @@ class Attributes(Base[Data]):
         given = {**as_dict(payload, "payload"), **fields}
         asked = Triggered(trigger=name, payload=given, actor=as_actor(actor), reason=reason, key=key, epoch=epoch)
         runtime = current()
-        return forecast(runtime, lookup.load(runtime, self._root, self._id, asked.actor), asked)
+        return forecast(runtime, lookup.look(runtime, self._root, self._id, asked.actor), asked)
 
     def explain(self, actor: Actor | str | None = None) -> Explanation:
         """What the entity is doing, what it waits for, and what stands in its way; ``actor``: who asks what is allowed.
         Its ``str()`` is for people. Raises NestedAction in guards and callbacks."""
         asker.permit("explain", self.address, self.state)
         runtime, who = current(), as_actor(actor)
-        return explain(runtime, lookup.load(runtime, self._root, self._id, who), who)
+        return explain(runtime, lookup.look(runtime, self._root, self._id, who), who)
 
     def _offers(self, name: str, actor: Actor | str | None) -> list[Offer]:
         asker.permit(name, self.address, self.state)
         runtime, who = current(), as_actor(actor)
-        return offers_to(runtime, lookup.load(runtime, self._root, self._id, who), who)
+        return offers_to(runtime, lookup.look(runtime, self._root, self._id, who), who)

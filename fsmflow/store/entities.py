@@ -30,6 +30,12 @@ class Entities:
         """The entity as it is now; inside a transaction of the caller's, locked, so that it is the latest."""
         return self._latest(self._link.query(self._sql.load, (machine, entity_id)))
 
+    def look(self, machine: str, entity_id: str) -> Snapshot | None:
+        """The entity as it is now, for whoever decides nothing by it; inside a transaction of the caller's, as that
+        sees it. Nothing is locked."""
+        rows = self._link.query(self._sql.load, (machine, entity_id))
+        return snapshot_of(rows[0]) if rows else None
+
     def load_existing(self, machine: str, entity_id: str) -> Snapshot | None:
         """``load`` for an entity that is known to be there, though a transaction of the caller's may not see it yet."""
         found = self.load(machine, entity_id)

@@ -27,6 +27,8 @@ SETTINGS = {
     "'autocommit', 'max_statement_time', 'transaction_isolation', 'time_zone')",
 }
 
+PATIENCE = {"postgresql": "SET LOCAL lock_timeout = '50ms'", "mysql": "SET SESSION innodb_lock_wait_timeout = 1"}
+
 WRITES = (
     "-- it has\nUPDATE guarded_row SET id = 2",
     "/* a */ -- b\n /* c */ DELETE FROM guarded_row",
@@ -272,10 +274,9 @@ def test_nothing_of_fsmflow_stays_in_the_transaction(shop: Shop) -> None:
 @on_servers
 def test_a_lock_is_waited_for_as_the_host_says_and_what_was_lost_is_not_committed(shop: Shop) -> None:
     Purchase.start(1)
-    patience = {"postgresql": "SET LOCAL lock_timeout = '50ms'", "mysql": "SET SESSION innodb_lock_wait_timeout = 1"}
     with Session(shop.engine) as first, Session(shop.engine) as second:
         Purchase.get(1).trigger("submit", within=first)
-        second.execute(text(patience[shop.kind]))
+        second.execute(text(PATIENCE[shop.kind]))
         second.add(Row(id=1))
         with pytest.raises(DatabaseUnavailable, match="a transaction of your own is open"):
             Purchase.get(1).trigger("submit", within=second)
@@ -285,3 +286,19 @@ def test_a_lock_is_waited_for_as_the_host_says_and_what_was_lost_is_not_committe
         first.commit()
         assert second.get(Row, 1) is None
     assert Purchase.get(1).state == "charging"
+
+
+@on_servers
+def test_who_only_looks_in_a_transaction_keeps_nobody_from_going_on(shop: Shop) -> None:
+    Purchase.start(1)
+    with Session(shop.engine) as first, Session(shop.engine) as second:
+        with joining(first):
+            looked = Purchase.get(1)
+            assert "submit" in str(looked.refresh().explain())
+        second.execute(text(PATIENCE[shop.kind]))
+        Purchase.get(1).trigger("submit", within=second)
+        second.commit()
+        with joining(first):
+            assert looked.trigger("cancel").source == "charging"  # who decides sees what is there now
+        first.commit()
+    assert Purchase.get(1).state == "cancelled"
