@@ -7,7 +7,7 @@ import os
 from redis import Redis
 from rq import Queue
 
-from _bench_chain import STEPS, mark
+from _bench_marks import STEPS, mark
 
 _connection: list[Redis] = []
 

@@ -11,7 +11,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from _bench_chain import BenchChain, marks
+from _bench_chain import BenchChain
+from _bench_marks import marks
 
 _FSMFLOW = [sys.executable, "-m", "fsmflow.cli"]
 #: How long the workers are looked at without it, before and after.

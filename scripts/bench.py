@@ -51,11 +51,12 @@ from redis import Redis
 from rq import Queue
 
 import fsmflow
-from _bench_chain import STEPS, BenchChain, marks
+from _bench_chain import BenchChain
 from _bench_dashboard import dashboard
 from _bench_fill import fill
 from _bench_jobs import rq_step
 from _bench_looks import counted, measure
+from _bench_marks import STEPS, marks
 from _bench_prune import Beside
 from _bench_stock import Stock
 from _bench_web import HEAD, crowds, measure_all
