@@ -4,6 +4,8 @@
     python scripts/bench.py --commands
     python scripts/bench.py --looks [--entities 1000000] [--history 0] [--database postgresql://...]
     python scripts/bench.py --web [--entities 1000000] [--history 0] [--database postgresql://...]
+    python scripts/bench.py --peers [NAMES] [--latency] [--concurrency] [--growth] [--memory] [--recovery]
+    python scripts/bench.py --everything --json all.json --picture docs/performance.svg --markdown docs/performance.md
     python scripts/bench.py --prune [--chains 30000] [--entities 1000000] [--history 0] [--database postgresql://...]
 
 All chains are enqueued before the workers start. Steps per second are taken between the first tenth and the last
@@ -23,6 +25,11 @@ star marks what is over its limit: 200 ms for a page, 100 ms for the API.
 
 ``--prune`` measures whether a worker feels it that as many finished entities are deleted: its steps without, beside and
 after ``fsmflow prune``. There have to be chains enough for all of that time.
+
+``--peers`` runs the same chains on other systems, each in an environment of its own, which is made on demand and kept
+in ``~/.cache/fsmflow-bench``; what cannot be installed is said, and left out. All have the same Valkey server, and new
+databases on servers that are found or started, on the disk of ``--folder``. ``docs/performance.md`` says what the other
+measures are.
 """
 
 from __future__ import annotations
@@ -42,7 +49,7 @@ from typing import Any
 from _bootstrap import ensure_venv
 
 if __name__ == "__main__":
-    ensure_venv("embedded,web")
+    ensure_venv("embedded,web,postgres,mysql")
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "scripts")]
@@ -57,6 +64,8 @@ from _bench_fill import fill
 from _bench_jobs import rq_step
 from _bench_looks import counted, measure
 from _bench_marks import STEPS, marks
+from _bench_peers import add_options, is_asked
+from _bench_peers import measure as measure_beside
 from _bench_prune import Beside
 from _bench_stock import Stock
 from _bench_web import HEAD, crowds, measure_all
@@ -140,7 +149,10 @@ def main() -> int:
     parser.add_argument("--web", action="store_true", help="how soon the pages and the API of a large database answer")
     parser.add_argument("--entities", type=int, default=1_000_000, help="how many, for --looks, --web and --prune")
     parser.add_argument("--history", type=int, default=0, help="how many lines of history each of these has, at least")
+    add_options(parser)
     options = parser.parse_args()
+    if is_asked(options):
+        return measure_beside(options)
     if options.prune:
         return _measure_prune(options)
     if options.looks:

@@ -25,6 +25,7 @@ PARTS = ("scenarios", "engine", "running", "verify", "machine", "operations", "w
 SELDOM = (
     "docs/test_pages.py::test_a_page_does_what_it_says[docs/how-to/",
     "docs/test_demo.py::test_the_demo_may_be_run_again_and_its_retry_does_all_of_it",
+    "docs/test_performance.py::test_a_small_run_is_told_as_a_table_as_json_as_a_picture_and_on_the_page",
     "packaging/test_release.py::",
     "attacks/simulation/test_simulation.py::test_a_wrong_variant_of_the_protocol_is_found[",
     "attacks/model/test_model.py::test_a_protocol_that_lacks_something_is_found_wrong[",
