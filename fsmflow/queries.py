@@ -207,12 +207,21 @@ class Listening:
     error: str | None = None
 
 
-def trouble_with_redis(runtime: Runtime) -> str | None:
+@dataclass(frozen=True, kw_only=True)
+class Trouble:
+    """Redis takes no jobs: that it ``does`` not answer, or refuses, and why."""
+
+    does: str
+    why: str
+
+
+def trouble_with_redis(runtime: Runtime) -> Trouble | None:
     """Why Redis takes no jobs; None where it does. The embedded server is started where it does not run."""
     try:
         runtime.doorbell.check_writes()
     except runtime.doorbell.errors as error:
-        return first_line(error).rstrip(".")
+        does = "does not answer" if runtime.doorbell.is_gone(error) else "takes no jobs"
+        return Trouble(does=does, why=first_line(error).rstrip("."))
     return None
 
 

@@ -53,7 +53,7 @@ def init(views: bool, as_json: bool) -> int:
     database, redis = database_of(chosen), redis_of(chosen)
     problem, pooled = trouble_with_redis(current()), current().store.link.is_pooled
     if as_json:
-        answers = {"url": redis, "answers": problem is None, "error": problem}
+        answers = {"url": redis, "answers": problem is None, "error": problem and problem.why}
         output.print_json({"database": database, "pooled": pooled, "redis": answers})
         return 0
     click.echo(f"the tables of fsmflow are ready in {database}")
@@ -62,7 +62,7 @@ def init(views: bool, as_json: bool) -> int:
     if problem is None:
         click.echo(f"Redis answers ({redis})")
     else:
-        click.echo(f"Redis does not answer ({redis}): {problem}; jobs wait in the database until it does")
+        click.echo(f"Redis {problem.does} ({redis}): {problem.why}; jobs wait in the database until it does")
     return 0
 
 
@@ -142,7 +142,7 @@ def _ready(*, burst: bool) -> Runtime:
     runtime.doorbell.check()
     problem = trouble_with_redis(runtime)
     if burst and problem is not None:
-        raise ConfigurationError(f"Redis does not answer: {problem}; without it a burst would never end")
+        raise ConfigurationError(f"Redis {problem.does}: {problem.why}; without it a burst would never end")
     return runtime
 
 
@@ -217,10 +217,10 @@ def reconcile(as_json: bool) -> int:
     # No queues: to name them would announce, for half a minute, workers that are not there.
     count = Maintenance(runtime, ()).sweep(in_turn=False)
     if as_json:
-        output.print_json({"rows": count, "redis": {"answers": problem is None, "error": problem}})
+        output.print_json({"rows": count, "redis": {"answers": problem is None, "error": problem and problem.why}})
     else:
         click.echo(f"looked after {count:,} due row{'' if count == 1 else 's'}")
     if problem is not None:
-        output.error(f"Redis does not answer: {problem}. Timers were looked after, jobs were not")
+        output.error(f"Redis {problem.does}: {problem.why}. Timers were looked after, jobs were not")
         return 1
     return 0

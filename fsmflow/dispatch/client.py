@@ -42,7 +42,7 @@ _TOLD: Final = (
     ),
     (
         ReadOnlyError,
-        "READONLY: this server is a replica, and takes no jobs; name the master, or the sentinels that know it: "
+        "READONLY: this server is a replica; name the master, or the sentinels that know it: "
         "redis+sentinel://host:26379/name",
     ),
     (

@@ -15,7 +15,7 @@ from rq.utils import utcparse
 
 from fsmflow import clock, log
 from fsmflow.dispatch import listeners, prefix
-from fsmflow.dispatch.client import REDIS_ERRORS, connect, is_elsewhere
+from fsmflow.dispatch.client import REDIS_ERRORS, connect, is_elsewhere, is_gone
 from fsmflow.dispatch.embedded import EmbeddedServer
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.dispatch.route import Route, route_of
@@ -41,6 +41,7 @@ class Doorbell:
 
     #: What its methods raise: ``REDIS_ERRORS``, for who must not import them.
     errors: Final = REDIS_ERRORS
+    is_gone = staticmethod(is_gone)
 
     def __init__(self, settings: Settings, installation: str, now: Callable[[], int]) -> None:
         self._now = now

@@ -79,8 +79,9 @@ def test_a_replica_is_found_out_as_the_tables_are_made(
     monkeypatch.setenv("FSMFLOW_MACHINES", "tests.support.process_flows")
     terminal = Terminal(capsys, monkeypatch)
     with installation(tmp_path, monkeypatch, database_url=f"sqlite:///{tmp_path}/f.db", redis_url=replica):
+        assert "Redis takes no jobs (redis://:***@127.0.0.1:" in terminal.ok("init")
         for told in (terminal.ok("init"), terminal.ok("info")):
-            assert "READONLY: this server is a replica, and takes no jobs" in told
+            assert "READONLY: this server is a replica; name the master" in told
             assert "redis+sentinel://host:26379/name" in told
     with installation(tmp_path, monkeypatch, database_url=f"sqlite:///{tmp_path}/f.db", redis_url=guarded.url):
         told = terminal.ok("init") + terminal.ok("info")

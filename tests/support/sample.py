@@ -27,6 +27,8 @@ SELDOM = (
     "docs/test_demo.py::test_the_demo_may_be_run_again_and_its_retry_does_all_of_it",
     "docs/test_performance.py::test_a_small_run_is_told_as_a_table_as_json_as_a_picture_and_on_the_page",
     "packaging/test_release.py::",
+    "dispatch/test_fleets.py::test_a_master_that_is_killed_under_load_loses_nothing",
+    "dispatch/test_fleets.py::test_a_slot_that_moves_and_a_node_that_is_killed_under_load_lose_nothing",
     "attacks/simulation/test_simulation.py::test_a_wrong_variant_of_the_protocol_is_found[",
     "attacks/model/test_model.py::test_a_protocol_that_lacks_something_is_found_wrong[",
 )
