@@ -52,6 +52,11 @@ _LIKELY: Final = (
         ("password authentication failed", "(using password: "),
         "name and password are those of FSMFLOW_DATABASE_URL, or of configure(database_url=...)",
     ),
+    (
+        ("no schema has been selected to create in",),
+        "the schema that the search_path names is not there, or this user may not use it; make that first, as in "
+        "CREATE SCHEMA acme AUTHORIZATION acme",
+    ),
 )
 _LINKS: Final = {
     "caused by": "The above exception was the direct cause of the following exception:",
