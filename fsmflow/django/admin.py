@@ -26,9 +26,10 @@ from fsmflow.definition.names import CANCEL, RETRY
 from fsmflow.diagram import svg
 from fsmflow.django.actors import actor_of
 from fsmflow.django.model_field import field_in
-from fsmflow.django.panel import act, panel, states_of
+from fsmflow.django.panel import Refused, act, panel, states_of
+from fsmflow.django.payload import payload_in
 from fsmflow.engine.runtime import current
-from fsmflow.errors import EntityNotFound, FsmflowError, shown
+from fsmflow.errors import DataError, EntityNotFound, FsmflowError, shown
 from fsmflow.machine.machine import Machine
 from fsmflow.objects.buttons import instance_in
 from fsmflow.objects.drawings import chart_of
@@ -168,9 +169,10 @@ class MachineAdmin(admin.ModelAdmin):  # type: ignore[misc]
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _shown(self, request: Any, row: Any) -> dict[str, Any]:
+        refused = getattr(request, "workflow_refusal", None)
         try:
             actor = actor_of(request)
-            found = panel(resolve(current(), self._address(row), actor), actor)
+            found = panel(resolve(current(), self._address(row), actor), actor, refused)
         except EntityNotFound:
             return {"workflow_missing": f"{self._address(row)} was not started."}
         except FsmflowError as error:
@@ -186,16 +188,25 @@ class MachineAdmin(admin.ModelAdmin):  # type: ignore[misc]
         row = self._row(request, object_id)
         if not self.has_change_permission(request, row):
             raise PermissionDenied
-        epoch = request.POST.get("epoch", "")
-        given = {"reason": request.POST.get("reason", ""), "epoch": int(epoch) if epoch.isdecimal() else None}
+        given = {key: str(value) for key, value in request.POST.items()}
+        name, epoch = given.get("do", ""), given.get("epoch", "")
+        asked: dict[str, Any] = {"reason": given.get("reason", ""), "epoch": int(epoch) if epoch.isdecimal() else None}
         try:
-            told = act(self.machine, str(row.pk), request.POST.get("do", ""), actor_of(request), **given)
+            payload = payload_in(self.machine._compiled(), name, given)  # noqa: SLF001 - a machine
+            told = act(self.machine, str(row.pk), name, actor_of(request), payload=payload, **asked)
         except FsmflowError as error:
             self.message_user(request, str(error), messages.ERROR)
+            if isinstance(error, DataError):
+                return self._again(request, object_id, Refused(given=given, error=error))
         else:
             self.log_change(request, row, told)
             self.message_user(request, told, messages.SUCCESS)
         return HttpResponseRedirect(self._url("change", row.pk))
+
+    def _again(self, request: Any, object_id: str, refused: Refused) -> Any:
+        """The page once more, with what was filled in."""
+        request.method, request.workflow_refusal = "GET", refused
+        return self.change_view(request, object_id)
 
     def _picture(self, request: Any, object_id: str) -> Any:
         row = self._row(request, object_id)

@@ -91,9 +91,11 @@ from django.core.management.sql import emit_post_migrate_signal
 from django.db import transaction
 from django.db.migrations.exceptions import IrreversibleError
 from django.test import RequestFactory, TestCase, TransactionTestCase
+from fsmflow import DataError
 from fsmflow.django.actors import actor_of
 from fsmflow.django.admin import MachineAdmin
-from fsmflow.django.panel import panel
+from fsmflow.django.panel import act, panel
+from fsmflow.django.payload import fields_of, payload_in
 from fsmflow.engine.runtime import current
 from fsmflow.queries import resolve
 from fsmflow.testing import sandbox
@@ -154,8 +156,17 @@ class InAdmin(TestCase):
         request.user, request._messages = SimpleNamespace(**BOB), CookieStorage(request)
         actor = actor_of(request)
         found = panel(resolve(current(), f"order:{order.pk}", actor), actor)
-        self.assertEqual(found.with_more, ["annotate"])
+        self.assertEqual([each.choice.name for each in found.with_more], ["annotate"])
         self.assertEqual([each.name for each in found.choices][:2], ["submit", "pause"])
+        definition = OrderMachine._compiled()
+        with self.assertRaises(DataError) as wrong:
+            act(OrderMachine, str(order.pk), "annotate", actor, payload={"txet": "x"})
+        ((field, text, fault),) = fields_of(definition, "annotate", {"field.text": "x"}, wrong.exception)
+        self.assertEqual((field.label, text, "missing" in fault), ("text", "x", True))
+        payload = payload_in(definition, "annotate", {"field.text": "call back"})
+        self.assertIn("was fired", act(OrderMachine, str(order.pk), "annotate", actor, payload=payload))
+        with self.assertRaisesRegex(DataError, "'pause' takes no payload"):
+            act(OrderMachine, str(order.pk), "pause", actor, payload=payload)
         admin = OrderAdmin(Order, AdminSite())
         self.assertEqual([row._workflow_state for row in admin.get_changelist_instance(request).result_list], ["new"])
         request.user.is_active = False

@@ -117,6 +117,18 @@ class AdministrationTest(InOneTransaction):
         last = [entry for entry in Order.get(models.Order.objects.get().pk).history if entry.reason]
         self.assertEqual([(entry.actor, entry.reason) for entry in last], [("ann", "another card")])
 
+    def test_a_payload_is_filled_in_there_and_kept_where_it_is_refused(self) -> None:
+        row = models.Order.objects.create(customer=User.objects.get(username="carl"), item="a lamp")
+        Order.start(row.pk, card="4242 4242 4242 4242")
+        self.log_in("ann")
+        where, seen = self.page().replace("change", "workflow"), {"do": "submit", "epoch": "1", "reason": "by phone"}
+        self.assertContains(self.client.get(self.page()), "A JSON object, for a trigger.")
+        refused = self.client.post(where, {**seen, "payload": "by phone"})
+        self.assertContains(refused, "cannot be read as JSON")
+        self.assertContains(refused, ">by phone</textarea>")
+        self.assertIn("was fired", self.act("submit", payload='{"by": "phone"}'))
+        self.assertEqual(Order.get(row.pk).event.payload, {"by": "phone"})
+
     def test_what_has_moved_since_the_page_was_made_is_not_touched(self) -> None:
         self.place(DECLINED)
         self.log_in("ann")
