@@ -10,8 +10,11 @@ from urllib.parse import urlsplit
 import pytest
 
 from fsmflow.dispatch.client import connect
+from fsmflow.dispatch.doorbell import Doorbell
 from fsmflow.dispatch.route import BySentinels, Route, route_of
+from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.errors import RedisUnavailable
+from fsmflow.settings import Settings
 from tests.support.encryption import certificate, encrypted, unix_socket
 from tests.support.eventually import eventually
 from tests.support.fleets import Node
@@ -89,4 +92,30 @@ def test_who_told_wrongly_is_asked_last(tmp_path: Path) -> None:
         assert route.url() == route.url() == "redis://127.0.0.1:2/0"
     finally:
         for node in nodes:
+            node.kill()
+
+
+def test_a_supervisor_and_a_worker_let_go_of_a_master_that_is_none_any_more(tmp_path: Path) -> None:
+    before, after, sentinel = (Node(tmp_path) for _ in range(3))
+    try:
+        for node in (before, after):
+            node.start('save ""\n')
+        sentinel.start(f"sentinel monitor shop 127.0.0.1 {before.port} 1\n", "--sentinel")
+        for node in (before, after, sentinel):
+            eventually(node.answers, what="a server")
+        settings = Settings(redis_url=f"redis+sentinel://127.0.0.1:{sentinel.port}/shop")
+        doorbell = Doorbell(settings, "0123abcd", lambda: 0)
+        worker = StepWorker(["default"], doorbell, lambda ticket: (), lambda: False)
+        doorbell.announce(["default"])
+        assert not worker.work_once(block=False)
+        for words in (("REMOVE", "shop"), ("MONITOR", "shop", "127.0.0.1", after.port, 1)):
+            sentinel.ask("SENTINEL", *words)
+        doorbell.announce(["default"])
+        keys = "rq:fsmflow:0123abcd:listening"
+        assert (before.ask("EXISTS", keys), after.ask("EXISTS", keys)) == (1, 1)
+        worker._seen_alive -= 60
+        with pytest.raises(RedisUnavailable, match="another server is the master of Redis now"):
+            worker.work_once(block=False)
+    finally:
+        for node in (before, after, sentinel):
             node.kill()
