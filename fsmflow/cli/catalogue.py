@@ -93,6 +93,11 @@ CATALOGUE: Final = (
     Entry("hold", "hold:hold", "Keep back entities of MACHINE: those that are there, and those that arrive."),
     Entry("release", "hold:release", "End a HOLD: what arrives is kept back no more, and workers let go what was."),
     Entry(
+        "drain",
+        "drain:drain",
+        "Have the workers of HOST take nothing new and end what they run, as before a new release.",
+    ),
+    Entry(
         "stats", "overview:stats", "Count entities by state; show since when the oldest is there, queues, and due work."
     ),
     Entry("metrics", "metrics:metrics", "Tell Prometheus how things stand."),

@@ -18,6 +18,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.dispatch.client import REDIS_ERRORS
 from fsmflow.dispatch.doorbell import Doorbell
 from fsmflow.dispatch.listeners import Listener
+from fsmflow.engine.drains import drains
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, FsmflowError
 from fsmflow.objects.plain import iso
@@ -72,6 +73,7 @@ def _found() -> dict[str, Any]:
         "redis": _redis(chosen),
         "machines": [_machine(definition) for definition in known.values()],
         "fault": wrong,
+        "drains": [] if runtime is None else [str(each) for each in drains(runtime).values()],
         "queues": [_queue(name, runtime, listeners, unheard) for name in queues],
         "workers": [
             {
@@ -242,6 +244,8 @@ def _print_who(found: dict[str, Any]) -> None:
         if rows:
             click.echo()
             output.print_table(columns, rows)
+    for line in found["drains"]:
+        click.echo(output.one_line(f"{line}: its workers take nothing new; 'fsmflow drain HOST --undo' ends that"))
 
 
 def _worker_row(worker: dict[str, Any]) -> tuple[str, ...]:

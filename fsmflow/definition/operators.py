@@ -27,7 +27,9 @@ REVOKE_LINKS: Final = "revoke_links"
 #: To say who may log in, and so to become anybody; to give somebody else an API token.
 USERS: Final = "users"
 TOKENS: Final = "tokens"
-OF_INSTALLATION: Final = (ACT_AS, REVOKE_LINKS, USERS, TOKENS)
+#: To have the workers of a host take nothing new.
+DRAIN: Final = "drain"
+OF_INSTALLATION: Final = (ACT_AS, DRAIN, REVOKE_LINKS, USERS, TOKENS)
 #: What moves one entity.
 MOVES: Final = (RETRY, RESUME, "pause", CANCEL, "skip", "rewind", UNDO, "force", "drop", "erase")
 #: What a machine can close.

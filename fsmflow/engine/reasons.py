@@ -10,6 +10,8 @@ from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import GRACE_MS, Work
 from fsmflow.definition.names import FAILED, FINISHED
 from fsmflow.dispatch.listeners import Listener
+from fsmflow.engine.drains import drains
+from fsmflow.engine.drains import told as told_of_drains
 from fsmflow.engine.holds import holding
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.registry import is_built_in
@@ -142,13 +144,15 @@ class Reasons:
         self._look()
         if self._error is not None or self._listened:
             return None
-        return "no worker runs, and timers are looked after by workers; start one with 'fsmflow worker'"
+        drained = told_of_drains(drains(self._runtime))
+        return f"no worker runs, and timers are looked after by workers; start one with 'fsmflow worker'{drained}"
 
     def _unheard(self, queue: str) -> str:
         others = ", ".join(map(repr, sorted(self._listened)))
         start = f"fsmflow worker --queues {queue}" if others else "fsmflow worker"
         elsewhere = f"; workers listen on {others}" if others else ""
-        return f"no worker listens on queue {queue!r}{elsewhere}; start one with '{start}'"
+        drained = told_of_drains(drains(self._runtime))
+        return f"no worker listens on queue {queue!r}{elsewhere}; start one with '{start}'{drained}"
 
     def _unable(self, stored: Snapshot, queue: str) -> str | None:
         listeners = self._on(queue)

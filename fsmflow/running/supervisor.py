@@ -6,6 +6,7 @@ import os
 import queue
 import select
 import signal
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from types import FrameType
@@ -13,9 +14,11 @@ from typing import Final
 from uuid import uuid4
 
 from fsmflow import log
+from fsmflow.engine.drains import Drain, drains
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import hook_caller
 from fsmflow.errors import DatabaseUnavailable
+from fsmflow.log import drains as log_of_drains
 from fsmflow.points import point
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.lease import LEASE_MS, RENEW_S
@@ -70,6 +73,9 @@ class Supervisor:
         self._gave_up = False
         self._file = DatabaseFile.of(runtime.store.link)
         self._quiet_sweeps = 0
+        #: That this host drains, as was read last, and whether that is heeded.
+        self._drain: Drain | None = None
+        self._drains = False
 
     def run(self) -> int:
         """Supervise until told to stop, or until nothing is due with ``burst``. The exit status: 1 where no process
@@ -79,6 +85,9 @@ class Supervisor:
         alive and no dead process from being replaced; threads renew the leases and run maintenance.
         """
         reading = self._catch_signals()
+        # Before anybody is put to work; from then on it is read in another thread.
+        self._safely("looking for a drain", self._look_for_drain)
+        self._runtime.store.link.forget_connection()
         threads = [
             threading.Thread(target=self._maintain, name="fsmflow-maintenance", daemon=True),
             threading.Thread(target=self._renew, name="fsmflow-leases", daemon=True),
@@ -130,18 +139,34 @@ class Supervisor:
             log.gave_up(failed)
             self._gave_up = True
             return False
-        if not self._signals:
+        self._heed_drain()
+        if not self._signals and not self._drains:
             self._workers.fill_up()
-        elif self._workers.are_gone:
+        elif self._signals and self._workers.are_gone:
             return False
         self._workers.kill_overruns()
         self._workers.kill_those_that_stay()
-        if self._burst and not self._signals and self._quiet_sweeps >= _QUIET_SWEEPS:
+        if self._burst and not self._signals and (self._drains or self._quiet_sweeps >= _QUIET_SWEEPS):
             self._signals = 1
         return True
 
+    def _look_for_drain(self) -> None:
+        """Whether this host drains. Where the database does not answer, what was known stays. One query."""
+        self._drain = drains(self._runtime).get(socket.gethostname())
+        self._maintenance.listen(listens=self._drain is None)
+
+    def _heed_drain(self) -> None:
+        """Have all take nothing new and end after the running step, once; they are replaced when it is over."""
+        drain = self._drain
+        if drain is not None and not self._drains:
+            log_of_drains.heeded(str(drain))
+            self._workers.terminate()
+        elif drain is None and self._drains:
+            log_of_drains.over()
+        self._drains = drain is not None
+
     def _reap(self) -> None:
-        for lost in self._workers.reap(stopping=self._signals > 0):
+        for lost in self._workers.reap(stopping=self._signals > 0 or self._drains):
             self._lost.put((lost, self._signals > 1))
             self._wake.set()
 
@@ -217,6 +242,7 @@ class Supervisor:
             self._maintenance.lost(attempt.row, attempt.owner, attempt.how, timed_out=attempt.timed_out)
 
     def _sweep(self) -> None:
+        self._look_for_drain()
         self._maintenance.sweep(paced=True)
         self._outage.over()
         if self._burst:

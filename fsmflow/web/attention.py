@@ -9,6 +9,7 @@ from fsmflow import clock
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.names import FINISHED
+from fsmflow.engine.drains import drains
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.signs import Rule, rules_of, signs
@@ -61,7 +62,13 @@ def _of_all(runtime: Runtime) -> Iterator[Notice]:
             yield Notice(kind=sign.kind, text=sign.text, todo=sign.todo, is_grave=sign.kind != Overdue.kind)
     yield from _unknown(runtime)
     yield from _paused(runtime)
+    yield from _drains(runtime)
     yield from _workers(runtime)
+
+
+def _drains(runtime: Runtime) -> Iterator[Notice]:
+    for host, drain in drains(runtime).items():
+        yield Notice(kind="drain", text=str(drain), todo=f"fsmflow drain {host} --undo", path="/workers")
 
 
 def _unknown(runtime: Runtime) -> Iterator[Notice]:

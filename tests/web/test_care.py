@@ -111,6 +111,7 @@ def test_nothing_is_wrong_with_pages_in_light_dark_and_on_a_phone(bench: Bench, 
         "/holds/new",
         "/holds/1/release",
         "/workers",
+        "/workers/drain/web1",
         "/schedules",
         "/waiting",
     ]

@@ -12,6 +12,7 @@ import pytest
 from fsmflow import Machine, Schedule, State, holds
 from fsmflow.dispatch import listeners
 from fsmflow.dispatch.listeners import Listener
+from fsmflow.engine import drains
 from tests.support.bench import Bench, bench_on
 from tests.support.website import Site, site_of
 from tests.web.shop import HOSTILE, Sale
@@ -180,6 +181,33 @@ def test_worker_processes_are_shown_with_the_code_that_they_have_loaded(bench: B
     assert "other code" in page
     assert "1 process<" in page
     assert "Nobody listens" not in page
+
+
+def test_a_host_is_drained_and_put_to_work_again_by_who_may(bench: Bench, site: Site) -> None:
+    doorbell = bench.runtime.doorbell
+    told: dict[str, Any] = {"host": "web1", "pid": 7, "queues": ("default",), "release": "2", "source": "x"}
+    doorbell.appear("sup1")
+    listener = Listener(name="sup1.1", since=bench.clock.ms, machines={}, **told)
+    listeners.present(bench.redis, doorbell.installation, listener)
+    assert 'href="/workers/drain/web1"' in site.page("/workers")
+    asked = site.page("/workers/drain/web1")
+    assert "fsmflow drain web1" in asked
+    assert drains.drains(bench.runtime) == {}
+    site.post("/workers/drain/web1", token=value(asked, "token"), key="k", reason=HOSTILE)
+    assert drains.drains(bench.runtime)["web1"].by == "ada"
+    page = site.page("/workers")
+    assert "<b>web1 drains</b>" in page
+    assert "1 process is left there" in page
+    assert "<script>alert" not in page
+    assert "web1 drains" in site.page("/")
+    form = site.page("/workers/undo/web1")
+    site.post("/workers/undo/web1", token=value(form, "token"), key="k")
+    assert drains.drains(bench.runtime) == {}
+    site.post("/workers/undo/web1", 422, token=value(form, "token"), key="k")
+    with clerks_site(bench) as clerks:
+        assert "/workers/drain/web1" not in clerks.page("/workers")
+        clerks.post("/workers/drain/web1", 403)
+    assert drains.drains(bench.runtime) == {}
 
 
 def test_hostile_texts_are_texts(bench: Bench, site: Site) -> None:

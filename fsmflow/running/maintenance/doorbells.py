@@ -34,13 +34,21 @@ class Doorbells:
         self._redis_is_there = True
         self._outage = Outage(REDIS)
         self._has_looked = False
+        self._listens = True
 
     def look_at_redis(self) -> bool:
         """Whether Redis is there; it is then told who listens."""
         return self._answers(self._announce)
 
+    def listen(self, *, listens: bool) -> None:
+        """Whether workers here take jobs: where they take none any more, that is told at once."""
+        before, self._listens = self._listens, listens
+        if before and not listens:
+            self._answers(lambda: self._runtime.doorbell.withdraw(self._queues))
+
     def _announce(self) -> None:
-        self._runtime.doorbell.announce(self._queues)
+        if self._listens:
+            self._runtime.doorbell.announce(self._queues)
         if self._name:
             self._runtime.doorbell.appear(self._name)
 

@@ -135,6 +135,10 @@ class Maintenance:
         are no crashes, until they could have been."""
         self._losses.no_renewals()
 
+    def listen(self, *, listens: bool) -> None:
+        """Whether workers here take jobs; until this is called they do."""
+        self._doorbells.listen(listens=listens)
+
     def withdraw(self) -> None:
         """Tell that nobody here listens any more; Redis may be gone itself."""
         self._doorbells.withdraw()
