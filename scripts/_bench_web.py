@@ -121,7 +121,7 @@ def _pages(runtime: Runtime) -> Iterator[str]:
     last = f"/repairs/2030-{REPAIRS - 1:04}"
     yield from ("/repairs", "/repairs/new", last, f"{last}?fate=recovered", f"{last}/report", f"{last}/resume")
     yield from ("/holds", "/holds/new", "/holds/1/release", "/workers", "/workers/part", "/schedules")
-    yield "/schedules/bench_tick/run"
+    yield from ("/schedules/bench_tick/run", "/workers/drain/web1", "/workers/undo/web1", "/start", f"/start/{_ORDER}")
 
 
 def _queries(runtime: Runtime) -> Iterator[Mapping[str, str]]:

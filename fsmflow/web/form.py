@@ -16,7 +16,7 @@ from fsmflow.log import web
 from fsmflow.objects.fields import read_milliseconds
 from fsmflow.values import dataclass
 from fsmflow.web.forgery import fields_of
-from fsmflow.web.statuses import status_of
+from fsmflow.web.statuses import status_of, told_on_pages
 from fsmflow.web.templates import link, render
 
 #: What was filled in, by the names of the fields.
@@ -72,10 +72,11 @@ def answered(
     act: Callable[[Given], Way],
     *,
     template: str = "form.html",
+    faults: Callable[[Exception | None], Mapping[str, str]] | None = None,
 ) -> Response:
     """The page of a form; or, where its button was pressed, the way to the page that ``act`` says once it has done it.
     What is refused is told above the form, which keeps what was filled in. ``shown_as``: what the template is given, in
-    the place of ``given`` too.
+    the place of ``given`` too. ``faults``: what a refusal says of each field, which stands beside that.
     """
     given, refusal = given_in(request), None
     if request.method == "POST":
@@ -85,13 +86,11 @@ def answered(
             refusal = error
             note_refusal(request, error)
     status = 200 if refusal is None else status_of(refusal).code
-    why = None if refusal is None else text_of(refusal)
-    return render(
-        request,
-        template,
-        status=status,
-        **{"given": given, "error": why, "key": given.get("key") or uuid.uuid4().hex, **shown_as(given)},
-    )
+    why = None if refusal is None else told_on_pages(refusal)
+    beside = {} if faults is None else faults(refusal)
+    key = given.get("key") or uuid.uuid4().hex
+    context = {"given": given, "error": why, "faults": beside, "key": key, **shown_as(given)}
+    return render(request, template, status=status, **context)
 
 
 def note_refusal(request: Request, error: FsmflowError) -> None:

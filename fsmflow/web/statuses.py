@@ -69,7 +69,9 @@ RAISED: Final = Status(422, "machine-raised", "The code of the machine raised")
 
 
 def told_on_pages(error: FsmflowError) -> str:
-    """Why something was refused, in words for people before a page: who is not permitted cannot pass an actor."""
+    """Why something was refused, in words for people before a page: they pass no actor, and no option."""
+    if isinstance(error, EntityExists):
+        return f"{error.address} exists already{f', in {error.state!r}' if error.state else ''}; choose another id"
     if not isinstance(error, NotPermitted) or error.words is not None or not error.roles:
         return text_of(error)
     needed = " or ".join(error.roles)

@@ -70,7 +70,14 @@ def test_nothing_is_wrong_with_pages_in_light_dark_and_on_a_phone(bench: Bench, 
     failed(bench, "3", card="t").force("sold")
     bench.run()
     pages = ["/", "/?list=1", "/entities?q=machine:sale", "/entity/sale:1", "/entity/sale:2", "/do/retry/sale:1"]
-    pages += ["/do/erase/sale:1", "/fire/note/sale:1", "/compare/sale:1", "/nowhere", "/entity/sale:2?list=1"]
+    pages += [
+        "/do/erase/sale:1",
+        "/fire/note/sale:1",
+        "/compare/sale:1",
+        "/nowhere",
+        "/entity/sale:2?list=1",
+        "/start/sale",
+    ]
     for number, options in enumerate(({"color_scheme": "light"}, {"color_scheme": "dark"}, PHONE)):
         with window(browser, site.url, **options) as seen:
             for path in pages if WHOLE else pages[number::3]:

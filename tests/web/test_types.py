@@ -173,3 +173,31 @@ def test_a_webhook_that_does_not_fit_is_kept_with_words(site: Site, caplog: pyte
     assert (answer.status_code, answer.json()) == (202, {"taken": "kept"})
     assert "approve: payload.amount: 'much' is no int" in caplog.text
     assert loan.refresh().state == "asked"
+
+
+def test_one_is_started_by_a_form_with_the_fields_of_its_data(bench: Bench, site: Site) -> None:
+    assert 'href="/start/book"' in site.page("/start")
+    asked = site.page("/start/book")
+    assert 'name="field.amount"' in asked
+    assert 'name="data"' not in asked
+    given = {**_form(site, "/start/book"), "id": "b1"}
+    refused = site.post("/start/book", 422, **given, **{"field.amount": "many"}).text
+    assert 'value="many"' in refused
+    assert '<span class="bad" role="alert">' in refused
+    assert "Nothing was changed." in refused
+    for _ in range(2):  # pressed twice
+        made = site.post("/start/book", **given, **{"field.amount": "6"})
+        assert made.headers["location"] == "/entity/book:b1"
+    assert Book.get("b1").data.amount == 6
+    other = {**_form(site, "/start/book"), "id": "b1"}
+    assert "book:b1 exists already" in site.post("/start/book", 409, **other, **{"field.amount": "7"}).text
+    assert "books" in site.post("/start/books", 404, **given).text
+
+
+def test_one_is_started_with_json_where_no_type_is_declared(bench: Bench, site: Site) -> None:
+    form = site.page("/start/loan")
+    made = form.partition('name="id" value="')[2].partition('"')[0]
+    given = _form(site, "/start/loan")
+    if 'name="data"' in form:
+        given["data"] = '{"for": "us"}'
+    assert site.post("/start/loan", id=made, **given).headers["location"] == f"/entity/loan:{made}"

@@ -28,7 +28,7 @@ from fsmflow.redaction import hide
 from fsmflow.values import dataclass
 from fsmflow.web.identity import actor_of
 from fsmflow.web.live import fragment
-from fsmflow.web.pages import actions, entity
+from fsmflow.web.pages import actions, beginnings, entity
 from fsmflow.web.query import Query, completions, query_of
 from fsmflow.web.section import Section
 from fsmflow.web.statuses import status_of
@@ -185,7 +185,7 @@ def _json(runtime: Runtime, found: Iterator[Snapshot], columns: Sequence[str]) -
 SECTION: Final = Section(
     title="Entities",
     path="/entities",
-    also=("/entity", "/do", "/fire", "/compare"),
+    also=("/entity", "/do", "/fire", "/compare", "/start"),
     routes=(
         Route("/entities", _show),
         Route("/entities/news", _news),
@@ -193,5 +193,6 @@ SECTION: Final = Section(
         Route("/entities.json", _export),
         *entity.ROUTES,
         *actions.ROUTES,
+        *beginnings.ROUTES,
     ),
 )
