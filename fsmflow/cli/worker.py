@@ -71,7 +71,15 @@ def init(views: bool, as_json: bool) -> int:
     "--processes",
     metavar="N",
     type=click.IntRange(min=1),
+    default=lambda: _usable_cpus(),
     help="How many jobs run at once.  [default: the number of usable CPUs]",
+)
+@click.option(
+    "--concurrency",
+    metavar="N",
+    type=click.IntRange(min=0, max=10_000),
+    default=0,
+    help="How many async jobs run beside each other in each process.  [default: none]",
 )
 @click.option(
     "--queues", metavar="A,B", help="Listen on these, the first one first.  [default: all that the machines name]"
@@ -92,7 +100,8 @@ def init(views: bool, as_json: bool) -> int:
 )
 @click.option(reload.OPTION, "reloads", is_flag=True, help="Start anew when the code changes. For development.")
 def worker(
-    processes: int | None,
+    processes: int,
+    concurrency: int,
     queues: str | None,
     burst: bool,
     max_jobs: str | None,
@@ -107,9 +116,8 @@ def worker(
 
     \b
       fsmflow worker
-      fsmflow worker --processes 4 --queues default,slow
+      fsmflow worker --processes 4 --concurrency 50 --queues default,slow
       fsmflow worker --max-jobs 1000 --max-memory 500MB
-      fsmflow worker --log json
       fsmflow worker --burst
       fsmflow worker --reload
     """
@@ -120,7 +128,6 @@ def worker(
         return reload.Reload(settings.current()).run()
     let_machines_configure()
     runtime = _ready(burst=burst)
-    processes = processes or _usable_cpus()
     listens = wanted or queues_of(runtime.machines.of_user().values()) or ["default"]
     _tell_start(runtime, listens, processes)
     return Supervisor(
@@ -130,6 +137,7 @@ def worker(
         burst=burst,
         log_options=["--log-level", log_level.upper(), "--log", form],
         endurance=asked.or_else(runtime.settings),
+        concurrency=concurrency,
     ).run()
 
 

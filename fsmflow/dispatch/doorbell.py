@@ -137,8 +137,15 @@ class Doorbell:
         """
         if not rings or (clock.monotonic() < self._quiet_until and not insist):
             return not rings
+        return self._send(rings)
+
+    def finish(self, done: Ticket, rings: Sequence[Ring]) -> bool:
+        """The same, and forget the doorbell that is done."""
+        return clock.monotonic() >= self._quiet_until and self._send(rings, done)
+
+    def _send(self, rings: Sequence[Ring], done: Ticket | None = None) -> bool:
         try:
-            self._enqueue(rings)
+            self._enqueue(rings, done)
         except REDIS_ERRORS as error:
             self._failed(len(rings), error)
             return False
@@ -147,11 +154,13 @@ class Doorbell:
             log.dispatch_works()
         return True
 
-    def _enqueue(self, rings: Sequence[Ring]) -> None:
+    def _enqueue(self, rings: Sequence[Ring], done: Ticket | None) -> None:
         """Raises REDIS_ERRORS. Where the server has refused it, as another one has taken over, that one is asked."""
         for is_last in (False, True):
             try:
                 pipe = self.client().pipeline(transaction=False)
+                if done is not None:
+                    pipe.delete(Job.key_for(job_id(self.installation, done)))
                 self.add(pipe, rings)
                 pipe.execute()
                 return

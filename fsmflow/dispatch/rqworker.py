@@ -65,8 +65,8 @@ end
 return false
 """
 
-#: Runs an attempt; what the next steps are to be rung with the end of this one.
-Perform = Callable[[Ticket], Sequence[Ring]]
+#: Runs an attempt; what is to be rung for with the end of this one. None where it still runs, and others ring.
+Perform = Callable[[Ticket], Sequence[Ring] | None]
 
 
 class StepWorker(SimpleWorker):
@@ -114,7 +114,7 @@ class StepWorker(SimpleWorker):
 
         Raises RedisError and OSError where Redis is not there; a job that was taken then is rung again from SQL.
         """
-        self._tell_alive()
+        self.tell_alive()
         taken = self._take([queue.key for queue in self.queues])
         if taken is None and block:
             taken = self._wait()
@@ -131,7 +131,9 @@ class StepWorker(SimpleWorker):
             refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
             return True
         point("take.after", ticket.row)
-        self._rings, self._done = self._perform(ticket), id_
+        rings = self._perform(ticket)
+        if rings is not None:
+            self._rings, self._done = rings, id_
         return True
 
     def leave(self) -> None:
@@ -180,7 +182,8 @@ class StepWorker(SimpleWorker):
         pipe.lpush(queue_key, id_)
         pipe.execute()
 
-    def _tell_alive(self) -> None:
+    def tell_alive(self) -> None:
+        """Tell RQ and those who look that this worker lives, twice a minute. Raises RedisError and OSError."""
         now = clock.monotonic()
         if now - self._seen_alive < _HEARTBEAT_S:
             return

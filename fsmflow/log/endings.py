@@ -87,3 +87,11 @@ def callback_failed(address: str, error: BaseException) -> None:
         one_line(text_of(error)),
         extra={"address": address},
     )
+
+
+def loop_blocked(pid: int, address: str, others: int) -> None:
+    logger.error(
+        "loop.blocked: the async job of %s keeps process %d, in which %d other jobs wait, from going on; killing it. "
+        "All run again, this one alone. It must await what takes its time, or hand it to asyncio.to_thread()",
+        *(address, pid, others),
+    )

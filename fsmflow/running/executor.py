@@ -26,7 +26,7 @@ from fsmflow.running.lease import LEASE_MS, release, renewed, secure
 from fsmflow.running.limits import TimeLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import settle
-from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.slot import BLOCKING, IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.surroundings import Surroundings
 from fsmflow.running.transaction import in_transaction
 from fsmflow.scope import scope
@@ -48,7 +48,8 @@ class Executor:
 
     ``surroundings``: those of this thread, where another executor in it has run jobs before. ``goes_on`` is asked, with
     how many steps were run, whether there may be one more of the same entity, where its machine wants that (``run_on``
-    is what the settings say of machines that say nothing); without it there is none.
+    is what the settings say of machines that say nothing); without it there is none. ``takes_over`` is shown what is
+    claimed, and may run it elsewhere.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Executor:
         *,
         goes_on: Callable[[int], bool] | None = None,
         run_on: bool = False,
+        takes_over: Callable[[Ticket, Attempt], bool] | None = None,
     ) -> None:
         self._runtime = runtime
         self._slot = slot
@@ -66,12 +68,14 @@ class Executor:
         self._pid = os.getpid()
         self._surroundings = surroundings or Surroundings()
         self._goes_on = goes_on
+        self._takes_over = takes_over
         self._run_on = run_on
         self._until = float("-inf")
         #: The entity with the next step claimed, once a step is settled.
         self._next: Snapshot | None = None
-        #: How many attempts were run by the last call.
+        #: How many attempts were run by the last call, and whether what it has claimed is run elsewhere.
         self.ran = 0
+        self.handed_over = False
 
     def execute(self, ticket: Ticket) -> list[Ring]:
         """Claim the attempt, run its job, and commit how it ended. Returns quietly where it is not to be run.
@@ -83,8 +87,11 @@ class Executor:
         """
         owner = os.urandom(12).hex()
         self._rings, self.ran, self._until = [], 0, clock.monotonic() + _RUN_ON_S
+        self.handed_over = False
         with self._busy(ticket.row, owner):
             attempt = self._claim(ticket, owner)
+            if attempt is not None and self._takes_over is not None and self._takes_over(ticket, attempt):
+                self.handed_over, attempt = True, None
             while attempt is not None:
                 self.ran, self._next = self.ran + 1, None
                 with observed_attempt(attempt.snapshot, attempt.claim):
@@ -95,20 +102,38 @@ class Executor:
     def _perform_all(self, attempt: Attempt) -> None:
         """The attempt, and what follows from it."""
         self._runtime.store.link.refresh()
+        self._followed(attempt, lambda: self._perform(attempt))
+
+    def _followed(self, attempt: Attempt, act: Callable[[], None]) -> None:
         with followup.following(self._runtime) as tasks:
             before = running.set(attempt.fields)
             try:
-                self._perform(attempt)
+                act()
             finally:
                 running.reset(before)
                 self._runtime.store.link.refresh()
             if tasks:
                 self._before_tasks(attempt)
 
+    def hold(self, attempt: Attempt) -> None:
+        """Tell the supervisor of an attempt that somebody else has claimed, and that this one runs."""
+        self._tell(_doing(attempt, RUNNING))
+
+    def blocks(self, attempt: Attempt) -> None:
+        """Tell the supervisor of a job that keeps those beside it from going on."""
+        self._tell(_doing(attempt, BLOCKING))
+
+    def finish(self, attempt: Attempt, ended: Ended) -> list[Ring]:
+        """Commit how an attempt ended whose job has run elsewhere, and do what follows; what is to be rung for."""
+        self._rings = []
+        self._followed(attempt, lambda: self._settle(attempt, ended))
+        self._tell(Doing(state=IDLE))
+        return self._rings
+
     def _perform(self, attempt: Attempt) -> None:
         if not self._secure(attempt):
             return
-        job = self._prepare(attempt)
+        job = self.prepare(attempt)
         ended = self._run(attempt, job)
         if ended is not None:
             self._settle(attempt.seen_as(job.view.snapshot), ended)
@@ -165,7 +190,7 @@ class Executor:
     def _secure(self, attempt: Attempt) -> bool:
         return outlast(attempt.address, lambda: secure(self._runtime, attempt))
 
-    def _prepare(self, attempt: Attempt) -> Job:
+    def prepare(self, attempt: Attempt, limit: type[TimeLimit] | None = None) -> Job:
         """The job, whose time begins now."""
         undoing = outlast(attempt.address, lambda: undoing_of(self._runtime, attempt))
         point("job.before", attempt.address)
@@ -173,7 +198,7 @@ class Executor:
         def told(limit: TimeLimit) -> None:
             self._tell(_doing(attempt, RUNNING, deadline=limit.deadline, silent_at=limit.silent_at))
 
-        job = Job(self._runtime, attempt, undoing, told)
+        job = Job(self._runtime, attempt, undoing, told, limit)
         told(job.limit)
         return job
 

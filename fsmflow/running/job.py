@@ -6,7 +6,7 @@ import asyncio
 import difflib
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
 from typing import Any, Final
 
@@ -25,7 +25,7 @@ from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.fanout import BranchMaker
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.jobview import role_of
-from fsmflow.running.limits import Silent, TimeLimit, TimeUp
+from fsmflow.running.limits import LoopLimit, Silent, TimeLimit, TimeUp
 from fsmflow.running.verdict import decisive_of
 from fsmflow.values import replace
 
@@ -40,7 +40,12 @@ class Job:
     called as often as it gives a sign of life."""
 
     def __init__(
-        self, runtime: Runtime, attempt: Attempt, undoing: Undoing | None, told: Callable[[TimeLimit], None]
+        self,
+        runtime: Runtime,
+        attempt: Attempt,
+        undoing: Undoing | None,
+        told: Callable[[TimeLimit], None],
+        limit: type[TimeLimit] | None = None,
     ) -> None:
         self._runtime = runtime
         self._attempt = attempt
@@ -51,11 +56,12 @@ class Job:
         #: Whether the time of the whole step is over before that of the attempt.
         self._cut = limit_s is not None and limit_s == left_s
         self._begins = False
-        self.limit = limit = TimeLimit(limit_s, attempt.silence_s, told)
-        self._ends_at = math.inf if left_s is None else limit.began + left_s
+        self.limit = (limit or TimeLimit)(limit_s, attempt.silence_s, told)
+        self._ends_at = math.inf if left_s is None else self.limit.began + left_s
         self._pid = os.getpid()
         # Nothing of what the view is given leads back to it: a ring would keep the data until garbage is collected.
-        self.view = role_of(attempt)(runtime, attempt, limit.shield, limit.deadline, undoing, limit.alive)
+        shield, deadline, alive = self.limit.shield, self.limit.deadline, self.limit.alive
+        self.view = role_of(attempt)(runtime, attempt, shield, deadline, undoing, alive)
 
     def run(self) -> Ended:
         """Run it under its limit, or make branches in its place; how the attempt ended. Where the time of its step is
@@ -73,6 +79,37 @@ class Job:
             return self._raised(error, getattr(result, "data", None) if isinstance(result, Outcome) else result)
         finally:
             self.limit.disarm()
+
+    async def run_in_loop(self, taking_turns: Callable[[Any], Awaitable[Any]]) -> Ended:
+        """The same of an ``async`` job on an event loop that it shares. ``taking_turns`` is how it is awaited."""
+        result, limit = None, self.limit
+        if not isinstance(limit, LoopLimit):
+            raise AssertionError("a limit that works by signals")
+        try:
+            self._begin()
+            limit.watch()
+            with asker.working(*self._attempt.addresses):
+                result = await self._await(taking_turns)
+            return self._returned(result)
+        except BaseException as error:  # noqa: BLE001 - whatever a job raises is recorded
+            limit.disarm()
+            if limit.struck is not None and isinstance(error, asyncio.CancelledError):
+                error = limit.struck.with_traceback(error.__traceback__)
+            return self._raised(error, getattr(result, "data", None) if isinstance(result, Outcome) else result)
+        finally:
+            limit.disarm()
+
+    async def _await(self, taking_turns: Callable[[Any], Awaitable[Any]]) -> Any:
+        job, what = self._spec.job, f"job {self._spec.job_name!r} of {self.view.snapshot.address}"
+        try:
+            result = await taking_turns(job(subject_of(self.view.definition, self.view)))  # type: ignore[misc]
+        except BaseException as error:
+            leave_if_forked(self._pid, what, error)
+            raise
+        leave_if_forked(self._pid, what)
+        if self.view.finish_session():
+            log.transaction_left_open(self.view.snapshot.address, self._spec.job_name)
+        return result
 
     def _begin(self) -> None:
         self._begins = clock.monotonic() < self._ends_at

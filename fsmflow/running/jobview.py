@@ -185,7 +185,7 @@ class JobView(TypedView):
             log.sweep_failed(f"{self.snapshot.address}: a heartbeat", error)
             return
         if not held:
-            raise self._cancelled()
+            raise self.cancelled()
         self._last_beat, self._progress = now, latest
 
     def save(self) -> None:
@@ -216,7 +216,7 @@ class JobView(TypedView):
         try:
             self.snapshot = outlast(self.snapshot.address, save)
         except StaleClaim:
-            raise self._cancelled() from None
+            raise self.cancelled() from None
         self._go_on_from_here()
         self.sent = []
 
@@ -247,7 +247,8 @@ class JobView(TypedView):
             raise EntityNotFound(self.snapshot.address)
         return snapshot
 
-    def _cancelled(self) -> Cancelled:
+    def cancelled(self) -> Cancelled:
+        """What the job is told once its claim is gone."""
         return Cancelled(
             f"{self.snapshot.address}: attempt {self.claim.attempt} of {self.snapshot.state!r} is no longer wanted: "
             f"the step was taken over, left or cancelled"

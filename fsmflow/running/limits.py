@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 import signal
 import threading
@@ -119,6 +120,50 @@ class TimeLimit:
         if now >= self.silent_at:
             raise Silent
         self._arm()
+
+
+class LoopLimit(TimeLimit):
+    """The limit of a job that shares an event loop with others: its task is cancelled, again and again until it ends.
+    What blocks the loop is beyond it."""
+
+    def __init__(self, limit_s: float | None, silence_s: float | None, told: Callable[[TimeLimit], None]) -> None:
+        super().__init__(limit_s, silence_s, told)
+        #: What the job ran into.
+        self.struck: BaseException | None = None
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def watch(self) -> None:
+        """From now on it counts for the task that runs."""
+        self._task = asyncio.current_task()
+        self._arm()
+
+    def disarm(self) -> None:
+        """End the limit."""
+        self._task = None
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arm(self) -> None:
+        if self._task is not None and self._next_at < math.inf:
+            wait_s = max(self._next_at - clock.monotonic(), _LEAST_S)
+            self._timer = self._task.get_loop().call_later(wait_s, self._strike)
+
+    def _strike(self) -> None:
+        task, now = self._task, clock.monotonic()
+        if task is None:
+            return
+        if now < self._next_at:
+            self._arm()  # a sign of life has come
+            return
+        self.strike(TimeUp() if now >= self.deadline else Silent())
+        self._timer = task.get_loop().call_later(_AGAIN_S, self._strike)
+
+    def strike(self, error: BaseException) -> None:
+        """End the job by this error, if it runs."""
+        if self._task is not None:
+            self.struck = error
+            self._task.cancel()
 
 
 def _is_untimely(frame: FrameType | None) -> bool:

@@ -1,4 +1,4 @@
-"""A few bytes of memory that a worker process shares with its supervisor: which attempt it runs, and until when.
+"""A few bytes of memory that a worker process shares with its supervisor: which attempts it runs, and until when.
 
 They outlive the process that wrote them, so a killed worker's attempt is known at once, and reading them costs the
 worker nothing.
@@ -30,6 +30,8 @@ RUNNING: Final = 2
 SETTLING: Final = 3
 #: It takes no more jobs, and ends by itself.
 ENDING: Final = 4
+#: A job that shares its event loop with others, and keeps it from going on.
+BLOCKING: Final = 5
 
 
 def nameless_file(what: str) -> int:
@@ -60,34 +62,43 @@ class Doing:
 
 
 class Slot:
-    """Written by one worker process and read by its supervisor, but for the word that it is to end."""
+    """Written by one worker process and read by its supervisor, but for the word that it is to end.
 
-    def __init__(self, descriptor: int) -> None:
+    Behind it in the same memory are its ``lanes``: one for each job that the process may run beside others.
+    """
+
+    def __init__(self, descriptor: int, number: int = 0) -> None:
         self.descriptor = descriptor
-        self._memory = mmap.mmap(descriptor, _SIZE)
+        self._memory = mmap.mmap(descriptor, os.fstat(descriptor).st_size)
+        self._start = number * _SIZE
         self._sequence = 0
 
     @classmethod
-    def create(cls) -> Slot:
+    def create(cls, lanes: int = 0) -> Slot:
         """A new slot in a file without a name, which needs no folder; to be inherited by a worker process."""
         descriptor = nameless_file("fsmflow-slot")
-        os.truncate(descriptor, _SIZE)
+        os.truncate(descriptor, _SIZE * (lanes + 1))
         return cls(descriptor)
+
+    @property
+    def lanes(self) -> list[Slot]:
+        """Those behind it, each made anew: who writes them keeps them."""
+        return [Slot(self.descriptor, number) for number in range(1, len(self._memory) // _SIZE)]
 
     def write(self, doing: Doing) -> None:
         """Tell. A reader that comes in the middle sees an odd sequence, and takes nothing for granted."""
         self._sequence += 2
-        _SEQUENCE.pack_into(self._memory, 0, self._sequence - 1)
+        _SEQUENCE.pack_into(self._memory, self._start, self._sequence - 1)
         owner, address = doing.owner.encode("ascii"), doing.address.encode("utf-8", "replace")[:_ADDRESS]
         body = (doing.state, doing.row, doing.deadline, doing.silent_at, owner, address)
-        _BODY.pack_into(self._memory, _SEQUENCE.size, *body)
-        _SEQUENCE.pack_into(self._memory, 0, self._sequence)
+        _BODY.pack_into(self._memory, self._start + _SEQUENCE.size, *body)
+        _SEQUENCE.pack_into(self._memory, self._start, self._sequence)
 
     def read(self) -> Doing | None:
         """What was told last; None while it is being written."""
-        (sequence,) = _SEQUENCE.unpack_from(self._memory, 0)
-        state, row, deadline, silent_at, owner, address = _BODY.unpack_from(self._memory, _SEQUENCE.size)
-        (after,) = _SEQUENCE.unpack_from(self._memory, 0)
+        (sequence,) = _SEQUENCE.unpack_from(self._memory, self._start)
+        state, row, deadline, silent_at, owner, address = _BODY.unpack_from(self._memory, self._start + _SEQUENCE.size)
+        (after,) = _SEQUENCE.unpack_from(self._memory, self._start)
         if sequence % 2 or sequence != after:
             return None
         name, of = owner.rstrip(b"\0").decode("ascii"), address.rstrip(b"\0").decode("utf-8", "ignore")

@@ -51,6 +51,7 @@ class Supervisor:
         burst: bool,
         log_options: Sequence[str],
         endurance: Endurance,
+        concurrency: int = 0,
     ) -> None:
         self._runtime = runtime
         self._queues = tuple(queues)
@@ -60,7 +61,9 @@ class Supervisor:
         self._channel, self._counts = Channel.create(), Counts()
         runtime.counting = Metering(self._counts.take)
         channel = self._channel.writing
-        self._workers = Workers(runtime, count=processes, burst=burst, options=options, name=name, channel=channel)
+        self._workers = Workers(
+            runtime, count=processes, burst=burst, options=options, name=name, channel=channel, lanes=concurrency
+        )
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
         self._lost: queue.SimpleQueue[tuple[LostWorker, bool]] = queue.SimpleQueue()
@@ -228,8 +231,8 @@ class Supervisor:
         while not self._lost.empty():
             lost, given_back = self._lost.get()
             try:
-                if lost.attempt is not None:
-                    self._end(lost.attempt, given_back)
+                for attempt in lost.attempts:
+                    self._end(attempt, given_back)
                 self._maintenance.left_behind(lost.name)
             except DatabaseUnavailable:
                 self._lost.put((lost, given_back))

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import FrameType
 from typing import Any, Final
 
@@ -21,7 +22,9 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.log import lines
 from fsmflow.patience import Patience
+from fsmflow.running.attempt import Attempt
 from fsmflow.running.executor import Executor
+from fsmflow.running.lanes import Lanes, is_suspect
 from fsmflow.running.meters import Channel, Metering
 from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
@@ -33,6 +36,8 @@ GO: Final = b"g"
 STOP: Final = b"s"
 #: The first pause before Redis or the database is asked again.
 _FIRST_S: Final = 0.1
+#: How long is waited for room for one more job, until it is time to look whether the process is to end.
+_ROOM_S: Final = 0.5
 
 
 class _StopWaiting(BaseException):
@@ -56,6 +61,7 @@ class WorkerProcess:
         self._main = threading.get_ident()
         self._stopping = False
         self._worker: StepWorker | None = None
+        self._lanes: Lanes | None = None
         #: The supervisor, which asks the same servers, tells of outages; only what it does not meet is told here.
         self._database, self._redis = Outage(DATABASE), Outage(REDIS)
 
@@ -78,6 +84,8 @@ class WorkerProcess:
         except _StopWaiting:
             self._stopping = True
         self._slot.write(Doing(state=ENDING))
+        if self._lanes is not None:
+            self._lanes.drain()
         if self._worker is not None:
             self._worker.leave()
         return 0
@@ -103,17 +111,7 @@ class WorkerProcess:
 
     def _work(self, runtime: Runtime) -> None:
         wear, patience = _fresh(self._endurance), Patience(_FIRST_S)
-
-        def goes_on(ran: int) -> bool:
-            return not self._is_stopping() and wear.allows(ran)
-
-        executor = Executor(runtime, self._slot, goes_on=goes_on, run_on=settings.current().run_on)
-
-        def execute(ticket: Ticket) -> list[Ring]:
-            rings = executor.execute(ticket)
-            wear.count(executor.ran)
-            return rings
-
+        execute = self._performing(runtime, wear)
         while not self._is_stopping():
             try:
                 self._work_once(runtime, execute, wear)
@@ -132,15 +130,46 @@ class WorkerProcess:
                 log.sweep_failed("taking a job", error)
                 clock.pause(patience.next_s)
 
+    def _performing(self, runtime: Runtime, wear: Wear) -> Perform:
+        """What runs an attempt, or has it run beside others where there are lanes."""
+        self._begin_lanes(runtime)
+
+        def goes_on(ran: int) -> bool:
+            return not self._is_stopping() and wear.allows(ran)
+
+        takes_over = None if self._lanes is None else partial(_taken_over, self._lanes)
+        run_on = settings.current().run_on
+        executor = Executor(runtime, self._slot, goes_on=goes_on, run_on=run_on, takes_over=takes_over)
+
+        def execute(ticket: Ticket) -> list[Ring] | None:
+            rings = executor.execute(ticket)
+            wear.count(executor.ran)
+            return None if executor.handed_over else rings
+
+        return execute
+
     def _work_once(self, runtime: Runtime, execute: Perform, wear: Wear) -> None:
         if self._worker is None:
             self._worker = self._connect(runtime, execute)
             self._redis.over()
             if self._connections == 1:  # that Redis is back is told by the supervisor
                 log.worker_started(os.getpid(), ", ".join(self._queues))
+        if self._lanes is not None:
+            wear.count(self._lanes.ended())
+            self._end_if_worn(wear)
+            if not self._lanes.has_room(_ROOM_S):
+                self._worker.tell_alive()
+                return
         if self._worker.work_once(block=not self._is_stopping()):
             self._database.over()
             self._end_if_worn(wear)
+
+    def _begin_lanes(self, runtime: Runtime) -> None:
+        """Where jobs run beside each other, if there is room for any."""
+        slots = self._slot.lanes
+        if slots:
+            self._lanes = Lanes(runtime, slots)
+            self._lanes.start()
 
     def _connect(self, runtime: Runtime, execute: Perform) -> StepWorker:
         # A name that RQ knows already is refused: each connection has one of its own.
@@ -178,6 +207,16 @@ class WorkerProcess:
                     signal.pthread_kill(self._main, signal.SIGTERM)
             elif not sent:
                 os.killpg(0, signal.SIGKILL)
+
+
+def _taken_over(lanes: Lanes, ticket: Ticket, attempt: Attempt) -> bool:
+    """Whether an attempt is run beside others. One that others are to be spared runs once these have ended."""
+    if lanes.takes(attempt):
+        lanes.begin(ticket, attempt)
+        return True
+    if is_suspect(attempt) or attempt.spec.at_most_once:
+        lanes.drain()
+    return False
 
 
 def _fresh(endurance: Endurance) -> Wear:

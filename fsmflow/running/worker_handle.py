@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from fsmflow import clock
-from fsmflow.running.slot import ENDING, RUNNING, SETTLING, STARTING, Doing, Slot, nameless_file
+from fsmflow.running.slot import BLOCKING, ENDING, RUNNING, SETTLING, STARTING, Doing, Slot, nameless_file
 from fsmflow.running.worker import GO, STOP
 from fsmflow.values import dataclass
 
@@ -26,6 +26,7 @@ OVERRUN_S = 3.0
 #: How long a process may take to end that has no more to do. Longer than Redis is waited for.
 STAY_S = 20.0
 
+_HELD: Final = (RUNNING, SETTLING, BLOCKING)
 _ENTRY: Final = str(Path(__file__).with_name("entry.py"))
 
 
@@ -44,6 +45,8 @@ class Start:
     umask: int
     #: The descriptor by which all of them tell what is to be counted.
     channel: int
+    #: How many jobs each may run beside others.
+    lanes: int = 0
 
 
 class WorkerHandle:
@@ -52,7 +55,8 @@ class WorkerHandle:
     def __init__(self, name: str, start: Start) -> None:
         #: How its names in RQ begin.
         self.name = name
-        self.slot = Slot.create()
+        self.slot = Slot.create(start.lanes)
+        self._slots = [self.slot, *self.slot.lanes]
         reading, self._control = os.pipe()
         try:
             self._process = _started(start, name, self.slot.descriptor, reading)
@@ -89,7 +93,7 @@ class WorkerHandle:
 
     def overstays(self) -> bool:
         """Whether it should have ended: it takes no more jobs, and has held no attempt for a while."""
-        if not self.is_ending or self.doing() is not None:
+        if not self.is_ending or self.doings():
             self._ends_since = None
             return False
         now = clock.monotonic()
@@ -120,23 +124,36 @@ class WorkerHandle:
         self.exit = f"exited with status {code}" if code >= 0 else f"was killed by {_signal_name(-code)}"
         self.kill()
 
-    def doing(self) -> Doing | None:
-        """The attempt that the process holds, or held when it died; None for none."""
-        doing = self.slot.read()
-        return doing if doing is not None and doing.state in (RUNNING, SETTLING) and doing.owner else None
+    def doings(self) -> list[Doing]:
+        """The attempts that the process holds, or held when it died."""
+        found = (slot.read() for slot in self._slots)
+        return [doing for doing in found if doing is not None and doing.state in _HELD and doing.owner]
 
-    def renewable(self) -> tuple[int, str] | None:
-        """The claim whose lease is to be renewed: of a live process, not stopped, before its deadline."""
-        doing = self.doing()
-        if doing is None or doing.state != RUNNING or self.is_stopped or clock.monotonic() >= doing.ends_at:
-            return None
-        return doing.row, doing.owner
+    def renewable(self) -> list[tuple[int, str]]:
+        """The claims whose leases are to be renewed: of a live process, not stopped, before their deadline."""
+        if self.is_stopped:
+            return []
+        now = clock.monotonic()
+        return [(it.row, it.owner) for it in self.doings() if it.state == RUNNING and now < it.ends_at]
 
     def overruns(self) -> Doing | None:
-        """The attempt that should have stopped at its limit, or given a sign of life, and did not."""
-        doing = self.doing()
-        late = doing is not None and doing.state == RUNNING and clock.monotonic() > doing.ends_at + OVERRUN_S
-        return doing if late else None
+        """An attempt that should have stopped at its limit, or given a sign of life, and did not; or one that keeps
+        those beside it from going on."""
+        late = clock.monotonic() - OVERRUN_S
+        beside = late - OVERRUN_S  # what shares a loop may be late as another job blocks that, which is told sooner
+        found = self.doings()
+        blocking = next((doing for doing in found if doing.state == BLOCKING), None)
+        if blocking is not None:
+            return blocking
+        main = self.slot.read()
+        return next(
+            (
+                doing
+                for doing in found
+                if doing.state == RUNNING and doing.ends_at < (late if doing == main else beside)
+            ),
+            None,
+        )
 
     def terminate(self) -> None:
         """Ask it to end after the running step. Not by a signal: its handler may be that of a job."""

@@ -10,7 +10,8 @@ from typing import Final
 
 from fsmflow import clock, log, settings
 from fsmflow.engine.runtime import Runtime
-from fsmflow.running.slot import Doing
+from fsmflow.log import endings
+from fsmflow.running.slot import BLOCKING, Doing
 from fsmflow.running.worker_handle import STAY_S, Start, WorkerHandle
 from fsmflow.values import dataclass
 
@@ -35,7 +36,7 @@ class LostWorker:
     """A worker process that has ended: how its names in RQ begin, and what it held."""
 
     name: str
-    attempt: LostAttempt | None
+    attempts: tuple[LostAttempt, ...]
 
 
 class Workers:
@@ -46,7 +47,15 @@ class Workers:
     """
 
     def __init__(
-        self, runtime: Runtime, *, count: int, burst: bool, options: Sequence[str], name: str, channel: int
+        self,
+        runtime: Runtime,
+        *,
+        count: int,
+        burst: bool,
+        options: Sequence[str],
+        name: str,
+        channel: int,
+        lanes: int = 0,
     ) -> None:
         self._name = name
         self._started = 0
@@ -60,6 +69,7 @@ class Workers:
             folder=os.getcwd(),
             umask=_umask(),
             channel=channel,
+            lanes=lanes,
         )
         self._handles: list[WorkerHandle] = []
         self.ever_ready = False
@@ -82,18 +92,19 @@ class Workers:
 
     def renewable(self) -> list[tuple[int, str]]:
         """The claims whose leases are to be renewed. May be asked by another thread."""
-        return [claim for claim in (handle.renewable() for handle in list(self._handles)) if claim]
+        return [claim for handle in list(self._handles) for claim in handle.renewable()]
 
     def reap(self, *, stopping: bool) -> list[LostWorker]:
         """Take out those that have ended; those of them that had worked."""
         lost = []
         for handle in [handle for handle in self._handles if handle.poll()]:
             self._handles.remove(handle)
-            doing = handle.doing()
-            if doing is not None or (handle.exit_status != 0 and not stopping and not handle.stays):
-                _tell_death(handle, doing)
+            doings = handle.doings()
+            if doings or (handle.exit_status != 0 and not stopping and not handle.stays):
+                _tell_death(handle, doings)
             if handle.is_working:
-                lost.append(LostWorker(name=f"{handle.name}.", attempt=None if doing is None else _lost(handle, doing)))
+                attempts = tuple(_lost(handle, doing) for doing in doings)
+                lost.append(LostWorker(name=f"{handle.name}.", attempts=attempts))
             if not handle.is_ready and not stopping:
                 self._start_failed(str(handle.exit), killed=handle.exit_status == -signal.SIGKILL)
             handle.close()
@@ -129,7 +140,10 @@ class Workers:
         for handle in self._handles:
             doing = handle.overruns()
             if doing is not None and handle.overrun is None:
-                log.worker_overrun(handle.pid, doing.address)
+                if doing.state == BLOCKING:
+                    endings.loop_blocked(handle.pid, doing.address, len(handle.doings()) - 1)
+                else:
+                    log.worker_overrun(handle.pid, doing.address)
                 handle.overrun = doing
                 handle.kill()
 
@@ -153,18 +167,23 @@ class Workers:
 
 
 def _lost(handle: WorkerHandle, doing: Doing) -> LostAttempt:
-    """What a dead process held. It was ended for an attempt that overran its limit, or that gave no sign of life."""
+    """What a dead process held. It was ended for an attempt that overran its limit, that gave no sign of life, or that
+    kept those beside it from going on."""
     overrun = handle.overrun if handle.overrun is not None and handle.overrun.owner == doing.owner else None
-    silent = overrun is not None and overrun.silent_at < overrun.deadline
-    how = f"worker process {handle.pid} {handle.exit}{', as its job gave no sign of life' if silent else ''}"
-    timed_out = overrun is not None and not silent
+    blocks = overrun is not None and overrun.state == BLOCKING
+    silent = overrun is not None and not blocks and overrun.silent_at < overrun.deadline
+    why = ", as its job gave no sign of life" if silent else ", as its job blocked the loop of others" if blocks else ""
+    timed_out = overrun is not None and not silent and not blocks
+    how = f"worker process {handle.pid} {handle.exit}{why}"
     return LostAttempt(row=doing.row, owner=doing.owner, how=how, timed_out=timed_out)
 
 
-def _tell_death(handle: WorkerHandle, doing: Doing | None) -> None:
+def _tell_death(handle: WorkerHandle, doings: Sequence[Doing]) -> None:
     what = "waiting" if handle.is_ready else "starting"
-    if doing is not None:
-        what = f"running a step of {doing.address}" if doing.address else "taking a step"
+    if len(doings) > 1:
+        what = f"running {len(doings)} steps, one of {doings[0].address}"
+    elif doings:
+        what = f"running a step of {doings[0].address}" if doings[0].address else "taking a step"
     log.worker_lost(handle.pid, str(handle.exit), what)
 
 

@@ -30,7 +30,8 @@ class Guest:
         #: The number of the installation, by which a host's connection is found to lead to the same tables.
         self.installation = ""
         self.dialect = dialect_of(db)
-        self._here = threading.local()
+        #: What is of this thread alone.
+        self.here = threading.local()
 
     @property
     def db(self) -> Database:
@@ -50,12 +51,12 @@ class Guest:
     def beside(self) -> Host | None:
         """What writes over the connection of this thread too, in our transaction: the session of a transactional job.
         What it holds back comes before what fsmflow writes."""
-        found: Host | None = getattr(self._here, "beside", None)
+        found: Host | None = getattr(self.here, "beside", None)
         return found
 
     @beside.setter
     def beside(self, host: Host | None) -> None:
-        self._here.beside = host
+        self.here.beside = host
 
     def opener(self) -> Callable[[], Any]:
         """Opens connections as fsmflow opens its own, for somebody who begins and commits on them by himself."""

@@ -168,17 +168,17 @@ class Link(Guest):
         """Whether all statements of this thread's connection are ended in time: it is told so once, and no more with
         each read, until ``unbind``. False where a database knows no such thing."""
         connection = self.db.connection()
-        if getattr(self._here, "bounded", (None,))[0] is not connection:
+        if getattr(self.here, "bounded", (None,))[0] is not connection:
             undo = self.dialect.bind(self.db, self.limit_s)
             if undo is None:
                 return False
-            self._here.bounded = (connection, undo)
+            self.here.bounded = (connection, undo)
         return True
 
     def unbind(self) -> None:
         """Whoever looked is done: from now on statements of this thread take the time that they take."""
-        connection, undo = getattr(self._here, "bounded", (None, ""))
-        self._here.bounded = (None, "")
+        connection, undo = getattr(self.here, "bounded", (None, ""))
+        self.here.bounded = (None, "")
         if connection is None or self.base.is_closed() or self.base.connection() is not connection:
             return
         try:

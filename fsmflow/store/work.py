@@ -312,6 +312,15 @@ class WorkRows:
         )
         return [int(row) for (row,) in self._link.look(sql, (now - _LATE_MS, now + _SOON_MS))]
 
+    def live(self, owners: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
+        """Those of (entity row, owner) whose claims have not been taken away. One query."""
+        if not owners:
+            return set()
+        owner, mark = self._link.quoted("owner"), self._link.mark
+        sql = f"SELECT entity, {owner} FROM {WORK} WHERE entity IN ({', '.join([mark] * len(owners))})"
+        found = {(int(row), str(held)) for row, held in self._link.query(sql, [row for row, _ in owners])}
+        return found & set(owners)
+
     def owned_by(self, row: int, owner: str) -> Claim | None:
         """The live claim of a token on an entity, if it is still there."""
         rows = self._link.query(self._sql.load_row, (row,))

@@ -223,7 +223,7 @@ def test_a_worker_that_loses_the_database_holds_no_attempt_any_more(
     def lose(self: Executor, step: Any) -> None:
         raise DatabaseUnavailable("the connection is lost")
 
-    monkeypatch.setattr(Executor, "_prepare", lose)
+    monkeypatch.setattr(Executor, "prepare", lose)
     try:
         with pytest.raises(DatabaseUnavailable):
             Executor(bench.runtime, slot).execute(bench.take())

@@ -1,0 +1,229 @@
+"""Runs the ``async`` jobs of many entities at once: one event loop, a lane for each, and threads that commit how they
+ended."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
+
+from fsmflow import clock, log
+from fsmflow.engine.observation import observed_attempt
+from fsmflow.engine.runtime import Runtime
+from fsmflow.errors import FsmflowError
+from fsmflow.log.lines import running
+from fsmflow.running.attempt import Attempt, Ended
+from fsmflow.running.executor import Executor
+from fsmflow.running.job import Job
+from fsmflow.running.limits import LoopLimit
+from fsmflow.running.slot import Slot
+from fsmflow.store.link import Link
+from fsmflow.store.work import Ticket
+
+#: How many threads commit, each with a connection of its own. A row that somebody locks holds up one of them.
+_COMMITTERS: Final = 2
+#: A loop that has not gone on for so long is blocked.
+_BLOCKED_S: Final = 5.0
+_TICK_S: Final = 0.5
+#: After so many ticks it is asked whose claims are gone.
+_CLAIMS_TICKS: Final = 6
+
+
+class _Lane:
+    """An attempt that runs beside others."""
+
+    def __init__(self, executor: Executor, ticket: Ticket, attempt: Attempt) -> None:
+        self.executor, self.ticket, self.attempt = executor, ticket, attempt
+        self.job: Job | None = None
+
+    @property
+    def claim(self) -> tuple[int, str]:
+        """What its claim is known by."""
+        return self.attempt.claim.row, self.attempt.claim.owner
+
+    def lose(self) -> None:
+        """The claim is gone, and the job is told."""
+        if self.job is not None and isinstance(self.job.limit, LoopLimit):
+            self.job.limit.strike(self.job.view.cancelled())
+
+
+class Lanes:
+    """As many lanes as there are slots. One thread takes attempts on; what is raised in another one that nobody has
+    foreseen is raised there, so that the process ends."""
+
+    def __init__(self, runtime: Runtime, slots: Sequence[Slot]) -> None:
+        self._runtime = runtime
+        self._count = len(slots)
+        self._changed = threading.Condition()
+        self._free = deque(Executor(runtime, slot) for slot in slots)
+        self._running: dict[asyncio.Task[None], _Lane] = {}
+        self._fault: BaseException | None = None
+        self._ended = 0
+        self._loop = asyncio.new_event_loop()
+        self._committers = ThreadPoolExecutor(_COMMITTERS, thread_name_prefix="fsmflow-commit")
+        self._ticked = clock.monotonic()
+
+    def start(self) -> None:
+        """Start the loop, and whoever looks whether it goes on."""
+        threading.Thread(target=self._go, name="fsmflow-loop", daemon=True).start()
+        threading.Thread(target=self._look, name="fsmflow-loop-watch", daemon=True).start()
+
+    def has_room(self, timeout_s: float) -> bool:
+        """Whether one more may be taken on; waits for that, but not for longer."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._free or self._fault, timeout_s)
+            self._check()
+            return bool(self._free)
+
+    def is_empty(self, timeout_s: float) -> bool:
+        """Whether all have come to their end; waits for that, but not for longer."""
+        with self._changed:
+            self._changed.wait_for(lambda: len(self._free) == self._count or self._fault, timeout_s)
+            self._check()
+            return len(self._free) == self._count
+
+    def drain(self) -> None:
+        """Wait until all have come to their end."""
+        while not self.is_empty(_TICK_S):
+            pass
+
+    def ended(self) -> int:
+        """How many have come to their end since this was asked last."""
+        with self._changed:
+            ended, self._ended = self._ended, 0
+            return ended
+
+    def takes(self, attempt: Attempt) -> bool:
+        """Whether an attempt runs beside others: an ``async`` job that commits alone, and has never been cut off by the
+        death of its process, as that might happen again."""
+        spec = attempt.spec
+        return is_async(attempt) and not spec.transactional and not spec.at_most_once and not is_suspect(attempt)
+
+    def begin(self, ticket: Ticket, attempt: Attempt) -> None:
+        """Take one on, for which there is room: it holds its claim from now on."""
+        with self._changed:
+            executor = self._free.popleft()
+        executor.hold(attempt)
+        self._loop.call_soon_threadsafe(self._begin, _Lane(executor, ticket, attempt))
+
+    def _check(self) -> None:
+        if self._fault is not None:
+            raise self._fault
+
+    def _go(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+
+    def _begin(self, lane: _Lane) -> None:
+        task = self._loop.create_task(self._run(lane), name=lane.attempt.address)
+        self._running[task] = lane
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[None]) -> None:
+        self._running.pop(task, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(error)
+
+    async def _run(self, lane: _Lane) -> None:
+        attempt = lane.attempt
+        running.set(attempt.fields)
+        # How it is prepared takes a query at times, and its end takes more: in threads, which may wait.
+        prepared = self._loop.run_in_executor(self._committers, lane.executor.prepare, attempt, LoopLimit)
+        lane.job = job = await prepared
+        with observed_attempt(attempt.snapshot, attempt.claim):
+            ended = await job.run_in_loop(lambda coroutine: _Turns(coroutine, self._runtime.store.link))
+        job.view.close_session()
+        self._committers.submit(self._finish, lane, attempt.seen_as(job.view.snapshot), ended)
+
+    def _finish(self, lane: _Lane, attempt: Attempt, ended: Ended) -> None:
+        try:
+            rings = lane.executor.finish(attempt, ended)
+            self._runtime.doorbell.finish(lane.ticket, rings)
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that takes attempts on
+            self._fail(error)
+            return
+        with self._changed:
+            self._free.append(lane.executor)
+            self._ended += 1
+            self._changed.notify_all()
+
+    def _fail(self, error: BaseException) -> None:
+        with self._changed:
+            self._fault = self._fault or error
+            self._changed.notify_all()
+
+    def _look(self) -> None:
+        """Tell the supervisor of a job that keeps the loop from going on, as it ends the process then; and jobs of
+        claims that are gone."""
+        for turn in itertools.count(1):
+            self._loop.call_soon_threadsafe(self._tick)
+            clock.pause(_TICK_S)
+            task = asyncio.current_task(self._loop)
+            lane = None if task is None else self._running.get(task)
+            if lane is not None and clock.monotonic() - self._ticked > _BLOCKED_S:
+                lane.executor.blocks(lane.attempt)
+            if turn % _CLAIMS_TICKS == 0:
+                self._committers.submit(self._look_at_claims)
+
+    def _tick(self) -> None:
+        self._ticked = clock.monotonic()
+
+    def _look_at_claims(self) -> None:
+        lanes = list(self._running.values())
+        try:
+            live = self._runtime.store.work.live([lane.claim for lane in lanes])
+        except FsmflowError as error:
+            log.sweep_failed("looking after claims", error)
+            return
+        for lane in lanes:
+            if lane.claim not in live:
+                self._loop.call_soon_threadsafe(lane.lose)
+
+
+def is_async(attempt: Attempt) -> bool:
+    """Whether its job is written with ``async def``."""
+    return not attempt.makes_branches and inspect.iscoroutinefunction(attempt.spec.job)
+
+
+def is_suspect(attempt: Attempt) -> bool:
+    """Whether a worker has died with it before: it may be what the others died of."""
+    work = attempt.snapshot.work
+    return work is not None and work.crashes > 0
+
+
+class _Turns:
+    """Awaits a coroutine, and refuses to let others have their turn while it holds a transaction open: they would write
+    in it."""
+
+    def __init__(self, coroutine: Any, link: Link) -> None:
+        self._coroutine = coroutine
+        self._link = link
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        act: Callable[[Any], Any] = self._coroutine.send
+        value: Any = None
+        while True:
+            try:
+                waits_for = act(value)
+            except StopIteration as end:
+                return end.value
+            if self._link.in_transaction:
+                waits_for = self._refused()
+            try:
+                value = yield waits_for
+                act = self._coroutine.send
+            except BaseException as error:  # noqa: BLE001 - it is the coroutine's
+                act, value = self._coroutine.throw, error
+
+    def _refused(self) -> Any:
+        return self._coroutine.throw(
+            FsmflowError(
+                "a job that runs beside others awaited something inside atomic(): the others would have written in its "
+                "transaction. Await before or after it, or give the state transactional=True"
+            )
+        )

@@ -1,0 +1,56 @@
+"""Machines whose jobs share an event loop, and what each of them may do to the others."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+
+from fsmflow import Machine, State
+from tests.support.process_flows import folder, leave_effect
+
+
+class Call(Machine):
+    """One ``async`` job that does what its data says, and a plain one."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("asking", job="ask", timeout=60),
+        State("brief", job="ask", timeout=0.5),
+        State("once", job="ask", at_most_once=True),
+        State("whole", job="ask", transactional=True),
+        State("telling", job="tell"),
+        State("ended", final=True),
+    ]
+    transitions = [
+        ["go", "new", "asking"],
+        ["go_briefly", "new", "brief"],
+        ["go_once", "new", "once"],
+        ["go_whole", "new", "whole"],
+        ["done", ["asking", "brief", "once", "whole"], "telling"],
+        ["done", "telling", "ended"],
+    ]
+
+    async def ask(self) -> dict[str, int]:
+        leave_effect(self)
+        what = self.data.get("what") if self.attempt == 1 or self.data.get("always") else None
+        if what == "dies":
+            os.kill(os.getpid(), signal.SIGKILL)
+        elif what == "blocks":
+            time.sleep(20)
+        elif what == "raises":
+            raise ConnectionError("nobody answers")
+        elif what == "sleeps":
+            await asyncio.sleep(60)
+        elif what == "atomic":
+            with self.database.atomic():
+                await asyncio.sleep(0.01)
+        while self.data.get("gate") and not (folder() / self.data["gate"]).exists():
+            await asyncio.sleep(0.01)
+        self.data["asked_by"] = os.getpid()
+        return {"asked": self.attempt or 0}
+
+    def tell(self) -> None:
+        leave_effect(self)
