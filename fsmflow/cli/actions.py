@@ -28,6 +28,7 @@ from fsmflow.decision.actions import ACTIONS, Action
 from fsmflow.decision.forecast import Forecast
 from fsmflow.decision.history import HistoryEntry, HistoryKind
 from fsmflow.decision.inputs import Actor
+from fsmflow.definition.annotations import Declared
 from fsmflow.engine.runtime import current
 from fsmflow.machine import Machine
 from fsmflow.objects import entities
@@ -180,7 +181,17 @@ def _options(wanted: Wanted, given: dict[str, Any]) -> dict[str, Any]:
     fields, data = given.pop("fields"), given.pop("data")
     if data and not wanted.addresses:
         raise click.UsageError("with a selection, say --where to select by data, or --set to change data")
-    return {**given, "patch": merged({name: value for object_ in data for name, value in object_.items()}, fields)}
+    found = [*(pair for object_ in data for pair in object_.items()), *fields]
+    return {**given, "patch": merged(None, found, _declared(wanted) if found else None)}
+
+
+def _declared(wanted: Wanted) -> Declared | None:
+    """The type of the data, where all that are meant are of one machine."""
+    names = {address.partition(":")[0] for address in wanted.addresses} or {wanted.selection.machine or ""}
+    make_nothing()
+    known = current().machines.all()
+    found = [known[name].wide.data for name in names if name in known]
+    return found[0] if len(found) == len(names) == 1 else None
 
 
 def _check_repeatable(wanted: Wanted, name: str) -> None:

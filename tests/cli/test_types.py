@@ -25,6 +25,16 @@ def test_a_text_is_what_its_field_is_declared_to_be(shell: Terminal) -> None:
     assert Loan.get("1").history[-1].payload["lines"] == [{"what": "car", "amount": 1}]
 
 
+def test_a_retry_takes_a_text_for_what_its_field_is_declared_to_be(shell: Terminal, box: Sandbox) -> None:
+    for number in ("1", "2"):
+        Book.start(number, amount=5).go()
+    box.fail("book", ValueError("no"), times=4)
+    box.run()
+    shell.ok("retry", "book:1", "--data", "amount=7", "--set", "note=08")
+    shell.ok("retry", "--machine", "book", "--state", "failed_from_booking", "--set", "amount=9")
+    assert {book.entity_id: book.plain_data["amount"] for book in Book.find()} == {"1": 7, "2": 9}
+
+
 def test_what_does_not_fit_is_refused_with_its_place(shell: Terminal) -> None:
     Loan.start("1")
     told = shell.refused("trigger", "loan:1", "approve", "amount=x")
