@@ -11,6 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
+import django
 import psycopg
 import pytest
 from django.db import connections, transaction
@@ -168,7 +169,7 @@ def test_an_error_that_is_caught_inside_lets_nothing_be_written_any_more(bench: 
 @on_sqlite
 def test_a_block_that_begins_without_a_lock_gets_it_before_anything_is_read(bench: Bench, database_url: str) -> None:
     Purchase.start(1)
-    name_database(ALIAS, database_url, transaction_mode=None)
+    name_database(ALIAS, database_url, **({"transaction_mode": None} if django.VERSION >= (5, 1) else {}))
     other = sqlite3.connect(database_url.removeprefix("sqlite:///"), timeout=0, isolation_level=None)
     with closing(other), transaction.atomic(using=ALIAS):
         order = Purchase.get(1)
@@ -289,7 +290,8 @@ def test_a_thread_that_awaits_asks_no_connection_that_has_ended_and_leaves_none_
     def asked() -> Any:
         theirs.append(connections[ALIAS])
         with connections[ALIAS].cursor() as cursor:
-            return cursor.execute("SELECT 1").fetchone()
+            cursor.execute("SELECT 1")
+            return cursor.fetchone()
 
     async def awaited() -> Any:
         await pool.run(Purchase.counts)

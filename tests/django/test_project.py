@@ -40,14 +40,17 @@ from django.core.management import execute_from_command_line
 execute_from_command_line(sys.argv)
 """
 MODELS = """
+import django
 from django.db import models
 from fsmflow.django.states import state_choices
+
+CALLED = django.VERSION >= (5,)
 
 def states():
     return state_choices("shop.machines.OrderMachine").choices
 
 class Order(models.Model):
-    status = models.CharField(max_length=30, choices=states)
+    status = models.CharField(max_length=30, choices=states if CALLED else None)
     paid = models.BooleanField(default=False)
 """
 MACHINES = """

@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
+import django
 import pymysql
 from django.db import connections, transaction
 
@@ -28,7 +29,7 @@ def database_of(url: str, **options: Any) -> dict[str, Any]:
     parts = urlsplit(url)
     engine = f"django.db.backends.{_ENGINES[parts.scheme]}"
     if parts.scheme == "sqlite":
-        waits = {"timeout": 10, "transaction_mode": "IMMEDIATE"}
+        waits = {"timeout": 10, **({"transaction_mode": "IMMEDIATE"} if django.VERSION >= (5, 1) else {})}
         return {"ENGINE": engine, "NAME": parts.path[1:], "OPTIONS": {**waits, **options}}
     who = {"USER": unquote(parts.username or ""), "PASSWORD": unquote(parts.password or "")}
     where = {"HOST": parts.hostname, "PORT": str(parts.port)}

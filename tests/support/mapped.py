@@ -93,7 +93,8 @@ class User:
     def row(self, number: int) -> tuple[str | None, str | None]:
         """Status and note of a row, as they are committed."""
         with Session(self.engine) as session:
-            found = session.get_one(SaleRow, number)
+            found = session.get(SaleRow, number)
+            assert found is not None
             return found.status, found.note
 
     def texts(self) -> list[str]:
