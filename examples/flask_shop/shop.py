@@ -37,15 +37,15 @@ app.register_blueprint(
 def login_required(view: Callable[..., ResponseReturnValue]) -> Callable[..., ResponseReturnValue]:
     @wraps(view)
     def guarded(**values: Any) -> ResponseReturnValue:
-        return redirect(url_for("login", next=request.path)) if who_asks() is None else view(**values)
+        who = who_asks()
+        return redirect(url_for("login", next=request.path)) if who is None else view(who, **values)
 
     return guarded
 
 
 @app.route("/", methods=["GET", "POST"])
 @login_required
-def orders() -> ResponseReturnValue:
-    who = who_asks()
+def orders(who: Actor) -> ResponseReturnValue:
     if request.method == "POST":
         order = Order.start(item=request.form["item"], card=request.form["card"], customer=who.name, actor=who)
         order.trigger("submit", actor=who)

@@ -14,6 +14,7 @@ import pytest
 
 import fsmflow
 from tests.support.paths import ROOT
+from tests.support.projects import copy_of
 from tests.support.servers import WHOLE
 
 HERE = Path(__file__).parent
@@ -25,6 +26,13 @@ IGNORED = re.compile(r"  # type: ignore\[[a-z-]+\]$")
 OTHERS = {
     "pyright": ("--pythonpath", sys.executable),
     "ty": ("check", "--output-format", "concise", "--python", sys.prefix),
+}
+
+#: What mypy is told for each besides: Django comes without types.
+EXAMPLES = {
+    "django_shop": ("--allow-subclassing-any", "--allow-untyped-decorators"),
+    "fastapi_shop": (),
+    "flask_shop": (),
 }
 
 
@@ -59,6 +67,24 @@ def test_other_checkers_understand_types_of_triggers_and_data_too(checker: str, 
     ).stdout
     found = {(name, int(number)) for name, number in re.findall(r"(\w+\.py):(\d+):\d+.*error", told)}
     assert found == {(wrong.name, number) for number, line in enumerate(lines, 1) if IGNORED.search(line)}, told
+
+
+@pytest.mark.skipif(not WHOLE, reason="examples are checked with FSMFLOW_TEST_WHOLE=1: each takes some 15 s")
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_the_types_of_each_example_are_right(name: str, tmp_path: Path) -> None:
+    folder = copy_of(name, tmp_path)
+    (folder / "mypy.ini").write_text("[mypy]\nstrict = True\nignore_missing_imports = True\n")
+    command = [sys.executable, "-m", "mypy", *EXAMPLES[name], "."]
+    environment = {**os.environ, "MYPYPATH": str(ROOT)}
+    checked = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
+    program = shutil.which("pyright")
+    if program is None or name == "django_shop":  # which cannot be understood without a plugin
+        return
+    (folder / "pyrightconfig.json").write_text(f'{{"extraPaths": ["{ROOT}"]}}')
+    command = [program, "--pythonpath", sys.executable]
+    checked = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stdout
 
 
 @pytest.mark.parametrize("path", WRONG, ids=lambda path: path.name)
