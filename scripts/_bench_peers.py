@@ -75,6 +75,7 @@ def measure(options: argparse.Namespace) -> int:
         findings.machine["commit_ms"] = _commits(stand, _kinds(options))
         for part in _parts(options):
             _PARTS[part](stand, findings, options)
+            findings.machine["load"] = max(findings.machine["load"], os.getloadavg()[0])
     _write(findings, options)
     return 1 if findings.skipped else 0
 

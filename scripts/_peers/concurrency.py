@@ -20,7 +20,8 @@ from _peers.race import Course, Entry, Silence, rate
 from _peers.stand import Stand
 
 _OPTION: Final = "--concurrency"
-_AT_ONCE: Final = 50
+#: So many at once.
+MANY: Final = (_OPTION, "50")
 _SHORT_S: Final = 0.05
 _LONG_S: Final = 10.0
 #: So many short jobs, where they run side by side and where they do not.
@@ -48,7 +49,7 @@ def is_offered() -> bool:
 def measure(stand: Stand, findings: Findings, kinds: Iterable[str], sizes: Sizes, *, rounds: int) -> None:
     """Chains that do nothing, jobs of 50 ms, and memory while many wait for long."""
     offered = is_offered()
-    options = [_OPTION, str(_AT_ONCE)] if offered else []
+    options = MANY if offered else ()
     for kind in kinds:
         try:
             for number in range(rounds):

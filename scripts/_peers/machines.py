@@ -80,6 +80,17 @@ class BenchCall(Machine):
         mark()
 
 
+class BenchCallAwaited(Machine):
+    """The same with a job that is a coroutine."""
+
+    initial = "new"
+    states = ["new", State("called", job="step"), State("ended", final=True)]
+    transitions = [["call", "new", "called"], ["done", "called", "ended"]]
+
+    async def step(self) -> None:
+        mark()
+
+
 class BenchVictim(Machine):
     """A job that tells its process, for somebody to kill that; when it is run again, it leaves a mark and is done."""
 

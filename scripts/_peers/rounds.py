@@ -5,15 +5,19 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from _bench_marks import STEPS, marks
 from _packages import Unavailable
 from _peers.catalogue import PEERS, YARDSTICK, Peer
+from _peers.concurrency import MANY, is_offered
 from _peers.lines import Findings, quantile
 from _peers.race import Course, Entry, Silence, race
 from _peers.stand import Stand
 from _peers.venv import python_of, version_of
 from fsmflow.settings import VARIABLES
+
+_Turn = TypeVar("_Turn")
 
 
 def entries(peers: Iterable[Peer], findings: Findings) -> list[Entry]:
@@ -55,26 +59,30 @@ def races(stand: Stand, entered: Sequence[Entry], findings: Findings, *, rounds:
 
 def latencies(stand: Stand, findings: Findings, names: Iterable[str], *, rounds: int, jobs: int) -> None:
     """From the call to the first line of the job, on a worker that has nothing to do."""
-    peers = [PEERS[name] for name in names]
+    entered = [(entry, False) for entry in entries([PEERS[name] for name in names], findings)]
+    if is_offered():
+        entered += [(entry, True) for entry, _ in entered if entry.peer.is_ours]
     for number in range(rounds):
-        for entry in _turned(entries(peers, findings), number):
+        for entry, many in _turned(entered, number):
+            name, label = entry.peer.name, f"{entry.peer.label}{', --concurrency' if many else ''}"
             try:
-                found = _latency(stand, entry, jobs, f"latency-{entry.peer.name}-{number}")
+                found = _latency(stand, entry, jobs, f"latency-{name}-{number}-{many}", many)
             except (Silence, Unavailable) as error:
-                findings.leave_out(f"{entry.peer.label}, latency", error)
+                findings.leave_out(f"{label}, latency", error)
                 continue
-            findings.line("latency", entry.peer.name, entry.peer.label).add(found)
-            _tell(f"round {number + 1}: {entry.peer.label:<32} {found['p50_ms']:8.2f} ms until its job begins")
+            findings.line("latency", f"{name}-{many}", label).add(found)
+            _tell(f"round {number + 1}: {label:<32} {found['p50_ms']:8.2f} ms until its job begins")
 
 
-def _latency(stand: Stand, entry: Entry, jobs: int, name: str) -> dict[str, float]:
-    more = {}
+def _latency(stand: Stand, entry: Entry, jobs: int, name: str, many: bool) -> dict[str, float]:
+    """``many``: its worker takes many coroutines at once, and the job is one."""
+    more = {"BENCH_CALL": "BenchCallAwaited" if many else "BenchCall"}
     if entry.peer.database:
         more["BENCH_DATABASE_URL"] = more["FSMFLOW_DATABASE_URL"] = stand.database(entry.peer.database)
     stand.empty_redis()
     course = Course(stand, entry, name, **more)
     course.run("enqueue", 1)
-    with course.served():
+    with course.served(*(MANY if many else ())):
         course.wait_for(STEPS)
         os.truncate(course.marks, 0)
         course.run("latency", jobs)
@@ -83,7 +91,7 @@ def _latency(stand: Stand, entry: Entry, jobs: int, name: str) -> dict[str, floa
     return {"p50_ms": quantile(taken, 0.50), "p95_ms": quantile(taken, 0.95)}
 
 
-def _turned(entered: Sequence[Entry], number: int) -> list[Entry]:
+def _turned(entered: Sequence[_Turn], number: int) -> list[_Turn]:
     first = number % len(entered) if entered else 0
     return [*entered[first:], *entered[:first]]
 

@@ -12,6 +12,8 @@ from _peers.lines import TABLES, Findings, Line, spread
 
 BEGIN: Final = "<!-- figures: python scripts/bench.py --markdown writes all up to the next mark -->"
 END: Final = "<!-- end of figures -->"
+#: What is measured takes no more than so much of all cores.
+_BUSY: Final = 1.2
 #: How long a line of a page may be, but for those of tables.
 _LINE: Final = 120
 
@@ -56,10 +58,10 @@ def machine(findings: Findings) -> str:
     """Where it was measured, and when."""
     told = findings.machine
     commits = ", ".join(f"{kind} {value:.2f} ms" for kind, value in told.get("commit_ms", {}).items())
-    busy = " (the machine was busy with other things)" if told["load"] > told["cores"] / 4 else ""
+    busy = " (the machine was busy with other things)" if told["load"] > told["cores"] * _BUSY else ""
     rounds = "one round" if told["rounds"] == 1 else f"{told['rounds']} rounds"
     return (
-        f"{told['date']}, {rounds}, {told['cores']} cores, load {told['load']:.1f} at the start{busy}; "
+        f"{told['date']}, {rounds}, {told['cores']} cores, load up to {told['load']:.1f}{busy}; "
         f"Python {told['python']}, {', '.join(told['versions'])}"
         + (f"; one commit of one row takes {commits}" if commits else "")
     )

@@ -42,9 +42,9 @@ def _nothing(number: int) -> dict[str, Any]:
 def sends(jobs: int) -> Iterator[Callable[[], object]]:
     """``trigger`` of entities that wait for it."""
     prepare()
-    token = secrets.token_hex(4)
+    token, machine = secrets.token_hex(4), getattr(machines, os.environ["BENCH_CALL"])
     for number in range(jobs):
-        entity = BenchCall.start(f"{token}-{number}")
+        entity = machine.start(f"{token}-{number}")
         yield lambda entity=entity: entity.trigger("call")  # type: ignore[misc]
 
 
