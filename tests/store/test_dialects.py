@@ -31,6 +31,7 @@ KNOWING = {
     "fsmflow/sqlalchemy/attribute.py",
     "fsmflow/sqlalchemy/migration.py",
     "fsmflow/store/own_rows.py",
+    "fsmflow/store/reader.py",
 }
 KINDS = {"SqliteDatabase", "PostgresqlDatabase", "MySQLDatabase", "is_sqlite", "is_postgres", "is_mysql"}
 
