@@ -95,3 +95,9 @@ def loop_blocked(pid: int, address: str, others: int) -> None:
         "All run again, this one alone. It must await what takes its time, or hand it to asyncio.to_thread()",
         *(address, pid, others),
     )
+
+
+def tasks_left(address: str, job: str) -> None:
+    logger.warning(
+        "job.tasks: %s: job %r has ended, and a task that it began goes on, though it was cancelled", *(address, job)
+    )

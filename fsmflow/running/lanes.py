@@ -10,12 +10,15 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from typing import Any, Final
+from weakref import WeakKeyDictionary, WeakSet
 
 from fsmflow import clock, log
 from fsmflow.engine.observation import observed_attempt
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import FsmflowError
+from fsmflow.log import endings
 from fsmflow.log.lines import running
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.executor import Executor
@@ -27,9 +30,11 @@ from fsmflow.store.work import Ticket
 
 #: How many threads commit, each with a connection of its own. A row that somebody locks holds up one of them.
 _COMMITTERS: Final = 2
-#: A loop that has not gone on for so long is blocked.
-_BLOCKED_S: Final = 5.0
 _TICK_S: Final = 0.5
+#: A loop that has not gone on in so many looks is blocked.
+_BLOCKED_TICKS: Final = 10
+#: How long what a job has left behind may take to end as it is cancelled.
+_LEFT_S: Final = 1.0
 #: After so many ticks it is asked whose claims are gone.
 _CLAIMS_TICKS: Final = 6
 
@@ -40,6 +45,8 @@ class _Lane:
     def __init__(self, executor: Executor, ticket: Ticket, attempt: Attempt) -> None:
         self.executor, self.ticket, self.attempt = executor, ticket, attempt
         self.job: Job | None = None
+        #: Those that its job has begun, too.
+        self.tasks: WeakSet[asyncio.Task[Any]] = WeakSet()
 
     @property
     def claim(self) -> tuple[int, str]:
@@ -52,6 +59,14 @@ class _Lane:
             self.job.limit.strike(self.job.view.cancelled())
 
 
+#: The one that a task belongs to.
+_lane: ContextVar[_Lane | None] = ContextVar("fsmflow_lane", default=None)
+
+
+class BrokenLoop(Exception):
+    """Something went wrong beside the jobs: the process has to end."""
+
+
 class Lanes:
     """As many lanes as there are slots. One thread takes attempts on; what is raised in another one that nobody has
     foreseen is raised there, so that the process ends."""
@@ -62,11 +77,13 @@ class Lanes:
         self._changed = threading.Condition()
         self._free = deque(Executor(runtime, slot) for slot in slots)
         self._running: dict[asyncio.Task[None], _Lane] = {}
+        self._lane_of: WeakKeyDictionary[asyncio.Task[Any], _Lane] = WeakKeyDictionary()
         self._fault: BaseException | None = None
         self._ended = 0
         self._loop = asyncio.new_event_loop()
         self._committers = ThreadPoolExecutor(_COMMITTERS, thread_name_prefix="fsmflow-commit")
-        self._ticked = clock.monotonic()
+        self._loop.set_task_factory(self._task)
+        self._ticks = 0
 
     def start(self) -> None:
         """Start the loop, and whoever looks whether it goes on."""
@@ -113,13 +130,27 @@ class Lanes:
 
     def _check(self) -> None:
         if self._fault is not None:
-            raise self._fault
+            raise BrokenLoop("the loop of async jobs, or a thread that commits them") from self._fault
 
     def _go(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_forever()
+        try:
+            self._loop.run_forever()
+            self._fail(FsmflowError("a job has stopped the loop that it shares with others"))
+        except BaseException as error:  # noqa: BLE001 - as above: SystemExit of a task that a job has begun
+            self._fail(error)
+
+    def _task(self, loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
+        """A new task, noted as one of the job that begins it."""
+        task: asyncio.Task[Any] = asyncio.Task(coroutine, loop=loop, **options)
+        lane = _lane.get()
+        if lane is not None:
+            lane.tasks.add(task)
+            self._lane_of[task] = lane
+        return task
 
     def _begin(self, lane: _Lane) -> None:
+        _lane.set(lane)  # in the context of this callback, which its task inherits
         task = self._loop.create_task(self._run(lane), name=lane.attempt.address)
         self._running[task] = lane
         task.add_done_callback(self._over)
@@ -137,6 +168,7 @@ class Lanes:
         lane.job = job = await prepared
         with observed_attempt(attempt.snapshot, attempt.claim):
             ended = await job.run_in_loop(lambda coroutine: _Turns(coroutine, self._runtime.store.link))
+        await _end_those_left(lane)
         job.view.close_session()
         self._committers.submit(self._finish, lane, attempt.seen_as(job.view.snapshot), ended)
 
@@ -160,18 +192,21 @@ class Lanes:
     def _look(self) -> None:
         """Tell the supervisor of a job that keeps the loop from going on, as it ends the process then; and jobs of
         claims that are gone."""
+        blocked, before = 0, -1
         for turn in itertools.count(1):
             self._loop.call_soon_threadsafe(self._tick)
             clock.pause(_TICK_S)
+            # By looks and not by time: the whole process may have stood still.
+            blocked, before = (blocked + 1 if self._ticks == before else 0), self._ticks
             task = asyncio.current_task(self._loop)
-            lane = None if task is None else self._running.get(task)
-            if lane is not None and clock.monotonic() - self._ticked > _BLOCKED_S:
+            lane = None if task is None else self._lane_of.get(task)
+            if lane is not None and blocked >= _BLOCKED_TICKS:
                 lane.executor.blocks(lane.attempt)
             if turn % _CLAIMS_TICKS == 0:
                 self._committers.submit(self._look_at_claims)
 
     def _tick(self) -> None:
-        self._ticked = clock.monotonic()
+        self._ticks += 1
 
     def _look_at_claims(self) -> None:
         lanes = list(self._running.values())
@@ -183,6 +218,15 @@ class Lanes:
         for lane in lanes:
             if lane.claim not in live:
                 self._loop.call_soon_threadsafe(lane.lose)
+
+
+async def _end_those_left(lane: _Lane) -> None:
+    """Cancel what a job has begun and left: its attempt is over. What does not heed that goes on, and is told."""
+    left = [task for task in lane.tasks if not task.done() and task is not asyncio.current_task()]
+    for task in left:
+        task.cancel()
+    if left and (await asyncio.wait(left, timeout=_LEFT_S))[1]:
+        endings.tasks_left(lane.attempt.address, lane.attempt.spec.job_name)
 
 
 def is_async(attempt: Attempt) -> bool:

@@ -144,6 +144,27 @@ def test_a_job_that_blocks_the_loop_is_told_by_name_and_runs_by_itself(place: Wo
         call.wait("ended", timeout=60)
 
 
+def test_what_a_job_has_begun_and_left_ends_with_it(place: World) -> None:
+    leaver = Call.start("leaver", what="leaves")
+    leaver.trigger("go")
+    place.supervisor(*MANY)
+    leaver.wait("ended", timeout=30)
+    assert (place.folder / "left").exists()
+
+
+@pytest.mark.parametrize("what", ["exits", "stops"])
+def test_a_job_that_ends_the_loop_ends_its_process_and_nothing_is_lost(place: World, what: str) -> None:
+    found = calls(2, gate="open")
+    place.supervisor(*MANY)
+    eventually(lambda: begun(place, found) == 2, within=30, what="two jobs that wait")
+    culprit = Call.start("culprit", what=what)
+    culprit.trigger("go")
+    eventually(lambda: runs(place, [*found, culprit]) > 3, within=30, what="another process has begun")
+    place.open("open")
+    all_arrive(place, [culprit], attempts=2)
+    all_arrive(place, found, attempts=2)
+
+
 def test_a_job_whose_entity_is_cancelled_meanwhile_is_told(place: World) -> None:
     (call,) = calls(1, gate="never")
     supervisor = place.supervisor(*MANY)

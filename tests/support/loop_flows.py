@@ -6,9 +6,47 @@ import asyncio
 import os
 import signal
 import time
+from pathlib import Path
 
 from fsmflow import Machine, State
 from tests.support.process_flows import folder, leave_effect
+
+#: Tasks that nobody waits for.
+kept: list[asyncio.Task[None]] = []
+
+
+async def leave_mark(path: Path) -> None:
+    """Tell that it was cancelled."""
+    try:
+        await asyncio.sleep(60)
+    except asyncio.CancelledError:
+        path.touch()
+        raise
+
+
+async def leave() -> None:
+    """End the process, as it thinks."""
+    raise SystemExit(3)
+
+
+async def misbehave(what: str) -> None:
+    """What a job may do to those beside it, or to itself."""
+    if what == "dies":
+        os.kill(os.getpid(), signal.SIGKILL)
+    elif what == "blocks":
+        time.sleep(20)
+    elif what == "raises":
+        raise ConnectionError("nobody answers")
+    elif what == "sleeps":
+        await asyncio.sleep(60)
+    elif what == "leaves":
+        kept.append(asyncio.create_task(leave_mark(folder() / "left")))
+        await asyncio.sleep(0)
+    elif what == "exits":
+        await asyncio.gather(asyncio.create_task(leave()), asyncio.sleep(60))
+    elif what == "stops":
+        asyncio.get_running_loop().stop()
+        await asyncio.sleep(0.1)
 
 
 class Call(Machine):
@@ -36,17 +74,11 @@ class Call(Machine):
     async def ask(self) -> dict[str, int]:
         leave_effect(self)
         what = self.data.get("what") if self.attempt == 1 or self.data.get("always") else None
-        if what == "dies":
-            os.kill(os.getpid(), signal.SIGKILL)
-        elif what == "blocks":
-            time.sleep(20)
-        elif what == "raises":
-            raise ConnectionError("nobody answers")
-        elif what == "sleeps":
-            await asyncio.sleep(60)
-        elif what == "atomic":
+        if what == "atomic":
             with self.database.atomic():
                 await asyncio.sleep(0.01)
+        elif what is not None:
+            await misbehave(what)
         while self.data.get("gate") and not (folder() / self.data["gate"]).exists():
             await asyncio.sleep(0.01)
         self.data["asked_by"] = os.getpid()
