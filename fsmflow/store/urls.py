@@ -29,7 +29,8 @@ def parts_of(url: str, *, dialect: Dialect) -> dict[str, Any]:
     if several is not None:
         hosts = [_host(text) for text in several["hosts"].split(",")]
         if not dialect.takes_hosts:
-            what = f"names {len(hosts)} hosts, and {dialect.schemes[0]} takes one: a proxy's, or a name that moves"
+            kind, instead = dialect.schemes[0], "a proxy's, or a name that moves along"
+            what = f"names {len(hosts)} hosts, and {kind} takes one: {instead}"
             raise ConfigurationError(f"the database URL {hide_password(url)!r} {what}")
         told = parts_of(f"{several['before']}host{several['after']}", dialect=dialect)
         ports = [port for _, port in hosts]
