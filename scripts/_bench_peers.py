@@ -16,7 +16,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import fsmflow
 from _packages import Unavailable
 from _peers import concurrency, endurance, growth, picture, rounds, table
 from _peers.catalogue import KINDS, OURS, YARDSTICK, chosen
@@ -146,7 +145,7 @@ def _machine(options: argparse.Namespace) -> dict[str, object]:
         "cores": os.cpu_count() or 1,
         "load": os.getloadavg()[0],
         "python": platform.python_version(),
-        "versions": [f"fsmflow {fsmflow.__version__}"],
+        "versions": [],
         "rounds": options.rounds,
     }
 

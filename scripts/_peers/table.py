@@ -62,7 +62,7 @@ def machine(findings: Findings) -> str:
     rounds = "one round" if told["rounds"] == 1 else f"{told['rounds']} rounds"
     return (
         f"{told['date']}, {rounds}, {told['cores']} cores, load up to {told['load']:.1f}{busy}; "
-        f"Python {told['python']}, {', '.join(told['versions'])}"
+        + ", ".join(("Python " + told["python"], *told["versions"]))
         + (f"; one commit of one row takes {commits}" if commits else "")
     )
 
