@@ -72,7 +72,7 @@ def init(views: bool, as_json: bool) -> int:
     metavar="N",
     type=click.IntRange(min=1),
     default=lambda: _usable_cpus(),
-    help="How many jobs run at once.  [default: the number of usable CPUs]",
+    help="How many processes run jobs, one at a time each.  [default: the number of usable CPUs]",
 )
 @click.option(
     "--concurrency",

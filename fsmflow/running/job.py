@@ -106,10 +106,13 @@ class Job:
         except BaseException as error:
             leave_if_forked(self._pid, what, error)
             raise
+        self._has_returned(what)
+        return result
+
+    def _has_returned(self, what: str) -> None:
         leave_if_forked(self._pid, what)
         if self.view.finish_session():
             log.transaction_left_open(self.view.snapshot.address, self._spec.job_name)
-        return result
 
     def _begin(self) -> None:
         self._begins = clock.monotonic() < self._ends_at
@@ -135,9 +138,7 @@ class Job:
         except BaseException as error:
             leave_if_forked(self._pid, what, error)
             raise
-        leave_if_forked(self._pid, what)
-        if self.view.finish_session():
-            log.transaction_left_open(self.view.snapshot.address, self._spec.job_name)
+        self._has_returned(what)
         return result
 
     def _returned(self, result: Any) -> Returned:

@@ -215,6 +215,9 @@ class Lanes:
         except FsmflowError as error:
             log.sweep_failed("looking after claims", error)
             return
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that takes attempts on
+            self._fail(error)
+            return
         for lane in lanes:
             if lane.claim not in live:
                 self._loop.call_soon_threadsafe(lane.lose)

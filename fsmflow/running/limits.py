@@ -20,9 +20,9 @@ _LEAST_S: Final = 0.001
 #: What the interpreter calls by itself, and whose exceptions it swallows.
 _SWALLOWS: Final = "__del__"
 #: A driver in Python, which takes an answer that it was kept from reading for that of its next statement; and where it
-#: waits for answers, and throws its connection away if it is interrupted.
+#: waits for the server, and throws its connection away if it is interrupted.
 _DRIVER: Final = "pymysql."
-_WAITS: Final = "readinto"
+_WAITS: Final = frozenset({"readinto", "create_connection", "do_handshake"})
 #: After how long the signal comes again where it did not suit.
 _SOON_S: Final = 0.01
 
@@ -171,7 +171,7 @@ def _is_untimely(frame: FrameType | None) -> bool:
     runs; or leave a connection to a database out of step, of which nobody would know."""
     waits = False
     while frame is not None:
-        waits = waits or frame.f_code.co_name == _WAITS
+        waits = waits or frame.f_code.co_name in _WAITS
         if frame.f_code.co_name == _SWALLOWS:
             return True
         if not waits and frame.f_globals.get("__name__", "").startswith(_DRIVER):

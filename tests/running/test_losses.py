@@ -118,6 +118,24 @@ def test_a_limit_that_ends_between_a_statement_and_its_answer_does_not_mix_answe
     assert (order.refresh().state, order.failure.error_type) == ("failed_from_shipping", "StepTimeout")
 
 
+def test_a_limit_ends_a_job_that_waits_for_a_server_to_be_reached(bench: Bench) -> None:
+    order = charging()
+    bench.step()
+
+    def create_connection(*_: Any, **__: Any) -> Any:
+        time.sleep(60)
+
+    def act(machine: Any) -> None:
+        with patch("socket.create_connection", create_connection):
+            Connection(host="nowhere.example")
+
+    play["shipping"] = act
+    started = time.monotonic()
+    bench.step("slow")
+    assert time.monotonic() - started < 30
+    assert (order.refresh().state, order.failure.error_type) == ("failed_from_shipping", "StepTimeout")
+
+
 def test_a_limit_that_ends_while_the_result_is_committed_does_not_tear_it(bench: Bench) -> None:
     order = charging()
     bench.step()
