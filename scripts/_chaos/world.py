@@ -56,7 +56,8 @@ class World:
         """The pids of workers that have begun a run just now, the latest first."""
         with contextlib.suppress(FileNotFoundError), self.effects.open("rb") as file:
             file.seek(max(0, self.effects.stat().st_size - _TAIL_BYTES))
-            runs = [json.loads(line) for line in file.read().splitlines()[1:]]
+            # The first line may be cut off by the look at the end alone, and the last one half written.
+            runs = [json.loads(line) for line in file.read().splitlines(keepends=True)[1:] if line.endswith(b"\n")]
             recent = [run["pid"] for run in reversed(runs) if run["at"] > time.monotonic() - _JUST_NOW_S]
             return list(dict.fromkeys(recent))
         return []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 
 from fsmflow import holds
@@ -17,9 +16,7 @@ COUNT = 40
 
 def begun_after(world: World, moment: float) -> list[str]:
     """The entities whose second job has begun after a moment."""
-    path = world.folder / "effects"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [line["entity_id"] for line in map(json.loads, lines) if line["state"] == "two" and line["at"] > moment]
+    return [effect.entity_id for effect in world.all_effects() if effect.state == "two" and effect.at > moment]
 
 
 def test_what_is_held_begins_nowhere_and_goes_on_though_supervisors_are_killed(sampled_place: World) -> None:

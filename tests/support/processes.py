@@ -52,10 +52,14 @@ class World:
 
     def effects(self, entity_id: str, state: str | None = None) -> list[Effect]:
         """What the jobs of an entity have left behind, in order."""
+        return [e for e in self.all_effects() if e.entity_id == entity_id and state in (None, e.state)]
+
+    def all_effects(self) -> list[Effect]:
+        """What all jobs have left behind, in order. A line that crosses a page of the file can be seen half written: it
+        is left for the next look."""
         path = self.folder / "effects"
-        lines = path.read_text().splitlines() if path.exists() else []
-        found = [Effect(**json.loads(line)) for line in lines]
-        return [e for e in found if e.entity_id == entity_id and state in (None, e.state)]
+        lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [Effect(**json.loads(line)) for line in lines if line.endswith("\n")]
 
     def effect(self, entity_id: str, state: str, attempt: int = 1, *, within: float = 30.0) -> Effect:
         """The effect of one attempt, waited for."""
