@@ -127,6 +127,9 @@ OPERATIONS: Final = (
         act=rewind,
         gives="Feed",
         body=(_START,),
-        refusals=(404,),
+        refusals=(404, 409),
+        takes_key=True,
+        once=True,
+        again=_state,
     ),
 )

@@ -155,6 +155,9 @@ def _changing(name: str, told: str, act: Callable[[Call], Answer], reason: Field
         gives="Repair",
         body=(reason,),
         refusals=(404, 409),
+        takes_key=True,
+        once=True,
+        again=get,
     )
 
 
