@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections import Counter
 
 import click
 
@@ -11,12 +11,9 @@ from fsmflow.cli import output
 from fsmflow.cli.options import actor_options, as_milliseconds, json_option, reason_option
 from fsmflow.cli.places import make_nothing
 from fsmflow.decision.inputs import Actor
-from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine import drains
-from fsmflow.engine.drains import Drain
 from fsmflow.engine.runtime import Runtime, current
-from fsmflow.objects.plain import iso
-from fsmflow.store.sentence import first_line
+from fsmflow.objects.drains import object_of, processes
 
 _LOOK_S = 0.25
 
@@ -57,65 +54,48 @@ def drain(
     if undo:
         return _undone(runtime, host, actor, as_json=as_json)
     made = drains.drain(runtime, host, actor=actor, reason=reason)
-    there, unheard = _listeners(runtime)
-    if unheard is None and host not in {each.host for each in there}:
-        hosts = ", ".join(sorted({each.host for each in there})) or "none"
-        output.note(f"no worker process is on {host!r} now; hosts with some: {hosts}")
-    left = _left_after(runtime, host, wait_ms)
+    there = processes(runtime)
+    if there is not None and not there[host]:
+        output.note(f"no worker process is on {host!r} now; hosts with some: {', '.join(sorted(there)) or 'none'}")
+    there = _there_after(runtime, host, wait_ms)
     if as_json:
-        output.print_json(_object(made, left))
+        output.print_json(object_of(made, there))
     else:
-        click.echo(output.one_line(f"{made}; {_told(left)}"))
-    return 1 if wait_ms is not None and left != 0 else 0
+        click.echo(output.one_line(f"{made}; {_told(host, there)}"))
+    return 1 if wait_ms is not None and (there is None or there[host]) else 0
 
 
 def _undone(runtime: Runtime, host: str, actor: Actor | None, *, as_json: bool) -> int:
     gone = drains.undo(runtime, host, actor=actor)
     if as_json:
-        output.print_json(_object(gone, _left(runtime, host)))
+        output.print_json(object_of(gone, processes(runtime)))
     else:
         click.echo(output.one_line(f"host {host} drains no more; its workers are put to work again"))
     return 0
 
 
 def _show(runtime: Runtime, *, as_json: bool) -> int:
-    found = drains.drains(runtime).values()
+    found, there = drains.drains(runtime).values(), processes(runtime)
     if as_json:
-        output.print_array(_object(each, _left(runtime, each.host)) for each in found)
+        output.print_array(object_of(each, there) for each in found)
         return 0
     for each in found:
-        click.echo(output.one_line(f"{each}; {_told(_left(runtime, each.host))}"))
+        click.echo(output.one_line(f"{each}; {_told(each.host, there)}"))
     if not found:
         output.note("no host drains; 'fsmflow drain --help' says how that is done")
     return 0
 
 
-def _left_after(runtime: Runtime, host: str, wait_ms: int | None) -> int | None:
-    """How many are left, at once or as soon as none is."""
+def _there_after(runtime: Runtime, host: str, wait_ms: int | None) -> Counter[str] | None:
+    """Which processes there are, at once or as soon as none of the host is left."""
     until = clock.monotonic() + (wait_ms or 0) / 1000
-    while (left := _left(runtime, host)) != 0 and clock.monotonic() < until:
+    while ((there := processes(runtime)) is None or there[host]) and clock.monotonic() < until:
         clock.pause(_LOOK_S)
-    return left
+    return there
 
 
-def _left(runtime: Runtime, host: str) -> int | None:
-    """How many processes of a host listen or end what they run; None where Redis does not tell."""
-    there, unheard = _listeners(runtime)
-    return None if unheard is not None else sum(each.host == host for each in there)
-
-
-def _listeners(runtime: Runtime) -> tuple[list[Listener], str | None]:
-    try:
-        return runtime.doorbell.listeners(), None
-    except runtime.doorbell.errors as error:
-        return [], first_line(error)
-
-
-def _told(left: int | None) -> str:
-    if left is None:
+def _told(host: str, there: Counter[str] | None) -> str:
+    if there is None:
         return "Redis does not answer, and how many processes are left there is not known"
+    left = there[host]
     return "no process is left there" if not left else f"{left} process{'es are' if left > 1 else ' is'} left there"
-
-
-def _object(drain: Drain, left: int | None) -> dict[str, Any]:
-    return {**vars(drain), "at": iso(drain.at), "processes": left}

@@ -117,7 +117,7 @@ class TestFloors:
     def test_those_that_do_not_use_each_other_are_drawn_apart(self) -> None:
         (beside,) = [floor for floor in self.floors() if "verify" in floor]
         names = ["testing", "diagram", "queries", "failures", "feeds", "holds", "otel", "sentry", "verify"]
-        names += ["person", "sqlalchemy"]
+        names += ["person", "drains", "sqlalchemy"]
         assert [name.strip() for name in beside.strip("| ").split("|")] == names
 
     def test_each_has_a_sentence(self) -> None:

@@ -49,6 +49,7 @@ from fsmflow import (
     Undoing,
     Way,
     alarms,
+    drains,
     failures,
     feeds,
     joining,
@@ -295,6 +296,12 @@ def operating() -> None:
     assert_type(repair.report().recovered, int)
     assert_type(repair.report().why, str | None)
     assert_type(repairs.resume(repairs.stop(repair, reason="the bank called")).state, str | Any)
+
+
+def draining() -> None:
+    assert_type(drains.drain("web1", reason="release 2.4.1", actor="ann").reason, str | None)
+    assert_type(drains.undo("web1").host, str)
+    assert_type(drains.current_drains(), list[drains.Drain])
 
 
 def grouping() -> None:

@@ -184,6 +184,15 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         waiting=_COUNT,
     ),
     "Holds": _page("Hold"),
+    "Drain": record(
+        "A host whose workers take nothing new. `processes`: how many are left there, null where that is not known.",
+        host=_TEXT,
+        at=_MOMENT,
+        by=_MAYBE,
+        reason=_MAYBE,
+        processes=_MAYBE_COUNT,
+    ),
+    "Drains": _page("Drain"),
     "Schedule": record(
         "A schedule as it is now.",
         machine=_TEXT,

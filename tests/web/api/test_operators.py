@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from fsmflow import Actor
+from fsmflow import Actor, drains
 from tests.support.bench import Bench, bench_on
 from tests.support.program import Program, programs
 from tests.support.teams import MACHINES, Order
@@ -15,6 +15,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 ADA = Actor("ada", ("operator",), teams="*")
 OURS = Actor("amy", ("operator",), teams="acme")
+BANK = {"reason": "the bank called"}
 
 
 @pytest.fixture
@@ -99,7 +100,10 @@ def test_a_repair_is_previewed_confirmed_and_reported(ada: Program, bench: Bench
     previewed = ada.get(path)
     assert (previewed["state"], previewed["members"], previewed["plan"]["patch"]) == ("previewed", 2, ["quiet"])
     assert previewed["preview"]["ways"][0]["would"] == "charging"
-    ada.post(f"{path}/confirm")
+    assert ada.post(f"{path}/confirm", {}, idempotency_key="c1")["state"] == "canary"
+    again = ada.answer("POST", f"{path}/confirm", {}, idempotency_key="c1")
+    assert (again.json()["state"], again.headers["idempotency-replayed"]) == ("canary", "true")
+    ada.post(f"{path}/confirm", {"reason": "other"}, 422, idempotency_key="c1")
     bench.run("default", "operations")
     bench.advance(60)
     bench.run("default", "operations")
@@ -108,7 +112,11 @@ def test_a_repair_is_previewed_confirmed_and_reported(ada: Program, bench: Bench
     members = ada.get(f"{path}/members?limit=1")
     rest = ada.get(f"{path}/members?after={members['next']}")
     assert {each["fate"] for each in (*members["items"], *rest["items"])} == {"failed_alike", "pending"}
-    assert ada.post(f"{path}/cancel", {"reason": "enough"})["state"] == "cancelled"
+    for name, why, state in (("resume", {}, "canary"), ("stop", BANK, "stopped"), ("cancel", BANK, "cancelled")):
+        assert ada.post(f"{path}/{name}", why, idempotency_key="n1")["state"] == state
+        assert ada.post(f"{path}/{name}", why, idempotency_key="n1")["state"] == state
+    # What had its key is told as it is by now, and not done again.
+    assert ada.post(f"{path}/resume", {}, idempotency_key="n1")["state"] == "cancelled"
     assert [each["address"] for each in ada.get("/repairs")["items"]] == [started["address"]]
 
 
@@ -137,6 +145,22 @@ def test_a_hold_that_is_asked_for_again_by_its_key_is_made_once(program_of: Call
     # What was refused has used up no key.
     bob.post("/holds", {"machine": "no"}, 404, idempotency_key="h2")
     bob.post("/holds", {"queue": "slow"}, 201, idempotency_key="h2")
+
+
+def test_a_host_drains_until_that_is_taken_back(ada: Program, program_of: Callable[[Actor], Program]) -> None:
+    asked = {"host": "web1", "reason": "release 2.4.1"}
+    made = ada.post("/drains", asked, 201, idempotency_key="d1")
+    assert (made["host"], made["by"], made["reason"], made["processes"]) == ("web1", "ada", "release 2.4.1", 0)
+    assert ada.get("/drains") == {"items": [made], "next": None}
+    assert [each.reason for each in drains.current_drains()] == ["release 2.4.1"]
+    program_of(OURS).post("/drains", {"host": "web2"}, 403)
+    ada.post("/drains/web1/undo", {}, idempotency_key="d2")
+    # Repeated by a program that got no answer, neither is done again.
+    assert ada.post("/drains", asked, 201, idempotency_key="d1") == made
+    ada.post("/drains/web1/undo", {}, idempotency_key="d2")
+    assert ada.get("/drains")["items"] == []
+    assert "does not drain" in ada.post("/drains/web1/undo", {}, 422)["detail"]
+    assert drains.drain("web1", actor=ADA) == drains.undo("web1", actor=ADA)
 
 
 def test_a_remark_that_is_asked_for_again_by_its_key_is_made_once(ada: Program) -> None:
