@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import click
 
@@ -22,7 +23,7 @@ from fsmflow.engine.runtime import Runtime, current
 from fsmflow.engine.survey import Finding, survey
 from fsmflow.errors import ConfigurationError
 from fsmflow.holds import current_holds, kept_back
-from fsmflow.objects.counts import MANY_DUE, counted_at, overdue, stats_object, stats_of
+from fsmflow.objects.counts import MANY_DUE, counted_at, demand_object, overdue, stats_object, stats_of
 from fsmflow.queries import Listening, listening, queues_of
 from fsmflow.store.counts import MANY
 
@@ -35,17 +36,28 @@ POOLED = (
 
 
 @click.command()
+@click.option(
+    "--queue",
+    "queues",
+    metavar="QUEUE",
+    multiple=True,
+    help="How much there is for workers of this queue, for what starts and ends them; repeatable.",
+)
 @viewer_options
 @json_option
-def stats(actor: Actor | None, as_json: bool) -> int:
+def stats(queues: tuple[str, ...], actor: Actor | None, as_json: bool) -> int:
     """Count entities by state; show since when the oldest is there, queues, and due work.
 
     More than 10,000 in a state are counted by workers, every few seconds; it is told how long ago that was.
 
     \b
       fsmflow stats
+      fsmflow stats --queue default --json
     """
     runtime = current()
+    if queues:
+        permit_all_teams("stats --queue", actor)
+        return _print_demand(demand_object(runtime, list(dict.fromkeys(queues))), as_json=as_json)
     found = stats_of(runtime, actor)
     if as_json:
         output.print_json(stats_object(runtime, found))
@@ -60,6 +72,16 @@ def stats(actor: Actor | None, as_json: bool) -> int:
         click.echo(f"stuck: something of {found.stuck:,} entities is due and cannot go on; see 'fsmflow failures'")
     for line in hold.lines(current_holds(actor=actor), kept_back(actor=actor)):
         click.echo(line)
+    return 0
+
+
+def _print_demand(found: dict[str, Any], *, as_json: bool) -> int:
+    if as_json:
+        output.print_json(found)
+        return 0
+    counts = f"{found['due']:,} due, {found['running']:,} running, {found['timers']:,} timers or messages due"
+    click.echo(f"queue {', '.join(found['queues'])}: {counts}")
+    click.echo(f"wanted: {found['wanted']:,}; next: {found['next_at'] or 'nothing'}")
     return 0
 
 

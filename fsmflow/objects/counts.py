@@ -8,12 +8,15 @@ from typing import Any, Final
 from fsmflow.decision.expectation import is_overdue
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import StateSpec
+from fsmflow.definition.names import DELIVERIES, OPERATIONS
+from fsmflow.dispatch.prefix import queue_key
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.teams import reach_of
 from fsmflow.errors import RedisUnavailable
 from fsmflow.objects.plain import iso
 from fsmflow.queries import Listening, listening, queues_of
+from fsmflow.store.demand import demand_on
 from fsmflow.store.listing import Filter
 from fsmflow.store.sentence import first_line
 from fsmflow.values import dataclass
@@ -104,6 +107,24 @@ def queue_objects(runtime: Runtime, queues: Sequence[str], heard: Listening) -> 
         }
         for queue in queues
     ]
+
+
+def demand_object(runtime: Runtime, queues: Sequence[str]) -> dict[str, Any]:
+    """How much there is for workers of these queues, and where their doorbells are in Redis. Four queries."""
+    # Each worker listens on these, whatever it is told.
+    listens = list(dict.fromkeys((*queues, OPERATIONS, DELIVERIES)))
+    now, store = runtime.now(), runtime.store
+    found = demand_on(store.link, listens, now)
+    next_at = [at for at in (store.work.next_due_at(now), store.events.next_due_at(now)) if at is not None]
+    return {
+        "queues": list(queues),
+        "due": found.due,
+        "running": found.running,
+        "timers": found.timers,
+        "wanted": found.wanted,
+        "next_at": _iso(min(next_at, default=None)),
+        "lists": [queue_key(runtime.doorbell.rq_queue(queue)) for queue in queues],
+    }
 
 
 def worker_objects(runtime: Runtime) -> list[dict[str, Any]]:

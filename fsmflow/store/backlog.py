@@ -14,7 +14,7 @@ from fsmflow.values import dataclass
 #: So many work rows are read at most, those that are due first.
 MOST: Final = 20_000
 #: What is dispatched or running has to be looked after within this time.
-_NEAR_MS: Final = 150_000
+NEAR_MS: Final = 150_000
 
 #: A job that waits for a worker; one that waits for its time; one that runs; what waits for its time, and whose time
 #: has come; what a hold keeps back; what a pause does.
@@ -79,7 +79,7 @@ class Backlog:
         these. Two queries."""
         soon = self._look(f"< {FAR_FUTURE_MS}", now)
         later = self._look(f">= {FAR_FUTURE_MS}", now)
-        is_cut = sum(row[2] for row in soon) == MOST and max(row[4] for row in soon) <= now + _NEAR_MS
+        is_cut = sum(row[2] for row in soon) == MOST and max(row[4] for row in soon) <= now + NEAR_MS
         return [_heap(row) for row in (*soon, *later)], is_cut
 
     def _look(self, range_: str, now: int) -> list[Sequence[Any]]:
@@ -88,7 +88,7 @@ class Backlog:
 
     def running(self, now: int) -> list[Running]:
         """The attempts that are being run, of those that are looked after first. One query."""
-        rows = self._link.look(self._running, (now + _NEAR_MS,))
+        rows = self._link.look(self._running, (now + NEAR_MS,))
         return [
             Running(machine=str(machine), state=str(state), queue=str(queue or "default"), count=int(count))
             for machine, state, queue, count in rows

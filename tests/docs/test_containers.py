@@ -145,9 +145,16 @@ def test_the_files_fit_together(services: dict[str, Any]) -> None:
     assert {word for word, _ in steps} <= {"FROM", "WORKDIR", "COPY", "RUN", "USER", "ARG", "ENV", "CMD"}
     assert [json.loads(rest) for word, rest in steps if word == "CMD"] == [["fsmflow", "worker"]]
     ours = {name: service for name, service in services.items() if "build" in service}
-    assert set(ours) == {"init", "worker", "web"}
+    assert set(ours) == {"init", "worker", "dashboard", "web"}
     assert all(service["read_only"] for service in ours.values())
     waits = {name: set(service.get("depends_on", ())) for name, service in services.items()}
-    assert waits == {"db": set(), "valkey": set(), "init": {"db"}, "worker": {"init"}, "web": {"init"}}
+    assert waits == {
+        "db": set(),
+        "valkey": set(),
+        "init": {"db"},
+        "worker": {"init"},
+        "dashboard": {"init"},
+        "web": {"init"},
+    }
     urls = [ours["init"]["environment"][name] for name in ("FSMFLOW_DATABASE_URL", "FSMFLOW_REDIS_URL")]
     assert ["@db/" in urls[0], "//valkey:" in urls[1]] == [True, True]
