@@ -16,6 +16,7 @@ from fsmflow import settings as settings_of
 from fsmflow.decision.entity import Snapshot
 from fsmflow.engine.counting import Counting
 from fsmflow.engine.registry import Registry
+from fsmflow.errors import ConfigurationError
 from fsmflow.points import point
 from fsmflow.scope import scope
 from fsmflow.settings import Settings
@@ -84,6 +85,14 @@ class Runtime:
     def rest(self, seconds: float) -> None:
         """Let others go on, between two pieces of what has time."""
         clock.pause(seconds)
+
+    def check_outside(self, what: str) -> None:
+        """Raises ConfigurationError where this thread has a transaction open, joined or not, as far as one is found."""
+        if self.store.link.in_transaction or self.store.link.stranger() is not None:
+            raise ConfigurationError(
+                f"{what} inside a transaction that is open here: before its COMMIT nobody else sees what it has "
+                f"written, and jobs wait for what it has locked; wait after it"
+            )
 
     def dispatch(self, snapshot: Snapshot) -> None:
         """Ring for the job that a commit left. Never raises: what is not rung now is found again in SQL."""

@@ -101,3 +101,13 @@ def tasks_left(address: str, job: str) -> None:
     logger.warning(
         "job.tasks: %s: job %r has ended, and a task that it began goes on, though it was cancelled", *(address, job)
     )
+
+
+def waited_for_itself(address: str, why: str) -> None:
+    logger.error("job.waited_for_itself: %s: %s", address, why, extra={"address": address})
+
+
+def not_watched(address: str, why: str) -> None:
+    """Nobody has to do anything: a job that does not wait for itself is as well off."""
+    line = "job.not_watched: %s: whether the job waits for itself cannot be seen: %s"
+    logger.debug(line, address, why, extra={"address": address})

@@ -174,7 +174,7 @@ class Actions(Attributes[Data]):
     def wait(self, until: Until = None, timeout: float | timedelta | None = None) -> Self:
         """Wait until the entity has failed or finished, or until a state, one of several, a phase, or a function of
         the handle says so. Raises TimeoutError, with where it stands and why, after ``timeout`` (seconds, or a
-        timedelta)."""
+        timedelta); ConfigurationError inside a transaction, which others would wait for."""
         for pause_s in self._pauses(until, timeout):
             current().idle(pause_s)
         return self
@@ -189,6 +189,7 @@ class Actions(Attributes[Data]):
             if left is not None and left <= 0:
                 told = explain(current(), lookup.look(current(), self._root, self._id))
                 raise TimeoutError(f"{self.address} is still in {self.state!r} after {limit_s:g} s: {told.why}")
+            current().check_outside(f"{self.address} is waited for")
             yield pause_s if left is None else min(pause_s, left)
             pause_s = min(pause_s * 1.3, 0.25)
 

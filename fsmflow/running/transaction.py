@@ -30,8 +30,10 @@ from fsmflow.points import point
 from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.settlement import loaded
-from fsmflow.store.sentence import first_line
+from fsmflow.running.standstill import OwnLock, Watched, likely, watched
+from fsmflow.store.sentence import first_line, is_locked
 from fsmflow.store.verdicts import Verdict, is_prepared_elsewhere
+from fsmflow.values import replace
 
 #: After how long a transaction that others got in the way of is run again.
 _AGAIN_S: Final = 0.2
@@ -114,8 +116,11 @@ def _run_and_settle(
 ) -> Returned:
     link = runtime.store.link
     link.set_savepoint()
-    with link.held():
+    name = attempt.spec.job_name
+    with link.held() as apart, watched(link, attempt.address, name, apart) as job:
         ended = run()
+    if isinstance(ended, Failed):
+        raise _RolledBack(_with_own_lock(ended, name, job))
     if not isinstance(ended, Returned):
         raise _RolledBack(ended)
     settling()
@@ -123,6 +128,16 @@ def _run_and_settle(
         raise _RolledBack(_broke_transaction(attempt, ended))
     _raise_if_refused(runtime, attempt, ended)
     point("transaction.before", attempt.address)
+    return ended
+
+
+def _with_own_lock(ended: Failed, name: str, job: Watched | None) -> Failed:
+    """How an attempt ended, with what is to be said of it where its job has waited for its own transaction."""
+    facts = ended.facts
+    if job is not None and job.found:
+        return replace(ended, facts=replace(facts, kind=OwnLock, message=f"{job.found}. {facts.message}"))
+    if facts.raised is not None and is_locked(facts.raised):
+        return replace(ended, facts=replace(facts, message=f"{facts.message}; {likely(name)}"))
     return ended
 
 

@@ -16,6 +16,7 @@ from fsmflow import log
 from fsmflow.errors import ConfigurationError
 from fsmflow.store.dialects import dialect_of
 from fsmflow.store.host import Stranger, find_by, held, is_of
+from fsmflow.store.locks import waits_of
 
 
 class _Opened(threading.local):
@@ -142,6 +143,11 @@ def _check_apart(
         raise ConfigurationError(f"{why}. On SQLite one transaction writes at a time")
     if connection not in _opened.connections:
         log.written_apart(why)
+        # Some drivers tell it only while nothing is asked of the server.
+        driver = connection.connection.driver_connection
+        number = waits_of(driver).number_of(driver)
+        if number is not None and held.apart is not None:
+            held.apart.append(number)
 
 
 def _note_write(

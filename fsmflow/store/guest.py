@@ -160,14 +160,14 @@ class Guest:
         return None if self.lent is not None else stranger(self.base)
 
     @scope
-    def held(self) -> Iterator[None]:
+    def held(self) -> Iterator[list[int]]:
         """Inside, a transactional job runs: what it writes by other connections waits for what its own has locked, and
-        is told or refused."""
-        held.db = self.base
+        is told or refused. Yields the numbers of those connections, as they become known."""
+        held.db, held.apart = self.base, []
         try:
-            yield
+            yield held.apart
         finally:
-            held.db = None
+            held.db, held.apart = None, None
 
     def check_joined(self) -> None:
         """Raises ConfigurationError where a transaction of the caller's is found that was written in and is not joined:

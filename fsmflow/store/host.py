@@ -106,9 +106,11 @@ def host_of(transaction: Any) -> Host:
 
 
 class _Held(threading.local):
-    """The database on which this thread has the transaction of a transactional job open."""
+    """The database on which this thread has the transaction of a transactional job open; and the numbers of connections
+    by which the job writes apart from it, as far as that is known."""
 
     db: Database | None = None
+    apart: list[int] | None = None
 
 
 held: Final = _Held()

@@ -12,6 +12,16 @@ from fsmflow.store.verdicts import code_of
 _LOCKED: Final = frozenset({5, 1205, "55P03"})
 
 
+def is_locked(error: BaseException) -> bool:
+    """Whether a lock was waited for too long, whoever tells it."""
+    told: BaseException | None = error
+    while told is not None:
+        if code_of(told) in _LOCKED:
+            return True
+        told = told.__cause__
+    return False
+
+
 def first_line(error: BaseException) -> str:
     """An error of a driver in one line: what the server says, with its number where MySQL gives one; and of what is
     usual, such as a wrong password or a lock that was waited for in vain, what it most likely comes from."""

@@ -67,6 +67,27 @@ def shop(bench: Bench, database_url: str) -> Iterator[Shop]:
     shop.close()
 
 
+def test_nobody_waits_inside_a_transaction_for_what_others_do_after_it(bench: Bench, shop: Shop) -> None:
+    refused = pytest.raises(ConfigurationError, match=r"purchase:1 is waited for inside a transaction.*wait after it")
+    with Session(shop.engine) as session:
+        session.add(Row(id=1))
+        purchase = Purchase.start(1, within=session)
+        with joining(session):
+            assert purchase.wait("new").state == "new"  # it is there
+            purchase.trigger("submit")
+            with refused:
+                purchase.wait(timeout=60)
+            with refused:
+                asyncio.run(purchase.until())
+        session.flush()
+        session.commit()
+        session.add(Row(id=2))
+        with refused:
+            purchase.wait(timeout=60)
+    with bench.runtime.store.link.db.atomic(), refused:
+        purchase.wait(timeout=60)
+
+
 def test_what_is_no_transaction_of_this_database_and_this_thread_is_refused(shop: Shop, tmp_path: Path) -> None:
     by_itself = create_engine(shop.url, isolation_level="AUTOCOMMIT")
     other = create_engine(f"sqlite:///{tmp_path}/other.db")
