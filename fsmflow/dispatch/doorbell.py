@@ -139,11 +139,11 @@ class Doorbell:
             return not rings
         return self._send(rings)
 
-    def finish(self, done: Ticket, rings: Sequence[Ring]) -> bool:
-        """The same, and forget the doorbell that is done."""
+    def finish(self, done: Sequence[Ticket], rings: Sequence[Ring]) -> bool:
+        """The same, and forget the doorbells that are done."""
         return clock.monotonic() >= self._quiet_until and self._send(rings, done)
 
-    def _send(self, rings: Sequence[Ring], done: Ticket | None = None) -> bool:
+    def _send(self, rings: Sequence[Ring], done: Sequence[Ticket] = ()) -> bool:
         try:
             self._enqueue(rings, done)
         except REDIS_ERRORS as error:
@@ -154,13 +154,13 @@ class Doorbell:
             log.dispatch_works()
         return True
 
-    def _enqueue(self, rings: Sequence[Ring], done: Ticket | None) -> None:
+    def _enqueue(self, rings: Sequence[Ring], done: Sequence[Ticket]) -> None:
         """Raises REDIS_ERRORS. Where the server has refused it, as another one has taken over, that one is asked."""
         for is_last in (False, True):
             try:
                 pipe = self.client().pipeline(transaction=False)
-                if done is not None:
-                    pipe.delete(Job.key_for(job_id(self.installation, done)))
+                if done:
+                    pipe.delete(*(Job.key_for(job_id(self.installation, ticket)) for ticket in done))
                 self.add(pipe, rings)
                 pipe.execute()
                 return
@@ -170,14 +170,18 @@ class Doorbell:
                 self.forget()
 
     def add(self, pipe: Any, rings: Iterable[Ring]) -> None:
-        """Add the commands that enqueue these tickets to a pipeline."""
+        """Add the commands that enqueue these tickets to a pipeline: one for each, and two for each queue."""
         now = clock.to_datetime(self._now())
+        ids: dict[str, list[str]] = {}
         for ticket, name in rings:
             template = self._template(name)
             id_ = job_id(self.installation, ticket)
-            pipe.sadd(Queue.redis_queues_keys, template.queue.key)
             pipe.hset(Job.key_for(id_), mapping=template.hash(self.installation, ticket, now))
-            pipe.rpush(template.queue.key, id_)
+            ids.setdefault(template.queue.key, []).append(id_)
+        if ids:
+            pipe.sadd(Queue.redis_queues_keys, *ids)
+        for key, found in ids.items():
+            pipe.rpush(key, *found)
 
     def arguments(self, rings: Iterable[Ring]) -> list[Any]:
         """What a script needs to enqueue these tickets: the key of the set of all queues, how many arguments a job has,

@@ -29,23 +29,25 @@ _HEARTBEAT_S: Final = 30.0
 _STARTED_TTL_S: Final = 86_400
 _MAX_ID_SHOWN: Final = 200
 
-#: Forgets the job that is done and puts those into their queues that follow from it. Then it pops the first job of the
-#: first queue that has one (or takes the one that a blocking pop returned), marks it as started, for those who look
-#: with RQ's tools, and returns its id, its data and the key of its queue. Entries without a job are passed over,
-#: whatever somebody put under their key, and data larger than a job of ours can have stay where they are.
+#: Forgets the job that is done and puts those into their queues that follow from it. Then it pops the first jobs of the
+#: first queues that have any (or takes the one that a blocking pop returned), marks them as started, for those who look
+#: with RQ's tools, and returns of each its id, its data and the key of its queue. Entries without a job are passed
+#: over, whatever somebody put under their key, and data larger than a job of ours can have stay where they are.
 _TURN: Final = """
-local prefix, at, worker, wanted, ttl, most = unpack(ARGV, 1, 6)
-if ARGV[7] ~= '' then redis.call('DEL', prefix .. ARGV[7]) end
-local i = 10
+local prefix, at, worker, wanted, ttl, most, count = unpack(ARGV, 1, 7)
+if ARGV[8] ~= '' then redis.call('DEL', prefix .. ARGV[8]) end
+local i = 11
 while i <= #ARGV do
-  local last = i + 1 + tonumber(ARGV[9])
-  redis.call('SADD', ARGV[8], ARGV[i])
+  local last = i + 1 + tonumber(ARGV[10])
+  redis.call('SADD', ARGV[9], ARGV[i])
   redis.call('HSET', prefix .. ARGV[i + 1], unpack(ARGV, i + 2, last))
   redis.call('RPUSH', ARGV[i], ARGV[i + 1])
   i = last + 1
 end
+local found = {}
+count = tonumber(count)
 for i = 1, #KEYS do
-  while true do
+  while #found < count do
     local id
     if wanted ~= '' then id = wanted else id = redis.call('LPOP', KEYS[i]) end
     if not id then break end
@@ -57,16 +59,20 @@ for i = 1, #KEYS do
       if size <= tonumber(most) then data = redis.call('HGET', key, 'data') end
       redis.call('HSET', key, 'status', 'started', 'started_at', at, 'worker_name', worker)
       redis.call('EXPIRE', key, ttl)
-      return {id, data, KEYS[i]}
+      table.insert(found, {id, data, KEYS[i]})
     end
-    if wanted ~= '' then return false end
+    if wanted ~= '' then return found end
   end
 end
-return false
+return found
 """
 
-#: Runs an attempt; what is to be rung for with the end of this one. None where it still runs, and others ring.
-Perform = Callable[[Ticket], Sequence[Ring] | None]
+#: Runs an attempt; what is to be rung for with the end of this one.
+Perform = Callable[[Ticket], Sequence[Ring]]
+#: Begins several, and sees to the end of each and to what is to be rung for then.
+PerformAll = Callable[[Sequence[Ticket]], None]
+#: The id of a job, its data, and the key of its queue.
+Taken = tuple[bytes, bytes, bytes]
 
 
 class StepWorker(SimpleWorker):
@@ -114,27 +120,45 @@ class StepWorker(SimpleWorker):
 
         Raises RedisError and OSError where Redis is not there; a job that was taken then is rung again from SQL.
         """
+        taken = self._take_some(1, block=block)
+        for ticket in self._tickets(taken):
+            self._rings, self._done = self._perform(ticket), taken[0][0]
+        return bool(taken)
+
+    def work_several(self, most: int, perform: PerformAll, *, block: bool) -> bool:
+        """Take up to so many jobs that are there, and have them performed; wait a few seconds for one if ``block``.
+        Whether there were any. Raises as ``work_once`` does."""
+        taken = self._take_some(most, block=block)
+        tickets = self._tickets(taken)
+        if tickets:
+            perform(tickets)
+        return bool(taken)
+
+    def _take_some(self, most: int, *, block: bool) -> list[Taken]:
+        """What is taken, and given back at once where this was told to end meanwhile."""
         self.tell_alive()
-        taken = self._take([queue.key for queue in self.queues])
-        if taken is None and block:
+        taken = self._turn([queue.key for queue in self.queues], most=most)
+        if not taken and block:
             taken = self._wait()
-        if taken is None:
-            return False
-        id_, data, queue_key = taken
-        if self._stopping():
+        if not self._stopping():
+            return taken
+        for id_, _, queue_key in reversed(taken):
             self._give_back(id_, queue_key)
-            return False
-        try:
-            ticket = read_ticket(data, self._doorbell.installation)
-        except HostileJob as error:
-            log.job_refused(_readable(id_), str(error))
-            refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
-            return True
-        point("take.after", ticket.row)
-        rings = self._perform(ticket)
-        if rings is not None:
-            self._rings, self._done = rings, id_
-        return True
+        return []
+
+    def _tickets(self, taken: Sequence[Taken]) -> list[Ticket]:
+        """The tickets of those that are ours; the others are refused."""
+        tickets = []
+        for id_, data, queue_key in taken:
+            try:
+                ticket = read_ticket(data, self._doorbell.installation)
+            except HostileJob as error:
+                log.job_refused(_readable(id_), str(error))
+                refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
+                continue
+            point("take.after", ticket.row)
+            tickets.append(ticket)
+        return tickets
 
     def leave(self) -> None:
         """Tell what is done, and RQ that this worker is gone; Redis may be gone itself."""
@@ -145,33 +169,30 @@ class StepWorker(SimpleWorker):
         except (RedisError, OSError) as error:
             log.farewell_failed(error)
 
-    def _take(self, keys: list[Any], id_: bytes = b"") -> tuple[bytes, bytes, bytes] | None:
-        found = self._turn(keys, id_)
-        return (found[0], found[1], found[2]) if found else None
-
-    def _turn(self, keys: list[Any], id_: bytes = b"") -> Any:
+    def _turn(self, keys: list[Any], id_: bytes = b"", *, most: int = 1) -> list[Taken]:
         """Tell what is done, and take what comes next. One round trip."""
         at = utcformat(clock.to_datetime(clock.local_now()))
         rings, done = self._rings, self._done
         self._rings, self._done = (), b""
-        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, done]
+        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, most, done]
         try:
-            return self._turn_script(keys=keys, args=[*args, *self._doorbell.arguments(rings)])
+            found: Any = self._turn_script(keys=keys, args=[*args, *self._doorbell.arguments(rings)])
+            return [(id_, data, key) for id_, data, key in found]
         except (RedisError, OSError) as error:
             if rings:
                 log.dispatch_failed(len(rings), error)
             raise
 
-    def _wait(self) -> tuple[bytes, bytes, bytes] | None:
+    def _wait(self) -> list[Taken]:
         self.waiting = True
         try:
             if self._stopping():
-                return None
+                return []
             popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
         finally:
             self.waiting = False
         point("pop.after", 0)
-        return None if popped is None else self._take([popped[0]], popped[1])
+        return [] if popped is None else self._turn([popped[0]], popped[1])
 
     def _give_back(self, id_: bytes, queue_key: bytes) -> None:
         """It was told to end before it took this one, which is for others."""

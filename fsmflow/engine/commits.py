@@ -78,12 +78,11 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
     UpgradeError where it could not be brought up to that, and DatabaseRefused. What has to be recorded whatever the
     database refuses of it, as the failure of a job, is decided and committed without that.
     """
-    _check_fault(instance, happening)
     own = instance.own
     try:
         with caused_by(trace_of(instance.snapshot)):
-            commit = decided(runtime, instance, happening)
-        return commit, write(runtime, own, commit, happening)
+            commit = prepared(runtime, instance, happening)
+            return commit, write(runtime, own, commit, happening)
     except CommitLost:
         return None
     except ClaimLost as error:
@@ -98,11 +97,13 @@ def attempt(runtime: Runtime, instance: Instance, happening: Happening) -> tuple
     return attempt(runtime, instance, rest)
 
 
-def _check_fault(instance: Instance, happening: Happening) -> None:
-    """The end of an attempt that failed has to be written, though the data be that of an earlier version."""
+def prepared(runtime: Runtime, instance: Instance, happening: Happening) -> Commit:
+    """The decision as it would be committed. Nothing is written."""
+    # The end of an attempt that failed has to be written, though the data be that of an earlier version.
     ends_badly = isinstance(happening, Failed | Crashed | Unacceptable)
     if instance.fault is not None and not (ends_badly and isinstance(instance.fault, UpgradeError)):
         raise instance.fault
+    return decided(runtime, instance, happening)
 
 
 def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commit:
@@ -123,21 +124,24 @@ def decided(runtime: Runtime, instance: Instance, happening: Happening) -> Commi
 
 
 def write(runtime: Runtime, definition: Definition, commit: Commit, happening: Happening | None = None) -> Snapshot:
-    """Commit a decision; then ring its doorbell, tell how a step ended, and note what else it leads to. Raises
-    CommitLost, ClaimLost."""
+    """Commit a decision, then do what follows. Raises CommitLost, ClaimLost."""
+    return runtime.store.commits.commit(commit, lambda after: follow(runtime, definition, commit, after, happening))
 
-    def follow(after: Snapshot) -> None:
-        if commit.rings:
-            runtime.dispatch(after)
-        tell_ending(definition, commit, after, happening)
-        tell_tick(definition, commit, after)
-        runtime.counting.ended(commit, happening)
-        for entry in commit.entries:
-            if entry.edit is not None and entry.edit.overwritten:
-                log.data_overwritten(after.address, entry.source or entry.dest, ", ".join(entry.edit.overwritten))
-        note_tasks(definition, commit, after)
 
-    return runtime.store.commits.commit(commit, follow)
+def follow(
+    runtime: Runtime, definition: Definition, commit: Commit, after: Snapshot, happening: Happening | None = None
+) -> None:
+    """What follows once a decision is committed: ring its doorbell, tell how a step ended, and note what else it leads
+    to. ``after``: the entity as it is then."""
+    if commit.rings:
+        runtime.dispatch(after)
+    tell_ending(definition, commit, after, happening)
+    tell_tick(definition, commit, after)
+    runtime.counting.ended(commit, happening)
+    for entry in commit.entries:
+        if entry.edit is not None and entry.edit.overwritten:
+            log.data_overwritten(after.address, entry.source or entry.dest, ", ".join(entry.edit.overwritten))
+    note_tasks(definition, commit, after)
 
 
 def conflict(address: str) -> TransitionConflict:

@@ -30,16 +30,32 @@ def following(runtime: Runtime) -> Iterator[Sequence[Task]]:
     if tasks.get() is not None or runtime.store.link.in_transaction:
         yield ()
         return
-    waiting: deque[Task] = deque()
+    with noting(deque()) as waiting:
+        yield waiting
+        _do_all(runtime, waiting)
+
+
+@scope
+def noting(waiting: deque[Task]) -> Iterator[deque[Task]]:
+    """Note what the commits inside lead to; it is yielded, and left to be done by ``carry_out``."""
     token = tasks.set(waiting)
     try:
         yield waiting
-        for _ in range(_BUDGET):
-            if not waiting:
-                return
-            _do(runtime, waiting.popleft())
     finally:
         tasks.reset(token)
+
+
+def carry_out(runtime: Runtime, waiting: deque[Task]) -> None:
+    """Do what was noted, and what that leads to."""
+    with noting(waiting):
+        _do_all(runtime, waiting)
+
+
+def _do_all(runtime: Runtime, waiting: deque[Task]) -> None:
+    for _ in range(_BUDGET):
+        if not waiting:
+            return
+        _do(runtime, waiting.popleft())
 
 
 def on_its_own() -> None:

@@ -94,6 +94,12 @@ class Attempt:
         return self.spec.fan is not None
 
     @property
+    def is_undoing(self) -> bool:
+        """Whether its job undoes a step; ``undoing_of`` tells which."""
+        spec = self.root.states.get(self.snapshot.branch_of or self.snapshot.state)
+        return spec is not None and spec.undoes is not None
+
+    @property
     def is_in_transaction(self) -> bool:
         """Whether the job runs inside the transaction that commits its transition."""
         return self.spec.transactional and not self.makes_branches

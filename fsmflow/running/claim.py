@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
+
 from fsmflow import log
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Triggered
@@ -15,9 +18,15 @@ from fsmflow.engine.lookup import Instance, instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownMachine, UnknownState, UpgradeError
 from fsmflow.running.attempt import Attempt
-from fsmflow.running.lease import park, release, take
+from fsmflow.running.lease import park, release, take, take_together
+from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import cannot_upgrade, settle
 from fsmflow.store.work import Claimed, Ticket
+
+
+def new_owner() -> str:
+    """The token of a claim, used for that claim alone."""
+    return os.urandom(12).hex()
 
 
 def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | None:
@@ -28,10 +37,28 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     """
     claimed = take(runtime, ticket, owner)
     if claimed is None:
-        log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
-        runtime.counting.in_vain()
+        _tell_refused(runtime, ticket)
         return None
     return attempt_of(runtime, claimed)
+
+
+def claim_attempts(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> list[Attempt | None]:
+    """The same for several tickets, each with its owner, claimed in one commit. What has been claimed is waited for,
+    however long the database is away then: none must be left behind."""
+
+    def attempt(claimed: Claimed) -> Attempt | None:
+        return outlast(claimed.snapshot.address, lambda: attempt_of(runtime, claimed))
+
+    found = take_together(runtime, claims)
+    for (ticket, _), claimed in zip(claims, found, strict=True):
+        if claimed is None:
+            _tell_refused(runtime, ticket)
+    return [None if claimed is None else attempt(claimed) for claimed in found]
+
+
+def _tell_refused(runtime: Runtime, ticket: Ticket) -> None:
+    log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
+    runtime.counting.in_vain()
 
 
 def attempt_of(runtime: Runtime, claimed: Claimed) -> Attempt | None:

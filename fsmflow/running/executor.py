@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 from fsmflow import clock, log
+from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Returned
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.dispatch.tickets import read_arguments
 from fsmflow.engine import followup
-from fsmflow.engine.observation import observed_attempt
+from fsmflow.engine.commits import follow, prepared
+from fsmflow.engine.lookup import instance_of
+from fsmflow.engine.observation import observed_attempt, trace_of
 from fsmflow.engine.runtime import Runtime, collecting, current
+from fsmflow.engine.tasks import Task
 from fsmflow.errors import ConfigurationError
 from fsmflow.log.lines import running
+from fsmflow.observers import caused_by
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended, undoing_of
-from fsmflow.running.claim import attempt_of, claim_attempt, claim_of
+from fsmflow.running.claim import attempt_of, claim_attempt, claim_of, new_owner
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.job import Job
 from fsmflow.running.lease import LEASE_MS, release, renewed, secure
@@ -48,8 +54,7 @@ class Executor:
 
     ``surroundings``: those of this thread, where another executor in it has run jobs before. ``goes_on`` is asked, with
     how many steps were run, whether there may be one more of the same entity, where its machine wants that (``run_on``
-    is what the settings say of machines that say nothing); without it there is none. ``takes_over`` is shown what is
-    claimed, and may run it elsewhere.
+    is what the settings say of machines that say nothing); without it there is none.
     """
 
     def __init__(
@@ -60,7 +65,6 @@ class Executor:
         *,
         goes_on: Callable[[int], bool] | None = None,
         run_on: bool = False,
-        takes_over: Callable[[Ticket, Attempt], bool] | None = None,
     ) -> None:
         self._runtime = runtime
         self._slot = slot
@@ -68,14 +72,12 @@ class Executor:
         self._pid = os.getpid()
         self._surroundings = surroundings or Surroundings()
         self._goes_on = goes_on
-        self._takes_over = takes_over
         self._run_on = run_on
         self._until = float("-inf")
         #: The entity with the next step claimed, once a step is settled.
         self._next: Snapshot | None = None
-        #: How many attempts were run by the last call, and whether what it has claimed is run elsewhere.
+        #: How many attempts were run by the last call.
         self.ran = 0
-        self.handed_over = False
 
     def execute(self, ticket: Ticket) -> list[Ring]:
         """Claim the attempt, run its job, and commit how it ended. Returns quietly where it is not to be run.
@@ -85,18 +87,23 @@ class Executor:
         too late changes nothing. Where it goes on with the next step, that is claimed by the commit of the one before,
         with the same token: whoever finds this process dead finds that claim, too.
         """
-        owner = os.urandom(12).hex()
-        self._rings, self.ran, self._until = [], 0, clock.monotonic() + _RUN_ON_S
-        self.handed_over = False
+        owner = new_owner()
         with self._busy(ticket.row, owner):
-            attempt = self._claim(ticket, owner)
-            if attempt is not None and self._takes_over is not None and self._takes_over(ticket, attempt):
-                self.handed_over, attempt = True, None
-            while attempt is not None:
-                self.ran, self._next = self.ran + 1, None
-                with observed_attempt(attempt.snapshot, attempt.claim):
-                    self._perform_all(attempt)
-                attempt = None if self._next is None else self._go_on(self._next)
+            return self._run_all(self._claim(ticket, owner))
+
+    def run(self, attempt: Attempt) -> list[Ring]:
+        """The same for an attempt that is claimed already, and that somebody else in this process told of."""
+        with self._busy(attempt.claim.row, attempt.claim.owner):
+            return self._run_all(attempt)
+
+    def _run_all(self, attempt: Attempt | None) -> list[Ring]:
+        """The attempt, and those that it goes on with."""
+        self._rings, self.ran, self._until = [], 0, clock.monotonic() + _RUN_ON_S
+        while attempt is not None:
+            self.ran, self._next = self.ran + 1, None
+            with observed_attempt(attempt.snapshot, attempt.claim):
+                self._perform_all(attempt)
+            attempt = None if self._next is None else self._go_on(self._next)
         return self._rings
 
     def _perform_all(self, attempt: Attempt) -> None:
@@ -106,29 +113,67 @@ class Executor:
 
     def _followed(self, attempt: Attempt, act: Callable[[], None]) -> None:
         with followup.following(self._runtime) as tasks:
-            before = running.set(attempt.fields)
             try:
-                act()
+                with _told_of(attempt):
+                    act()
             finally:
-                running.reset(before)
                 self._runtime.store.link.refresh()
             if tasks:
                 self._before_tasks(attempt)
 
-    def hold(self, attempt: Attempt) -> None:
-        """Tell the supervisor of an attempt that somebody else has claimed, and that this one runs."""
+    def expect(self, row: int, owner: str) -> None:
+        """Tell the supervisor of an attempt that somebody else claims next."""
+        self._tell(Doing(state=RUNNING, row=row, owner=owner))
+
+    def claimed(self, attempt: Attempt) -> None:
+        """Tell the supervisor of an attempt that somebody else has claimed for this one."""
         self._tell(_doing(attempt, RUNNING))
+        self._claimed(attempt)
+
+    def rest(self) -> None:
+        """Tell the supervisor that this one does nothing."""
+        self._tell(Doing(state=IDLE))
 
     def blocks(self, attempt: Attempt) -> None:
         """Tell the supervisor of a job that keeps those beside it from going on."""
         self._tell(_doing(attempt, BLOCKING))
 
-    def finish(self, attempt: Attempt, ended: Ended) -> list[Ring]:
-        """Commit how an attempt ended whose job has run elsewhere, and do what follows; what is to be rung for."""
+    def finish(self, attempt: Attempt, ended: Ended, *, earlier: str | None = None) -> list[Ring]:
+        """Commit how an attempt ended whose job has run elsewhere, and do what follows; what is to be rung for.
+        ``earlier``: the token of a commit of this that was tried before."""
         self._rings = []
-        self._followed(attempt, lambda: self._settle(attempt, ended))
-        self._tell(Doing(state=IDLE))
+        self._followed(attempt, lambda: self._settle(attempt, ended, earlier))
         return self._rings
+
+    def decide(self, attempt: Attempt, ended: Ended) -> Commit | None:
+        """What is to be committed of an attempt whose job has run elsewhere, where that may be together with others;
+        None where it is to ``finish`` by itself. Nothing is written."""
+        if not ended.claim.holds(attempt.snapshot):
+            return None
+        with _told_of(attempt):
+            point("settle.before", attempt.address)
+            self._settling(attempt)
+            try:
+                commit = prepared(self._runtime, instance_of(attempt.root, attempt.snapshot), ended)
+            except Exception:  # noqa: BLE001 - it is decided anew where it finishes by itself, and told there
+                return None
+        return commit if self._runtime.store.commits.is_joinable(commit) else None
+
+    def follow(self, attempt: Attempt, ended: Ended, commit: Commit, after: Snapshot) -> tuple[list[Ring], deque[Task]]:
+        """What follows once that is committed: what is to be rung for, and what is to be done by ``carry_out``."""
+        point("commit.after", attempt.address)
+        caused = caused_by(trace_of(attempt.snapshot))
+        with _told_of(attempt), followup.noting(deque()) as tasks, collecting() as rings, caused:
+            follow(self._runtime, attempt.definition, commit, after, ended)
+        point("settle.after", attempt.address)
+        return rings, tasks
+
+    def carry_out(self, attempt: Attempt, tasks: deque[Task]) -> None:
+        """Do what was noted as the end of an attempt was committed; it may take its time."""
+        self._rings = []
+        with _told_of(attempt):
+            self._before_tasks(attempt)
+            followup.carry_out(self._runtime, tasks)
 
     def _perform(self, attempt: Attempt) -> None:
         if not self._secure(attempt):
@@ -232,7 +277,7 @@ class Executor:
         except Exception as error:  # noqa: BLE001 - the connection is lost, and the transaction with it
             log.connection_dropped(first_line(error))
 
-    def _settle(self, attempt: Attempt, ended: Ended) -> None:
+    def _settle(self, attempt: Attempt, ended: Ended, earlier: str | None = None) -> None:
         """Commit how it ended. ``attempt`` has the entity as its job last saw it."""
         point("settle.before", attempt.address)
         self._settling(attempt)
@@ -242,7 +287,7 @@ class Executor:
             ended = replace(ended, runs_on_ms=LEASE_MS)
         # What the job itself started has been rung for at once; it may have waited for that.
         with collecting() as self._rings:
-            after = settle(self._runtime, attempt.root, attempt.snapshot, ended)
+            after = settle(self._runtime, attempt.root, attempt.snapshot, ended, earlier=earlier)
         point("settle.after", attempt.address)
         if after is not None and after.work is not None and after.work.owner == attempt.claim.owner:
             self._next = after
@@ -269,6 +314,16 @@ class Executor:
         leave_if_forked(self._pid, _OTHERS)
         if self._slot is not None:
             self._slot.write(doing)
+
+
+@scope
+def _told_of(attempt: Attempt) -> Iterator[None]:
+    """Inside, each log line tells of the attempt."""
+    before = running.set(attempt.fields)
+    try:
+        yield
+    finally:
+        running.reset(before)
 
 
 @scope

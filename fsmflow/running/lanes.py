@@ -1,5 +1,4 @@
-"""Runs the ``async`` jobs of many entities at once: one event loop, a lane for each, and threads that commit how they
-ended."""
+"""Runs the ``async`` jobs of many entities at once: claimed together, on one event loop, and committed together."""
 
 from __future__ import annotations
 
@@ -9,9 +8,9 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextvars import ContextVar
-from typing import Any, Final
+from contextvars import ContextVar, copy_context
+from functools import partial
+from typing import Any, Final, NamedTuple
 from weakref import WeakKeyDictionary, WeakSet
 
 from fsmflow import clock, log
@@ -20,16 +19,21 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import FsmflowError
 from fsmflow.log import endings
 from fsmflow.log.lines import running
-from fsmflow.running.attempt import Attempt, Ended
+from fsmflow.points import point
+from fsmflow.running.attempt import Attempt
+from fsmflow.running.claim import claim_attempts, new_owner
+from fsmflow.running.committer import Committer, Ending
 from fsmflow.running.executor import Executor
 from fsmflow.running.job import Job
+from fsmflow.running.lease import release
 from fsmflow.running.limits import LoopLimit
+from fsmflow.running.outage import outlast
 from fsmflow.running.slot import Slot
 from fsmflow.store.link import Link
 from fsmflow.store.work import Ticket
 
-#: How many threads commit, each with a connection of its own. A row that somebody locks holds up one of them.
-_COMMITTERS: Final = 2
+#: Of so many attempts that came one after the other and ran beside others, one more is taken at a time.
+_STREAK: Final = 8
 _TICK_S: Final = 0.5
 #: A loop that has not gone on in so many looks is blocked.
 _BLOCKED_TICKS: Final = 10
@@ -59,6 +63,14 @@ class _Lane:
             self.job.limit.strike(self.job.view.cancelled())
 
 
+class Alone(NamedTuple):
+    """An attempt that is claimed and does not run beside others; its executor tells the supervisor of it meanwhile."""
+
+    executor: Executor
+    ticket: Ticket
+    attempt: Attempt
+
+
 #: The one that a task belongs to.
 _lane: ContextVar[_Lane | None] = ContextVar("fsmflow_lane", default=None)
 
@@ -74,6 +86,7 @@ class Lanes:
     def __init__(self, runtime: Runtime, slots: Sequence[Slot]) -> None:
         self._runtime = runtime
         self._count = len(slots)
+        self._streak = 0
         self._changed = threading.Condition()
         self._free = deque(Executor(runtime, slot) for slot in slots)
         self._running: dict[asyncio.Task[None], _Lane] = {}
@@ -81,7 +94,7 @@ class Lanes:
         self._fault: BaseException | None = None
         self._ended = 0
         self._loop = asyncio.new_event_loop()
-        self._committers = ThreadPoolExecutor(_COMMITTERS, thread_name_prefix="fsmflow-commit")
+        self._committer = Committer(runtime, self._freed, self._fail)
         self._loop.set_task_factory(self._task)
         self._ticks = 0
 
@@ -89,13 +102,15 @@ class Lanes:
         """Start the loop, and whoever looks whether it goes on."""
         threading.Thread(target=self._go, name="fsmflow-loop", daemon=True).start()
         threading.Thread(target=self._look, name="fsmflow-loop-watch", daemon=True).start()
+        self._committer.start()
 
-    def has_room(self, timeout_s: float) -> bool:
-        """Whether one more may be taken on; waits for that, but not for longer."""
+    def room(self, timeout_s: float) -> int:
+        """How many may be taken on now; waits until there is room for one, but not for longer. What may run here alone,
+        once it is claimed, is known of nothing before: one at a time is taken where there was such a thing lately."""
         with self._changed:
             self._changed.wait_for(lambda: self._free or self._fault, timeout_s)
             self._check()
-            return bool(self._free)
+            return min(len(self._free), max(self._streak // _STREAK, 1))
 
     def is_empty(self, timeout_s: float) -> bool:
         """Whether all have come to their end; waits for that, but not for longer."""
@@ -115,18 +130,67 @@ class Lanes:
             ended, self._ended = self._ended, 0
             return ended
 
-    def takes(self, attempt: Attempt) -> bool:
-        """Whether an attempt runs beside others: an ``async`` job that commits alone, and has never been cut off by the
-        death of its process, as that might happen again."""
-        spec = attempt.spec
-        return is_async(attempt) and not spec.transactional and not spec.at_most_once and not is_suspect(attempt)
-
-    def begin(self, ticket: Ticket, attempt: Attempt) -> None:
-        """Take one on, for which there is room: it holds its claim from now on."""
+    def take_on(self, tickets: Sequence[Ticket]) -> list[Alone]:
+        """Claim these, for which there is room, in one commit, and begin those that run beside others: the rest is
+        returned, and whoever has it lets go of it."""
         with self._changed:
-            executor = self._free.popleft()
-        executor.hold(attempt)
-        self._loop.call_soon_threadsafe(self._begin, _Lane(executor, ticket, attempt))
+            executors = [self._free.popleft() for _ in tickets]
+        claims = [(ticket, new_owner()) for ticket in tickets]
+        for executor, (ticket, owner) in zip(executors, claims, strict=True):
+            executor.expect(ticket.row, owner)
+            point("claim.before", ticket.row)
+        try:
+            attempts = claim_attempts(self._runtime, claims)
+        except FsmflowError:
+            # The process lives on, and must not be taken to run these: their leases would be renewed for ever.
+            self._let_go(executors)
+            raise
+        return self._begin_all(list(zip(executors, tickets, attempts, strict=True)))
+
+    def _begin_all(self, claimed: Sequence[tuple[Executor, Ticket, Attempt | None]]) -> list[Alone]:
+        lanes, rest, in_vain = [], [], []
+        for executor, ticket, attempt in claimed:
+            if attempt is None:
+                in_vain.append((executor, ticket))
+                continue
+            executor.claimed(attempt)
+            if _runs_beside_others(attempt):
+                lanes.append(_Lane(executor, ticket, attempt))
+            else:
+                rest.append(Alone(executor, ticket, attempt))
+        self._loop.call_soon_threadsafe(self._begin, lanes)
+        self._streak = 0 if rest else self._streak + len(lanes)
+        if in_vain:
+            self._runtime.doorbell.finish([ticket for _, ticket in in_vain], [])
+            self._let_go([executor for executor, _ in in_vain])
+        return rest
+
+    def run_alone(self, alone: Alone, executor: Executor) -> int:
+        """Run an attempt by another executor, in this thread; how many were run. One that others are to be spared runs
+        once these have ended."""
+        attempt = alone.attempt
+        executor.expect(attempt.claim.row, attempt.claim.owner)
+        self._let_go([alone.executor])
+        if is_suspect(attempt) or attempt.spec.at_most_once:
+            self.drain()
+        rings = executor.run(attempt)
+        self._runtime.doorbell.finish([alone.ticket], rings)
+        return executor.ran
+
+    def give_back(self, alone: Alone) -> None:
+        """Leave an attempt to others, as another one runs here first. It counts as none."""
+        attempt = alone.attempt
+        why = "another job runs before it here"
+        outlast(attempt.address, lambda: release(self._runtime, attempt.snapshot, attempt.claim, why, 0))
+        self._runtime.doorbell.finish([alone.ticket], [])
+        self._let_go([alone.executor])
+
+    def _let_go(self, executors: Sequence[Executor]) -> None:
+        for executor in executors:
+            executor.rest()
+        with self._changed:
+            self._free += executors
+            self._changed.notify_all()
 
     def _check(self) -> None:
         if self._fault is not None:
@@ -149,8 +213,12 @@ class Lanes:
             self._lane_of[task] = lane
         return task
 
-    def _begin(self, lane: _Lane) -> None:
-        _lane.set(lane)  # in the context of this callback, which its task inherits
+    def _begin(self, lanes: Sequence[_Lane]) -> None:
+        for lane in lanes:
+            copy_context().run(self._begin_one, lane)
+
+    def _begin_one(self, lane: _Lane) -> None:
+        _lane.set(lane)  # in a context of its own, which its task inherits
         task = self._loop.create_task(self._run(lane), name=lane.attempt.address)
         self._running[task] = lane
         task.add_done_callback(self._over)
@@ -163,25 +231,25 @@ class Lanes:
     async def _run(self, lane: _Lane) -> None:
         attempt = lane.attempt
         running.set(attempt.fields)
-        # How it is prepared takes a query at times, and its end takes more: in threads, which may wait.
-        prepared = self._loop.run_in_executor(self._committers, lane.executor.prepare, attempt, LoopLimit)
-        lane.job = job = await prepared
+        lane.job = job = await self._prepared(lane)
         with observed_attempt(attempt.snapshot, attempt.claim):
             ended = await job.run_in_loop(lambda coroutine: _Turns(coroutine, self._runtime.store.link))
         await _end_those_left(lane)
         job.view.close_session()
-        self._committers.submit(self._finish, lane, attempt.seen_as(job.view.snapshot), ended)
+        seen = attempt.seen_as(job.view.snapshot)
+        self._committer.commit(Ending(executor=lane.executor, ticket=lane.ticket, attempt=seen, ended=ended))
 
-    def _finish(self, lane: _Lane, attempt: Attempt, ended: Ended) -> None:
-        try:
-            rings = lane.executor.finish(attempt, ended)
-            self._runtime.doorbell.finish(lane.ticket, rings)
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that takes attempts on
-            self._fail(error)
-            return
+    async def _prepared(self, lane: _Lane) -> Job:
+        """The job. What undoes something asks the database for that: in a thread, which may wait."""
+        prepare = partial(lane.executor.prepare, lane.attempt, LoopLimit)
+        if lane.attempt.is_undoing:
+            return await self._loop.run_in_executor(None, prepare)
+        return prepare()
+
+    def _freed(self, executors: Sequence[Executor]) -> None:
         with self._changed:
-            self._free.append(lane.executor)
-            self._ended += 1
+            self._free += executors
+            self._ended += len(executors)
             self._changed.notify_all()
 
     def _fail(self, error: BaseException) -> None:
@@ -203,7 +271,7 @@ class Lanes:
             if lane is not None and blocked >= _BLOCKED_TICKS:
                 lane.executor.blocks(lane.attempt)
             if turn % _CLAIMS_TICKS == 0:
-                self._committers.submit(self._look_at_claims)
+                self._committer.submit(self._look_at_claims)
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -214,9 +282,6 @@ class Lanes:
             live = self._runtime.store.work.live([lane.claim for lane in lanes])
         except FsmflowError as error:
             log.sweep_failed("looking after claims", error)
-            return
-        except BaseException as error:  # noqa: BLE001 - raised again in the thread that takes attempts on
-            self._fail(error)
             return
         for lane in lanes:
             if lane.claim not in live:
@@ -230,6 +295,13 @@ async def _end_those_left(lane: _Lane) -> None:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=_LEFT_S))[1]:
         endings.tasks_left(lane.attempt.address, lane.attempt.spec.job_name)
+
+
+def _runs_beside_others(attempt: Attempt) -> bool:
+    """Whether an attempt is of an ``async`` job that commits alone, and has never been cut off by the death of its
+    process, as that might happen again."""
+    spec = attempt.spec
+    return is_async(attempt) and not spec.transactional and not spec.at_most_once and not is_suspect(attempt)
 
 
 def is_async(attempt: Attempt) -> bool:

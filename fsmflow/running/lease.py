@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from fsmflow import clock, log
@@ -26,6 +26,15 @@ def take(runtime: Runtime, ticket: Ticket, owner: str) -> Claimed | None:
         return work.claim(ticket, owner, lease_until=runtime.now() + LEASE_MS)
     except DatabaseUnavailable:
         return work.claim(ticket, owner, lease_until=runtime.now() + LEASE_MS)
+
+
+def take_together(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> list[Claimed | None]:
+    """Claim what several tickets are for, each for its owner. One by one where they cannot be had together: a row that
+    somebody locks holds up its own claim, and not those of others."""
+    try:
+        return runtime.store.work.claim_together(claims, lease_until=runtime.now() + LEASE_MS)
+    except DatabaseUnavailable:
+        return [take(runtime, ticket, owner) for ticket, owner in claims]
 
 
 def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str, after_ms: int | None = None) -> None:

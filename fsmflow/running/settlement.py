@@ -24,11 +24,15 @@ from fsmflow.log import endings
 from fsmflow.patience import Patience
 from fsmflow.running.attempt import Ended
 from fsmflow.running.lease import is_live, release
+from fsmflow.running.outage import outlast
 
 
-def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended) -> Snapshot | None:
+def settle(
+    runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended, *, earlier: str | None = None
+) -> Snapshot | None:
     """Commit, however long the database is away: the result is in hand. ``snapshot`` is the entity as it was last seen;
-    the entity as it is then, None where the attempt did not count.
+    the entity as it is then, None where the attempt did not count. ``earlier``: the token of a commit of this that was
+    tried before, and may have landed after all.
 
     A result that comes too late, or for which newer code is wanted, changes nothing. One that cannot be stored, or that
     the database refuses for good, is a failure for good; it is waited for where that cannot be stored either.
@@ -53,10 +57,27 @@ def settle(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended)
                 _wait(snapshot, error, patience)
             ended = instead or ended
         except (StaleClaim, EntityNotFound):
-            endings.result_discarded(snapshot.address, snapshot.state, claim.attempt, _what_became(ended))
+            _discard(runtime, snapshot, ended, earlier)
             return None
         except (ConfigurationError, TransitionConflict) as error:
             _wait(snapshot, error, patience)
+
+
+def _discard(runtime: Runtime, snapshot: Snapshot, ended: Ended, earlier: str | None) -> None:
+    """Tell that a result came too late, unless it was an earlier commit of it that was first."""
+    if earlier is None or not outlast(snapshot.address, lambda: _has_landed(runtime, snapshot, earlier)):
+        endings.result_discarded(snapshot.address, snapshot.state, ended.claim.attempt, _what_became(ended))
+
+
+def _has_landed(runtime: Runtime, snapshot: Snapshot, token: str) -> bool:
+    """Whether an earlier commit stands. What was to follow it is done here, but for what maintenance finds."""
+    if not runtime.store.doubt.has_written(snapshot.row, token):
+        return False
+    log.commit_in_doubt(snapshot.address, True)
+    after = runtime.store.entities.load_row(snapshot.row)
+    if after is not None:
+        runtime.dispatch(after)
+    return True
 
 
 def _wait(snapshot: Snapshot, error: FsmflowError, patience: Patience) -> None:

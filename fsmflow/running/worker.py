@@ -8,23 +8,21 @@ import os
 import signal
 import threading
 from collections.abc import Mapping, Sequence
-from functools import partial
 from types import FrameType
 from typing import Any, Final
 
 from fsmflow import clock, log, release, settings
 from fsmflow.dispatch.client import REDIS_ERRORS, is_gone
 from fsmflow.dispatch.doorbell import Ring
-from fsmflow.dispatch.rqworker import Perform, StepWorker
+from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine.followup import on_its_own
 from fsmflow.engine.registry import Registry
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, DatabaseUnavailable, FsmflowError
 from fsmflow.log import lines
 from fsmflow.patience import Patience
-from fsmflow.running.attempt import Attempt
 from fsmflow.running.executor import Executor
-from fsmflow.running.lanes import Lanes, is_suspect
+from fsmflow.running.lanes import Lanes
 from fsmflow.running.meters import Channel, Metering
 from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
@@ -111,10 +109,11 @@ class WorkerProcess:
 
     def _work(self, runtime: Runtime) -> None:
         wear, patience = _fresh(self._endurance), Patience(_FIRST_S)
-        execute = self._performing(runtime, wear)
+        executor = self._executor(runtime, wear)
+        self._begin_lanes(runtime)
         while not self._is_stopping():
             try:
-                self._work_once(runtime, execute, wear)
+                self._work_once(runtime, executor, wear)
                 patience.begin_anew()
             except REDIS_ERRORS as error:
                 self._redis.met(error, logging.DEBUG if is_gone(error) else logging.WARNING)
@@ -130,39 +129,44 @@ class WorkerProcess:
                 log.sweep_failed("taking a job", error)
                 clock.pause(patience.next_s)
 
-    def _performing(self, runtime: Runtime, wear: Wear) -> Perform:
-        """What runs an attempt, or has it run beside others where there are lanes."""
-        self._begin_lanes(runtime)
-
+    def _executor(self, runtime: Runtime, wear: Wear) -> Executor:
         def goes_on(ran: int) -> bool:
             return not self._is_stopping() and wear.allows(ran)
 
-        takes_over = None if self._lanes is None else partial(_taken_over, self._lanes)
-        run_on = settings.current().run_on
-        executor = Executor(runtime, self._slot, goes_on=goes_on, run_on=run_on, takes_over=takes_over)
+        return Executor(runtime, self._slot, goes_on=goes_on, run_on=settings.current().run_on)
 
-        def execute(ticket: Ticket) -> list[Ring] | None:
-            rings = executor.execute(ticket)
-            wear.count(executor.ran)
-            return None if executor.handed_over else rings
-
-        return execute
-
-    def _work_once(self, runtime: Runtime, execute: Perform, wear: Wear) -> None:
+    def _work_once(self, runtime: Runtime, executor: Executor, wear: Wear) -> None:
         if self._worker is None:
-            self._worker = self._connect(runtime, execute)
+            self._worker = self._connect(runtime, executor, wear)
             self._redis.over()
             if self._connections == 1:  # that Redis is back is told by the supervisor
                 log.worker_started(os.getpid(), ", ".join(self._queues))
-        if self._lanes is not None:
-            wear.count(self._lanes.ended())
-            self._end_if_worn(wear)
-            if not self._lanes.has_room(_ROOM_S):
-                self._worker.tell_alive()
-                return
-        if self._worker.work_once(block=not self._is_stopping()):
+        if self._lanes is None:
+            took = self._worker.work_once(block=not self._is_stopping())
+        else:
+            took = self._work_beside(self._lanes, self._worker, executor, wear)
+        if took:
             self._database.over()
             self._end_if_worn(wear)
+
+    def _work_beside(self, lanes: Lanes, worker: StepWorker, executor: Executor, wear: Wear) -> bool:
+        """Take as many as there is room for, and begin them; of what does not run beside others, one runs here. Whether
+        anything was taken."""
+        wear.count(lanes.ended())
+        self._end_if_worn(wear)
+        room = lanes.room(_ROOM_S)
+        if not room:
+            worker.tell_alive()
+            return False
+
+        def perform(tickets: Sequence[Ticket]) -> None:
+            alone = lanes.take_on(tickets)
+            for other in alone[1:]:
+                lanes.give_back(other)
+            for first in alone[:1]:
+                wear.count(lanes.run_alone(first, executor))
+
+        return worker.work_several(room, perform, block=not self._is_stopping())
 
     def _begin_lanes(self, runtime: Runtime) -> None:
         """Where jobs run beside each other, if there is room for any."""
@@ -171,7 +175,12 @@ class WorkerProcess:
             self._lanes = Lanes(runtime, slots)
             self._lanes.start()
 
-    def _connect(self, runtime: Runtime, execute: Perform) -> StepWorker:
+    def _connect(self, runtime: Runtime, executor: Executor, wear: Wear) -> StepWorker:
+        def execute(ticket: Ticket) -> list[Ring]:
+            rings = executor.execute(ticket)
+            wear.count(executor.ran)
+            return rings
+
         # A name that RQ knows already is refused: each connection has one of its own.
         self._connections += 1
         name = f"{self._name}.{self._connections}"
@@ -207,16 +216,6 @@ class WorkerProcess:
                     signal.pthread_kill(self._main, signal.SIGTERM)
             elif not sent:
                 os.killpg(0, signal.SIGKILL)
-
-
-def _taken_over(lanes: Lanes, ticket: Ticket, attempt: Attempt) -> bool:
-    """Whether an attempt is run beside others. One that others are to be spared runs once these have ended."""
-    if lanes.takes(attempt):
-        lanes.begin(ticket, attempt)
-        return True
-    if is_suspect(attempt) or attempt.spec.at_most_once:
-        lanes.drain()
-    return False
 
 
 def _fresh(endurance: Endurance) -> Wear:

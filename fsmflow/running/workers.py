@@ -180,10 +180,11 @@ def _lost(handle: WorkerHandle, doing: Doing) -> LostAttempt:
 
 def _tell_death(handle: WorkerHandle, doings: Sequence[Doing]) -> None:
     what = "waiting" if handle.is_ready else "starting"
+    known = [doing.address for doing in doings if doing.address]
     if len(doings) > 1:
-        what = f"running {len(doings)} steps, one of {doings[0].address}"
+        what = f"running {len(doings)} steps, one of {known[0]}" if known else f"taking {len(doings)} steps"
     elif doings:
-        what = f"running a step of {doings[0].address}" if doings[0].address else "taking a step"
+        what = f"running a step of {known[0]}" if known else "taking a step"
     log.worker_lost(handle.pid, str(handle.exit), what)
 
 

@@ -10,7 +10,7 @@ from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import NUDGE_MS, Work
-from fsmflow.errors import ConfigurationError, DatabaseRefused, FsmflowError
+from fsmflow.errors import ConfigurationError, DatabaseRefused
 from fsmflow.patience import Patience
 from fsmflow.points import point
 from fsmflow.store.columns import (
@@ -32,18 +32,21 @@ from fsmflow.store.entities import Entities, pages
 from fsmflow.store.erasure import Erasure
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, StatementRefused
-from fsmflow.store.own_rows import OwnRows, row_refused
+from fsmflow.store.own_rows import OwnRows
+from fsmflow.store.refusals import named, refusal
 from fsmflow.store.search import Search
 from fsmflow.store.sentence import first_line
 from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, TERM, WORK
 from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
-from fsmflow.store.writes import MOST, Batch, Missed, OneByOne, Writes
+from fsmflow.store.writes import Batch, Missed, OneByOne, Writes, is_simple
 from fsmflow.values import replace
 
 _TRIES: Final = 5
 _PAUSE_S = 0.05
+#: How long those that are written together wait for a lock: all of them do.
+_JOINED_S: Final = 0.2
 #: A slow lock is waited for once, not as often as there are tries.
 _PATIENCE_S: Final = 5.0
 
@@ -92,6 +95,51 @@ class Commits:
         self._link.after_commit(lambda: self._tell(after, token if commit.entries else None, on_commit))
         return after
 
+    def is_joinable(self, commit: Commit) -> bool:
+        """Whether a decision may be written with those of other entities: of an entity that is there, and of nothing
+        besides that others may have locked."""
+        return commit.before is not None and self._is_by_itself and is_simple(commit)
+
+    def commit_together(self, commits: Sequence[Commit], token: str) -> list[Snapshot] | None:
+        """Write decisions about several entities, each of which ``is_joinable``, in one durable transaction; the
+        entities as they are then. In one round trip where the database can.
+
+        None where one of them lost a race, found its claim gone or a row locked, or the database did not take it:
+        nothing of any is written then, but where a COMMIT takes effect after it was looked for; ``token`` is in their
+        histories then. The caller commits each by itself, and learns what is the matter. Raises DatabaseUnavailable
+        where nobody tells what became of a COMMIT.
+        """
+        # In one order, whoever writes: of children, the rows of the parents that they nudge, too.
+        ordered = sorted(commits, key=lambda commit: (commit.after.parent or 0, commit.after.row))
+        sent = False
+        try:
+            if self._link.dialect.has_batches:
+                batches = [self._batch(commit, token) for commit in ordered]
+                sent = True  # once it is sent, it is in doubt
+                self._link.send_together([batch.statement(_JOINED_S) for batch in batches])
+            else:
+                with self._link.transaction():
+                    for commit in ordered:
+                        self._write(commit, token, OneByOne(self._link))
+                        point("commit.before", commit.after.address)
+                    sent = True
+        except (CommitLost, ClaimLost):
+            return None
+        except ERRORS as error:
+            verdict = self._link.verdict(error)
+            if not sent or verdict is not Verdict.PASSING:
+                return None
+            first = next((commit for commit in commits if commit.entries), commits[0])
+            if self._doubt.landed(first.after, first, token) is None:
+                return None
+        return [commit.after for commit in commits]
+
+    def _batch(self, commit: Commit, token: str) -> Batch:
+        batch = Batch(self._link)
+        self._write(commit, token, batch)
+        point("commit.before", commit.after.address)
+        return batch
+
     def _insist(self, commit: Commit, token: str) -> Snapshot:
         doubtful: Snapshot | None = None
         patience = Patience(_PAUSE_S, tries=_TRIES, total_s=_PATIENCE_S)
@@ -132,7 +180,7 @@ class Commits:
         except ERRORS as error:
             verdict = self._link.verdict(error)
             if verdict is Verdict.LASTING:
-                raise _refusal(commit, error, at_commit=after is not None and not is_plain) from error
+                raise refusal(commit, error, at_commit=after is not None and not is_plain) from error
             # A race is lost before anything is committed: there is no doubt.
             doubtful = after if verdict is Verdict.PASSING else None
             raise Interrupted(commit, first_line(error), doubtful) from error
@@ -153,30 +201,21 @@ class Commits:
             on_commit(after if now.work == after.work else replace(after, work=None))
 
     def _is_plain(self, commit: Commit) -> bool:
-        """Whether it may be one statement: it reads nothing, and writes no row twice."""
-        before, after = commit.before, commit.after
-        if not self._link.dialect.has_batches or self._link.in_transaction or self._link.is_lent:
-            return False
-        if commit.also or commit.erases or commit.frees is not None or commit.status_field is not None:
-            return False
-        if sum(map(len, (commit.entries, commit.posts, commit.takes, commit.marks, commit.told))) > MOST:
-            return False
-        if before is None:
-            return after.fingerprint is None and not (commit.takes or commit.marks or commit.told)
-        fails = after.fingerprint is not None and before.epoch != after.epoch
-        swaps = commit.takes and (commit.posts or commit.key is not None)
-        return not (fails or swaps or after.work is before.work)
+        """Whether it may be one statement."""
+        return self._link.dialect.has_batches and self._is_by_itself and is_simple(commit)
+
+    @property
+    def _is_by_itself(self) -> bool:
+        """Whether what is written is a transaction of its own."""
+        return not (self._link.in_transaction or self._link.is_lent)
 
     def _write_at_once(self, commit: Commit, token: str) -> Snapshot | None:
         """None where a row was not as it has to be; nothing is written then."""
-        batch = Batch(self._link)
-        after = self._write(commit, token, batch)
-        point("commit.before", commit.after.address)
         try:
-            made = batch.send()
+            made = self._batch(commit, token).send()
         except Missed:
             return None
-        return after if made is None else replace(after, row=made)
+        return commit.after if made is None else replace(commit.after, row=made)
 
     def _write(self, commit: Commit, token: str, writes: Writes) -> Snapshot:
         """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""
@@ -312,7 +351,7 @@ class Commits:
         try:
             return self._link.write(insert)
         except StatementRefused as error:
-            raise DatabaseRefused(_named(commits), error.sentence) from error
+            raise DatabaseRefused(named(commits), error.sentence) from error
 
     def _insert(self, commits: Sequence[Commit], token: str) -> list[Snapshot]:
         new = [(commit, new_entity_values(commit.after)) for commit in commits]
@@ -343,29 +382,9 @@ class Commits:
                     raise
                 if is_duplicate(error):
                     raise CommitLost(first_line(error)) from error
-                raise DatabaseRefused(_named(commits), first_line(error)) from error
+                raise DatabaseRefused(named(commits), first_line(error)) from error
 
     def lock_claim(self, claim: Claim) -> None:
         """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
         if not self._link.rows(self._sql.lock_work_guarded, guard_values(claim)):
             raise ClaimLost(f"entity row {claim.row}: the claim is gone")
-
-
-def _refusal(commit: Commit, error: BaseException, *, at_commit: bool) -> FsmflowError:
-    """What a lasting error means: another row has the key of one of ours, as somebody else wrote first; or a rule is
-    broken. The user's own row names itself, but where its rule strikes at COMMIT: ours have none that do."""
-    address = commit.after.address
-    if not at_commit:
-        sentence = first_line(error)
-        return CommitLost(f"{address}: {sentence}") if is_duplicate(error) else DatabaseRefused(address, sentence)
-    for each in (commit, *commit.also):
-        if each.status_field is not None:
-            return row_refused(each.status_field, each.after, error)
-    return DatabaseRefused(address, first_line(error))
-
-
-def _named(commits: Sequence[Commit]) -> str:
-    """What a statement about several entities is about."""
-    first = commits[0].after.address
-    distinct = len({commit.after.address for commit in commits})
-    return first if distinct == 1 else f"{first} or another of {distinct} that are written together"

@@ -197,14 +197,20 @@ class Dialect(ABC):
         row that it changed, ``w``. None where there is no such thing."""
         return None
 
-    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool) -> str:
+    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool = False, wait_s: float | None = None) -> str:
         """One statement, and a transaction of its own, that makes all of these writes, none of which is about a row of
         another. Those that are marked have to find one row: it fails as a whole where one does not. ``is_new``: the
-        first makes the row that ``made_first`` numbers in the others."""
+        first makes the row that ``made_first`` numbers in the others. ``wait_s``: for how long it waits for a lock, if
+        not for as long as all do."""
         raise NotImplementedError
 
     def send(self, db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:
         """Run what ``at_once`` has made; its one row, first of all the number of the row that it made, if it did."""
+        raise NotImplementedError
+
+    def send_together(self, db: Database, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Sequence[Any]]:
+        """Run several that ``at_once`` or ``claim_at_once`` has made, in one transaction and in one round trip where
+        the driver can; the rows of each. Nothing is written where one fails."""
         raise NotImplementedError
 
     @abstractmethod

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import peewee
-from peewee import BigIntegerField, Database, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase, TextField
+from peewee import Database, Model, MySQLDatabase, PostgresqlDatabase, SqliteDatabase
 from playhouse.sqlite_ext import AutoIncrementField
 
 from fsmflow import clock
@@ -24,6 +24,7 @@ from fsmflow.store import connections
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.drivers import connected_by, connected_by_url, imported, mysql_in_transaction
 from fsmflow.store.durability import OfMysql, OfPostgres
+from fsmflow.store.fields import LongTextField, SerialField
 from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotation
 from fsmflow.store.sequence import ByLocks, ByTransactions, Ordered
 
@@ -157,15 +158,6 @@ def open_uri(uri: str) -> SqliteDatabase:
     )
 
 
-class _SerialField(BigIntegerField):
-    """It is no key, as that would keep a table from being divided by another column."""
-
-    field_type = "BIGSERIAL"
-
-    def __init__(self) -> None:
-        super().__init__(index=True)
-
-
 class Postgres(Dialect):
     """A PostgreSQL server."""
 
@@ -182,7 +174,7 @@ class Postgres(Dialect):
     locking = " FOR UPDATE"
     returning = " RETURNING id"
     by_bytes = '"C"'
-    number_field = _SerialField
+    number_field = SerialField
     has_batches = True
     made_first = "(SELECT id FROM w0)"
 
@@ -270,12 +262,16 @@ class Postgres(Dialect):
             f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
         )
 
-    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool) -> str:
-        patience = f"SELECT set_config('lock_timeout', '{_lock_wait_ms()}', true)"
+    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool = False, wait_s: float | None = None) -> str:
+        wait_ms = _lock_wait_ms() if wait_s is None else round(wait_s * 1000)
+        patience = f"SELECT set_config('lock_timeout', '{wait_ms}', true)"
         return connections.at_once(patience, writes, made=self.made_first if is_new else None)
 
     def send(self, db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:
         return connections.sent(db, sql, params)[1:]
+
+    def send_together(self, db: Database, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Sequence[Any]]:
+        return connections.sent_together(db, statements)
 
     @scope
     def upgrading(self, db: Database) -> Iterator[None]:
@@ -295,10 +291,6 @@ class _PostgresDatabase(PostgresqlDatabase):
         self.execute_sql(statements)  # type: ignore[no-untyped-call]
 
 
-class _LongTextField(TextField):
-    field_type = "LONGTEXT"
-
-
 class Mysql(Dialect):
     """A MySQL or MariaDB server. A plain SELECT in a transaction shows what was there when that began."""
 
@@ -314,7 +306,7 @@ class Mysql(Dialect):
     locking = " FOR UPDATE"
     latest = " FOR UPDATE"
     latest_shared = " LOCK IN SHARE MODE"
-    text_field = _LongTextField
+    text_field = LongTextField
     patience = connections.PATIENT
     has_partial_indexes = False
     counts_found = False

@@ -124,6 +124,12 @@ class Link(Guest):
         self._check_process()
         return self.dialect.send(self.db, sql, params)
 
+    def send_together(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Sequence[Any]]:
+        """Run several such statements in one transaction, outside of any other; the rows of each. Nothing is written
+        where one fails. Raises FsmflowError in a process that was forked meanwhile."""
+        self._check_process()
+        return self.dialect.send_together(self.db, statements)
+
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one query; all its rows. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
@@ -18,6 +18,9 @@ MAX_GRACE_MS = 60_000
 #: Of what is being run, the lease ends within this, or has ended so long ago at most.
 _SOON_MS = 600_000
 _LATE_MS = 60_000
+
+#: Where the entity's row is among the values of a claim.
+_ROW: Final = 4
 
 #: What the text of the holds says of one row: by which it is kept back, and until when; None where by none.
 Parks = Callable[[str | None], tuple[int, int] | None]
@@ -101,19 +104,34 @@ class WorkRows:
         Repeating it with the same token after an error finds out whether it had been claimed.
         """
 
-        claimed = (owner, lease_until, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt)
-
-        def claim() -> list[Any]:
-            self._link.execute(self._sql.claim, claimed)
-            return self._link.rows(self._sql.load_claimed, (ticket.row,))
-
+        claimed = _claim_values(ticket, owner, lease_until)
         at_once = self._sql.claim_at_once
         rows = self._link.query(at_once, claimed) if at_once is not None else []
-        rows = rows or self._link.write(claim, hasty=True)
-        snapshot = snapshot_of(rows[0]) if rows else None
-        if snapshot is None or snapshot.work is None or snapshot.work.owner != owner:
-            return None
-        return Claimed(snapshot, rows[0][-1])
+        return _claimed(rows or self._link.write(lambda: self._claim(claimed), hasty=True), owner)
+
+    def claim_together(self, claims: Sequence[tuple[Ticket, str]], *, lease_until: int) -> list[Claimed | None]:
+        """The same for several entities, in one commit, and in one round trip where the database can. As each claim,
+        it may be repeated with the same tokens after an error."""
+        values = [_claim_values(ticket, owner, lease_until) for ticket, owner in claims]
+        in_order = sorted(range(len(claims)), key=lambda number: claims[number][0].row)
+        at_once = self._sql.claim_at_once
+
+        def claim() -> list[Sequence[Any]]:
+            if at_once is not None:
+                return self._link.send_together([(at_once, values[number]) for number in in_order])
+            return [self._claim(values[number]) for number in in_order]
+
+        # A claim that is there already is found by looking, and not by claiming again.
+        done = self._link.again(claim) if at_once is not None else self._link.write(claim, hasty=True)
+        rows = dict(zip(in_order, done, strict=True))
+        return [
+            _claimed(rows[number] or self._link.query(self._sql.load_claimed, (ticket.row,)), owner)
+            for number, (ticket, owner) in enumerate(claims)
+        ]
+
+    def _claim(self, claimed: Sequence[Any]) -> list[Any]:
+        self._link.execute(self._sql.claim, claimed)
+        return self._link.rows(self._sql.load_claimed, (claimed[_ROW],))
 
     def holds(self) -> str | None:
         """The text of the holds in force; None where there never were any."""
@@ -328,6 +346,18 @@ class WorkRows:
         if work is None or work.owner != owner:
             return None
         return Claim(row=row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
+
+
+def _claim_values(ticket: Ticket, owner: str, lease_until: int) -> Sequence[Any]:
+    return owner, lease_until, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt
+
+
+def _claimed(rows: Sequence[Any], owner: str) -> Claimed | None:
+    """What a claim has found; None where another one has the attempt, or it is over."""
+    snapshot = snapshot_of(rows[0]) if rows else None
+    if snapshot is None or snapshot.work is None or snapshot.work.owner != owner:
+        return None
+    return Claimed(snapshot, rows[0][-1])
 
 
 def _due(rows: Iterable[Any]) -> list[Due]:

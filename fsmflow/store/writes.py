@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any, Final, Protocol
 
+from fsmflow.decision.commit import Commit
 from fsmflow.errors import FsmflowError
 from fsmflow.store.link import Link
 from fsmflow.store.verdicts import ERRORS, is_missed
@@ -71,12 +72,16 @@ class Batch(Writes):
         self._is_new = True
         return UNKNOWN
 
+    def statement(self, wait_s: float | None = None) -> tuple[str, Sequence[Any]]:
+        """All of it as one statement, and its parameters. ``wait_s``: for how long it waits for a lock, if not for as
+        long as all do."""
+        return _one(self._link.dialect.at_once, tuple(self._shape), self._is_new, wait_s), self._params
+
     def send(self) -> int | None:
         """Write all of it, in one round trip; the number of the row that was made, if one was. Raises Missed, and what
         the database says."""
-        sql = _one(self._link.dialect.at_once, tuple(self._shape), self._is_new)
         try:
-            found = self._link.send(sql, self._params)
+            found = self._link.send(*self.statement())
         except ERRORS as error:
             if is_missed(error):
                 raise Missed from error
@@ -85,5 +90,19 @@ class Batch(Writes):
 
 
 @lru_cache(maxsize=256)
-def _one(at_once: Callable[..., str], shape: tuple[tuple[str, bool], ...], is_new: bool) -> str:
-    return at_once(shape, is_new=is_new)
+def _one(at_once: Callable[..., str], shape: tuple[tuple[str, bool], ...], is_new: bool, wait_s: float | None) -> str:
+    return at_once(shape, is_new=is_new, wait_s=wait_s)
+
+
+def is_simple(commit: Commit) -> bool:
+    """Whether a decision can be written without reading anything, and with no row written twice."""
+    before, after = commit.before, commit.after
+    if commit.also or commit.erases or commit.frees is not None or commit.status_field is not None:
+        return False
+    if sum(map(len, (commit.entries, commit.posts, commit.takes, commit.marks, commit.told))) > MOST:
+        return False
+    if before is None:
+        return after.fingerprint is None and not (commit.takes or commit.marks or commit.told)
+    fails = after.fingerprint is not None and before.epoch != after.epoch
+    swaps = commit.takes and (commit.posts or commit.key is not None)
+    return not (fails or swaps or after.work is before.work)

@@ -70,7 +70,7 @@ def taken_by(bench: Bench, name: str, entity_id: str) -> Counter:
     counter = Counter.start(entity_id)
     counter.work()
     dead = worker(bench, name)
-    assert dead._take([bench.queue_key().encode()]) is not None
+    assert dead.work_several(1, lambda tickets: None, block=False)
     put_off(bench)
     return counter
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import time
 from pathlib import Path
 
-from fsmflow import Machine, State
+from fsmflow import Machine, State, points
 from tests.support.process_flows import folder, leave_effect
 
 #: Tasks that nobody waits for.
@@ -86,3 +87,19 @@ class Call(Machine):
 
     def tell(self) -> None:
         leave_effect(self)
+
+
+def die_in_turn(name: str, address: str) -> None:
+    """SIGKILL this process where it passes a point for the n-th time, as ``DIES_AT`` names some: each strikes once."""
+    for plan in os.environ["DIES_AT"].split(","):
+        point, _, nth = plan.partition("~")
+        if point == name:
+            with (folder() / f"passed-{name}").open("a") as file:
+                file.write("x")
+                file.flush()
+                if file.tell() == int(nth):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+
+if "fsmflow.running.worker" in sys.orig_argv and "DIES_AT" in os.environ:
+    points.listen(die_in_turn)
