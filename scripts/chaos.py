@@ -11,6 +11,8 @@ with plain SQL against what jobs and client noted. Exit status 1 if anything is 
 
 The seed chooses the faults and their order; the processes' timing is theirs. The servers are its own, in a folder of
 its own; as root it mounts a small disk for the database, seen by itself alone. --contrast does the same to plain RQ.
+With CHAOS_CONCURRENCY=20 in the environment each process runs so many jobs beside each other, with FSMFLOW_RUN_ON=1
+workers go on with the next step.
 """
 
 from __future__ import annotations

@@ -1,20 +1,25 @@
 """The load of a chaos run: machines with a step of every kind, whose jobs note every run of theirs in a file.
 
 ``CHAOS_VERSION`` says which deployment this process is: 2 has a state more in ``voyage``, another name for its first
-job, and a ``skiff`` of version 2 with a renamed state.
+job, and a ``skiff`` of version 2 with a renamed state. ``CHAOS_CONCURRENCY`` makes coroutines of its jobs.
 """
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import json
 import os
 import random
 import time
+from collections.abc import Callable
 from typing import Any
 
 from fsmflow import Fail, Machine, Retry, State
 
 IS_NEW = os.environ.get("CHAOS_VERSION", "2") == "2"
+#: How many jobs each process runs beside each other, where that is asked for: they are coroutines then.
+MANY = os.environ.get("CHAOS_CONCURRENCY")
 SPOTS, BOATS, POSTBOXES = 4, 2, 8
 LEDGER = "chaos_ledger"
 _SHORTEST_S, _LONGEST_S = 0.05, 0.2
@@ -34,7 +39,22 @@ def leave(machine: Machine, *, fails: bool = False) -> None:
 def work(machine: Machine, *, fails: bool = False) -> None:
     """What every job does: note the run, and take its time, in which it may be killed."""
     leave(machine, fails=fails)
-    time.sleep(random.uniform(_SHORTEST_S, _LONGEST_S))
+    if MANY is None:
+        time.sleep(random.uniform(_SHORTEST_S, _LONGEST_S))
+
+
+def job(call: Callable[..., Any]) -> Callable[..., Any]:
+    """A job, or a coroutine that does the same and takes its time."""
+    if MANY is None:
+        return call
+
+    @functools.wraps(call)
+    async def waiting(machine: Machine, *given: Any) -> Any:
+        result = call(machine, *given)
+        await asyncio.sleep(random.uniform(_SHORTEST_S, _LONGEST_S))
+        return result
+
+    return waiting
 
 
 def meets_storm(number: int) -> bool:
@@ -85,6 +105,7 @@ class Voyage(Machine):
         {"trigger": "bump", "source": "*", "dest": None, "before": "count_bump"},
     ]
 
+    @job
     def embark(self) -> None:
         fails = int(self.entity_id) % 3 == 0 and self.attempt == 1
         work(self, fails=fails)
@@ -95,12 +116,14 @@ class Voyage(Machine):
     if not IS_NEW:
         board = embark
 
+    @job
     def disembark(self) -> None:
         work(self)
 
     def spots(self) -> Any:
         return list(range(SPOTS))
 
+    @job
     def scout(self, spot: int) -> int:
         work(self)
         return spot * 10
@@ -108,6 +131,7 @@ class Voyage(Machine):
     def is_thorough(self) -> bool:
         return int(self.entity_id) % 5 != 0
 
+    @job
     def inspect(self) -> dict[str, Any]:
         work(self)
         return {"seen": [branch.result for branch in self.branches]}
@@ -121,12 +145,14 @@ class Voyage(Machine):
     def boats(self) -> Any:
         return [{"boat": number} for number in range(BOATS)]
 
+    @job
     def climb(self) -> None:
         storm = meets_storm(int(self.entity_id)) and not self.data.get("mended")
         work(self, fails=storm)
         if storm:
             raise Fail("storm")
 
+    @job
     def write(self) -> None:
         work(self)
         number = int(self.entity_id)
@@ -158,9 +184,11 @@ class Skiff(Machine):
     def upgrade(self, data: dict[str, Any], from_version: int) -> None:
         data["upgraded"] = from_version
 
+    @job
     def row(self) -> None:
         work(self)
 
+    @job
     def land(self) -> None:
         work(self)
 

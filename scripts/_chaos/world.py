@@ -19,7 +19,7 @@ import _servers
 import fsmflow
 from _chaos import plain
 from _chaos.hosts import Host
-from _chaos.load import LEDGER
+from _chaos.load import LEDGER, MANY
 from _chaos.proxy import Proxy
 from _chaos.servers import Database, MariaDatabase, PostgresDatabase, Valkey, database, small_disk
 from fsmflow.engine import runtime
@@ -140,7 +140,8 @@ def _settle_plain_rq(made: World) -> None:
 
 
 def _fsmflow(redis_url: str, processes: int) -> list[str]:
-    return [sys.executable, "-m", "fsmflow.cli", "worker", "--processes", str(processes)]
+    beside = ["--concurrency", MANY] if MANY is not None else []
+    return [sys.executable, "-m", "fsmflow.cli", "worker", "--processes", str(processes), *beside]
 
 
 def _plain_rq(redis_url: str, processes: int) -> list[str]:
