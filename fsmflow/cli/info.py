@@ -26,6 +26,7 @@ from fsmflow.observers import watching
 from fsmflow.queries import queues_of
 from fsmflow.release import Release
 from fsmflow.settings import Settings
+from fsmflow.store.partitions import FACT as PARTITIONS
 from fsmflow.store.schema import SCHEMA_VERSION
 from fsmflow.store.sentence import first_line
 
@@ -155,12 +156,20 @@ def _size(count: int | None) -> str:
 
 def _database(runtime: Runtime | None, trouble: str | None) -> dict[str, Any]:
     if runtime is None:
-        return {"answers": False, "version": None, "schema": None, "may_lose": [], "error": trouble}
+        return {"answers": False, "version": None, "schema": None, "partitions": None, "may_lose": [], "error": trouble}
     there = is_there(runtime.settings)
     why = None if there else "it is not there yet: the first 'fsmflow start' makes it"
     version = runtime.store.link.version() if there else None
     schema, loses = SCHEMA_VERSION if there else None, runtime.store.link.may_lose() if there else []
-    return {"answers": there, "version": version, "schema": schema, "may_lose": loses, "error": why}
+    parts = runtime.store.meta.get([PARTITIONS]).get(PARTITIONS) if there else None
+    return {
+        "answers": there,
+        "version": version,
+        "schema": schema,
+        "partitions": None if parts is None else int(parts),
+        "may_lose": loses,
+        "error": why,
+    }
 
 
 def _redis(chosen: Settings) -> dict[str, Any]:
@@ -219,7 +228,8 @@ def _answer(server: dict[str, Any]) -> str:
     if not server["answers"]:
         return output.one_line(server["error"])
     schema = f", with the tables of schema {server['schema']}" if server.get("schema") else ""
-    return f"{server['version'] or 'it'} answers{schema}"
+    parts = f", work and history in {server['partitions']} parts" if server.get("partitions") else ""
+    return f"{server['version'] or 'it'} answers{schema}{parts}"
 
 
 def _print_who(found: dict[str, Any]) -> None:

@@ -28,6 +28,7 @@ from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.supervisor import Supervisor
 from fsmflow.running.wear import Endurance
 from fsmflow.settings.amounts import count_of, size_of
+from fsmflow.store.partitions import MOST
 from fsmflow.store.store import create_store
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -35,8 +36,14 @@ _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 @click.command()
 @click.option("--views", is_flag=True, help="Make views for those who look with SQL, too, and keep them up.")
+@click.option(
+    "--partitions",
+    metavar="N",
+    type=click.IntRange(2, MOST),
+    help="Make the tables of work and of history in so many parts, on PostgreSQL.  [default: in one piece]",
+)
 @json_option
-def init(views: bool, as_json: bool) -> int:
+def init(views: bool, partitions: int | None, as_json: bool) -> int:
     """Create the tables in the database, or upgrade them. Safe to be run again at any time.
 
     Needed once where FSMFLOW_DATABASE_URL is set, and after an upgrade; the embedded SQLite database does it by itself.
@@ -46,9 +53,10 @@ def init(views: bool, as_json: bool) -> int:
     \b
       fsmflow init
       fsmflow init --views
+      fsmflow init --partitions 8
     """
     chosen = settings.current()
-    create_store(chosen, views=views).link.forget_connection()
+    create_store(chosen, views=views, partitions=partitions).link.forget_connection()
     bring_in_all(current())
     database, redis = database_of(chosen), redis_of(chosen)
     problem, pooled = trouble_with_redis(current()), current().store.link.is_pooled

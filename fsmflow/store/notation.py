@@ -1,5 +1,5 @@
 """How the databases write what a person wants to read: moments, texts that are put together, parts of JSON; and what
-becomes of a row that is there already."""
+becomes of a row that is there already, and of a table in parts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from collections.abc import Sequence
 
 class Notation(ABC):
     """Expressions of SQL made of others. It has no state."""
+
+    #: Whether tables can be divided by the hash of a column.
+    divides = False
 
     @abstractmethod
     def moment(self, milliseconds: str) -> str:
@@ -29,6 +32,10 @@ class Notation(ABC):
     def truth(self, condition: str) -> str:
         """Whether a condition holds."""
         return f"({condition})"
+
+    def divided(self, column: str) -> str:
+        """What the CREATE TABLE of one ends with that is divided by the hash of this column, where ``divides``."""
+        return f"PARTITION BY HASH ({column})"
 
     def unless_there(self, key: Sequence[str]) -> str:
         """What an INSERT ends with that does nothing where there is a row with this key."""
@@ -62,6 +69,8 @@ class SqliteNotation(Notation):
 
 class PostgresNotation(Notation):
     """``json``, not ``jsonb``: that refuses a text with a character of the number 0, and with it the whole view."""
+
+    divides = True
 
     def moment(self, milliseconds: str) -> str:
         return f"to_timestamp({milliseconds} / 1000.0)"

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from peewee import SQL, CompositeKey, Model
 
+from fsmflow.store import partitions
 from fsmflow.store.column import Table
 from fsmflow.store.columns import TABLES
 from fsmflow.store.dialect import Dialect
@@ -25,12 +26,13 @@ SCHEMA_VERSION = 1
 _SHOWN = "views"
 
 
-def create(link: Link, *, views: bool = False) -> None:
+def create(link: Link, *, views: bool = False, wanted: int | None = None) -> None:
     """Create what is missing of the tables; with ``views``, the views for people too, which are kept up from then on.
-    Safe to be run by several processes at once, and again."""
+    ``wanted``: in how many parts work and history are to be. Safe to be run by several processes at once, and again.
+    Raises ConfigurationError where there can be no such parts."""
     db = link.db
     with db.connection_context() if db.is_closed() else nullcontext(), link.dialect.upgrading(db):
-        _bring_up(link, views=views)
+        _bring_up(link, views=views, wanted=wanted)
 
 
 def empty(link: Link) -> None:
@@ -45,14 +47,19 @@ def empty(link: Link) -> None:
     link.write(delete)
 
 
-def _bring_up(link: Link, *, views: bool) -> None:
+def _bring_up(link: Link, *, views: bool, wanted: int | None) -> None:
     """Upgrade the tables that are there, and create those that are not."""
-    db, models = link.db, _models(link)
-    version = _meta(link).get("schema") if db.table_exists(META) else None
+    known = _meta(link) if link.db.table_exists(META) else None
+    if wanted is not None:
+        partitions.check(link, wanted, known)
+    models, version = _models(link, wanted), (known or {}).get("schema")
     if version is not None and int(version) < SCHEMA_VERSION:
         upgrade(link, int(version), SCHEMA_VERSION)
-    link.dialect.create_tables(db, models)
+    link.dialect.create_tables(link.db, models)
     facts = {"schema": str(SCHEMA_VERSION), "installation": secrets.token_hex(4)}
+    if wanted is not None:
+        partitions.make(link, wanted)
+        facts[partitions.FACT] = str(wanted)
     _write_meta(link, {**facts, _SHOWN: "1"} if views else facts)
     if _SHOWN in _meta(link):
         show(link)
@@ -71,17 +78,17 @@ def _write_meta(link: Link, facts: Mapping[str, str]) -> None:
             link.execute(f"INSERT INTO {META} ({columns}) VALUES ({link.mark}, {link.mark})", (name, value))
 
 
-def _models(link: Link) -> list[type[Model]]:
+def _models(link: Link, wanted: int | None) -> list[type[Model]]:
     class Base(Model):
         class Meta:
             database = link.db
             table_settings = link.dialect.table_settings(link.db)
 
-    return [_model(Base, table, link.dialect) for table in TABLES]
+    return [_model(Base, table, link.dialect, partitions.settings_of(link, table.name, wanted)) for table in TABLES]
 
 
-def _model(base: type[Model], table: Table, dialect: Dialect) -> type[Model]:
-    meta: dict[str, Any] = {"table_name": table.name}
+def _model(base: type[Model], table: Table, dialect: Dialect, settings: list[str] | None) -> type[Model]:
+    meta: dict[str, Any] = {"table_name": table.name} | ({"table_settings": settings} if settings else {})
     fields = {column.name: column.make(dialect) for column in table.columns}
     has_primary = any(field.primary_key for field in fields.values())
     if table.key and not has_primary:

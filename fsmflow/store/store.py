@@ -103,12 +103,12 @@ class Store:
         there = self.link.db.table_exists(tables.META)
         return {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
 
-    def create(self, *, views: bool = False) -> None:
-        """Create or upgrade the tables, and the views where these are or were asked for. Safe to be run by several
-        processes at once."""
+    def create(self, *, views: bool = False, partitions: int | None = None) -> None:
+        """Create or upgrade the tables, some in so many ``partitions``, and the views where they are or were asked for.
+        Safe to be run by several processes at once. Raises ConfigurationError."""
         self.link.check_driver()
         with self.link.alone():
-            self.link.again(lambda: schema.create(self.link, views=views))
+            self.link.again(lambda: schema.create(self.link, views=views, wanted=partitions))
 
 
 def open_store(settings: Settings) -> Store:
@@ -123,10 +123,10 @@ def open_store(settings: Settings) -> Store:
     return _ready(Store(_link(settings)), create=file is not None)
 
 
-def create_store(settings: Settings, *, views: bool = False) -> Store:
-    """The store of the settings, its tables made or upgraded; with ``views``, those for people too. Raises
-    ConfigurationError."""
-    return _ready(Store(_link(settings, patient=True)), create=True, views=views)
+def create_store(settings: Settings, *, views: bool = False, partitions: int | None = None) -> Store:
+    """The store of the settings, its tables made or upgraded, some in so many ``partitions``; with ``views``, those for
+    people too. Raises ConfigurationError."""
+    return _ready(Store(_link(settings, patient=True)), create=True, views=views, partitions=partitions)
 
 
 def open_or_create_store(settings: Settings) -> Store:
@@ -138,10 +138,10 @@ def open_or_create_store(settings: Settings) -> Store:
         return create_store(settings)
 
 
-def _ready(store: Store, *, create: bool, views: bool = False) -> Store:
+def _ready(store: Store, *, create: bool, views: bool = False, partitions: int | None = None) -> Store:
     try:
         if create:
-            store.create(views=views)
+            store.create(views=views, partitions=partitions)
         store.check()
     except ConfigurationError:
         # A store that cannot be used is thrown away, and its connection would be left to the server.
