@@ -23,11 +23,11 @@ from fsmflow.objects.entities import offered
 from fsmflow.queries import definition_for, overdue_in, redacted
 from fsmflow.redaction import hide
 from fsmflow.values import dataclass
+from fsmflow.web.branches import Listed, listed
 from fsmflow.web.difference import written
 
-#: So many lines of a history, and so many branches, are on one page.
+#: So many lines of a history are on one page.
 LINES: Final = 200
-BRANCHES: Final = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +54,20 @@ class Portrait:
     skipped: int
     later: int
     is_cut: bool
-    branches: Sequence[Snapshot]
+    branches: Listed
 
 
-def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | None = None) -> Portrait:
+def portrait(
+    runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | None = None, after: int = -1
+) -> Portrait:
     """Look at an entity. Some twenty queries, each by an index. Of its history the last lines are read, and those up to
-    ``upto`` where that is asked for."""
+    ``upto`` where that is asked for; of its branches the first, or those after the one of index ``after``."""
     instance, own = instance_in(runtime, snapshot), definition_for(runtime, snapshot)
     drawn = chart_of(runtime, instance, snapshot)
     keys, details = redacted(runtime, snapshot), details_of(runtime, own, snapshot)
     last = min(snapshot.seq, snapshot.seq if upto is None else max(1, upto))
     skipped = max(0, last - LINES)
     lines = runtime.store.entities.history(snapshot.row, after=skipped, limit=last - skipped)
-    branches = runtime.store.branches.page(snapshot.row, snapshot.step, limit=BRANCHES) if details.progress else []
     event = hide(dict(snapshot.event.payload), keys)
     return Portrait(
         snapshot=snapshot,
@@ -87,5 +88,5 @@ def portrait(runtime: Runtime, snapshot: Snapshot, actor: Actor, *, upto: int | 
         skipped=skipped,
         later=snapshot.seq - last,
         is_cut=snapshot.seq > WAY,
-        branches=branches,
+        branches=listed(runtime, snapshot, details, after),
     )

@@ -45,4 +45,5 @@ class Sale(Machine):
             raise ValueError("the box is torn")
 
     def label(self) -> None:
-        pass
+        if self.data.get("smudged"):
+            raise ValueError("nobody can read it")

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from fsmflow import Actor
-from fsmflow.web import portrait
+from fsmflow.web import branches, portrait
 from tests.support.bench import Bench
 from tests.support.machines import Order
 from tests.support.website import Site, site_of
@@ -198,6 +198,24 @@ def test_branches_are_listed_and_a_failed_one_is_retried_alone(bench: Bench, sit
     assert found is not None
     form = site.page(found[1])
     site.post(found[1], step="do", epoch=value(form, "epoch"), key=value(form, "key"))
+    bench.run()
+    page = site.page(found[1].replace("/do/retry", "/entity"))
+    assert page.count("the box is torn</summary>") == 2
+    assert site.page("/entity/sale:1/packing/label").count('<li class="enters">') == 2
+
+
+def test_of_many_branches_the_failed_stand_first_and_pages_follow(
+    bench: Bench, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(branches, "BRANCHES", 1)
+    failed(bench, card="tok_1", smudged=True).trigger("approve", actor=Actor("ada", ("manager",)))
+    bench.run()
+    named = r'<a data-open href="/entity/sale:1/packing/(\w+)"'
+    first = site.page("/entity/sale:1")
+    assert re.findall(named, first) == ["label", "box"]
+    then = site.page(href(first, "Next page").partition("#")[0])
+    assert re.findall(named, then) == ["label"]
+    assert re.findall(named, site.page(href(then, "The first ones").partition("#")[0])) == ["label", "box"]
 
 
 def test_it_is_compared_with_the_last_good_one(bench: Bench, site: Site) -> None:
@@ -271,6 +289,6 @@ def test_a_long_history_is_shown_in_pages_and_the_way_is_that_of_its_last_lines(
 
 def href(page: str, words: str) -> str:
     """Where a link leads."""
-    found = re.search(rf'<a href="([^"]*)">{words}</a>', page)
+    found = re.search(rf'<a [^>]*href="([^"]*)">{words}</a>', page)
     assert found is not None, page
     return html.unescape(found[1])

@@ -42,14 +42,19 @@ _LATEST: Final = 20
 def _show(request: Request) -> Response:
     runtime, actor = current(), actor_of(request)
     snapshot = resolve(runtime, request.path_params["address"], actor)
-    upto = request.query_params.get("upto", "")
-    seen = portrait(runtime, snapshot, actor, upto=int(upto) if re.fullmatch("[0-9]{1,9}", upto) else None)
+    upto, after = _number(request, "upto"), _number(request, "branches")
+    seen = portrait(runtime, snapshot, actor, upto=upto, after=-1 if after is None else after)
     done = ACTIONS.get(request.query_params.get("did", ""))
     fired, own = request.query_params.get("fired"), seen.own
     known = own is not None and any(each.trigger == fired for each in own.transitions)
     context: dict[str, Any] = {"done": done, "fired": fired if known else None, "way": f"{WAY:,}"}
-    context["as_list"] = "list" in request.query_params
+    context |= {"as_list": "list" in request.query_params, "after": after}
     return render(request, "entity.html", it=seen, now=runtime.now(), **context)
+
+
+def _number(request: Request, name: str) -> int | None:
+    text = request.query_params.get(name, "")
+    return int(text) if re.fullmatch("[0-9]{1,9}", text) else None
 
 
 @threaded
