@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from _bench_machines import BenchOrder, BenchParcel
@@ -17,6 +18,7 @@ from fsmflow.definition.model import Definition
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.selection import Selection
 from fsmflow.operations.plan import Plan
+from fsmflow.operations.report import FATES
 from fsmflow.store.columns import (
     EVENT_COLUMNS,
     HISTORY_COLUMNS,
@@ -99,14 +101,17 @@ class Stock:
         definition = self._runtime.machines.get("repair")
         for number in range(REPAIRS):
             members = failed if number == REPAIRS - 1 else failed[:MEMBERS]
-            row = self._repair(definition, number, is_over=number < REPAIRS - 1)
-            self._many(MEMBER, MEMBER_COLUMNS, [member_values(_member(row, *each)) for each in enumerate(members)])
+            made = [_member(0, *each) for each in enumerate(members)]
+            fates = Counter(each.fate.value for each in made)
+            row = self._repair(definition, number, None if number == REPAIRS - 1 else fates)
+            self._many(MEMBER, MEMBER_COLUMNS, [member_values(replace(each, repair=row)) for each in made])
 
-    def _repair(self, definition: Definition, number: int, *, is_over: bool) -> int:
+    def _repair(self, definition: Definition, number: int, fates: Mapping[str, int] | None) -> int:
+        """A repair that is done, and has kept what became of how many; or one that is stopped."""
         plan = Plan(selection=Selection(machine=BenchOrder.name, phase="failed"), canary=5, **Plan.person(Actor("ada")))
         made = begin(definition, f"2030-{number:04}", {}, None, None, self._runtime.now()).after
-        data = {**plan.to_data(), "confirmed": True, "turn": 1, "team": "acme"}
-        place = ("done", "finished") if is_over else ("stopped", "waiting")
+        data = {**plan.to_data(), "confirmed": True, "turn": 1, "team": "acme", **({FATES: fates} if fates else {})}
+        place = ("done", "finished") if fates else ("stopped", "waiting")
         made = replace(made, state=place[0], phase=place[1], data_text=json.dumps(data), work=None)
         (row,) = self._insert([made])
         self._many(TERM, TERM_COLUMNS, self._runtime.store.search.rows(replace(made, row=row), ("team",)))

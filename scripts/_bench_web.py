@@ -77,14 +77,18 @@ def measure_all(runtime: Runtime, found: Dashboard) -> Iterator[Measure]:
 
 
 def paths(runtime: Runtime) -> list[str]:
-    """All that is asked for. Raises SystemExit where a page of the application is not among it."""
+    """All that is asked for, and each path of the application besides that names nothing. Raises SystemExit where one
+    that does is not among it."""
     found = [*_pages(runtime), *_answers(runtime)]
     asked = [{"type": "http", "method": "GET", "path": path.partition("?")[0]} for path in found]
     for route in create_app(live=False).router.routes:
         if not isinstance(route, Route) or "GET" not in (route.methods or ()) or route.path.startswith(_ELSEWHERE):
             continue
-        if not any(route.matches(scope)[0] is Match.FULL for scope in asked):
+        if any(route.matches(scope)[0] is Match.FULL for scope in asked):
+            continue
+        if "{" in route.path:
             raise SystemExit(f"{route.path} is not measured")
+        found.append(route.path)
     return found
 
 

@@ -21,7 +21,7 @@ _FEW: Final = 20
 def check_idle(runtime: Runtime, instance: Instance) -> None:
     """Raises TransitionNotAllowed where something is still under way of an entity, or of anything below it."""
     snapshot, store = instance.snapshot, runtime.store
-    busy = store.erasure.busy([snapshot.row, *store.erasure.below(snapshot.row)])
+    busy = store.erasure.busy(snapshot.row)
     if busy is None:
         return
     found = store.entities.load_row(busy)

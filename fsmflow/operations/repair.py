@@ -22,7 +22,7 @@ from fsmflow.errors import Cancelled, DatabaseUnavailable, RetryAfter
 from fsmflow.machine import Machine
 from fsmflow.operations.members import NAME, Members
 from fsmflow.operations.plan import LEAST_SETTLED, Plan, Rate
-from fsmflow.operations.report import Report, reports_of
+from fsmflow.operations.report import FATES, Report, reports_of
 
 #: How long one run of a job goes on at most before it gives way.
 _SLICE_S: Final = 1.0
@@ -177,12 +177,17 @@ class Repair(Machine):
                 return Outcome("stint_over")
             self._give_way(began, rate)
 
-    def wait_for_last(self) -> None:
-        """Look how the last ones end, for a day at most."""
+    def wait_for_last(self) -> dict[str, Any]:
+        """Look how the last ones end, for a day at most; and keep how many have come to what, as nothing changes that
+        afterwards."""
         self._settle(self._members())
+        rows, row = current().store.members, self._view.snapshot.row
         is_late = current().now() - self._view.snapshot.entered_at > _PATIENCE_MS
-        if current().store.members.under_way(self._view.snapshot.row) and not is_late:
+        if not rows.under_way(row):
+            return {FATES: {fate.value: count for fate, count in rows.counts(row).items()}}
+        if not is_late:
             raise RetryAfter(self._look_s())
+        return {}
 
     # For whoever looks
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field
-from typing import Any
+from typing import Any, Final
 
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.member import Fate
+from fsmflow.definition.names import FINISHED
 from fsmflow.engine.runtime import Runtime
 from fsmflow.operations.members import tally
 from fsmflow.values import dataclass
+
+#: Under this name the data of a repair that is done have how many of its members came to what.
+FATES: Final = "fates"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,10 +68,17 @@ class Report:
 
 
 def reports_of(runtime: Runtime, snapshots: Sequence[Snapshot]) -> list[Report]:
-    """The reports of repairs as they are now. One query, one for each with members that are under way, and two for each
-    member that has just settled."""
-    counts = tally(runtime, [snapshot.row for snapshot in snapshots])
-    return [_report_of(snapshot, counts[snapshot.row]) for snapshot in snapshots]
+    """The reports of repairs as they are now. One query for those that have not kept how they ended, one for each with
+    members that are under way, and two for each member that has just settled."""
+    kept = {snapshot.row: _kept(snapshot) for snapshot in snapshots}
+    counts = tally(runtime, [row for row, found in kept.items() if found is None])
+    return [_report_of(snapshot, kept[snapshot.row] or counts[snapshot.row]) for snapshot in snapshots]
+
+
+def _kept(snapshot: Snapshot) -> Mapping[Fate, int] | None:
+    """What a repair has kept of its members once it was done."""
+    fates = snapshot.data.get(FATES) if snapshot.phase == FINISHED else None
+    return {Fate(fate): count for fate, count in fates.items()} if fates else None
 
 
 def _report_of(snapshot: Snapshot, counts: Mapping[Fate, int]) -> Report:

@@ -67,8 +67,9 @@ class Branches:
         return [snapshot_of(row) for row in rows]
 
     def waiting(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:
-        """Branches whose job waits out an interval, the next first. Reads all that are on their way."""
-        return [snapshot_of(row) for row in self._link.query(self._sql.waiting, (parent, step, limit))]
+        """Branches whose job waits out an interval, the next first; of more than ``_ITEMS`` that are on their way, of
+        the first of those."""
+        return [snapshot_of(row) for row in self._link.query(self._sql.waiting, (parent, step, _ITEMS, limit))]
 
     def untold(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:
         """Branches that have settled and that their parent has not been told of, in the order in which they did."""

@@ -44,12 +44,17 @@ class Erasure:
             found += level
         return found
 
-    def busy(self, rows: Sequence[int]) -> int | None:
-        """The first of these that works, or of which an event or a message is still under way."""
+    def busy(self, row: int) -> int | None:
+        """An entity that works, or of which an event or a message is still under way: this one, or anything below it at
+        all levels. One query, which reads no further than the first."""
         left = ", ".join(map(repr, (*LEFT, EventKind.ASKED.value)))
-        works = self._among(f"SELECT id FROM {ENTITY} WHERE phase = '{WORKING}' AND id", rows)
-        waits = self._among(f"SELECT {self._entity} FROM {EVENT} WHERE kind NOT IN ({left}) AND {self._entity}", rows)
-        return next((int(row) for found in (works, waits) for (row,) in found), None)
+        waits = f"SELECT 1 FROM {EVENT} v WHERE v.{self._entity} = tree.id AND v.kind NOT IN ({left})"
+        sql = (
+            f"WITH RECURSIVE tree (id, phase) AS (SELECT id, phase FROM {ENTITY} WHERE id = {self._link.mark} "
+            f"UNION ALL SELECT c.id, c.phase FROM {ENTITY} c JOIN tree t ON c.parent = t.id) "
+            f"SELECT id FROM tree WHERE phase = '{WORKING}' OR EXISTS ({waits}) LIMIT 1"
+        )
+        return next((int(found) for (found,) in self._link.query(sql, (row,))), None)
 
     def _among(self, sql: str, some: Sequence[Any], *params: Any) -> Iterator[Any]:
         for page in pages(some):

@@ -10,8 +10,8 @@ from fsmflow.store.reach import Reach, within
 from fsmflow.store.tables import ENTITY, EVENT, WORK
 from fsmflow.values import dataclass
 
-#: So many work rows, and so many events, are read at most.
-MOST: Final = 10_000
+#: So many work rows, and so many events, are read at most: each with its entity, wherever that is.
+MOST: Final = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)

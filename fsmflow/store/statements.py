@@ -185,9 +185,12 @@ class Statements:
         )
         free = f"w.{self._q('owner')} IS NULL AND w.held IS NULL AND w.parked IS NULL"
         waits = f"w.kind {among(RUNS)} AND {free} AND w.rung_at IS NULL"
+        active = (
+            f"SELECT id FROM {ENTITY} WHERE parent = ? AND standing = {Standing.ACTIVE.value} AND parent_step = ? "
+            f"ORDER BY parent_index LIMIT ?"
+        )
         self.waiting = self._sql(
-            f"{self.joined} WHERE e.parent = ? AND e.standing = {Standing.ACTIVE.value} AND e.parent_step = ? "
-            f"AND {waits} ORDER BY w.wake_at, e.id LIMIT ?"
+            f"{self.joined} JOIN ({active}) a ON a.id = e.id WHERE {waits} ORDER BY w.wake_at, e.id LIMIT ?"
         )
         self.tell = self._sql(
             f"UPDATE {ENTITY} SET standing = standing + {_TOLD}, revision = revision + 1 "

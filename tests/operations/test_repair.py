@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from fsmflow import Actor, DataError, NotPermitted, TransitionNotAllowed, repairs
-from fsmflow.engine.runtime import current
 from fsmflow.operations.members import Members
 from fsmflow.operations.repair import Repair
 from fsmflow.testing import Sandbox
@@ -297,31 +296,6 @@ def test_an_empty_set_is_done_at_once(box: Sandbox) -> None:
     repair = start()
     box.run()
     assert (repair.refresh().state, repair.report().members) == ("done", 0)
-
-
-def test_the_reports_of_many_that_have_ended_take_one_query(box: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed(2)
-    box.run()
-    mend("acme")
-    made = [start(), start(), start()]
-    box.run()
-    one_by_one = [repair.refresh().report() for repair in made]
-    asked: list[str] = []
-    link = current().store.link
-    query = link.rows
-
-    def noted(sql: str, params: Any = ()) -> list[Any]:
-        asked.append(sql)
-        return query(sql, params)
-
-    monkeypatch.setattr(link, "rows", noted)
-    assert repairs.reports(made) == one_by_one
-    assert len(asked) == 1
-    assert [(report.members, report.recovered, report.moved) for report in one_by_one] == [
-        (2, 2, 0),
-        (2, 0, 2),
-        (2, 0, 2),
-    ]
 
 
 def test_a_repair_that_is_begun_twice_under_one_id_is_one(box: Sandbox) -> None:
