@@ -1,13 +1,16 @@
 """Faults without end against real processes and real servers, and what became of the work meanwhile.
 
     python scripts/chaos.py --seconds 600 [--database sqlite|postgres|mysql] [--faults kill,stop] [--seed 1]
-                            [--json FILE] [--keep FOLDER] [--contrast]
+                            [--hosts 3] [--far 50] [--json FILE] [--keep FOLDER] [--contrast]
     python scripts/chaos.py --check FOLDER
 
 Two hosts of three workers each move voyages (a retry, a fan-out, a transactional step, children, a timer, an approval,
 a failure, a message, an undo) while workers and supervisors are killed, stopped and replaced, Valkey and the database
 taken away, connections cut, disks filled. Then the faults end, everything must arrive, and what is left is checked
 with plain SQL against what jobs and client noted. Exit status 1 if anything is lost, doubled, gapped or not there yet.
+
+--hosts 3 makes each host a network namespace, with a link to the database and one to Redis, and cuts and delays these
+in turn; --far 50 has the last of them 50 ms away from both all the time. That takes root on Linux, and a server.
 
 The seed chooses the faults and their order; the processes' timing is theirs. The servers are its own, in a folder of
 its own; as root it mounts a small disk for the database, seen by itself alone. --contrast does the same to plain RQ.
@@ -42,6 +45,7 @@ from _chaos.driver import Driver
 from _chaos.facts import read
 from _chaos.faults import KINDS
 from _chaos.plan import Injector, choose
+from _chaos.probe import longest
 from _chaos.recovery import recoveries
 from _chaos.report import Report, as_json, figures, show, show_contrast
 from _chaos.servers import ANSWERS_NOT, Sqlite
@@ -101,6 +105,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="voyages started a second (default 1)")
     parser.add_argument("--every", type=float, default=0.4, help="seconds between brief faults (default 0.4)")
     parser.add_argument("--processes", type=int, default=3, help="workers of each of the two hosts (default 3)")
+    parser.add_argument("--hosts", type=int, default=0, help="so many, each in the network by links of its own")
+    parser.add_argument("--far", type=float, default=0.0, help="so many milliseconds to the last of these and back")
     parser.add_argument("--json", type=Path, help="write the report to this file, too")
     parser.add_argument("--keep", type=Path, help="a new folder for logs, effects and, with SQLite, the database")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="only check again what --keep has kept of SQLite")
@@ -126,7 +132,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> Report:
-    with world(options.database, folder, FSMFLOW, processes=options.processes) as made:
+    network = {"hosts": options.hosts, "far_s": options.far / 1000}
+    with world(options.database, folder, FSMFLOW, processes=options.processes, **network) as made:
         _await_workers(made)
         kinds = choose(made, options.faults)
         injector = Injector(made, kinds, seed=options.seed, every_s=options.every)
@@ -154,6 +161,7 @@ def _run(options: argparse.Namespace, folder: Path) -> Report:
             verdict=check(facts),
             violations=_verify(),
             figures=figures(facts, made.logs()),
+            longest_s=longest(folder),
             skipped=made.skipped,
         )
 

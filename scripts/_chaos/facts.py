@@ -65,6 +65,7 @@ class Run:
     pid: int
     at: float
     fails: bool
+    host: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,13 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 import psycopg
 import pymysql
 
+from _chaos.hits import NOBODY, Hit, busy, wait_until
 from _chaos.hosts import NEWEST, Host, signal_to
+from _chaos.links import cut_database_link, cut_links, cut_redis_link, slow_links
 from _chaos.world import World
 
 BRIEF, LEASE, OUTAGE = "brief", "lease", "outage"
@@ -30,23 +31,12 @@ SHIFT_S = 3600
 REPLACED_S = 10.0
 _BUSY_SHARE = 0.8
 _STOPPED = 2
-_FOR_BUSY_S = 0.5
 _FOR_WHOLE_S = 10.0
+#: What is struck where hosts are in a network, if nothing else is asked for.
+IN_NETWORK = ("kill", "host", "clock", "link", "link-db", "link-redis", "link-slow")
 
-Found = TypeVar("Found")
 #: Longer than a job of the load takes, so that its commit comes meanwhile.
 _LOCKED_S = 0.3
-
-
-@dataclass(frozen=True)
-class Hit:
-    """The workers that were taken away, and when; to be made at that moment."""
-
-    pids: list[int]
-    at: float = field(default_factory=time.monotonic)
-
-
-NOBODY = Hit([])
 
 
 @dataclass
@@ -70,37 +60,25 @@ class Kind:
     strike: Callable[[World, random.Random], Hit]
     databases: tuple[str, ...] = ANY
     target_s: float | None = None
+    needs_links: bool = False
 
 
 def kill(world: World, rng: random.Random) -> Hit:
     """SIGKILL of a worker process, once the one that was killed before has been replaced: what is measured is how one
     loss is made good, not how many at once are."""
-    _wait_until(world.is_whole, _FOR_WHOLE_S)
+    wait_until(world.is_whole, _FOR_WHOLE_S)
     return _signal_to_some(world, rng, signal.SIGKILL, 1)
 
 
 def _signal_to_some(world: World, rng: random.Random, number: signal.Signals, count: int) -> Hit:
     """Mostly to workers that have just begun a run, so that there is something to lose."""
     workers = [worker for host in world.hosts for worker in host.workers()]
-    chosen = _busy(world, workers)[:count] if rng.random() < _BUSY_SHARE else []
+    chosen = busy(world, workers)[:count] if rng.random() < _BUSY_SHARE else []
     chosen = chosen or rng.sample(workers, min(count, len(workers)))
     hit = Hit(chosen)
     for pid in chosen:
         signal_to(pid, number)
     return hit
-
-
-def _busy(world: World, workers: list[int]) -> list[int]:
-    """Those of these workers that have begun a run just now; waits a moment for one."""
-    return _wait_until(lambda: [pid for pid in world.busy() if pid in workers], _FOR_BUSY_S) or []
-
-
-def _wait_until(look: Callable[[], Found], seconds: float) -> Found:
-    """What ``look`` gives, as soon as that is something, or after so long."""
-    deadline = time.monotonic() + seconds
-    while not (found := look()) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return found
 
 
 def lose_supervisor(world: World, rng: random.Random) -> Hit:
@@ -114,7 +92,7 @@ def lose_host(world: World, rng: random.Random) -> Hit:
 
 
 def _lose(world: World, host: Host, *, all_at_once: bool) -> Hit:
-    _busy(world, host.workers())
+    busy(world, host.workers())
     hit = Hit(host.workers())
     host.lose(all_at_once=all_at_once)
     time.sleep(3.0)
@@ -335,6 +313,10 @@ KINDS = {
         Kind("term", LEASE, term),
         Kind("deploy", LEASE, deploy),
         Kind("clock", LEASE, shift_clock, SERVED),
+        Kind("link", LEASE, cut_links, SERVED, target_s=20.0, needs_links=True),
+        Kind("link-db", LEASE, cut_database_link, SERVED, target_s=20.0, needs_links=True),
+        Kind("link-redis", LEASE, cut_redis_link, SERVED, needs_links=True),
+        Kind("link-slow", LEASE, slow_links, SERVED, needs_links=True),
         Kind("redis-flush", OUTAGE, flush, target_s=10.0),
         Kind("redis-kill", OUTAGE, kill_redis, target_s=10.0),
         Kind("redis-full", OUTAGE, fill_redis, target_s=10.0),

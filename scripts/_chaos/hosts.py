@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import _servers
+from _chaos.island import Island
 from _chaos.servers import is_alive
 
 NEWEST = 2
@@ -20,12 +21,21 @@ _ENDS_WITHIN_S = 60.0
 class Host:
     """One host. Whatever becomes of its processes, ``start`` makes it anew, under a log of the same name."""
 
-    def __init__(self, name: str, folder: Path, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        folder: Path,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        island: Island | None = None,
+    ) -> None:
         self.name = name
+        #: Where it is in the network, if that is not where the servers are.
+        self.island = island
         #: From the next start on: of the machines, and by how much its wall clock is wrong.
         self.version, self.shift_s = NEWEST, 0
-        self._command = list(command)
-        self._environment = environment
+        self._command = list(command) if island is None else island.command(command)
+        self._environment = {**environment, "CHAOS_HOST": name}
         self._log = folder / f"{name}.log"
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None

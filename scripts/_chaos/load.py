@@ -29,6 +29,7 @@ def leave(machine: Machine, *, fails: bool = False) -> None:
     """One line a run: whose, of which step, by which process, when. One small append is whole, whoever dies."""
     line: dict[str, Any] = {"address": machine.address, "state": machine.state, "key": machine.idempotency_key}
     line |= {"attempt": machine.attempt, "pid": os.getpid(), "at": time.monotonic(), "fails": fails}
+    line["host"] = os.environ.get("CHAOS_HOST", "")
     descriptor = os.open(os.environ["CHAOS_EFFECTS"], os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         os.write(descriptor, json.dumps(line).encode() + b"\n")

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 
-from _chaos.faults import BRIEF, KINDS, LEASE, OUTAGE, Kind, Struck
+from _chaos.faults import BRIEF, IN_NETWORK, KINDS, LEASE, OUTAGE, Kind, Struck
 from _chaos.world import World
 
 #: Half of the brief faults are of this kind.
@@ -66,7 +66,7 @@ class Injector:
         while sorts & {OUTAGE, LEASE}:
             yield from [OUTAGE] * (OUTAGE in sorts)
             yield from [LEASE] * (LEASE in sorts)
-            yield from [BRIEF] * (BRIEF in sorts)
+            yield from [BRIEF] * (BRIEF in sorts and not self._world.has_links)
 
     def _strike_brief_ones(self) -> None:
         rng = random.Random(f"{self._seed}-brief")
@@ -130,9 +130,12 @@ def _rounds(kinds: list[Kind], rng: random.Random) -> Iterator[Kind]:
 
 def choose(world: World, names: Iterable[str] | None) -> list[Kind]:
     """The kinds of faults that this world can have, of those that are wanted. Why others cannot is noted in it."""
-    wanted = list(KINDS.values()) if names is None else [KINDS[name] for name in names]
+    standard = IN_NETWORK if world.has_links else [name for name, fault in KINDS.items() if not fault.needs_links]
+    wanted = [KINDS[name] for name in (standard if names is None else names)]
     kind = world.database.kind
     for fault in wanted:
+        if fault.needs_links and not world.has_links:
+            world.skipped.setdefault(fault.name, "it takes --hosts")
         if kind not in fault.databases:
             world.skipped.setdefault(fault.name, f"not on {kind}: {_why_not(fault, kind)}")
     return [fault for fault in wanted if fault.name not in world.skipped]

@@ -1,10 +1,11 @@
-"""A TCP proxy in a process of its own, which drops a reply, hangs or cuts connections when it is told to.
+"""A TCP proxy in a process of its own, which drops a reply, hangs, delays or cuts connections when it is told to.
 
-    python proxy.py LISTEN_PORT TARGET_PORT
+    python proxy.py LISTEN_ADDRESS LISTEN_PORT TARGET_PORT
 
 It reads commands from standard input, a line each, and ends with it: ``drop TEXT`` (the next request that contains
 TEXT is forwarded, and the connection is closed when the answer comes), ``hang SECONDS``, ``cut SHARE`` (close so many
-of the connections), ``shut SECONDS`` (close all, and refuse new ones that long).
+of the connections), ``shut SECONDS`` (close all, and refuse new ones that long), ``delay SECONDS`` (all that is carried
+arrives so much later, from now on).
 """
 
 from __future__ import annotations
@@ -15,18 +16,21 @@ import random
 import subprocess
 import sys
 import time
+from weakref import WeakKeyDictionary
 
 from _servers import free_port
 
 _CHUNK = 65536
+#: Two pieces of one connection never arrive at once, or their order would be left to chance.
+_APART_S = 1e-6
 
 
 class Proxy:
     """Forwards between its port and another one of this host, while it is entered."""
 
-    def __init__(self, target_port: int, environment: dict[str, str]) -> None:
+    def __init__(self, target_port: int, environment: dict[str, str], *, address: str = "127.0.0.1") -> None:
         self.port = free_port()
-        self._command = [sys.executable, "-m", "_chaos.proxy", str(self.port), str(target_port)]
+        self._command = [sys.executable, "-m", "_chaos.proxy", address, str(self.port), str(target_port)]
         self._environment = environment
 
     def __enter__(self) -> Proxy:
@@ -64,6 +68,9 @@ class _Forwarder:
         self._flowing.set()
         self._armed: bytes | None = None
         self._refuses_until = 0.0
+        self._delay_s = 0.0
+        #: When the last of what is on its way arrives.
+        self._due: WeakKeyDictionary[asyncio.StreamWriter, float] = WeakKeyDictionary()
 
     async def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if time.monotonic() < self._refuses_until:
@@ -95,8 +102,8 @@ class _Forwarder:
                 if self._armed is not None and self._armed in chunk:
                     self._armed = None
                     doomed.set()
-                writer.write(chunk)
-                await writer.drain()
+                await self._send(writer, chunk)
+            await asyncio.sleep(self._delay_s)
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, doomed: asyncio.Event) -> None:
         with contextlib.suppress(OSError):
@@ -104,8 +111,19 @@ class _Forwarder:
                 await self._flowing.wait()
                 if doomed.is_set():
                     return
-                writer.write(chunk)
-                await writer.drain()
+                await self._send(writer, chunk)
+            await asyncio.sleep(self._delay_s)
+
+    async def _send(self, writer: asyncio.StreamWriter, chunk: bytes) -> None:
+        """Send it, behind all that was sent before and is still on its way."""
+        loop = asyncio.get_running_loop()
+        due = max(loop.time() + self._delay_s, self._due.get(writer, 0.0) + _APART_S)
+        if due <= loop.time():
+            writer.write(chunk)
+            await writer.drain()
+        else:
+            self._due[writer] = due
+            loop.call_at(due, writer.write, chunk)
 
     def obey(self, command: str, argument: str) -> int:
         if command == "drop":
@@ -114,6 +132,9 @@ class _Forwarder:
         if command == "hang":
             self._flowing.clear()
             asyncio.get_running_loop().call_later(float(argument), self._flowing.set)
+            return len(self._pairs)
+        if command == "delay":
+            self._delay_s = float(argument)
             return len(self._pairs)
         if command == "shut":
             self._refuses_until = time.monotonic() + float(argument)
@@ -125,9 +146,9 @@ class _Forwarder:
         return count
 
 
-async def _serve(port: int, target_port: int) -> None:
+async def _serve(address: str, port: int, target_port: int) -> None:
     forwarder = _Forwarder(target_port)
-    server = await asyncio.start_server(forwarder.accept, "127.0.0.1", port)
+    server = await asyncio.start_server(forwarder.accept, address, port)
     print("ready", flush=True)
     loop = asyncio.get_running_loop()
     async with server:
@@ -141,4 +162,4 @@ async def _serve(port: int, target_port: int) -> None:
 
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt, asyncio.CancelledError):
-        asyncio.run(_serve(int(sys.argv[1]), int(sys.argv[2])))
+        asyncio.run(_serve(sys.argv[1], int(sys.argv[2]), int(sys.argv[3])))

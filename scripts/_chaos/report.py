@@ -19,6 +19,8 @@ from _chaos.faults import KINDS, Struck
 from _chaos.recovery import Recovery
 
 _SHOWN = 20
+#: A statement ends within this, whatever becomes of the network.
+STATEMENT_S = 20.0
 #: Figures of the logs: what each counts, and the event that it counts.
 _LOGGED = {
     "stale commits refused": "result.discarded",
@@ -44,10 +46,12 @@ class Report:
     violations: Sequence[str]
     figures: Mapping[str, float]
     skipped: Mapping[str, str]
+    #: How long the longest statement took that was asked from a host in the network, well or not.
+    longest_s: float = 0.0
 
     @property
     def holds(self) -> bool:
-        return self.verdict.holds and not self.violations
+        return self.verdict.holds and not self.violations and self.longest_s < STATEMENT_S
 
 
 def figures(facts: Facts, logs: str) -> dict[str, float]:
@@ -69,10 +73,16 @@ def figures(facts: Facts, logs: str) -> dict[str, float]:
         "events that came too late to be applied": sum(entry.kind == "discarded" for entry in entries),
         "load average of this machine": round(os.getloadavg()[1], 1),
         "its CPUs": os.cpu_count() or 1,
+        **_by_host(facts),
         "calls acknowledged": answers["acknowledged"],
         "calls whose outcome the client did not learn": answers["unknown"],
         **{what: seen[event] for what, event in _LOGGED.items()},
     }
+
+
+def _by_host(facts: Facts) -> dict[str, float]:
+    counts = Counter(run.host for run in facts.runs if run.host)
+    return {f"runs on {host}": count for host, count in sorted(counts.items())}
 
 
 def show(report: Report) -> None:
@@ -87,6 +97,8 @@ def show(report: Report) -> None:
     for name, reason in report.skipped.items():
         console.print(f"skipped: {name}: {reason}")
     console.print("   ".join(f"{what}: {_plain(count)}" for what, count in report.figures.items()))
+    if report.longest_s:
+        console.print(f"longest statement of a host, cut off or not: {report.longest_s:.1f} s")
     verdict = vars(report.verdict)
     counts = {**{kind: len(found) for kind, found in verdict.items()}, "violations": len(report.violations)}
     console.print("   ".join(f"{kind}: {count}" for kind, count in counts.items()))
@@ -172,6 +184,7 @@ def as_json(report: Report) -> dict[str, object]:
         **vars(report.verdict),
         "violations": list(report.violations),
         "skipped": dict(report.skipped),
+        "longest_s": round(report.longest_s, 2),
         "recoveries": [asdict(recovery) for recovery in report.recoveries],
         "struck": [asdict(fault) for fault in report.struck],
     }

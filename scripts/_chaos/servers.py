@@ -133,10 +133,10 @@ class _Served(Database):
     def url(self) -> str:
         return self.through(self.port)
 
-    def through(self, port: int) -> str:
-        """The same database at another port of this host."""
+    def through(self, port: int, host: str = "127.0.0.1") -> str:
+        """The same database by another port, and by what this host is called elsewhere."""
         scheme = urlsplit(self._running.server.url()).scheme
-        return f"{scheme}://{self._account['user']}:{quote(str(self._account['password']))}@{self.host}:{port}/{NAME}"
+        return f"{scheme}://{self._account['user']}:{quote(str(self._account['password']))}@{host}:{port}/{NAME}"
 
     def restart(self, *, crash: bool) -> None:
         self._running.stop(self.crash_signal if crash else None)

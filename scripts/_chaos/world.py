@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import logging
 import os
@@ -14,14 +15,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from signal import SIGKILL
 
 import _servers
 import fsmflow
 from _chaos import plain
 from _chaos.hosts import Host
+from _chaos.island import DATABASE, REDIS, islands
 from _chaos.load import LEDGER, MANY
 from _chaos.proxy import Proxy
 from _chaos.servers import Database, MariaDatabase, PostgresDatabase, Valkey, database, small_disk
+from _packages import Unavailable
 from fsmflow.engine import runtime
 from fsmflow.settings import current as settings
 from fsmflow.store.store import create_store
@@ -46,7 +50,14 @@ class World:
     system: System
     processes: int
     hosts: list[Host] = field(default_factory=list)
+    #: Whose turn it is to lose a link: one host after the other.
+    turns: Iterator[int] = field(default_factory=itertools.count)
     skipped: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_links(self) -> bool:
+        """Whether the hosts are in a network, of which links can be cut."""
+        return any(host.island is not None for host in self.hosts)
 
     @property
     def effects(self) -> Path:
@@ -80,8 +91,11 @@ def _disk() -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def world(kind: str, folder: Path, system: System, *, processes: int) -> Iterator[World]:
-    """A world on a kind of database, its tables made, its hosts started. Raises Unavailable."""
+def world(
+    kind: str, folder: Path, system: System, *, processes: int, hosts: int = 0, far_s: float = 0.0
+) -> Iterator[World]:
+    """A world on a kind of database, its tables made, its hosts started. ``hosts``: so many of them, each a network
+    namespace, of which the last is ``far_s`` from the servers. Raises Unavailable."""
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in _PATHS)}
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(_disk())
@@ -99,23 +113,54 @@ def world(kind: str, folder: Path, system: System, *, processes: int) -> Iterato
         made = World(folder, disk, store, valkey, redis_proxy, database_proxy, system, processes)
         if no_disk is not None:
             made.skipped["disk-full"] = no_disk
-        redis_url = f"redis://127.0.0.1:{redis_proxy.port}/0"
         environment = {
             **paths,
             "CHAOS_EFFECTS": str(made.effects),
             "FSMFLOW_DATABASE_URL": url,
-            "FSMFLOW_REDIS_URL": redis_url,
+            "FSMFLOW_REDIS_URL": f"redis://127.0.0.1:{redis_proxy.port}/0",
             "FSMFLOW_MACHINES": "_chaos.load",
             "FSMFLOW_HOME": str(folder),
         }
         os.environ.update(environment)  # this process is a client of both
         system.settle(made)
         stack.callback(runtime.close)
-        for number in range(HOSTS):
-            made.hosts.append(Host(f"host-{number}", folder, system.command(redis_url, processes), environment))
-            stack.callback(made.hosts[-1].lose, all_at_once=True)
-            made.hosts[-1].start()
+        net = _in_network(made, environment, hosts, far_s) if hosts else _beside_the_servers(made, environment)
+        stack.enter_context(net)
+        for host in made.hosts:
+            stack.callback(host.lose, all_at_once=True)
+            host.start()
         yield made
+
+
+@contextlib.contextmanager
+def _beside_the_servers(made: World, environment: dict[str, str]) -> Iterator[None]:
+    command = made.system.command(environment["FSMFLOW_REDIS_URL"], made.processes)
+    made.hosts += [Host(f"host-{number}", made.folder, command, environment) for number in range(HOSTS)]
+    yield
+
+
+@contextlib.contextmanager
+def _in_network(made: World, environment: dict[str, str], count: int, far_s: float) -> Iterator[None]:
+    """Hosts by islands, and a process on each that asks the database all the time. Raises Unavailable."""
+    if made.database_proxy is None or not isinstance(made.database, PostgresDatabase | MariaDatabase):
+        raise Unavailable("hosts in a network take a database that is a server")
+    ports = {DATABASE: made.database_proxy.port, REDIS: made.redis_proxy.port}
+    with islands(count, ports, environment, far_s=far_s) as found, contextlib.ExitStack() as stack:
+        for island in found:
+            url = made.database.through(island.port(DATABASE), island.address(DATABASE))
+            redis_url = f"redis://{island.address(REDIS)}:{island.port(REDIS)}/0"
+            theirs = {**environment, "FSMFLOW_DATABASE_URL": url, "FSMFLOW_REDIS_URL": redis_url}
+            command = made.system.command(redis_url, made.processes)
+            made.hosts.append(Host(island.name, made.folder, command, theirs, island))
+            notes = made.folder / f"{island.name}.probe"
+            probe = island.command([sys.executable, "-m", "_chaos.probe", url, str(notes)])
+            stack.callback(_end, subprocess.Popen(probe, env=theirs, preexec_fn=_servers.dies_with_parent(SIGKILL)))
+        yield
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
 
 
 @dataclass(frozen=True)
