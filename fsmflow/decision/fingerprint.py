@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
 #: As much of a message is looked at; and so much of what is left of it tells kinds apart.
@@ -17,20 +18,17 @@ _MOST_TOLD: Final = 200
 #: What is shorter may be a word of any message.
 _WORD: Final = 3
 _MONTH: Final = r"(?:jan|feb|mar|apr|may|june?|july?|aug|sept?|oct|nov|dec)[a-z]*\.?"
-_VARYING: Final = tuple(
-    re.compile(pattern, re.IGNORECASE)
-    for pattern in (
-        r"\b[a-z][a-z0-9+.-]{0,30}://[^\s'\"<>]+",
-        r"[^\s@'\"<>:,;(]{1,200}@[^\s@'\"<>:,;)]+",
-        rf"\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?(?:\d{{1,2}} +{_MONTH}|{_MONTH} +\d{{1,2}}\b)",
-        # What is quoted may have an apostrophe in it, and "can't" begins no quotation.
-        r"(?<!\w)'(?:[^'\n]|'(?=\w))*'(?!\w)",
-        r"\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|«[^»\n]*»",
-        # Numbers, moments, UUIDs, hexadecimal digits, tokens: words with a digit in them.
-        r"(?<!\w)[-+]?\w*\d\w*|\b[0-9a-f]{8,}\b",
-    )
+_VARYING: Final = (
+    r"\b[a-z][a-z0-9+.-]{0,30}://[^\s'\"<>]+",
+    r"[^\s@'\"<>:,;(]{1,200}@[^\s@'\"<>:,;)]+",
+    rf"\b(?:(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +)?(?:\d{{1,2}} +{_MONTH}|{_MONTH} +\d{{1,2}}\b)",
+    # What is quoted may have an apostrophe in it, and "can't" begins no quotation.
+    r"(?<!\w)'(?:[^'\n]|'(?=\w))*'(?!\w)",
+    r"\"[^\"\n]*\"|`[^`\n]*`|“[^”\n]*”|«[^»\n]*»",
+    # Numbers, moments, UUIDs, hexadecimal digits, tokens: words with a digit in them.
+    r"(?<!\w)[-+]?\w*\d\w*|\b[0-9a-f]{8,}\b",
 )
-_SEVERAL: Final = re.compile(r"\*(?:[\s,.:;/_+-]*\*)+")
+_SEVERAL: Final = r"\*(?:[\s,.:;/_+-]*\*)+"
 
 
 class Kind(NamedTuple):
@@ -52,9 +50,15 @@ def common(message: str, own: Iterable[str]) -> str:
     for name in own:
         if len(name) >= _WORD:
             message = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "*", message)
-    for pattern in _VARYING:
+    for pattern in _varying():
         message = pattern.sub("*", message)
-    return _SEVERAL.sub("*", message)[:_MOST_TOLD]
+    return re.sub(_SEVERAL, "*", message)[:_MOST_TOLD]
+
+
+@cache
+def _varying() -> tuple[re.Pattern[str], ...]:
+    # At the first failure: who only defines machines does not wait for these.
+    return tuple(re.compile(pattern, re.IGNORECASE) for pattern in _VARYING)
 
 
 def _first(kind: Kind) -> str:
