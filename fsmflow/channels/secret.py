@@ -7,7 +7,6 @@ import binascii
 import hashlib
 import hmac
 import os
-import secrets
 from collections.abc import Sequence
 from typing import Final
 
@@ -41,7 +40,7 @@ def revealed(secret: str) -> str:
 
 def new_secret() -> str:
     """A fresh secret, for ``Webhook(secret=...)`` and for whoever receives."""
-    return _PREFIX + base64.b64encode(secrets.token_bytes(_MADE)).decode()
+    return _PREFIX + base64.b64encode(os.urandom(_MADE)).decode()
 
 
 def check_key(secret: str) -> bytes:

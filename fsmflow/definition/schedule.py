@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import re
-import zoneinfo
 from collections.abc import Iterator
 from dataclasses import KW_ONLY
 from datetime import UTC, datetime, timedelta, tzinfo
 from heapq import heappop, heappush
 from importlib import import_module
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from fsmflow import clock
 from fsmflow.errors import did_you_mean, shown
@@ -119,7 +118,8 @@ class Schedule(Options):
 
 def zone_of(name: str) -> tzinfo:
     """The zone of a name. Raises KeyError, ValueError or OSError where there is none; "UTC" needs no database."""
-    return UTC if name == _UTC else zoneinfo.ZoneInfo(name)
+    # It asks the interpreter for its whole configuration as it is imported; few machines have a zone.
+    return UTC if name == _UTC else cast(tzinfo, import_module("zoneinfo").ZoneInfo(name))
 
 
 def _shift(zone: tzinfo, moment: datetime) -> timedelta:
@@ -195,7 +195,7 @@ def _zone_fault(zone: object) -> str | None:
     try:
         zone_of(zone)
     except (KeyError, ValueError, OSError):
-        known = zoneinfo.available_timezones()
+        known = import_module("zoneinfo").available_timezones()
         if not known:
             return f": zone {zone!r} is not known, as there is no time zone here; 'pip install tzdata' brings them"
         return f": there is no time zone {shown(zone)}{_near(zone, known)}"

@@ -6,7 +6,7 @@ request that it stands for, which history keeps.
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Collection, Mapping
 from enum import StrEnum
 from typing import Any, Final
@@ -167,7 +167,7 @@ def use(runtime: Runtime, approval: Approval, words: str | None = None) -> Histo
 
 def revoke(runtime: Runtime) -> None:
     """Make all links void that there are: those made from now on are signed with another secret."""
-    while not runtime.store.secrets.swap(APPROVALS, _secret(runtime).hex(), secrets.token_bytes(_SIZE).hex()):
+    while not runtime.store.secrets.swap(APPROVALS, _secret(runtime).hex(), os.urandom(_SIZE).hex()):
         pass  # somebody else has done so in the same moment; what was made since is void too
 
 
@@ -175,7 +175,7 @@ def _secret(runtime: Runtime) -> bytes:
     """That of this installation; of two that make it at once both get the same."""
     found = runtime.store.secrets.get([APPROVALS])
     if not found:
-        runtime.store.secrets.add(APPROVALS, secrets.token_bytes(_SIZE).hex())
+        runtime.store.secrets.add(APPROVALS, os.urandom(_SIZE).hex())
         found = runtime.store.secrets.get([APPROVALS])
     return bytes.fromhex(found[APPROVALS])
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import socket
 from typing import Protocol
 
@@ -120,7 +119,7 @@ class Stored:
 
     def _claim(self, found: Cursor, now: int) -> Cursor | None:
         goes_on = self._owner is not None and found.owner == self._owner
-        owner = self._owner if goes_on and self._owner is not None else secrets.token_hex(16)
+        owner = self._owner if goes_on and self._owner is not None else os.urandom(16).hex()
         holder = f"{socket.gethostname()}, process {os.getpid()}"
         if not self._feeds.claim(found.name, owner, holder, now, now + self._lease_ms, self._wanted):
             self._owner = None

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-import secrets
+import os
 from collections.abc import Mapping
 from contextlib import nullcontext
 from typing import Any, cast
@@ -56,7 +56,7 @@ def _bring_up(link: Link, *, views: bool, wanted: int | None) -> None:
     if version is not None and int(version) < SCHEMA_VERSION:
         upgrade(link, int(version), SCHEMA_VERSION)
     link.dialect.create_tables(link.db, models)
-    facts = {"schema": str(SCHEMA_VERSION), "installation": secrets.token_hex(4)}
+    facts = {"schema": str(SCHEMA_VERSION), "installation": os.urandom(4).hex()}
     if wanted is not None:
         partitions.make(link, wanted)
         facts[partitions.FACT] = str(wanted)
