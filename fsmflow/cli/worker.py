@@ -90,6 +90,13 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
     help="How many async jobs run beside each other in each process.  [default: none]",
 )
 @click.option(
+    "--threads",
+    metavar="N",
+    type=click.IntRange(min=0, max=1_000),
+    default=0,
+    help="How many jobs of states with thread=True run beside each other in each process.  [default: none]",
+)
+@click.option(
     "--queues", metavar="A,B", help="Listen on these, the first one first.  [default: all that the machines name]"
 )
 @click.option("--burst", is_flag=True, help="End once nothing is due.")
@@ -110,6 +117,7 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
 def worker(
     processes: int,
     concurrency: int,
+    threads: int,
     queues: str | None,
     burst: bool,
     max_jobs: str | None,
@@ -146,6 +154,7 @@ def worker(
         log_options=["--log-level", log_level.upper(), "--log", form],
         endurance=asked.or_else(runtime.settings),
         concurrency=concurrency,
+        threads=threads,
     ).run()
 
 

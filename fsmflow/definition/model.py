@@ -111,6 +111,8 @@ class StateSpec:
     undo_on_cancel: bool = False
     transactional: bool = False
     at_most_once: bool = False
+    #: Its job only waits, and may run in a thread beside others.
+    thread: bool = False
     defer: frozenset[str] = frozenset()
     #: Of what is deferred: for how many milliseconds it is kept, where that has a limit.
     kept_for: Mapping[str, int] = field(default_factory=dict, hash=False)

@@ -63,7 +63,9 @@ class State(Options):
 
     ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
     ``transactional=True``: the job runs inside the transaction that commits its transition, for at most 60 s.
-    ``at_most_once=True``: a crash is not run again, it leads to ``failed_from_<name>``. ``defer``: triggers that are
+    ``at_most_once=True``: a crash is not run again, it leads to ``failed_from_<name>``. ``thread=True``: the job mostly
+    waits, and runs in a thread beside others where ``fsmflow worker --threads`` has any; nothing can end it there at
+    its limit. ``defer``: triggers that are
     kept when they come too early, as a list, or with how long: ``{"redeem": timedelta(hours=1)}``; ``ignore``: triggers
     that do nothing here, in a final state too.
 
@@ -97,6 +99,7 @@ class State(Options):
     on_cancel: str | None = field(default=None, kw_only=True)
     transactional: bool = field(default=False, kw_only=True)
     at_most_once: bool = field(default=False, kw_only=True)
+    thread: bool = field(default=False, kw_only=True)
     defer: str | Sequence[str] | Mapping[str, Duration | None] | None = field(default=None, kw_only=True)
     ignore: str | Sequence[str] | None = field(default=None, kw_only=True)
 

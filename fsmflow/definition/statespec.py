@@ -31,14 +31,17 @@ from fsmflow.errors import did_you_mean, shown
 MIN_LIMIT_S = 0.001
 MIN_SILENCE_S = 1.0
 MAX_TRANSACTION_S = 60
-_FLAGS = ("wait", "transactional", "at_most_once", "final")
+_FLAGS = ("wait", "transactional", "at_most_once", "thread", "final")
 #: What a state may have beside its timeout and its flags; a final one has none of it.
 _OPTIONAL = (
     *("job", "retry", "within", "heartbeat", "delay", "expect", "queue", "undo", "on_failure", "on_cancel", "defer"),
 )
 #: What only a state with a job may have.
 _OF_JOBS = frozenset(
-    {"retry", "within", "heartbeat", "queue", "undo", "on_failure", "wait", "transactional", "at_most_once"}
+    {
+        *("retry", "within", "heartbeat", "queue", "undo", "on_failure", "wait"),
+        *("transactional", "at_most_once", "thread"),
+    }
 )
 
 
@@ -85,6 +88,7 @@ class StateCompiler:
             undo_on_cancel=self._undoes(state, "on_cancel"),
             transactional=state.transactional is True,
             at_most_once=state.at_most_once is True,
+            thread=state.thread is True,
             defer=self._triggers(state, "defer"),
             kept_for=self._kept_for(state),
             ignore=self._triggers(state, "ignore"),
@@ -172,7 +176,7 @@ class StateCompiler:
 
     def _check_belongs(self, state: State, phase: str, fan: Fan | None) -> None:
         given = {name for name in _OPTIONAL if getattr(state, name) is not None}
-        given |= {flag for flag in ("wait", "transactional", "at_most_once") if getattr(state, flag) is True}
+        given |= {flag for flag in ("wait", "transactional", "at_most_once", "thread") if getattr(state, flag) is True}
         if state.timeout is not UNSET:
             given.add("timeout")
         wrong = {FINISHED: {*_OPTIONAL, *_OF_JOBS, "timeout"}, WORKING: {"delay"}, WAITING: _OF_JOBS}
@@ -180,7 +184,7 @@ class StateCompiler:
         for parameter in sorted(given & wrong[phase]):
             self._fault(str(state.name), f"{parameter}= does not belong here: {reasons[phase]}")
         if fan is not None and fan.has_children:
-            for parameter in sorted(given & {"transactional", "at_most_once", "heartbeat"}):
+            for parameter in sorted(given & {"transactional", "at_most_once", "thread", "heartbeat"}):
                 self._fault(str(state.name), f"{parameter}= does not belong here: the children have jobs of their own")
         if phase == WAITING and state.delay is not None and state.timeout not in (UNSET, None):
             self._fault(str(state.name), "has both timeout= and delay=; which of them should fire?")
@@ -195,6 +199,9 @@ class StateCompiler:
             self._fault(
                 str(state.name), "has both within= and timeout=, which here both say how long it may last; give one"
             )
+        for flag in ("transactional", "at_most_once"):
+            if state.thread is True and getattr(state, flag) is True:
+                self._fault(str(state.name), f"thread= does not belong here: with {flag}= nothing runs beside the job")
         if state.heartbeat is not None and state.transactional is True:
             self._fault(
                 str(state.name),

@@ -42,6 +42,8 @@ def marks(spec: StateSpec) -> Iterator[str]:
         yield "transactional"
     if spec.at_most_once:
         yield "at most once"
+    if spec.thread:
+        yield "in a thread"
     if spec.expect_ms is not None:
         yield expected_of(spec)
     if spec.defer:

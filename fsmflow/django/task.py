@@ -19,7 +19,7 @@ from fsmflow.errors import ConfigurationError, DefinitionError, did_you_mean
 from fsmflow.machine import Machine
 
 #: What OPTIONS may say of the state in which a task runs, and of the machine.
-_OF_STATE: Final = ("retry", "timeout", "within", "heartbeat", "expect", "transactional", "at_most_once")
+_OF_STATE: Final = ("retry", "timeout", "within", "heartbeat", "expect", "transactional", "at_most_once", "thread")
 _OF_MACHINE: Final = ("name", "retention", "search", "redact", "tell", "alarms", "key_retention")
 _OPTIONS: Final = (*_OF_STATE, *_OF_MACHINE)
 #: For how long one is kept that has come to its end, where OPTIONS say nothing; what has failed is kept for good.

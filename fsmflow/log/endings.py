@@ -97,6 +97,17 @@ def loop_blocked(pid: int, address: str, others: int) -> None:
     )
 
 
+def limit_passed(address: str, job: str, seconds: float) -> None:
+    logger.warning(
+        "limit.passed: job %r of %s has run for %.1f s in a thread, which is longer than its limit. Nothing can end it "
+        "there, and what it comes to counts; give its call a timeout of its own",
+        job,
+        address,
+        seconds,
+        extra={"address": address},
+    )
+
+
 def tasks_left(address: str, job: str) -> None:
     logger.warning(
         "job.tasks: %s: job %r has ended, and a task that it began goes on, though it was cancelled", *(address, job)

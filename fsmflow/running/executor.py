@@ -29,7 +29,7 @@ from fsmflow.running.claim import attempt_of, claim_attempt, claim_of, new_owner
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.job import Job
 from fsmflow.running.lease import LEASE_MS, release, renewed, secure
-from fsmflow.running.limits import TimeLimit
+from fsmflow.running.limits import TimeLimit, ToldLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import settle
 from fsmflow.running.slot import BLOCKING, IDLE, RUNNING, SETTLING, Doing, Slot
@@ -241,7 +241,9 @@ class Executor:
         point("job.before", attempt.address)
 
         def told(limit: TimeLimit) -> None:
-            self._tell(_doing(attempt, RUNNING, deadline=limit.deadline, silent_at=limit.silent_at))
+            # Whoever runs in a thread is not killed at its limit, as others in its process would be with it.
+            until = {} if isinstance(limit, ToldLimit) else {"deadline": limit.deadline, "silent_at": limit.silent_at}
+            self._tell(_doing(attempt, RUNNING, **until))
 
         job = Job(self._runtime, attempt, undoing, told, limit)
         told(job.limit)
@@ -265,6 +267,21 @@ class Executor:
         self._end_left_open(attempt)
         self._surroundings.put_right(attempt.address, attempt.spec.job_name)
         return ended
+
+    def go_in_thread(self, attempt: Attempt, job: Job) -> Ended:
+        """Run the job of an attempt in a thread, beside others; how it ended. Raises nothing that a job raises."""
+        link = self._runtime.store.link
+        link.refresh()
+        try:
+            with _told_of(attempt), observed_attempt(attempt.snapshot, attempt.claim):
+                ended = job.run()
+            job.view.close_session()
+            self._end_left_open(attempt)
+            if link.roll_back_open_transaction():
+                log.transaction_left_open(attempt.address, attempt.spec.job_name)
+            return ended
+        finally:
+            link.refresh()
 
     def _end_left_open(self, attempt: Attempt) -> None:
         """What the job has locked in a Session of its own and not committed, the end of its step would wait for."""

@@ -1,4 +1,5 @@
-"""Runs the ``async`` jobs of many entities at once: claimed together, on one event loop, and committed together."""
+"""Runs the jobs of many entities at once, ``async`` ones on one event loop, others in threads: claimed and committed
+together."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ import itertools
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar, copy_context
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -20,13 +22,13 @@ from fsmflow.errors import FsmflowError
 from fsmflow.log import endings
 from fsmflow.log.lines import running
 from fsmflow.points import point
-from fsmflow.running.attempt import Attempt
+from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.claim import claim_attempts, new_owner
 from fsmflow.running.committer import Committer, Ending
 from fsmflow.running.executor import Executor
 from fsmflow.running.job import Job
 from fsmflow.running.lease import release
-from fsmflow.running.limits import LoopLimit
+from fsmflow.running.limits import LoopLimit, ToldLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.slot import Slot
 from fsmflow.store.link import Link
@@ -80,13 +82,17 @@ class BrokenLoop(Exception):
 
 
 class Lanes:
-    """As many lanes as there are slots. One thread takes attempts on; what is raised in another one that nobody has
-    foreseen is raised there, so that the process ends."""
+    """As many lanes as there are slots, ``threads`` of them for jobs that run in threads. One thread takes attempts on;
+    what is raised in another one that nobody has foreseen is raised there, so that the process ends."""
 
-    def __init__(self, runtime: Runtime, slots: Sequence[Slot]) -> None:
+    def __init__(self, runtime: Runtime, slots: Sequence[Slot], threads: int = 0) -> None:
         self._runtime = runtime
         self._count = len(slots)
         self._streak = 0
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads or 1, thread_name_prefix="fsmflow-job")
+        #: How many jobs run in threads, or wait for one.
+        self._in_threads = 0
         self._changed = threading.Condition()
         self._free = deque(Executor(runtime, slot) for slot in slots)
         self._running: dict[asyncio.Task[None], _Lane] = {}
@@ -110,6 +116,8 @@ class Lanes:
         with self._changed:
             self._changed.wait_for(lambda: self._free or self._fault, timeout_s)
             self._check()
+            if self._in_threads > self._threads:
+                return 0  # one waits for a thread already; of the next it would be known too late
             return min(len(self._free), max(self._streak // _STREAK, 1))
 
     def is_empty(self, timeout_s: float) -> bool:
@@ -154,16 +162,28 @@ class Lanes:
                 in_vain.append((executor, ticket))
                 continue
             executor.claimed(attempt)
-            if _runs_beside_others(attempt):
+            if self._takes(attempt):
                 lanes.append(_Lane(executor, ticket, attempt))
             else:
                 rest.append(Alone(executor, ticket, attempt))
+        with self._changed:
+            self._in_threads += sum(not is_async(lane.attempt) for lane in lanes)
         self._loop.call_soon_threadsafe(self._begin, lanes)
         self._streak = 0 if rest else self._streak + len(lanes)
         if in_vain:
             self._runtime.doorbell.finish([ticket for _, ticket in in_vain], [])
             self._let_go([executor for executor, _ in in_vain])
         return rest
+
+    def _takes(self, attempt: Attempt) -> bool:
+        """Whether an attempt runs beside others: an ``async`` job, or one that runs in a thread, which commits alone
+        and has never been cut off by the death of its process, as that might happen again."""
+        spec = attempt.spec
+        if spec.transactional or spec.at_most_once or is_suspect(attempt):
+            return False
+        if is_async(attempt):
+            return self._count > self._threads
+        return self._threads > 0 and spec.thread and not attempt.makes_branches
 
     def run_alone(self, alone: Alone, executor: Executor) -> int:
         """Run an attempt by another executor, in this thread; how many were run. One that others are to be spared runs
@@ -232,16 +252,27 @@ class Lanes:
         attempt = lane.attempt
         running.set(attempt.fields)
         lane.job = job = await self._prepared(lane)
-        with observed_attempt(attempt.snapshot, attempt.claim):
-            ended = await job.run_in_loop(lambda coroutine: _Turns(coroutine, self._runtime.store.link))
-        await _end_those_left(lane)
-        job.view.close_session()
+        if is_async(attempt):
+            with observed_attempt(attempt.snapshot, attempt.claim):
+                ended = await job.run_in_loop(lambda coroutine: _Turns(coroutine, self._runtime.store.link))
+            await _end_those_left(lane)
+            job.view.close_session()
+        else:
+            ended = await self._in_thread(lane, job)
         seen = attempt.seen_as(job.view.snapshot)
         self._committer.commit(Ending(executor=lane.executor, ticket=lane.ticket, attempt=seen, ended=ended))
 
+    async def _in_thread(self, lane: _Lane, job: Job) -> Ended:
+        try:
+            return await self._loop.run_in_executor(self._pool, lane.executor.go_in_thread, lane.attempt, job)
+        finally:
+            with self._changed:
+                self._in_threads -= 1
+                self._changed.notify_all()
+
     async def _prepared(self, lane: _Lane) -> Job:
         """The job. What undoes something asks the database for that: in a thread, which may wait."""
-        prepare = partial(lane.executor.prepare, lane.attempt, LoopLimit)
+        prepare = partial(lane.executor.prepare, lane.attempt, LoopLimit if is_async(lane.attempt) else ToldLimit)
         if lane.attempt.is_undoing:
             return await self._loop.run_in_executor(None, prepare)
         return prepare()
@@ -270,8 +301,16 @@ class Lanes:
             lane = None if task is None else self._lane_of.get(task)
             if lane is not None and blocked >= _BLOCKED_TICKS:
                 lane.executor.blocks(lane.attempt)
+            self._tell_limits()
             if turn % _CLAIMS_TICKS == 0:
                 self._committer.submit(self._look_at_claims)
+
+    def _tell_limits(self) -> None:
+        for lane in list(self._running.values()):
+            limit = None if lane.job is None else lane.job.limit
+            if isinstance(limit, ToldLimit) and limit.is_over():
+                seconds = clock.monotonic() - limit.began
+                endings.limit_passed(lane.attempt.address, lane.attempt.spec.job_name, seconds)
 
     def _tick(self) -> None:
         self._ticks += 1
@@ -295,13 +334,6 @@ async def _end_those_left(lane: _Lane) -> None:
         task.cancel()
     if left and (await asyncio.wait(left, timeout=_LEFT_S))[1]:
         endings.tasks_left(lane.attempt.address, lane.attempt.spec.job_name)
-
-
-def _runs_beside_others(attempt: Attempt) -> bool:
-    """Whether an attempt is of an ``async`` job that commits alone, and has never been cut off by the death of its
-    process, as that might happen again."""
-    spec = attempt.spec
-    return is_async(attempt) and not spec.transactional and not spec.at_most_once and not is_suspect(attempt)
 
 
 def is_async(attempt: Attempt) -> bool:

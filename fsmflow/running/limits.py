@@ -166,6 +166,21 @@ class LoopLimit(TimeLimit):
             self._task.cancel()
 
 
+class ToldLimit(TimeLimit):
+    """The limit of a job in a thread, where nothing can end it: that it is over is told, and what the job comes to
+    counts all the same."""
+
+    def __init__(self, limit_s: float | None, silence_s: float | None, told: Callable[[TimeLimit], None]) -> None:
+        super().__init__(limit_s, silence_s, told)
+        self._is_told = False
+
+    def is_over(self) -> bool:
+        """Whether it is over, and this is the first time that somebody asks since."""
+        is_over = clock.monotonic() >= self._next_at
+        first, self._is_told = is_over and not self._is_told, is_over
+        return first
+
+
 def _is_untimely(frame: FrameType | None) -> bool:
     """Whether an exception here would be swallowed, as an object is being finalised in the middle of whatever else
     runs; or leave a connection to a database out of step, of which nobody would know."""

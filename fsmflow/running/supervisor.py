@@ -52,17 +52,24 @@ class Supervisor:
         log_options: Sequence[str],
         endurance: Endurance,
         concurrency: int = 0,
+        threads: int = 0,
     ) -> None:
         self._runtime = runtime
         self._queues = tuple(queues)
         self._burst = burst
         name = uuid4().hex
-        options = ["--queues", ",".join(queues), *log_options, *endurance.options]
+        options = ["--queues", ",".join(queues), "--threads", str(threads), *log_options, *endurance.options]
         self._channel, self._counts = Channel.create(), Counts()
         runtime.counting = Metering(self._counts.take)
         channel = self._channel.writing
         self._workers = Workers(
-            runtime, count=processes, burst=burst, options=options, name=name, channel=channel, lanes=concurrency
+            runtime,
+            count=processes,
+            burst=burst,
+            options=options,
+            name=name,
+            channel=channel,
+            lanes=concurrency + threads,
         )
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.

@@ -46,8 +46,16 @@ class WorkerProcess:
     """The loop of one worker process."""
 
     def __init__(
-        self, slot: Slot, control: int, channel: Channel, queues: Sequence[str], name: str, endurance: Endurance
+        self,
+        slot: Slot,
+        control: int,
+        channel: Channel,
+        queues: Sequence[str],
+        name: str,
+        endurance: Endurance,
+        threads: int,
     ) -> None:
+        self._threads = threads
         self._name = name
         self._connections = 0
         self._slot = slot
@@ -172,7 +180,7 @@ class WorkerProcess:
         """Where jobs run beside each other, if there is room for any."""
         slots = self._slot.lanes
         if slots:
-            self._lanes = Lanes(runtime, slots)
+            self._lanes = Lanes(runtime, slots, self._threads)
             self._lanes.start()
 
     def _connect(self, runtime: Runtime, executor: Executor, wear: Wear) -> StepWorker:
@@ -243,6 +251,7 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     parser.add_argument("--name", required=True)
     parser.add_argument("--log-level", default="INFO")
     parser.add_argument("--log", default=lines.TEXT)
+    parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-jobs", type=int)
     parser.add_argument("--max-memory", type=int)
     options = parser.parse_args(arguments)
@@ -253,7 +262,8 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     endurance = Endurance(max_jobs=options.max_jobs, max_memory=options.max_memory)
     try:
         slot, channel, queues = Slot(options.slot), Channel(options.channel), options.queues.split(",")
-        return WorkerProcess(slot, options.control, channel, queues, options.name, endurance).main()
+        process = WorkerProcess(slot, options.control, channel, queues, options.name, endurance, options.threads)
+        return process.main()
     except FsmflowError as error:
         log.worker_cannot_start(os.getpid(), error)
         return 1

@@ -6,11 +6,12 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 
 from fsmflow import Machine, State, points
-from tests.support.process_flows import folder, leave_effect
+from tests.support.process_flows import folder, leave_effect, wait_at
 
 #: Tasks that nobody waits for.
 kept: list[asyncio.Task[None]] = []
@@ -87,6 +88,34 @@ class Call(Machine):
 
     def tell(self) -> None:
         leave_effect(self)
+
+
+class Letter(Machine):
+    """Two jobs that only wait, each in a thread where there are any."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("sending", job="send_it", thread=True),
+        State("brief", job="send_it", thread=True, timeout=0.5),
+        State("ended", final=True),
+    ]
+    transitions = [
+        ["go", "new", "sending"],
+        ["go_briefly", "new", "brief"],
+        ["done", ["sending", "brief"], "ended"],
+    ]
+
+    def send_it(self) -> dict[str, str]:
+        leave_effect(self)
+        if self.data.get("fails"):
+            raise ConnectionError("nobody answers")
+        if self.data.get("opens"):
+            self.database.begin()
+            self.database.execute_sql("UPDATE fsmflow_meta SET value = value")
+        if self.data.get("gate"):
+            wait_at(self.data["gate"])
+        return {"thread": threading.current_thread().name}
 
 
 def die_in_turn(name: str, address: str) -> None:
