@@ -62,14 +62,9 @@ class Supervisor:
         self._channel, self._counts = Channel.create(), Counts()
         runtime.counting = Metering(self._counts.take)
         channel = self._channel.writing
+        lanes = concurrency + threads
         self._workers = Workers(
-            runtime,
-            count=processes,
-            burst=burst,
-            options=options,
-            name=name,
-            channel=channel,
-            lanes=concurrency + threads,
+            runtime, count=processes, burst=burst, options=options, name=name, channel=channel, lanes=lanes
         )
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
@@ -78,8 +73,7 @@ class Supervisor:
         self._ended = threading.Event()
         self._outage = Outage(DATABASE)
         self._pid = os.getpid()
-        self._signals = 0
-        self._obeyed = 0
+        self._signals = self._obeyed = 0
         self._gave_up = False
         self._file = DatabaseFile.of(runtime.store.link)
         self._quiet_sweeps = 0
