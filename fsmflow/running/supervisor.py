@@ -61,10 +61,9 @@ class Supervisor:
         options = ["--queues", ",".join(queues), "--threads", str(threads), *log_options, *endurance.options]
         self._channel, self._counts = Channel.create(), Counts()
         runtime.counting = Metering(self._counts.take)
-        channel = self._channel.writing
-        lanes = concurrency + threads
+        lanes, writing = concurrency + threads, self._channel.writing
         self._workers = Workers(
-            runtime, count=processes, burst=burst, options=options, name=name, channel=channel, lanes=lanes
+            runtime, count=processes, burst=burst, options=options, name=name, channel=writing, lanes=lanes
         )
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.
@@ -74,12 +73,11 @@ class Supervisor:
         self._outage = Outage(DATABASE)
         self._pid = os.getpid()
         self._signals = self._obeyed = 0
-        self._gave_up = False
         self._file = DatabaseFile.of(runtime.store.link)
         self._quiet_sweeps = 0
         #: That this host drains, as was read last, and whether that is heeded.
         self._drain: Drain | None = None
-        self._drains = False
+        self._drains = self._gave_up = False
 
     def run(self) -> int:
         """Supervise until told to stop, or until nothing is due with ``burst``. The exit status: 1 where no process
