@@ -132,10 +132,8 @@ def worker(
 
     \b
       fsmflow worker
-      fsmflow worker --processes 4 --concurrency 50 --queues default,slow
+      fsmflow worker --processes 4 --concurrency 50 --threads 8 --queues default,slow
       fsmflow worker --max-jobs 1000 --max-memory 500MB
-      fsmflow worker --burst
-      fsmflow worker --reload
     """
     step_aside()
     wanted, asked = [] if queues is None else _names(queues), _endurance(max_jobs, max_memory)
