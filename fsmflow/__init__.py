@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from fsmflow.operations import alarms, repairs
     from fsmflow.settings import configure
     from fsmflow.settings.alarms import CrashLoop, Failing, NewFailure, NobodyListens, OldestDue, Overdue, Stuck
+    from fsmflow.settings.limits import Limit
 
 __version__ = "0.1.0"
 
@@ -91,6 +92,7 @@ __all__ = [
     "HistoryEntry",
     "Hook",
     "KeyConflict",
+    "Limit",
     "LogFields",
     "Machine",
     "MergeError",
@@ -166,6 +168,7 @@ _PLACES = {
     "fsmflow.settings.alarms": (
         *("CrashLoop", "Failing", "NewFailure", "NobodyListens", "OldestDue", "Overdue", "Stuck"),
     ),
+    "fsmflow.settings.limits": ("Limit",),
 }
 _PLACE_OF = {name: place for place, names in _PLACES.items() for name in names}
 

@@ -138,6 +138,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
         settings.SEARCH_TIMEOUT: ("search timeout", f"{chosen.search_timeout:,} s"),
         settings.ASYNC_THREADS: ("async threads", f"{chosen.async_threads:,}"),
         settings.RUN_ON: ("run on", "on" if chosen.run_on else "off"),
+        settings.QUEUE_LIMITS: ("queue limits", "; ".join(map(str, chosen.queue_limits.values())) or "none"),
         settings.WEB_URL: ("web", chosen.web_url or "not known"),
         settings.CHANNELS: ("channels", channels_in_force(chosen)),
         settings.PERMISSIONS: ("permissions", "none" if chosen.permissions is None else chosen.permissions.source),

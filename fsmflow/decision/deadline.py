@@ -31,7 +31,7 @@ def deadline_of(definition: Definition, snapshot: Snapshot) -> str | None:
         return None
     if work is None:
         return _none_of(spec.timer, spec.name) if spec.is_waiting else None
-    if work.parked is not None and work.deadline is None:
+    if work.parked is not None and not work.is_in_line and work.deadline is None:
         return f"over ({limit_of(spec.timer)}), and hold {work.parked} keeps back what comes then"
     moment = work.deadline if work.kind != WorkKind.TIMER else work.wake_at if work.held is None else work.held
     if moment is None:

@@ -260,6 +260,8 @@ def kept_from_running(snapshot: Snapshot) -> str | None:
         return None
     if work.held is not None:
         return HELD
+    if work.is_in_line:
+        return "its job waits in the line of a limit; 'fsmflow explain' shows where"
     return None if work.parked is None else f"hold {work.parked} keeps its job back; 'fsmflow release' ends it"
 
 

@@ -11,6 +11,8 @@ from fsmflow.values import dataclass, replace
 
 #: ``work.wake_at`` of what is held.
 FAR_FUTURE_MS: Final = 2**52
+#: ``work.parked`` of what waits in the line of a limit; the numbers of holds begin with 1.
+IN_LINE: Final = -1
 #: How long a doorbell may take to be answered before somebody looks after it.
 GRACE_MS: Final = 5_000
 #: How long after a branch has settled somebody looks at its parent, where nobody did so at once.
@@ -69,7 +71,7 @@ class Work:
     #: How often what is due was tried in vain, and why that was.
     tries: int = 0
     why: str | None = None
-    #: The hold that keeps it back, though it was due: ``wake_at`` is when that ends.
+    #: The hold that keeps it back, though it was due: ``wake_at`` is when that ends. ``IN_LINE`` for a limit.
     parked: int | None = None
     #: When ``timeout`` fires in a state that also has a job or branches; of held work, the time that is left of it.
     deadline: int | None = None
@@ -93,6 +95,11 @@ class Work:
         """Whether it is a job that waits out its interval, after a failure or as it was put off."""
         free = self.owner is None and self.held is None and self.parked is None
         return self.runs and free and self.rung_at is None
+
+    @property
+    def is_in_line(self) -> bool:
+        """Whether it is a job that waits for a permit of a limit."""
+        return self.parked == IN_LINE
 
     @property
     def is_stuck_timer(self) -> bool:

@@ -14,6 +14,7 @@ from fsmflow.definition.fanout import branch_definitions
 from fsmflow.definition.generate import generated_states, generated_transitions, to_undo
 from fsmflow.definition.graph import graph_faults
 from fsmflow.definition.guards import build_machine
+from fsmflow.definition.limits import check_fields, limits_everywhere
 from fsmflow.definition.model import Bound, Definition, StateSpec, TransitionSpec
 from fsmflow.definition.names import ENGINE_TRIGGERS, METHOD_TRIGGERS, RETRY, UNDO, UNDONE, name_fault, snake_case
 from fsmflow.definition.parse import Written, names_members, plain_name, read_states, read_transitions
@@ -87,6 +88,7 @@ class _Compiler:
         initial = self._initial(states)
         self.faults += graph_faults(initial, states, written, transitions)
         wide = read_wide(self.owner, states, transitions, self.faults)
+        check_fields(states, wide, self.faults)
         sends = sends_of(self.owner, self.base)
         self.faults += refused_sends(sends, None, wide.sends_as, transitions, wide.operators)
         self.faults += self._slips()
@@ -129,7 +131,7 @@ class _Compiler:
         return [kind for kind in self.owner.__mro__ if kind is not object and not issubclass(self.base, kind)]
 
     def _slips(self) -> list[str]:
-        own = ("merge", "sends_as", "operators", "retention", "key_retention", "search", "tell", "alarms")
+        own = ("merge", "sends_as", "operators", "retention", "key_retention", "search", "tell", "alarms", "limits")
         known = self.taken | DECLARATIONS | {*own}
         return list(slips_in(self.owner, self._classes, known, self.faults))
 
@@ -152,7 +154,7 @@ class _Compiler:
                 states[spec.name] = spec
                 enter, leave = compiler.callbacks(state, "on_enter"), compiler.callbacks(state, "on_exit")
                 callbacks[spec.name] = (list(enter), list(leave))
-        states = undo_everywhere(self.owner, states, self.faults)
+        states = undo_everywhere(self.owner, limits_everywhere(self.owner, states, self.faults), self.faults)
         states.update(generated_states(states))
         methods = method_callbacks(self.owner, states, self.faults)
         for name in states:

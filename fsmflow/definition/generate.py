@@ -61,6 +61,7 @@ def _undoing(spec: StateSpec) -> StateSpec:
         retry=spec.retry,
         limit_ms=limit_ms,
         queue=spec.queue,
+        limits=spec.limits,
         generated=True,
         undoes=spec.name,
         # Who asks to cancel once more, while that is being undone, must not stop it half-way; where it rests after a

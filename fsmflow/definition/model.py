@@ -19,6 +19,7 @@ from fsmflow.definition.schedule import Schedule
 from fsmflow.definition.tell import Told
 from fsmflow.errors import MAX_DURATION_S, shown
 from fsmflow.settings.alarms import Alarm
+from fsmflow.settings.limits import Limit
 from fsmflow.values import dataclass
 
 #: A guard, callback or job after binding: takes the machine.
@@ -100,6 +101,8 @@ class StateSpec:
     #: For how long an entity is expected to stay.
     expect_ms: int | None = None
     queue: str | Bound = "default"
+    #: What its jobs need permits of, those of the machine among it.
+    limits: tuple[Limit, ...] = ()
     generated: bool = False
     failed_from: str | None = None
     waits: bool = False

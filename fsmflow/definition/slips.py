@@ -48,6 +48,7 @@ _OF_MACHINES: Final[dict[str, tuple[type, ...]]] = {
     **dict.fromkeys(("operators", "tell"), (dict,)),
     "search": _SEVERAL,
     "alarms": _SEVERAL,
+    "limits": _SEVERAL,
     "hooks": _SEVERAL,
 }
 

@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any, Final
 
 from fsmflow.definition.retry import Duration, Retry
+from fsmflow.settings.limits import Limit
 from fsmflow.values import Options, dataclass
 
 #: A name of a method, a dotted path, or a function of the machine.
@@ -62,6 +63,9 @@ class State(Options):
     fires when all are done, ``fail`` when all have ended and any failed.
 
     ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
+    ``limits``: so many of its jobs at once or in a minute, of all entities: ``[Limit("gateway", running=5)]``. Others
+    wait in line.
+
     ``transactional=True``: the job runs inside the transaction that commits its transition, for at most 60 s.
     ``at_most_once=True``: a crash is not run again, it leads to ``failed_from_<name>``. ``thread=True``: the job mostly
     waits, and runs in a thread beside others where ``fsmflow worker --threads`` has any; nothing can end it there at
@@ -93,6 +97,7 @@ class State(Options):
     only: Ref | None = field(default=None, kw_only=True)
     wait: bool = field(default=False, kw_only=True)
     limit: int | None = field(default=None, kw_only=True)
+    limits: Sequence[Limit] | None = field(default=None, kw_only=True)
     branch_failure: str = field(default="wait", kw_only=True)
     undo: Ref | None = field(default=None, kw_only=True)
     on_failure: str | None = field(default=None, kw_only=True)

@@ -7,6 +7,7 @@ from typing import Any
 
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.fanout import FanCompiler
+from fsmflow.definition.limits import read_limits
 from fsmflow.definition.model import MAX_QUEUE, Bound, Fan, StateSpec, Timer, is_queue
 from fsmflow.definition.names import (
     CANCELLED,
@@ -34,12 +35,13 @@ MAX_TRANSACTION_S = 60
 _FLAGS = ("wait", "transactional", "at_most_once", "thread", "final")
 #: What a state may have beside its timeout and its flags; a final one has none of it.
 _OPTIONAL = (
-    *("job", "retry", "within", "heartbeat", "delay", "expect", "queue", "undo", "on_failure", "on_cancel", "defer"),
+    *("job", "retry", "within", "heartbeat", "delay", "expect", "queue", "limits"),
+    *("undo", "on_failure", "on_cancel", "defer"),
 )
 #: What only a state with a job may have.
 _OF_JOBS = frozenset(
     {
-        *("retry", "within", "heartbeat", "queue", "undo", "on_failure", "wait"),
+        *("retry", "within", "heartbeat", "queue", "limits", "undo", "on_failure", "wait"),
         *("transactional", "at_most_once", "thread"),
     }
 )
@@ -80,6 +82,7 @@ class StateCompiler:
             timer=timer,
             expect_ms=self._expect(state, timer),
             queue=self._queue(state),
+            limits=read_limits(state.limits, f"state {name!r}: ", self._faults),
             waits=state.wait is True,
             fan=fan,
             undo=undo,
@@ -184,7 +187,7 @@ class StateCompiler:
         for parameter in sorted(given & wrong[phase]):
             self._fault(str(state.name), f"{parameter}= does not belong here: {reasons[phase]}")
         if fan is not None and fan.has_children:
-            for parameter in sorted(given & {"transactional", "at_most_once", "thread", "heartbeat"}):
+            for parameter in sorted(given & {"transactional", "at_most_once", "thread", "heartbeat", "limits"}):
                 self._fault(str(state.name), f"{parameter}= does not belong here: the children have jobs of their own")
         if phase == WAITING and state.delay is not None and state.timeout not in (UNSET, None):
             self._fault(str(state.name), "has both timeout= and delay=; which of them should fire?")

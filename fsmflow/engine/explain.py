@@ -228,7 +228,7 @@ class _Waiting:
         if work is None:
             return self._without_work()
         if work.held is not None or work.parked is not None:
-            return f"a trigger: {self._triggers}" if spec.is_waiting else None
+            return self._kept_back(work)
         if work.watches:
             return self._branches(work)
         if spec.timer is not None and not work.runs:
@@ -236,6 +236,11 @@ class _Waiting:
             named = f": {self._triggers};" if self._fired else ","
             return f"a trigger{answer}{named} or {spec.timer.trigger!r} by itself"
         return self._worker(work)
+
+    def _kept_back(self, work: Work) -> str | None:
+        if work.is_in_line:
+            return self._reasons.line_of(self._instance.stored)
+        return f"a trigger: {self._triggers}" if self._spec.is_waiting else None
 
     def _worker(self, work: Work) -> str:
         attempt = _attempt(self._spec, work)

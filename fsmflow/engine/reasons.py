@@ -13,6 +13,7 @@ from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.drains import drains
 from fsmflow.engine.drains import told as told_of_drains
 from fsmflow.engine.holds import holding
+from fsmflow.engine.limits import told_of_line
 from fsmflow.engine.lookup import under_todays_names
 from fsmflow.engine.registry import is_built_in
 from fsmflow.engine.runtime import Runtime
@@ -70,6 +71,10 @@ class Reasons:
         if work.queue not in self._listened:
             return self._unheard(work.queue)
         return self._unable(stored, work.queue)
+
+    def line_of(self, stored: Snapshot) -> str:
+        """In which line of a limit an entity waits, behind how many, and who has what it waits for."""
+        return told_of_line(self._runtime, stored.row)
 
     def place(self, stored: Snapshot) -> str | None:
         """How many jobs are before that of an entity in its queue; None where none is, or where that is not known."""

@@ -16,6 +16,7 @@ from fsmflow.definition.hooks import Hook
 from fsmflow.definition.model import Definition
 from fsmflow.errors import ConfigurationError, DefinitionError, UnknownMachine
 from fsmflow.settings import MachineSource
+from fsmflow.settings.limits import Limit
 
 #: Machines that come with fsmflow; each is as any other, and stands above this floor.
 BUILT_IN: Final = ("fsmflow.operations.repair", "fsmflow.operations.notice", "fsmflow.operations.alarm")
@@ -32,8 +33,8 @@ class Registry:
 
     def all(self) -> dict[str, Definition]:
         """All machines by name, those that come with fsmflow too. Raises ConfigurationError for a module that cannot be
-        imported and for two machines of one name, or with hooks of one name, and DefinitionError for a machine that is
-        wrong."""
+        imported and for two machines of one name, with hooks of one name, or with limits of one name that allow
+        different numbers, and DefinitionError for a machine that is wrong."""
         if self._found is None:
             found: dict[str, Definition] = {}
             for source in self._sources:
@@ -44,6 +45,7 @@ class Registry:
                 for definition in _machines_of(built_in):
                     _add_built_in(found, definition)
             self._hooks = _hooks_of(self._own.values())
+            _check_limits(self._own.values())
             self._found = found
         return self._found
 
@@ -101,6 +103,19 @@ def _hooks_of(definitions: Iterable[Definition]) -> dict[str, tuple[Definition, 
                 raise ConfigurationError(f"two machines have a hook {name!r}: {names}; give one another name")
             found[name] = definition, tuple(hook for hook in definition.wide.hooks if hook.name == name)
     return found
+
+
+def _check_limits(definitions: Iterable[Definition]) -> None:
+    """Who names a limit means the same one: each would count what the others began by a number of its own."""
+    found: dict[str, tuple[str, Limit]] = {}
+    for definition in definitions:
+        for limit in (limit for spec in definition.states.values() for limit in spec.limits):
+            machine, other = found.setdefault(limit.name, (definition.name, limit))
+            if other.numbers != limit.numbers:
+                raise ConfigurationError(
+                    f"limit {limit.name!r} is {other.numbers} in machine {machine!r} and {limit.numbers} in "
+                    f"{definition.name!r}; give it one number, or another name"
+                )
 
 
 def _machines_of(source: MachineSource) -> Iterator[Definition]:

@@ -26,18 +26,19 @@ from fsmflow.values import dataclass
 
 class TaskKind(StrEnum):
     """What is to be done for an entity soon: look at its branches, align them with it, deliver what it sent, tell it
-    how that ended, or call its hooks. Told in the log."""
+    how that ended, call its hooks, or those who wait for its permits. Told in the log."""
 
     LOOK = "look"
     ALIGN = "align"
     DELIVER = "deliver"
     ANSWER = "answer"
     HOOKS = "hooks"
+    PERMITS = "permits"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """Something to be done for the entity of ``row``; ``call`` calls its hooks."""
+    """Something to be done for the entity of ``row``; ``call`` does what is none of the others."""
 
     kind: TaskKind
     row: int

@@ -160,7 +160,8 @@ def work(found: Work) -> dict[str, Any]:
         "next_at": None if at is None else iso(at),
         "dispatched_at": None if found.rung_at is None else iso(found.rung_at),
         "held": found.held is not None,
-        "parked": found.parked,
+        "parked": None if found.is_in_line else found.parked,
+        "in_line": found.is_in_line,
         "failures": found.failures,
         "crashes": found.crashes,
         "postponed": found.postponed,
@@ -177,6 +178,8 @@ def told_work(found: Work, now: int) -> str:
         return f"{what}, running{progress}"
     if found.held is not None:
         return f"{what}, held by the pause"
+    if found.is_in_line:
+        return f"{what}, in the line of a limit"
     if found.parked is not None:
         return f"{what}, kept back by hold {found.parked}"
     at = next_at(found)

@@ -10,6 +10,7 @@ from fsmflow.decision.context import Undoing, being_undone
 from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned, Spread, Unacceptable
 from fsmflow.decision.idempotency import key_of
+from fsmflow.decision.permit import Wanted
 from fsmflow.decision.versions import retraced
 from fsmflow.definition.model import Definition, StateSpec
 from fsmflow.engine.branches import stored_item
@@ -24,12 +25,13 @@ Ended = Returned | Failed | Postponed | Crashed | Spread | Unacceptable
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """An attempt that has been claimed: of which entity, by which code, in which state (``spec``). ``parent``: that of
-    a branch."""
+    a branch. ``wanted``: the limits that its job has to have a permit of."""
 
     instance: Instance
     claim: Claim
     spec: StateSpec
     parent: Snapshot | None
+    wanted: tuple[Wanted, ...] = ()
 
     @property
     def snapshot(self) -> Snapshot:

@@ -17,6 +17,7 @@ from fsmflow.engine.holds import Kept, holds_of
 from fsmflow.engine.lookup import Instance, instance_for, instance_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import UnknownMachine, UnknownState, UpgradeError
+from fsmflow.running import permits
 from fsmflow.running.attempt import Attempt
 from fsmflow.running.lease import park, release, take, take_together
 from fsmflow.running.outage import outlast
@@ -85,7 +86,9 @@ def attempt_of(runtime: Runtime, claimed: Claimed) -> Attempt | None:
         return None
     if snapshot.branch_of is not None and _is_unwanted(runtime, parent, instance, claim):
         return None
-    return Attempt(instance=instance, claim=claim, spec=spec, parent=parent)
+    wanted = permits.wanted(runtime, snapshot, spec, parent)
+    attempt = Attempt(instance=instance, claim=claim, spec=spec, parent=parent, wanted=wanted)
+    return attempt if not wanted or permits.take(runtime, attempt) else None
 
 
 def claim_of(snapshot: Snapshot) -> Claim:

@@ -13,6 +13,7 @@ from fsmflow.errors import EntityNotFound, TransitionConflict
 from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
+from fsmflow.running.permits import call_due
 from fsmflow.store.work import Due
 
 #: How long whoever runs it already is left alone between two looks.
@@ -53,8 +54,12 @@ class Drive:
         if snapshot is None:
             raise EntityNotFound(f"entity row {self._row}")
         work = snapshot.work
-        if work is None or not work.runs or work.held is not None or work.parked is not None:
+        if work is None or not work.runs or work.held is not None or not (work.parked is None or work.is_in_line):
             return False
+        if work.is_in_line:
+            call_due(self._runtime)
+            self._runtime.idle(_LOOK_S)
+            return True
         item, now = Due(row=snapshot.row, work=work), self._runtime.now()
         if item.claim is not None:
             self._wait_for_other(item, item.claim)

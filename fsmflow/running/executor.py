@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Final
 
 from fsmflow import clock, log
@@ -19,7 +20,7 @@ from fsmflow.engine.commits import follow, prepared
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.observation import observed_attempt, trace_of
 from fsmflow.engine.runtime import Runtime, collecting, current
-from fsmflow.engine.tasks import Task
+from fsmflow.engine.tasks import Task, TaskKind
 from fsmflow.errors import ConfigurationError
 from fsmflow.log.lines import running
 from fsmflow.observers import caused_by
@@ -31,6 +32,7 @@ from fsmflow.running.job import Job
 from fsmflow.running.lease import LEASE_MS, release, renewed, secure
 from fsmflow.running.limits import TimeLimit, ToldLimit
 from fsmflow.running.outage import outlast
+from fsmflow.running.permits import pass_on
 from fsmflow.running.settlement import settle
 from fsmflow.running.slot import BLOCKING, IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.surroundings import Surroundings
@@ -116,6 +118,7 @@ class Executor:
             try:
                 with _told_of(attempt):
                     act()
+                    pass_on(self._runtime, attempt)
             finally:
                 self._runtime.store.link.refresh()
             if tasks:
@@ -165,6 +168,9 @@ class Executor:
         caused = caused_by(trace_of(attempt.snapshot))
         with _told_of(attempt), followup.noting(deque()) as tasks, collecting() as rings, caused:
             follow(self._runtime, attempt.definition, commit, after, ended)
+            if attempt.wanted:
+                called = partial(pass_on, self._runtime, attempt)
+                tasks.appendleft(Task(kind=TaskKind.PERMITS, row=attempt.claim.row, call=called))
         point("settle.after", attempt.address)
         return rings, tasks
 

@@ -20,6 +20,7 @@ from fsmflow.scope import scope
 from fsmflow.settings import alarms as alarms_of
 from fsmflow.settings.alarms import Alarm
 from fsmflow.settings.amounts import count_of, is_on, size_of
+from fsmflow.settings.limits import Limit, read_queue_limits
 from fsmflow.settings.permissions import Permissions, read_file, read_permissions
 from fsmflow.settings.web import read_web_url
 from fsmflow.values import dataclass
@@ -42,10 +43,11 @@ WEB_URL = "FSMFLOW_WEB_URL"
 USERS = "FSMFLOW_USERS"
 ASYNC_THREADS = "FSMFLOW_ASYNC_THREADS"
 RUN_ON = "FSMFLOW_RUN_ON"
+QUEUE_LIMITS = "FSMFLOW_QUEUE_LIMITS"
 
 VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
-    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS, RUN_ON),
+    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS, RUN_ON, QUEUE_LIMITS),
 )
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
@@ -75,6 +77,8 @@ class Settings:
     max_memory: int | None = None
     #: Whether a worker goes straight on with the next step of an entity, where the machine does not say.
     run_on: bool = False
+    #: How many jobs of a queue run at once, or begin in a minute, over all hosts.
+    queue_limits: Mapping[str, Limit] = field(default_factory=dict)
     #: How many seconds one query of a search may take.
     search_timeout: int = 10
     #: In how many threads is done what an event loop awaits, each with a connection to the database.
@@ -131,6 +135,7 @@ def configure(
     search_timeout: int | None = None,
     async_threads: int | None = None,
     run_on: bool | None = None,
+    queue_limits: str | Mapping[str, int | str] | None = None,
     web_url: str | None = None,
     permissions: Mapping[str, Any] | None = None,
     channels: Mapping[str, Channel | Mapping[str, Any]] | None = None,
@@ -140,7 +145,8 @@ def configure(
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
     ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
     ``search_timeout`` seconds; what an event loop awaits is done in ``async_threads`` threads. ``run_on``: workers go
-    straight on with the next step of an entity. ``web_url``: where people reach the web; ``users``: the file of who may
+    straight on with the next step of an entity. ``queue_limits``: ``{"slow": 5, "mail": "100/min"}`` jobs of a queue at
+    once, or a minute, on all hosts. ``web_url``: where people reach the web; ``users``: the file of who may
     log in there. ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody
     is told of besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels``.
 
@@ -151,14 +157,20 @@ def configure(
     chosen = from_environment()
     if database is not None or database_url is not None:
         chosen = replace(chosen, database=database, database_url=database_url)
-    if redis_url is not None:
-        chosen = replace(chosen, redis_url=redis_url)
-    if machines is not None:
-        chosen = replace(chosen, machines=_names(machines) if isinstance(machines, str) else tuple(machines))
-    limits = _limits(max_jobs, max_memory, search_timeout, async_threads, run_on)
-    more = dict((*limits, *_read(permissions, channels, alarms), *_of_web(web_url, users)))
+    limits = _limits(max_jobs, max_memory, search_timeout, async_threads, run_on, queue_limits)
+    more = dict(
+        (*_of_whom(redis_url, machines), *limits, *_read(permissions, channels, alarms), *_of_web(web_url, users))
+    )
     chosen = replace(chosen, home=chosen.home if home is None else Path(home), **more)
     choose(chosen)
+
+
+def _of_whom(redis_url: str | None, machines: Iterable[MachineSource] | None) -> Iterator[tuple[str, Any]]:
+    """Those that are given."""
+    if redis_url is not None:
+        yield "redis_url", redis_url
+    if machines is not None:
+        yield "machines", _names(machines) if isinstance(machines, str) else tuple(machines)
 
 
 def _of_web(web_url: Any, users: Any) -> Iterator[tuple[str, Any]]:
@@ -185,6 +197,7 @@ def _limits(
     search_timeout: int | None,
     async_threads: int | None,
     run_on: bool | None,
+    queue_limits: Any,
 ) -> Iterator[tuple[str, Any]]:
     """Those that are given. Raises ConfigurationError."""
     if max_jobs is not None:
@@ -197,6 +210,8 @@ def _limits(
         yield "async_threads", count_of(async_threads, "async_threads", "threads")
     if run_on is not None:
         yield "run_on", is_on(run_on, "run_on")
+    if queue_limits is not None:
+        yield "queue_limits", read_queue_limits(queue_limits, "queue_limits")
 
 
 def _check_database(database: object, database_url: object) -> None:
@@ -261,6 +276,7 @@ def from_environment() -> Settings:
         search_timeout=count_of(os.environ.get(SEARCH_TIMEOUT) or Settings.search_timeout, SEARCH_TIMEOUT, "seconds"),
         async_threads=count_of(os.environ.get(ASYNC_THREADS) or Settings.async_threads, ASYNC_THREADS, "threads"),
         run_on=is_on(os.environ.get(RUN_ON) or False, RUN_ON),
+        queue_limits=read_queue_limits(os.environ.get(QUEUE_LIMITS) or "", QUEUE_LIMITS),
         web_url=read_web_url(os.environ[WEB_URL], WEB_URL) if os.environ.get(WEB_URL) else None,
         release=_release(os.environ[RELEASE]) if os.environ.get(RELEASE) else None,
         permissions=read_file(os.environ[PERMISSIONS]) if os.environ.get(PERMISSIONS) else None,
@@ -338,6 +354,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "search_timeout": settings.search_timeout,
         "async_threads": settings.async_threads,
         "run_on": settings.run_on,
+        "queue_limits": {queue: limit.plain for queue, limit in settings.queue_limits.items()},
         "web_url": settings.web_url,
         "alarms": [alarm.as_plain() for alarm in settings.alarms],
         "permissions": None if settings.permissions is None else settings.permissions.as_plain(),
@@ -357,6 +374,7 @@ def take_over(handed: Mapping[str, Any]) -> None:
         channels = _of_channels().read_channels(channels, "the channels of the supervisor")
     found = {**handed, "machines": tuple(handed["machines"]), "home": Path(handed["home"])}
     alarms = alarms_of.read_alarms(handed.get("alarms", []), "the alarms of the supervisor")
+    found["queue_limits"] = read_queue_limits(handed.get("queue_limits", {}), "the queue limits of the supervisor")
     choose(Settings(**{**found, "permissions": permissions, "channels": channels, "alarms": alarms}))
 
 

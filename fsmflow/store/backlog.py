@@ -17,13 +17,14 @@ MOST: Final = 20_000
 NEAR_MS: Final = 150_000
 
 #: A job that waits for a worker; one that waits for its time; one that runs; what waits for its time, and whose time
-#: has come; what a hold keeps back; what a pause does.
+#: has come; what a hold keeps back; a job that waits for a limit; what a pause does.
 DUE: Final = "due"
 WAITING: Final = "waiting"
 RUNNING: Final = "running"
 TIMER: Final = "timer"
 TIMER_DUE: Final = "timer due"
 PARKED: Final = "parked"
+IN_LINE: Final = "in line"
 HELD: Final = "held"
 
 
@@ -55,7 +56,8 @@ class Backlog:
         owner, mark = link.quoted("owner"), link.mark
         columns = f"kind, queue, {owner} AS holder, rung_at, parked, held, wake_at"
         self._standing = (
-            f"CASE WHEN holder IS NOT NULL THEN '{RUNNING}' WHEN parked IS NOT NULL THEN '{PARKED}' "
+            f"CASE WHEN holder IS NOT NULL THEN '{RUNNING}' WHEN parked < 0 THEN '{IN_LINE}' "
+            f"WHEN parked IS NOT NULL THEN '{PARKED}' "
             f"WHEN held IS NOT NULL THEN '{HELD}' "
             f"WHEN kind {among(RUNS)} THEN CASE WHEN rung_at IS NOT NULL OR wake_at <= {mark} THEN '{DUE}' "
             f"ELSE '{WAITING}' END WHEN wake_at <= {mark} THEN '{TIMER_DUE}' ELSE '{TIMER}' END"

@@ -28,6 +28,7 @@ from fsmflow.store.arrivals import OF_HOOKS
 from fsmflow.store.column import Column, Columns, Table, big, chars, long_text, real, small, whole
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_TERMS, OF_WORK
+from fsmflow.store.limits import OF_LIMITED
 from fsmflow.store.persons import OF_PERSONS
 from fsmflow.values import made
 
@@ -265,6 +266,7 @@ TABLES: Final = (
     Table(name=tables.SIGHTING, columns=_SIGHTING, key=("fingerprint", "release", "slot")),
     Table(name=tables.METER, columns=_METER, key=METER_KEY),
     Table(name=tables.FEED, columns=FEED.all),
+    *OF_LIMITED,
     *OF_HOOKS,
     *OF_PERSONS,
     *OF_REPEATS,

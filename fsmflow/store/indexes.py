@@ -75,6 +75,14 @@ OF_WORK: Final = (
     # between: none changes what is in it.
     Index(name="parked", columns=("parked", "entity"), where="parked IS NOT NULL", whole=("parked",)),
 )
+OF_LIMITS: Final = (
+    # Whose line is to be looked at by now.
+    Index(name="look_at", columns=("look_at",)),
+)
+OF_PERMITS: Final = (
+    # Who has a permit, who was called, and who is the first in line.
+    Index(name="line", columns=("name", "stage", "since", "entity")),
+)
 OF_EVENTS: Final = (
     # Whether a key was used, once; what an entity keeps, has sent, can undo.
     Index(name="entity_kind_key", columns=("entity", "kind", "key"), unique=True),

@@ -31,6 +31,7 @@ from fsmflow.store.memory import MemoryDatabase
 from fsmflow.store.meta import Meta
 from fsmflow.store.meters import Meters
 from fsmflow.store.own_rows import OwnRows
+from fsmflow.store.permits import Permits
 from fsmflow.store.retention import Retention
 from fsmflow.store.search import Search
 from fsmflow.store.snags import Snags
@@ -38,6 +39,7 @@ from fsmflow.store.statements import Statements
 from fsmflow.store.stream import Lines
 from fsmflow.store.tokens import Tokens
 from fsmflow.store.tries import Tries
+from fsmflow.store.usage import Usage
 from fsmflow.store.users import Users
 from fsmflow.store.work import WorkRows
 
@@ -71,16 +73,16 @@ class Store:
             search=self.search,
         )
         self.events = Events(link, statements)
-        self.work = WorkRows(link, statements)
+        self.work = work = WorkRows(link, statements)
         self.listing, self.snags = Listing(link, statements, self.search), Snags(link)
         self.members = Members(link, self.commits.lock_claim)
         self.census = Census(link)
         self.lines, self.feeds, self.arrivals = Lines(link), Feeds(link), Arrivals(link)
         self.retention, self.lookout = Retention(link, self.meta, self.feeds), Lookout(link)
         self.counts, self.meters = Counts(link, self.listing, self.search, self.meta), Meters(link)
+        self.permits, self.usage = Permits(link, work, self.meta), Usage(link)
         self.users, self.tokens, self.tries, self.answers = Users(link), Tokens(link), Tries(link), Answers(link)
-        self._meta_sql = statements.meta
-        self.installation = ""
+        self._meta_sql, self.installation = statements.meta, ""
 
     def check(self) -> None:
         """Make sure that the driver is one that is known, and that the tables are there and are those of this release.

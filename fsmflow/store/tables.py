@@ -26,3 +26,7 @@ USER, TOKEN, TRY = (PREFIX + name for name in ("user", "token", "try"))
 ANSWER = PREFIX + "answer"
 #: Made on demand, for people who look with SQL.
 ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_lines"))
+#: The limits that were met so far, each with its values; who has a permit of one, or waits for that.
+LIMIT, PERMIT = (PREFIX + name for name in ("limit", "permit"))
+#: The fact that there are limits.
+LIMITS = "limits"

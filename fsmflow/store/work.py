@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, RUNS, Work, hold, hurried
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, IN_LINE, RUNS, Work, hold, hurried
 from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
 from fsmflow.store.reach import Reach, within
@@ -161,10 +161,19 @@ class WorkRows:
         self._link.write(lambda: self._link.execute(sql, params), hasty=True)
 
     def release(
-        self, claim: Claim, *, attempt: int, dispatch: int, wake_at: int, now: int, parks: Parks | None = None
+        self,
+        claim: Claim,
+        *,
+        attempt: int,
+        dispatch: int,
+        wake_at: int,
+        now: int,
+        parks: Parks | None = None,
+        in_line: bool = False,
     ) -> bool:
         """Give an attempt back without counting it as failed or crashed. False where the claim is gone. ``parks`` says
-        what keeps it back; where nothing does any more, it is due at once."""
+        what keeps it back; where nothing does any more, it is due at once. ``in_line``: it waits for a limit, and not
+        beyond its deadline."""
 
         def release() -> None:
             # A pause leaves claimed work alone. Where one is being committed it must see that this is claimed no more,
@@ -176,6 +185,7 @@ class WorkRows:
                 raise ClaimLost
             parked, until = (None, wake_at) if parks is None else self._parked(parks) or (None, now)
             left = replace(found.work, owner=None, lease_until=None, rung_at=None, wake_at=until, parked=parked)
+            left = replace(left, parked=IN_LINE) if in_line else left
             left = replace(hold(left, now), held=0) if found.paused else left if parked else hurried(left)
             params = (attempt, dispatch, left.wake_at, left.held, left.deadline, left.parked, *guard_values(claim))
             if self._link.execute(self._sql.release, params).rowcount != 1:
@@ -219,7 +229,7 @@ class WorkRows:
 
     def parked(self, reach: Reach | None = None) -> dict[int, int]:
         """How many each hold keeps back, of those within reach. Reads as many entries of an index."""
-        source, where, params = f"{WORK} w", "w.parked IS NOT NULL", list[Any]()
+        source, where, params = f"{WORK} w", "w.parked > 0", list[Any]()
         if reach is not None:
             term, params = within(self._link, reach)
             source, where = f"{source} JOIN {ENTITY} e ON e.id = w.entity", f"{where} AND {term}"

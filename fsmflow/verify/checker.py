@@ -15,6 +15,7 @@ from fsmflow.verify.events import check_events
 from fsmflow.verify.feeds import check_feeds
 from fsmflow.verify.history import Fold
 from fsmflow.verify.law import Laws
+from fsmflow.verify.permits import check_permits
 from fsmflow.verify.report import Findings, Report
 from fsmflow.verify.rows import Event, Pruned, Rows, Span, Work
 from fsmflow.verify.status import Statuses
@@ -87,6 +88,7 @@ class _Checker:
                 self._ownerless(repair, "members of a repair")
             if machine is None:
                 check_feeds(self._reader, self.findings)
+                check_permits(self._reader, self.findings)
         if gone:
             self.findings.checked["entities_pruned"] += gone
         span: Span | None = None

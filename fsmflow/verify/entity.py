@@ -133,6 +133,9 @@ def check_parked(found: Found, holds: Collection[int], findings: Findings) -> No
     work = found.work
     if work is None or work.parked is None:
         return
+    if work.parked < 0:
+        _check_in_line(found, work, findings)
+        return
     if work.owner is not None or work.held is not None:
         what = f"hold {work.parked} keeps its work row back, and it is {'claimed' if work.owner else 'held'} as well"
     elif work.wake_at == HELD_UNTIL and work.parked not in holds:
@@ -140,6 +143,17 @@ def check_parked(found: Found, holds: Collection[int], findings: Findings) -> No
     else:
         return
     findings.add("parked-by-hold", found.entity.address, what)
+
+
+def _check_in_line(found: Found, work: Work, findings: Findings) -> None:
+    """What waits for a limit is offered again by itself, and is neither claimed nor held."""
+    if work.owner is not None or work.held is not None:
+        what = f"its work row waits for a limit, and it is {'claimed' if work.owner else 'held'} as well"
+    elif work.wake_at == HELD_UNTIL:
+        what = "its work row waits for a limit, and is never offered again"
+    else:
+        return
+    findings.add("limit-line", found.entity.address, what)
 
 
 def _check_lease(found: Found, work: Work, findings: Findings) -> None:
@@ -158,7 +172,7 @@ def _check_due(found: Found, work: Work, at: Moment, findings: Findings) -> None
     if work.held is not None or entity.phase in ("failed", "finished"):
         return
     # Looking after it moves wake_at. A lease that has run out, and a deadline of what is not paused, must go by that.
-    deadline = None if entity.paused or work.parked is not None else work.deadline
+    deadline = None if entity.paused or (work.parked or 0) > 0 else work.deadline
     due = [moment for moment in (work.wake_at, work.lease_until, deadline) if moment is not None]
     if min(due) < at.late:
         what = f"its work ({work.kind} of {entity.state!r}) was due {at.ago(min(due))}, and nobody looked after it"

@@ -73,6 +73,14 @@ REMEDIES: Final[Mapping[str, Remedy]] = {
         "what a hold keeps back is neither claimed nor paused, and goes on when the hold ends",
         "'fsmflow resume ADDRESS' lets it go on; and report it",
     ),
+    "limit-line": Remedy(
+        "what waits for a limit is neither claimed nor paused, and is offered again by itself",
+        "'fsmflow pause' and 'fsmflow resume' let it go on; and report it",
+    ),
+    "limit-kept": Remedy(
+        "no more jobs have a permit of a limit than it allows",
+        "does all code that runs name the limit, with one number? 'fsmflow limits' shows who has a permit",
+    ),
     "lease-owner": Remedy("only a job is claimed, and a claim has an owner and a lease", _PLACE),
     "overdue": Remedy("what is due is looked after within the patience", _LOOK),
     "fan-out-goes-on": Remedy("a parent goes on once its branches have settled", _LOOK),

@@ -44,6 +44,7 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
         "channels": ("log (log)", "default"),
         "search timeout": ("10 s", "default"),
         "run on": ("off", "default"),
+        "queue limits": ("none", "default"),
         "async threads": ("8", "default"),
         "web": ("not known", "default"),
         "release": ("2030-01", "FSMFLOW_RELEASE"),

@@ -27,6 +27,7 @@ from fsmflow import (
     Forecast,
     HistoryEntry,
     Hook,
+    Limit,
     LogFields,
     Machine,
     NewFailure,
@@ -137,6 +138,7 @@ def configuring() -> None:
     logging.StreamHandler().addFilter(LogFields())
     assert_type(otel.instrument(), None)
     assert_type(FsmflowIntegration(data=True, schedules=False, max_runtime=timedelta(hours=1)), FsmflowIntegration)
+    assert_type(Limit("api-{customer}", running=5, per_minute=100), Limit)
     assert_type(Schedule("0 3 * * *", zone="Europe/Vienna", overlap="skip"), Schedule)
     assert_type(Two("lead", within=60), Two)
     told = [Overdue(tell="ops"), Failing(5, within=timedelta(minutes=10)), NewFailure(tell=["ops"]), Stuck()]

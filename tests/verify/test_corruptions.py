@@ -11,7 +11,7 @@ import pytest
 
 from fsmflow.decision.position import Cursor
 from fsmflow.store.feeds import Feeds
-from fsmflow.store.tables import META, TERM
+from fsmflow.store.tables import META, PERMIT, TERM
 from fsmflow.verify.remedies import REMEDIES
 from tests.support.sandbox import every_database
 from tests.verify.scene import ENTITY, EVENT, FAR, HISTORY, NOBODY, WORK, Scene, scene
@@ -68,6 +68,17 @@ def _has_read_what_is_not_there(found: Scene) -> None:
     Feeds(found.link).add(Cursor(name="late", upto=10**6, gaps_text=None, begun_at=0))
 
 
+def _has_a_permit_too_many(found: Scene) -> None:
+    """Two have a permit of what one may."""
+    columns = ("name", "entity", "stage", "epoch", "attempt", "fence", "owner", "since", "at", "most")
+    quoted = ", ".join(map(found.link.quoted, columns))
+    for state in ("charging", "weighing"):
+        found.set(WORK, state, owner="somebody", lease_until=FAR)
+        claim = f"entity, 0, epoch, attempt, fence, {found.link.quoted('owner')}, 1, 1, 1"
+        rows = f"SELECT 'gateway', {claim} FROM {WORK} WHERE entity = {found.rows[state]}"
+        found.link.execute(f"INSERT INTO {PERMIT} ({quoted}) {rows}")
+
+
 def _says(status: str | None) -> Corruption:
     """Somebody else writes the field that carries the state."""
     return lambda found: found.link.execute(f"UPDATE labelrow SET status = {found.link.mark} WHERE id = 7", (status,))
@@ -75,6 +86,8 @@ def _says(status: str | None) -> Corruption:
 
 CORRUPTIONS: list[tuple[str, str, Corruption]] = [
     ("feed-in-history", "feed late", _has_read_what_is_not_there),
+    ("limit-kept", "limit gateway", _has_a_permit_too_many),
+    ("limit-line", "weighing", lambda s: s.set(WORK, "weighing", parked=-1, wake_at=2**52)),
     ("status-carried", "label:7", _says("printed")),
     ("status-carried", "label:7", lambda s: s.link.execute("DELETE FROM labelrow WHERE id = 7")),
     ("status-carried", "label:7", lambda s: s.link.execute("DROP TABLE labelrow")),
@@ -215,7 +228,7 @@ def _ends(found: Scene, row: str, state: str) -> None:
 
 
 def _address(name: str) -> str:
-    if name.startswith(("feed ", "label:")):
+    if name.startswith(("feed ", "label:", "limit ")):
         return name
     return f"parcel:{name.replace('.', '/packing/')}" if name else f"row {NOBODY}"
 

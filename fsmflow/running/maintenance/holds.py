@@ -6,7 +6,7 @@ import math
 from typing import Final
 
 from fsmflow import log
-from fsmflow.engine.holds import Hold, holds_of, in_force, kept_of
+from fsmflow.engine.holds import Hold, Holds, holds_of, in_force, kept_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.store.tables import HOLDS
 from fsmflow.store.work import Due
@@ -33,14 +33,13 @@ def park(runtime: Runtime, item: Due) -> bool:
     return True
 
 
-def let_go(runtime: Runtime) -> int:
-    """Let go what was parked by holds that were released; how many. One query where there are no holds.
+def let_go(runtime: Runtime, found: Holds) -> int:
+    """Let go what was parked by holds that were released; how many. ``found``: all holds, as they were just now.
 
     Of all who do so at once one takes what a rate allows. A crash leaves the rest parked, for the next one. A hold is
     forgotten once nothing is parked by it: no claim can park anything by it then, as it would see that it is over.
     """
-    now, found = runtime.now(), in_force(runtime)
-    gone = 0
+    now, gone = runtime.now(), 0
     for hold in found.holds:
         if hold.released_at is not None:
             gone += _let_go(runtime, hold, now)

@@ -10,6 +10,7 @@ from fsmflow.decision.entity import StaleClaim
 from fsmflow.decision.failure import clip
 from fsmflow.decision.mover import MAX_WHY
 from fsmflow.decision.work import again_ms as again_ms_after
+from fsmflow.engine.holds import holds_of
 from fsmflow.engine.lookup import address_of
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
@@ -23,6 +24,7 @@ from fsmflow.errors import (
     text_of,
 )
 from fsmflow.operations.watch import Watch
+from fsmflow.running import permits
 from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.intake import Intake
@@ -35,6 +37,7 @@ from fsmflow.running.maintenance.row import LOCKED_MS, POISON_MS, REFUSED_MS, ST
 from fsmflow.running.maintenance.schedules import Schedules
 from fsmflow.running.maintenance.timers import fire
 from fsmflow.running.maintenance.turn import Turn
+from fsmflow.store.tables import HOLDS, LIMITS
 from fsmflow.store.work import Due
 
 PAGE: Final = 200
@@ -84,13 +87,20 @@ class Maintenance:
         began_s = clock.monotonic()
         try:
             rings = rings and self._doorbells.bring_back() and self._doorbells.ring_for_gone()
-            handled = holds.let_go(self._runtime) + self._handle_due(rings)
+            handled = self._let_go() + self._handle_due(rings)
             handled += deliver_due(self._runtime, self._turn.keep)
             self._do_besides()
             self._runtime.counting.swept(clock.monotonic() - began_s, handled)
             return handled
         finally:
             self._turn.leave(paced=paced)
+
+    def _let_go(self) -> int:
+        """Let go what waited for the end of a hold, or in the line of a limit; how many. One query where nothing ever
+        did."""
+        facts = self._runtime.store.meta.get([HOLDS, LIMITS])
+        called = permits.call_due(self._runtime) if LIMITS in facts else 0
+        return holds.let_go(self._runtime, holds_of(facts.get(HOLDS))) + called
 
     def _do_besides(self) -> None:
         """What can wait. What goes wrong in it is logged, and tried again after a while. Raises DatabaseUnavailable."""
@@ -108,7 +118,9 @@ class Maintenance:
 
     def next_due(self) -> int | None:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
-        moments = (self._runtime.next_due(), self._schedules.next_due(), holds.next_due(self._runtime))
+        runtime = self._runtime
+        besides = (holds.next_due(runtime), runtime.store.permits.next_look_at())
+        moments = (runtime.next_due(), self._schedules.next_due(), *besides)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def next_look(self, stirred: int) -> int | None:
