@@ -29,12 +29,22 @@ def take(runtime: Runtime, ticket: Ticket, owner: str) -> Claimed | None:
 
 
 def take_together(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> list[Claimed | None]:
-    """Claim what several tickets are for, each for its owner. One by one where they cannot be had together: a row that
-    somebody locks holds up its own claim, and not those of others."""
+    """Claim what several tickets are for, each for its owner. One by one where others are in the way of one of them:
+    whose row is locked is left then, to be rung for again, and the others are had."""
     try:
         return runtime.store.work.claim_together(claims, lease_until=runtime.now() + LEASE_MS)
-    except DatabaseUnavailable:
-        return [take(runtime, ticket, owner) for ticket, owner in claims]
+    except DatabaseUnavailable as error:
+        if not error.raced:
+            raise
+    return [_take_or_leave(runtime, ticket, owner) for ticket, owner in claims]
+
+
+def _take_or_leave(runtime: Runtime, ticket: Ticket, owner: str) -> Claimed | None:
+    try:
+        return take(runtime, ticket, owner)
+    except DatabaseUnavailable as error:
+        log.sweep_failed("taking a job", error)
+        return None
 
 
 def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str, after_ms: int | None = None) -> None:

@@ -118,7 +118,7 @@ class Commits:
                 sent = True  # once it is sent, it is in doubt
                 self._link.send_together([batch.statement(_JOINED_S) for batch in batches])
             else:
-                with self._link.transaction():
+                with self._link.briefly(), self._link.transaction():
                     for commit in ordered:
                         self._write(commit, token, OneByOne(self._link))
                         point("commit.before", commit.after.address)

@@ -121,6 +121,12 @@ class Dialect(ABC):
         with db.atomic(*self.begin):
             yield
 
+    @scope
+    def briefly(self, db: Database) -> Iterator[None]:
+        """Inside, a lock is waited for as briefly as the database can, where it would be for long, and where that can
+        be said of a connection. Outside of any transaction."""
+        yield
+
     @abstractmethod
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         """A transaction that only reads, and sees the database as it was at its first read."""

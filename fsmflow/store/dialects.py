@@ -326,6 +326,14 @@ class Mysql(Dialect):
         flags = {"client_flag": ours["client_flag"] | options.get("client_flag", 0)}
         return connected_by(MySQLDatabase(name, **{**ours, **options, **flags}), driver)
 
+    @scope
+    def briefly(self, db: Database) -> Iterator[None]:
+        db.execute_sql("SET @fsmflow_wait = @@innodb_lock_wait_timeout, innodb_lock_wait_timeout = 1")
+        try:
+            yield
+        finally:
+            db.execute_sql("SET innodb_lock_wait_timeout = @fsmflow_wait")
+
     def moment(self, db: Database) -> AbstractContextManager[Any]:
         return db.atomic("REPEATABLE READ")
 

@@ -265,6 +265,10 @@ class Link(Guest):
                 f"job forks has no part in its step: it ends with os._exit(), or starts another program"
             )
 
+    def briefly(self) -> AbstractContextManager[None]:
+        """Inside, a lock is waited for as briefly as the database can."""
+        return self.dialect.briefly(self.db)
+
     def _hasty_transaction(self) -> AbstractContextManager[None]:
         return self.dialect.hasty(self.db, own=self.own)
 

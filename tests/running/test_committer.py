@@ -20,8 +20,8 @@ DEATHS = {
     "commit.before": 80,
     "commit.after": 70,
     "settle.after": 90,
-    "ring.before": 12,
-    "ring.after": 14,
+    "ring.before": 5,
+    "ring.after": 7,
 }
 COUNT = 60
 

@@ -87,7 +87,7 @@ def test_what_a_killed_process_ran_in_threads_runs_again(any_place: World) -> No
     supervisor = any_place.supervisor(*MANY)
     eventually(lambda: begun(any_place, found) == 4, within=60, what="four jobs that wait")
     os.kill(any_place.effects("letter-0")[0].pid, signal.SIGKILL)
-    eventually(lambda: "running 4 steps" in supervisor.log, within=30, what="its death is told")
+    eventually(lambda: "worker.lost" in supervisor.log, within=30, what="its death is told")
     any_place.open("open")
     check_all_arrived(any_place, found, attempts=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import patch
@@ -21,6 +22,7 @@ from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, HISTORY, WORK
 from fsmflow.store.work import Ticket
 from tests.support.machines import Order
+from tests.support.servers import on_servers
 
 NOW = 1_700_000_000_000
 LEASE = NOW + 15_000
@@ -112,14 +114,16 @@ def test_nothing_is_written_where_one_of_them_does_not_count_any_more(
     assert states(store) == {"charging", "shipping"}
 
 
-@pytest.mark.postgres
-def test_a_row_that_somebody_locks_holds_the_others_up_for_a_moment_only(postgres_url: str) -> None:
-    store = create_store(Settings(database_url=postgres_url))
+@on_servers
+def test_a_row_that_somebody_locks_holds_the_others_up_for_a_moment_only(database_url: str) -> None:
+    store = create_store(Settings(database_url=database_url))
     orders = claimed(store)
-    other = Link(open_database(postgres_url), own=True)
+    other = Link(open_database(database_url), own=True)
     with other.transaction():
         other.execute(f"UPDATE {ENTITY} SET state = state WHERE id = {orders[1].row}")
+        began = time.monotonic()
         assert store.commits.commit_together([settled(order) for order in orders], TOKEN) is None
+        assert time.monotonic() - began < 5, "a lock is waited for ten seconds elsewhere"
     assert states(store) == {"charging"}
     for link in (other, store.link):
         link.forget_connection()
