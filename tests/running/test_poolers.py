@@ -13,6 +13,7 @@ from fsmflow import Machine, State
 from fsmflow.engine.runtime import current
 from tests.support.bench import bench_on
 from tests.support.concurrency import in_threads
+from tests.support.loop_flows import Call
 from tests.support.machines import Order
 from tests.support.pgbouncer import pooled
 from tests.support.process_flows import Chain
@@ -53,6 +54,22 @@ def check_work(place: World) -> None:
     for supervisor in supervisors:
         assert "worker.lost" not in supervisor.log
         assert "Traceback" not in supervisor.log
+
+
+def test_what_is_claimed_and_committed_together_counts_once(
+    pooled_url: str, redis_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with installation(tmp_path, monkeypatch, database_url=pooled_url, redis_url=redis_url) as place:
+        supervisors = [place.supervisor("--concurrency", "20") for _ in range(2)]
+        calls = [Call.start(str(number)) for number in range(CHAINS)]
+        for call in calls:
+            call.trigger("go")
+        for call in calls:
+            call.wait("ended", timeout=60)
+            assert [effect.attempt for effect in place.effects(call.entity_id)] == [1, 1]
+        for supervisor in supervisors:
+            assert "worker.lost" not in supervisor.log
+            assert "Traceback" not in supervisor.log
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 5])
