@@ -20,13 +20,14 @@ from fsmflow.engine.selection import Selection, select
 from fsmflow.engine.start import Birth
 from fsmflow.engine.start import start as started_by
 from fsmflow.errors import DataError, EntityNotFound, shown
+from fsmflow.ids import made_of
 from fsmflow.machine import Machine
 from fsmflow.objects import entities
 from fsmflow.objects.fields import read_condition
 from fsmflow.queries import history_of, overdue_in, redacted, resolve, stuck_events, stuck_in
 from fsmflow.values import replace
 from fsmflow.web.api.call import REPEATED, Answer, Call
-from fsmflow.web.api.field import FLAG, NAME, OBJECT, TEXT, TEXTS, WHOLE, Field
+from fsmflow.web.api.field import FLAG, NAME, OBJECT, TEXT, TEXTS, WHOLE, Field, canonical
 from fsmflow.web.api.operation import CURSOR, LIMIT, Operation, page
 
 _FILTERS: Final = (
@@ -167,16 +168,22 @@ def start(call: Call) -> Answer:
     definition = runtime.machines.get(call.path["machine"])
     options: dict[str, Any] = {"state": body["state"], "actor": call.actor, "key": call.key}
     there: Snapshot | None = None
-    if body["id"] is None:
+    entity_id = body["id"] if body["id"] is not None or call.key is None else _id_of(definition.name, call)
+    if entity_id is None:
         kind = cast(type[Machine], definition.owner)
         entity_id = kind.start(body["data"] or {}, if_exists=body["if_exists"], **options).entity_id
     else:
-        entity_id = checked_id(body["id"])
+        entity_id = checked_id(entity_id)
         there = runtime.store.entities.load_existing(definition.name, entity_id)
         birth = Birth(entity_id=entity_id, data=body["data"] or {}, form=call.form, **options)
         started_by(runtime, definition, birth, if_exists=body["if_exists"])
     answer = told(runtime, resolve(runtime, f"{definition.name}:{entity_id}", call.actor), call, status=201)
     return answer if there is None else replace(answer, headers=REPEATED)
+
+
+def _id_of(machine: str, call: Call) -> str:
+    """The id of what is started with a key and no id: the same for the same request of the same person."""
+    return str(made_of(canonical({"machine": machine, "actor": call.actor.name, "key": call.key})))
 
 
 _AFTER: Final = Field(name="after", kind=WHOLE, told="Entries after the one of this number.", least=0, default=0)
@@ -197,7 +204,7 @@ OPERATIONS: Final = (
         name="start",
         method="POST",
         path="/entities/{machine}",
-        told="Start an entity. Give it an id wherever the request may be repeated.",
+        told="Start an entity. Give it an id, or a key, wherever the request may be repeated.",
         tag="entities",
         act=start,
         gives="Entity",

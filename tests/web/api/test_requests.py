@@ -110,6 +110,15 @@ class TestKeys:
         ada.post("/entities/order/1/actions/retry", {"data": {"card": "x"}}, idempotency_key="r")
         ada.post("/entities/order/1/actions/retry", {"data": {"card": "y"}}, 422, idempotency_key="r")
 
+    def test_a_start_without_an_id_gets_one_by_its_key(self, ada: Program) -> None:
+        asked = {"data": {"a": 1}}
+        made = ada.post("/entities/order", asked, 201, idempotency_key="k")
+        again = ada.answer("POST", "/entities/order", asked, 201, idempotency_key="k")
+        assert (again.json()["address"], again.headers["idempotency-replayed"]) == (made["address"], "true")
+        ada.post("/entities/order", {"data": {"a": 2}}, 422, idempotency_key="k")
+        assert ada.post("/entities/order", asked, 201, idempotency_key="l")["address"] != made["address"]
+        assert ada.post("/entities/order", asked, 201)["address"] != made["address"]
+
     def test_who_erases_takes_what_was_kept_of_the_body_too(self, ada: Program, bench: Bench) -> None:
         order = Order.start("1")
         ada.post("/entities/order/1/triggers/note", {"payload": {"text": "a"}}, idempotency_key="k")
@@ -118,7 +127,7 @@ class TestKeys:
         assert bench.runtime.store.entities.form_of_key(row, "k") is None
 
     def test_where_no_key_is_heeded_it_is_refused(self, ada: Program) -> None:
-        assert "heeds no" in ada.post("/repairs/r1/confirm", {}, 422, idempotency_key="k")["detail"]
+        assert "heeds no" in ada.post("/feeds/billing/acknowledge", {"mark": "x"}, 422, idempotency_key="k")["detail"]
 
 
 @pytest.mark.usefixtures("sqlite")
