@@ -34,6 +34,12 @@ def _span(span_ms: int) -> str:
     return clock.short(max(0, span_ms))
 
 
+def _later(moment: Moment, before: Moment) -> str:
+    """How long after another one; nothing where that is less than a second."""
+    span = _at(moment) - _at(before)
+    return f"{_span(clock.to_ms(span))} later" if span.total_seconds() >= 1 else ""
+
+
 def _json(value: Any) -> str:
     return json.dumps(value, default=plain, ensure_ascii=False)
 
@@ -43,6 +49,7 @@ FILTERS: Final[dict[str, Callable[..., str]]] = {
     "clock": _clock,
     "iso": _iso,
     "span": _span,
+    "later": _later,
     "json": _json,
     "work": told_work,
 }

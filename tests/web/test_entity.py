@@ -56,6 +56,15 @@ def test_what_the_diagram_shows_is_a_list_for_whoever_asks_for_one(bench: Bench,
     assert told["charging"].startswith("failed_from_charging a step, job charge")
 
 
+def test_a_history_says_how_long_it_took_from_line_to_line(bench: Bench, site: Site) -> None:
+    sale = failed(bench, card="tok_1")
+    bench.advance(2 * 3600)
+    sale.trigger("approve", actor=Actor("ada", ("manager",)))
+    page = site.page("/entity/sale:1")
+    assert page.count(" later</span>") == 1
+    assert '<span class="quiet">2 h later</span>' in page.partition("<strong>approve</strong>")[2].partition("</li>")[0]
+
+
 def test_it_is_retried_with_edited_data_which_are_shown_as_a_difference_first(bench: Bench, site: Site) -> None:
     sale = failed(bench)
     form = site.page("/do/retry/sale:1")
@@ -225,6 +234,8 @@ def test_it_is_compared_with_the_last_good_one(bench: Bench, site: Site) -> None
     page = site.page("/compare/sale:bad")
     assert "sale:bad beside sale:good" in page
     assert "here they part" in page
+    heads = re.findall(r'<th scope="col">(?:<a [^>]*>)?(sale:\w+)', page)
+    assert heads == ["sale:bad", "sale:good"] * 2
     assert site.page("/compare/sale:bad?with=sale:bad").count("They went the same way.") == 1
     site.page("/compare/sale:bad?with=sale:nobody", 404)
 

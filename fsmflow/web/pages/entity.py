@@ -103,7 +103,7 @@ def _beside(runtime: Runtime, one: Snapshot, other: Snapshot) -> dict[str, Any]:
     return {
         "pairs": pairs[:_STEPS],
         "first": next((number for number, pair in enumerate(pairs) if pair.parts), None),
-        "data": differences(hide(other.data, keys), hide(one.data, keys)),
+        "data": differences(hide(one.data, keys), hide(other.data, keys)),
         "releases": [_releases(found) for found in lines],
         "is_cut": max(one.seq, other.seq) > _LINES,
     }
