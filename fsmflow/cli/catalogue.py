@@ -92,6 +92,7 @@ CATALOGUE: Final = (
     ),
     Entry("hold", "hold:hold", "Keep back entities of MACHINE: those that are there, and those that arrive."),
     Entry("release", "hold:release", "End a HOLD: what arrives is kept back no more, and workers let go what was."),
+    Entry("limits", "limits:limits", "Show how limits are used: who has permits, and how many wait in line."),
     Entry(
         "drain",
         "drain:drain",

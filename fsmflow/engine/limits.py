@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from fsmflow import clock
+from fsmflow.decision.inputs import Actor
 from fsmflow.engine.runtime import Runtime
-from fsmflow.store.usage import Holder, Used
+from fsmflow.engine.teams import reach_of
+from fsmflow.store.usage import MOST, Holder, Used
 
 #: So many who have a permit are named in a sentence.
 _NAMED: Final = 5
@@ -49,3 +51,13 @@ def _why(runtime: Runtime, used: Used) -> str:
 
 def _holder(holder: Holder) -> str:
     return f"{holder.address} (since {clock.to_datetime(holder.at):%H:%M:%S})"
+
+
+def in_use(runtime: Runtime, actor: Actor | None, *, name: str | None = None) -> list[Used]:
+    """The limits that were met of late, as somebody may see them. Two queries."""
+    return runtime.store.usage.used(runtime.now(), name=name, reach=reach_of(runtime, actor))
+
+
+def holders_of(runtime: Runtime, actor: Actor | None, *, name: str | None = None) -> list[Holder]:
+    """Who has permits, of those that are there for somebody; up to a thousand. One query."""
+    return runtime.store.usage.holders(MOST, name=name, reach=reach_of(runtime, actor))

@@ -21,7 +21,7 @@ from fsmflow.web.errors import on_error, on_http
 from fsmflow.web.forgery import Forgery
 from fsmflow.web.identity import Auth, Entrance, Identity, LocalUser, is_local_name
 from fsmflow.web.live import Ticker
-from fsmflow.web.pages import desk, entities, failures, holds, overview, repairs, schedules, workers
+from fsmflow.web.pages import desk, entities, failures, holds, limits, overview, repairs, schedules, workers
 from fsmflow.web.section import Section
 from fsmflow.web.security import BODY_LIMIT, BODY_LIMIT_S, Answers, Bodies, Hosts
 from fsmflow.web.threads import SIZE, enter, pool_of_pages
@@ -34,6 +34,7 @@ SECTIONS: Final[tuple[Section, ...]] = (
     failures.SECTION,
     repairs.SECTION,
     holds.SECTION,
+    limits.SECTION,
     workers.SECTION,
     schedules.SECTION,
 )

@@ -76,6 +76,7 @@ TYPED: Final[dict[str, list[str]]] = {
     ],
     "hold": ["hold", "hold --json", "hold order", "hold order --where tenant=bank"],
     "release": ["release {hold}"],
+    "limits": ["limits", "limits --json", "limits api-globex"],
     "drain": ["drain", "drain --json", "drain globex-1", "drain globex-1 --undo"],
     "stats": ["stats", "stats --json"],
     "top": ["top --once", "top --json"],

@@ -20,7 +20,7 @@ from fsmflow.store.store import create_store
 from tests.support.eventually import eventually
 from tests.support.paths import ROOT
 
-FLOWS = ("tests.support.process_flows", "tests.support.unruly_flows", "tests.support.loop_flows")
+FLOWS = ("tests.support.process_flows", "tests.support.unruly_flows", "tests.support.loop_flows", "tests.support.tolls")
 COMMAND = (sys.executable, "-m", "fsmflow.cli")
 
 

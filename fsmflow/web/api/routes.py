@@ -12,7 +12,7 @@ from starlette.routing import Route
 from fsmflow.causes import place_of
 from fsmflow.errors import DataError, FsmflowError, text_of
 from fsmflow.log import web
-from fsmflow.web.api import counts, drains, entities, failures, feeds, holds, repairs, requests, schedules
+from fsmflow.web.api import counts, drains, entities, failures, feeds, holds, limits, repairs, requests, schedules
 from fsmflow.web.api.address import in_starlette
 from fsmflow.web.api.call import KEY, MATCH, Answer, Call, epoch_of, key_of, response_of
 from fsmflow.web.api.field import body_of, query_of
@@ -31,6 +31,7 @@ OPERATIONS: Final[tuple[Operation, ...]] = (
     *failures.OPERATIONS,
     *repairs.OPERATIONS,
     *holds.OPERATIONS,
+    *limits.OPERATIONS,
     *schedules.OPERATIONS,
     *drains.OPERATIONS,
     *feeds.OPERATIONS,

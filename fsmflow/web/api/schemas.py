@@ -184,6 +184,21 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
         waiting=_COUNT,
     ),
     "Holds": _page("Hold"),
+    "Limit": record(
+        "A limit as it is used. `held`: how many have a permit; `started`: how many began within a minute; `since`: "
+        "since when the first in line waits; `room_at`: when there is room again, where that follows from the starts.",
+        name=_TEXT,
+        template=_TEXT,
+        running=_MAYBE_COUNT,
+        per_minute=_MAYBE_COUNT,
+        held=_COUNT,
+        started=_COUNT,
+        waiting=_COUNT,
+        since=_MAYBE_MOMENT,
+        room_at=_MAYBE_MOMENT,
+        holders=_LIST,
+    ),
+    "Limits": _page("Limit"),
     "Drain": record(
         "A host whose workers take nothing new. `processes`: how many are left there, null where that is not known.",
         host=_TEXT,
