@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from typing import Any, Final
+from weakref import WeakSet
 
 import peewee
+from peewee import Database, Model
 
 from fsmflow.definition.own_field import OwnField
+from fsmflow.store.dialects import dialect_of
+from fsmflow.store.host import Stranger, find_by, is_of
 
 #: No column of whole numbers holds more.
 _TOO_LARGE: Final = 2**63
+#: Each of these is another one.
+_IN_MEMORY: Final = ":memory:"
+#: The models that carry states; which Database each works on may be said later.
+_models: Final[WeakSet[type[Model]]] = WeakSet()
+_OTHER: Final = Stranger(
+    "this is inside the atomic() of a peewee Database other than fsmflow's, of the same database",
+    "give fsmflow that one, by configure(database=db) or sandbox(database=db); or write within=db in start() or "
+    "trigger()",
+)
 
 
 def own_field_of(field: Any) -> OwnField | None:
@@ -33,6 +46,7 @@ class _PeeweeField(OwnField):
         room = getattr(field, "max_length", None)
         self.room = room if isinstance(room, int) else None
         self._field, self._key, self._model = field, key, field.model
+        _models.add(field.model)
 
     def key_of(self, entity_id: str, database: str) -> Any:
         # An IntegerField leaves what is no number to the database, each of which then says something else.
@@ -53,3 +67,20 @@ class _PeeweeField(OwnField):
 
     def written(self, entity_id: str, within: Any) -> None:
         """A Database keeps no rows that it has loaded."""
+
+
+def _unjoined(db: Database) -> Stranger | None:
+    """A transaction of this thread on another Database of the same database, by which a model works that carries
+    states: those of all others nobody knows."""
+    for model in tuple(_models):
+        given: Any = model._meta.database
+        theirs = getattr(given, "obj", given)
+        if theirs is None or theirs is db or not theirs.in_transaction():
+            continue
+        scheme, place = dialect_of(theirs).schemes[0], theirs.connect_params.get("port")
+        if str(theirs.database) != _IN_MEMORY and is_of(db, scheme, theirs.database, place):
+            return _OTHER
+    return None
+
+
+find_by(_unjoined)

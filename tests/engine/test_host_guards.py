@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 from pathlib import Path
 
+import peewee
 import pytest
 from sqlalchemy import create_engine, delete, insert, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -15,10 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, scoped_session, sessionmaker
 
 import fsmflow
-from fsmflow import ConfigurationError, DatabaseUnavailable, joining
+from fsmflow import ConfigurationError, DatabaseUnavailable, Machine, State, joining
 from tests.support.bench import Bench, bench_on
 from tests.support.servers import on_servers, on_sqlite
 from tests.support.shops import Purchase, Shop
+from tests.support.users import users_database
 
 SETTINGS = {
     "postgresql": "SELECT name, setting FROM pg_settings WHERE source = 'session' AND name <> 'client_encoding' "
@@ -65,6 +67,30 @@ def shop(bench: Bench, database_url: str) -> Iterator[Shop]:
     Base.metadata.create_all(shop.engine)
     yield shop
     shop.close()
+
+
+def test_the_atomic_of_another_peewee_database_is_found_by_the_model_that_carries_states(
+    bench: Bench, database_url: str
+) -> None:
+    class Parcel(peewee.Model):
+        state = peewee.CharField(null=True)
+
+    class Flow(Machine):
+        initial = "packed"
+        status_field = Parcel.state
+        states = [State("packed"), State("sent", final=True)]
+        transitions = [["send_off", "packed", "sent"]]
+
+    with users_database(database_url) as db, db.bind_ctx([Parcel]):
+        Purchase.start(1)
+        with db.atomic():
+            with pytest.raises(ConfigurationError, match=r"atomic\(\) of a peewee Database other.*within=db in start"):
+                Purchase.get(1).trigger("submit")
+            Purchase.get(1).trigger("submit", within=db)
+        with bench.runtime.store.link.db.atomic():
+            Purchase.start(2)
+        assert Purchase.counts() == {"charging": 1, "new": 1}
+        db.close()
 
 
 def test_nobody_waits_inside_a_transaction_for_what_others_do_after_it(bench: Bench, shop: Shop) -> None:

@@ -42,6 +42,8 @@ TESTS: Final = {
     "fastapi_shop": ["-m", "pytest", "-q"],
     "flask_shop": ["-m", "pytest", "-q"],
 }
+#: Those of a project that serves no pages.
+PLAIN: Final = {"peewee_shop": ["-m", "pytest", "-q"]}
 
 
 def machine_of(name: str) -> Any:

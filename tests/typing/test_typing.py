@@ -42,6 +42,7 @@ EXAMPLES = {
     "django_shop": ("--allow-subclassing-any", "--allow-untyped-decorators"),
     "fastapi_shop": (),
     "flask_shop": (),
+    "peewee_shop": (),
 }
 
 

@@ -18,6 +18,7 @@ from tests.support.browser import browsing, window
 from tests.support.projects import (
     DJANGO_TESTS,
     EXAMPLES,
+    PLAIN,
     TESTS,
     copy_of,
     database_settings,
@@ -149,9 +150,9 @@ def test_the_login_of_a_shop_is_that_of_the_dashboard_in_it(
         expect(page.get_by_role("heading", name="Log in")).to_be_visible()
 
 
-@pytest.mark.parametrize("name", BY_ITSELF)
+@pytest.mark.parametrize("name", [*BY_ITSELF, *PLAIN])
 def test_its_own_tests_pass(tmp_path: Path, name: str) -> None:
-    command = [sys.executable, *TESTS[name]]
+    command = [sys.executable, *{**TESTS, **PLAIN}[name]]
     folder = copy_of(name, tmp_path)
     ended = subprocess.run(command, cwd=folder, env=environment_of(), capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
