@@ -115,6 +115,14 @@ class Commit:
             return False
         return self.before is None or work is not self.before.work
 
+    @property
+    def claims_next(self) -> bool:
+        """Whether it ends a step and claims the next one with the same token."""
+        before, work = self.before, self.after.work
+        if before is None or work is None or work.owner is None:
+            return False
+        return before.epoch != self.after.epoch
+
 
 class CommitLost(FsmflowError):
     """Somebody else wrote first: decide again on what is there now."""

@@ -217,8 +217,10 @@ class Executor:
         if not self._may_go_on():
             outlast(entity.address, lambda: release(self._runtime, entity, claim, "its worker was told to stop", 0))
             return None
-        holds = outlast(entity.address, self._runtime.store.work.holds)
-        return outlast(entity.address, lambda: self._claimed(attempt_of(self._runtime, Claimed(entity, holds))))
+        claimed = self._runtime.store.commits.claimed(entity)
+        if claimed is None:
+            claimed = Claimed(entity, outlast(entity.address, self._runtime.store.work.holds))
+        return outlast(entity.address, lambda: self._claimed(attempt_of(self._runtime, claimed)))
 
     def _claimed(self, attempt: Attempt | None) -> Attempt | None:
         if attempt is not None:

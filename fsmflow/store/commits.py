@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -40,6 +41,7 @@ from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY, EVENT, HISTORY, TERM, WORK
 from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
+from fsmflow.store.work import Claimed
 from fsmflow.store.writes import Batch, Missed, OneByOne, Writes, is_simple
 from fsmflow.values import replace
 
@@ -74,6 +76,7 @@ class Commits:
         self._groups = groups
         self._erasure = erasure
         self._terms = search
+        self._here = threading.local()
 
     def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
         """Write a decision in one durable transaction, then hand what was written to ``on_commit``.
@@ -95,21 +98,24 @@ class Commits:
         self._link.after_commit(lambda: self._tell(after, token if commit.entries else None, on_commit))
         return after
 
+    def claimed(self, after: Snapshot) -> Claimed | None:
+        """What the last commit of this thread claimed, with the holds by then; None where these were not read."""
+        claimed: Claimed | None = getattr(self._here, "claimed", None)
+        return claimed if claimed and claimed.snapshot is after else None
+
     def is_joinable(self, commit: Commit) -> bool:
-        """Whether a decision may be written with those of other entities: of an entity that is there, and of nothing
-        besides that others may have locked."""
+        """Whether a decision may be written with others: of an entity that is there, and of nothing that is locked."""
         return commit.before is not None and self._is_by_itself and is_simple(commit)
 
     def commit_together(self, commits: Sequence[Commit], token: str) -> list[Snapshot] | None:
         """Write decisions about several entities, each of which ``is_joinable``, in one durable transaction; the
         entities as they are then. In one round trip where the database can.
 
-        None where one of them lost a race, found its claim gone or a row locked, or the database did not take it:
-        nothing of any is written then, but where a COMMIT takes effect after it was looked for; ``token`` is in their
-        histories then. The caller commits each by itself, and learns what is the matter. Raises DatabaseUnavailable
-        where nobody tells what became of a COMMIT.
+        None where one of them lost a race, its claim or a lock, or the database did not take it: nothing is written
+        then, but where a COMMIT takes effect after it was looked for, with ``token`` in their histories. The caller
+        commits each by itself. Raises DatabaseUnavailable where nobody tells what became of a COMMIT.
         """
-        # In one order, whoever writes: of children, the rows of the parents that they nudge, too.
+        # In one order, whoever writes: the rows of parents that they nudge, too.
         ordered = sorted(commits, key=lambda commit: (commit.after.parent or 0, commit.after.row))
         sent = False
         try:
@@ -211,10 +217,14 @@ class Commits:
 
     def _write_at_once(self, commit: Commit, token: str) -> Snapshot | None:
         """None where a row was not as it has to be; nothing is written then."""
+        batch = self._batch(commit, token)
+        if commit.claims_next:
+            batch.ask(self._sql.holds)
         try:
-            made = self._batch(commit, token).send()
+            made = batch.send()
         except Missed:
             return None
+        self._here.claimed = Claimed(commit.after, batch.answer) if commit.claims_next else None
         return commit.after if made is None else replace(commit.after, row=made)
 
     def _write(self, commit: Commit, token: str, writes: Writes) -> Snapshot:

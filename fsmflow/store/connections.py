@@ -70,9 +70,10 @@ def is_pooled(db: Database) -> bool:
     return bool(told != serving)
 
 
-def at_once(setting: str, writes: Sequence[tuple[str, bool]], *, made: str | None) -> str:
+def at_once(setting: str, writes: Sequence[tuple[str, bool]], *, made: str | None, asks: str | None) -> str:
     """One statement of PostgreSQL for several writes, of which those that are marked have to find a row. ``setting``
-    comes before all of them; ``made`` asks for the row that the first makes, where it makes one."""
+    comes before all of them; ``made`` asks for the row that the first makes, where it makes one; ``asks`` for one thing
+    more."""
     parts = [f"settings AS MATERIALIZED ({setting})"]
     for number, (sql, _) in enumerate(writes):
         parts.append(f"w{number} AS ({sql}{' RETURNING 1' if made is None or number else ''})")
@@ -80,6 +81,7 @@ def at_once(setting: str, writes: Sequence[tuple[str, bool]], *, made: str | Non
     # to have a statement fail by what it has found.
     asked = ["(SELECT COUNT(*) FROM settings)", *([] if made is None else [made])]
     asked += [f"1 / (SELECT COUNT(*) FROM w{number})" for number, (_, is_one) in enumerate(writes) if is_one]
+    asked += [] if asks is None else [f"({asks})"]
     return f"WITH {', '.join(parts)} SELECT {', '.join(asked)}"
 
 

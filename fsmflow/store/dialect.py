@@ -14,6 +14,9 @@ from fsmflow.store.durability import Durability
 from fsmflow.store.notation import Notation
 from fsmflow.store.sequence import Numbering
 
+#: Writes, and of each whether it has to find one row.
+Marked = Sequence[tuple[str, bool]]
+
 
 class Dialect(ABC):
     """One kind of database, from its URL to its locks. It has no state."""
@@ -203,11 +206,11 @@ class Dialect(ABC):
         row that it changed, ``w``. None where there is no such thing."""
         return None
 
-    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool = False, wait_s: float | None = None) -> str:
+    def at_once(self, writes: Marked, *, is_new: bool, wait_s: float | None, asks: str | None) -> str:
         """One statement, and a transaction of its own, that makes all of these writes, none of which is about a row of
         another. Those that are marked have to find one row: it fails as a whole where one does not. ``is_new``: the
         first makes the row that ``made_first`` numbers in the others. ``wait_s``: for how long it waits for a lock, if
-        not for as long as all do."""
+        not for as long as all do. ``asks``: a query whose one value is the last of its row."""
         raise NotImplementedError
 
     def send(self, db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:

@@ -21,7 +21,7 @@ from fsmflow import clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
 from fsmflow.store import connections
-from fsmflow.store.dialect import Dialect
+from fsmflow.store.dialect import Dialect, Marked
 from fsmflow.store.drivers import connected_by, connected_by_url, imported, mysql_in_transaction
 from fsmflow.store.durability import OfMysql, OfPostgres
 from fsmflow.store.fields import LongTextField, SerialField
@@ -262,10 +262,10 @@ class Postgres(Dialect):
             f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
         )
 
-    def at_once(self, writes: Sequence[tuple[str, bool]], *, is_new: bool = False, wait_s: float | None = None) -> str:
+    def at_once(self, writes: Marked, *, is_new: bool, wait_s: float | None, asks: str | None) -> str:
         wait_ms = _lock_wait_ms() if wait_s is None else round(wait_s * 1000)
         patience = f"SELECT set_config('lock_timeout', '{wait_ms}', true)"
-        return connections.at_once(patience, writes, made=self.made_first if is_new else None)
+        return connections.at_once(patience, writes, made=self.made_first if is_new else None, asks=asks)
 
     def send(self, db: Database, sql: str, params: Sequence[Any]) -> Sequence[Any]:
         return connections.sent(db, sql, params)[1:]

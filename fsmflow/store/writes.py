@@ -58,6 +58,13 @@ class Batch(Writes):
         self._is_new = False
         self._shape: list[tuple[str, bool]] = []
         self._params: list[Any] = []
+        self._asks: str | None = None
+        #: What was asked besides, once it is sent.
+        self.answer: Any = None
+
+    def ask(self, sql: str) -> None:
+        """Ask for one value besides, as it is before the writes."""
+        self._asks = sql
 
     def run(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
         """Take a write."""
@@ -75,7 +82,7 @@ class Batch(Writes):
     def statement(self, wait_s: float | None = None) -> tuple[str, Sequence[Any]]:
         """All of it as one statement, and its parameters. ``wait_s``: for how long it waits for a lock, if not for as
         long as all do."""
-        return _one(self._link.dialect.at_once, tuple(self._shape), self._is_new, wait_s), self._params
+        return _one(self._link.dialect.at_once, tuple(self._shape), self._is_new, wait_s, self._asks), self._params
 
     def send(self) -> int | None:
         """Write all of it, in one round trip; the number of the row that was made, if one was. Raises Missed, and what
@@ -86,12 +93,19 @@ class Batch(Writes):
             if is_missed(error):
                 raise Missed from error
             raise
+        self.answer = None if self._asks is None else found[-1]
         return int(found[0]) if self._is_new else None
 
 
 @lru_cache(maxsize=256)
-def _one(at_once: Callable[..., str], shape: tuple[tuple[str, bool], ...], is_new: bool, wait_s: float | None) -> str:
-    return at_once(shape, is_new=is_new, wait_s=wait_s)
+def _one(
+    at_once: Callable[..., str],
+    shape: tuple[tuple[str, bool], ...],
+    is_new: bool,
+    wait_s: float | None,
+    asks: str | None,
+) -> str:
+    return at_once(shape, is_new=is_new, wait_s=wait_s, asks=asks)
 
 
 def is_simple(commit: Commit) -> bool:

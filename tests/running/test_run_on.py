@@ -248,7 +248,19 @@ def test_a_worker_that_dies_between_two_steps_is_found_with_the_second(bench: Be
     assert violations(bench) == []
 
 
-def test_after_so_many_steps_others_have_their_turn(bench: Bench) -> None:
+@pytest.mark.postgres
+def test_where_a_server_takes_all_in_one_statement_the_holds_come_with_it(postgres_url: str, redis_url: str) -> None:
+    with bench_on(redis_url, database_url=postgres_url, machines=(Parcel, Wheel)) as bench:
+        with patch.object(bench.runtime.store.work, "holds", side_effect=AssertionError("one more round trip")):
+            parcel = Parcel.start("1")
+            parcel.trigger("go")
+            assert execute(bench) == 3
+        assert parcel.refresh().state == "driving"
+        assert violations(bench) == []
+
+
+def test_after_so_many_steps_others_have_their_turn(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(executor_of, "_RUN_ON_S", 60.0)
     Wheel.start("1")
     Wheel.start("2")
     assert execute(bench) == executor_of._RUN_ON_STEPS
