@@ -11,7 +11,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from fsmflow import Actor
 from tests.support.bench import Bench
-from tests.support.browser import axe, browsing, window
+from tests.support.browser import browsing, faults, window
 from tests.support.eventually import eventually
 from tests.support.servers import WHOLE
 from tests.support.website import Site
@@ -82,8 +82,7 @@ def test_nothing_is_wrong_with_pages_in_light_dark_and_on_a_phone(bench: Bench, 
         with window(browser, site.url, **options) as seen:
             for path in pages if WHOLE else pages[number::3]:
                 seen.page.goto(path)
-                found = axe().run(seen.page).response["violations"]
-                assert found == [], (path, options, [(each["id"], each["nodes"][0]["html"]) for each in found])
+                assert faults(seen.page) == [], (path, options)
                 wide = seen.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
                 assert wide == 0, (path, options)
 
