@@ -90,5 +90,11 @@ def found(client: Redis, installation: str, supervisors: Iterable[str]) -> list[
     return sorted((each for each in listeners if each is not None), key=lambda each: (each.since, each.name))
 
 
+def supervisors(client: Redis, installation: str) -> int:
+    """How many supervisors have told that they live, and not that they end. Raises RedisError and OSError."""
+    found: Any = client.zcard(own_key(installation, "supervisors"))
+    return int(found)
+
+
 def _supervisor_of(process: str) -> str:
     return process.partition(".")[0]

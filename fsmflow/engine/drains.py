@@ -1,7 +1,8 @@
 """Drains: hosts whose workers take nothing new and end what they run, as for a new release; one fact in the database.
 
-Each supervisor reads it once a second, and before it puts anybody to work, so that it holds for one that is started
-anew too. It stays until it is taken back, whoever dies meanwhile.
+Each supervisor reads it once a second, or up to every ten seconds where there are hundreds of them; and before it puts
+anybody to work, so that it holds for one that is started anew too. It stays until it is taken back, whoever dies
+meanwhile.
 """
 
 from __future__ import annotations

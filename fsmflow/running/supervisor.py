@@ -153,8 +153,13 @@ class Supervisor:
         return True
 
     def _look_for_drain(self) -> None:
-        """Whether this host drains. Where the database does not answer, what was known stays. One query."""
+        """Whether this host drains. Where the database does not answer, what was known stays. One query, and the less
+        often the more supervisors there are, who all ask it."""
+        share = self._maintenance.share
+        if not share.is_due:
+            return
         self._drain = drains(self._runtime).get(socket.gethostname())
+        share.taken()
         self._maintenance.listen(listens=self._drain is None)
 
     def _heed_drain(self) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from fsmflow import log
 from fsmflow.decision.work import GRACE_MS
 from fsmflow.dispatch.client import REDIS_ERRORS
+from fsmflow.dispatch.listeners import supervisors
 from fsmflow.engine.runtime import Runtime
 from fsmflow.points import point
 from fsmflow.running.maintenance.row import LOCKED_MS
@@ -35,6 +36,7 @@ class Doorbells:
         self._outage = Outage(REDIS)
         self._has_looked = False
         self._listens = True
+        self._neighbours = 1
 
     def look_at_redis(self) -> bool:
         """Whether Redis is there; it is then told who listens."""
@@ -51,6 +53,15 @@ class Doorbells:
             self._runtime.doorbell.announce(self._queues)
         if self._name:
             self._runtime.doorbell.appear(self._name)
+
+    def neighbours(self) -> int:
+        """How many supervisors there are, as was known last where Redis does not tell."""
+
+        def count() -> None:
+            self._neighbours = supervisors(self._runtime.doorbell.client(), self._runtime.doorbell.installation)
+
+        self._answers(count)
+        return self._neighbours
 
     def bring_back(self) -> bool:
         """Where Redis has lost what it had, make all jobs due that it should have. Whether it is there."""

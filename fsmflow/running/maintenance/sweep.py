@@ -36,7 +36,7 @@ from fsmflow.running.maintenance.retention import Retention
 from fsmflow.running.maintenance.row import LOCKED_MS, POISON_MS, REFUSED_MS, STRANGE_MS
 from fsmflow.running.maintenance.schedules import Schedules
 from fsmflow.running.maintenance.timers import fire
-from fsmflow.running.maintenance.turn import Turn
+from fsmflow.running.maintenance.turn import Share, Turn
 from fsmflow.store.tables import HOLDS, LIMITS
 from fsmflow.store.work import Due
 
@@ -54,6 +54,7 @@ class Maintenance:
         self._schedules = Schedules(runtime)
         self._retention = Retention(runtime)
         self._turn = Turn(runtime)
+        self.share = Share(self._doorbells.neighbours)
         self._watch = Watch(runtime)
         self._besides: tuple[tuple[str, Callable[[], None]], ...] = (
             ("bringing in what is searched by", Intake(runtime).go_on),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Final
 
 from fsmflow import clock
@@ -15,6 +16,35 @@ HELD_S: Final = 2.0
 PACE_S: Final = 0.95
 _JITTER_S: Final = 0.04
 _SWEEP_S: Final = 1.0
+#: So many times a second all supervisors together ask what each asks for itself, and so long one waits at most.
+_ASKED_PER_S: Final = 20
+_LONGEST_S: Final = 10.0
+
+
+class Share:
+    """When one of many supervisors asks the database what each of them has to ask for itself: with each sweep where
+    they are few, and the less often the more there are, so that a hundred do not ask more often than twenty.
+
+    ``count``: how many there are.
+    """
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+        self._due_s = float("-inf")
+
+    @property
+    def is_due(self) -> bool:
+        """Whether to ask now."""
+        return clock.monotonic() >= self._due_s
+
+    def taken(self) -> None:
+        """It has asked, and been answered."""
+        self._due_s = clock.monotonic() + self.pause_s()
+
+    def pause_s(self) -> float:
+        """How long until it asks again; with a jitter, or all of them would go on to ask at once."""
+        seconds = min(self._count() / _ASKED_PER_S, _LONGEST_S)
+        return seconds * random.uniform(0.9, 1.0) if seconds > _SWEEP_S else 0.0
 
 
 class Turn:
