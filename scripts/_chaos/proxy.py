@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import socket
 import subprocess
 import sys
 import time
@@ -81,6 +82,7 @@ class _Forwarder:
         except OSError:
             writer.transport.abort()
             return
+        _notice_soon(writer)
         pair = (writer, to_server)
         self._pairs.add(pair)
         doomed = asyncio.Event()
@@ -144,6 +146,16 @@ class _Forwarder:
             for end in pair:
                 end.transport.abort()
         return count
+
+
+def _notice_soon(writer: asyncio.StreamWriter) -> None:
+    """Have a client that is not there any more noticed, as by a server whose keepalives are set as docs/scale.md has
+    them: what it had open is rolled back then."""
+    connected: socket.socket = writer.get_extra_info("socket")
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 5), (socket.TCP_KEEPINTVL, 2), (socket.TCP_KEEPCNT, 3)):
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 11_000)
 
 
 async def _serve(address: str, port: int, target_port: int) -> None:
