@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from fsmflow import log
 from fsmflow.causes import blocks, origin_of
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
@@ -13,6 +16,7 @@ from fsmflow.engine.lookup import instance_of, under_todays_names
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import (
     ConfigurationError,
+    DatabaseUnavailable,
     DataError,
     EntityNotFound,
     FsmflowError,
@@ -38,6 +42,7 @@ def settle(
     the database refuses for good, is a failure for good; it is waited for where that cannot be stored either.
     """
     claim, known = ended.claim, [snapshot]
+    doubtful = [] if earlier is None else [earlier]
 
     def latest() -> Snapshot:
         return known.pop() if known and claim.holds(known[0]) else loaded(runtime, claim)
@@ -57,15 +62,22 @@ def settle(
                 _wait(snapshot, error, patience)
             ended = instead or ended
         except (StaleClaim, EntityNotFound):
-            _discard(runtime, snapshot, ended, earlier)
+            _discard(runtime, snapshot, ended, doubtful)
             return None
         except (ConfigurationError, TransitionConflict) as error:
+            doubtful += _in_doubt(error)
             _wait(snapshot, error, patience)
 
 
-def _discard(runtime: Runtime, snapshot: Snapshot, ended: Ended, earlier: str | None) -> None:
-    """Tell that a result came too late, unless it was an earlier commit of it that was first."""
-    if earlier is None or not outlast(snapshot.address, lambda: _has_landed(runtime, snapshot, earlier)):
+def _in_doubt(error: FsmflowError) -> list[str]:
+    """The token of a commit of which nobody could tell whether it landed: it may be found later, as on a standby that
+    has taken over."""
+    return [error.token] if isinstance(error, DatabaseUnavailable) and error.in_doubt and error.token else []
+
+
+def _discard(runtime: Runtime, snapshot: Snapshot, ended: Ended, doubtful: Sequence[str]) -> None:
+    """Tell that a result came too late, unless it was a commit of it that was in doubt which was first."""
+    if not any(outlast(snapshot.address, partial(_has_landed, runtime, snapshot, token)) for token in doubtful):
         endings.result_discarded(snapshot.address, snapshot.state, ended.claim.attempt, _what_became(ended))
 
 

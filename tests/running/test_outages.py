@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
+from unittest.mock import patch
 
 import pytest
 
+from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.outage import DATABASE, Outage
 from tests.support.bench import Bench
@@ -67,3 +70,27 @@ def test_an_outage_is_told_again_only_after_it_was_over(caplog: pytest.LogCaptur
         outage.met(OSError("gone"))
     assert events(caplog) == ["database.lost", "database.back", "database.lost"]
     assert caplog.messages[0] == "database.lost: no route; it is tried again until it answers"
+
+
+def test_a_result_whose_commit_got_no_answer_counts_once_it_is_found_and_what_follows_is_rung_for(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As where a standby takes over that had the commit."""
+    Order.start("1").submit()
+    commits = type(bench.runtime.store.commits)
+    original = commits.commit
+    cut: list[str] = []
+
+    def commit(self: Any, what: Any, on_commit: Any) -> Any:
+        if cut:
+            return original(self, what, on_commit)
+        after = original(self, what, lambda after: None)
+        sql = f"SELECT token FROM fsmflow_history WHERE entity = {bench.runtime.store.link.mark} ORDER BY seq DESC"
+        cut.append(bench.runtime.store.link.rows(sql, (after.row,))[0][0])
+        raise DatabaseUnavailable("it went away with the answer, and stayed away", in_doubt=True, token=cut[0])
+
+    with patch.object(commits, "commit", commit):
+        bench.step()
+    assert Order.counts() == {"shipping": 1}
+    assert len(bench.queued("slow")) == 1
+    assert events(caplog) == ["settle.waits", "commit.in_doubt"]
