@@ -13,6 +13,7 @@ from fsmflow.decision.history import HistoryEntry
 from fsmflow.decision.inputs import Actor, checked_id
 from fsmflow.decision.versions import as_shown, renamed
 from fsmflow.definition.model import Definition
+from fsmflow.definition.priority import PRIORITIES, in_rank, queue_below, ranked
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.details import Stuck, stuck_of
 from fsmflow.engine.lookup import under_todays_names
@@ -196,7 +197,20 @@ def queues_of(definitions: Iterable[Definition]) -> list[str]:
         names.update(dict.fromkeys(definition.queues))
         if any(callable(spec.queue) for spec in definition.states.values()):
             names["default"] = None
-    return list(names)
+    return in_rank(names)
+
+
+def with_priorities(queues: Iterable[str], definitions: Iterable[Definition]) -> list[str]:
+    """These queues, each with those of the priorities that jobs may have there."""
+    machines = list(definitions)
+    known = set(queues_of(machines))
+    states = [spec for definition in machines for spec in definition.states.values()]
+    anywhere = {each for spec in states if callable(spec.queue) for each in spec.priorities}
+    found = []
+    for queue in queues:
+        wanted = (each for each in PRIORITIES if each in anywhere or ranked(queue, each) in known)
+        found += [queue, *(ranked(queue, each) for each in wanted if queue == queue_below(queue))]
+    return in_rank(found)
 
 
 @dataclass(frozen=True, kw_only=True)

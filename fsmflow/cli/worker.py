@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+import re
 from collections.abc import Mapping
+from typing import Final
 
 import click
 
@@ -15,13 +18,14 @@ from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import DELIVERIES, OPERATIONS
+from fsmflow.definition.priority import queue_below
 from fsmflow.engine.holds import in_force
 from fsmflow.engine.intake import bring_in_all
 from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
 from fsmflow.log import lines
-from fsmflow.queries import queues_of, trouble_with_redis
+from fsmflow.queries import queues_of, trouble_with_redis, with_priorities
 from fsmflow.running import reload
 from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
@@ -32,6 +36,8 @@ from fsmflow.store.partitions import MOST
 from fsmflow.store.store import create_store
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+#: A queue, and how often it has its turn.
+_SHARE: Final = re.compile(r"(?P<name>.+?)(=(?P<share>\d{1,4}))?")
 
 
 @click.command()
@@ -97,7 +103,9 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
     help="How many jobs of states with thread=True run beside each other in each process.  [default: none]",
 )
 @click.option(
-    "--queues", metavar="A,B", help="Listen on these, the first one first.  [default: all that the machines name]"
+    "--queues",
+    metavar="A,B",
+    help="Listen on these, the first one first; as A=3,B=1 each in its turn.  [default: all that the machines name]",
 )
 @click.option("--burst", is_flag=True, help="End once nothing is due.")
 @click.option("--max-jobs", metavar="N", help="Replace a worker process after at most so many jobs.  [default: never]")
@@ -132,25 +140,25 @@ def worker(
 
     \b
       fsmflow worker
-      fsmflow worker --processes 4 --concurrency 50 --threads 8 --queues default,slow
+      fsmflow worker --processes 4 --concurrency 50 --threads 8 --queues default=3,slow=1
       fsmflow worker --max-jobs 1000 --max-memory 500MB
     """
     step_aside()
-    wanted, asked = [] if queues is None else _names(queues), _endurance(max_jobs, max_memory)
+    wanted, shares = _names(queues)
     lines.configure(log_level.upper(), form)
     if reloads:
         return reload.Reload(settings.current()).run()
     let_machines_configure()
     runtime = _ready(burst=burst)
-    listens = wanted or queues_of(runtime.machines.of_user().values()) or ["default"]
+    listens = _listens(runtime, wanted)
     _tell_start(runtime, listens, processes)
     return Supervisor(
         runtime,
         processes=processes,
         queues=list(dict.fromkeys((OPERATIONS, *listens, DELIVERIES))),
         burst=burst,
-        log_options=["--log-level", log_level.upper(), "--log", form],
-        endurance=asked.or_else(runtime.settings),
+        log_options=_options(log_level.upper(), form, shares),
+        endurance=_endurance(max_jobs, max_memory).or_else(runtime.settings),
         concurrency=concurrency,
         threads=threads,
     ).run()
@@ -196,10 +204,17 @@ def _tell_start(runtime: Runtime, queues: list[str], processes: int) -> None:
 def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[str]) -> None:
     """Of queues that were asked for and that no state names. They are listened on all the same, as entities of
     another release may wait there, and as a function may choose any."""
-    known = queues_of(definitions.values())
+    named = queues_of(definitions.values())
+    known = list(dict.fromkeys((*named, *map(queue_below, named))))
     for name in queues:
         if name not in known and (known or name != "default"):
             log.queue_of_nobody(name, did_you_mean(name, known), known)
+
+
+def _options(log_level: str, form: str, shares: Mapping[str, int]) -> list[str]:
+    """What each worker process is told besides; messages have a turn of their own where queues have."""
+    turns = ["--shares", json.dumps({**shares, DELIVERIES: 1})] if shares else []
+    return ["--log-level", log_level, "--log", form, *turns]
 
 
 def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:
@@ -209,11 +224,27 @@ def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:
     )
 
 
-def _names(text: str) -> list[str]:
-    names = [name.strip() for name in text.split(",")]
-    if not all(name and name.isprintable() for name in names):
+def _names(text: str | None) -> tuple[list[str], dict[str, int]]:
+    """The queues that are meant, and how often each has its turn, where that is said."""
+    if text is None:
+        return [], {}
+    said = [_SHARE.fullmatch(name.strip()) for name in text.split(",")]
+    found = {each["name"]: each["share"] for each in said if each is not None and each["name"].isprintable()}
+    if None in said or not found:
         raise click.UsageError(f"--queues {text!r} is no list of names separated by commas, as in default,slow")
-    return list(dict.fromkeys(names))
+    shares = {name: int(share) for name, share in found.items() if share}
+    if (shares and len(shares) < len(found)) or 0 in shares.values():
+        raise click.UsageError(
+            f"--queues {text!r}: either each queue has a share of at least 1, as in default=3,slow=1, or none has"
+        )
+    return list(found), shares
+
+
+def _listens(runtime: Runtime, wanted: list[str]) -> list[str]:
+    """The queues that a worker listens on. Where a job has got a priority, others of it may wait without one yet."""
+    definitions = runtime.machines.of_user().values()
+    named = list(dict.fromkeys(map(queue_below, queues_of(definitions))))
+    return with_priorities(wanted or named or ["default"], definitions)
 
 
 def _usable_cpus() -> int:

@@ -23,8 +23,9 @@ from fsmflow.decision.versions import lacking
 from fsmflow.decision.view import DecisionView, subject_of
 from fsmflow.decision.work import Work, WorkKind, dispatched, hold, hurried
 from fsmflow.definition.guards import Firing, call_on_enter, fire
-from fsmflow.definition.model import Definition, StateSpec, WrongValue, due_after, queue_of
+from fsmflow.definition.model import Definition, StateSpec, WrongValue, due_after, priority_of, queue_of
 from fsmflow.definition.names import CANCELLED, DONE, RETRY, UNDOING_PREFIX, UNDONE
+from fsmflow.definition.priority import ranked
 from fsmflow.errors import Fail, MethodError, TransitionNotAllowed, text_of
 from fsmflow.redaction import hide
 from fsmflow.values import replace
@@ -290,10 +291,10 @@ class Mover:
             if spec.lacks_job:
                 raise lacking(self.definition, self.after)
             queue = self._asked(spec, "queue", spec.queue, lambda: queue_of(spec, subject))
-            blank = Work(
-                epoch=self.after.epoch, kind=WorkKind.JOB, attempt=attempt, fence=fence, wake_at=0, queue=queue
-            )
-            work = hurried(dispatched(replace(blank, deadline=ends_at), self.now))
+            priority = self._asked(spec, "priority", spec.priority, lambda: priority_of(spec, subject))
+            blank = Work(epoch=self.after.epoch, kind=WorkKind.JOB, attempt=attempt, fence=fence, wake_at=0)
+            waiting = replace(blank, deadline=ends_at, queue=ranked(queue, priority))
+            work = hurried(dispatched(waiting, self.now))
         elif ends_at is None:
             return None
         else:

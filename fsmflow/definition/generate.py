@@ -62,6 +62,7 @@ def _undoing(spec: StateSpec) -> StateSpec:
         limit_ms=limit_ms,
         queue=spec.queue,
         limits=spec.limits,
+        priority=spec.priority,
         generated=True,
         undoes=spec.name,
         # Who asks to cancel once more, while that is being undone, must not stop it half-way; where it rests after a

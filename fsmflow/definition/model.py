@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import field, replace
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,6 +14,7 @@ from fsmflow.definition.hooks import Hook as EventHook
 from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.operators import Closed
 from fsmflow.definition.own_field import OwnField
+from fsmflow.definition.priority import NORMAL, PRIORITIES, ranked
 from fsmflow.definition.retry import Retry, is_duration
 from fsmflow.definition.schedule import Schedule
 from fsmflow.definition.tell import Told
@@ -26,8 +27,9 @@ from fsmflow.values import dataclass
 Bound = Callable[[Any], Any]
 #: A method of the machine with arguments of its own.
 Hook = Callable[..., Any]
-#: The most characters of the name of a queue.
+#: The most characters of the name of a queue, and of one with a priority behind it.
 MAX_QUEUE: Final = 100
+_MOST_RANKED: Final = MAX_QUEUE - len("/high")
 
 
 class WrongValue(ValueError):
@@ -103,6 +105,8 @@ class StateSpec:
     queue: str | Bound = "default"
     #: What its jobs need permits of, those of the machine among it.
     limits: tuple[Limit, ...] = ()
+    #: Which jobs of its queue it comes before, or after.
+    priority: str | Bound = NORMAL
     generated: bool = False
     failed_from: str | None = None
     waits: bool = False
@@ -120,6 +124,11 @@ class StateSpec:
     #: Of what is deferred: for how many milliseconds it is kept, where that has a limit.
     kept_for: Mapping[str, int] = field(default_factory=dict, hash=False)
     ignore: frozenset[str] = frozenset()
+
+    @property
+    def priorities(self) -> tuple[str, ...]:
+        """Those that its job may have."""
+        return (self.priority,) if isinstance(self.priority, str) else PRIORITIES
 
     @property
     def is_final(self) -> bool:
@@ -246,8 +255,8 @@ class Definition:
     @property
     def queues(self) -> tuple[str, ...]:
         """The queue names that are known without an entity, in the order of the states."""
-        names = (spec.queue for spec in self.states.values() if spec.is_working)
-        return tuple(dict.fromkeys((*(name for name in names if isinstance(name, str)), *self.wide.queues)))
+        names = (name for spec in self.states.values() if spec.is_working for name in _queues_of(spec))
+        return tuple(dict.fromkeys((*names, *self.wide.queues)))
 
     @cached_property
     def undoes(self) -> bool:
@@ -342,11 +351,32 @@ def queue_of(spec: StateSpec, subject: Any) -> str:
 
     Raises what that raises, and WrongValue."""
     queue = spec.queue(subject) if callable(spec.queue) else spec.queue
-    if not is_queue(queue):
-        raise WrongValue(f"returned {shown(queue)}; a queue has a name of 1 to {MAX_QUEUE} characters without a comma")
+    most = most_of(spec.priority)
+    if not is_queue(queue, most):
+        raise WrongValue(f"returned {shown(queue)}; a queue has a name of 1 to {most} characters without a comma")
     return queue
 
 
-def is_queue(name: object) -> TypeGuard[str]:
+def most_of(priority: Any) -> int:
+    """How many characters the name of a queue may have in which jobs have this priority."""
+    return MAX_QUEUE if priority in (None, NORMAL) else _MOST_RANKED
+
+
+def priority_of(spec: StateSpec, subject: Any) -> str:
+    """Its priority there; asks the user's method where there is one. Raises what that raises, and WrongValue."""
+    priority = spec.priority(subject) if callable(spec.priority) else spec.priority
+    if priority not in PRIORITIES:
+        raise WrongValue(f"returned {shown(priority)}; a priority is one of {', '.join(PRIORITIES)}")
+    return str(priority)
+
+
+def _queues_of(spec: StateSpec) -> Iterator[str]:
+    """The queues in which jobs of a state may wait, as far as they are known without an entity."""
+    queue = "default" if callable(spec.queue) and spec.priority != NORMAL else spec.queue
+    if isinstance(queue, str):
+        yield from (ranked(queue, priority) for priority in spec.priorities)
+
+
+def is_queue(name: object, most: int = MAX_QUEUE) -> TypeGuard[str]:
     """Whether this can be the name of a queue."""
-    return isinstance(name, str) and 0 < len(name) <= MAX_QUEUE and name.isprintable() and "," not in name
+    return isinstance(name, str) and 0 < len(name) <= most and name.isprintable() and "," not in name

@@ -26,7 +26,7 @@ _SEVERAL: Final = (list, tuple, set, frozenset)
 _OF_STATES: Final[dict[str, tuple[type, ...]]] = {
     "retry": (Retry, int),
     **dict.fromkeys(("timeout", "within", "heartbeat", "delay", "expect"), _SPANS),
-    **dict.fromkeys(("job", "each", "only", "machine", "undo", "queue", "branch_failure"), (str,)),
+    **dict.fromkeys(("job", "each", "only", "machine", "undo", "queue", "priority", "branch_failure"), (str,)),
     **dict.fromkeys(("wait", "final", "transactional", "at_most_once", "thread"), (bool,)),
     **dict.fromkeys(("jobs", "machines"), (*_SEVERAL, dict)),
     **dict.fromkeys(("on_enter", "on_exit"), (str, *_SEVERAL)),

@@ -62,6 +62,9 @@ class State(Options):
     branches: ``limit`` so many at once, ``branch_failure="stop"`` cancels the others once one has failed. ``done``
     fires when all are done, ``fail`` when all have ended and any failed.
 
+    ``queue``: where the job waits for a worker; ``priority``: "high" before the others there, "low" after them. Both
+    may be methods.
+
     ``undo``: the job that takes the step back. ``on_failure="undo"`` and ``on_cancel="undo"`` start that by themselves.
     ``limits``: so many of its jobs at once or in a minute, of all entities: ``[Limit("gateway", running=5)]``. Others
     wait in line.
@@ -87,6 +90,7 @@ class State(Options):
     delay: Duration | Ref | None = field(default=None, kw_only=True)
     expect: Duration | None = field(default=None, kw_only=True)
     queue: str | Callable[..., str] | None = field(default=None, kw_only=True)
+    priority: str | Callable[..., str] | None = field(default=None, kw_only=True)
     final: bool = field(default=False, kw_only=True)
     on_enter: Callbacks = field(default=None, kw_only=True)
     on_exit: Callbacks = field(default=None, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Any
 from fsmflow.definition.bind import Binder, as_list, ref_name
 from fsmflow.definition.fanout import FanCompiler
 from fsmflow.definition.limits import read_limits
-from fsmflow.definition.model import MAX_QUEUE, Bound, Fan, StateSpec, Timer, is_queue
+from fsmflow.definition.model import Bound, Fan, StateSpec, Timer, is_queue, most_of
 from fsmflow.definition.names import (
     CANCELLED,
     DONE,
@@ -25,6 +25,7 @@ from fsmflow.definition.names import (
     name_fault,
 )
 from fsmflow.definition.parse import plain_name
+from fsmflow.definition.priority import NORMAL, PRIORITIES
 from fsmflow.definition.retry import Retry, as_seconds, is_duration, retry_faults
 from fsmflow.definition.state import DEFAULT_LIMIT, UNSET, State
 from fsmflow.errors import did_you_mean, shown
@@ -35,13 +36,13 @@ MAX_TRANSACTION_S = 60
 _FLAGS = ("wait", "transactional", "at_most_once", "thread", "final")
 #: What a state may have beside its timeout and its flags; a final one has none of it.
 _OPTIONAL = (
-    *("job", "retry", "within", "heartbeat", "delay", "expect", "queue", "limits"),
+    *("job", "retry", "within", "heartbeat", "delay", "expect", "queue", "priority", "limits"),
     *("undo", "on_failure", "on_cancel", "defer"),
 )
 #: What only a state with a job may have.
 _OF_JOBS = frozenset(
     {
-        *("retry", "within", "heartbeat", "queue", "limits", "undo", "on_failure", "wait"),
+        *("retry", "within", "heartbeat", "queue", "priority", "limits", "undo", "on_failure", "wait"),
         *("transactional", "at_most_once", "thread"),
     }
 )
@@ -60,8 +61,7 @@ class StateCompiler:
         """The compiled state, or None where it has no usable name."""
         if not self._name_is_usable(state.name):
             return None
-        name = str(state.name)
-        fan = self._fans.compile(state)
+        name, fan = str(state.name), self._fans.compile(state)
         phase = FINISHED if state.final is True else WORKING if fan or state.job is not None else WAITING
         self._check_flags(state)
         if name in (CANCELLED, UNDONE) and phase != FINISHED:
@@ -83,6 +83,7 @@ class StateCompiler:
             expect_ms=self._expect(state, timer),
             queue=self._queue(state),
             limits=read_limits(state.limits, f"state {name!r}: ", self._faults),
+            priority=self._priority(state),
             waits=state.wait is True,
             fan=fan,
             undo=undo,
@@ -299,11 +300,22 @@ class StateCompiler:
                 )
                 return "default"
             return self._binder.callable(queue, "queue", f"state {state.name!r}") or "default"
-        if not is_queue(queue):
-            wanted = f"it is a name of 1 to {MAX_QUEUE} characters without a comma"
+        most = most_of(state.priority)
+        if not is_queue(queue, most):
+            wanted = f"it is a name of 1 to {most} characters without a comma"
             self._fault(str(state.name), f"queue={shown(queue)}; {wanted}")
             return "default"
         return queue
+
+    def _priority(self, state: State) -> Any:
+        priority = state.priority
+        if priority is None or priority in PRIORITIES:
+            return priority or NORMAL
+        if callable(priority) or (isinstance(priority, str) and self._binder.has_method(priority)):
+            return self._binder.callable(priority, "priority", f"state {state.name!r}") or NORMAL
+        wanted = f"it is one of {', '.join(PRIORITIES)}, or a method that returns one"
+        self._fault(str(state.name), f"priority={shown(priority)}; {wanted}")
+        return NORMAL
 
 
 def _names_in(value: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from redis import Redis
@@ -19,6 +19,7 @@ from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.dispatch.listeners import Listener, present
 from fsmflow.dispatch.strays import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
+from fsmflow.dispatch.turns import Turns
 from fsmflow.errors import RedisUnavailable, shown
 from fsmflow.points import point
 from fsmflow.store.work import Ticket
@@ -78,7 +79,8 @@ Taken = tuple[bytes, bytes, bytes]
 class StepWorker(SimpleWorker):
     """Takes doorbells from our queues in RQ, and runs them. Once ``stopping`` it runs none that it has not begun.
 
-    A job there that fsmflow did not put there is not run: it goes to RQ's registry of failed jobs.
+    A job there that fsmflow did not put there is not run: it goes to RQ's registry of failed jobs. ``shares``: those of
+    the queues that have their turns.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class StepWorker(SimpleWorker):
         *,
         name: str | None = None,
         listener: Listener | None = None,
+        shares: Mapping[str, int] | None = None,
     ) -> None:
         self._url = doorbell.url()
         self.client = connect(self._url, timeout_s=_TIMEOUT_S)
@@ -99,6 +102,8 @@ class StepWorker(SimpleWorker):
             connection=self.client,
             serializer=JSONSerializer,
         )
+        self._turns = Turns(queues, shares)
+        self._keys = {name: queue.key for name, queue in zip(queues, self.queues, strict=True)}
         self._doorbell = doorbell
         self._perform = perform
         self._stopping = stopping
@@ -137,9 +142,10 @@ class StepWorker(SimpleWorker):
     def _take_some(self, most: int, *, block: bool) -> list[Taken]:
         """What is taken, and given back at once where this was told to end meanwhile."""
         self.tell_alive()
-        taken = self._turn([queue.key for queue in self.queues], most=most)
+        keys = [self._keys[name] for name in self._turns.order()]
+        taken = self._turn(keys, most=most)
         if not taken and block:
-            taken = self._wait()
+            taken = self._wait(keys)
         if not self._stopping():
             return taken
         for id_, _, queue_key in reversed(taken):
@@ -183,12 +189,12 @@ class StepWorker(SimpleWorker):
                 log.dispatch_failed(len(rings), error)
             raise
 
-    def _wait(self) -> list[Taken]:
+    def _wait(self, keys: list[Any]) -> list[Taken]:
         self.waiting = True
         try:
             if self._stopping():
                 return []
-            popped: Any = self.client.blpop([queue.key for queue in self.queues], timeout=_BLOCK_S)
+            popped: Any = self.client.blpop(keys, timeout=_BLOCK_S)
         finally:
             self.waiting = False
         point("pop.after", 0)

@@ -17,6 +17,7 @@ from fsmflow import clock, codec
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.terms import same, value_at
 from fsmflow.decision.work import FAR_FUTURE_MS
+from fsmflow.definition.priority import queue_below
 from fsmflow.engine.commits import TRIES, until_first
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DataError, TransitionConflict
@@ -57,7 +58,7 @@ class Hold:
 
     def keeps(self, kept: Kept) -> bool:
         """Whether this is one of those that it keeps back."""
-        if self.machine not in (None, kept.machine) or self.queue not in (None, kept.queue):
+        if self.machine not in (None, kept.machine) or self.queue not in (None, *kept.queues):
             return False
         if self.state is not None and not fnmatchcase(kept.state, self.state):
             return False
@@ -103,6 +104,11 @@ class Kept:
             queue=snapshot.work.queue if snapshot.work is not None else None,
             data_text=snapshot.data_text if parent is None else parent.data_text,
         )
+
+    @property
+    def queues(self) -> tuple[str, ...]:
+        """Where it waits: by its queue in RQ, which is that of its priority, and by the one that it was given."""
+        return () if self.queue is None else (self.queue, queue_below(self.queue))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.work import GRACE_MS, Work
 from fsmflow.definition.names import FAILED, FINISHED
+from fsmflow.definition.priority import ranked
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.drains import drains
 from fsmflow.engine.drains import told as told_of_drains
@@ -128,7 +129,9 @@ class Reasons:
             step = under_todays_names(root, stored).step
         except UnknownState:
             return None
-        return step.queue if step is not None and step.is_working and isinstance(step.queue, str) else None
+        if step is None or not step.is_working or not isinstance(step.queue, str):
+            return None
+        return ranked(step.queue, step.priority) if isinstance(step.priority, str) else step.queue
 
     def _pause(self, stored: Snapshot) -> str:
         """The topmost entity that is paused: whoever goes by its parent is let go with it."""

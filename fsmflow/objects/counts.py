@@ -9,13 +9,14 @@ from fsmflow.decision.expectation import is_overdue
 from fsmflow.decision.inputs import Actor
 from fsmflow.definition.model import StateSpec
 from fsmflow.definition.names import DELIVERIES, OPERATIONS
+from fsmflow.definition.priority import queue_below
 from fsmflow.dispatch.prefix import queue_key
 from fsmflow.engine.headcount import Headcount, headcounts
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.teams import reach_of
 from fsmflow.errors import RedisUnavailable
 from fsmflow.objects.plain import iso
-from fsmflow.queries import Listening, listening, queues_of
+from fsmflow.queries import Listening, listening, queues_of, with_priorities
 from fsmflow.store.demand import demand_on
 from fsmflow.store.listing import Filter
 from fsmflow.store.sentence import first_line
@@ -112,7 +113,7 @@ def queue_objects(runtime: Runtime, queues: Sequence[str], heard: Listening) -> 
 def demand_object(runtime: Runtime, queues: Sequence[str]) -> dict[str, Any]:
     """How much there is for workers of these queues, and where their doorbells are in Redis. Four queries."""
     # Each worker listens on these, whatever it is told.
-    listens = list(dict.fromkeys((*queues, OPERATIONS, DELIVERIES)))
+    listens = with_priorities(dict.fromkeys((*queues, OPERATIONS, DELIVERIES)), runtime.machines.all().values())
     now, store = runtime.now(), runtime.store
     found = demand_on(store.link, listens, now)
     next_at = [at for at in (store.work.next_due_at(now), store.events.next_due_at(now)) if at is not None]
@@ -123,7 +124,9 @@ def demand_object(runtime: Runtime, queues: Sequence[str]) -> dict[str, Any]:
         "timers": found.timers,
         "wanted": found.wanted,
         "next_at": _iso(min(next_at, default=None)),
-        "lists": [queue_key(runtime.doorbell.rq_queue(queue)) for queue in queues],
+        "lists": [
+            queue_key(runtime.doorbell.rq_queue(name)) for name in listens if {name, queue_below(name)} & set(queues)
+        ],
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import signal
@@ -54,6 +55,8 @@ class WorkerProcess:
         name: str,
         endurance: Endurance,
         threads: int,
+        *,
+        shares: Mapping[str, int],
     ) -> None:
         self._threads = threads
         self._name = name
@@ -62,6 +65,7 @@ class WorkerProcess:
         self._control = control
         self._channel = channel
         self._queues = queues
+        self._shares = shares
         self._endurance = endurance
         self._go_reading, self._go_writing = os.pipe()
         self._main = threading.get_ident()
@@ -193,7 +197,15 @@ class WorkerProcess:
         self._connections += 1
         name = f"{self._name}.{self._connections}"
         listener = listener_of(runtime, self._name, self._queues)
-        return StepWorker(self._queues, runtime.doorbell, execute, self._is_stopping, name=name, listener=listener)
+        return StepWorker(
+            self._queues,
+            runtime.doorbell,
+            execute,
+            self._is_stopping,
+            name=name,
+            listener=listener,
+            shares=self._shares,
+        )
 
     def _end_if_worn(self, wear: Wear) -> None:
         why = wear.told()
@@ -254,6 +266,7 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-jobs", type=int)
     parser.add_argument("--max-memory", type=int)
+    parser.add_argument("--shares", type=json.loads, default={})
     options = parser.parse_args(arguments)
     for descriptor in (options.slot, options.control, options.channel):
         os.set_inheritable(descriptor, False)
@@ -262,8 +275,9 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     endurance = Endurance(max_jobs=options.max_jobs, max_memory=options.max_memory)
     try:
         slot, channel, queues = Slot(options.slot), Channel(options.channel), options.queues.split(",")
-        process = WorkerProcess(slot, options.control, channel, queues, options.name, endurance, options.threads)
-        return process.main()
+        return WorkerProcess(
+            slot, options.control, channel, queues, options.name, endurance, options.threads, shares=options.shares
+        ).main()
     except FsmflowError as error:
         log.worker_cannot_start(os.getpid(), error)
         return 1

@@ -39,6 +39,8 @@ def test_a_worker_without_machines_says_where_it_looked(shop: Shop) -> None:
 def test_a_worker_refuses_wrong_options(shop: Shop) -> None:
     shop.misused("worker", "--processes", "0")
     assert "'a,,b'" in shop.misused("worker", "--queues", "a,,b")
+    for wrong in ("a=2,b", "a=0,b=1"):
+        assert "either each queue has a share of at least 1" in shop.misused("worker", "--queues", wrong)
 
 
 def test_a_worker_says_what_it_works_with_and_ends_well_on_ctrl_c(shop: Shop) -> None:

@@ -87,6 +87,8 @@ class Order(Machine):
             expect=timedelta(hours=4),
             retry=Retry(max=3, interval=[1, timedelta(minutes=1)], on=OSError),
             undo="refund",
+            queue="money",
+            priority="high",
         ),
         State("packing", each="parcels", job=lambda order, parcel: parcel, limit=3, branch_failure="stop"),
         State("cooling", delay="until", defer="shipped", ignore=["hurry"]),

@@ -66,7 +66,10 @@ _OWN = {
     "defer": st.sampled_from(TRIGGERS),
     "ignore": st.lists(st.sampled_from(TRIGGERS), max_size=2),
 }
-_ANY = ("timeout", "delay", "queue", "on_enter", "on_exit", "undo", "each", "branch_failure", "on_failure", "on_cancel")
+_ANY = (
+    *("timeout", "delay", "queue", "priority", "on_enter", "on_exit", "undo", "each", "branch_failure"),
+    *("on_failure", "on_cancel"),
+)
 _FLAGS = ("transactional", "at_most_once")
 PARAMETERS = st.fixed_dictionaries(
     {},
