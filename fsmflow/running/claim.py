@@ -30,7 +30,9 @@ def new_owner() -> str:
     return os.urandom(12).hex()
 
 
-def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | None:
+def claim_attempt(
+    runtime: Runtime, ticket: Ticket, owner: str, instead: permits.Instead | None = None
+) -> Attempt | None:
     """The attempt that a ticket is for, claimed by ``owner``; None where it is not to be run here.
 
     Code that lacks the machine, the state or its job gives the claim back to others, and counts no attempt. An entity
@@ -40,7 +42,7 @@ def claim_attempt(runtime: Runtime, ticket: Ticket, owner: str) -> Attempt | Non
     if claimed is None:
         _tell_refused(runtime, ticket)
         return None
-    return attempt_of(runtime, claimed)
+    return attempt_of(runtime, claimed, instead)
 
 
 def claim_attempts(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> list[Attempt | None]:
@@ -62,7 +64,7 @@ def _tell_refused(runtime: Runtime, ticket: Ticket) -> None:
     runtime.counting.in_vain()
 
 
-def attempt_of(runtime: Runtime, claimed: Claimed) -> Attempt | None:
+def attempt_of(runtime: Runtime, claimed: Claimed, instead: permits.Instead | None = None) -> Attempt | None:
     """What has been claimed, with the code that it is to be run by; None where it is not to be run here: it is given
     back then, or rests. Raises DatabaseUnavailable."""
     snapshot, claim = claimed.snapshot, claim_of(claimed.snapshot)
@@ -88,7 +90,7 @@ def attempt_of(runtime: Runtime, claimed: Claimed) -> Attempt | None:
         return None
     wanted = permits.wanted(runtime, snapshot, spec, parent)
     attempt = Attempt(instance=instance, claim=claim, spec=spec, parent=parent, wanted=wanted)
-    return attempt if not wanted or permits.take(runtime, attempt) else None
+    return attempt if not wanted or permits.take(runtime, attempt, instead) else None
 
 
 def claim_of(snapshot: Snapshot) -> Claim:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fsmflow.decision.entity import ClaimLost, Snapshot
 from fsmflow.decision.permit import Wanted, wanted_of
 from fsmflow.definition.model import StateSpec
@@ -10,6 +12,10 @@ from fsmflow.errors import DatabaseUnavailable
 from fsmflow.log import limits as log
 from fsmflow.running.attempt import Attempt
 from fsmflow.store.permits import PAGE
+from fsmflow.store.work import Ticket
+
+#: What is told of whom a worker may run in the place of an attempt that has to wait.
+Instead = Callable[[Ticket], None]
 
 
 def wanted(runtime: Runtime, snapshot: Snapshot, spec: StateSpec, parent: Snapshot | None) -> tuple[Wanted, ...]:
@@ -24,9 +30,10 @@ def wanted(runtime: Runtime, snapshot: Snapshot, spec: StateSpec, parent: Snapsh
     return wanted_of(limits, (snapshot if parent is None else parent).data) if limits else ()
 
 
-def take(runtime: Runtime, attempt: Attempt) -> bool:
-    """Whether an attempt has its permits. Without them it is given back, and waits in line. Raises
-    DatabaseUnavailable: it has none then, or may have them."""
+def take(runtime: Runtime, attempt: Attempt, instead: Instead | None = None) -> bool:
+    """Whether an attempt has its permits. Without them it is given back, and waits in line; ``instead`` is told of who
+    was called before, and whose doorbell may be far behind. Raises DatabaseUnavailable: it has none then, or may have
+    them."""
     snapshot = attempt.snapshot
     dispatch = snapshot.work.dispatch if snapshot.work is not None else 0
     try:
@@ -36,6 +43,10 @@ def take(runtime: Runtime, attempt: Attempt) -> bool:
     if refused is None:
         return True
     log.in_line(snapshot.address, snapshot.state, refused.told)
+    queue = snapshot.work.queue if snapshot.work is not None else None
+    called = None if instead is None else runtime.store.permits.called(refused.key, queue, runtime.now())
+    if instead is not None and called is not None:
+        instead(called)
     return False
 
 

@@ -203,6 +203,19 @@ class Permits:
         else:
             self._link.execute(f"DELETE FROM {LIMIT} WHERE {self._equal('name')}", (line.name,))
 
+    def called(self, name: str, queue: str | None, now: int) -> Ticket | None:
+        """Who was called first and has not come yet, of those who wait in a queue. One query."""
+        expected = [
+            (each, each.work)
+            for each in self._link.again(lambda: self._entrants(self._inside, (name,)))
+            if each.is_expected(now) and each.work is not None
+        ]
+        free = [(each, work) for each, work in expected if work.owner is None and work.queue == queue]
+        if not free:
+            return None
+        first, work = min(free, key=lambda pair: pair[0].place)
+        return Ticket(row=first.entity, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
+
     def due_lines(self, now: int, most: int = PAGE) -> list[str]:
         """The limits whose lines are to be looked at by now."""
         name, mark = self._link.quoted("name"), self._link.mark

@@ -344,3 +344,11 @@ def test_many_at_once_are_never_more_than_may_and_none_is_left(bench: Bench) -> 
 
     assert 1 <= max(in_threads(4, runtime.store.link, work)) <= 2
     assert not violations(bench)
+
+
+def test_a_worker_that_finds_who_has_to_wait_runs_who_was_called_before(bench: Bench) -> None:
+    sent("pay", *"abcde")
+    attempts = [claimed(bench) for _ in range(3)]
+    fail(bench, attempts[0])
+    bench.step()
+    assert ran == ["c"], "the doorbell was that of d, and c was called, whose doorbell is behind that of e"
