@@ -72,7 +72,7 @@ class Committer:
     def _go(self) -> None:
         try:
             while True:
-                self._commit_all(self._all_there())
+                self.commit_all(self._all_there())
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that takes attempts on
             self._fail(error)
 
@@ -85,7 +85,8 @@ class Committer:
                 break
         return found
 
-    def _commit_all(self, endings: Sequence[Ending]) -> None:
+    def commit_all(self, endings: Sequence[Ending]) -> None:
+        """Commit these, in this thread, but for what goes alone."""
         self._runtime.store.link.refresh()
         token = os.urandom(8).hex()
         decided = {each: commit for each in endings if (commit := each.executor.decide(each.attempt, each.ended))}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -17,6 +17,7 @@ from fsmflow.running.limits import TimeLimit, TimeUp
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import RUNNING, SETTLING, Doing, Slot
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
+from tests.attacks.simulation.gathering import BESIDE, Gathering
 from tests.attacks.simulation.world import Actor, Dead, Host, World, current_actor
 
 RENEW_S: Final = 5.0
@@ -94,8 +95,9 @@ class Machinery:
     queues: tuple[str, ...]
     #: How long nothing will be due, in seconds: a real sweeper looks every second, in virtual time that is in vain.
     idle_s: Callable[[], float]
-    #: Whether workers go straight on with the next step of an entity.
+    #: Whether workers go straight on with the next step of an entity, and whether they take several at once.
     runs_on: bool
+    gathers: bool
 
 
 @dataclass(eq=False)
@@ -106,7 +108,7 @@ class WorkerHost:
     name: str
     workers: int
     host: Host = field(init=False)
-    _slots: dict[Actor, SimulatedSlot] = field(default_factory=dict)
+    _slots: dict[Actor, list[SimulatedSlot]] = field(default_factory=dict)
     _lost: deque[_Lost] = field(default_factory=deque)
     _sweeper: Actor = field(init=False)
     _maintenance: Maintenance = field(init=False)
@@ -128,20 +130,20 @@ class WorkerHost:
             self._hire(number, after_s)
 
     def _hire(self, number: int, after_s: float) -> None:
-        slot = SimulatedSlot()
+        slots = [SimulatedSlot() for _ in range(1 + BESIDE * self.shared.gathers)]
         name = f"{self.host.name}/worker{number}"
         actor = self.shared.world.spawn(
-            name, self.host, lambda: self._work(slot), lambda: self._bury(actor, number), after_s=after_s
+            name, self.host, lambda: self._work(slots), lambda: self._bury(actor, number), after_s=after_s
         )
-        self._slots[actor] = slot
+        self._slots[actor] = slots
 
     def _bury(self, actor: Actor, number: int) -> None:
         """The supervisor finds its worker dead, and starts another."""
-        slot = self._slots.pop(actor, None)
-        if slot is None:
+        slots = self._slots.pop(actor, None)
+        if slots is None:
             return
-        held, world = slot.held(), self.shared.world
-        if held is not None:
+        world = self.shared.world
+        for held in _held(slots):
             self._lost.append(_Lost(held.row, held.owner, released=world.dice.random() < 0.2))
             if not self._sweeper.is_frozen:
                 self._sweeper.wake_at = min(self._sweeper.wake_at, world.now_ms + 10)
@@ -160,22 +162,26 @@ class WorkerHost:
         if running in doomed:
             world.kill(running, "with its host")
 
-    def _work(self, slot: SimulatedSlot) -> None:
+    def _work(self, slots: Sequence[SimulatedSlot]) -> None:
         shared, actor = self.shared, current_actor()
         if actor is None:
             raise AssertionError("a worker is an actor")
-        executor = Executor(shared.runtime, slot, goes_on=lambda steps: True, run_on=shared.runs_on)
+        executor = Executor(shared.runtime, slots[0], goes_on=lambda steps: True, run_on=shared.runs_on)
+        gathering = Gathering(shared.runtime, slots[1:], executor)
         while True:
             ticket = shared.doorbell.take(actor)
             try:
-                shared.runtime.ring_for(executor.execute(ticket))
+                if shared.gathers:
+                    gathering.work([ticket, *shared.doorbell.take_more(BESIDE - 1)])
+                else:
+                    shared.runtime.ring_for(executor.execute(ticket))
             except DatabaseUnavailable:
                 shared.world.sleep(0.1)
 
     def _renew(self) -> None:
         shared = self.shared
         while True:
-            owners = [claim for claim in (self._renewable(*pair) for pair in list(self._slots.items())) if claim]
+            owners = [claim for pair in list(self._slots.items()) for claim in self._renewable(*pair)]
             wait_s = RENEW_S
             try:
                 point("renew.before", 0)
@@ -185,16 +191,15 @@ class WorkerHost:
                 wait_s = 0.2
             shared.world.sleep(wait_s)
 
-    def held_by(self, actor: Actor) -> Doing | None:
+    def held_by(self, actor: Actor) -> list[Doing]:
         """What a worker of this host holds."""
-        slot = self._slots.get(actor)
-        return None if slot is None else slot.held()
+        return _held(self._slots.get(actor, ()))
 
-    def _renewable(self, actor: Actor, slot: SimulatedSlot) -> tuple[int, str] | None:
-        held = slot.held()
-        if held is None or held.state != RUNNING or actor.is_frozen or self.shared.world.monotonic() >= held.deadline:
-            return None
-        return held.row, held.owner
+    def _renewable(self, actor: Actor, slots: Sequence[SimulatedSlot]) -> list[tuple[int, str]]:
+        if actor.is_frozen:
+            return []
+        now = self.shared.world.monotonic()
+        return [(held.row, held.owner) for held in _held(slots) if held.state == RUNNING and now < held.deadline]
 
     def _maintain(self) -> None:
         shared = self.shared
@@ -223,7 +228,10 @@ class WorkerHost:
 
     def _kill_overruns(self) -> None:
         now = self.shared.world.monotonic()
-        for actor, slot in list(self._slots.items()):
-            held = slot.held()
-            if held is not None and held.state == RUNNING and now > held.deadline + OVERRUN_S:
+        for actor, slots in list(self._slots.items()):
+            if any(held.state == RUNNING and now > held.deadline + OVERRUN_S for held in _held(slots)):
                 self.shared.world.kill(actor, "overran its limit")
+
+
+def _held(slots: Sequence[SimulatedSlot]) -> list[Doing]:
+    return [held for held in (slot.held() for slot in slots) if held is not None]

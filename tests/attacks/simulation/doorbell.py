@@ -57,6 +57,19 @@ class SimulatedDoorbell(Doorbell):
             moments = [rung.visible_at for rung in self._queue if rung.visible_at > world.now_ms]
             world.wait(actor, self._away_until if self._is_away() else min(moments, default=NEVER))
 
+    def take_more(self, most: int) -> list[Ticket]:
+        """Up to so many more that are there, without waiting."""
+        if self._is_away():
+            return []
+        visible = [rung for rung in self._queue if rung.visible_at <= self._world.now_ms][:most]
+        for rung in visible:
+            self._queue.remove(rung)
+        return [rung.ticket for rung in visible]
+
+    def finish(self, done: Sequence[Ticket], rings: Sequence[Ring]) -> bool:
+        """What is done is gone already."""
+        return self.ring(rings)
+
     def ring(self, rings: Sequence[Ring], *, insist: bool = False) -> bool:
         """Put tickets into the queue. False where Redis is away, or its reply is lost."""
         self._world.pass_point("redis.push")

@@ -6,7 +6,7 @@ import json
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -78,14 +78,14 @@ class Oracle:
         self.owners: dict[int, str | None] = {}
         self._attempts: dict[int, tuple[int, int]] = {}
         self.transitions = 0
-        self._claim: tuple[int, str] | None = None
+        self._claims: Mapping[int, str] = {}
         #: The holds that kept back what was claimed as it was: its job must not begin.
         self.kept: dict[int, int | None] = {}
 
-    def look(self, claim: tuple[int, str] | None = None) -> None:
-        """After a commit: what is new, and whether it may be so. ``claim``: the row and the token of the attempt
-        that whoever committed runs. Raises Violation."""
-        self._claim = claim
+    def look(self, claims: Mapping[int, str] | None = None) -> None:
+        """After a commit: what is new, and whether it may be so. ``claims``: the rows, and the token of each, of the
+        attempts that whoever committed runs. Raises Violation."""
+        self._claims = claims or {}
         for late in self.known.values():
             if self.deadlines.is_left_late(late.row, late.epoch):
                 raise Violation(f"2 {late.address}: long after the time of {late.state!r} it has not been left")
@@ -191,8 +191,8 @@ class Oracle:
 
     def _end(self, known: Known, epoch: int, attempt: int, how: str) -> None:
         holder = self.owners.get(known.row)
-        mine = self._claim is not None and self._claim[0] == known.row and known.runs_job
-        if mine and self._claim is not None and how != "crashed" and holder != self._claim[1]:
+        mine = self._claims.get(known.row)
+        if mine is not None and known.runs_job and how != "crashed" and holder != mine:
             raise Violation(f"I4 {known.address}: attempt {attempt} is ended by {how}, and somebody else holds it")
         if (epoch, attempt) in known.ended and not how.startswith("fail "):
             raise Violation(f"I4 {known.address}: attempt {attempt} of epoch {epoch} ends a second time, by {how}")

@@ -21,6 +21,7 @@ from tests.attacks.simulation.actors import Machinery, WorkerHost
 from tests.attacks.simulation.clients import PAUSES, Client, Request
 from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
+from tests.attacks.simulation.gathering import gathers_there
 from tests.attacks.simulation.holder import Holder, holds_there
 from tests.attacks.simulation.laboratory import EFFECTS, Laboratory
 from tests.attacks.simulation.machines import Design, design, merges
@@ -82,7 +83,13 @@ class Schedule:
         )
         queues = {queue for it in self._runtime.machines.all().values() for queue in it.queues}
         self._shared = Machinery(
-            self._world, self._runtime, self._doorbell, tuple(sorted(queues)), self._idle_s, runs_on=runs_on
+            self._world,
+            self._runtime,
+            self._doorbell,
+            tuple(sorted(queues)),
+            self._idle_s,
+            runs_on=runs_on,
+            gathers=gathers_there(seed),
         )
         self._hosts = [WorkerHost(self._shared, name, workers) for name, workers in (("a", 2), ("b", 1))]
         deadlines = Deadlines(self._world, self._design.bounds)
@@ -182,15 +189,15 @@ class Schedule:
     def _committed(self) -> None:
         if self._violation is None:
             try:
-                self._oracle.look(self._claim())
+                self._oracle.look(self._claims())
             except Violation as error:
                 self._wrong(str(error))
 
-    def _claim(self) -> tuple[int, str] | None:
-        """The row and the token of the attempt that the actor that runs has claimed."""
+    def _claims(self) -> dict[int, str]:
+        """The rows, and the token of each, of the attempts that the actor that runs has claimed."""
         actor = current_actor()
-        slots = (host.held_by(actor) for host in self._hosts) if actor is not None else ()
-        return next(((held.row, held.owner) for held in slots if held is not None), None)
+        held = (doing for host in self._hosts for doing in host.held_by(actor)) if actor is not None else ()
+        return {doing.row: doing.owner for doing in held}
 
     def _wrong(self, what: str) -> None:
         if self._violation is None:

@@ -42,6 +42,7 @@ NEAR = {
     "a next step that is taken in a pause": 175,
     "claims that do not look at the holds": 11,
     "parked for ever by a hold": 11,
+    "many committed together without their guards": 999,
 }
 #: Schedules that once broke a promise. A new kind of dice makes others of them: what they found has tests of its own.
 BROKEN_ONCE = (11_569,)

@@ -3,7 +3,7 @@ would find nothing else either."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Final
@@ -22,10 +22,12 @@ from fsmflow.running.job import Job
 from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
+from fsmflow.store import commits
 from fsmflow.store.doubt import Doubt
 from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store
 from fsmflow.store.work import WorkRows
+from fsmflow.store.writes import Lost, OneByOne
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
 
 Patches = Callable[[Statements], list[Any]]
@@ -202,6 +204,24 @@ def _held_for_ever(sql: Statements) -> list[Any]:
     return [mock.patch.object(holds, "_let_go", return_value=0)]
 
 
+class _Unguarded(OneByOne):
+    """Writes, whether or not there is what is to be written."""
+
+    def run(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
+        super().run(sql, params)
+
+
+def _together_anyhow(sql: Statements) -> list[Any]:
+    """What is committed together asks for no claim and no revision."""
+    real = commits.Commits.commit_together
+
+    def together(self: commits.Commits, wanted: Sequence[Commit], token: str) -> list[Snapshot] | None:
+        with mock.patch.object(commits, "OneByOne", _Unguarded):
+            return real(self, wanted, token)
+
+    return [mock.patch.object(commits.Commits, "commit_together", together)]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
     "messages that outlive their visit": _outlives,
     "messages that are taken back in words alone": _told_only,
@@ -228,6 +248,7 @@ VARIANTS: Final[dict[str, Patches]] = {
     "a next step that is taken in a pause": _runs_on_anyhow,
     "claims that do not look at the holds": _held_by_nobody,
     "parked for ever by a hold": _held_for_ever,
+    "many committed together without their guards": _together_anyhow,
 }
 
 
