@@ -130,6 +130,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
     """Each setting with its value, and where that comes from."""
     shown = {
         settings.DATABASE_URL: ("database", database_of(chosen)),
+        settings.SCHEMA: ("schema", chosen.schema or "none"),
         settings.REDIS_URL: ("Redis", redis_of(chosen)),
         settings.MACHINES: ("machines", ", ".join(map(str, chosen.machines))),
         settings.HOME: ("home", str(chosen.home.absolute())),

@@ -13,6 +13,7 @@ from fsmflow import settings as settings_of
 from fsmflow.engine.registry import Registry
 from fsmflow.errors import FsmflowError
 from fsmflow.settings import Settings
+from fsmflow.store.namespace import placed
 from fsmflow.store.tables import ENTITY
 
 #: The fields with the machines whose state they carry, of the settings that were read last.
@@ -59,7 +60,9 @@ class _Kept(Expression):  # type: ignore[misc]
         quoted = connection.ops.quote_name
         own = f"{quoted(self._field.model._meta.db_table)}.{quoted(self._field.column)}"
         of_any = ", ".join(["%s"] * len(self._machines))
-        is_there = f"SELECT 1 FROM {quoted(ENTITY)} WHERE machine IN ({of_any}) AND entity_id = %s"
+        schema = settings_of.current().schema
+        entity = quoted(ENTITY) if schema is None else placed(ENTITY, schema)
+        is_there = f"SELECT 1 FROM {entity} WHERE machine IN ({of_any}) AND entity_id = %s"
         sql = f"CASE WHEN EXISTS ({is_there}) THEN {own} ELSE %s END"
         return sql, [*self._machines, self._entity_id, value]
 

@@ -15,7 +15,7 @@ from fsmflow.django.host import LABEL
 from fsmflow.django.settings import alias
 from fsmflow.engine import runtime
 from fsmflow.store.schema import empty
-from fsmflow.store.store import create_store, open_store
+from fsmflow.store.store import NoTables, create_store, open_store
 from fsmflow.store.tables import META
 
 
@@ -78,9 +78,15 @@ def let_go_in_the_end() -> None:
 def empty_tables(using: str) -> None:
     """Take away all entities where Django's rows are taken away. Raises ConfigurationError for tables that are of
     another version."""
-    if not _is_there(using) or META not in connections[using].introspection.table_names():
+    if not _is_there(using):
         return
-    link = open_store(replace(settings_of.current(), database_url=f"django://{using}", database=None)).link
+    chosen = replace(settings_of.current(), database_url=f"django://{using}", database=None)
+    if chosen.schema is None and META not in connections[using].introspection.table_names():
+        return
+    try:
+        link = open_store(chosen).link
+    except NoTables:
+        return
     empty(link)
     link.forget_connection()
 

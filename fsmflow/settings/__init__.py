@@ -19,7 +19,7 @@ from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
 from fsmflow.settings import alarms as alarms_of
 from fsmflow.settings.alarms import Alarm
-from fsmflow.settings.amounts import count_of, is_on, size_of
+from fsmflow.settings.amounts import count_of, is_on, schema_of, size_of
 from fsmflow.settings.limits import Limit, read_queue_limits
 from fsmflow.settings.permissions import Permissions, read_file, read_permissions
 from fsmflow.settings.web import read_web_url
@@ -44,10 +44,11 @@ USERS = "FSMFLOW_USERS"
 ASYNC_THREADS = "FSMFLOW_ASYNC_THREADS"
 RUN_ON = "FSMFLOW_RUN_ON"
 QUEUE_LIMITS = "FSMFLOW_QUEUE_LIMITS"
+SCHEMA = "FSMFLOW_SCHEMA"
 
 VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
-    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS, RUN_ON, QUEUE_LIMITS),
+    *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS, RUN_ON, QUEUE_LIMITS, SCHEMA),
 )
 _PREFIX = "FSMFLOW_"
 #: How alike a name has to be to one of these.
@@ -69,6 +70,8 @@ class Settings:
 
     database_url: str | None = field(default=None, repr=False)
     database: Any = None
+    #: The schema of PostgreSQL in which the tables are, where one is named.
+    schema: str | None = None
     redis_url: str | None = field(default=None, repr=False)
     machines: tuple[MachineSource, ...] = ("machines",)
     home: Path = Path(".fsmflow")
@@ -127,6 +130,7 @@ def configure(
     *,
     database_url: str | None = None,
     database: Any = None,
+    schema: str | None = None,
     redis_url: str | None = None,
     machines: Iterable[MachineSource] | None = None,
     home: str | os.PathLike[str] | None = None,
@@ -150,13 +154,10 @@ def configure(
     log in there. ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody
     is told of besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels``.
 
-    ``database`` is a peewee Database of yours: calls inside its ``atomic()`` then join that transaction. Opens
-    nothing. May be called again: the next use works with the new settings. Raises ConfigurationError.
+    ``schema``: that of PostgreSQL with the tables. ``database`` is a peewee Database of yours: calls inside its
+    ``atomic()`` join that transaction. Opens nothing; the next use works with it. Raises ConfigurationError.
     """
-    _check_database(database, database_url)
-    chosen = from_environment()
-    if database is not None or database_url is not None:
-        chosen = replace(chosen, database=database, database_url=database_url)
+    chosen = _on_database(from_environment(), database, database_url, schema)
     limits = _limits(max_jobs, max_memory, search_timeout, async_threads, run_on, queue_limits)
     more = dict(
         (*_of_whom(redis_url, machines), *limits, *_read(permissions, channels, alarms), *_of_web(web_url, users))
@@ -214,7 +215,8 @@ def _limits(
         yield "queue_limits", read_queue_limits(queue_limits, "queue_limits")
 
 
-def _check_database(database: object, database_url: object) -> None:
+def _on_database(chosen: Settings, database: Any, database_url: str | None, schema: str | None) -> Settings:
+    """What is chosen, on the database that is given. Raises ConfigurationError."""
     if database is not None and database_url is not None:
         raise ConfigurationError("configure() takes database= or database_url=, not both")
     if isinstance(database, str):
@@ -222,6 +224,9 @@ def _check_database(database: object, database_url: object) -> None:
             f"configure(database={hide_password(database)!r}): that is a URL: database_url= takes it, and database= a "
             f"peewee Database of yours"
         )
+    if database is not None or database_url is not None:
+        chosen = replace(chosen, database=database, database_url=database_url)
+    return chosen if schema is None else replace(chosen, schema=schema_of(schema, "schema"))
 
 
 def current() -> Settings:
@@ -268,6 +273,7 @@ def from_environment() -> Settings:
     machines = _names(os.environ.get(MACHINES, ""))
     return Settings(
         database_url=os.environ.get(DATABASE_URL) or None,
+        schema=schema_of(os.environ[SCHEMA], SCHEMA) if os.environ.get(SCHEMA) else None,
         redis_url=os.environ.get(REDIS_URL) or None,
         machines=machines or ("machines",),
         home=Path(os.environ.get(HOME) or ".fsmflow"),
@@ -346,6 +352,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
     """
     return {
         "database_url": settings.database_url,
+        "schema": settings.schema,
         "redis_url": settings.redis_url,
         "machines": [_module_name(source) for source in settings.machines],
         "home": str(settings.home.absolute()),

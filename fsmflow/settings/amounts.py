@@ -1,4 +1,4 @@
-"""Reads the plain values of settings: numbers, sizes, and what is on or off."""
+"""Reads the plain values of settings: numbers, sizes, names, and what is on or off."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from fsmflow.errors import ConfigurationError
 
 _SIZE = re.compile(r"\s*(\d{1,15}(?:\.\d{1,9})?)\s*([kmg]i?b|)\s*", re.IGNORECASE)
 _UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+#: Of a schema: PostgreSQL would read other letters as these, and keeps some names for itself.
+_NAME = re.compile(r"(?!pg_|information_schema$)[a-z_][a-z0-9_]{0,62}")
 _SWITCH = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
 
 
@@ -37,3 +39,13 @@ def is_on(value: bool | str, what: str) -> bool:
     if not isinstance(found, bool):
         raise ConfigurationError(f"{what} is {value!r}; it takes 1 or 0")
     return found
+
+
+def schema_of(value: str, what: str) -> str:
+    """The name of a schema of PostgreSQL. Raises ConfigurationError."""
+    if not isinstance(value, str) or not _NAME.fullmatch(value):
+        raise ConfigurationError(
+            f"{what} is {value!r}; it takes the name of a schema of PostgreSQL, as in acme: up to 63 small letters, "
+            f"digits and '_', that begins with a letter, and not with pg_"
+        )
+    return value

@@ -9,6 +9,7 @@ from alembic.operations import MigrateOperation, Operations
 from sqlalchemy import Connection
 
 from fsmflow.errors import ConfigurationError
+from fsmflow.settings import current
 from fsmflow.sqlalchemy.host import host_of
 from fsmflow.store.dialects import DIALECTS
 from fsmflow.store.host import Host, lend
@@ -39,8 +40,9 @@ def _init(operations: Operations, operation: FsmflowInit) -> None:
 
 
 def make_tables(connection: Connection) -> None:
-    """Make or upgrade the tables over a Connection, in its transaction where its database changes tables in one. It may
-    be run again, and by several processes at once. Raises ConfigurationError."""
+    """Make or upgrade the tables over a Connection, in its transaction where its database changes tables in one; in the
+    schema of the settings, where they name one. It may be run again, and by several processes at once. Raises
+    ConfigurationError."""
     host = _Known(host_of(connection))
     name = connection.dialect.name.replace("mariadb", "mysql")
     dialect = next((known for known in DIALECTS if known.name == name), None)
@@ -48,7 +50,7 @@ def make_tables(connection: Connection) -> None:
         raise ConfigurationError(f"fsmflow cannot work on {name}; it works on SQLite, PostgreSQL, MySQL and MariaDB")
     dialect.begun(host.connection())
     own = dialect.kind(str(connection.engine.url.database))
-    create(Link(cast(Any, lend(host, own, dialect, "")), own=False))
+    create(Link(cast(Any, lend(host, own, dialect, "")), own=False, schema=current().schema))
 
 
 class _Known(Host):

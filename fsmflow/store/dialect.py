@@ -42,6 +42,8 @@ class Dialect(ABC):
     durability: ClassVar[Durability] = Durability()
     #: How the lines of history are numbered.
     numbering: ClassVar[Numbering]
+    #: Whether one database has schemas, so that several installations can have their tables in it.
+    has_schemas: ClassVar[bool] = False
     #: Options of a connection that changes tables, where that must not be cut off.
     patience: ClassVar[Mapping[str, Any]] = {}
     #: What BEGIN is told in a transaction that writes.
@@ -99,6 +101,10 @@ class Dialect(ABC):
     def label(self) -> str:
         """What it is called where people are told of it. Nothing is decided by that."""
         return self.name
+
+    def of_its_own(self, name: str) -> str:
+        """The URL of a database of that name."""
+        return f"{self.schemes[0]}://user@host/{name}" if self.is_server else f"{self.schemes[0]}:///{name}.db"
 
     @property
     def mark(self) -> str:
@@ -223,8 +229,9 @@ class Dialect(ABC):
         raise NotImplementedError
 
     @abstractmethod
-    def upgrading(self, db: Database) -> AbstractContextManager[Any]:
-        """In it one process at a time changes tables; one transaction, where tables can be changed in one."""
+    def upgrading(self, db: Database, schema: str | None) -> AbstractContextManager[Any]:
+        """In it one process at a time changes tables; one transaction, where tables can be changed in one. ``schema``:
+        where they are, if the installation has been told one. Raises ConfigurationError."""
 
     def table_settings(self, db: Database) -> list[str] | None:
         """What CREATE TABLE ends with. Asks the server what it has."""

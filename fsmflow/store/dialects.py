@@ -20,7 +20,7 @@ from playhouse.sqlite_ext import AutoIncrementField
 from fsmflow import clock
 from fsmflow.errors import ConfigurationError
 from fsmflow.scope import scope
-from fsmflow.store import connections
+from fsmflow.store import connections, namespace
 from fsmflow.store.dialect import Dialect, Marked
 from fsmflow.store.drivers import connected_by, connected_by_url, imported, mysql_in_transaction
 from fsmflow.store.durability import OfMysql, OfPostgres
@@ -138,7 +138,7 @@ class Sqlite(Dialect):
         # It has no statistics, and takes any index with as many columns that are equal.
         return f" INDEXED BY {name}"
 
-    def upgrading(self, db: Database) -> AbstractContextManager[Any]:
+    def upgrading(self, db: Database, schema: str | None) -> AbstractContextManager[Any]:
         return db.atomic(*self.begin)
 
 
@@ -170,6 +170,7 @@ class Postgres(Dialect):
     notation = PostgresNotation()
     numbering = ByTransactions()
     takes_hosts = True
+    has_schemas = True
     durability = OfPostgres()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
@@ -273,12 +274,8 @@ class Postgres(Dialect):
     def send_together(self, db: Database, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Sequence[Any]]:
         return connections.sent_together(db, statements)
 
-    @scope
-    def upgrading(self, db: Database) -> Iterator[None]:
-        with db.atomic():
-            db.execute_sql("SET LOCAL lock_timeout = '60s'")
-            db.execute_sql("SELECT pg_advisory_xact_lock(%s)", (_UPGRADE_LOCK,)).fetchall()
-            yield
+    def upgrading(self, db: Database, schema: str | None) -> AbstractContextManager[Any]:
+        return namespace.upgrading(db, _UPGRADE_LOCK, schema)
 
 
 class _PostgresDatabase(PostgresqlDatabase):
@@ -354,7 +351,7 @@ class Mysql(Dialect):
         return int(query("SELECT TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6)) DIV 1000")[0][0])
 
     @scope
-    def upgrading(self, db: Database) -> Iterator[None]:
+    def upgrading(self, db: Database, schema: str | None) -> Iterator[None]:
         """It commits each change of a table by itself."""
         lock = (f"fsmflow-{_UPGRADE_LOCK}",)
         db.execute_sql("SELECT GET_LOCK(%s, 60)", lock).fetchall()

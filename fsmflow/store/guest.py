@@ -20,7 +20,7 @@ from fsmflow.store.host import Host, Lent, Stranger, held, joined, left, lend, s
 class Guest:
     """A database, or the transaction of a host that is joined in its place."""
 
-    def __init__(self, db: Database, *, own: bool) -> None:
+    def __init__(self, db: Database, *, own: bool, schema: str | None = None) -> None:
         #: The database as it was given, and the name that a framework has for it.
         self.base = db
         self.alias = alias_of(db)
@@ -30,6 +30,13 @@ class Guest:
         #: The number of the installation, by which a host's connection is found to lead to the same tables.
         self.installation = ""
         self.dialect = dialect_of(db)
+        if schema is not None and not self.dialect.has_schemas:
+            raise ConfigurationError(
+                f"FSMFLOW_SCHEMA is {schema!r}, which is for PostgreSQL; on {self.dialect.name} give each installation "
+                f"a database of its own: FSMFLOW_DATABASE_URL={self.dialect.of_its_own(schema)}"
+            )
+        #: Where the tables are; None where that is left to the database.
+        self.schema = schema
         #: What is of this thread alone.
         self.here = threading.local()
 
@@ -99,7 +106,7 @@ class Guest:
         if host is None:
             return None
         if host.lent is None or host.lent.link is not self:
-            db = lend(host, self.base, self.dialect, self.installation)
+            db = lend(host, self.base, self.dialect, self.installation, schema=self.schema)
             host.lent = Lent(self, host, db, found=True)
         return host.lent
 
@@ -125,7 +132,7 @@ class Guest:
         if self.beside is not None and self.beside.transaction is host.transaction:
             yield
             return
-        db = lend(host, self.base, self.dialect, self.installation)
+        db = lend(host, self.base, self.dialect, self.installation, schema=self.schema)
         lent = Lent(self, host, db)
         token = joined.set(lent)
         try:

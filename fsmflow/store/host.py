@@ -26,6 +26,7 @@ from fsmflow.errors import ConfigurationError, shown
 from fsmflow.scope import scope
 from fsmflow.store.dialect import Dialect
 from fsmflow.store.dialects import dialect_of
+from fsmflow.store.namespace import placed
 from fsmflow.store.tables import META
 from fsmflow.store.verdicts import ERRORS, Verdict, is_outside, verdict_of
 
@@ -217,11 +218,13 @@ class HostDatabase:
     _host: Host | Any = None
     _dialect: Dialect
     _installation: str
+    _meta: str
     _depth: int
 
-    def lend(self, host: Host, dialect: Dialect, installation: str) -> None:
+    def lend(self, host: Host, dialect: Dialect, installation: str, schema: str | None) -> None:
         """To be called once."""
         self._host, self._dialect, self._installation, self._depth = host, dialect, installation, 0
+        self._meta = META if schema is None else placed(META, schema)
 
     def connection(self) -> Any:
         """The host's, once it is sure that the tables of this installation are behind it. Raises ConfigurationError."""
@@ -241,8 +244,10 @@ class HostDatabase:
         try:
             with self._savepoint(connection):
                 if self._dialect.hold:
-                    self._run(connection, self._dialect.hold.format(META))
-                sql = f"SELECT {self._dialect.quoted('value')} FROM {META} WHERE {self._dialect.quoted('name')} = "
+                    self._run(connection, self._dialect.hold.format(self._meta))
+                sql = (
+                    f"SELECT {self._dialect.quoted('value')} FROM {self._meta} WHERE {self._dialect.quoted('name')} = "
+                )
                 rows = self._run(connection, sql + self._dialect.mark, ("installation",)).fetchall()
         except ERRORS as error:
             if is_outside(error):
@@ -342,11 +347,11 @@ class HostDatabase:
         return self._host is None
 
 
-def lend(host: Host, own: Database, dialect: Dialect, installation: str) -> HostDatabase:
-    """A Database of the kind of ``own`` in the host's transaction."""
+def lend(host: Host, own: Database, dialect: Dialect, installation: str, *, schema: str | None = None) -> HostDatabase:
+    """A Database of the kind of ``own`` in the host's transaction. ``schema``: where the tables are."""
     db = _class_of(dialect)(own.database)
     db.server_version = own.server_version
-    db.lend(host, dialect, installation)
+    db.lend(host, dialect, installation, schema)
     return cast(HostDatabase, db)
 
 

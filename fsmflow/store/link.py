@@ -20,6 +20,7 @@ from fsmflow.store.alias import is_alias, open_alias
 from fsmflow.store.dialects import DIALECTS, lock_wait_s
 from fsmflow.store.drivers import check_driver
 from fsmflow.store.guest import Guest
+from fsmflow.store.namespace import placed
 from fsmflow.store.sentence import first_line
 from fsmflow.store.sizes import Most, TooLarge
 from fsmflow.store.urls import examples, misread, parts_of
@@ -85,8 +86,8 @@ class _There(Exception):
 class Link(Guest):
     """A database with what the store needs of it. Connections are per thread, opened at the first use of each."""
 
-    def __init__(self, db: Database, *, own: bool, limit_s: int = 10) -> None:
-        super().__init__(db, own=own)
+    def __init__(self, db: Database, *, own: bool, limit_s: int = 10, schema: str | None = None) -> None:
+        super().__init__(db, own=own, schema=schema)
         self.mark = self.dialect.mark
         #: For how long one query of a search may run.
         self.limit_s = limit_s
@@ -116,24 +117,31 @@ class Link(Guest):
         self._check_process()
         if self.dialect.statement_limit:
             self._most.check(sql, params, lambda: int(self.rows(self.dialect.statement_limit)[0][0]))
-        return self.db.execute_sql(sql, params)
+        return self.db.execute_sql(self._placed(sql), params)
 
     def send(self, sql: str, params: Sequence[Any]) -> Sequence[Any]:
         """Run a statement that the dialect has made of several, outside of any transaction, as it is one by itself; its
         one row. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()
-        return self.dialect.send(self.db, sql, params)
+        return self.dialect.send(self.db, self._placed(sql), params)
+
+    def _placed(self, sql: str) -> str:
+        return sql if self.schema is None else placed(sql, self.schema)
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is such a table of ours. One query."""
+        return bool(self.db.table_exists(name, schema=self.schema))
 
     def send_together(self, statements: Sequence[tuple[str, Sequence[Any]]]) -> list[Sequence[Any]]:
         """Run several such statements in one transaction, outside of any other; the rows of each. Nothing is written
         where one fails. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()
-        return self.dialect.send_together(self.db, statements)
+        return self.dialect.send_together(self.db, [(self._placed(sql), params) for sql, params in statements])
 
     def rows(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one query; all its rows. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()
-        return list(self.db.execute_sql(sql, params).fetchall())
+        return list(self.db.execute_sql(self._placed(sql), params).fetchall())
 
     def query(self, sql: str, params: Sequence[Any] = ()) -> list[Any]:
         """Run one read outside of any transaction of ours; once more on a new connection if the first is broken.

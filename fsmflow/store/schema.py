@@ -31,7 +31,7 @@ def create(link: Link, *, views: bool = False, wanted: int | None = None) -> Non
     ``wanted``: in how many parts work and history are to be. Safe to be run by several processes at once, and again.
     Raises ConfigurationError where there can be no such parts."""
     db = link.db
-    with db.connection_context() if db.is_closed() else nullcontext(), link.dialect.upgrading(db):
+    with db.connection_context() if db.is_closed() else nullcontext(), link.dialect.upgrading(db, link.schema):
         _bring_up(link, views=views, wanted=wanted)
 
 

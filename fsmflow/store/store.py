@@ -48,6 +48,10 @@ class WrongTables(ConfigurationError):
     """The database answers, and does not have the tables of this release."""
 
 
+class NoTables(WrongTables):
+    """It has none at all."""
+
+
 class Store:
     """Opened by ``open_store``."""
 
@@ -90,7 +94,8 @@ class Store:
         self.link.check_driver()
         found = self.link.again(self._look)
         if not all(found.values()) or not found:
-            raise WrongTables("the database has no tables of fsmflow yet; run 'fsmflow init' once")
+            schema_of = "" if self.link.schema is None else f"the schema {self.link.schema} of "
+            raise NoTables(f"{schema_of}the database has no tables of fsmflow yet; run 'fsmflow init' once")
         version = int(found["schema"][0][0])
         if version != schema.SCHEMA_VERSION:
             older = "older" if version < schema.SCHEMA_VERSION else "newer"
@@ -102,7 +107,7 @@ class Store:
 
     def _look(self) -> dict[str, list[Any]]:
         self.link.look_for_pooler()
-        there = self.link.db.table_exists(tables.META)
+        there = self.link.has_table(tables.META)
         return {name: self.link.rows(self._meta_sql, (name,)) for name in ("schema", "installation") if there}
 
     def create(self, *, views: bool = False, partitions: int | None = None) -> None:
@@ -121,7 +126,7 @@ def open_store(settings: Settings) -> Store:
     """
     file = settings.embedded_file
     if file is not None and settings.looks and not _is_there(file, settings.home):
-        return _ready(Store(Link(MemoryDatabase(), own=False)), create=True)
+        return _ready(Store(Link(MemoryDatabase(), own=False, schema=settings.schema)), create=True)
     return _ready(Store(_link(settings)), create=file is not None)
 
 
@@ -153,16 +158,18 @@ def _ready(store: Store, *, create: bool, views: bool = False, partitions: int |
 
 
 def _link(settings: Settings, *, patient: bool = False) -> Link:
+    limit_s, schema = settings.search_timeout, settings.schema
     if settings.database is not None:
-        return Link(settings.database, own=False, limit_s=settings.search_timeout)
+        return Link(settings.database, own=False, limit_s=limit_s, schema=schema)
     if settings.database_url is not None:
         database = open_database(settings.database_url, patient=patient)
-        return Link(database, own=True, limit_s=settings.search_timeout)
+        return Link(database, own=True, limit_s=limit_s, schema=schema)
     try:
         settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise _no_home(settings.home, error) from error
-    return Link(open_sqlite(settings.home.absolute() / "fsmflow.db"), own=True, limit_s=settings.search_timeout)
+    file = settings.home.absolute() / "fsmflow.db"
+    return Link(open_sqlite(file), own=True, limit_s=limit_s, schema=schema)
 
 
 def _is_there(file: Path, home: Path) -> bool:

@@ -33,6 +33,7 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
     home = shop.folder / "home"
     assert settings_of(found) == {
         "database": (f"sqlite:///{home}/fsmflow.db", "default"),
+        "schema": ("none", "default"),
         "Redis": ("redis://ada:***@127.0.0.1:1/0", "FSMFLOW_REDIS_URL"),
         "machines": ("machines", "default"),
         "home": (str(home), "FSMFLOW_HOME"),

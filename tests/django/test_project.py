@@ -28,7 +28,7 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
 TIME_ZONE = "UTC"
 DATABASES = {{"default": {database!r}}}
-FSMFLOW = {{"REDIS_URL": {redis_url!r}, "HOME": {home!r}}}
+FSMFLOW = {{"REDIS_URL": {redis_url!r}, "HOME": {home!r}, "SCHEMA": {schema!r}}}
 TASKS = {{"default": {{"BACKEND": "fsmflow.django.tasks.FsmflowBackend", "QUEUES": ["default", "mail"]}}}}
 import pymysql
 pymysql.install_as_MySQLdb()
@@ -233,7 +233,9 @@ class Project:
         database = database_of(database_url)
         if database_url.startswith("sqlite"):
             database |= {"TEST": {}}
-        text = SETTINGS.format(database=database, redis_url=redis_url, home=str(folder / "home"))
+        # On PostgreSQL its tables are in a schema of their own, beside those of Django.
+        schema = "acme" if database_url.startswith("postgresql") else None
+        text = SETTINGS.format(database=database, redis_url=redis_url, home=str(folder / "home"), schema=schema)
         (folder / "settings.py").write_text(text)
         (folder / "manage.py").write_text(MANAGE)
         (folder / "shop" / "migrations").mkdir(parents=True)

@@ -34,6 +34,7 @@ SELDOM = (
     "docs/test_site.py::test_the_documentation_is_built_without_a_warning_by_what_its_extra_brings",
     "packaging/test_release.py::",
     "docs/test_kubernetes.py::test_workers_come_from_nothing_and_go_again_by_the_query_of_the_manifest",
+    "store/test_namespace.py::test_workers_of_two_tenants_see_nothing_of_each_other",
     "dispatch/test_fleets.py::test_a_master_that_is_killed_under_load_loses_nothing",
     "dispatch/test_fleets.py::test_a_slot_that_moves_and_a_node_that_is_killed_under_load_lose_nothing",
     "running/test_containers.py::test_a_supervisor_whose_workers_never_start_ends_with_status_1_and_says_why[",
