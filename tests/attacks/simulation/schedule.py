@@ -62,8 +62,7 @@ class Schedule:
     """All of it follows from the seed."""
 
     def __init__(self, laboratory: Laboratory, seed: int) -> None:
-        self._laboratory = laboratory
-        self._seed = seed
+        self._laboratory, self._seed = laboratory, seed
         dice = Random(seed)
         runs_on = seed % 3 == 1
         self._design: Design = design(seed // 16 % 997, in_a_row=runs_on)
