@@ -153,7 +153,9 @@ def _stay(mover: Mover, settled: Settled, **entry: Any) -> None:
     ends_at = work.deadline if work is not None else None
     left = None
     if work is not None and ends_at is not None:
-        left = Work(epoch=mover.after.epoch, kind=WorkKind.TIMER, fence=work.fence, wake_at=ends_at)
+        left = Work(
+            epoch=mover.after.epoch, kind=WorkKind.TIMER, attempt=work.attempt, fence=work.fence, wake_at=ends_at
+        )
         left = replace(left, tries=work.tries, why=work.why) if work.overdue else left
         left = hold(left, mover.now) if mover.after.paused else left
     mover.after = replace(

@@ -167,3 +167,15 @@ def test_what_cannot_be_meant_is_told(state: State, fault: str) -> None:
             def act(self) -> None: ...
 
     assert fault in str(caught.value)
+
+
+def test_what_asked_at_its_second_attempt_is_told_as_that_once_its_time_is_over() -> None:
+    walk = Walk(Shipment)
+    walk.returns()
+    walk.returns()
+    walk.crashes()
+    walk.returns()
+    assert walk.state == "asking"
+    walk.advance(50)
+    walk.timer()
+    assert (walk.state, walk.last.attempt, walk.failure.attempts) == ("failed_from_asking", 2, 2)
