@@ -79,6 +79,18 @@ def _discard(runtime: Runtime, snapshot: Snapshot, ended: Ended, doubtful: Seque
     """Tell that a result came too late, unless it was a commit of it that was in doubt which was first."""
     if not any(outlast(snapshot.address, partial(_has_landed, runtime, snapshot, token)) for token in doubtful):
         endings.result_discarded(snapshot.address, snapshot.state, ended.claim.attempt, _what_became(ended))
+        outlast(snapshot.address, lambda: _ring_again(runtime, ended.claim))
+
+
+def _ring_again(runtime: Runtime, claim: Claim) -> None:
+    """Where the database has lost the claim, as one that takes over may have, the step is to be done by nobody: its
+    doorbell was answered here, and would be missed only after a while."""
+    now = runtime.store.entities.load_row(claim.row)
+    work = None if now is None else now.work
+    if now is None or work is None or (work.epoch, work.attempt) != (claim.epoch, claim.attempt):
+        return
+    if work.owner is None and work.fence < claim.fence:
+        runtime.dispatch(now)
 
 
 def _has_landed(runtime: Runtime, snapshot: Snapshot, token: str) -> bool:

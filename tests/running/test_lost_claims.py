@@ -315,3 +315,20 @@ def test_a_branch_that_settles_while_its_parent_is_looked_at_is_not_overlooked(
     for _ in range(4):
         bench.advance(5)
     assert batch.refresh().state == "shipped"
+
+
+def test_a_step_whose_claim_the_database_has_lost_while_its_job_ran_is_rung_for_at_once(bench: Bench) -> None:
+    """As where a standby takes over that had not got the claim."""
+    child = Child.start("1")
+    row = bench.queued()[0].row
+
+    def lose(machine: Any) -> None:
+        ran.append(machine.address)
+        if len(ran) == 1:
+            lose_claim(bench, row)
+
+    play["busy"] = lose
+    bench.step()
+    assert [ticket.row for ticket in bench.queued()] == [row]
+    bench.run()
+    assert (len(ran), child.refresh().state) == (2, "over")
