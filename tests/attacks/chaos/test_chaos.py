@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.support.paths import ROOT
+from tests.support.servers import WHOLE
 
 CHAOS = [sys.executable, str(ROOT / "scripts" / "chaos.py")]
 LIMIT_S = 120.0
@@ -57,6 +58,20 @@ def check(report: dict[str, Any]) -> None:
 )
 def test_a_short_run_on_a_server_loses_and_doubles_nothing(tmp_path: Path, kind: str) -> None:
     check(run(tmp_path, kind, "kill,db-drop,db-cut,db-sessions"))
+
+
+@pytest.mark.postgres
+@pytest.mark.skipif(not WHOLE, reason="it takes a minute, and is run on demand: set FSMFLOW_TEST_WHOLE=1")
+def test_a_host_that_is_cut_off_from_all_loses_nothing_and_others_take_over(tmp_path: Path) -> None:
+    report = tmp_path / "report.json"
+    options = ["--hosts", "2", "--database", "postgres", "--faults", "link", "--seconds", "24", "--rate", "0.5"]
+    done = chaos(*options, "--processes", "1", "--json", str(report))
+    if done.returncode == 2:
+        pytest.skip(done.stderr.strip())
+    assert done.returncode == 0, done.stdout + done.stderr
+    found: dict[str, Any] = json.loads(report.read_text())
+    check(found)
+    assert 0 < found["longest_s"] < 20
 
 
 def test_a_short_run_on_sqlite_holds_and_what_is_planted_in_it_is_found(tmp_path: Path) -> None:
