@@ -24,35 +24,68 @@ from tests.support.servers import short_folder
 _SERVERS = 3
 
 
+class Pooler:
+    """A PgBouncer that runs, on a folder of its own. ``url``: of the database behind it."""
+
+    def __init__(self, program: str, folder: str, url: str) -> None:
+        self._folder, self._port, self._account = Path(folder), free_port(), _account()
+        self._name = urlsplit(url).path.lstrip("/")
+        self.url = f"postgresql://anybody@127.0.0.1:{self._port}/{self._name}"
+        if self._account is not None:
+            shutil.chown(folder, self._account)
+        command = [program, str(self._write(url))]
+        self._process = subprocess.Popen(
+            command, user=self._account, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+
+    def _write(self, url: str) -> Path:
+        parts = urlsplit(url)
+        server = (
+            f"host={parts.hostname} port={parts.port or 5432} dbname={self._name} user={unquote(parts.username or '')}"
+        )
+        server += f" password={unquote(parts.password)}" if parts.password else ""
+        settings = self._folder / "pgbouncer.ini"
+        settings.write_text(
+            f"[databases]\n{self._name} = {server}\n[pgbouncer]\n"
+            f"listen_addr = 127.0.0.1\nlisten_port = {self._port}\nunix_socket_dir =\nauth_type = any\n"
+            f"pool_mode = transaction\ndefault_pool_size = {_SERVERS}\nlogfile = {self._folder}/log\n"
+            f"server_login_retry = 1\nquery_wait_timeout = 5\n"
+        )
+        if self._account is not None:
+            shutil.chown(settings, self._account)
+        return settings
+
+    def lead_to(self, url: str) -> None:
+        """From now on the same database of another server is behind it, as a callback of Patroni's says."""
+        self._write(url)
+        self._process.send_signal(signal.SIGHUP)
+
+    def close(self) -> None:
+        """End it at once."""
+        self._process.kill()
+        self._process.wait()
+
+
 @contextlib.contextmanager
-def pooled(url: str) -> Iterator[str]:
-    """The URL of the same database, behind a PgBouncer that pools transactions. Skips the test where there is none."""
+def pooler(url: str) -> Iterator[Pooler]:
+    """A PgBouncer in front of a database, which pools transactions. Skips the test where there is none."""
     program = shutil.which("pgbouncer", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
     if program is None:
         pytest.skip("pgbouncer is not installed; 'python scripts/test.py' does so where it can")
-    parts = urlsplit(url)
-    name, port = parts.path.lstrip("/"), _free_port()
-    server = f"host={parts.hostname} port={parts.port or 5432} dbname={name} user={unquote(parts.username or '')}"
     with tempfile.TemporaryDirectory(prefix="fsmflow-", dir=short_folder()) as folder:
-        settings = Path(folder) / "pgbouncer.ini"
-        settings.write_text(
-            f"[databases]\n{name} = {server} password={unquote(parts.password or '')}\n[pgbouncer]\n"
-            f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-            f"pool_mode = transaction\ndefault_pool_size = {_SERVERS}\nlogfile = {folder}/log\n"
-        )
-        account = _account()
-        if account is not None:
-            shutil.chown(folder, account)
-            shutil.chown(settings, account)
-        with subprocess.Popen(
-            [program, str(settings)], user=account, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as process:
-            try:
-                there = f"postgresql://anybody@127.0.0.1:{port}/{name}"
-                eventually(lambda: _answers(there), what="an answer of PgBouncer")
-                yield there
-            finally:
-                process.send_signal(signal.SIGKILL)
+        made = Pooler(program, folder, url)
+        try:
+            eventually(lambda: _answers(made.url), what="an answer of PgBouncer")
+            yield made
+        finally:
+            made.close()
+
+
+@contextlib.contextmanager
+def pooled(url: str) -> Iterator[str]:
+    """The URL of the same database, behind a PgBouncer that pools transactions."""
+    with pooler(url) as made:
+        yield made.url
 
 
 def _answers(url: str) -> bool:
@@ -69,7 +102,8 @@ def _account() -> str | None:
     return next(name for name in ("postgres", "nobody") if name in known)
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
