@@ -32,7 +32,7 @@ class Guest:
         self.dialect = dialect_of(db)
         if schema is not None and not self.dialect.has_schemas:
             raise ConfigurationError(
-                f"FSMFLOW_SCHEMA is {schema!r}, which is for PostgreSQL; on {self.dialect.name} give each installation "
+                f"FSMFLOW_SCHEMA is {schema!r}, which is for PostgreSQL; on {self.dialect.label} give each installation "
                 f"a database of its own: FSMFLOW_DATABASE_URL={self.dialect.of_its_own(schema)}"
             )
         #: Where the tables are; None where that is left to the database.

@@ -40,7 +40,7 @@ def test_each_violation_says_where_what_and_what_to_do(found: Scene, terminal: T
         "    it is working in 'charging', and has no work row\n"
         "    to do: 'fsmflow resume ADDRESS' starts a job; "
     ) in told.out
-    assert told.out.endswith("1 of 38 invariants violated\n")
+    assert told.out.endswith("1 of 40 invariants violated\n")
 
 
 def test_json_for_other_programs(found: Scene, terminal: Terminal) -> None:
