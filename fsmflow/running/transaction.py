@@ -9,7 +9,7 @@ from typing import Final
 from fsmflow import log
 from fsmflow.decision.entity import StaleClaim
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Failed, Postponed, Returned
+from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned
 from fsmflow.definition.names import FAIL
 from fsmflow.engine import followup
 from fsmflow.engine.lookup import instance_of
@@ -31,7 +31,7 @@ from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.settlement import loaded
 from fsmflow.running.standstill import OwnLock, Watched, likely, watched
-from fsmflow.store.sentence import first_line, is_locked
+from fsmflow.store.sentence import first_line, is_cut, is_locked
 from fsmflow.store.verdicts import Verdict, is_prepared_elsewhere
 from fsmflow.values import replace
 
@@ -120,15 +120,31 @@ def _run_and_settle(
     with link.held() as apart, watched(link, attempt.address, name, apart) as job:
         ended = run()
     if isinstance(ended, Failed):
-        raise _RolledBack(_with_own_lock(ended, name, job))
+        raise _RolledBack(_lost(runtime, attempt, ended) or _with_own_lock(ended, name, job))
     if not isinstance(ended, Returned):
         raise _RolledBack(ended)
     settling()
-    if not link.reach_savepoint():
-        raise _RolledBack(_broke_transaction(attempt, ended))
+    fault = link.savepoint_fault()
+    if fault is not None:
+        raise _RolledBack(_cut_off(attempt, ended, fault) if is_cut(fault) else _broke_transaction(attempt, ended))
     _raise_if_refused(runtime, attempt, ended)
     point("transaction.before", attempt.address)
     return ended
+
+
+def _lost(runtime: Runtime, attempt: Attempt, ended: Failed) -> Crashed | None:
+    """How an attempt ended whose job met that its transaction was cut off; None where it failed otherwise."""
+    raised = ended.facts.raised
+    if raised is None or not is_cut(raised) or runtime.store.link.savepoint_fault() is None:
+        return None
+    return _cut_off(attempt, ended, raised)
+
+
+def _cut_off(attempt: Attempt, ended: Failed | Returned, error: BaseException) -> Crashed:
+    """As with the end of its worker nothing of it is there, and the job runs again, though not for ever."""
+    detail = f"the connection of its transaction was lost: {first_line(error)}"
+    log.attempt_crashed(attempt.address, detail)
+    return Crashed(claim=ended.claim, duration_ms=ended.duration_ms, detail=detail)
 
 
 def _with_own_lock(ended: Failed, name: str, job: Watched | None) -> Failed:

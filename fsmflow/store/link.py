@@ -281,16 +281,17 @@ class Link(Guest):
         return self.dialect.hasty(self.db, own=self.own)
 
     def set_savepoint(self) -> None:
-        """In a transaction that has begun: from now on ``reach_savepoint`` tells whether it is still the same one."""
+        """In a transaction that has begun: from now on ``savepoint_fault`` tells whether it is still the same one."""
         self.execute(f"SAVEPOINT {_SAVEPOINT}")
 
-    def reach_savepoint(self) -> bool:
-        """Whether the transaction in which ``set_savepoint`` was called goes on unbroken. What asks it is its owner."""
+    def savepoint_fault(self) -> BaseException | None:
+        """What says that the transaction in which ``set_savepoint`` was called does not go on unbroken. What asks it is
+        its owner."""
         try:
             self.execute(f"RELEASE SAVEPOINT {_SAVEPOINT}")
-        except peewee.DatabaseError:
-            return False
-        return True
+        except ERRORS as error:
+            return error
+        return None
 
     def after_commit(self, action: Callable[[], None]) -> None:
         """Run ``action``, which must not raise, once what was written is durable: now, or after the caller's commit."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Iterator
+from typing import Any, Final
 
 from fsmflow.causes import likely
 from fsmflow.store.dialects import lock_wait_s
@@ -10,16 +11,36 @@ from fsmflow.store.verdicts import code_of
 
 #: A lock was waited for too long: SQLite, MySQL, PostgreSQL.
 _LOCKED: Final = frozenset({5, 1205, "55P03"})
+#: A connection was ended by an administrator, a crash or the network: PostgreSQL, whose driver may have no code; MySQL.
+_CUT: Final = frozenset({"57P01", "57P02", "57P03", 1053, 1927, 2006, 2013})
+_OF_A_DRIVER: Final = frozenset({"psycopg.OperationalError", "psycopg2.OperationalError"})
 
 
 def is_locked(error: BaseException) -> bool:
-    """Whether a lock was waited for too long, whoever tells it."""
+    """Whether a lock was waited for too long, whichever library tells it."""
+    return any(code_of(told) in _LOCKED for told in _told(error))
+
+
+def is_cut(error: BaseException) -> bool:
+    """Whether a connection was ended by the server or on the way, whichever library tells it; not where that is the
+    fault of who was idle in a transaction for too long."""
+    return any(_is_cut(told) for told in _told(error))
+
+
+def _told(error: BaseException) -> Iterator[BaseException]:
     told: BaseException | None = error
     while told is not None:
-        if code_of(told) in _LOCKED:
-            return True
+        yield told
         told = told.__cause__
-    return False
+
+
+def _is_cut(told: BaseException) -> bool:
+    cause: Any = getattr(told, "orig", told)
+    code = code_of(told)
+    if code is None:  # of the driver itself, which found no connection any more
+        names = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(cause).__mro__}
+        return not names.isdisjoint(_OF_A_DRIVER)
+    return code in _CUT or str(code).startswith("08")
 
 
 def first_line(error: BaseException) -> str:
