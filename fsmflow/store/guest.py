@@ -32,8 +32,8 @@ class Guest:
         self.dialect = dialect_of(db)
         if schema is not None and not self.dialect.has_schemas:
             raise ConfigurationError(
-                f"FSMFLOW_SCHEMA is {schema!r}, which is for PostgreSQL; on {self.dialect.label} give each installation "
-                f"a database of its own: FSMFLOW_DATABASE_URL={self.dialect.of_its_own(schema)}"
+                f"FSMFLOW_SCHEMA is {schema!r}, which is for PostgreSQL; on {self.dialect.label} give each "
+                f"installation a database of its own: FSMFLOW_DATABASE_URL={self.dialect.of_its_own(schema)}"
             )
         #: Where the tables are; None where that is left to the database.
         self.schema = schema
