@@ -141,7 +141,8 @@ class Permits:
             elif each.stage is Stage.HELD or each.is_gone:
                 self._delete(key, each.entity)
             else:
-                self._set(PERMIT, key, each.entity, stage=Stage.AWAY.value)
+                waits = each.work is not None and each.work.is_in_line
+                self._set(PERMIT, key, each.entity, stage=(Stage.WAITING if waits else Stage.AWAY).value)
         rooms = [] if running is None else [running - held - called]
         rooms += [] if per_minute is None else [per_minute - starts.count(now) - called]
         return min(rooms, default=0)

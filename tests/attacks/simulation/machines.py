@@ -8,7 +8,7 @@ from functools import cache
 from random import Random
 from typing import Any, Final
 
-from fsmflow import Machine, Retry, State
+from fsmflow import Limit, Machine, Retry, State
 from tests.attacks.simulation.jobs import branch_work, work
 
 KINDS: Final = ("job", "job", "job", "wait", "rest", "delay", "jobs", "each", "lazy", "child")
@@ -56,6 +56,11 @@ def _is_large(machine: Machine) -> bool:
 def takes_back(name: str) -> bool:
     """Whether a machine sends messages that can be taken back, and keeps events for a time: every fifth does."""
     return int(name.partition("_")[0].removeprefix("m")) % 5 == 2
+
+
+def is_limited(name: str) -> bool:
+    """Whether of all entities of a machine one job runs at once: every thirteenth is."""
+    return int(name.partition("_")[0].removeprefix("m")) % 13 == 9
 
 
 def merges(name: str) -> bool:
@@ -154,6 +159,8 @@ class _Designer:
         self._has_undo = outer
         if merges(name):
             wide["merge"] = _merge
+        if is_limited(name) and any(isinstance(each, State) and (each.job or each.jobs) for each in states):
+            wide["limits"] = [Limit("gate", running=1)]
         body = {"name": name, "initial": states[0].name, "states": states, "transitions": transitions, **wide}
         return type(name.upper(), (Machine,), body)
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, WORK
+from fsmflow.store.tables import ENTITY, EVENT, HISTORY, PERMIT, WORK
 from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.holder import keeping
 from tests.attacks.simulation.machines import Design
@@ -101,6 +101,7 @@ class Oracle:
                 known.revision, known.step = values[6], values[10]
             self.deadlines.seen(known.row, known.epoch, waits=values[12] == QUEUED)
             self._check_work(known, values, work.get(values[0]))
+        self._check_permits()
         for row in work:
             if row not in self.known:
                 raise Violation(f"work row {row} belongs to no entity")
@@ -110,6 +111,16 @@ class Oracle:
         ).fetchall()
         if left:
             raise Violation(f"8 {left[0][0]}: a message of epoch {left[0][1]} is there in epoch {left[0][2]}")
+
+    def _check_permits(self) -> None:
+        """No more have a permit of a limit, by a claim that is live, than may."""
+        found = self._connection.execute(
+            f'SELECT p."name", COUNT(*) FROM {PERMIT} p JOIN {WORK} w ON w.entity = p.entity AND w."owner" = p."owner" '
+            f"AND w.epoch = p.epoch AND w.attempt = p.attempt AND w.fence = p.fence WHERE p.stage = 0 "
+            f'GROUP BY p."name" HAVING COUNT(*) > 1'
+        ).fetchall()
+        if found:
+            raise Violation(f"5 {found[0][0]}: {found[0][1]} have a permit, and one may")
 
     def _follow(self, known: Known, values: tuple[Any, ...]) -> None:
         state, epoch, seq, paused = values[3], values[5], values[7], bool(values[8])

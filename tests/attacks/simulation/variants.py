@@ -24,6 +24,7 @@ from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
 from fsmflow.store import commits
 from fsmflow.store.doubt import Doubt
+from fsmflow.store.permits import Permits
 from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store
 from fsmflow.store.work import WorkRows
@@ -222,6 +223,11 @@ def _together_anyhow(sql: Statements) -> list[Any]:
     return [mock.patch.object(commits.Commits, "commit_together", together)]
 
 
+def _counted_by_nobody(sql: Statements) -> list[Any]:
+    """A permit is given to whoever asks first, whoever has one."""
+    return [mock.patch.object(Permits, "_room", return_value=1)]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
     "messages that outlive their visit": _outlives,
     "messages that are taken back in words alone": _told_only,
@@ -249,6 +255,7 @@ VARIANTS: Final[dict[str, Patches]] = {
     "claims that do not look at the holds": _held_by_nobody,
     "parked for ever by a hold": _held_for_ever,
     "many committed together without their guards": _together_anyhow,
+    "permits that nobody counts": _counted_by_nobody,
 }
 
 
