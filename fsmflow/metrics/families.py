@@ -57,7 +57,7 @@ _WORK: Final = (
     _gauge("oldest_due_seconds", "For how long the first of them does", "queue", largest=True),
     _gauge("running", "Attempts that run now", *_IN_STATE, "queue"),
     _gauge("waiting", "Jobs that wait for their time: for a retry, or as they were put off", "queue"),
-    _gauge("held", "Work that is kept back by a pause, or by a hold", "reason"),
+    _gauge("held", "Work that is kept back by a pause, by a hold, or by a limit", "reason"),
     _gauge("holds", "Holds that are in force"),
     _gauge("timers_due", "Timers, deadlines and parents whose time has come, and that nobody has looked after yet"),
     _gauge("oldest_timer_due_seconds", "For how long the first of them is due", largest=True),

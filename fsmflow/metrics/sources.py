@@ -24,7 +24,7 @@ from fsmflow.store.meters import Meter
 Known = Mapping[str, Definition]
 
 _KINDS: Final = {ROOT: "root", CHILD: "child", BRANCH: "branch"}
-_HELD_BY: Final = {backlog.HELD: "pause", backlog.PARKED: "hold"}
+_HELD_BY: Final = {backlog.HELD: "pause", backlog.PARKED: "hold", backlog.IN_LINE: "limit"}
 _BEYOND_S: Final = float("inf")
 
 

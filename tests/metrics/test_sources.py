@@ -9,11 +9,12 @@ from unittest.mock import patch
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from fsmflow import RetryAfter, __version__, failures, holds
+from fsmflow import Limit, Machine, RetryAfter, State, __version__, failures, holds
 from fsmflow.dispatch import listeners
 from fsmflow.errors import SearchStopped
 from fsmflow.metrics.exposition import Numbers
 from fsmflow.metrics.sources import read
+from fsmflow.running.claim import claim_attempt, new_owner
 from fsmflow.running.meters import Counts, Metering
 from fsmflow.running.presence import listener_of
 from fsmflow.store.groups import Groups
@@ -31,6 +32,14 @@ def told(bench: Bench) -> dict[str, float]:
     read(bench.runtime, numbers)
     samples = [each for family in text_string_to_metric_families(numbers.text()) for each in family.samples]
     return {" ".join((each.name.removeprefix("fsmflow_"), *each.labels.values())): each.value for each in samples}
+
+
+class Payment(Machine):
+    initial = "new"
+    states = ["new", State("paying", job="pay", limits=[Limit("gateway", running=1)]), State("paid", final=True)]
+    transitions = [["go", "new", "paying"], ["done", "paying", "paid"]]
+
+    def pay(self) -> None: ...
 
 
 def raised(error: BaseException) -> Any:
@@ -64,9 +73,18 @@ def test_entities_and_work_are_told_as_they_stand(bench: Bench) -> None:
     assert found["running counter busy default"] == 1
     assert found["waiting default"] == 1
     assert (found["timers_due"], found["oldest_timer_due_seconds"]) == (1, 32.5)
-    assert (found["held pause"], found["held hold"], found["holds"]) == (1, 0, 1)
+    assert (found["held pause"], found["held hold"], found["held limit"], found["holds"]) == (1, 0, 0, 1)
     assert (found["stuck"], found["work_cut"], found["series_folded"]) == (0, 0, 0)
     assert found[f"info {__version__} {bench.runtime.release.name} {bench.runtime.store.link.dialect.name}"] == 1
+
+
+def test_what_waits_in_the_line_of_a_limit_is_told(database_url: str, redis_url: str) -> None:
+    with bench_on(redis_url, database_url=database_url, machines=(Payment,)) as bench:
+        for number in range(3):
+            Payment.start(number).trigger("go")
+        for _ in range(3):
+            claim_attempt(bench.runtime, bench.take(), new_owner())
+        assert told(bench)["held limit"] == 2
 
 
 def test_failures_are_told_by_what_was_said_of_their_group_and_go_on_being_counted(bench: Bench) -> None:
