@@ -257,11 +257,13 @@ def test_work_is_counted_from_the_end_that_is_due_first(request: pytest.FixtureR
 def test_mysql_reads_what_holds_keep_back_and_no_other_work(mysql_url: str) -> None:
     store = create_store(Settings(database_url=mysql_url))
     link, work = store.link, Work(epoch=1, kind=WorkKind.JOB, wake_at=NOW)
-    rows = [[number, *work_values(replace(work, parked=number % 2 if number < 10 else None))] for number in range(500)]
+    rows = [
+        [number, *work_values(replace(work, parked=2 - number % 2 if number < 10 else None))] for number in range(500)
+    ]
     for first in range(0, 500, 250):
         columns = ("entity", *WORK_COLUMNS)
         link.write(lambda: link.execute(*link.dialect.insert_many(WORK, columns, rows[first : first + 250])))  # noqa: B023
     for look in (lambda store: store.work.parked(), lambda store: store.work.parked_by(1, 3)):
         assert "fsmflow_work_parked" in plans_of(store, look)
-    assert (store.work.parked(), store.work.parked_by(1, 3)) == ({0: 5, 1: 5}, [1, 3, 5])
+    assert (store.work.parked(), store.work.parked_by(1, 3)) == ({1: 5, 2: 5}, [1, 3, 5])
     link.forget_connection()
