@@ -59,14 +59,15 @@ def test_right_lines_have_their_types_and_wrong_ones_their_errors(tmp_path: Path
 
 
 @pytest.mark.skipif(not WHOLE, reason="other checkers are asked with FSMFLOW_TEST_WHOLE=1, where they are installed")
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.name)
 @pytest.mark.parametrize("checker", OTHERS)
-def test_other_checkers_understand_types_of_triggers_and_data_too(checker: str, tmp_path: Path) -> None:
+def test_other_checkers_understand_types_of_triggers_and_data_too(checker: str, path: Path, tmp_path: Path) -> None:
     program = shutil.which(checker)
     if program is None:
         pytest.skip(f"pip install {checker}")
-    right, wrong = (tmp_path / path.name for path in (RIGHT[1], WRONG[1]))
+    right, wrong = (tmp_path / one.name for one in (RIGHT[1], path))
     shutil.copy(RIGHT[1], right)
-    lines = WRONG[1].read_text(encoding="utf-8").splitlines()
+    lines = path.read_text(encoding="utf-8").splitlines()
     wrong.write_text("\n".join(IGNORED.sub("", line) for line in lines), encoding="utf-8")
     settings = tmp_path / "pyrightconfig.json"
     settings.write_text(f'{{"extraPaths": ["{ROOT}"]}}', encoding="utf-8")

@@ -66,12 +66,12 @@ def finding() -> None:
 def looking(order: Order) -> None:
     print(order.stat)  # type: ignore[attr-defined]
     order.epoch = 5  # type: ignore[misc]
-    order.history = []  # type: ignore[misc]
     count: int = order.state  # type: ignore[assignment]
     print(order.failure.message)  # type: ignore[union-attr]
     order.history[0].dest = "open"  # type: ignore[misc]
     print(order.history[0].state)  # type: ignore[attr-defined]
     order.explain().allowed.append("submit")  # type: ignore[attr-defined]
+    order.history = []  # type: ignore[misc]
     order.triggers()[0].allowed = True  # type: ignore[misc]
     order.triggers(5)  # type: ignore[arg-type]
     order.what_if(5)  # type: ignore[arg-type]
