@@ -20,8 +20,8 @@ DEATHS = {
     "commit.before": 80,
     "commit.after": 70,
     "settle.after": 90,
-    "ring.before": 5,
-    "ring.after": 7,
+    "ring.before": 2,
+    "ring.after": 3,
 }
 COUNT = 60
 
