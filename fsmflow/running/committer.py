@@ -93,6 +93,7 @@ class Committer:
         afters = self._written(list(decided.values()), token)
         for each in endings:
             if each not in decided or afters is None:
+                each.executor.queue(each.attempt)
                 self.submit(partial(self._finish, each, token if each in decided else None))
         if afters is not None:
             self._follow(decided, afters)

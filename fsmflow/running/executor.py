@@ -133,6 +133,10 @@ class Executor:
         self._tell(_doing(attempt, RUNNING))
         self._claimed(attempt)
 
+    def queue(self, attempt: Attempt) -> None:
+        """Tell the supervisor that the end of an attempt waits for its turn: its lease is to be renewed until then."""
+        self._tell(_doing(attempt, RUNNING))
+
     def rest(self) -> None:
         """Tell the supervisor that this one does nothing."""
         self._tell(Doing(state=IDLE))

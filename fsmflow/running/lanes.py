@@ -114,11 +114,14 @@ class Lanes:
         """How many may be taken on now; waits until there is room for one, but not for longer. What may run here alone,
         once it is claimed, is known of nothing before: one at a time is taken where there was such a thing lately."""
         with self._changed:
-            self._changed.wait_for(lambda: self._free or self._fault, timeout_s)
+            self._changed.wait_for(lambda: self._room() or self._fault, timeout_s)
             self._check()
-            if self._in_threads > self._threads:
-                return 0  # one waits for a thread already; of the next it would be known too late
-            return min(len(self._free), max(self._streak // _STREAK, 1))
+            return self._room()
+
+    def _room(self) -> int:
+        if self._in_threads > self._threads:
+            return 0  # one waits for a thread already; of the next it would be known too late
+        return min(len(self._free), max(self._streak // _STREAK, 1))
 
     def is_empty(self, timeout_s: float) -> bool:
         """Whether all have come to their end; waits for that, but not for longer."""

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+from pathlib import Path
 from typing import Any
+
+import pytest
 
 from fsmflow.engine.runtime import current
 from fsmflow.verify import verify
@@ -100,4 +103,26 @@ def test_those_that_run_come_to_their_end_after_sigterm(place: World) -> None:
     eventually(lambda: "finishing the running steps" in supervisor.log, within=30, what="it is told to end")
     place.open("open")
     assert supervisor.ended() == 0
+    check_all_arrived(place, found)
+
+
+def processor_s(pid: int) -> float:
+    """The processor time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="only Linux tells what a process uses so")
+def test_a_process_whose_threads_are_all_busy_waits_without_work(place: World) -> None:
+    found = letters(3, gate="open")
+    place.supervisor("--concurrency", "5", "--threads", "1")
+    eventually(lambda: begun(place, found) == 1, within=60, what="a job that waits, and others for its thread")
+    pid = next(effect.pid for letter in found for effect in place.effects(letter.entity_id))
+    with pytest.raises(TimeoutError):
+        found[0].wait("ended", timeout=1)
+    before = processor_s(pid)
+    with pytest.raises(TimeoutError):
+        found[0].wait("ended", timeout=2)
+    assert processor_s(pid) - before < 0.7
+    place.open("open")
     check_all_arrived(place, found)
