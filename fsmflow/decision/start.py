@@ -73,7 +73,7 @@ def _blank(
         epoch=0,
         revision=0,
         seq=0,
-        data_text=encoded(definition, data if place.branch_of else _fitting(definition, data)),
+        data_text=stored_data(definition, data, place),
         step=0,
         event_text="",
         version=definition.version,
@@ -82,6 +82,11 @@ def _blank(
         updated_at=now,
         **vars(place),
     )
+
+
+def stored_data(definition: Definition, data: Mapping[str, Any], place: Place) -> str:
+    """What is stored of the data that an entity begins with. Raises DataError."""
+    return encoded(definition, data if place.branch_of else _fitting(definition, data))
 
 
 def _fitting(definition: Definition, data: Mapping[str, Any]) -> Mapping[str, Any]:

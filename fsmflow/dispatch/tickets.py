@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from datetime import datetime
+from functools import lru_cache
 from typing import Any, Final
 
 from redis import Redis
@@ -62,15 +63,21 @@ class JobTemplate:
 
     def hash(self, installation: str, ticket: Ticket, now: datetime) -> dict[str, Any]:
         """The fields of one job."""
-        arguments = [installation, ticket.row, ticket.epoch, ticket.attempt, ticket.dispatch]
-        at = utcformat(now)
+        numbers = f"{ticket.row}, {ticket.epoch}, {ticket.attempt}, {ticket.dispatch}"
+        called = f'["{ENTRY_POINT}", null, ["{installation}", {numbers}], {{}}]'
+        at = _written(now)
         return {
             **self._fixed,
             "created_at": at,
             "enqueued_at": at,
-            "data": zlib.compress(json.dumps([ENTRY_POINT, None, arguments, {}]).encode(), 1),
+            # RQ unpacks it; to pack so few bytes takes longer than to send them.
+            "data": zlib.compress(called.encode(), 0),
             "description": f"fsmflow step {ticket.row}-{ticket.epoch}-{ticket.attempt}",
         }
+
+
+#: Thousands that are rung for together have one moment.
+_written: Final = lru_cache(maxsize=4)(utcformat)
 
 
 def read_ticket(data: bytes | None, installation: str) -> Ticket:

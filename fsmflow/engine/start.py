@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from fsmflow.decision.cohort import Cohort
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Triggered
@@ -50,6 +51,17 @@ def begun(runtime: Runtime, definition: Definition, birth: Birth) -> Commit:
     commit = replace(commit, form=birth.form) if birth.key is not None else commit
     permit_new(runtime, definition, commit.after, birth.actor)
     return commit if birth.first is None else first_fired(runtime, definition, commit, birth.first.checked(), now)
+
+
+def _begun_together(runtime: Runtime, definition: Definition, births: Sequence[Birth]) -> list[Commit]:
+    """The decisions that start these, which come from one call: in one state, by one actor, and without keys."""
+    if not births:
+        return []
+    cohort = Cohort(definition, births[0].actor, state=births[0].state)
+    commits = [cohort.begin(birth.entity_id, birth.data, runtime.now()) for birth in births]
+    for commit in commits:
+        permit_new(runtime, definition, commit.after, births[0].actor)
+    return commits
 
 
 def start(runtime: Runtime, definition: Definition, birth: Birth, *, if_exists: str = "raise") -> Snapshot:
@@ -98,7 +110,8 @@ def is_first_key(runtime: Runtime, there: Snapshot, birth: Birth) -> bool:
 
 
 def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth], *, skip: bool) -> int:
-    """Start these in one transaction, then dispatch their jobs in one round trip; how many were started.
+    """Start these, in one state and by one actor, in one transaction, then dispatch their jobs in one round trip; how
+    many were started.
 
     ``skip`` leaves out those that are there, and an id that comes again; else EntityExists or DataError is raised for
     the first of them, and none is started. A COMMIT that got no answer is looked into: what landed counts as started.
@@ -110,7 +123,7 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
         there = runtime.store.entities.there(definition.name, [birth.entity_id for birth in births])
         if there and not skip:
             raise there_already(runtime, definition, there, births[0].actor)
-        commits = [begun(runtime, definition, birth) for birth in births if birth.entity_id not in there]
+        commits = _begun_together(runtime, definition, [birth for birth in births if birth.entity_id not in there])
         token = os.urandom(8).hex()
         made = _insert(runtime, commits, token)
         if made is None:

@@ -8,13 +8,14 @@ from itertools import islice
 from typing import Any, Final, TypeVar
 
 from fsmflow import codec
+from fsmflow.decision.cohort import Cohort
 from fsmflow.decision.commit import Commit, CommitLost
 from fsmflow.decision.entity import FAILED_ONES, ClaimLost, Place, Snapshot, Standing
 from fsmflow.decision.fit import known_to
 from fsmflow.decision.happenings import Paused
 from fsmflow.decision.inputs import MAX_GENERATED
 from fsmflow.decision.items import mark_of
-from fsmflow.decision.start import begin, begin_and_fire
+from fsmflow.decision.start import begin_and_fire
 from fsmflow.decision.work import WorkKind
 from fsmflow.definition.model import Definition, Fan
 from fsmflow.engine.alignment import align, revive
@@ -56,6 +57,8 @@ class BranchMaker:
         self._shield = shield
         self._items = Items(runtime, attempt)
         self._branches = runtime.store.branches
+        #: Those that begin together, by their machine.
+        self._cohorts: dict[int, Cohort] = {}
         #: Which items are not those any more that branches were made for, in words.
         self.changes: str | None = None
 
@@ -213,7 +216,9 @@ class BranchMaker:
         entity_id = f"{prefix}/{index if part.name is None else part.name}"
         if len(entity_id) > MAX_GENERATED:
             raise DataError(f"{parent.address}: the ids of its branches get too long ({entity_id[:80]}...)")
-        return begin(own, entity_id, data, None, None, self._runtime.now(), place=place)
+        if id(own) not in self._cohorts:
+            self._cohorts[id(own)] = Cohort(own)
+        return self._cohorts[id(own)].begin(entity_id, data, self._runtime.now(), place)
 
     def _data_of(self, part: Part, own: Definition) -> dict[str, Any]:
         item = part.item

@@ -11,6 +11,7 @@ from fsmflow.store.columns import entry_of, snapshot_of
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
 from fsmflow.store.tables import ENTITY
+from fsmflow.values import replace
 
 PAGE = 500
 #: Rows of one statement: SQLite takes 32,766 parameters at most.
@@ -148,7 +149,7 @@ class Entities:
     def with_rows(self, snapshots: Sequence[Snapshot]) -> list[Snapshot]:
         """New entities as they are once they are written, in the transaction that has done so or after it."""
         rows = self._rows_of(snapshots)
-        return [Snapshot(**{**after.__dict__, "row": row}) for after, row in zip(snapshots, rows, strict=True)]
+        return [replace(after, row=row) for after, row in zip(snapshots, rows, strict=True)]
 
     def _rows_of(self, snapshots: Sequence[Snapshot]) -> list[int]:
         found: dict[tuple[str, str], int] = {}
