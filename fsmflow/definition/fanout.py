@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -261,4 +262,10 @@ def _branch_states(parent: StateSpec, job: Bound | None) -> tuple[StateSpec, ...
 def _branch_job(fan: Fan, job: Bound | None) -> Bound | None:
     if job is None or fan.undoes:
         return job
-    return lambda machine: job(machine, machine.item)  # type: ignore[call-arg]
+    with_item: Callable[..., Any] = job
+
+    async def awaited(machine: Any) -> Any:
+        return await with_item(machine, machine.item)
+
+    # It has to be known of it that it is to be awaited: it runs beside others then.
+    return awaited if inspect.iscoroutinefunction(job) else lambda machine: with_item(machine, machine.item)

@@ -12,7 +12,7 @@ import pytest
 from fsmflow.engine.runtime import current
 from fsmflow.verify import verify
 from tests.support.eventually import eventually
-from tests.support.loop_flows import Call
+from tests.support.loop_flows import Call, Round
 from tests.support.processes import World
 
 MANY = ("--concurrency", "20")
@@ -49,14 +49,18 @@ def all_arrive(world: World, found: list[Any], attempts: int = 1) -> None:
 
 
 def test_as_many_wait_beside_each_other_as_there_is_room_for(any_place: World) -> None:
-    found = calls(24, gate="open")
+    """Branches among them."""
+    asked = Round.start("round", numbers=[1, 2, 3])
     any_place.supervisor(*MANY)
-    eventually(lambda: begun(any_place, found) == 20, within=30, what="twenty jobs that wait")
+    eventually(lambda: len(any_place.all_effects()) == 3, within=30, what="three branches that wait")
+    found = calls(24, gate="open")
+    eventually(lambda: begun(any_place, found) == 17, within=30, what="as many others as there is room for")
     other = Call.start("plain", what=None)
     other.trigger("go")
-    assert begun(any_place, found) == 20, "the rest is for others"
+    assert begun(any_place, found) == 17, "the rest is for others"
     any_place.open("open")
     all_arrive(any_place, [*found, other])
+    asked.wait("ended", timeout=60)
     assert len({e.pid for call in found for e in any_place.effects(call.entity_id)}) == 1
 
 

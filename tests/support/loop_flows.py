@@ -90,6 +90,19 @@ class Call(Machine):
         leave_effect(self)
 
 
+class Round(Machine):
+    """An ``async`` job for each of some numbers."""
+
+    initial = "asking"
+    states = [State("asking", job="ask", each="numbers"), State("ended", final=True)]
+    transitions = [["done", "asking", "ended"]]
+
+    async def ask(self, number: int) -> None:
+        leave_effect(self)
+        while not (folder() / "open").exists():
+            await asyncio.sleep(0.01)
+
+
 class Letter(Machine):
     """Two jobs that only wait, each in a thread where there are any."""
 
