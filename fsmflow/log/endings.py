@@ -77,6 +77,16 @@ def result_discarded(address: str, state: str, attempt: int, what: str) -> None:
     )
 
 
+def claim_regained(address: str, attempt: int, what: str) -> None:
+    logger.warning(
+        "claim.regained: %s: the database has lost the claim of attempt %d, as one that takes over may have; %s",
+        address,
+        attempt,
+        what,
+        extra={"address": address},
+    )
+
+
 def callback_failed(address: str, error: BaseException) -> None:
     """Something of the program's, which Django or another host calls after its COMMIT."""
     logger.error(

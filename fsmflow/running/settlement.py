@@ -9,7 +9,7 @@ from fsmflow import log
 from fsmflow.causes import blocks, origin_of
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Failed, Postponed, Returned, Spread, Unacceptable
+from fsmflow.decision.happenings import Crashed, Failed, Postponed, Returned, Spread, Unacceptable
 from fsmflow.definition.model import Definition
 from fsmflow.engine import followup
 from fsmflow.engine.lookup import instance_of, under_todays_names
@@ -27,7 +27,7 @@ from fsmflow.errors import (
 from fsmflow.log import endings
 from fsmflow.patience import Patience
 from fsmflow.running.attempt import Ended
-from fsmflow.running.lease import is_live, release
+from fsmflow.running.lease import LEASE_MS, is_live, release
 from fsmflow.running.outage import outlast
 
 
@@ -38,8 +38,9 @@ def settle(
     the entity as it is then, None where the attempt did not count. ``earlier``: the token of a commit of this that was
     tried before, and may have landed after all.
 
-    A result that comes too late, or for which newer code is wanted, changes nothing. One that cannot be stored, or that
-    the database refuses for good, is a failure for good; it is waited for where that cannot be stored either.
+    A result that comes too late, or for which newer code is wanted, changes nothing. It is not too late where the
+    database has lost the claim and nothing else, as a standby that takes over may have. One that cannot be stored, or
+    that the database refuses for good, is a failure for good; it is waited for where that cannot be stored either.
     """
     claim, known = ended.claim, [snapshot]
     doubtful = [] if earlier is None else [earlier]
@@ -57,13 +58,11 @@ def settle(
         except UpgradeError as error:
             ended = cannot_upgrade(claim, error, ended)
         except DataError as error:
-            instead = _instead(ended, error)
-            if instead is None:
-                _wait(snapshot, error, patience)
-            ended = instead or ended
+            ended = _instead(ended, error) or _waited(snapshot, error, patience, ended)
         except (StaleClaim, EntityNotFound):
-            _discard(runtime, snapshot, ended, doubtful)
-            return None
+            if (kept := _kept(runtime, root, snapshot, ended, doubtful)) is None:
+                return None
+            ended = kept
         except (ConfigurationError, TransitionConflict) as error:
             doubtful += _in_doubt(error)
             _wait(snapshot, error, patience)
@@ -75,11 +74,37 @@ def _in_doubt(error: FsmflowError) -> list[str]:
     return [error.token] if isinstance(error, DatabaseUnavailable) and error.in_doubt and error.token else []
 
 
+def _kept(
+    runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended, doubtful: Sequence[str]
+) -> Ended | None:
+    """How an attempt ends whose claim is gone; None where it does not count, which is told."""
+    kept = outlast(snapshot.address, partial(_reclaimed, runtime, root, snapshot, ended))
+    if kept is None:
+        _discard(runtime, snapshot, ended, doubtful)
+    return kept
+
+
 def _discard(runtime: Runtime, snapshot: Snapshot, ended: Ended, doubtful: Sequence[str]) -> None:
     """Tell that a result came too late, unless it was a commit of it that was in doubt which was first."""
     if not any(outlast(snapshot.address, partial(_has_landed, runtime, snapshot, token)) for token in doubtful):
         endings.result_discarded(snapshot.address, snapshot.state, ended.claim.attempt, _what_became(ended))
         outlast(snapshot.address, lambda: _ring_again(runtime, ended.claim))
+
+
+def _reclaimed(runtime: Runtime, root: Definition, snapshot: Snapshot, ended: Ended) -> Ended | None:
+    """How an attempt ends whose claim the database has lost, claimed anew: as it has ended, if the entity is as it was
+    when its job saw it last. Else the job went by what is lost, too: one that may run only once is not to begin again,
+    so its attempt is lost; None for another, and where the attempt does not count."""
+    claim, until = ended.claim, runtime.now() + LEASE_MS
+    if runtime.store.doubt.reclaim(claim, snapshot, lease_until=until):
+        endings.claim_regained(snapshot.address, claim.attempt, "its result counts")
+        return ended
+    spec = under_todays_names(root, snapshot).spec
+    once = spec is not None and spec.at_most_once
+    if not once or not runtime.store.doubt.reclaim(claim, None, lease_until=until):
+        return None
+    endings.claim_regained(snapshot.address, claim.attempt, "its job may run only once, and what it went by is lost")
+    return Crashed(claim=claim, detail="the database has lost what the job had saved, or went by")
 
 
 def _ring_again(runtime: Runtime, claim: Claim) -> None:
@@ -107,6 +132,11 @@ def _has_landed(runtime: Runtime, snapshot: Snapshot, token: str) -> bool:
 def _wait(snapshot: Snapshot, error: FsmflowError, patience: Patience) -> None:
     log.settle_waits(snapshot.address, error, patience.next_s, again=patience.is_tried_again)
     patience.pause()
+
+
+def _waited(snapshot: Snapshot, error: FsmflowError, patience: Patience, ended: Ended) -> Ended:
+    _wait(snapshot, error, patience)
+    return ended
 
 
 def _what_became(ended: Ended) -> str:

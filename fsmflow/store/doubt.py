@@ -1,4 +1,5 @@
-"""What became of a COMMIT that raised: it may have taken effect, or not, or not yet. What is stored tells."""
+"""What became of a COMMIT that raised: it may have taken effect, or not, or not yet. What is stored tells. And of a
+claim that is gone: the database itself may have lost it."""
 
 from __future__ import annotations
 
@@ -7,9 +8,11 @@ from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.commit import Commit
-from fsmflow.decision.entity import Snapshot
+from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.work import Work, hurried
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.patience import Patience
+from fsmflow.store.columns import work_values
 from fsmflow.store.entities import Entities, pages
 from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
@@ -86,3 +89,29 @@ class Doubt:
             made += self._entities.with_rows([commit.after for commit in page])
         found = self._link.query(self._sql.token, (made[0].row, commits[0].entries[-1].seq)) if made else []
         return made if found and found[0][0] == token else None
+
+    def reclaim(self, claim: Claim, seen: Snapshot | None, *, lease_until: int) -> bool:
+        """Put a claim there again that the database has lost, as a standby that takes over may never have had it.
+        Whether it is there: only where nobody has claimed the attempt since, and where the entity is as it was ``seen``
+        by who held the claim (None: however it is). One transaction under a lock of the entity, which may be repeated;
+        it need not be durable, as that of a claim."""
+
+        def reclaim() -> bool:
+            now = self._entities.lock(claim.row)
+            if now is None or now.work is None or claim.holds(now):
+                return now is not None and claim.holds(now)
+            if not _is_lost(claim, now.work) or (seen is not None and seen != replace(now, work=seen.work)):
+                return False
+            work = replace(now.work, fence=claim.fence, owner=claim.owner, parked=None)
+            work = hurried(replace(work, lease_until=lease_until, wake_at=lease_until))
+            then = (now.row, now.work.epoch, now.work.attempt, now.work.fence, now.work.dispatch)
+            written = self._link.execute(self._sql.update_work_unclaimed, (*work_values(work), *then))
+            return bool(written.rowcount == 1)
+
+        return self._link.write(reclaim, hasty=True)
+
+
+def _is_lost(claim: Claim, work: Work) -> bool:
+    """Whether a claim was never made, as the work row has it: a fence only grows, unless the database goes back."""
+    is_free = work.runs and work.owner is None and work.held is None
+    return is_free and (work.epoch, work.attempt) == (claim.epoch, claim.attempt) and work.fence < claim.fence

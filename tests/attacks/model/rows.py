@@ -156,6 +156,16 @@ def claimed(work: Work, owner: int) -> Work:
     return work._replace(fence=work.fence + 1, owner=owner, hasty=True)
 
 
+def may_reclaim(entity: Entity, claim: Claim, seen: Entity | None) -> bool:
+    """Whether who has lost its claim with the database may claim the same attempt again: nobody else has, and the
+    entity is as it was seen. A fence only grows, unless the database goes back."""
+    work = entity.work
+    if work is None or seen is None or work.owner or work.held:
+        return False
+    is_lost = (work.epoch, work.attempt) == (claim.epoch, claim.attempt) and work.fence < claim.fence
+    return is_lost and seen._replace(work=None) == entity._replace(work=None)
+
+
 def decide(rules: Rules, what: str, seen: Entity) -> Entity:
     """What ``what`` makes of the entity that was seen. Raises Refused."""
     return _DECISIONS[what](rules, seen)._replace(revision=seen.revision + 1)

@@ -42,6 +42,7 @@ from tests.attacks.model.rows import (
     is_live,
     let_go,
     may_claim,
+    may_reclaim,
     write,
 )
 from tests.attacks.model.world import (
@@ -224,7 +225,7 @@ class Steps:
             put=back,
             succeed=lambda now: back(now, self._after_settling(now, worker)),
             found=_left_to_sweeper,
-            again=lambda now: back(now, self._again(now, worker)),
+            again=lambda now: self._too_late(now, worker),
         )
 
     def _after_settling(self, world: World, worker: Actor) -> Actor:
@@ -232,6 +233,15 @@ class Steps:
         work = world.entity.work
         rings = worker.what == RETURN and work is not None and not work.held
         return Actor(RINGING, Claim(world.entity.epoch, 1)) if rings else Actor()
+
+    def _too_late(self, world: World, worker: Actor) -> World:
+        """A claim that was lost with the database alone is taken again; the result is committed after that."""
+        work = world.entity.work
+        if work is None or not may_reclaim(world.entity, worker.claim, worker.seen):
+            return back(world, self._again(world, worker))
+        entity = world.entity._replace(work=work._replace(fence=worker.claim.fence, owner=NEW_OWNER, hasty=True))
+        claim = worker.claim._replace(owner=NEW_OWNER)
+        return back(world._replace(entity=entity), worker._replace(claim=claim, seen=entity, doubt="", looked=False))
 
     def _again(self, world: World, worker: Actor) -> Actor:
         """Others wrote first: decide on what is there now, if the claim still counts; else all is discarded."""

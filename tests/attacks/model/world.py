@@ -231,7 +231,9 @@ class Canonical:
             return actor._replace(claim=self._bell(now, actor.claim))
         seen = None if actor.seen is None else self._entity(now, actor.seen)
         claim = _relative(now, actor.claim)
-        if self._forgets and claim.owner == _OTHER:
+        work = now.work
+        is_lost = work is not None and (claim.epoch, claim.attempt) == (work.epoch, work.attempt) and claim.fence > 0
+        if self._forgets and claim.owner == _OTHER and not is_lost:
             claim = Claim(claim.epoch if claim.epoch == now.epoch else 0, 0, 0, _OTHER)
         return actor._replace(claim=claim, seen=seen)
 
