@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from redis import Redis
@@ -17,6 +17,7 @@ from fsmflow import clock, log
 from fsmflow.dispatch.client import connect
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.dispatch.listeners import Listener, present
+from fsmflow.dispatch.reserve import Reserve, Taken
 from fsmflow.dispatch.strays import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
 from fsmflow.dispatch.turns import Turns
@@ -32,15 +33,16 @@ _MAX_ID_SHOWN: Final = 200
 
 #: Forgets the job that is done and puts those into their queues that follow from it. Then it pops the first jobs of the
 #: first queues that have any (or takes the one that a blocking pop returned), marks them as started, for those who look
-#: with RQ's tools, and returns of each its id, its data and the key of its queue. Entries without a job are passed
-#: over, whatever somebody put under their key, and data larger than a job of ours can have stay where they are.
+#: with RQ's tools, and returns of each its id, its data and the key of its queue. More than ``count`` are taken ahead
+#: where one is left to others. Entries without a job are passed over, whatever somebody put under their key, and data
+#: larger than a job of ours can have stay where they are.
 _TURN: Final = """
-local prefix, at, worker, wanted, ttl, most, count = unpack(ARGV, 1, 7)
-if ARGV[8] ~= '' then redis.call('DEL', prefix .. ARGV[8]) end
-local i = 11
+local prefix, at, worker, wanted, ttl, most, count, ahead = unpack(ARGV, 1, 8)
+if ARGV[9] ~= '' then redis.call('DEL', prefix .. ARGV[9]) end
+local i = 12
 while i <= #ARGV do
-  local last = i + 1 + tonumber(ARGV[10])
-  redis.call('SADD', ARGV[9], ARGV[i])
+  local last = i + 1 + tonumber(ARGV[11])
+  redis.call('SADD', ARGV[10], ARGV[i])
   redis.call('HSET', prefix .. ARGV[i + 1], unpack(ARGV, i + 2, last))
   redis.call('RPUSH', ARGV[i], ARGV[i + 1])
   i = last + 1
@@ -48,8 +50,9 @@ end
 local found = {}
 count = tonumber(count)
 for i = 1, #KEYS do
-  while #found < count do
+  while #found < count + ahead do
     local id
+    if #found >= count and redis.call('LLEN', KEYS[i]) < 2 then break end
     if wanted ~= '' then id = wanted else id = redis.call('LPOP', KEYS[i]) end
     if not id then break end
     local key = prefix .. id
@@ -73,14 +76,14 @@ Perform = Callable[[Ticket], Sequence[Ring]]
 #: Begins several, and sees to the end of each and to what is to be rung for then.
 PerformAll = Callable[[Sequence[Ticket]], None]
 #: The id of a job, its data, and the key of its queue.
-Taken = tuple[bytes, bytes, bytes]
+Found = tuple[bytes, bytes, bytes]
 
 
 class StepWorker(SimpleWorker):
     """Takes doorbells from our queues in RQ, and runs them. Once ``stopping`` it runs none that it has not begun.
 
     A job there that fsmflow did not put there is not run: it goes to RQ's registry of failed jobs. ``shares``: those of
-    the queues that have their turns.
+    the queues that have their turns. ``reserve``: where ``perform`` draws what it claims with the end of a step.
     """
 
     def __init__(
@@ -93,6 +96,7 @@ class StepWorker(SimpleWorker):
         name: str | None = None,
         listener: Listener | None = None,
         shares: Mapping[str, int] | None = None,
+        reserve: Reserve | None = None,
     ) -> None:
         self._url = doorbell.url()
         self.client = connect(self._url, timeout_s=_TIMEOUT_S)
@@ -114,6 +118,8 @@ class StepWorker(SimpleWorker):
         self._rings: Sequence[Ring] = ()
         self._prefix = Job.key_for("")
         self._seen_alive = float("-inf")
+        self._reserve = reserve or Reserve()
+        self._reserve.belongs_to(self._return_late)
         self.waiting = False
 
     def _set_connection(self, connection: Redis) -> Redis:
@@ -121,41 +127,75 @@ class StepWorker(SimpleWorker):
         return connection
 
     def work_once(self, *, block: bool) -> bool:
-        """Take and run one job; wait a few seconds for it if ``block``. Whether there was one.
+        """Take and run one job, and those that are claimed with the end of it; wait a few seconds for one if ``block``.
+        Whether there was one.
 
         Raises RedisError and OSError where Redis is not there; a job that was taken then is rung again from SQL.
         """
-        taken = self._take_some(1, block=block)
-        for ticket in self._tickets(taken):
-            self._rings, self._done = self._perform(ticket), taken[0][0]
-        return bool(taken)
+        first = self._next(block=block)
+        self._reserve.begin()
+        taken, fails = first, False
+        while taken is not None:
+            began = clock.monotonic()
+            rings = self._perform(taken.ticket)
+            self._rings, self._done = [*self._rings, *rings], taken.id
+            self._reserve.ran(clock.monotonic() - began)
+            taken = self._reserve.drawn()
+            # What is claimed is run, whatever becomes of Redis.
+            fails = fails or (taken is not None and not self._go_on())
+        if fails:
+            self._turn([])
+        return first is not None
 
     def work_several(self, most: int, perform: PerformAll, *, block: bool) -> bool:
         """Take up to so many jobs that are there, and have them performed; wait a few seconds for one if ``block``.
         Whether there were any. Raises as ``work_once`` does."""
         taken = self._take_some(most, block=block)
-        tickets = self._tickets(taken)
-        if tickets:
-            perform(tickets)
+        if taken:
+            perform([each.ticket for each in taken])
         return bool(taken)
+
+    def _next(self, *, block: bool) -> Taken | None:
+        """The job to be run next. Of what was taken ahead it is the first; what is done is told before it begins."""
+        if self._reserve.is_empty:
+            taken = self._take_some(1, block=block)
+            self._reserve.put(taken[1:])
+            return taken[0] if taken else None
+        self.tell_alive()
+        ahead = self._turn(self._order(), most=0)
+        self._reserve.put(ahead)
+        if not self._stopping():
+            return self._reserve.take()
+        self._return(self._reserve.clear())
+        return self._reserve.drawn()
+
+    def _go_on(self) -> bool:
+        """Tell what is done, and take more ahead. False where Redis is not there: what was ahead is found in SQL."""
+        try:
+            self._reserve.put(self._turn([] if self._stopping() else self._order(), most=0))
+        except (RedisError, OSError):
+            self._reserve.clear()
+            return False
+        return True
+
+    def _order(self) -> list[str]:
+        return [self._keys[name] for name in self._turns.order()]
 
     def _take_some(self, most: int, *, block: bool) -> list[Taken]:
         """What is taken, and given back at once where this was told to end meanwhile."""
         self.tell_alive()
-        keys = [self._keys[name] for name in self._turns.order()]
+        keys = self._order()
         taken = self._turn(keys, most=most)
         if not taken and block:
             taken = self._wait(keys)
         if not self._stopping():
             return taken
-        for id_, _, queue_key in reversed(taken):
-            self._give_back(id_, queue_key)
+        self._return(taken)
         return []
 
-    def _tickets(self, taken: Sequence[Taken]) -> list[Ticket]:
-        """The tickets of those that are ours; the others are refused."""
-        tickets = []
-        for id_, data, queue_key in taken:
+    def _read(self, found: Sequence[Found]) -> Iterator[Taken]:
+        """Those that are ours; the others are refused."""
+        for id_, data, queue_key in found:
             try:
                 ticket = read_ticket(data, self._doorbell.installation)
             except HostileJob as error:
@@ -163,12 +203,13 @@ class StepWorker(SimpleWorker):
                 refuse(self.client, (id_, queue_key), f"fsmflow did not run this job: {error}", worker=self.name)
                 continue
             point("take.after", ticket.row)
-            tickets.append(ticket)
-        return tickets
+            yield Taken(id_, queue_key, ticket)
 
     def leave(self) -> None:
-        """Tell what is done, and RQ that this worker is gone; Redis may be gone itself."""
+        """Give back what was taken ahead, tell what is done, and RQ that this worker is gone; Redis may be gone
+        itself."""
         try:
+            self._return(self._reserve.clear())
             if self._done:
                 self._turn([])
             self.register_death()  # type: ignore[no-untyped-call]
@@ -176,14 +217,16 @@ class StepWorker(SimpleWorker):
             log.farewell_failed(error)
 
     def _turn(self, keys: list[Any], id_: bytes = b"", *, most: int = 1) -> list[Taken]:
-        """Tell what is done, and take what comes next. One round trip."""
+        """Tell what is done, and take what comes next: ``most``, and those ahead that there is room for. One round
+        trip, but for jobs that are not ours."""
         at = utcformat(clock.to_datetime(clock.local_now()))
         rings, done = self._rings, self._done
         self._rings, self._done = (), b""
-        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, most, done]
+        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, most]
+        args += [self._reserve.room, done, *self._doorbell.arguments(rings)]
         try:
-            found: Any = self._turn_script(keys=keys, args=[*args, *self._doorbell.arguments(rings)])
-            return [(id_, data, key) for id_, data, key in found]
+            found: Any = self._turn_script(keys=keys, args=args)
+            return list(self._read(found))
         except (RedisError, OSError) as error:
             if rings:
                 log.dispatch_failed(len(rings), error)
@@ -200,14 +243,24 @@ class StepWorker(SimpleWorker):
         point("pop.after", 0)
         return [] if popped is None else self._turn([popped[0]], popped[1])
 
-    def _give_back(self, id_: bytes, queue_key: bytes) -> None:
-        """It was told to end before it took this one, which is for others."""
-        key = self._prefix.encode() + id_
+    def _return(self, taken: Sequence[Taken]) -> None:
+        """It was told to end before it began these, which are for others. Raises RedisError and OSError."""
+        if not taken:
+            return
         pipe = self.client.pipeline()
-        pipe.hset(key, "status", JobStatus.QUEUED.value)
-        pipe.persist(key)
-        pipe.lpush(queue_key, id_)
+        for each in reversed(taken):
+            key = self._prefix.encode() + each.id
+            pipe.hset(key, "status", JobStatus.QUEUED.value)
+            pipe.persist(key)
+            pipe.lpush(each.queue_key, each.id)
         pipe.execute()
+
+    def _return_late(self, taken: Sequence[Taken]) -> None:
+        """What it would begin later than expected is for others, too."""
+        try:
+            self._return(taken)
+        except (RedisError, OSError) as error:
+            log.dispatch_failed(len(taken), error)
 
     def tell_alive(self) -> None:
         """Tell RQ and those who look that this worker lives, twice a minute. Raises RedisError and OSError."""

@@ -35,10 +35,11 @@ def claim_refused(ticket: str) -> None:
     logger.debug("claim.refused: %s is not to be run (done, taken, held or left)", ticket)
 
 
-def claim_released(address: str, why: str) -> None:
-    """Thousands may be given back for one reason, as a machine that a worker lacks: one of them is told in a minute."""
+def claim_released(address: str, why: str, *, as_usual: bool) -> None:
+    """Thousands may be given back for one reason, as a machine that a worker lacks: one of them is told in a minute.
+    Nobody has to know of what happens ``as_usual``."""
     logger.log(
-        logging.WARNING if _released.is_due(why.replace(address, "")) else logging.DEBUG,
+        logging.DEBUG if as_usual or not _released.is_due(why.replace(address, "")) else logging.WARNING,
         "claim.released: %s: %s; it is offered again later and no attempt is counted",
         address,
         one_line(why),

@@ -40,7 +40,7 @@ def claim_attempt(
     """
     claimed = take(runtime, ticket, owner)
     if claimed is None:
-        _tell_refused(runtime, ticket)
+        tell_refused(runtime, ticket)
         return None
     return attempt_of(runtime, claimed, instead)
 
@@ -55,11 +55,12 @@ def claim_attempts(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> li
     found = take_together(runtime, claims)
     for (ticket, _), claimed in zip(claims, found, strict=True):
         if claimed is None:
-            _tell_refused(runtime, ticket)
+            tell_refused(runtime, ticket)
     return [None if claimed is None else attempt(claimed) for claimed in found]
 
 
-def _tell_refused(runtime: Runtime, ticket: Ticket) -> None:
+def tell_refused(runtime: Runtime, ticket: Ticket) -> None:
+    """Tell that what a ticket is for is not to be run here."""
     log.claim_refused(f"{ticket.row}-{ticket.epoch}-{ticket.attempt}")
     runtime.counting.in_vain()
 

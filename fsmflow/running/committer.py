@@ -19,7 +19,7 @@ from fsmflow.engine.tasks import Task
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended
-from fsmflow.running.executor import Executor
+from fsmflow.running.lane_executor import LaneExecutor
 from fsmflow.store.work import Ticket
 from fsmflow.values import dataclass
 
@@ -33,7 +33,7 @@ _ALONE: Final = 2
 class Ending:
     """An attempt whose job has ended, and how. ``attempt`` has the entity as the job saw it last."""
 
-    executor: Executor
+    executor: LaneExecutor
     ticket: Ticket
     attempt: Attempt
     ended: Ended
@@ -49,7 +49,7 @@ class Committer:
     """
 
     def __init__(
-        self, runtime: Runtime, over: Callable[[Sequence[Executor]], None], fail: Callable[[BaseException], None]
+        self, runtime: Runtime, over: Callable[[Sequence[LaneExecutor]], None], fail: Callable[[BaseException], None]
     ) -> None:
         self._runtime = runtime
         self._over = over
@@ -102,9 +102,10 @@ class Committer:
         if not commits:
             return None
         try:
-            return self._runtime.store.commits.commit_together(commits, token)
+            bundle = self._runtime.store.bundles.commit(commits, token)
         except DatabaseUnavailable:
             return None  # whoever commits by itself waits for the database, and tells
+        return None if bundle is None else bundle.afters
 
     def _follow(self, decided: dict[Ending, Commit], afters: Sequence[Snapshot]) -> None:
         rings: list[Ring] = []
@@ -134,7 +135,7 @@ class Committer:
         ending.executor.carry_out(ending.attempt, tasks)
         self._free([ending.executor])
 
-    def _free(self, executors: Sequence[Executor]) -> None:
+    def _free(self, executors: Sequence[LaneExecutor]) -> None:
         for executor in executors:
             executor.rest()
         self._over(executors)

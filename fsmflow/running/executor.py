@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
 from typing import Final
 
 from fsmflow import clock, log
@@ -20,21 +18,21 @@ from fsmflow.engine.commits import follow, prepared
 from fsmflow.engine.lookup import instance_of
 from fsmflow.engine.observation import observed_attempt, trace_of
 from fsmflow.engine.runtime import Runtime, collecting, current
-from fsmflow.engine.tasks import Task, TaskKind
 from fsmflow.errors import ConfigurationError
 from fsmflow.log.lines import running
 from fsmflow.observers import caused_by
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended, undoing_of
-from fsmflow.running.claim import attempt_of, claim_attempt, claim_of, new_owner
+from fsmflow.running.claim import attempt_of, claim_attempt, claim_of, new_owner, tell_refused
 from fsmflow.running.fork import leave_if_forked
 from fsmflow.running.job import Job
-from fsmflow.running.lease import LEASE_MS, release, renewed, secure
+from fsmflow.running.lease import LEASE_MS, hand_back, renewed, secure
 from fsmflow.running.limits import TimeLimit, ToldLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.permits import pass_on
 from fsmflow.running.settlement import settle
-from fsmflow.running.slot import BLOCKING, IDLE, RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.successor import Due, Outcome, Successor
 from fsmflow.running.surroundings import Surroundings
 from fsmflow.running.transaction import in_transaction
 from fsmflow.scope import scope
@@ -56,7 +54,8 @@ class Executor:
 
     ``surroundings``: those of this thread, where another executor in it has run jobs before. ``goes_on`` is asked, with
     how many steps were run, whether there may be one more of the same entity, where its machine wants that (``run_on``
-    is what the settings say of machines that say nothing); without it there is none.
+    is what the settings say of machines that say nothing); without it there is none. ``successor``: of which step of
+    another entity the claim may be made with the end of one.
     """
 
     def __init__(
@@ -67,6 +66,7 @@ class Executor:
         *,
         goes_on: Callable[[int], bool] | None = None,
         run_on: bool = False,
+        successor: Successor | None = None,
     ) -> None:
         self._runtime = runtime
         self._slot = slot
@@ -75,6 +75,7 @@ class Executor:
         self._surroundings = surroundings or Surroundings()
         self._goes_on = goes_on
         self._run_on = run_on
+        self._successor = successor
         self._until = float("-inf")
         #: The entity with the next step claimed, once a step is settled.
         self._next: Snapshot | None = None
@@ -89,9 +90,10 @@ class Executor:
         too late changes nothing. Where it goes on with the next step, that is claimed by the commit of the one before,
         with the same token: whoever finds this process dead finds that claim, too.
         """
-        owner = new_owner()
+        due = None if self._successor is None else self._successor.take(ticket)
+        owner = new_owner() if due is None else due.owner
         with self._busy(ticket.row, owner):
-            return self._run_all(self._claim(ticket, owner))
+            return self._run_all(self._claim(ticket, owner) if due is None else self._begin(due))
 
     def run(self, attempt: Attempt) -> list[Ring]:
         """The same for an attempt that is claimed already, and that somebody else in this process told of."""
@@ -116,7 +118,7 @@ class Executor:
     def _followed(self, attempt: Attempt, act: Callable[[], None]) -> None:
         with followup.following(self._runtime) as tasks:
             try:
-                with _told_of(attempt):
+                with told_of(attempt):
                     act()
                     pass_on(self._runtime, attempt)
             finally:
@@ -127,63 +129,6 @@ class Executor:
     def expect(self, row: int, owner: str) -> None:
         """Tell the supervisor of an attempt that somebody else claims next."""
         self._tell(Doing(state=RUNNING, row=row, owner=owner))
-
-    def claimed(self, attempt: Attempt) -> None:
-        """Tell the supervisor of an attempt that somebody else has claimed for this one."""
-        self._tell(_doing(attempt, RUNNING))
-        self._claimed(attempt)
-
-    def queue(self, attempt: Attempt) -> None:
-        """Tell the supervisor that the end of an attempt waits for its turn: its lease is to be renewed until then."""
-        self._tell(_doing(attempt, RUNNING))
-
-    def rest(self) -> None:
-        """Tell the supervisor that this one does nothing."""
-        self._tell(Doing(state=IDLE))
-
-    def blocks(self, attempt: Attempt) -> None:
-        """Tell the supervisor of a job that keeps those beside it from going on."""
-        self._tell(_doing(attempt, BLOCKING))
-
-    def finish(self, attempt: Attempt, ended: Ended, *, earlier: str | None = None) -> list[Ring]:
-        """Commit how an attempt ended whose job has run elsewhere, and do what follows; what is to be rung for.
-        ``earlier``: the token of a commit of this that was tried before."""
-        self._rings = []
-        self._followed(attempt, lambda: self._settle(attempt, ended, earlier))
-        return self._rings
-
-    def decide(self, attempt: Attempt, ended: Ended) -> Commit | None:
-        """What is to be committed of an attempt whose job has run elsewhere, where that may be together with others;
-        None where it is to ``finish`` by itself. Nothing is written."""
-        if not ended.claim.holds(attempt.snapshot):
-            return None
-        with _told_of(attempt):
-            point("settle.before", attempt.address)
-            self._settling(attempt)
-            try:
-                commit = prepared(self._runtime, instance_of(attempt.root, attempt.snapshot), ended)
-            except Exception:  # noqa: BLE001 - it is decided anew where it finishes by itself, and told there
-                return None
-        return commit if self._runtime.store.commits.is_joinable(commit) else None
-
-    def follow(self, attempt: Attempt, ended: Ended, commit: Commit, after: Snapshot) -> tuple[list[Ring], deque[Task]]:
-        """What follows once that is committed: what is to be rung for, and what is to be done by ``carry_out``."""
-        point("commit.after", attempt.address)
-        caused = caused_by(trace_of(attempt.snapshot))
-        with _told_of(attempt), followup.noting(deque()) as tasks, collecting() as rings, caused:
-            follow(self._runtime, attempt.definition, commit, after, ended)
-            if attempt.wanted:
-                called = partial(pass_on, self._runtime, attempt)
-                tasks.appendleft(Task(kind=TaskKind.PERMITS, row=attempt.claim.row, call=called))
-        point("settle.after", attempt.address)
-        return rings, tasks
-
-    def carry_out(self, attempt: Attempt, tasks: deque[Task]) -> None:
-        """Do what was noted as the end of an attempt was committed; it may take its time."""
-        self._rings = []
-        with _told_of(attempt):
-            self._before_tasks(attempt)
-            followup.carry_out(self._runtime, tasks)
 
     def _perform(self, attempt: Attempt) -> None:
         if not self._secure(attempt):
@@ -197,6 +142,8 @@ class Executor:
     def _busy(self, row: int, owner: str) -> Iterator[None]:
         """Inside, the supervisor is told of the attempt."""
         self._tell(Doing(state=RUNNING, row=row, owner=owner))
+        if self._successor is not None:
+            self._successor.rest()
         try:
             yield
         except ConfigurationError:
@@ -211,14 +158,32 @@ class Executor:
     def _claim(self, ticket: Ticket, owner: str) -> Attempt | None:
         called: list[Ticket] = []
         point("claim.before", ticket.row)
-        attempt = claim_attempt(self._runtime, ticket, owner, called.append)
+        return self._or_called(claim_attempt(self._runtime, ticket, owner, called.append), called)
+
+    def _begin(self, due: Due) -> Attempt | None:
+        """What was bid for with the end of another step."""
+        found, called = due.found, list[Ticket]()
+        if not due.is_known:
+            return self._claim(due.ticket, due.owner)
+        if found is None:
+            tell_refused(self._runtime, due.ticket)
+            return None
+        entity = found.snapshot
+        if self._goes_on is not None and not self._goes_on(0):
+            self._leave(entity)
+            return None
+        attempt = outlast(entity.address, lambda: attempt_of(self._runtime, found, called.append))
+        return self._or_called(attempt, called)
+
+    def _or_called(self, attempt: Attempt | None, called: Sequence[Ticket]) -> Attempt | None:
+        """``called``: who is to be run in its place."""
         if called:
             # It has to wait for whom there is room, whose doorbell may be behind many who will wait, too.
             owner, ticket = new_owner(), called[0]
             self.expect(ticket.row, owner)
             point("claim.before", ticket.row)
             attempt = claim_attempt(self._runtime, ticket, owner)
-        return self._claimed(attempt)
+        return self._begun(attempt)
 
     def _go_on(self, entity: Snapshot) -> Attempt | None:
         """The next step, which is claimed; None where it is not to be run here, and is given back."""
@@ -227,14 +192,18 @@ class Executor:
         self._runtime.ring_for(self._rings)
         self._rings = []
         if not self._may_go_on():
-            outlast(entity.address, lambda: release(self._runtime, entity, claim, "its worker was told to stop", 0))
+            self._leave(entity)
             return None
         claimed = self._runtime.store.commits.claimed(entity)
         if claimed is None:
             claimed = Claimed(entity, outlast(entity.address, self._runtime.store.work.holds))
-        return outlast(entity.address, lambda: self._claimed(attempt_of(self._runtime, claimed)))
+        return outlast(entity.address, lambda: self._begun(attempt_of(self._runtime, claimed)))
 
-    def _claimed(self, attempt: Attempt | None) -> Attempt | None:
+    def _leave(self, entity: Snapshot) -> None:
+        claim, why = claim_of(entity), "its worker was told to stop"
+        outlast(entity.address, lambda: hand_back(self._runtime, entity, claim, why))
+
+    def _begun(self, attempt: Attempt | None) -> Attempt | None:
         if attempt is not None:
             point("claim.after", attempt.address)
             self._runtime.counting.answered(attempt.snapshot, self._runtime.now())
@@ -244,11 +213,9 @@ class Executor:
         return self._goes_on is not None and self._goes_on(self.ran)
 
     def _runs_on(self, attempt: Attempt) -> bool:
-        """Whether its worker goes on with the next step. Hooks of the user's come after a commit, and may take their
-        time: the next step does not wait for these."""
-        wide = attempt.root.wide
-        wanted = self._run_on if wide.run_on is None else wide.run_on
-        if not wanted or wide.on_transition is not None or wide.on_failed is not None:
+        """Whether its worker goes on with the next step."""
+        wanted = self._run_on if attempt.root.wide.run_on is None else attempt.root.wide.run_on
+        if not wanted or _has_hooks(attempt):
             return False
         return self.ran < _RUN_ON_STEPS and clock.monotonic() < self._until and self._may_go_on()
 
@@ -263,7 +230,7 @@ class Executor:
         def told(limit: TimeLimit) -> None:
             # Whoever runs in a thread is not killed at its limit, as others in its process would be with it.
             until = {} if isinstance(limit, ToldLimit) else {"deadline": limit.deadline, "silent_at": limit.silent_at}
-            self._tell(_doing(attempt, RUNNING, **until))
+            self._tell(doing_of(attempt, RUNNING, **until))
 
         job = Job(self._runtime, attempt, undoing, told, limit)
         told(job.limit)
@@ -288,21 +255,6 @@ class Executor:
         self._surroundings.put_right(attempt.address, attempt.spec.job_name)
         return ended
 
-    def go_in_thread(self, attempt: Attempt, job: Job) -> Ended:
-        """Run the job of an attempt in a thread, beside others; how it ended. Raises nothing that a job raises."""
-        link = self._runtime.store.link
-        link.refresh()
-        try:
-            with _told_of(attempt), observed_attempt(attempt.snapshot, attempt.claim):
-                ended = job.run()
-            job.view.close_session()
-            self._end_left_open(attempt)
-            if link.roll_back_open_transaction():
-                log.transaction_left_open(attempt.address, attempt.spec.job_name)
-            return ended
-        finally:
-            link.refresh()
-
     def _end_left_open(self, attempt: Attempt) -> None:
         """What the job has locked in a Session of its own and not committed, the end of its step would wait for."""
         found = self._runtime.store.link.stranger()
@@ -322,6 +274,11 @@ class Executor:
             log.transaction_left_open(attempt.address, attempt.spec.job_name)
         if isinstance(ended, Returned) and self._runs_on(attempt):
             ended = replace(ended, runs_on_ms=LEASE_MS)
+        elif self._successor is not None and self._successor.is_there:
+            outcome = self._settle_with(self._successor, attempt, ended)
+            if outcome is not None and outcome.is_committed:
+                return
+            earlier = earlier if outcome is None else outcome.token
         # What the job itself started has been rung for at once; it may have waited for that.
         with collecting() as self._rings:
             after = settle(self._runtime, attempt.root, attempt.snapshot, ended, earlier=earlier)
@@ -329,12 +286,32 @@ class Executor:
         if after is not None and after.work is not None and after.work.owner == attempt.claim.owner:
             self._next = after
 
+    def _settle_with(self, successor: Successor, attempt: Attempt, ended: Ended) -> Outcome | None:
+        """Commit how it ended together with the claim of what comes next here; None where nothing is done."""
+        commit = None if _has_hooks(attempt) or not self._may_go_on() else self._joinable(attempt, ended)
+        outcome = None if commit is None else successor.settle(commit)
+        if commit is not None and outcome is not None and outcome.is_committed:
+            point("commit.after", attempt.address)
+            with collecting() as self._rings, caused_by(trace_of(attempt.snapshot)):
+                follow(self._runtime, attempt.definition, commit, commit.after, ended)
+            point("settle.after", attempt.address)
+        return outcome
+
+    def _joinable(self, attempt: Attempt, ended: Ended) -> Commit | None:
+        if not ended.claim.holds(attempt.snapshot):
+            return None
+        try:
+            commit = prepared(self._runtime, instance_of(attempt.root, attempt.snapshot), ended)
+        except Exception:  # noqa: BLE001 - it is decided anew where it finishes by itself, and told there
+            return None
+        return commit if self._runtime.store.bundles.takes(commit) else None
+
     def _before_tasks(self, attempt: Attempt) -> None:
         """What follows the commit may take its time, hooks of the user's among it: the next step does not wait for it,
         and a process that hangs in it is ended."""
         self._runtime.ring_for(self._rings)
         self._rings = []
-        self._tell(_doing(attempt, RUNNING, deadline=clock.monotonic() + _TASKS_S))
+        self._tell(doing_of(attempt, RUNNING, deadline=clock.monotonic() + _TASKS_S))
 
     def _renewed(self, attempt: Attempt, limit: TimeLimit) -> AbstractContextManager[None]:
         """With a slot the supervisor renews the lease. That of a transactional job holds for its whole limit."""
@@ -345,7 +322,7 @@ class Executor:
         return renewed(self._runtime, attempt.claim, lambda: min(limit.deadline, limit.silent_at))
 
     def _settling(self, attempt: Attempt) -> None:
-        self._tell(_doing(attempt, SETTLING))
+        self._tell(doing_of(attempt, SETTLING))
 
     def _tell(self, doing: Doing) -> None:
         leave_if_forked(self._pid, _OTHERS)
@@ -353,8 +330,14 @@ class Executor:
             self._slot.write(doing)
 
 
+def _has_hooks(attempt: Attempt) -> bool:
+    """Whether hooks of the user's come after a commit: these may take their time, and no next step waits for them."""
+    wide = attempt.root.wide
+    return wide.on_transition is not None or wide.on_failed is not None
+
+
 @scope
-def _told_of(attempt: Attempt) -> Iterator[None]:
+def told_of(attempt: Attempt) -> Iterator[None]:
     """Inside, each log line tells of the attempt."""
     before = running.set(attempt.fields)
     try:
@@ -372,7 +355,8 @@ def _closing(job: Job) -> Iterator[None]:
         job.view.close_session()
 
 
-def _doing(attempt: Attempt, state: int, **until: float) -> Doing:
+def doing_of(attempt: Attempt, state: int, **until: float) -> Doing:
+    """What the supervisor is told of an attempt."""
     claim = attempt.claim
     return Doing(state=state, row=claim.row, owner=claim.owner, address=attempt.address, **until)
 

@@ -27,7 +27,8 @@ from fsmflow.running.claim import claim_attempts, new_owner
 from fsmflow.running.committer import Committer, Ending
 from fsmflow.running.executor import Executor
 from fsmflow.running.job import Job
-from fsmflow.running.lease import release
+from fsmflow.running.lane_executor import LaneExecutor
+from fsmflow.running.lease import hand_back
 from fsmflow.running.limits import LoopLimit, ToldLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.slot import Slot
@@ -48,7 +49,7 @@ _CLAIMS_TICKS: Final = 6
 class _Lane:
     """An attempt that runs beside others."""
 
-    def __init__(self, executor: Executor, ticket: Ticket, attempt: Attempt) -> None:
+    def __init__(self, executor: LaneExecutor, ticket: Ticket, attempt: Attempt) -> None:
         self.executor, self.ticket, self.attempt = executor, ticket, attempt
         self.job: Job | None = None
         #: Those that its job has begun, too.
@@ -68,7 +69,7 @@ class _Lane:
 class Alone(NamedTuple):
     """An attempt that is claimed and does not run beside others; its executor tells the supervisor of it meanwhile."""
 
-    executor: Executor
+    executor: LaneExecutor
     ticket: Ticket
     attempt: Attempt
 
@@ -94,7 +95,7 @@ class Lanes:
         #: How many jobs run in threads, or wait for one.
         self._in_threads = 0
         self._changed = threading.Condition()
-        self._free = deque(Executor(runtime, slot) for slot in slots)
+        self._free = deque(LaneExecutor(runtime, slot) for slot in slots)
         self._running: dict[asyncio.Task[None], _Lane] = {}
         self._lane_of: WeakKeyDictionary[asyncio.Task[Any], _Lane] = WeakKeyDictionary()
         self._fault: BaseException | None = None
@@ -158,7 +159,7 @@ class Lanes:
             raise
         return self._begin_all(list(zip(executors, tickets, attempts, strict=True)))
 
-    def _begin_all(self, claimed: Sequence[tuple[Executor, Ticket, Attempt | None]]) -> list[Alone]:
+    def _begin_all(self, claimed: Sequence[tuple[LaneExecutor, Ticket, Attempt | None]]) -> list[Alone]:
         lanes, rest, in_vain = [], [], []
         for executor, ticket, attempt in claimed:
             if attempt is None:
@@ -204,11 +205,11 @@ class Lanes:
         """Leave an attempt to others, as another one runs here first. It counts as none."""
         attempt = alone.attempt
         why = "another job runs before it here"
-        outlast(attempt.address, lambda: release(self._runtime, attempt.snapshot, attempt.claim, why, 0))
+        outlast(attempt.address, lambda: hand_back(self._runtime, attempt.snapshot, attempt.claim, why))
         self._runtime.doorbell.finish([alone.ticket], [])
         self._let_go([alone.executor])
 
-    def _let_go(self, executors: Sequence[Executor]) -> None:
+    def _let_go(self, executors: Sequence[LaneExecutor]) -> None:
         for executor in executors:
             executor.rest()
         with self._changed:
@@ -280,7 +281,7 @@ class Lanes:
             return await self._loop.run_in_executor(None, prepare)
         return prepare()
 
-    def _freed(self, executors: Sequence[Executor]) -> None:
+    def _freed(self, executors: Sequence[LaneExecutor]) -> None:
         with self._changed:
             self._free += executors
             self._ended += len(executors)

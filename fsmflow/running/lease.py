@@ -47,13 +47,25 @@ def _take_or_leave(runtime: Runtime, ticket: Ticket, owner: str) -> Claimed | No
         return None
 
 
-def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str, after_ms: int | None = None) -> None:
-    """Give an attempt back, for others to run after a while that grows, or ``after_ms``. It counts as none."""
-    dispatch = snapshot.work.dispatch if snapshot.work else 0
-    now = runtime.now()
-    wake_at = now + (grace(dispatch) if after_ms is None else after_ms)
-    runtime.store.work.release(claim, attempt=claim.attempt, dispatch=dispatch + 1, wake_at=wake_at, now=now)
-    log.claim_released(snapshot.address, why)
+def release(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str) -> None:
+    """Give an attempt back that cannot be run here, for others to run after a while that grows. It counts as none."""
+    _release(runtime, snapshot, claim, grace(_dispatch(snapshot)))
+    log.claim_released(snapshot.address, why, as_usual=False)
+
+
+def hand_back(runtime: Runtime, snapshot: Snapshot, claim: Claim, why: str) -> None:
+    """Give an attempt back that might be run here, for others to run at once. It counts as none."""
+    _release(runtime, snapshot, claim, 0)
+    log.claim_released(snapshot.address, why, as_usual=True)
+
+
+def _release(runtime: Runtime, snapshot: Snapshot, claim: Claim, after_ms: int) -> None:
+    dispatch, now = _dispatch(snapshot) + 1, runtime.now()
+    runtime.store.work.release(claim, attempt=claim.attempt, dispatch=dispatch, wake_at=now + after_ms, now=now)
+
+
+def _dispatch(snapshot: Snapshot) -> int:
+    return snapshot.work.dispatch if snapshot.work else 0
 
 
 def park(runtime: Runtime, snapshot: Snapshot, claim: Claim, parks: Parks, why: str) -> None:

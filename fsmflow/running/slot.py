@@ -64,7 +64,8 @@ class Doing:
 class Slot:
     """Written by one worker process and read by its supervisor, but for the word that it is to end.
 
-    Behind it in the same memory are its ``lanes``: one for each job that the process may run beside others.
+    Behind it in the same memory are that of its ``successor``, which tells of a claim that is made with the end of
+    another one, and its ``lanes``: one for each job that the process may run beside others.
     """
 
     def __init__(self, descriptor: int, number: int = 0) -> None:
@@ -77,13 +78,18 @@ class Slot:
     def create(cls, lanes: int = 0) -> Slot:
         """A new slot in a file without a name, which needs no folder; to be inherited by a worker process."""
         descriptor = nameless_file("fsmflow-slot")
-        os.truncate(descriptor, _SIZE * (lanes + 1))
+        os.truncate(descriptor, _SIZE * (lanes + 2))
         return cls(descriptor)
 
     @property
+    def successor(self) -> Slot:
+        """That of what runs next, made anew: who writes it keeps it."""
+        return Slot(self.descriptor, 1)
+
+    @property
     def lanes(self) -> list[Slot]:
-        """Those behind it, each made anew: who writes them keeps them."""
-        return [Slot(self.descriptor, number) for number in range(1, len(self._memory) // _SIZE)]
+        """Those behind it, each made anew."""
+        return [Slot(self.descriptor, number) for number in range(2, len(self._memory) // _SIZE)]
 
     def write(self, doing: Doing) -> None:
         """Tell. A reader that comes in the middle sees an odd sequence, and takes nothing for granted."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 from fsmflow import clock, log, release, settings
 from fsmflow.dispatch.client import REDIS_ERRORS, is_gone
 from fsmflow.dispatch.doorbell import Ring
+from fsmflow.dispatch.reserve import Reserve
 from fsmflow.dispatch.rqworker import StepWorker
 from fsmflow.engine.followup import on_its_own
 from fsmflow.engine.registry import Registry
@@ -28,6 +29,7 @@ from fsmflow.running.meters import Channel, Metering
 from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
 from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
+from fsmflow.running.successor import Successor
 from fsmflow.running.wear import Endurance, Wear
 from fsmflow.store.work import Ticket
 
@@ -72,6 +74,7 @@ class WorkerProcess:
         self._stopping = False
         self._worker: StepWorker | None = None
         self._lanes: Lanes | None = None
+        self._reserve = Reserve()
         #: The supervisor, which asks the same servers, tells of outages; only what it does not meet is told here.
         self._database, self._redis = Outage(DATABASE), Outage(REDIS)
 
@@ -145,7 +148,9 @@ class WorkerProcess:
         def goes_on(ran: int) -> bool:
             return not self._is_stopping() and wear.allows(ran)
 
-        return Executor(runtime, self._slot, goes_on=goes_on, run_on=settings.current().run_on)
+        successor = Successor(runtime, self._reserve, self._slot.successor)
+        run_on = settings.current().run_on
+        return Executor(runtime, self._slot, goes_on=goes_on, run_on=run_on, successor=successor)
 
     def _work_once(self, runtime: Runtime, executor: Executor, wear: Wear) -> None:
         if self._worker is None:
@@ -205,6 +210,7 @@ class WorkerProcess:
             name=name,
             listener=listener,
             shares=self._shares,
+            reserve=self._reserve,
         )
 
     def _end_if_worn(self, wear: Wear) -> None:

@@ -56,7 +56,7 @@ class WorkerHandle:
         #: How its names in RQ begin.
         self.name = name
         self.slot = Slot.create(start.lanes)
-        self._slots = [self.slot, *self.slot.lanes]
+        self._slots = [self.slot, self.slot.successor, *self.slot.lanes]
         reading, self._control = os.pipe()
         try:
             self._process = _started(start, name, self.slot.descriptor, reading)
@@ -127,7 +127,9 @@ class WorkerHandle:
     def doings(self) -> list[Doing]:
         """The attempts that the process holds, or held when it died."""
         found = (slot.read() for slot in self._slots)
-        return [doing for doing in found if doing is not None and doing.state in _HELD and doing.owner]
+        held = [doing for doing in found if doing is not None and doing.state in _HELD and doing.owner]
+        # The claim of what runs next is told of twice for a moment, as it begins: the first knows more of it.
+        return list({doing.owner: doing for doing in reversed(held)}.values())[::-1]
 
     def renewable(self) -> list[tuple[int, str]]:
         """The claims whose leases are to be renewed: of a live process, not stopped, before their deadline."""

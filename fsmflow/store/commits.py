@@ -47,8 +47,6 @@ from fsmflow.values import replace
 
 _TRIES: Final = 5
 _PAUSE_S = 0.05
-#: How long those that are written together wait for a lock: all of them do.
-_JOINED_S: Final = 0.2
 #: A slow lock is waited for once, not as often as there are tries.
 _PATIENCE_S: Final = 5.0
 
@@ -103,49 +101,6 @@ class Commits:
         claimed: Claimed | None = getattr(self._here, "claimed", None)
         return claimed if claimed and claimed.snapshot is after else None
 
-    def is_joinable(self, commit: Commit) -> bool:
-        """Whether a decision may be written with others: of an entity that is there, and of nothing that is locked."""
-        return commit.before is not None and self._is_by_itself and is_simple(commit)
-
-    def commit_together(self, commits: Sequence[Commit], token: str) -> list[Snapshot] | None:
-        """Write decisions about several entities, each of which ``is_joinable``, in one durable transaction; the
-        entities as they are then. In one round trip where the database can.
-
-        None where one of them lost a race, its claim or a lock, or the database did not take it: nothing is written
-        then, but where a COMMIT takes effect after it was looked for, with ``token`` in their histories. The caller
-        commits each by itself. Raises DatabaseUnavailable where nobody tells what became of a COMMIT.
-        """
-        # In one order, whoever writes: the rows of parents that they nudge, too.
-        ordered = sorted(commits, key=lambda commit: (commit.after.parent or 0, commit.after.row))
-        sent = False
-        try:
-            if self._link.dialect.has_batches:
-                batches = [self._batch(commit, token) for commit in ordered]
-                sent = True  # once it is sent, it is in doubt
-                self._link.send_together([batch.statement(_JOINED_S) for batch in batches])
-            else:
-                with self._link.briefly(), self._link.transaction():
-                    for commit in ordered:
-                        self._write(commit, token, OneByOne(self._link))
-                        point("commit.before", commit.after.address)
-                    sent = True
-        except (CommitLost, ClaimLost):
-            return None
-        except ERRORS as error:
-            verdict = self._link.verdict(error)
-            if not sent or verdict is not Verdict.PASSING:
-                return None
-            first = next((commit for commit in commits if commit.entries), commits[0])
-            if self._doubt.landed(first.after, first, token) is None:
-                return None
-        return [commit.after for commit in commits]
-
-    def _batch(self, commit: Commit, token: str) -> Batch:
-        batch = Batch(self._link)
-        self._write(commit, token, batch)
-        point("commit.before", commit.after.address)
-        return batch
-
     def _insist(self, commit: Commit, token: str) -> Snapshot:
         doubtful: Snapshot | None = None
         patience = Patience(_PAUSE_S, tries=_TRIES, total_s=_PATIENCE_S)
@@ -180,7 +135,7 @@ class Commits:
                 # Something was not as it has to be: what that is, is told by the writes one by one.
                 after, is_plain = None, False
             with self._link.transaction():
-                after = self._write(commit, token, OneByOne(self._link))
+                after = self.write(commit, token, OneByOne(self._link))
                 self._groups.count([commit])
                 point("commit.before", commit.after.address)
         except ERRORS as error:
@@ -208,16 +163,18 @@ class Commits:
 
     def _is_plain(self, commit: Commit) -> bool:
         """Whether it may be one statement."""
-        return self._link.dialect.has_batches and self._is_by_itself and is_simple(commit)
+        return self._link.dialect.has_batches and self.is_by_itself and is_simple(commit)
 
     @property
-    def _is_by_itself(self) -> bool:
-        """Whether what is written is a transaction of its own."""
+    def is_by_itself(self) -> bool:
+        """Whether what is written now is a transaction of its own."""
         return not (self._link.in_transaction or self._link.is_lent)
 
     def _write_at_once(self, commit: Commit, token: str) -> Snapshot | None:
         """None where a row was not as it has to be; nothing is written then."""
-        batch = self._batch(commit, token)
+        batch = Batch(self._link)
+        self.write(commit, token, batch)
+        point("commit.before", commit.after.address)
         if commit.claims_next:
             batch.ask(self._sql.holds)
         try:
@@ -227,10 +184,11 @@ class Commits:
         self._here.claimed = Claimed(commit.after, batch.answer) if commit.claims_next else None
         return commit.after if made is None else replace(commit.after, row=made)
 
-    def _write(self, commit: Commit, token: str, writes: Writes) -> Snapshot:
-        """Write a decision, and what is committed with it: first that of a parent, whose row is locked first."""
+    def write(self, commit: Commit, token: str, writes: Writes) -> Snapshot:
+        """Write a decision, and what is committed with it: first that of a parent, whose row is locked first. Whoever
+        calls this has begun the transaction, and ends it. Raises CommitLost and ClaimLost as soon as ``writes`` can."""
         for other in commit.also:
-            self._write(other, token, writes)
+            self.write(other, token, writes)
         after = self._write_entity(commit, writes)
         self._write_work(commit, after, writes)
         if commit.erases:

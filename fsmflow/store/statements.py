@@ -221,6 +221,7 @@ class Statements:
             f"SELECT {claimed} FROM {ENTITY} e JOIN {WORK} w ON w.{self._q('entity')} = e.id WHERE e.id = ?"
         )
         self.claim_at_once = self._link.dialect.claim_at_once(self.claim, found)
+        self.claim_with_others = f"WITH w AS ({self.claim} RETURNING *) {found}"
         self.heartbeat = self._sql(
             f"UPDATE {WORK} SET lease_until = ?, {WAKE}, progress = COALESCE(?, progress) "
             f"WHERE {self._equal(GUARD_COLUMNS)}"

@@ -13,6 +13,7 @@ from fsmflow.store import schema, tables
 from fsmflow.store.answers import Answers
 from fsmflow.store.arrivals import Arrivals
 from fsmflow.store.branches import Branches
+from fsmflow.store.bundles import Bundles
 from fsmflow.store.census import Census
 from fsmflow.store.commits import Commits
 from fsmflow.store.counts import Counts
@@ -76,7 +77,7 @@ class Store:
             erasure=self.erasure,
             search=self.search,
         )
-        self.events = Events(link, statements)
+        self.events, self.bundles = Events(link, statements), Bundles(link, statements, self.commits, self.doubt)
         self.work = work = WorkRows(link, statements)
         self.listing, self.snags = Listing(link, statements, self.search), Snags(link)
         self.members = Members(link, self.commits.lock_claim)

@@ -104,15 +104,15 @@ class WorkRows:
         Repeating it with the same token after an error finds out whether it had been claimed.
         """
 
-        claimed = _claim_values(ticket, owner, lease_until)
+        claimed = claim_values(ticket, owner, lease_until)
         at_once = self._sql.claim_at_once
         rows = self._link.query(at_once, claimed) if at_once is not None else []
-        return _claimed(rows or self._link.write(lambda: self._claim(claimed), hasty=True), owner)
+        return claimed_of(rows or self._link.write(lambda: self._claim(claimed), hasty=True), owner)
 
     def claim_together(self, claims: Sequence[tuple[Ticket, str]], *, lease_until: int) -> list[Claimed | None]:
         """The same for several entities, in one commit, and in one round trip where the database can. As each claim,
         it may be repeated with the same tokens after an error."""
-        values = [_claim_values(ticket, owner, lease_until) for ticket, owner in claims]
+        values = [claim_values(ticket, owner, lease_until) for ticket, owner in claims]
         in_order = sorted(range(len(claims)), key=lambda number: claims[number][0].row)
         at_once = self._sql.claim_at_once
 
@@ -125,7 +125,7 @@ class WorkRows:
         done = self._link.again(claim) if at_once is not None else self._link.write(claim, hasty=True)
         rows = dict(zip(in_order, done, strict=True))
         return [
-            _claimed(rows[number] or self._link.query(self._sql.load_claimed, (ticket.row,)), owner)
+            claimed_of(rows[number] or self._link.query(self._sql.load_claimed, (ticket.row,)), owner)
             for number, (ticket, owner) in enumerate(claims)
         ]
 
@@ -358,11 +358,12 @@ class WorkRows:
         return Claim(row=row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
 
 
-def _claim_values(ticket: Ticket, owner: str, lease_until: int) -> Sequence[Any]:
+def claim_values(ticket: Ticket, owner: str, lease_until: int) -> Sequence[Any]:
+    """What the statement of a claim asks for."""
     return owner, lease_until, lease_until, lease_until, ticket.row, ticket.epoch, ticket.attempt
 
 
-def _claimed(rows: Sequence[Any], owner: str) -> Claimed | None:
+def claimed_of(rows: Sequence[Any], owner: str) -> Claimed | None:
     """What a claim has found; None where another one has the attempt, or it is over."""
     snapshot = snapshot_of(rows[0]) if rows else None
     if snapshot is None or snapshot.work is None or snapshot.work.owner != owner:

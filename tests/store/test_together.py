@@ -17,7 +17,9 @@ from fsmflow.decision.failure import Facts
 from fsmflow.decision.happenings import Changes, Failed, Happening, Returned, Triggered
 from fsmflow.decision.start import begin
 from fsmflow.settings import Settings
+from fsmflow.store.bundles import Bid
 from fsmflow.store.link import Link, open_database
+from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, HISTORY, WORK
 from fsmflow.store.work import Ticket
@@ -74,8 +76,8 @@ def states(store: Store) -> set[str]:
 
 def test_all_are_written_and_returned_in_the_order_in_which_they_were_given(store: Store) -> None:
     wanted = [settled(order) for order in reversed(claimed(store))]
-    assert all(store.commits.is_joinable(commit) for commit in wanted)
-    assert store.commits.commit_together(wanted, TOKEN) == [commit.after for commit in wanted]
+    assert all(store.bundles.takes(commit) for commit in wanted)
+    assert store.bundles.commit(wanted, TOKEN) == ([commit.after for commit in wanted], [])
     for commit in wanted:
         found = store.entities.load_row(commit.after.row)
         assert found is not None
@@ -87,7 +89,7 @@ def test_all_are_written_and_returned_in_the_order_in_which_they_were_given(stor
 @pytest.mark.postgres
 def test_they_are_one_transaction_of_a_server_that_takes_them_in_one_round_trip(postgres_url: str) -> None:
     store = create_store(Settings(database_url=postgres_url))
-    store.commits.commit_together([settled(order) for order in claimed(store)], TOKEN)
+    store.bundles.commit([settled(order) for order in claimed(store)], TOKEN)
     assert store.link.query(f"SELECT COUNT(DISTINCT xmin::text) FROM {HISTORY} WHERE token = '{TOKEN}'") == [(1,)]
     store.link.forget_connection()
 
@@ -107,10 +109,10 @@ def test_nothing_is_written_where_one_of_them_does_not_count_any_more(
 ) -> None:
     orders = claimed(store)
     spoil(store, orders[2])
-    assert store.commits.commit_together([settled(order) for order in orders], TOKEN) is None
+    assert store.bundles.commit([settled(order) for order in orders], TOKEN) is None
     assert states(store) == {"charging"}
     rest = [settled(order) for order in orders if order is not orders[2]]
-    assert store.commits.commit_together(rest, TOKEN) is not None
+    assert store.bundles.commit(rest, TOKEN) is not None
     assert states(store) == {"charging", "shipping"}
 
 
@@ -122,7 +124,7 @@ def test_a_row_that_somebody_locks_holds_the_others_up_for_a_moment_only(databas
     with other.transaction():
         other.execute(f"UPDATE {ENTITY} SET state = state WHERE id = {orders[1].row}")
         began = time.monotonic()
-        assert store.commits.commit_together([settled(order) for order in orders], TOKEN) is None
+        assert store.bundles.commit([settled(order) for order in orders], TOKEN) is None
         assert time.monotonic() - began < 5, "a lock is waited for ten seconds elsewhere"
     assert states(store) == {"charging"}
     for link in (other, store.link):
@@ -150,9 +152,53 @@ def fails_by_its_commit(store: Store, lands: bool) -> Any:
 def test_a_commit_without_an_answer_is_looked_for(store: Store, lands: bool) -> None:
     wanted = [settled(order) for order in claimed(store)]
     fails_by_its_commit(store, lands)
-    found = store.commits.commit_together(wanted, TOKEN)
-    assert found == ([commit.after for commit in wanted] if lands else None)
+    found = store.bundles.commit(wanted, TOKEN)
+    assert found == (([commit.after for commit in wanted], []) if lands else None)
     assert states(store) == ({"shipping"} if lands else {"charging"})
+
+
+def bids(store: Store, prefix: str = "next") -> list[Bid]:
+    """Two more orders that wait: who is to claim them."""
+    found = []
+    for number in range(2):
+        order = store.commits.commit(begin(ORDER, f"{prefix}-{number}", {}, None, None, NOW), nothing)
+        order = apply(store, order, Triggered(trigger="submit"))
+        ticket = Ticket(row=order.row, epoch=order.epoch, attempt=1, dispatch=0)
+        found.append(Bid(ticket, f"{prefix}-{number}", LEASE))
+    return found
+
+
+def test_claims_are_made_with_what_is_written(store: Store) -> None:
+    wanted, both = [settled(order) for order in claimed(store)], bids(store)
+    assert store.work.claim(both[0].ticket, "somebody else", lease_until=LEASE) is not None
+    found = store.bundles.commit(wanted, TOKEN, both)
+    assert found is not None
+    assert [one and one.snapshot.address for one in found.claimed] == [None, "order:next-1"]
+    claim = found.claimed[1]
+    assert claim is not None
+    assert claim.snapshot == store.entities.load_row(both[1].ticket.row)
+    assert states(store) == {"shipping", "charging"}
+
+
+def test_no_claim_is_made_where_one_of_the_ends_does_not_count(store: Store) -> None:
+    orders, both = claimed(store), bids(store)
+    apply(store, orders[2], Triggered(trigger="cancel"))
+    assert store.bundles.commit([settled(order) for order in orders], TOKEN, both) is None
+    assert all(store.work.owned_by(bid.ticket.row, bid.owner) is None for bid in both)
+
+
+@pytest.mark.parametrize("lands", [True, False])
+def test_of_a_commit_without_an_answer_the_claims_are_looked_for_too(store: Store, lands: bool) -> None:
+    wanted, both = [settled(order) for order in claimed(store)], bids(store)
+    fails_by_its_commit(store, lands)
+    found = store.bundles.commit(wanted, TOKEN, both)
+    assert (found is not None) is lands
+    assert found is None or all(claim is not None for claim in found.claimed)
+
+
+def test_claims_that_are_made_with_an_end_are_as_durable_as_that(store: Store) -> None:
+    """PostgreSQL would take the setting of any statement for that of the whole transaction."""
+    assert "synchronous_commit" not in Statements(store.link).claim_with_others
 
 
 def test_a_failure_for_good_is_written_by_itself_as_its_group_is_counted(store: Store) -> None:
@@ -161,7 +207,7 @@ def test_a_failure_for_good_is_written_by_itself_as_its_group_is_counted(store: 
     assert ended.claim is not None
     for permanent in (True, False):
         failed = Failed(claim=ended.claim, facts=Facts(kind=OSError, message="no", permanent=permanent))
-        assert store.commits.is_joinable(decide(ORDER, order, failed, NOW)) is not permanent
+        assert store.bundles.takes(decide(ORDER, order, failed, NOW)) is not permanent
 
 
 def test_of_those_that_are_claimed_together_each_is_told_of_its_own(store: Store) -> None:

@@ -96,4 +96,4 @@ class Losses:
         except UnknownMachine as error:
             # Only code that knows the machine may tell whether the job can be run again.
             self._runtime.store.work.postpone([(item, now + LOCKED_MS)], now)
-            log.claim_released(address_of(self._runtime, item.row), str(error))
+            log.claim_released(address_of(self._runtime, item.row), str(error), as_usual=False)

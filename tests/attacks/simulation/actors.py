@@ -16,7 +16,9 @@ from fsmflow.running.lease import LEASE_MS
 from fsmflow.running.limits import TimeLimit, TimeUp
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.successor import Successor
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
+from tests.attacks.simulation.drawing import Ahead
 from tests.attacks.simulation.gathering import BESIDE, Gathering
 from tests.attacks.simulation.world import Actor, Dead, Host, World, current_actor
 
@@ -85,6 +87,16 @@ class _Lost:
     released: bool
 
 
+@dataclass(frozen=True)
+class Manners:
+    """Whether workers go straight on with the next step of an entity, whether they take several at once, and whether
+    they take doorbells ahead."""
+
+    runs_on: bool
+    gathers: bool
+    draws: bool
+
+
 @dataclass(eq=False)
 class Machinery:
     """What the hosts of a schedule share."""
@@ -95,9 +107,7 @@ class Machinery:
     queues: tuple[str, ...]
     #: How long nothing will be due, in seconds: a real sweeper looks every second, in virtual time that is in vain.
     idle_s: Callable[[], float]
-    #: Whether workers go straight on with the next step of an entity, and whether they take several at once.
-    runs_on: bool
-    gathers: bool
+    manners: Manners
 
 
 @dataclass(eq=False)
@@ -130,7 +140,7 @@ class WorkerHost:
             self._hire(number, after_s)
 
     def _hire(self, number: int, after_s: float) -> None:
-        slots = [SimulatedSlot() for _ in range(1 + BESIDE * self.shared.gathers)]
+        slots = [SimulatedSlot() for _ in range(1 + BESIDE * self.shared.manners.gathers + self.shared.manners.draws)]
         name = f"{self.host.name}/worker{number}"
         actor = self.shared.world.spawn(
             name, self.host, lambda: self._work(slots), lambda: self._bury(actor, number), after_s=after_s
@@ -166,13 +176,20 @@ class WorkerHost:
         shared, actor = self.shared, current_actor()
         if actor is None:
             raise AssertionError("a worker is an actor")
-        executor = Executor(shared.runtime, slots[0], goes_on=lambda steps: True, run_on=shared.runs_on)
+        reserve = Ahead(shared.doorbell.take_more)
+        successor = Successor(shared.runtime, reserve, slots[-1]) if shared.manners.draws else None
+        executor = Executor(
+            shared.runtime, slots[0], goes_on=lambda steps: True, run_on=shared.manners.runs_on, successor=successor
+        )
         gathering = Gathering(shared.runtime, slots[1:], executor)
         while True:
             ticket = shared.doorbell.take(actor)
             try:
-                if shared.gathers:
+                if shared.manners.gathers:
                     gathering.work([ticket, *shared.doorbell.take_more(BESIDE - 1)])
+                elif shared.manners.draws:
+                    for each in reserve.after(ticket):
+                        shared.runtime.ring_for(executor.execute(each))
                 else:
                     shared.runtime.ring_for(executor.execute(ticket))
             except DatabaseUnavailable:

@@ -12,8 +12,9 @@ from fsmflow.running.attempt import Attempt
 from fsmflow.running.claim import claim_attempts, new_owner
 from fsmflow.running.committer import Committer, Ending
 from fsmflow.running.executor import Executor
+from fsmflow.running.lane_executor import LaneExecutor
 from fsmflow.running.lanes import is_suspect
-from fsmflow.running.lease import release
+from fsmflow.running.lease import hand_back
 from fsmflow.running.outage import outlast
 from fsmflow.running.slot import Slot
 from fsmflow.store.work import Ticket
@@ -43,7 +44,7 @@ class Gathering:
 
     def __init__(self, runtime: Runtime, slots: Sequence[Slot], alone: Executor) -> None:
         self._runtime = runtime
-        self._executors = [Executor(runtime, slot) for slot in slots]
+        self._executors = [LaneExecutor(runtime, slot) for slot in slots]
         self._alone = alone
         self._committer = _InTurn(runtime, lambda executors: None, _raise)
 
@@ -60,8 +61,8 @@ class Gathering:
             for executor in executors:
                 executor.rest()
             raise
-        beside: list[tuple[Executor, Ticket, Attempt]] = []
-        rest: list[tuple[Executor, Ticket, Attempt]] = []
+        beside: list[tuple[LaneExecutor, Ticket, Attempt]] = []
+        rest: list[tuple[LaneExecutor, Ticket, Attempt]] = []
         for executor, ticket, attempt in zip(executors, tickets, attempts, strict=True):
             if attempt is None:
                 executor.rest()
@@ -77,15 +78,15 @@ class Gathering:
             executor.rest()
             self._runtime.ring_for(self._alone.run(attempt))
 
-    def _run(self, executor: Executor, ticket: Ticket, attempt: Attempt) -> Ending:
+    def _run(self, executor: LaneExecutor, ticket: Ticket, attempt: Attempt) -> Ending:
         job = executor.prepare(attempt)
         ended = executor.go_in_thread(attempt, job)
         seen = attempt.seen_as(job.view.snapshot)
         return Ending(executor=executor, ticket=ticket, attempt=seen, ended=ended)
 
-    def _give_back(self, executor: Executor, attempt: Attempt) -> None:
+    def _give_back(self, executor: LaneExecutor, attempt: Attempt) -> None:
         why = "another job runs before it here"
-        outlast(attempt.address, lambda: release(self._runtime, attempt.snapshot, attempt.claim, why, 0))
+        outlast(attempt.address, lambda: hand_back(self._runtime, attempt.snapshot, attempt.claim, why))
         executor.rest()
 
 

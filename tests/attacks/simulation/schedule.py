@@ -17,10 +17,11 @@ from fsmflow.errors import FsmflowError
 from fsmflow.settings import Settings
 from fsmflow.store.tables import ENTITY, EVENT, WORK
 from fsmflow.verify import verify
-from tests.attacks.simulation.actors import Machinery, WorkerHost
+from tests.attacks.simulation.actors import Machinery, Manners, WorkerHost
 from tests.attacks.simulation.clients import PAUSES, Client, Request
 from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
+from tests.attacks.simulation.drawing import draws_there
 from tests.attacks.simulation.gathering import gathers_there
 from tests.attacks.simulation.holder import Holder, holds_there
 from tests.attacks.simulation.laboratory import EFFECTS, Laboratory
@@ -87,8 +88,7 @@ class Schedule:
             self._doorbell,
             tuple(sorted(queues)),
             self._idle_s,
-            runs_on=runs_on,
-            gathers=gathers_there(seed),
+            Manners(runs_on=runs_on, gathers=gathers_there(seed), draws=draws_there(seed)),
         )
         self._hosts = [WorkerHost(self._shared, name, workers) for name, workers in (("a", 2), ("b", 1))]
         deadlines = Deadlines(self._world, self._design.bounds)
@@ -127,7 +127,7 @@ class Schedule:
             host.start()
         for _ in range(world.dice.choice([1, 2, 2])):
             self._hire(Client(world, self._design, self._requests, self._ids), world.dice.randint(2, 4))
-        if self._shared.runs_on:
+        if self._shared.manners.runs_on:
             pauser = Client(world, self._design, self._requests, self._ids, PAUSES)
             self._hire(pauser, world.dice.randint(4, 8))
         if holds_there(self._seed):

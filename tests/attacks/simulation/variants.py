@@ -22,7 +22,7 @@ from fsmflow.running.job import Job
 from fsmflow.running.maintenance import holds
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.losses import Losses
-from fsmflow.store import commits
+from fsmflow.store import bundles
 from fsmflow.store.doubt import Doubt
 from fsmflow.store.permits import Permits
 from fsmflow.store.statements import Statements
@@ -214,13 +214,7 @@ class _Unguarded(OneByOne):
 
 def _together_anyhow(sql: Statements) -> list[Any]:
     """What is committed together asks for no claim and no revision."""
-    real = commits.Commits.commit_together
-
-    def together(self: commits.Commits, wanted: Sequence[Commit], token: str) -> list[Snapshot] | None:
-        with mock.patch.object(commits, "OneByOne", _Unguarded):
-            return real(self, wanted, token)
-
-    return [mock.patch.object(commits.Commits, "commit_together", together)]
+    return [mock.patch.object(bundles, "OneByOne", _Unguarded)]
 
 
 def _counted_by_nobody(sql: Statements) -> list[Any]:
