@@ -33,8 +33,11 @@ from fsmflow.store.work import ticket_of
 
 Result = TypeVar("Result")
 
+#: How many branches the first pages have, and how many a page may have: the more there are already, the less it counts
+#: that the last ones come a little later, and the more that each page waits for its turn to write.
 PAGE: Final = 200
-_PAGE_BYTES: Final = 4_000_000
+_MOST: Final = 500
+_PAGE_BYTES: Final = 2_000_000
 _ALL_PAGES: Final = 10_000
 #: How many branches may wait for their turn before more are made of a source that comes lazily.
 _AHEAD: Final = 100
@@ -87,7 +90,7 @@ class BranchMaker:
         while True:
             if made and self._steadily(lambda: self._has_failed() or (ahead and self._is_far_ahead())):
                 return None
-            page, is_last = self._next_page(source, prefix, size)
+            page, is_last = self._next_page(source, prefix, size if ahead else max(size, min(made, _MOST)))
             self._check_transaction()
             self._insert(page)
             made += len(page)
