@@ -120,7 +120,9 @@ def start_page(runtime: Runtime, definition: Definition, births: Sequence[Birth]
     births = _each_once(births, skip=skip)
 
     def start_once(turn: int) -> int | None:
-        there = runtime.store.entities.there(definition.name, [birth.entity_id for birth in births])
+        # Of those that are all to be new, the database says best which is not.
+        asks = skip or turn > 0
+        there = runtime.store.entities.there(definition.name, [birth.entity_id for birth in births]) if asks else {}
         if there and not skip:
             raise there_already(runtime, definition, there, births[0].actor)
         commits = _begun_together(runtime, definition, [birth for birth in births if birth.entity_id not in there])
