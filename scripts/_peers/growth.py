@@ -11,6 +11,8 @@ from typing import Any, Final, NamedTuple
 from _bench_marks import STEPS, marks
 from _packages import Unavailable
 from _peers.catalogue import KINDS, OURS, PEERS
+from _peers.concurrency import MANY
+from _peers.counters import cpu_s
 from _peers.lines import Findings
 from _peers.race import Course, Entry, Silence, watched
 from _peers.stand import Stand
@@ -20,6 +22,8 @@ _CROWD: Final = 10_000
 #: How long a fan-out may take until it has joined.
 _FAN_WITHIN_S: Final = 900.0
 _SEARCHED: Final = "BenchSearched"
+#: The machines that fan out, what their branches are in words, and the options of their worker.
+_FANS: Final = (("BenchFan", "", ()), ("BenchFanAwaited", " that are coroutines", MANY))
 
 
 class Sizes(NamedTuple):
@@ -64,7 +68,10 @@ def _measure(stand: Stand, findings: Findings, kind: str, sizes: Sizes, rounds: 
         for number in range(rounds):
             course = _course(stand, kind, f"crowd-{kind}-{entities}-{number}", url)
             findings.line("growth", f"{kind}-{entities}", "").add({"started_per_s": _started(course, entities)})
-    _fan(stand, findings, kind, urls[sizes.entities[0]], sizes.branches)
+    for variant, what, options in _FANS:
+        label = f"{KINDS[kind]}, {sizes.branches:,} branches{what} out and joined"
+        course = _course(stand, kind, f"{variant}-{kind}", urls[sizes.entities[0]], workers=2, variant=variant)
+        findings.line("growth", f"{variant}-{kind}", label).add(_fanned(course, sizes.branches, options))
 
 
 def _course(stand: Stand, kind: str, name: str, url: str, *, history: int = 0, **more_of_peer: Any) -> Course:
@@ -89,12 +96,13 @@ def _started(course: Course, entities: int) -> float:
     return crowd / (ended - began)
 
 
-def _fan(stand: Stand, findings: Findings, kind: str, url: str, branches: int) -> None:
-    """From the start until the job after the join begins, with two processes."""
-    course = _course(stand, kind, f"fan-{kind}", url, workers=2)
-    with course.served():
+def _fanned(course: Course, branches: int, options: Sequence[str]) -> dict[str, float]:
+    """From the start until the job after the join begins, with two processes, and what these take of a processor for
+    each branch."""
+    with course.served(*options) as pids:
         course.run("fan", branches)
+        before = cpu_s(pids)
         course.wait_for(1, patience_s=_FAN_WITHIN_S)
+        took_s = cpu_s(pids) - before
     (began,), (joined,) = marks(course.marks.with_suffix(".sent")), marks(course.marks)
-    line = findings.line("growth", f"{kind}-fan", f"{KINDS[kind]}, {branches:,} branches out and joined")
-    line.add({"seconds": joined - began})
+    return {"seconds": joined - began, "cpu_ms": 1000 * took_s / branches}

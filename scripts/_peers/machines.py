@@ -123,3 +123,12 @@ class BenchFan(Machine):
 
     def step(self) -> None:
         mark()
+
+
+class BenchFanAwaited(BenchFan):
+    """The same with jobs that are coroutines."""
+
+    states = [State("fanned", job="ask", each="numbers"), State("joined", job="step"), State("ended", final=True)]
+
+    async def ask(self, number: int) -> None:
+        """Nothing is done here."""

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from _bench_marks import keep
 from _peers import machines
-from _peers.machines import BenchCall, BenchFan
+from _peers.machines import BenchCall
 from fsmflow.settings import current as settings
 from fsmflow.store.store import create_store
 
@@ -61,4 +61,4 @@ def fan(branches: int) -> None:
     """Start one with so many branches, and keep when that began."""
     prepare()
     keep(Path(os.environ["BENCH_MARKS"]).with_suffix(".sent"), [time.monotonic()])
-    BenchFan.start(secrets.token_hex(4), count=branches)
+    getattr(machines, os.environ["BENCH_VARIANT"]).start(secrets.token_hex(4), count=branches)
