@@ -215,10 +215,17 @@ def with_priorities(queues: Iterable[str], definitions: Iterable[Definition]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Listening:
-    """The queues on which workers listen now. ``error`` says why that could not be found out."""
+    """The queues on which workers listen now. ``error`` says why that could not be found out, of any queue or of those
+    that are ``silent``, as each of these is on a Redis server that does not answer."""
 
     queues: frozenset[str] = frozenset()
     error: str | None = None
+    silent: frozenset[str] = frozenset()
+
+    def on(self, queue: str) -> bool | None:
+        """Whether workers listen on a queue that machines name; None where that is not known."""
+        is_known = self.error is None or (self.silent and queue not in self.silent)
+        return queue in self.queues if is_known else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,10 +248,23 @@ def trouble_with_redis(runtime: Runtime) -> Trouble | None:
 
 def listening(runtime: Runtime) -> Listening:
     """Who listens. Redis may be down; the embedded server is started where it does not run."""
-    try:
-        return Listening(queues=frozenset(runtime.doorbell.listened()))
-    except runtime.doorbell.errors as error:
-        return Listening(error=first_line(error).rstrip("."))
+    heard, away, why = set[str](), [], None
+    for server in runtime.doorbell.servers:
+        try:
+            heard |= server.listened()
+        except runtime.doorbell.errors as error:
+            away.append(server)
+            why = why or first_line(error).rstrip(".")
+    silent = _named(runtime, away) if len(away) < len(runtime.doorbell.servers) else frozenset()
+    return Listening(queues=frozenset(heard), error=why, silent=silent)
+
+
+def _named(runtime: Runtime, servers: Sequence[object]) -> frozenset[str]:
+    """The queues on these servers that machines name."""
+    if not servers:
+        return frozenset()
+    known = runtime.machines.all().values()
+    return frozenset(each for each in with_priorities(queues_of(known), known) if runtime.doorbell.at(each) in servers)
 
 
 @dataclass(frozen=True, kw_only=True)

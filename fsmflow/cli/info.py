@@ -9,14 +9,21 @@ from typing import Any
 
 import click
 
-from fsmflow import __version__, clock, release, settings
+from fsmflow import __version__, release, settings
 from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import machines
 from fsmflow.cli.places import channels_in_force, database_of, is_there, redis_of, strange_channels, strange_permissions
+from fsmflow.cli.servers import (
+    answer_of,
+    answers_of,
+    server_of,
+    servers_in_force,
+    source_of_servers,
+    strange_queues,
+)
 from fsmflow.definition.model import Definition
 from fsmflow.dispatch.client import REDIS_ERRORS
-from fsmflow.dispatch.doorbell import Doorbell
 from fsmflow.dispatch.listeners import Listener
 from fsmflow.engine.drains import drains
 from fsmflow.engine.runtime import Runtime, current
@@ -68,10 +75,12 @@ def _found() -> dict[str, Any]:
         "misspelt": settings.misspelt(),
         "strange_permissions": strange_permissions(chosen, known),
         "strange_channels": strange_channels(chosen, known),
+        "strange_queues": strange_queues(chosen, known),
         "release": {"name": here.name, "source": here.source},
         "telemetry": [observer.name for observer in watching if observer.is_on],
         "database": _database(runtime, trouble),
-        "redis": _redis(chosen),
+        "redis": answer_of(chosen),
+        "redis_of_queues": answers_of(chosen),
         "machines": [_machine(definition) for definition in known.values()],
         "fault": wrong,
         "drains": [] if runtime is None else [str(each) for each in drains(runtime).values()],
@@ -148,6 +157,7 @@ def _settings(chosen: Settings, here: Release) -> Iterable[dict[str, str]]:
     }
     for variable, (name, value) in shown.items():
         yield {"name": name, "value": value, "from": settings.source_of(variable)}
+    yield {"name": "Redis of queues", "value": servers_in_force(chosen), "from": source_of_servers(chosen)}
     source = settings.RELEASE if chosen.release else "its source" if here.is_digest else "its commit"
     yield {"name": "release", "value": here.name or "not known", "from": source if here.name else ""}
 
@@ -174,18 +184,6 @@ def _database(runtime: Runtime | None, trouble: str | None) -> dict[str, Any]:
     }
 
 
-def _redis(chosen: Settings) -> dict[str, Any]:
-    doorbell = Doorbell(chosen, "", clock.local_now)
-    try:
-        version = doorbell.version()
-        doorbell.check_writes()
-        return {"answers": True, "version": version, "error": None}
-    except REDIS_ERRORS as error:
-        return {"answers": False, "version": None, "error": first_line(error)}
-    finally:
-        doorbell.forget()
-
-
 def _machine(definition: Definition) -> dict[str, Any]:
     return {
         "name": definition.name,
@@ -199,7 +197,8 @@ def _machine(definition: Definition) -> dict[str, Any]:
 def _queue(name: str, runtime: Runtime | None, listeners: list[Listener], unheard: str | None) -> dict[str, Any]:
     processes = sum(name in each.queues for each in listeners)
     in_rq = None if runtime is None or not is_there(runtime.settings) else runtime.doorbell.rq_queue(name)
-    return {"name": name, "in_rq": in_rq, "processes": None if unheard else processes}
+    server = server_of(settings.current(), name)
+    return {"name": name, "in_rq": in_rq, "redis": server, "processes": None if unheard else processes}
 
 
 def _print(found: dict[str, Any]) -> None:
@@ -212,13 +211,14 @@ def _print(found: dict[str, Any]) -> None:
         click.echo(f"telemetry: {', '.join(found['telemetry'])}")
     for wrong, meant in found["misspelt"].items():
         click.echo(settings.unread(wrong, meant))
-    for line in found["strange_permissions"]:
-        click.echo(f"permissions: {output.one_line(line)}")
-    for line in found["strange_channels"]:
-        click.echo(f"channel {output.one_line(line)}")
+    strange = {"permissions: ": "strange_permissions", "channel ": "strange_channels", "": "strange_queues"}
+    for line in (f"{whose}{line}" for whose, name in strange.items() for line in found[name]):
+        click.echo(output.one_line(line))
     click.echo()
     for name in ("database", "redis"):
         click.echo(f"{name:10}{_answer(found[name])}")
+    for each in found["redis_of_queues"]:
+        click.echo(f"{'':10}of {', '.join(each['queues'])}: {_answer(each)}")
     for sentence in found["database"]["may_lose"]:
         click.echo(f"{'':10}{sentence}")
     if found["fault"] is not None:

@@ -87,11 +87,13 @@ def _print_demand(found: dict[str, Any], *, as_json: bool) -> int:
 
 def _print_queues(runtime: Runtime, queues: Sequence[str], heard: Listening) -> None:
     for queue in queues:
-        if not heard.error:
-            listens = "workers listen" if queue in heard.queues else "no worker listens"
+        is_heard = heard.on(queue)
+        if is_heard is not None:
+            listens = "workers listen" if is_heard else "no worker listens"
             click.echo(f"queue {queue}: {listens} (in RQ: {runtime.doorbell.rq_queue(queue)})")
     if heard.error:
-        output.note(f"whether workers listen is not known, as Redis does not answer: {heard.error}")
+        on = f" on {', '.join(each for each in queues if heard.on(each) is None)}" if heard.silent else ""
+        output.note(f"whether workers listen{on} is not known, as Redis does not answer: {heard.error}")
 
 
 def _print_counts(runtime: Runtime, counts: Sequence[Headcount], now: int) -> None:

@@ -79,5 +79,5 @@ def _row(repair: Repair) -> tuple[str, ...]:
 def told_of_listeners(runtime: Runtime) -> None:
     """Note where no worker runs the jobs of repairs: it waits until one does."""
     heard = listening(runtime)
-    if heard.error is None and OPERATIONS not in heard.queues:
+    if heard.on(OPERATIONS) is False:
         output.note(f"no worker listens on queue {OPERATIONS!r}: it waits until one does; start 'fsmflow worker'")

@@ -16,6 +16,7 @@ from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
+from fsmflow.cli.servers import all_servers, strange_queues
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import DELIVERIES, OPERATIONS
 from fsmflow.definition.priority import queue_below
@@ -25,11 +26,12 @@ from fsmflow.engine.reasons import Reasons
 from fsmflow.engine.runtime import Runtime, current
 from fsmflow.errors import ConfigurationError, did_you_mean
 from fsmflow.log import lines
+from fsmflow.log import queues as log_of_queues
 from fsmflow.queries import queues_of, trouble_with_redis, with_priorities
 from fsmflow.running import reload
 from fsmflow.running.first_process import step_aside
 from fsmflow.running.maintenance.sweep import Maintenance
-from fsmflow.running.supervisor import Supervisor
+from fsmflow.running.supervisor import Supervisor, crews_of
 from fsmflow.running.wear import Endurance
 from fsmflow.settings.amounts import count_of, size_of
 from fsmflow.store.partitions import MOST
@@ -65,6 +67,7 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
     create_store(chosen, views=views, partitions=partitions).link.forget_connection()
     bring_in_all(current())
     database, redis = database_of(chosen), redis_of(chosen)
+    servers = all_servers(chosen)
     problem, pooled = trouble_with_redis(current()), current().store.link.is_pooled
     if as_json:
         answers = {"url": redis, "answers": problem is None, "error": problem and problem.why}
@@ -74,9 +77,9 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
     if pooled:
         click.echo(POOLED)
     if problem is None:
-        click.echo(f"Redis answers ({redis})")
+        click.echo(f"Redis answers ({servers})")
     else:
-        click.echo(f"Redis {problem.does} ({redis}): {problem.why}; jobs wait in the database until it does")
+        click.echo(f"Redis {problem.does} ({servers}): {problem.why}; jobs wait in the database until it does")
     return 0
 
 
@@ -86,7 +89,8 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
     metavar="N",
     type=click.IntRange(min=1),
     default=lambda: _usable_cpus(),
-    help="How many processes run jobs, one at a time each.  [default: the number of usable CPUs]",
+    help="How many processes run jobs, one at a time each; so many for each Redis server.  [default: the number of "
+    "usable CPUs]",
 )
 @click.option(
     "--concurrency",
@@ -155,7 +159,7 @@ def worker(
     return Supervisor(
         runtime,
         processes=processes,
-        queues=list(dict.fromkeys((OPERATIONS, *listens, DELIVERIES))),
+        queues=_all(listens),
         burst=burst,
         log_options=_options(log_level.upper(), form, shares),
         endurance=_endurance(max_jobs, max_memory).or_else(runtime.settings),
@@ -181,24 +185,34 @@ def _tell_start(runtime: Runtime, queues: list[str], processes: int) -> None:
     """The first lines: who this is, and what it works with."""
     definitions = runtime.machines.of_user()
     chosen, release = runtime.settings, runtime.release.name
-    count = "1 worker process" if processes == 1 else f"{processes} worker processes"
+    crews = crews_of(runtime, _all(queues), processes)
+    total = sum(crew.count for crew in crews)
+    count = "1 worker process" if total == 1 else f"{total} worker processes"
     embedded = chosen.database is None and chosen.database_url is None
     log.starting(
         f"fsmflow {__version__}, {count}",
         {
             "database": f"{database_of(chosen)}{' (embedded)' if embedded else ''}",
-            "Redis": redis_of(chosen),
+            "Redis": all_servers(chosen),
             "machines": machines_of(definitions.values()),
             "queues": ", ".join(queues),
+            **({"workers": "; ".join(map(str, crews))} if len(crews) > 1 else {}),
             "release": release or "not known",
         },
     )
     for hold in in_force(runtime).holds:
         log.hold_in_force(str(hold))
     _tell_queues_of_nobody(definitions, queues)
+    for line in strange_queues(chosen, definitions):
+        log_of_queues.server_unused(line)
     others = Reasons(runtime).others_on(queues)
     if others is not None:
         log.others_listen(others)
+
+
+def _all(queues: list[str]) -> list[str]:
+    """Those, and what every worker listens on."""
+    return list(dict.fromkeys((OPERATIONS, *queues, DELIVERIES)))
 
 
 def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[str]) -> None:
@@ -208,7 +222,7 @@ def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[s
     known = list(dict.fromkeys((*named, *map(queue_below, named))))
     for name in queues:
         if name not in known and (known or name != "default"):
-            log.queue_of_nobody(name, did_you_mean(name, known), known)
+            log_of_queues.of_nobody(name, did_you_mean(name, known), known)
 
 
 def _options(log_level: str, form: str, shares: Mapping[str, int]) -> list[str]:

@@ -28,7 +28,8 @@ from fsmflow.store.work import Ticket
 Ring = tuple[Ticket, str]
 
 _TIMEOUT_S: Final = 5.0
-_QUIET_S: Final = 1.0
+#: For so long after a failure it is not rung by who does not insist.
+QUIET_S: Final = 1.0
 _LISTEN_MS: Final = 30_000
 #: A supervisor that lives says so every second.
 _ALIVE_MS: Final = 5_000
@@ -58,6 +59,22 @@ class Doorbell:
         self._quiet_until = float("-inf")
         self.failures = 0
         self._took_none = False
+
+    @property
+    def servers(self) -> Sequence[Doorbell]:
+        """The doorbells of each server: here there is one."""
+        return (self,)
+
+    def at(self, queue: str) -> Doorbell:
+        """The doorbell of the server on which a queue is."""
+        return self
+
+    def stand_at(self, queue: str) -> None:
+        """Where this process takes jobs."""
+
+    def ring_others(self, rings: Sequence[Ring]) -> Sequence[Ring]:
+        """Ring for what is on other servers than the one at which this process stands; the rest."""
+        return rings
 
     def url(self) -> str:
         """The URL of the Redis server, looked for where the settings name sentinels or a cluster; starts the embedded
@@ -144,10 +161,11 @@ class Doorbell:
         return clock.monotonic() >= self._quiet_until and self._send(rings, done)
 
     def _send(self, rings: Sequence[Ring], done: Sequence[Ticket] = ()) -> bool:
+        began_s = clock.monotonic()
         try:
             self._enqueue(rings, done)
         except REDIS_ERRORS as error:
-            self._failed(len(rings), error)
+            self._failed(len(rings), error, clock.monotonic() - began_s)
             return False
         if self._took_none:
             self._took_none = False
@@ -339,15 +357,19 @@ class Doorbell:
             client.ping()
         return client
 
+    def _quiet_s(self, took_s: float) -> float:
+        """For how long it is not rung after a failure that took so long."""
+        return QUIET_S
+
     def _template(self, queue: str) -> JobTemplate:
         template = self._templates.get(queue)
         if template is None:
             template = self._templates[queue] = JobTemplate(self.rq_queue(queue), self.client())
         return template
 
-    def _failed(self, count: int, error: BaseException) -> None:
+    def _failed(self, count: int, error: BaseException, took_s: float) -> None:
         self.failures += count
-        self._quiet_until = clock.monotonic() + _QUIET_S
+        self._quiet_until = clock.monotonic() + self._quiet_s(took_s)
         self.forget()
         log.dispatch_failed(count, error, again=self._took_none)
         self._took_none = True

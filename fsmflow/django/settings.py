@@ -25,7 +25,7 @@ NAME: Final = "FSMFLOW"
 #: The alias of the database, and what is called as fsmflow's own settings are.
 KEYS: Final = (
     *("DATABASE", "REDIS_URL", "MACHINES", "HOME", "RELEASE", "MAX_JOBS", "MAX_MEMORY", "PERMISSIONS", "CHANNELS"),
-    *("ALARMS", "SEARCH_TIMEOUT", "WEB_URL", "USERS", "ASYNC_THREADS", "RUN_ON", "QUEUE_LIMITS", "SCHEMA"),
+    *("ALARMS", "SEARCH_TIMEOUT", "WEB_URL", "USERS", "ASYNC_THREADS", "RUN_ON", "QUEUE_LIMITS", "QUEUES", "SCHEMA"),
 )
 #: What may be a file of TOML too.
 _FILES: Final[Mapping[str, Callable[[str], Any]]] = {

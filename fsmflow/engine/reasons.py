@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, TypeVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from fsmflow import clock
 from fsmflow.decision.entity import Snapshot
@@ -22,6 +23,9 @@ from fsmflow.errors import UnknownState
 from fsmflow.store.sentence import first_line
 from fsmflow.store.work import ticket_of
 
+if TYPE_CHECKING:
+    from fsmflow.dispatch.doorbell import Doorbell
+
 Told = TypeVar("Told")
 
 #: So many worker processes are named in a sentence.
@@ -36,10 +40,7 @@ class Reasons:
 
     def __init__(self, runtime: Runtime) -> None:
         self._runtime = runtime
-        self._listened: set[str] = set()
-        self._listeners: list[Listener] | None = None
-        self._error: str | None = None
-        self._has_looked = False
+        self._servers: dict[Doorbell, _Heard] = {}
 
     def told(self, row: int) -> dict[str, str | None]:
         """All of it for the entity of a row, as it is now: ``queued``, ``blocked`` and ``workers``."""
@@ -66,10 +67,11 @@ class Reasons:
             return f"{hold}; 'fsmflow release {hold.number}' ends it"
         if work.queue is None or not work.runs:
             return self._unwatched(work)
-        self._look()
-        if self._error is not None:
-            return f"Redis, which does not answer ({self._error}); the job follows when it is back"
-        if work.queue not in self._listened:
+        heard = self._at(work.queue)
+        listened = heard.listened
+        if heard.error is not None:
+            return f"Redis, which does not answer ({heard.error}); the job follows when it is back"
+        if work.queue not in listened:
             return self._unheard(work.queue)
         return self._unable(stored, work.queue)
 
@@ -82,8 +84,8 @@ class Reasons:
         ring = ticket_of(stored)
         if ring is None:
             return None
-        self._look()
-        before = self._asked(lambda: self._runtime.doorbell.place_of(ring))
+        heard = self._at(ring[1])
+        before = heard.asked(lambda: self._runtime.doorbell.place_of(ring))
         return f"{before:,} {'job is' if before == 1 else 'jobs are'} before it" if before else None
 
     def other_code(self, stored: Snapshot) -> str | None:
@@ -149,14 +151,13 @@ class Reasons:
         """A timer is looked after by those who listen, whatever the queue."""
         if work.tries or work.watches or work.wake_at > self._runtime.now() - GRACE_MS:
             return None
-        self._look()
-        if self._error is not None or self._listened:
+        if any(heard.listened or heard.error is not None for heard in self._all()):
             return None
         drained = told_of_drains(drains(self._runtime))
         return f"no worker runs, and timers are looked after by workers; start one with 'fsmflow worker'{drained}"
 
     def _unheard(self, queue: str) -> str:
-        others = ", ".join(map(repr, sorted(self._listened)))
+        others = ", ".join(map(repr, sorted({each for heard in self._all() for each in heard.listened})))
         start = f"fsmflow worker --queues {queue}" if others else "fsmflow worker"
         elsewhere = f"; workers listen on {others}" if others else ""
         drained = told_of_drains(drains(self._runtime))
@@ -174,8 +175,7 @@ class Reasons:
         return f"{who} run it, as {whose} code {lacks[0]}: {_named(listeners)}; restart {again} with newer code"
 
     def _on(self, queue: str) -> list[Listener]:
-        self._look_at_listeners()
-        return [listener for listener in self._listeners or () if queue in listener.queues]
+        return [listener for listener in self._at(queue).listeners if queue in listener.queues]
 
     def _is_like_here(self, listener: Listener) -> bool:
         """Whether it has loaded what is here, or that cannot be told: only the source of the same machines compares."""
@@ -188,24 +188,42 @@ class Reasons:
             return listener.release == here.name or not same_machines
         return (listener.release, listener.source) == (here.name, here.source)
 
-    def _look(self) -> None:
-        if not self._has_looked:
-            self._has_looked = True
-            self._look_at_listeners()
-            self._listened = self._asked(self._runtime.doorbell.listened) or set()
+    def _at(self, queue: str) -> _Heard:
+        return self._of(self._runtime.doorbell.at(queue))
 
-    def _look_at_listeners(self) -> None:
-        if self._listeners is None:
-            self._listeners = self._asked(self._runtime.doorbell.listeners) or []
+    def _all(self) -> list[_Heard]:
+        return [self._of(server) for server in self._runtime.doorbell.servers]
 
-    def _asked(self, ask: Callable[[], Told]) -> Told | None:
-        """What Redis says; None where it does not answer, which is asked no more then."""
-        if self._error is not None:
+    def _of(self, server: Doorbell) -> _Heard:
+        return self._servers.setdefault(server, _Heard(server))
+
+
+class _Heard:
+    """What a Redis server says, which is asked for each thing once, and no more where it does not answer: ``error``
+    says why then."""
+
+    def __init__(self, server: Doorbell) -> None:
+        self._server = server
+        self.error: str | None = None
+
+    @cached_property
+    def listeners(self) -> list[Listener]:
+        """The worker processes there."""
+        return self.asked(self._server.listeners) or []
+
+    @cached_property
+    def listened(self) -> set[str]:
+        """The queues there on which workers listen."""
+        return self.asked(self._server.listened) or set()
+
+    def asked(self, ask: Callable[[], Told]) -> Told | None:
+        """None where it does not answer."""
+        if self.error is not None:
             return None
         try:
             return ask()
-        except self._runtime.doorbell.errors as error:
-            self._error = _said(error)
+        except self._server.errors as error:
+            self.error = _said(error)
             return None
 
 

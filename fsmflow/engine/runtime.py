@@ -53,7 +53,7 @@ class Runtime:
     @cached_property
     def doorbell(self) -> Doorbell:
         """It brings RQ and Redis along, which take longer to import than all else: who only looks needs neither."""
-        made: Doorbell = import_module("fsmflow.dispatch.doorbell").Doorbell(
+        made: Doorbell = import_module("fsmflow.dispatch.servers").doorbell_of(
             self.settings, self.store.installation, self.store.clock.now
         )
         shared: Doorbell = vars(self).setdefault("doorbell", made)  # of two threads at once, both get the same

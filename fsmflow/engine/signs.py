@@ -264,11 +264,18 @@ class _Look:
         waiting = [each for each in self._queues(rule) if each.queue is not None]
         if not waiting:
             return iter(())
-        try:
-            listened = self._runtime.doorbell.listened()
-        except self._runtime.doorbell.errors:
-            return None  # the log tells of Redis already
-        return (self._unheard(rule, each) for each in waiting if each.queue not in listened)
+        listened, silent = set[str](), []
+        for server in self._runtime.doorbell.servers:
+            try:
+                listened |= server.listened()
+            except server.errors:
+                silent.append(server)  # the log tells of it already
+        if len(silent) == len(self._runtime.doorbell.servers):
+            return None
+        # Of what is silent nothing is known: what was raised stays raised.
+        told = {each.queue for each in waiting if f"{rule.alarm.name}.{each.queue}" in self._raised}
+        told |= {each.queue for each in waiting if self._runtime.doorbell.at(each.queue or "") not in silent}
+        return (self._unheard(rule, each) for each in waiting if each.queue in told - listened)
 
     def _unheard(self, rule: Rule, found: Waiting) -> Sign:
         waits_ms, queue = self._now - found.since, found.queue or ""

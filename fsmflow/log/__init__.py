@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from fsmflow.causes import likely
 from fsmflow.errors import NotPermitted, name_of, noted, text_of
@@ -283,11 +283,6 @@ def left_to_others(row: str, why: str, wait_s: float) -> None:
 def starting(what: str, facts: Mapping[str, str]) -> None:
     lines = "".join(f"\n    {name:8}  {text}" for name, text in facts.items())
     logger.info("supervisor.starting: %s%s", what, lines)
-
-
-def queue_of_nobody(queue: str, hint: str, known: Sequence[str]) -> None:
-    there = f"; theirs are {', '.join(known)}" if known else ""
-    logger.warning("queue.unknown: no machine has a queue %r%s", queue, hint or there)
 
 
 def others_listen(who: str) -> None:

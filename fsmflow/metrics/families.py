@@ -83,7 +83,8 @@ _METERS: Final = (
     _counter("sweep_rows", "What they looked after"),
 )
 _WORKERS: Final = (
-    _gauge("redis_up", "Whether Redis answered. Where it is 0, workers are left out"),
+    _gauge("redis_up", "Whether Redis answered, all servers of it. Where it is 0, workers are left out"),
+    _gauge("queue_redis_up", "Whether the Redis server of a queue answered", "queue"),
     _gauge("workers", "Worker processes that live, by the release of the code that they have loaded", "release"),
     _gauge("supervisors", "Supervisors that live"),
     _gauge("queue_workers", "Worker processes that listen on a queue", "queue"),

@@ -77,7 +77,8 @@ class Readiness:
         except ConfigurationError:
             return NOT_ASKED
         try:
-            runtime.doorbell.client().ping()
+            for server in runtime.doorbell.servers:
+                server.client().ping()
         except runtime.doorbell.errors as error:
             runtime.doorbell.forget()
             return self._met("redis", NO_ANSWER, error)

@@ -145,14 +145,19 @@ def _histogram(found: dict[Meter, int]) -> Histogram:
 
 
 def _workers(runtime: Runtime, known: Known, numbers: Numbers) -> None:
-    try:
-        listeners = runtime.doorbell.listeners()
-    except runtime.doorbell.errors as error:
-        probes.not_answered("redis", error)
-        runtime.doorbell.forget()
-        numbers.add("redis_up", 0)
+    listeners, silent = [], []
+    for server in runtime.doorbell.servers:
+        try:
+            listeners += server.listeners()
+        except server.errors as error:
+            probes.not_answered("redis", error)
+            server.forget()
+            silent.append(server)
+    numbers.add("redis_up", int(not silent))
+    for queue in _queues(known):
+        numbers.add("queue_redis_up", int(runtime.doorbell.at(queue) not in silent), queue)
+    if silent:
         return
-    numbers.add("redis_up", 1)
     numbers.add("supervisors", len({each.name.partition(".")[0] for each in listeners}))
     for queue in _queues(known):
         numbers.add("queue_workers", 0, queue)

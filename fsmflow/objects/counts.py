@@ -104,7 +104,7 @@ def queue_objects(runtime: Runtime, queues: Sequence[str], heard: Listening) -> 
         {
             "name": queue,
             "in_rq": runtime.doorbell.rq_queue(queue),
-            "listening": None if heard.error else queue in heard.queues,
+            "listening": heard.on(queue),
         }
         for queue in queues
     ]

@@ -14,6 +14,8 @@ from typing import Final
 from uuid import uuid4
 
 from fsmflow import log
+from fsmflow.definition.names import DELIVERIES, OPERATIONS
+from fsmflow.dispatch.doorbell import Doorbell
 from fsmflow.engine.drains import Drain, drains
 from fsmflow.engine.runtime import Runtime
 from fsmflow.engine.tasks import hook_caller
@@ -26,7 +28,7 @@ from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.meters import Channel, Counts, Metering
 from fsmflow.running.outage import DATABASE, Outage
 from fsmflow.running.wear import Endurance
-from fsmflow.running.workers import LostAttempt, LostWorker, Workers
+from fsmflow.running.workers import Crew, LostAttempt, LostWorker, Workers
 from fsmflow.store.file import DatabaseFile
 
 _TICK_S: Final = 0.25
@@ -37,6 +39,17 @@ _HOOK_S: Final = 5.0
 _LAST_ROUNDS: Final = 20
 #: So many sweeps in a row find nothing that is due before a burst is over.
 _QUIET_SWEEPS: Final = 2
+#: Queues on which every worker listens.
+_OWN: Final = {OPERATIONS, DELIVERIES}
+
+
+def crews_of(runtime: Runtime, queues: Sequence[str], processes: int) -> list[Crew]:
+    """So many processes for each Redis server that has some of these queues: a process waits for jobs at one alone. One
+    is enough where only those of fsmflow's own machines are."""
+    split: dict[Doorbell, list[str]] = {}
+    for name in queues:
+        split.setdefault(runtime.doorbell.at(name), []).append(name)
+    return [Crew(queues=tuple(names), count=processes if set(names) - _OWN else 1) for names in split.values()]
 
 
 class Supervisor:
@@ -58,12 +71,12 @@ class Supervisor:
         self._queues = tuple(queues)
         self._burst = burst
         name = uuid4().hex
-        options = ["--queues", ",".join(queues), "--threads", str(threads), *log_options, *endurance.options]
+        options = ["--threads", str(threads), *log_options, *endurance.options]
         self._channel, self._counts = Channel.create(), Counts()
         runtime.counting = Metering(self._counts.take)
-        lanes, writing = concurrency + threads, self._channel.writing
+        crews, lanes = crews_of(runtime, self._queues, processes), concurrency + threads
         self._workers = Workers(
-            runtime, count=processes, burst=burst, options=options, name=name, channel=writing, lanes=lanes
+            runtime, crews, burst=burst, options=options, name=name, channel=self._channel.writing, lanes=lanes
         )
         self._maintenance = Maintenance(runtime, self._queues, name)
         #: Workers that have ended, and whether what they held is to be given back instead of ended.

@@ -89,6 +89,7 @@ class WorkerProcess:
         runtime = self._runtime()
         runtime.counting = Metering(self._channel.tell)
         runtime.machines.all()
+        runtime.doorbell.stand_at(self._queues[0])
         self._catch_signals()  # again, whatever these modules made of them
         self._slot.write(Doing(state=IDLE))
         os.read(self._go_reading, 1)
@@ -193,10 +194,10 @@ class WorkerProcess:
             self._lanes.start()
 
     def _connect(self, runtime: Runtime, executor: Executor, wear: Wear) -> StepWorker:
-        def execute(ticket: Ticket) -> list[Ring]:
+        def execute(ticket: Ticket) -> Sequence[Ring]:
             rings = executor.execute(ticket)
             wear.count(executor.ran)
-            return rings
+            return runtime.doorbell.ring_others(rings)
 
         # A name that RQ knows already is refused: each connection has one of its own.
         self._connections += 1
@@ -204,7 +205,7 @@ class WorkerProcess:
         listener = listener_of(runtime, self._name, self._queues)
         return StepWorker(
             self._queues,
-            runtime.doorbell,
+            runtime.doorbell.at(self._queues[0]),
             execute,
             self._is_stopping,
             name=name,

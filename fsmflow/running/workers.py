@@ -13,7 +13,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.log import endings
 from fsmflow.running.slot import BLOCKING, Doing
 from fsmflow.running.worker_handle import STAY_S, Start, WorkerHandle
-from fsmflow.values import dataclass
+from fsmflow.values import dataclass, replace
 
 _MAX_RESPAWN_S: Final = 10.0
 _MAX_FAILED_STARTS: Final = 5
@@ -39,9 +39,20 @@ class LostWorker:
     attempts: tuple[LostAttempt, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Crew:
+    """So many worker processes that listen on the same queues, all of which are on one Redis server."""
+
+    queues: tuple[str, ...]
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.count} on {', '.join(self.queues)}"
+
+
 class Workers:
-    """So many at work, and one more that stands by, so that a dead one is replaced at once. A burst does without that
-    one: it is soon over, and its start would be longer.
+    """So many of each crew at work, and one more that stands by, so that a dead one is replaced at once. A burst does
+    without that one: it is soon over, and its start would be longer.
 
     Talks to processes only, and waits for none of them.
     """
@@ -49,8 +60,8 @@ class Workers:
     def __init__(
         self,
         runtime: Runtime,
+        crews: Sequence[Crew],
         *,
-        count: int,
         burst: bool,
         options: Sequence[str],
         name: str,
@@ -59,9 +70,9 @@ class Workers:
     ) -> None:
         self._name = name
         self._started = 0
-        self._count = count
+        self._crews = crews
         self._burst = burst
-        self._start = Start(
+        start = Start(
             options=options,
             settings=settings.handed_over(runtime.settings),
             path=[str(entry) or os.getcwd() for entry in sys.path],
@@ -71,7 +82,8 @@ class Workers:
             channel=channel,
             lanes=lanes,
         )
-        self._handles: list[WorkerHandle] = []
+        self._starts = {crew: replace(start, options=["--queues", ",".join(crew.queues), *options]) for crew in crews}
+        self._handles: dict[WorkerHandle, Crew] = {}
         self.ever_ready = False
         self._respawn_at = float("-inf")
         self._failed_starts = 0
@@ -98,7 +110,7 @@ class Workers:
         """Take out those that have ended; those of them that had worked."""
         lost = []
         for handle in [handle for handle in self._handles if handle.poll()]:
-            self._handles.remove(handle)
+            del self._handles[handle]
             doings = handle.doings()
             if doings or (handle.exit_status != 0 and not stopping and not handle.stays):
                 _tell_death(handle, doings)
@@ -118,22 +130,27 @@ class Workers:
 
     def fill_up(self) -> None:
         """Put who stands by in the place of the dead, and start others to stand by."""
-        staying = [handle for handle in self._handles if not handle.is_ending]
-        working = sum(handle.is_working for handle in staying)
-        standing_by = [handle for handle in staying if not handle.is_working]
-        for handle in standing_by[: max(self._count - working, 0)]:
-            handle.put_to_work()
+        missing = [crew for crew in self._crews for _ in range(self._fill_up(crew))]
         if any(handle.is_ready for handle in self._handles):
             self.ever_ready, self._failed_starts, self._killed_starts = True, 0, 0
         if clock.monotonic() < self._respawn_at:
             return
         try:
-            for _ in range(self._count + (not self._burst) - len(staying)):
+            for crew in missing:
                 self._started += 1
-                self._handles.append(WorkerHandle(f"{self._name}.{self._started}", self._start))
+                self._handles[WorkerHandle(f"{self._name}.{self._started}", self._starts[crew])] = crew
         except OSError as error:
             log.sweep_failed("starting a worker process", error)
             self._start_failed(f"could not be started ({error})")
+
+    def _fill_up(self, crew: Crew) -> int:
+        """Put those to work that stand by; how many are to be started."""
+        staying = [handle for handle, its in self._handles.items() if its is crew and not handle.is_ending]
+        working = sum(handle.is_working for handle in staying)
+        standing_by = [handle for handle in staying if not handle.is_working]
+        for handle in standing_by[: max(crew.count - working, 0)]:
+            handle.put_to_work()
+        return max(crew.count + (not self._burst) - len(staying), 0)
 
     def kill_overruns(self) -> None:
         """End those whose job has not stopped at its limit."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
 import os
-import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import field, replace
@@ -18,6 +16,8 @@ from fsmflow.errors import ConfigurationError
 from fsmflow.redaction import hide_password
 from fsmflow.scope import scope
 from fsmflow.settings import alarms as alarms_of
+from fsmflow.settings import queues as queues_of
+from fsmflow.settings import variables
 from fsmflow.settings.alarms import Alarm
 from fsmflow.settings.amounts import count_of, is_on, schema_of, size_of
 from fsmflow.settings.limits import Limit, read_queue_limits
@@ -50,13 +50,6 @@ VARIABLES = (
     *(DATABASE_URL, REDIS_URL, MACHINES, HOME, RELEASE, MAX_JOBS, MAX_MEMORY, PERMISSIONS, CHANNELS, ALARMS),
     *(SEARCH_TIMEOUT, WEB_URL, USERS, ASYNC_THREADS, RUN_ON, QUEUE_LIMITS, SCHEMA),
 )
-_PREFIX = "FSMFLOW_"
-#: How alike a name has to be to one of these.
-_ALIKE = 0.7
-#: What the tests and the scripts of fsmflow's own repository read, and what Kubernetes sets for a service of that name.
-_OF_OTHERS = re.compile(
-    r"FSMFLOW_(TEST_.*|SKIP_VENV|(.*_)?SERVICE_(HOST|PORT(_.*)?)|(.*_)?PORT(_\d+_(TCP|UDP|SCTP)(_.*)?)?)"
-)
 
 #: The most characters of the name of a release.
 MAX_RELEASE = 64
@@ -73,6 +66,8 @@ class Settings:
     #: The schema of PostgreSQL in which the tables are, where one is named.
     schema: str | None = None
     redis_url: str | None = field(default=None, repr=False)
+    #: The URLs of the servers of queues that have one of their own, by their names or the variables that say so.
+    queues: Mapping[str, str] = field(default_factory=dict, repr=False)
     machines: tuple[MachineSource, ...] = ("machines",)
     home: Path = Path(".fsmflow")
     #: After how many jobs, and from how many bytes of memory on, a worker process is replaced.
@@ -132,6 +127,7 @@ def configure(
     database: Any = None,
     schema: str | None = None,
     redis_url: str | None = None,
+    queues: Mapping[str, str] | None = None,
     machines: Iterable[MachineSource] | None = None,
     home: str | os.PathLike[str] | None = None,
     max_jobs: int | None = None,
@@ -147,29 +143,30 @@ def configure(
     users: str | os.PathLike[str] | None = None,
 ) -> None:
     """Choose the database, Redis, machines and home of this process; what is not given comes from the environment.
-    ``max_jobs`` and ``max_memory`` ("500MB") say when a worker process is replaced. A query of a search is ended after
-    ``search_timeout`` seconds; what an event loop awaits is done in ``async_threads`` threads. ``run_on``: workers go
-    straight on with the next step of an entity. ``queue_limits``: ``{"slow": 5, "mail": "100/min"}`` jobs of a queue at
-    once, or a minute, on all hosts. ``web_url``: where people reach the web; ``users``: the file of who may
-    log in there. ``permissions`` says who may do what, ``channels`` by name where messages go, ``alarms`` what somebody
-    is told of besides what machines say: each as a file of TOML has it, or with values of ``fsmflow.channels``.
+    ``queues``: ``{"slow": "redis://b"}`` queues with a Redis server of their own. ``max_jobs`` and ``max_memory``
+    ("500MB") say when a worker process is replaced. A query of a search is ended after ``search_timeout`` seconds; what
+    an event loop awaits is done in ``async_threads`` threads. ``run_on``: workers go straight on with the next step of
+    an entity. ``queue_limits``: ``{"slow": 5, "mail": "100/min"}`` jobs of a queue at once, or a minute, on all hosts.
+    ``web_url``: where people reach the web; ``users``: the file of who may log in there. ``permissions`` says who may
+    do what, ``channels`` by name where messages go, ``alarms`` what somebody is told of besides what machines say: each
+    as a file of TOML has it, or with values of ``fsmflow.channels``.
 
     ``schema``: that of PostgreSQL with the tables. ``database`` is a peewee Database of yours: calls inside its
     ``atomic()`` join that transaction. Opens nothing; the next use works with it. Raises ConfigurationError.
     """
     chosen = _on_database(from_environment(), database, database_url, schema)
     limits = _limits(max_jobs, max_memory, search_timeout, async_threads, run_on, queue_limits)
-    more = dict(
-        (*_of_whom(redis_url, machines), *limits, *_read(permissions, channels, alarms), *_of_web(web_url, users))
-    )
-    chosen = replace(chosen, home=chosen.home if home is None else Path(home), **more)
-    choose(chosen)
+    whom, read = _of_whom(redis_url, queues, machines), _read(permissions, channels, alarms)
+    more = dict((*whom, *limits, *read, *_of_web(web_url, users)))
+    choose(replace(chosen, home=chosen.home if home is None else Path(home), **more))
 
 
-def _of_whom(redis_url: str | None, machines: Iterable[MachineSource] | None) -> Iterator[tuple[str, Any]]:
-    """Those that are given."""
+def _of_whom(redis_url: str | None, queues: Any, machines: Iterable[MachineSource] | None) -> Iterator[tuple[str, Any]]:
+    """Those that are given. Raises ConfigurationError."""
     if redis_url is not None:
         yield "redis_url", redis_url
+    if queues is not None:
+        yield "queues", queues_of.read_queues(queues, "queues")
     if machines is not None:
         yield "machines", _names(machines) if isinstance(machines, str) else tuple(machines)
 
@@ -275,6 +272,7 @@ def from_environment() -> Settings:
         database_url=os.environ.get(DATABASE_URL) or None,
         schema=schema_of(os.environ[SCHEMA], SCHEMA) if os.environ.get(SCHEMA) else None,
         redis_url=os.environ.get(REDIS_URL) or None,
+        queues=queues_of.in_environment(os.environ),
         machines=machines or ("machines",),
         home=Path(os.environ.get(HOME) or ".fsmflow"),
         max_jobs=count_of(os.environ[MAX_JOBS], MAX_JOBS) if os.environ.get(MAX_JOBS) else None,
@@ -300,7 +298,7 @@ def _of_channels() -> Any:
 
 def source_of(variable: str) -> str:
     """Where a setting in force comes from: the variable itself, ``configure()``, or the default."""
-    name = variable.removeprefix(_PREFIX).lower()
+    name = variable.removeprefix(variables.PREFIX).lower()
     in_force = current()
     if getattr(in_force, name) != getattr(from_environment(), name) or (
         variable == DATABASE_URL and in_force.database is not None
@@ -312,15 +310,7 @@ def source_of(variable: str) -> str:
 def misspelt() -> dict[str, str | None]:
     """Variables of the environment that look like fsmflow's and are not read, each with the one that was probably
     meant, or None where none is near."""
-    known = {name.removeprefix(_PREFIX): name for name in VARIABLES}
-    strange = [name for name in os.environ if name.startswith(_PREFIX) and name not in VARIABLES]
-    found: dict[str, str | None] = {}
-    for name in strange:
-        if not _OF_OTHERS.fullmatch(name):
-            written = re.sub(r"(?<![A-Z])DB(?![A-Z])", "DATABASE", name.removeprefix(_PREFIX).upper())
-            near = difflib.get_close_matches(written, known, n=1, cutoff=_ALIKE)
-            found[name] = known[near[0]] if near else None
-    return found
+    return variables.misspelt(os.environ, VARIABLES)
 
 
 def unread(name: str, meant: str | None) -> str:
@@ -354,6 +344,7 @@ def handed_over(settings: Settings) -> dict[str, Any]:
         "database_url": settings.database_url,
         "schema": settings.schema,
         "redis_url": settings.redis_url,
+        "queues": dict(settings.queues),
         "machines": [_module_name(source) for source in settings.machines],
         "home": str(settings.home.absolute()),
         "release": settings.release,

@@ -257,10 +257,9 @@ class Statements:
             f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
             f"WHERE {unanswered} AND queue = ? ORDER BY rung_at LIMIT ?"
         )
-        self.due_but_doorbells = self.due.replace(
-            "ORDER BY",
-            f"AND (w.kind NOT {among(RUNS)} OR w.deadline <= w.wake_at OR w.{self._q('owner')} IS NOT NULL) ORDER BY",
-        )
+        #: Of what is no job that is only to be dispatched.
+        self._no_doorbell = f"w.kind NOT {among(RUNS)} OR w.deadline <= w.wake_at OR w.{self._q('owner')} IS NOT NULL"
+        self.due_but_doorbells = self.due.replace("ORDER BY", f"AND ({self._no_doorbell}) ORDER BY")
         self.wake_rung = self._sql(
             f"UPDATE {WORK} SET wake_at = ?, rung_at = NULL WHERE kind {among(RUNS)} AND rung_at IS NOT NULL "
             f"AND held IS NULL AND {self._q('owner')} IS NULL"
@@ -274,6 +273,11 @@ class Statements:
             f"AND held IS NULL"
         )
         self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")
+
+    def due_but(self, count: int) -> str:
+        """What is due, without jobs of so many queues that are only to be dispatched."""
+        others = f"COALESCE(w.queue, 'default') NOT IN ({', '.join([self._link.mark] * count)})"
+        return self.due.replace("ORDER BY", f"AND ({self._no_doorbell} OR {others}) ORDER BY")
 
     def _q(self, name: str) -> str:
         return self._link.quoted(name)

@@ -236,17 +236,22 @@ class WorkRows:
         sql = f"SELECT w.parked, COUNT(*) FROM {source} WHERE {where} GROUP BY w.parked"
         return {int(number): int(count) for number, count in self._link.query(sql, params)}
 
-    def due(self, now: int, limit: int, *, doorbells: bool = True) -> list[Due]:
-        """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``."""
-        rows = self._link.query(self._sql.due if doorbells else self._sql.due_but_doorbells, (now, limit))
-        return _due(rows)
+    def due(self, now: int, limit: int, *, doorbells: bool = True, but: Sequence[str] = ()) -> list[Due]:
+        """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``, or
+        without those of the queues ``but``."""
+        if doorbells and but:
+            return _due(self._link.query(self._sql.due_but(len(but)), (now, *but, limit)))
+        return _due(self._link.query(self._sql.due if doorbells else self._sql.due_but_doorbells, (now, limit)))
 
     def unanswered(self, limit: int) -> list[Due]:
         """The jobs that are dispatched and not claimed: of each queue the first ones, which should be claimed first. A
         query for each queue, and one more, over all work rows."""
-        queues = [queue for (queue,) in self._link.query(self._sql.unanswered_queues)]
-        rows = [row for queue in queues for row in self._link.query(self._sql.unanswered, (queue, limit))]
+        rows = [row for queue in self.rung_queues() for row in self._link.query(self._sql.unanswered, (queue, limit))]
         return _due(rows)
+
+    def rung_queues(self) -> list[str]:
+        """The queues of jobs that are dispatched and not claimed. One query over all work rows."""
+        return [queue for (queue,) in self._link.query(self._sql.unanswered_queues)]
 
     def next_due_at(self, now: int) -> int | None:
         """The first moment after ``now`` at which something becomes due; the ends of leases aside."""
@@ -315,9 +320,14 @@ class WorkRows:
         )
         self._link.write(lambda: self._link.execute(sql, (wake_at, wake_at, *sorted(rows), now)), hasty=True)
 
-    def wake_rung(self, now: int) -> int:
-        """Make every job due whose doorbell Redis should have: it has lost them. How many."""
-        return self._link.write(lambda: int(self._link.execute(self._sql.wake_rung, (now,)).rowcount))
+    def wake_rung(self, now: int, queues: Sequence[str] | None = None) -> int:
+        """Make every job due, of these queues (None: of all), whose doorbell Redis should have: it has lost them. How
+        many."""
+        sql, params = self._sql.wake_rung, tuple[Any, ...]((now,))
+        if queues is not None:
+            sql += f" AND COALESCE(queue, 'default') IN ({', '.join([self._link.mark] * len(queues)) or 'NULL'})"
+            params = (now, *queues)
+        return self._link.write(lambda: int(self._link.execute(sql, params).rowcount))
 
     def active(self, now: int, queues: Sequence[str] | None = None) -> int:
         """How many rows are being run, are dispatched, or are due; of jobs, those on ``queues`` (None: on any)."""

@@ -35,6 +35,7 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
         "database": (f"sqlite:///{home}/fsmflow.db", "default"),
         "schema": ("none", "default"),
         "Redis": ("redis://ada:***@127.0.0.1:1/0", "FSMFLOW_REDIS_URL"),
+        "Redis of queues": ("none", "default"),
         "machines": ("machines", "default"),
         "home": (str(home), "FSMFLOW_HOME"),
         "max jobs": ("no limit", "default"),
@@ -54,8 +55,36 @@ def test_info_makes_nothing_and_says_where_each_setting_comes_from(shop: Shop) -
     assert (found["database"]["answers"], found["redis"]["answers"]) == (False, False)
     assert "Connection refused" in found["redis"]["error"]
     assert [each["name"] for each in found["machines"]] == ["order", "refund"]
-    assert found["queues"] == [{"name": "default", "in_rq": None, "processes": None}]
+    assert found["queues"] == [{"name": "default", "in_rq": None, "redis": None, "processes": None}]
     assert not home.exists()
+
+
+def test_info_says_which_queues_have_a_redis_of_their_own(shop: Shop) -> None:
+    there = shop.folder / "there.sock"
+    shop.variables = {
+        "FSMFLOW_REDIS_URL": NOWHERE["redis"],
+        "FSMFLOW_REDIS_URL_DEFAULT": f"unix://{there}",
+        "FSMFLOW_REDIS_URL_DEFAULTS": NOWHERE["redis"],
+    }
+    found = shop.json("info")
+    assert settings_of(found)["Redis of queues"] == (
+        f"FSMFLOW_REDIS_URL_DEFAULT on unix://{there}; FSMFLOW_REDIS_URL_DEFAULTS on redis://ada:***@127.0.0.1:1/0",
+        "FSMFLOW_REDIS_URL_DEFAULT, FSMFLOW_REDIS_URL_DEFAULTS",
+    )
+    assert [each["redis"] for each in found["queues"]] == [f"unix://{there}"]
+    assert [(each["queues"], each["answers"]) for each in found["redis_of_queues"]] == [
+        (["FSMFLOW_REDIS_URL_DEFAULT"], False),
+        (["FSMFLOW_REDIS_URL_DEFAULTS"], False),
+    ]
+    told = shop.ok("info")
+    assert (
+        "FSMFLOW_REDIS_URL_DEFAULTS: no machine here names a queue that is meant by it; did you mean "
+        "'FSMFLOW_REDIS_URL_DEFAULT'?" in told
+    )
+    assert f"of FSMFLOW_REDIS_URL_DEFAULT: Error 2 connecting to {there}." in told
+    assert "sesame" not in told
+    shop.variables["FSMFLOW_REDIS_URL_DEFAULT"] = "http://host"
+    assert "the Redis URL cannot be used" in shop.refused("worker")
 
 
 def test_machines_that_cannot_be_imported_keep_nothing_else_from_being_shown(shop: Shop) -> None:

@@ -136,6 +136,7 @@ class Order(Machine):
 def configuring() -> None:
     assert_type(fsmflow.configure(), None)
     fsmflow.configure(database_url="sqlite:///x.db", redis_url=None, home=Path("x"), machines=["machines", Order])
+    fsmflow.configure(redis_url="redis://a", queues={"slow": "redis://b"})
     fsmflow.configure(database=object(), home="x")
     logging.StreamHandler().addFilter(LogFields())
     assert_type(otel.instrument(), None)

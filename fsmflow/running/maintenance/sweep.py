@@ -162,7 +162,7 @@ class Maintenance:
         seen = 0
         for _ in range(MAX_PAGES):
             now = self._runtime.now()
-            due = self._runtime.store.work.due(now, PAGE, doorbells=rings)
+            due = self._runtime.store.work.due(now, PAGE, doorbells=rings, but=self._doorbells.away)
             self._losses.database_answers()
             doorbells = [item for item in due if item.is_doorbell and not item.work.is_over(now)]
             for item in due:

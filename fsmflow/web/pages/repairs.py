@@ -286,7 +286,7 @@ def _may(runtime: Runtime, snapshot: Snapshot, deed: Deed, actor: Actor) -> bool
 def _unheard(runtime: Runtime, found: Repair) -> bool:
     """Whether no worker would run its jobs."""
     heard = listening(runtime)
-    return found.phase != FINISHED and heard.error is None and OPERATIONS not in heard.queues
+    return found.phase != FINISHED and heard.on(OPERATIONS) is False
 
 
 @threaded
