@@ -31,7 +31,7 @@ from fsmflow.redaction import hide_in_text
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.settlement import loaded
 from fsmflow.running.standstill import OwnLock, Watched, likely, watched
-from fsmflow.store.sentence import first_line, is_cut, is_locked
+from fsmflow.store.sentence import first_line, is_conflict, is_cut, is_locked
 from fsmflow.store.verdicts import Verdict, is_prepared_elsewhere
 from fsmflow.values import replace
 
@@ -105,7 +105,7 @@ def _refused_at_commit(attempt: Attempt, ended: Returned, error: Exception, verd
     return _failed(ended, Facts(kind=DatabaseRefused, message=message, permanent=True))
 
 
-def _again(attempt: Attempt, ended: Returned, error: Exception) -> Postponed:
+def _again(attempt: Attempt, ended: Failed | Returned, error: BaseException) -> Postponed:
     """Of the database or of others, not of the job: once more, without counting a failure."""
     log.settle_waits(attempt.address, error, _AGAIN_S)
     return Postponed(claim=attempt.claim, duration_ms=ended.duration_ms, seconds=_AGAIN_S)
@@ -120,7 +120,9 @@ def _run_and_settle(
     with link.held() as apart, watched(link, attempt.address, name, apart) as job:
         ended = run()
     if isinstance(ended, Failed):
-        raise _RolledBack(_lost(runtime, attempt, ended) or _with_own_lock(ended, name, job))
+        raise _RolledBack(
+            _lost(runtime, attempt, ended) or _met_others(attempt, ended) or _with_own_lock(ended, name, job)
+        )
     if not isinstance(ended, Returned):
         raise _RolledBack(ended)
     settling()
@@ -138,6 +140,12 @@ def _lost(runtime: Runtime, attempt: Attempt, ended: Failed) -> Crashed | None:
     if raised is None or not is_cut(raised) or runtime.store.link.savepoint_fault() is None:
         return None
     return _cut_off(attempt, ended, raised)
+
+
+def _met_others(attempt: Attempt, ended: Failed) -> Postponed | None:
+    """How an attempt ended whose transaction the database has had begin anew; None where it failed otherwise."""
+    raised = ended.facts.raised
+    return None if raised is None or not is_conflict(raised) else _again(attempt, ended, raised)
 
 
 def _cut_off(attempt: Attempt, ended: Failed | Returned, error: BaseException) -> Crashed:

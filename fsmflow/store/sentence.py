@@ -13,12 +13,19 @@ from fsmflow.store.verdicts import code_of
 _LOCKED: Final = frozenset({5, 1205, "55P03"})
 #: A connection was ended by an administrator, a crash or the network: PostgreSQL, whose driver may have no code; MySQL.
 _CUT: Final = frozenset({"57P01", "57P02", "57P03", 1053, 1927, 2006, 2013})
+#: Others were in the way of a transaction, which has to begin anew: PostgreSQL; MySQL, also of servers in a cluster.
+_CONFLICTS: Final = frozenset({"40001", "40P01", 1213})
 _OF_A_DRIVER: Final = frozenset({"psycopg.OperationalError", "psycopg2.OperationalError"})
 
 
 def is_locked(error: BaseException) -> bool:
     """Whether a lock was waited for too long, whichever library tells it."""
     return any(code_of(told) in _LOCKED for told in _told(error))
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether a transaction is to begin anew, as others were in its way, whichever library tells it."""
+    return any(code_of(told) in _CONFLICTS for told in _told(error))
 
 
 def is_cut(error: BaseException) -> bool:

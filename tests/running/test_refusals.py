@@ -104,15 +104,16 @@ _ONCE_A_RACE = """
         IF nextval('shop_race') = 1 THEN RAISE 'others were first' USING ERRCODE = '40001'; END IF;
         RETURN NULL;
     END $$ LANGUAGE plpgsql;
-    CREATE CONSTRAINT TRIGGER shop_late AFTER INSERT ON shop_booking DEFERRABLE INITIALLY DEFERRED
+    CREATE CONSTRAINT TRIGGER shop_late AFTER INSERT ON shop_booking DEFERRABLE INITIALLY {}
         FOR EACH ROW EXECUTE FUNCTION shop_lose_once()
 """
 
 
 @pytest.mark.parametrize("database_url", [pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
-def test_a_transaction_in_whose_way_others_are_at_its_commit_is_run_again_and_has_not_failed(bench: Bench) -> None:
+@pytest.mark.parametrize("when", ["DEFERRED", "IMMEDIATE"], ids=["at its commit", "in its job"])
+def test_a_transaction_in_whose_way_others_are_is_run_again_and_has_not_failed(bench: Bench, when: str) -> None:
     bench.runtime.store.link.execute("INSERT INTO shop_account VALUES ('an account')")
-    bench.runtime.store.link.execute(_ONCE_A_RACE)
+    bench.runtime.store.link.execute(_ONCE_A_RACE.format(when))
     books = Books.start(1, {"account": "an account"})
     books.trigger("book_it")
     bench.run()
