@@ -25,8 +25,9 @@ class Events:
         self._sql = statements
 
     def kept(self, row: int) -> tuple[Posted, ...]:
-        """What an entity keeps for later, in order of arrival."""
-        return self._of(row, EventKind.KEPT)
+        """What an entity keeps for later, in order of arrival: that of the lines of its history, as not every database
+        numbers rows in the order of their commits."""
+        return tuple(sorted(self._of(row, EventKind.KEPT), key=lambda post: post.seq or 0))
 
     def sent(self, row: int) -> tuple[Posted, ...]:
         """The messages of an entity that are on their way."""
@@ -55,7 +56,7 @@ class Events:
     def trail(self, row: int) -> tuple[Entered, ...]:
         """The steps of an entity that can be undone, the latest first."""
         returned: dict[str, list[Posted]] = {}
-        for post in self._of(row, EventKind.RETURNED):
+        for post in sorted(self._of(row, EventKind.RETURNED), key=_epoch):
             returned.setdefault((post.key or "").partition(".")[0], []).append(post)
         found = [_entered(post, returned.get(post.key or "", [])) for post in self._of(row, EventKind.ENTERED)]
         return tuple(sorted(found, key=lambda item: -item.step))
@@ -104,6 +105,11 @@ class Events:
         # What a transaction of the caller's sees may be older than the entity, which it has locked.
         sql = self._sql.events_latest if self._link.in_transaction else self._sql.events
         return tuple(posted_of(values) for values in self._link.query(sql, (row, kind.value)))
+
+
+def _epoch(post: Posted) -> int:
+    """That in which a step has returned, as the key of the row has it after the number of the step."""
+    return int((post.key or "").partition(".")[2] or 0)
 
 
 def _entered(post: Posted, returned: Sequence[Posted]) -> Entered:

@@ -368,3 +368,15 @@ def test_an_event_is_kept_for_somebody_with_the_role_alone() -> None:
         strict.trigger("activate", actor="eve")
         assert (strict.state, len(strict.history)) == ("over", 4)
         is_sound(box)
+
+
+def test_kept_events_fire_in_the_order_in_which_they_came_however_their_rows_are_numbered() -> None:
+    """Where each connection has numbers of its own, as in YugabyteDB, what comes later may have a lower one."""
+    with sandbox(machines=[Voucher]) as box:
+        voucher = Voucher.start("1")
+        for number in (1, 2):
+            voucher.redeem(n=number)
+        box._runtime.store.link.execute("UPDATE fsmflow_event SET id = 1000 - id WHERE kind = 'kept'")
+        voucher.activate()
+        assert voucher.refresh().data["order"] == [1]
+        assert verify(box._runtime.store, box._runtime.machines.all()).violations == []
