@@ -65,6 +65,7 @@ class Bundles:
         try:
             if self._link.dialect.has_batches:
                 statements = [self._statement(commit, token) for commit in ordered]
+                self._link.open()
                 sent = True  # once it is sent, it is in doubt
                 rows = self._link.send_together([*statements, *map(self._bid, bids)])
                 found = rows[len(ordered) :]

@@ -109,15 +109,13 @@ class Commits:
                 return self._try(commit, token)
             except (CommitLost, ClaimLost):
                 # It may be an earlier try of this that was first: a COMMIT can take effect after it was looked for.
-                landed = doubtful and self._doubt.landed(doubtful, commit, token)
-                if landed is not None:
+                if doubtful and (landed := self._doubt.landed(doubtful, commit, token)) is not None:
                     return landed
                 raise
             except Interrupted as error:
                 if error.after is not None:
                     doubtful = error.after
-                    landed = self._doubt.landed(doubtful, commit, token)
-                    if landed is not None:
+                    if (landed := self._doubt.landed(doubtful, commit, token)) is not None:
                         return landed
                 if patience.is_over:
                     doubted = token if doubtful is not None else None
@@ -129,6 +127,7 @@ class Commits:
         is_plain = self._is_plain(commit)
         try:
             if is_plain:
+                self._link.open()
                 after = commit.after  # once it is sent, it is in doubt
                 if (written := self._write_at_once(commit, token)) is not None:
                     return written

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
@@ -18,6 +19,8 @@ _CONNECT_S: Final = 5
 _SILENT_S: Final = 15
 #: The same for TCP, which knows whether the other host is there, however long a statement takes.
 _UNANSWERED_MS: Final = 12_000
+#: That the other host has closed a connection, beside what is told in any case.
+_GONE: Final = getattr(select, "POLLRDHUP", 0)
 #: ``client_flag`` of the MySQL protocol: count the rows that were found, not those that changed.
 _FOUND_ROWS: Final = 2
 
@@ -60,6 +63,16 @@ def mysql_options(driver: Any, options: Mapping[str, Any], settings: str) -> dic
         "init_command": settings,
     }
     return {**ours, **theirs}
+
+
+def check_open(db: Database) -> None:
+    """Open this thread's connection to PostgreSQL, where it is not. Raises OperationalError where the server has closed
+    it, as far as this host knows: nothing was sent then, and nothing has to be looked for."""
+    poll = select.poll()
+    with vars(peewee)["__exception_wrapper__"]:
+        poll.register(db.connection().fileno(), _GONE)
+    if poll.poll(0):
+        raise peewee.OperationalError("the server has closed the connection")
 
 
 def is_pooled(db: Database) -> bool:

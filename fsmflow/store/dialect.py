@@ -173,6 +173,11 @@ class Dialect(ABC):
     def now(self, query: Callable[[str], list[Any]]) -> int:
         """UTC now by the database's clock, in milliseconds."""
 
+    def check_open(self, db: Database) -> None:
+        """Open this thread's connection, where it is not. Raises what the driver says, also where the server is known
+        to have closed it: nothing was sent by then."""
+        db.connection()
+
     def is_pooled(self, db: Database) -> bool:
         """Whether a pooler of connections stands in front of the server. One query, where there are such things."""
         return False

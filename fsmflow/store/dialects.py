@@ -233,6 +233,9 @@ class Postgres(Dialect):
     def now(self, query: Callable[[str], list[Any]]) -> int:
         return int(query("SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint")[0][0])
 
+    def check_open(self, db: Database) -> None:
+        connections.check_open(db)
+
     def is_pooled(self, db: Database) -> bool:
         return connections.is_pooled(db)
 

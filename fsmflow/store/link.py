@@ -112,6 +112,12 @@ class Link(Guest):
         """A name that may be a keyword."""
         return self.dialect.quoted(name)
 
+    def open(self) -> None:
+        """Open this thread's connection, if it is not. What raises here was not sent: what the driver says, also of a
+        connection that the server is known to have closed; FsmflowError in a process that was forked meanwhile."""
+        self._check_process()
+        self.dialect.check_open(self.db)
+
     def execute(self, sql: str, params: Sequence[Any] = ()) -> Any:
         """Run one statement; the cursor. Raises FsmflowError in a process that was forked meanwhile."""
         self._check_process()

@@ -239,6 +239,34 @@ def test_a_database_that_does_not_come_back_leaves_the_commit_in_doubt(store: St
     assert there.state == "charging"
 
 
+@on_servers
+def test_what_was_never_sent_as_no_connection_opens_is_in_no_doubt_and_not_looked_for(store: Store) -> None:
+    submitted = decide(ORDER, commit(store, None), Triggered(trigger="submit"), NOW)
+    store.link.forget_connection()
+    db = store.link.db
+    refused = patch.dict(db.connect_params, port=1)
+    with refused, patch.object(db, "connect", wraps=db.connect) as opens:
+        with pytest.raises(DatabaseUnavailable, match=r"order:1, and nothing was changed: .*connect") as raised:
+            store.commits.commit(submitted, nothing)
+        assert not raised.value.in_doubt
+        assert opens.call_count == 5
+        assert store.bundles.commit([submitted], "token") is None
+        assert opens.call_count == 6
+    assert store.commits.commit(submitted, nothing) == store.entities.load("order", "1")
+
+
+@on_servers
+def test_what_is_not_sent_as_the_server_has_closed_the_connection_is_in_no_doubt(store: Store, other: Link) -> None:
+    submitted = decide(ORDER, commit(store, None), Triggered(trigger="submit"), NOW)
+    kill_others(other)
+    with (
+        patch.dict(store.link.db.connect_params, port=1),
+        pytest.raises(DatabaseUnavailable, match="order:1, and nothing was changed") as raised,
+    ):
+        store.commits.commit(submitted, nothing)
+    assert not raised.value.in_doubt
+
+
 @pytest.mark.parametrize("fault", ["before", "after"])
 def test_a_claim_whose_commit_is_in_doubt_is_made_once(store: Store, fault: str) -> None:
     charging = commit(store, commit(store, None), Triggered(trigger="submit"))
