@@ -63,7 +63,8 @@ class Branches:
 
     def standing(self, parent: int, step: int, standing: Standing, *, after: int = -1, limit: int) -> list[Snapshot]:
         """Branches that stand so, by index."""
-        rows = self._link.query(self._sql.by_standing, (parent, standing.value, step, after, limit))
+        value = (standing.value,) * self._link.dialect.one_of_order.count("?")
+        rows = self._link.query(self._sql.by_standing, (parent, *value, step, after, limit))
         return [snapshot_of(row) for row in rows]
 
     def waiting(self, parent: int, step: int, *, limit: int) -> list[Snapshot]:

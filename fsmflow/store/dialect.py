@@ -82,6 +82,10 @@ class Dialect(ABC):
     made_first: ClassVar[str] = ""
     #: What follows a table that is to be read by its rows' numbers, whatever else is asked of them.
     by_row: ClassVar[str] = ""
+    #: What follows the first column of an order that has one value: it is given as often as it is marked. A planner may
+    #: go by another index for rows with a value that many have, and read those first that have it no more; not where it
+    #: takes the value for several.
+    one_of_order: ClassVar[str] = "= ?"
     #: What joins a table to one that is to be read first, whatever a planner makes of it.
     then_join: ClassVar[str] = "JOIN"
 

@@ -169,8 +169,7 @@ class Postgres(Dialect):
     advice = "install fsmflow[postgres]"
     notation = PostgresNotation()
     numbering = ByTransactions()
-    takes_hosts = True
-    has_schemas = True
+    takes_hosts = has_schemas = True
     durability = OfPostgres()
     locking = " FOR UPDATE"
     returning = " RETURNING id"
@@ -178,6 +177,7 @@ class Postgres(Dialect):
     number_field = SerialField
     has_batches = True
     made_first = "(SELECT id FROM w0)"
+    one_of_order = "BETWEEN ? AND ?"
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported("psycopg", self.advice, url)

@@ -125,8 +125,10 @@ class Statements:
     def _for_counts(self) -> None:
         """How branches stand, by index, whatever their number."""
         mine = f"FROM {ENTITY} e WHERE e.parent = ? AND e.standing"
+        # A range, as it is in order then: of a list PostgreSQL would read all, to sort them.
         self.first_unsettled = self._sql(
-            f"SELECT e.standing {mine} {among(UNSETTLED)} AND e.parent_step = ? ORDER BY e.standing LIMIT 1"
+            f"SELECT e.standing {mine} BETWEEN {min(UNSETTLED)} AND {max(UNSETTLED)} AND e.parent_step = ? "
+            f"ORDER BY e.standing LIMIT 1"
         )
         self.failed_since = self._sql(
             f"SELECT 1 {mine} {among(FAILED_ONES)} AND e.parent_step = ? AND e.entered_at >= ? LIMIT 1"
@@ -145,8 +147,10 @@ class Statements:
     def _for_branches(self) -> None:
         """All by index, whatever the number of branches."""
         joined = f"{self.joined} WHERE e.parent = ?"
+        one = self._link.dialect.one_of_order
         self.by_standing = self._sql(
-            f"{joined} AND e.standing = ? AND e.parent_step = ? AND e.parent_index > ? ORDER BY e.parent_index LIMIT ?"
+            f"{joined} AND e.standing {one} AND e.parent_step = ? AND e.parent_index > ? "
+            f"ORDER BY e.standing, e.parent_index LIMIT ?"
         )
         self.failing = self._sql(
             f"{joined} AND e.standing {among(FAILED_ONES)} AND e.fingerprint IS NOT NULL AND e.parent_step = ? "
