@@ -24,6 +24,9 @@ from fsmflow.running.outage import outlast
 from fsmflow.running.settlement import cannot_upgrade, settle
 from fsmflow.store.work import Claimed, Ticket
 
+#: The parents of branches that are claimed together, by their rows.
+Parents = dict[int, Snapshot | None]
+
 
 def new_owner() -> str:
     """The token of a claim, used for that claim alone."""
@@ -49,8 +52,10 @@ def claim_attempts(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> li
     """The same for several tickets, each with its owner, claimed in one commit. What has been claimed is waited for,
     however long the database is away then: none must be left behind."""
 
+    parents: Parents = {}
+
     def attempt(claimed: Claimed) -> Attempt | None:
-        return outlast(claimed.snapshot.address, lambda: attempt_of(runtime, claimed))
+        return outlast(claimed.snapshot.address, lambda: attempt_of(runtime, claimed, parents=parents))
 
     found = take_together(runtime, claims)
     for (ticket, _), claimed in zip(claims, found, strict=True):
@@ -65,13 +70,15 @@ def tell_refused(runtime: Runtime, ticket: Ticket) -> None:
     runtime.counting.in_vain()
 
 
-def attempt_of(runtime: Runtime, claimed: Claimed, instead: permits.Instead | None = None) -> Attempt | None:
+def attempt_of(
+    runtime: Runtime, claimed: Claimed, instead: permits.Instead | None = None, *, parents: Parents | None = None
+) -> Attempt | None:
     """What has been claimed, with the code that it is to be run by; None where it is not to be run here: it is given
-    back then, or rests. Raises DatabaseUnavailable."""
+    back then, or rests. ``parents`` keeps what was read since it was claimed. Raises DatabaseUnavailable."""
     snapshot, claim = claimed.snapshot, claim_of(claimed.snapshot)
     try:
         instance = instance_for(runtime, snapshot).checked()
-        parent = _parent_of(runtime, instance)
+        parent = _parent_of(runtime, instance, {} if parents is None else parents)
     except (UnknownMachine, UnknownState) as error:
         release(runtime, snapshot, claim, str(error))
         return None
@@ -112,12 +119,15 @@ def _is_kept_back(runtime: Runtime, instance: Instance, parent: Snapshot | None,
     return True
 
 
-def _parent_of(runtime: Runtime, instance: Instance) -> Snapshot | None:
+def _parent_of(runtime: Runtime, instance: Instance, parents: Parents) -> Snapshot | None:
     """The parent of a branch, brought up to the code of today."""
     if instance.snapshot.branch_of is None:
         return None
-    parent = runtime.store.entities.load_row(instance.snapshot.parent or 0)
-    return None if parent is None else instance_of(instance.root, parent).checked().snapshot
+    row = instance.snapshot.parent or 0
+    if row not in parents:
+        parent = runtime.store.entities.load_row(row)
+        parents[row] = None if parent is None else instance_of(instance.root, parent).checked().snapshot
+    return parents[row]
 
 
 def _is_unwanted(runtime: Runtime, parent: Snapshot | None, instance: Instance, claim: Claim) -> bool:

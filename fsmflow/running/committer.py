@@ -15,7 +15,7 @@ from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.dispatch.doorbell import Ring
 from fsmflow.engine.runtime import Runtime
-from fsmflow.engine.tasks import Task
+from fsmflow.engine.tasks import Task, TaskKind
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended
@@ -55,6 +55,8 @@ class Committer:
         self._over = over
         self._fail = fail
         self._endings: SimpleQueue[Ending] = SimpleQueue()
+        #: The parents that somebody is about to look at.
+        self._looks: set[int] = set()
         self._threads = ThreadPoolExecutor(_ALONE, thread_name_prefix="fsmflow-commit")
 
     def start(self) -> None:
@@ -113,13 +115,21 @@ class Committer:
         for (each, commit), after in zip(decided.items(), afters, strict=True):
             found, noted = each.executor.follow(each.attempt, each.ended, commit, after)
             rings += found
-            if noted:
-                tasks.append((each, noted))
+            if left := self._left_of(noted):
+                tasks.append((each, left))
         self._ring(list(decided), rings)
         for each, noted in tasks:
             self.submit(partial(self._carry_out, each, noted))
         late = {each for each, _ in tasks}
         self._free([each.executor for each in decided if each not in late])
+
+    def _left_of(self, noted: deque[Task]) -> deque[Task]:
+        """What is still to be done of what was noted. One look at a parent is enough for all of its branches that have
+        settled before it begins."""
+        looks = {task.row for task in noted if task.kind is TaskKind.LOOK}
+        left = deque(task for task in noted if task.kind is not TaskKind.LOOK or task.row not in self._looks)
+        self._looks.update(looks)
+        return left
 
     def _ring(self, endings: Sequence[Ending], rings: Sequence[Ring]) -> None:
         point("ring.before", endings[0].ticket.row)
@@ -132,6 +142,8 @@ class Committer:
         self._free([ending.executor])
 
     def _carry_out(self, ending: Ending, tasks: deque[Task]) -> None:
+        # What settles from now on needs a look of its own: this one might not see it.
+        self._looks.difference_update([task.row for task in tasks if task.kind is TaskKind.LOOK])
         ending.executor.carry_out(ending.attempt, tasks)
         self._free([ending.executor])
 

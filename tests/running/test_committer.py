@@ -7,7 +7,7 @@ from typing import Any
 from fsmflow.engine.runtime import current
 from fsmflow.verify import verify
 from tests.support.eventually import eventually
-from tests.support.loop_flows import Call
+from tests.support.loop_flows import Call, Round
 from tests.support.processes import World
 
 MANY = ("--concurrency", "20")
@@ -84,3 +84,18 @@ def test_what_was_taken_when_it_is_told_to_end_is_left_to_others(place: World) -
     assert "attempt.crashed" not in first.log
     place.supervisor(*MANY, processes=2)
     check_all_arrived(place, found)
+
+
+def test_branches_that_end_together_are_joined_once_wherever_the_process_is_killed(place: World) -> None:
+    place.environment["DIES_AT"] = "spread.page~1,commit.after~25,look.before~2,join.before~1"
+    place.open("open")
+    asked = Round.start("round", numbers=list(range(COUNT)))
+    supervisor = place.supervisor(*MANY)
+    asked.wait("ended", timeout=90)
+    assert [entry.dest for entry in asked.history if entry.kind == "transition"] == ["ended"]
+    assert {branch.state for branch in asked.branches} == {"done"}
+    assert len(asked.branches) == COUNT
+    runtime = current()
+    report = verify(runtime.store, runtime.machines.all(), strict=True)
+    assert report.holds, str(report)
+    assert supervisor.log.count("worker.lost") == 4
