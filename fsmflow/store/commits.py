@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Final
 
 from fsmflow import log
 from fsmflow.decision.commit import Commit, CommitLost, EventKind, Post
@@ -14,12 +14,8 @@ from fsmflow.decision.work import NUDGE_MS, Work
 from fsmflow.errors import ConfigurationError, DatabaseRefused
 from fsmflow.patience import Patience
 from fsmflow.points import point
+from fsmflow.store.births import Births
 from fsmflow.store.columns import (
-    EVENT_COLUMNS,
-    HISTORY_COLUMNS,
-    NEW_ENTITY_COLUMNS,
-    TERM_COLUMNS,
-    WORK_COLUMNS,
     entity_values,
     entry_values,
     guard_of,
@@ -29,7 +25,7 @@ from fsmflow.store.columns import (
     work_values,
 )
 from fsmflow.store.doubt import Doubt, Interrupted, unavailable
-from fsmflow.store.entities import Entities, pages
+from fsmflow.store.entities import Entities
 from fsmflow.store.erasure import Erasure
 from fsmflow.store.groups import Groups
 from fsmflow.store.link import Link, StatementRefused
@@ -37,10 +33,8 @@ from fsmflow.store.own_rows import OwnRows
 from fsmflow.store.refusals import named, refusal
 from fsmflow.store.search import Search
 from fsmflow.store.sentence import first_line
-from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.statements import Statements
-from fsmflow.store.tables import ENTITY, EVENT, HISTORY, TERM, WORK
-from fsmflow.store.verdicts import ERRORS, Verdict, is_duplicate
+from fsmflow.store.verdicts import ERRORS, Verdict
 from fsmflow.store.work import Claimed
 from fsmflow.store.writes import Batch, Missed, OneByOne, Writes, is_simple
 from fsmflow.values import replace
@@ -74,6 +68,7 @@ class Commits:
         self._groups = groups
         self._erasure = erasure
         self._terms = search
+        self._births = Births(link, entities, own_rows, search)
         self._here = threading.local()
 
     def commit(self, commit: Commit, on_commit: Callable[[Snapshot], None]) -> Snapshot:
@@ -311,7 +306,7 @@ class Commits:
                 parent = self._entities.lock(claim.row)
                 self.lock_claim(claim)
                 wanted = [if_paused(commit) for commit in commits] if parent is not None and parent.paused else commits
-            made = [snapshot for page in pages(wanted) for snapshot in self._insert(page, token)]
+            made = self._births.write(wanted, token)
             self._groups.count(wanted)
             return made
 
@@ -319,37 +314,6 @@ class Commits:
             return self._link.write(insert)
         except StatementRefused as error:
             raise DatabaseRefused(named(commits), error.sentence) from error
-
-    def _insert(self, commits: Sequence[Commit], token: str) -> list[Snapshot]:
-        new = [(commit, new_entity_values(commit.after)) for commit in commits]
-        self._many(ENTITY, NEW_ENTITY_COLUMNS, new)
-        made = self._entities.with_rows([commit.after for commit in commits])
-        both = list(zip(made, commits, strict=True))
-        work = [(commit, (item.row, *work_values(item.work))) for item, commit in both if item.work is not None]
-        self._many(WORK, ("entity", *WORK_COLUMNS), work)
-        history = [(each, (item.row, *entry_values(line, token))) for item, each in both for line in each.entries]
-        self._many(HISTORY, HISTORY_COLUMNS, history)
-        events = [(commit, (item.row, *post_values(post))) for item, commit in both for post in commit.posts]
-        self._many(EVENT, EVENT_COLUMNS, events)
-        terms = [(commit, row) for item, commit in both for row in self._terms.rows(item, commit.search)]
-        self._many(TERM, TERM_COLUMNS, terms)
-        for item, commit in both:
-            if commit.status_field is not None:
-                self._own_rows.write_status(commit.status_field, item, lenient=False)
-        return made
-
-    def _many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Commit, Sequence[Any]]]) -> None:
-        """Insert these, as many in a statement as its size allows. ``rows``: each with what it is a part of."""
-        for page in by_size(rows, lambda row: size_of(row[1])):
-            commits, values = zip(*page, strict=True)
-            try:
-                self._link.execute(*self._link.dialect.insert_many(table, columns, values))
-            except ERRORS as error:
-                if self._link.verdict(error) is not Verdict.LASTING:
-                    raise
-                if is_duplicate(error):
-                    raise CommitLost(first_line(error)) from error
-                raise DatabaseRefused(named(commits), first_line(error)) from error
 
     def lock_claim(self, claim: Claim) -> None:
         """Inside a transaction: until its end, the claim stays live. Raises ClaimLost where it is gone."""
