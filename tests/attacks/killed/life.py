@@ -25,12 +25,14 @@ from fsmflow.points import POINTS
 from fsmflow.running.executor import Executor
 from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
+from fsmflow.running.successor import Successor
 from fsmflow.settings import Settings
 from fsmflow.store.store import open_store
 from fsmflow.store.work import Ticket
 from tests.attacks.killed.checks import faults_of, shape_of
 from tests.attacks.killed.kinds import Kind
 from tests.attacks.killed.machines import tell_to
+from tests.support.ahead import Ahead
 
 NAMES = list(POINTS)
 QUEUES = ("default", "slow", OPERATIONS)
@@ -194,8 +196,9 @@ class Life:
 
     def _recover(self) -> None:
         """Do what a supervisor does that sees its worker process gone; a killed supervisor, or client, does nothing."""
-        doing = self._slot.read()
-        self._slot.write(Doing(state=IDLE))
+        doings = [slot.read() for slot in (self._slot, self._slot.successor)]
+        for slot in (self._slot, self._slot.successor):
+            slot.write(Doing(state=IDLE))
         deaths = self._plan.deaths[: self._board.deaths]
         then = deaths[-1].then if deaths else ""
         if then == "flushed":
@@ -203,12 +206,12 @@ class Life:
         if not deaths:
             self.runtime.doorbell.set_marker()
         points.listen(self._pass)
-        if doing is None or doing.state not in (RUNNING, SETTLING) or not doing.owner:
-            return
-        if then in ("lost", "flushed"):
-            self._maintenance.lost(doing.row, doing.owner, "its process was killed")
-        elif then == "released":
-            self._maintenance.released(doing.row, doing.owner)
+        held = [it for it in doings if it is not None and it.state in (RUNNING, SETTLING) and it.owner]
+        for row, owner in {(doing.row, doing.owner) for doing in held}:
+            if then in ("lost", "flushed"):
+                self._maintenance.lost(row, owner, "its process was killed")
+            elif then == "released":
+                self._maintenance.released(row, owner)
 
     def _pass(self, name: str, about: str) -> None:
         board = self._board
@@ -237,17 +240,29 @@ class Life:
         return True
 
     def _work(self) -> bool:
-        """Answer the first doorbell."""
+        """Answer the first doorbell, and those that are taken ahead."""
+        first = self._take(1)
+        if not first:
+            return False
+        reserve = Ahead(self._take)
+        successor = Successor(self.runtime, reserve, self._slot.successor)
+        executor = Executor(
+            self.runtime, self._slot, goes_on=lambda steps: True, run_on=self._runs_on, successor=successor
+        )
+        for ticket in reserve.after(first[0]):
+            self.runtime.ring_for(executor.execute(ticket))
+        return True
+
+    def _take(self, most: int) -> list[Ticket]:
+        """The first doorbells of the first queue that has any."""
         client = self.runtime.doorbell.client()
         for queue in QUEUES:
-            id_: Any = client.lpop(f"rq:queue:{self.runtime.doorbell.rq_queue(queue)}")
-            if id_ is not None:
+            ids: Any = client.lpop(f"rq:queue:{self.runtime.doorbell.rq_queue(queue)}", most) or []
+            for id_ in ids:
                 client.delete(f"rq:job:{id_.decode()}")
-                goes_on = (lambda steps: True) if self._runs_on else None
-                executor = Executor(self.runtime, self._slot, goes_on=goes_on, run_on=True)
-                self.runtime.ring_for(executor.execute(_ticket(id_.decode())))
-                return True
-        return False
+            if ids:
+                return [_ticket(id_.decode()) for id_ in ids]
+        return []
 
     def _sweep(self) -> bool:
         return self._maintenance.sweep(in_turn=False) > 0

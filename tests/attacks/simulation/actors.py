@@ -18,9 +18,9 @@ from fsmflow.running.maintenance.sweep import Maintenance
 from fsmflow.running.slot import RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.successor import Successor
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
-from tests.attacks.simulation.drawing import Ahead
 from tests.attacks.simulation.gathering import BESIDE, Gathering
 from tests.attacks.simulation.world import Actor, Dead, Host, World, current_actor
+from tests.support.ahead import Ahead
 
 RENEW_S: Final = 5.0
 SWEEP_S: Final = 1.0

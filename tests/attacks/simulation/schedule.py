@@ -21,7 +21,6 @@ from tests.attacks.simulation.actors import Machinery, Manners, WorkerHost
 from tests.attacks.simulation.clients import PAUSES, Client, Request
 from tests.attacks.simulation.deadlines import Deadlines
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
-from tests.attacks.simulation.drawing import draws_there
 from tests.attacks.simulation.gathering import gathers_there
 from tests.attacks.simulation.holder import Holder, holds_there
 from tests.attacks.simulation.laboratory import EFFECTS, Laboratory
@@ -40,6 +39,10 @@ TURNS: Final = 20_000
 PATIENCE_S: Final = 5_000
 #: Of so many schedules one is checked by ``fsmflow verify`` too, which takes a fifth of the time of a schedule.
 _VERIFIED: Final = 8
+#: Of so many schedules one has workers that take doorbells ahead: rests that none of the seeds has which find wrong
+#: variants.
+_DRAWS_EVERY: Final = 24
+_DRAWS: Final = (5, 9, 13, 23)
 
 
 @dataclass(frozen=True)
@@ -88,7 +91,7 @@ class Schedule:
             self._doorbell,
             tuple(sorted(queues)),
             self._idle_s,
-            Manners(runs_on=runs_on, gathers=gathers_there(seed), draws=draws_there(seed)),
+            Manners(runs_on=runs_on, gathers=gathers_there(seed), draws=seed % _DRAWS_EVERY in _DRAWS),
         )
         self._hosts = [WorkerHost(self._shared, name, workers) for name, workers in (("a", 2), ("b", 1))]
         deadlines = Deadlines(self._world, self._design.bounds)

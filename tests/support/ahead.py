@@ -1,4 +1,4 @@
-"""A simulated worker that takes doorbells ahead: what it draws of them is claimed in the commit of the step before."""
+"""What a worker takes ahead where no thread may give it back: the test says when time passes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,10 @@ from fsmflow.store.work import Ticket
 
 #: How many a worker takes ahead.
 _AHEAD: Final = 2
-#: Of so many schedules one has such workers: a rest that none of the seeds has which find wrong variants.
-_EVERY: Final = 24
-_RESTS: Final = (5, 9, 13, 23)
-
-
-def draws_there(seed: int) -> bool:
-    """Whether the workers of a schedule take doorbells ahead."""
-    return seed % _EVERY in _RESTS
 
 
 class Ahead(Reserve):
-    """Filled where a step begins; in virtual time nothing of it is given back."""
+    """Filled where a step begins; nothing of it is given back."""
 
     def __init__(self, take_more: Callable[[int], Sequence[Ticket]]) -> None:
         super().__init__()
