@@ -141,6 +141,11 @@ class Entrant:
             return False
         return (work.epoch, work.attempt, work.fence, work.owner) == (self.epoch, self.attempt, self.fence, self.owner)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it had a permit for an attempt that has ended. One that was given back before it began has not."""
+        return self.stage is Stage.HELD and (self.work is None or self.work.attempt != self.attempt)
+
     def is_expected(self, now: int) -> bool:
         """Whether it was called, and may come yet."""
         work = self.work

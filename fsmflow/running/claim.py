@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from fsmflow import log
 from fsmflow.decision.entity import Claim, Snapshot, StaleClaim
 from fsmflow.decision.happenings import Triggered
+from fsmflow.decision.permit import Wanted
 from fsmflow.decision.versions import lacking
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import CANCEL
@@ -48,14 +49,16 @@ def claim_attempt(
     return attempt_of(runtime, claimed, instead)
 
 
-def claim_attempts(runtime: Runtime, claims: Sequence[tuple[Ticket, str]]) -> list[Attempt | None]:
+def claim_attempts(
+    runtime: Runtime, claims: Sequence[tuple[Ticket, str]], instead: permits.Instead | None = None
+) -> list[Attempt | None]:
     """The same for several tickets, each with its owner, claimed in one commit. What has been claimed is waited for,
     however long the database is away then: none must be left behind."""
 
     parents: Parents = {}
 
     def attempt(claimed: Claimed) -> Attempt | None:
-        return outlast(claimed.snapshot.address, lambda: attempt_of(runtime, claimed, parents=parents))
+        return outlast(claimed.snapshot.address, lambda: attempt_of(runtime, claimed, instead, parents=parents))
 
     found = take_together(runtime, claims)
     for (ticket, _), claimed in zip(claims, found, strict=True):
@@ -71,10 +74,16 @@ def tell_refused(runtime: Runtime, ticket: Ticket) -> None:
 
 
 def attempt_of(
-    runtime: Runtime, claimed: Claimed, instead: permits.Instead | None = None, *, parents: Parents | None = None
+    runtime: Runtime,
+    claimed: Claimed,
+    instead: permits.Instead | None = None,
+    *,
+    parents: Parents | None = None,
+    permit: Wanted | None = None,
 ) -> Attempt | None:
     """What has been claimed, with the code that it is to be run by; None where it is not to be run here: it is given
-    back then, or rests. ``parents`` keeps what was read since it was claimed. Raises DatabaseUnavailable."""
+    back then, or rests. ``parents`` keeps what was read since it was claimed; ``permit``: what it was claimed with.
+    Raises DatabaseUnavailable."""
     snapshot, claim = claimed.snapshot, claim_of(claimed.snapshot)
     try:
         instance = instance_for(runtime, snapshot).checked()
@@ -98,7 +107,8 @@ def attempt_of(
         return None
     wanted = permits.wanted(runtime, snapshot, spec, parent)
     attempt = Attempt(instance=instance, claim=claim, spec=spec, parent=parent, wanted=wanted)
-    return attempt if not wanted or permits.take(runtime, attempt, instead) else None
+    has_all = not wanted or wanted == (permit,)
+    return attempt if has_all or permits.take(runtime, attempt, instead) else None
 
 
 def claim_of(snapshot: Snapshot) -> Claim:

@@ -29,13 +29,14 @@ from fsmflow.running.job import Job
 from fsmflow.running.lease import LEASE_MS, hand_back, renewed, secure
 from fsmflow.running.limits import TimeLimit, ToldLimit
 from fsmflow.running.outage import outlast
-from fsmflow.running.permits import pass_on
+from fsmflow.running.permits import pass_on, taker_of
 from fsmflow.running.settlement import settle
 from fsmflow.running.slot import IDLE, RUNNING, SETTLING, Doing, Slot
 from fsmflow.running.successor import Due, Outcome, Successor
 from fsmflow.running.surroundings import Surroundings
 from fsmflow.running.transaction import in_transaction
 from fsmflow.scope import scope
+from fsmflow.store.permits import Taken
 from fsmflow.store.sentence import first_line
 from fsmflow.store.work import Claimed, Ticket
 from fsmflow.values import replace
@@ -79,6 +80,8 @@ class Executor:
         self._until = float("-inf")
         #: The entity with the next step claimed, once a step is settled.
         self._next: Snapshot | None = None
+        #: The same of who was first in line for a limit, with a permit.
+        self._taken: Taken | None = None
         #: How many attempts were run by the last call.
         self.ran = 0
 
@@ -104,7 +107,7 @@ class Executor:
         """The attempt, and those that it goes on with."""
         self._rings, self.ran, self._until = [], 0, clock.monotonic() + _RUN_ON_S
         while attempt is not None:
-            self.ran, self._next = self.ran + 1, None
+            self.ran, self._next, self._taken = self.ran + 1, None, None
             with observed_attempt(attempt.snapshot, attempt.claim):
                 self._perform_all(attempt)
             attempt = None if self._next is None else self._go_on(self._next)
@@ -120,7 +123,7 @@ class Executor:
             try:
                 with told_of(attempt):
                     act()
-                    pass_on(self._runtime, attempt)
+                    self._pass_on(attempt, is_free=not tasks)
             finally:
                 self._runtime.store.link.refresh()
             if tasks:
@@ -194,10 +197,17 @@ class Executor:
         if not self._may_go_on():
             self._leave(entity)
             return None
-        claimed = self._runtime.store.commits.claimed(entity)
-        if claimed is None:
-            claimed = Claimed(entity, outlast(entity.address, self._runtime.store.work.holds))
-        return outlast(entity.address, lambda: self._begun(attempt_of(self._runtime, claimed)))
+        found, permit = self._taken or (self._runtime.store.commits.claimed(entity), None)
+        claimed = found or Claimed(entity, outlast(entity.address, self._runtime.store.work.holds))
+        return outlast(entity.address, lambda: self._begun(attempt_of(self._runtime, claimed, permit=permit)))
+
+    def _pass_on(self, attempt: Attempt, *, is_free: bool) -> None:
+        """Call those who wait for the permits of an attempt; the first is run here, where nothing else is to be."""
+        taker = None
+        if attempt.wanted and is_free and self._next is None and self._has_time():
+            taker = taker_of(self._runtime, attempt, new_owner(), self.expect)
+        self._taken = pass_on(self._runtime, attempt, taker)
+        self._next = self._next if self._taken is None else self._taken.claimed.snapshot
 
     def _leave(self, entity: Snapshot) -> None:
         claim, why = claim_of(entity), "its worker was told to stop"
@@ -217,7 +227,12 @@ class Executor:
         wanted = self._run_on if attempt.root.wide.run_on is None else attempt.root.wide.run_on
         if not wanted or _has_hooks(attempt):
             return False
-        return self.ran < _RUN_ON_STEPS and clock.monotonic() < self._until and self._may_go_on()
+        return self._has_time()
+
+    def _has_time(self) -> bool:
+        """Whether nobody else is to have his turn yet."""
+        is_free = self._successor is None or not self._successor.is_due
+        return is_free and self.ran < _RUN_ON_STEPS and clock.monotonic() < self._until and self._may_go_on()
 
     def _secure(self, attempt: Attempt) -> bool:
         return outlast(attempt.address, lambda: secure(self._runtime, attempt))

@@ -19,7 +19,6 @@ from fsmflow.points import point
 from fsmflow.running.attempt import Attempt, Ended
 from fsmflow.running.executor import Executor, doing_of, told_of
 from fsmflow.running.job import Job
-from fsmflow.running.permits import pass_on
 from fsmflow.running.slot import BLOCKING, IDLE, RUNNING, Doing
 
 
@@ -65,7 +64,7 @@ class LaneExecutor(Executor):
         with told_of(attempt), followup.noting(deque()) as tasks, collecting() as rings, caused:
             follow(self._runtime, attempt.definition, commit, after, ended)
             if attempt.wanted:
-                called = partial(pass_on, self._runtime, attempt)
+                called = partial(self._pass_on, attempt, is_free=False)
                 tasks.appendleft(Task(kind=TaskKind.PERMITS, row=attempt.claim.row, call=called))
         point("settle.after", attempt.address)
         return rings, tasks

@@ -31,6 +31,7 @@ from fsmflow.running.lane_executor import LaneExecutor
 from fsmflow.running.lease import hand_back
 from fsmflow.running.limits import LoopLimit, ToldLimit
 from fsmflow.running.outage import outlast
+from fsmflow.running.permits import Instead
 from fsmflow.running.slot import Slot
 from fsmflow.store.link import Link
 from fsmflow.store.work import Ticket
@@ -144,7 +145,13 @@ class Lanes:
 
     def take_on(self, tickets: Sequence[Ticket]) -> list[Alone]:
         """Claim these, for which there is room, in one commit, and begin those that run beside others: the rest is
-        returned, and whoever has it lets go of it."""
+        returned, and whoever has it lets go of it. In the place of those that have to wait for a limit come those who
+        were called, whose doorbells may be far behind."""
+        called: list[Ticket] = []
+        rest = self._take_on(tickets, called.append)
+        return [*rest, *self._take_on(list(dict.fromkeys(called)))] if called else rest
+
+    def _take_on(self, tickets: Sequence[Ticket], instead: Instead | None = None) -> list[Alone]:
         with self._changed:
             executors = [self._free.popleft() for _ in tickets]
         claims = [(ticket, new_owner()) for ticket in tickets]
@@ -152,7 +159,7 @@ class Lanes:
             executor.expect(ticket.row, owner)
             point("claim.before", ticket.row)
         try:
-            attempts = claim_attempts(self._runtime, claims)
+            attempts = claim_attempts(self._runtime, claims, instead)
         except FsmflowError:
             # The process lives on, and must not be taken to run these: their leases would be renewed for ever.
             self._let_go(executors)

@@ -10,8 +10,11 @@ from fsmflow.definition.model import StateSpec
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.log import limits as log
+from fsmflow.points import point
 from fsmflow.running.attempt import Attempt
-from fsmflow.store.permits import PAGE
+from fsmflow.running.lease import LEASE_MS
+from fsmflow.running.outage import outlast
+from fsmflow.store.permits import Called, Taken, Taker
 from fsmflow.store.work import Ticket
 
 #: What is told of whom a worker may run in the place of an attempt that has to wait.
@@ -37,7 +40,13 @@ def take(runtime: Runtime, attempt: Attempt, instead: Instead | None = None) -> 
     snapshot = attempt.snapshot
     dispatch = snapshot.work.dispatch if snapshot.work is not None else 0
     try:
-        refused = runtime.store.permits.ask(attempt.claim, attempt.wanted, dispatch=dispatch + 1, now=runtime.now())
+        refused = runtime.store.permits.ask(
+            attempt.claim,
+            attempt.wanted,
+            dispatch=dispatch + 1,
+            now=runtime.now(),
+            hastily=not attempt.spec.at_most_once,
+        )
     except ClaimLost:
         return False
     if refused is None:
@@ -50,21 +59,49 @@ def take(runtime: Runtime, attempt: Attempt, instead: Instead | None = None) -> 
     return False
 
 
-def pass_on(runtime: Runtime, attempt: Attempt) -> None:
-    """An attempt has ended: call those who waited for its permits. Where that does not come about, a sweep does so."""
+def taker_of(runtime: Runtime, attempt: Attempt, owner: str, tell: Callable[[int, str], None]) -> Taker | None:
+    """Whoever has run an attempt, and may run who waits for its permits in the same queue, as ``owner``."""
+    work = attempt.snapshot.work
+    if work is None:
+        return None
+    return Taker(queue=work.queue, owner=owner, lease_until=runtime.now() + LEASE_MS, tell=tell)
+
+
+def pass_on(runtime: Runtime, attempt: Attempt, taker: Taker | None = None) -> Taken | None:
+    """An attempt has ended: call those who waited for its permits, or have the first one taken; who that is. Where it
+    does not come about, a sweep does so."""
+    taken: Taken | None = None
     for one in attempt.wanted:
-        if one.running is None:
-            continue
-        try:
-            runtime.ring_for(runtime.store.permits.call(one.key, runtime.now()))
-        except DatabaseUnavailable as error:
-            log.not_passed_on(one.told, error)
+        if one.running is not None:
+            point("pass.before", attempt.address)
+            called = _called(runtime, attempt, one, None if taken else taker)
+            runtime.ring_for(called.rings)
+            taken = taken or called.taken
+    return taken
+
+
+def _called(runtime: Runtime, attempt: Attempt, one: Wanted, taker: Taker | None) -> Called:
+    permits = runtime.store.permits
+    try:
+        return permits.call(one.key, runtime.now(), taker)
+    except DatabaseUnavailable as error:
+        log.not_passed_on(one.told, error)
+    if taker is None or taker.told is None:
+        return Called([], None)
+    # It may have been claimed, and nobody else would run it.
+    return outlast(attempt.address, lambda: permits.call(one.key, runtime.now(), taker))
+
+
+def pass_on_for(runtime: Runtime, row: int) -> None:
+    """The same of an attempt that was ended by others than its worker. One query where it had no permit."""
+    for name in runtime.store.permits.of(row):
+        runtime.ring_for(runtime.store.permits.call(name, runtime.now()).rings)
 
 
 def call_due(runtime: Runtime) -> int:
     """Call those for whom there is room by now: as a worker has died, or a minute is over. How many limits were looked
     at. One query where nobody waits."""
-    names = runtime.store.permits.due_lines(runtime.now(), PAGE)
+    names = runtime.store.permits.rows.due(runtime.now())
     for name in names:
-        runtime.ring_for(runtime.store.permits.call(name, runtime.now()))
+        runtime.ring_for(runtime.store.permits.call(name, runtime.now()).rings)
     return len(names)

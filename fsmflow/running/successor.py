@@ -51,6 +51,11 @@ class Successor:
         """Whether there may be one."""
         return self._due is None and not self._reserve.is_empty
 
+    @property
+    def is_due(self) -> bool:
+        """Whether there is one, which waits for the end of what runs."""
+        return self._due is not None
+
     def settle(self, commit: Commit) -> Outcome | None:
         """Commit the end of a step with the claim of what comes next; None where there is nothing next, and nothing is
         done."""

@@ -82,6 +82,8 @@ OF_LIMITS: Final = (
 OF_PERMITS: Final = (
     # Who has a permit, who was called, and who is the first in line.
     Index(name="line", columns=("name", "stage", "since", "entity")),
+    # What an entity has a permit of, whose worker is gone.
+    Index(name="entity", columns=("entity", "stage")),
 )
 OF_EVENTS: Final = (
     # Whether a key was used, once; what an entity keeps, has sent, can undo.

@@ -85,9 +85,12 @@ class Store:
         self.lines, self.feeds, self.arrivals = Lines(link), Feeds(link), Arrivals(link)
         self.retention, self.lookout = Retention(link, self.meta, self.feeds), Lookout(link)
         self.counts, self.meters = Counts(link, self.listing, self.search, self.meta), Meters(link)
-        self.permits, self.usage = Permits(link, work, self.meta), Usage(link)
+        self.permits, self.usage = Permits(link, work, self.meta, self._exact), Usage(link)
         self.users, self.tokens, self.tries, self.answers = Users(link), Tokens(link), Tries(link), Answers(link)
         self._meta_sql, self.installation = statements.meta, ""
+
+    def _exact(self) -> int:
+        return self.clock.exact()
 
     def check(self) -> None:
         """Make sure that the driver is one that is known, and that the tables are there and are those of this release.

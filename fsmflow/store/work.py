@@ -46,16 +46,18 @@ class Due:
     @property
     def last_ring(self) -> tuple[Ticket, str]:
         """The ticket and the queue of the doorbell that was rung for it last."""
+        return self.ticket, self.work.queue or "default"
+
+    @property
+    def ticket(self) -> Ticket:
+        """What claims it, as it is now."""
         work = self.work
-        ticket = Ticket(row=self.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
-        return ticket, work.queue or "default"
+        return Ticket(row=self.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
 
     @property
     def next_ring(self) -> tuple[Ticket, str]:
         """The ticket and the queue of its next doorbell."""
-        work = self.work
-        ticket = Ticket(row=self.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch + 1)
-        return ticket, work.queue or "default"
+        return replace(self.ticket, dispatch=self.work.dispatch + 1), self.work.queue or "default"
 
     @property
     def is_doorbell(self) -> bool:
@@ -93,21 +95,22 @@ class WorkRows:
     """Reads and writes of work rows. What writes several goes by row, so that two that do so cannot dead-lock."""
 
     def __init__(self, link: Link, statements: Statements) -> None:
-        self._link = link
-        self._sql = statements
+        self._link, self._sql = link, statements
 
     def claim(self, ticket: Ticket, owner: str, *, lease_until: int) -> Claimed | None:
         """Claim an attempt for ``owner``, a token used for this claim alone; the entity as it is then, and the holds.
 
-        None where the attempt is done, taken, held or left. One update and one select, in one round trip where the
-        database can; the commit need not be durable.
-        Repeating it with the same token after an error finds out whether it had been claimed.
+        None where it is done, taken, held or left. One update and one select, in one round trip where the database can;
+        the commit need not be durable. Repeating it with the same token finds out whether it had been claimed.
         """
-
         claimed = claim_values(ticket, owner, lease_until)
         at_once = self._sql.claim_at_once
         rows = self._link.query(at_once, claimed) if at_once is not None else []
         return claimed_of(rows or self._link.write(lambda: self._claim(claimed), hasty=True), owner)
+
+    def claim_here(self, ticket: Ticket, owner: str, *, lease_until: int) -> Claimed | None:
+        """The same in the transaction that is open."""
+        return claimed_of(self._claim(claim_values(ticket, owner, lease_until)), owner)
 
     def claim_together(self, claims: Sequence[tuple[Ticket, str]], *, lease_until: int) -> list[Claimed | None]:
         """The same for several entities, in one commit, and in one round trip where the database can. As each claim,
@@ -363,9 +366,7 @@ class WorkRows:
         """The live claim of a token on an entity, if it is still there."""
         rows = self._link.query(self._sql.load_row, (row,))
         work = snapshot_of(rows[0]).work if rows else None
-        if work is None or work.owner != owner:
-            return None
-        return Claim(row=row, epoch=work.epoch, attempt=work.attempt, fence=work.fence, owner=owner)
+        return None if work is None or work.owner != owner else Due(row=row, work=work).claim
 
 
 def claim_values(ticket: Ticket, owner: str, lease_until: int) -> Sequence[Any]:
@@ -391,8 +392,7 @@ def ticket_of(snapshot: Snapshot) -> tuple[Ticket, str] | None:
     work = snapshot.work
     if work is None or work.queue is None or work.rung_at is None or work.owner is not None:
         return None
-    ticket = Ticket(row=snapshot.row, epoch=work.epoch, attempt=work.attempt, dispatch=work.dispatch)
-    return ticket, work.queue
+    return Due(row=snapshot.row, work=work).ticket, work.queue
 
 
 def grace(dispatch: int) -> int:

@@ -10,127 +10,22 @@ from unittest.mock import patch
 
 import pytest
 
-from fsmflow import Limit, Machine, Retry, State, holds, settings
-from fsmflow.decision.failure import Facts
-from fsmflow.decision.happenings import Failed
+from fsmflow import holds, settings
 from fsmflow.running.claim import claim_attempt
 from fsmflow.running.executor import Executor
 from fsmflow.running.lease import LEASE_MS
-from fsmflow.running.permits import call_due, pass_on
-from fsmflow.running.settlement import settle
+from fsmflow.running.permits import call_due
 from fsmflow.store.link import Link
-from fsmflow.verify.checker import verify
 from tests.support.bench import Bench, bench_on
 from tests.support.concurrency import in_threads
+from tests.support.payments import Bounded, Payment, Refund, claimed, fail, keep, names, sent, violations
 from tests.support.traces import ran
-
-
-class Payment(Machine):
-    """At the gateway two at once; of each customer three a minute."""
-
-    initial = "new"
-    states = [
-        "new",
-        State("charging", job="charge", limits=[Limit("gateway", running=2)], retry=Retry(max=1, interval=5, jitter=0)),
-        State("mailing", job="mail", limits=[Limit("mail-{customer}", per_minute=3)]),
-        State("sorting", each="parts", job="sort", limits=[Limit("sorter", running=1)]),
-        State("counting", job="count", queue="slow"),
-        State("over", final=True),
-    ]
-    transitions = [
-        ["pay", "new", "charging"],
-        ["write", "new", "mailing"],
-        ["pick", "new", "sorting"],
-        ["tally", "new", "counting"],
-        ["done", ["charging", "mailing", "sorting", "counting"], "over"],
-    ]
-
-    def charge(self) -> None:
-        self._do()
-
-    def mail(self) -> None:
-        self._do()
-
-    def sort(self, item: str) -> None:
-        ran.append(item)
-
-    def count(self) -> None:
-        self._do()
-
-    def _do(self) -> None:
-        ran.append(self.entity_id)
-        if self.data.get("fails"):
-            raise RuntimeError("not today")
-
-
-class Refund(Machine):
-    """Straight on from a step at the gateway to the next one there."""
-
-    run_on = True
-    limits = [Limit("refunds", running=1)]
-    initial = "asking"
-    states = [State("asking", job="ask"), State("paying", job="pay"), State("over", final=True)]
-    transitions = [["done", "asking", "paying"], ["done", "paying", "over"]]
-
-    def ask(self) -> None:
-        ran.append(f"ask {self.entity_id}")
-
-    def pay(self) -> None:
-        ran.append(f"pay {self.entity_id}")
-
-
-class Bounded(Machine):
-    """It waits no longer than a minute."""
-
-    initial = "new"
-    states = [
-        "new",
-        State("busy", job="work", within=60, limits=[Limit("bounded", running=1)]),
-        State("over", final=True),
-    ]
-    transitions = [["go", "new", "busy"], ["done", "busy", "over"]]
-
-    def work(self) -> None:
-        ran.append(self.entity_id)
 
 
 @pytest.fixture
 def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
     with bench_on(redis_url, database_url=database_url, machines=(Payment, Refund, Bounded)) as bench:
         yield bench
-
-
-def sent(trigger: str, *names: str, **data: Any) -> list[Any]:
-    found = [Payment.start(name, **data) for name in names]
-    for payment in found:
-        payment.trigger(trigger)
-    return found
-
-
-def claimed(bench: Bench, queue: str = "default") -> Any:
-    """What a worker begins that answers the first doorbell; None where it has to wait."""
-    return claim_attempt(bench.runtime, bench.take(queue), os.urandom(12).hex())
-
-
-def fail(bench: Bench, attempt: Any) -> None:
-    """The job of an attempt fails for good; what follows from that."""
-    facts = Facts(kind=RuntimeError, message="no", permanent=True)
-    settle(bench.runtime, attempt.root, attempt.snapshot, Failed(claim=attempt.claim, duration_ms=0, facts=facts))
-    pass_on(bench.runtime, attempt)
-
-
-def keep(bench: Bench, attempt: Any) -> None:
-    """The worker of an attempt lives on."""
-    claim = attempt.claim
-    bench.runtime.store.work.renew([(claim.row, claim.owner)], lease_until=bench.clock.ms + 10 * LEASE_MS)
-
-
-def names(attempts: Any) -> list[str]:
-    return [attempt.snapshot.entity_id for attempt in attempts if attempt is not None]
-
-
-def violations(bench: Bench) -> list[Any]:
-    return list(verify(bench.runtime.store, bench.runtime.machines.all(), strict=True).violations)
 
 
 def test_no_more_run_than_may_and_who_came_first_is_the_next(bench: Bench) -> None:
@@ -237,6 +132,18 @@ def test_what_a_hold_keeps_back_takes_nobodys_place(bench: Bench) -> None:
     bench.sweep()
     assert claimed(bench) is None
     assert "limit 'gateway' (running=2), behind one other" in str(held.refresh().explain())
+
+
+def test_who_comes_back_to_a_step_in_which_it_once_waited_has_a_permit_of_its_own(bench: Bench) -> None:
+    payments = sent("pay", *"abc")
+    assert names(claimed(bench) for _ in payments) == ["a", "b"]
+    payments[2].force("new")
+    payments[2].trigger("pay")
+    payments[0].cancel()
+    assert names([claimed(bench)]) == ["c"]
+    sent("pay", "d")
+    assert claimed(bench) is None
+    assert not violations(bench)
 
 
 def test_explain_names_the_limit_the_place_and_who_holds_it(bench: Bench) -> None:

@@ -53,8 +53,9 @@ SERVES: dict[str, Callable[[Store], Any]] = {
     "fsmflow_token_owner": lambda store: store.tokens.of_owner("ann", TokenKind.API),
     "fsmflow_try_until": lambda store: store.tries.take("x", FAR, cost=1, most=1),
     "fsmflow_answer_at": lambda store: store.answers.once("x", "y", FAR, lambda: None),
-    "fsmflow_limit_look_at": lambda store: store.permits.due_lines(FAR),
+    "fsmflow_limit_look_at": lambda store: store.permits.rows.due(FAR),
     "fsmflow_permit_line": lambda store: store.permits._waiting("gateway", 5),
+    "fsmflow_permit_entity": lambda store: store.permits.of(1),
     "fsmflow_event_due_at": lambda store: store.events.due(FAR, 10),
 }
 

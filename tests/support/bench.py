@@ -29,6 +29,9 @@ class FixedClock:
     def now(self) -> int:
         return self.ms
 
+    def exact(self) -> int:
+        return self.ms
+
 
 class Bench:
     """fsmflow configured in this process: doorbells are answered, and time passes, where the test says so."""

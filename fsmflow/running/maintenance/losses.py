@@ -14,6 +14,7 @@ from fsmflow.errors import StepTimeout, UnknownMachine
 from fsmflow.points import point
 from fsmflow.running.maintenance.doorbells import Doorbells
 from fsmflow.running.maintenance.row import LOCKED_MS, apply
+from fsmflow.running.permits import pass_on_for
 from fsmflow.store.work import Due
 
 #: How long the database must have answered before a lease that ran out meanwhile counts as a crash.
@@ -53,6 +54,7 @@ class Losses:
         else:
             happening = Crashed(claim=claim, detail=how)
         apply(self._runtime, row, lambda snapshot: happening)
+        pass_on_for(self._runtime, row)
 
     def released(self, row: int, owner: str) -> None:
         """A worker process was told to stop at once: give back the attempt that it held, and count no crash, unless the
@@ -65,6 +67,7 @@ class Losses:
         elif claim is not None:
             now = self._runtime.now()
             self._runtime.store.work.release(claim, attempt=claim.attempt + 1, dispatch=0, wake_at=now, now=now)
+            pass_on_for(self._runtime, row)
 
     def _runs_once(self, row: int) -> bool:
         snapshot = self._runtime.store.entities.load_row(row)
@@ -93,6 +96,7 @@ class Losses:
         point("expire.before", item.row)
         try:
             apply(self._runtime, item.row, expired)
+            pass_on_for(self._runtime, item.row)
         except UnknownMachine as error:
             # Only code that knows the machine may tell whether the job can be run again.
             self._runtime.store.work.postpone([(item, now + LOCKED_MS)], now)

@@ -120,7 +120,7 @@ class Maintenance:
     def next_due(self) -> int | None:
         """The first moment after now at which something becomes due by itself, in milliseconds."""
         runtime = self._runtime
-        besides = (holds.next_due(runtime), runtime.store.permits.next_look_at())
+        besides = (holds.next_due(runtime), runtime.store.permits.rows.next_look_at())
         moments = (runtime.next_due(), self._schedules.next_due(), *besides)
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -139,6 +139,12 @@ KINDS = [
     Kind(name="each", machine=machines.Listed, calls=[_start(items=[0, 1, 2])]),
     Kind(name="each, lazily", machine=machines.Lazy, calls=[_start()]),
     Kind(
+        name="each, through a gate",
+        machine=machines.Gated,
+        calls=[Call(lambda machine, id_, key: machine.start(id_, {"at": id_}, key=key))],
+        same_shape=False,
+    ),
+    Kind(
         name="each, retried",
         machine=machines.Mended,
         calls=[

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fsmflow import Fail, Machine, Retry, RetryAfter, Schedule, State
+from fsmflow import Fail, Limit, Machine, Retry, RetryAfter, Schedule, State
+from fsmflow.engine.runtime import current
+from fsmflow.running.claim import claim_attempt, new_owner
 
 #: The table of the user's own in which transactional jobs write.
 LEDGER = "killed_ledger"
@@ -139,6 +141,37 @@ class Lazy(Telling):
     def pack(self, item: int) -> int:
         self.tell()
         return item
+
+
+class Gated(Telling):
+    """A fan-out whose branches pass a gate one by one: while the first one does, others come there and wait."""
+
+    initial = "packing"
+    states = [
+        State(
+            "packing", job="pack", each="items", limits=[Limit("gate-{at}", running=1), Limit("day-{at}", per_minute=2)]
+        ),
+        *OVER,
+    ]
+    transitions = [["done", "packing", "over"]]
+
+    def items(self) -> list[int]:
+        return [0, 1, 2]
+
+    def pack(self, item: int) -> int:
+        self.tell()
+        _come_to_the_gate()
+        return item
+
+
+def _come_to_the_gate() -> None:
+    """What other workers do meanwhile: they answer the doorbells of branches, and have to wait."""
+    runtime = current()
+    for due in runtime.store.work.unanswered(10):
+        entity = runtime.store.entities.load_row(due.row)
+        is_branch = entity is not None and entity.branch_of is not None
+        if is_branch and claim_attempt(runtime, due.ticket, new_owner()) is not None:
+            raise AssertionError(f"row {due.row} has a permit, and so has this one")
 
 
 class Mended(Telling):

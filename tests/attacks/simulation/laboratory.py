@@ -76,3 +76,7 @@ class _WorldClock(clock.Clock):
 
     def now(self) -> int:
         return self.world.now() if self.world is not None else 0
+
+    def exact(self) -> int:
+        """The clock of the database."""
+        return self.world.exact() if self.world is not None else 0

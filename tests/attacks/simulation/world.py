@@ -113,6 +113,10 @@ class World:
         """UTC by the clock of whoever asks, in milliseconds."""
         return EPOCH_MS + int(self.now_ms) + (actor.host.skew_ms if (actor := current_actor()) is not None else 0)
 
+    def exact(self) -> int:
+        """UTC by the clock of the database, in milliseconds."""
+        return EPOCH_MS + int(self.now_ms)
+
     def monotonic(self) -> float:
         """Seconds on a clock that never goes back."""
         return self.now_ms / 1000
