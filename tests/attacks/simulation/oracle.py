@@ -122,6 +122,15 @@ class Oracle:
         if found:
             raise Violation(f"5 {found[0][0]}: {found[0][1]} have a permit, and one may")
 
+    def lacks_permit(self, row: int, owner: str) -> bool:
+        """Whether what is claimed so has no permit. Where the claim is gone, nobody has to have one."""
+        found = self._connection.execute(
+            f'SELECT p.entity FROM {WORK} w LEFT JOIN {PERMIT} p ON p.entity = w.entity AND w."owner" = p."owner" '
+            f'AND w.fence = p.fence AND p.stage = 0 WHERE w.entity = ? AND w."owner" = ?',
+            (row, owner),
+        ).fetchall()
+        return found == [(None,)]
+
     def _follow(self, known: Known, values: tuple[Any, ...]) -> None:
         state, epoch, seq, paused = values[3], values[5], values[7], bool(values[8])
         rows = self._connection.execute(

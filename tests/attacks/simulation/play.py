@@ -79,6 +79,8 @@ class Play:
             self._wrong(
                 f"6 {snapshot.address}: its job begins, though hold {self._oracle.kept[claim.row]} keeps it back"
             )
+        if view.definition.states[view.state].limits and self._oracle.lacks_permit(claim.row, claim.owner):
+            self._wrong(f"5 {snapshot.address}: its job begins without a permit")
         self._begins_in_time(snapshot, claim)
         self.runs[claim.row, claim.epoch, claim.attempt] += 1
         if (snapshot.machine, snapshot.state) in self._design.once and snapshot.branch_of is None:

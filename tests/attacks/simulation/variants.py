@@ -15,6 +15,7 @@ from fsmflow.decision.entity import Claim, Snapshot
 from fsmflow.decision.happenings import Changes
 from fsmflow.decision.merge import Merged
 from fsmflow.decision.mover import Mover
+from fsmflow.decision.permit import Entrant, Stage
 from fsmflow.decision.work import Work
 from fsmflow.engine import fanout
 from fsmflow.running import claim, executor
@@ -222,6 +223,22 @@ def _counted_by_nobody(sql: Statements) -> list[Any]:
     return [mock.patch.object(Permits, "_room", return_value=1)]
 
 
+def _outlives_its_claim(sql: Statements) -> list[Any]:
+    """A permit is good for ever, whatever became of the claim that it is of."""
+    return [mock.patch.object(Entrant, "has_permit", property(lambda entrant: entrant.stage is Stage.HELD))]
+
+
+def _handed_over_in_words(sql: Statements) -> list[Any]:
+    """Who is taken out of the line for the next job gets no permit."""
+    real = Permits._take
+
+    def take(self: Permits, *given: Any) -> Any:
+        with mock.patch.object(Permits, "_let_in", return_value=None):
+            return real(self, *given)
+
+    return [mock.patch.object(Permits, "_take", take)]
+
+
 VARIANTS: Final[dict[str, Patches]] = {
     "messages that outlive their visit": _outlives,
     "messages that are taken back in words alone": _told_only,
@@ -250,6 +267,8 @@ VARIANTS: Final[dict[str, Patches]] = {
     "parked for ever by a hold": _held_for_ever,
     "many committed together without their guards": _together_anyhow,
     "permits that nobody counts": _counted_by_nobody,
+    "permits that outlive their claims": _outlives_its_claim,
+    "handed over without a permit": _handed_over_in_words,
 }
 
 
