@@ -289,6 +289,7 @@ def reconcile(as_json: bool) -> int:
     else:
         click.echo(f"looked after {count:,} due row{'' if count == 1 else 's'}")
     if problem is not None:
-        output.error(f"Redis {problem.does}: {problem.why}. Timers were looked after, jobs were not")
+        where = "" if len(runtime.doorbell.servers) == 1 else " that wait there"
+        output.error(f"Redis {problem.does}: {problem.why}. Timers were looked after, jobs{where} were not")
         return 1
     return 0

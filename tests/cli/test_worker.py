@@ -134,3 +134,12 @@ def test_the_folders_that_are_watched_are_the_current_one_and_those_of_machines_
     assert folders_of(Settings(machines=("tests.cli.orders",))) == [tmp_path, ROOT / "tests" / "cli"]
     monkeypatch.chdir(ROOT)
     assert folders_of(Settings(machines=("tests.cli.orders",))) == [ROOT]
+
+
+def test_reconcile_says_that_jobs_of_a_server_that_is_away_were_left(shop: Shop, redis_url: str) -> None:
+    shop.variables = {"FSMFLOW_REDIS_URL": redis_url, "FSMFLOW_REDIS_URL_DEFAULT": NOWHERE["redis"]}
+    shop.ok("start", "order", "1")
+    told = shop.refused("reconcile")
+    assert "Redis does not answer: " in told
+    assert "Timers were looked after, jobs that wait there were not" in told
+    assert "sesame" not in told
