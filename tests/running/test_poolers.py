@@ -15,7 +15,7 @@ from tests.support.bench import bench_on
 from tests.support.concurrency import in_threads
 from tests.support.loop_flows import Call
 from tests.support.machines import Order
-from tests.support.pgbouncer import pooled
+from tests.support.pgbouncer import keeps_prepared, pooled
 from tests.support.process_flows import Chain
 from tests.support.processes import World, installation
 from tests.support.terminal import Terminal
@@ -73,7 +73,7 @@ def test_what_is_claimed_and_committed_together_counts_once(
 
 
 @pytest.mark.parametrize("threshold", [0, 1, 5])
-def test_what_is_prepared_is_prepared_no_more_once_it_is_not_there(
+def test_what_is_prepared_is_so_no_more_once_it_is_not_there_unless_the_pooler_keeps_it(
     pooled_url: str, redis_url: str, threshold: int
 ) -> None:
     """The programs of users, whose calls are answered and raise nothing."""
@@ -89,7 +89,7 @@ def test_what_is_prepared_is_prepared_no_more_once_it_is_not_there(
         in_threads(8, link, run)
         bench.run("default", "slow")
         assert Order.counts() == {"shipped": 80}
-        assert link.db.connect_params["prepare_threshold"] is None
+        assert (link.db.connect_params["prepare_threshold"] is None) is not keeps_prepared()
 
 
 class Payment(Machine):
@@ -130,3 +130,24 @@ def test_init_and_check_tell_of_a_pooler(
             for command in (["init"], ["check", "--database"]):
                 told = Terminal(capsys, monkeypatch).run(*command)
                 assert ("a pooler of connections stands in front of the database" in told.out) is is_pooled
+
+
+@pytest.mark.parametrize("settings", ["", "?prepare_threshold=1"])
+def test_commands_do_what_they_do_without_a_pooler(
+    pooled_url: str,
+    redis_url: str,
+    settings: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    url = f"{pooled_url}{settings}"
+    with installation(tmp_path, monkeypatch, database_url=url, redis_url=redis_url):
+        terminal = Terminal(capsys, monkeypatch)
+        chains = [Chain.start(str(number)) for number in range(_OTHERS)]
+        in_threads(_OTHERS, current().store.link, lambda number: chains[number].trigger("go"))
+        assert "PostgreSQL" in terminal.ok("info")
+        for words in (["verify"], ["check", "--database"], ["stats"], ["list"], ["history", "chain:1"]):
+            for _ in range(2):
+                terminal.ok(*words)
+        assert "one" in terminal.ok("explain", "chain:1")

@@ -69,7 +69,7 @@ class Pooler:
 @contextlib.contextmanager
 def pooler(url: str) -> Iterator[Pooler]:
     """A PgBouncer in front of a database, which pools transactions. Skips the test where there is none."""
-    program = shutil.which("pgbouncer", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
+    program = _program()
     if program is None:
         pytest.skip("pgbouncer is not installed; 'python scripts/test.py' does so where it can")
     with tempfile.TemporaryDirectory(prefix="fsmflow-", dir=short_folder()) as folder:
@@ -79,6 +79,17 @@ def pooler(url: str) -> Iterator[Pooler]:
             yield made
         finally:
             made.close()
+
+
+def keeps_prepared() -> bool:
+    """Whether the PgBouncer that there is keeps prepared statements, as it is shipped: from 1.24 on."""
+    told = subprocess.run([str(_program()), "--version"], check=True, capture_output=True, text=True).stdout
+    major, minor = told.split()[1].split(".")[:2]
+    return (int(major), int(minor)) >= (1, 24)
+
+
+def _program() -> str | None:
+    return shutil.which("pgbouncer", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
 
 
 @contextlib.contextmanager
