@@ -46,6 +46,8 @@ _TASKS_S = 60.0
 #: For how long, and for how many steps, a worker goes on with one entity before others have their turn.
 _RUN_ON_S: Final = 1.0
 _RUN_ON_STEPS: Final = 50
+#: Who is first in line has waited for longer than who is in the queue: so many a worker runs, however long they take.
+_IN_LINE: Final = 4
 #: What of the user's may have forked, where it was not the job.
 _OTHERS = "a guard, a callback or a hook"
 
@@ -204,7 +206,7 @@ class Executor:
     def _pass_on(self, attempt: Attempt, *, is_free: bool) -> None:
         """Call those who wait for the permits of an attempt; the first is run here, where nothing else is to be."""
         taker = None
-        if attempt.wanted and is_free and self._next is None and self._has_time():
+        if attempt.wanted and is_free and self._next is None and self._has_time(_IN_LINE):
             taker = taker_of(self._runtime, attempt, new_owner(), self.expect)
         self._taken = pass_on(self._runtime, attempt, taker)
         self._next = self._next if self._taken is None else self._taken.claimed.snapshot
@@ -229,10 +231,12 @@ class Executor:
             return False
         return self._has_time()
 
-    def _has_time(self) -> bool:
-        """Whether nobody else is to have his turn yet."""
-        is_free = self._successor is None or not self._successor.is_due
-        return is_free and self.ran < _RUN_ON_STEPS and clock.monotonic() < self._until and self._may_go_on()
+    def _has_time(self, least: int = 0) -> bool:
+        """Whether nobody else is to have his turn yet, until so many were run at least."""
+        if self._successor is not None and self._successor.is_due:
+            return False
+        is_early = self.ran < least or clock.monotonic() < self._until
+        return is_early and self.ran < _RUN_ON_STEPS and self._may_go_on()
 
     def _secure(self, attempt: Attempt) -> bool:
         return outlast(attempt.address, lambda: secure(self._runtime, attempt))

@@ -51,6 +51,15 @@ def test_a_worker_goes_on_with_the_first_in_line_without_a_doorbell(bench: Bench
     assert not violations(bench)
 
 
+def test_a_worker_whose_jobs_take_long_runs_a_few_and_then_others_have_their_turn(bench: Bench) -> None:
+    payments = sent("pay", *"abcdefgh")
+    attempts = [claimed(bench) for _ in payments]
+    with patch("fsmflow.running.executor._RUN_ON_S", 0.0):
+        bench.runtime.ring_for(executor(bench).run(attempts[0]))
+    assert ran == ["a", "c", "d", "e"]
+    assert len(bench.queued()) == 1, "f is called"
+
+
 def test_who_waits_in_another_queue_is_called_and_not_taken(bench: Bench) -> None:
     sent("pay", *"abc")
     attempts = [claimed(bench) for _ in range(3)]
