@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping
-from typing import Final
 
 import click
 
@@ -16,6 +14,7 @@ from fsmflow.cli import output
 from fsmflow.cli.options import json_option
 from fsmflow.cli.overview import POOLED, machines, no_machines
 from fsmflow.cli.places import database_of, let_machines_configure, machines_of, redis_of
+from fsmflow.cli.queues import MOST_AT_ONCE, Queues, read_queues
 from fsmflow.cli.servers import all_servers, strange_queues
 from fsmflow.definition.model import Definition
 from fsmflow.definition.names import DELIVERIES, OPERATIONS
@@ -38,8 +37,6 @@ from fsmflow.store.partitions import MOST
 from fsmflow.store.store import create_store
 
 _LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
-#: A queue, and how often it has its turn.
-_SHARE: Final = re.compile(r"(?P<name>.+?)(=(?P<share>\d{1,4}))?")
 
 
 @click.command()
@@ -95,9 +92,9 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
 @click.option(
     "--concurrency",
     metavar="N",
-    type=click.IntRange(min=0, max=10_000),
+    type=click.IntRange(min=0, max=MOST_AT_ONCE),
     default=0,
-    help="How many async jobs run beside each other in each process.  [default: none]",
+    help="How many async jobs run beside each other in each process.  [default: what --queues says, or none]",
 )
 @click.option(
     "--threads",
@@ -109,7 +106,8 @@ def init(views: bool, partitions: int | None, as_json: bool) -> int:
 @click.option(
     "--queues",
     metavar="A,B",
-    help="Listen on these, the first one first; as A=3,B=1 each in its turn.  [default: all that the machines name]",
+    help="Listen on these, the first one first; as A=3,B=1 each in its turn; as A:50,B:2 with at most so many jobs of "
+    "each beside each other in each process; both: A:50=3,B:2=1.  [default: all that the machines name]",
 )
 @click.option("--burst", is_flag=True, help="End once nothing is due.")
 @click.option("--max-jobs", metavar="N", help="Replace a worker process after at most so many jobs.  [default: never]")
@@ -144,26 +142,26 @@ def worker(
 
     \b
       fsmflow worker
-      fsmflow worker --processes 4 --concurrency 50 --threads 8 --queues default=3,slow=1
+      fsmflow worker --processes 4 --threads 8 --queues default:50=3,slow:2=1
       fsmflow worker --max-jobs 1000 --max-memory 500MB
     """
     step_aside()
-    wanted, shares = _names(queues)
+    wanted = read_queues(queues, concurrency, threads)
     lines.configure(log_level.upper(), form)
     if reloads:
         return reload.Reload(settings.current()).run()
     let_machines_configure()
     runtime = _ready(burst=burst)
-    listens = _listens(runtime, wanted)
+    listens = _listens(runtime, wanted.names)
     _tell_start(runtime, listens, processes)
     return Supervisor(
         runtime,
         processes=processes,
         queues=_all(listens),
         burst=burst,
-        log_options=_options(log_level.upper(), form, shares),
+        log_options=_options(log_level.upper(), form, wanted),
         endurance=_endurance(max_jobs, max_memory).or_else(runtime.settings),
-        concurrency=concurrency,
+        concurrency=wanted.concurrency,
         threads=threads,
     ).run()
 
@@ -225,10 +223,11 @@ def _tell_queues_of_nobody(definitions: Mapping[str, Definition], queues: list[s
             log_of_queues.of_nobody(name, did_you_mean(name, known), known)
 
 
-def _options(log_level: str, form: str, shares: Mapping[str, int]) -> list[str]:
+def _options(log_level: str, form: str, queues: Queues) -> list[str]:
     """What each worker process is told besides; messages have a turn of their own where queues have."""
-    turns = ["--shares", json.dumps({**shares, DELIVERIES: 1})] if shares else []
-    return ["--log-level", log_level, "--log", form, *turns]
+    turns = ["--shares", json.dumps({**queues.shares, DELIVERIES: 1})] if queues.shares else []
+    rooms = ["--limits", json.dumps(queues.limits)] if queues.limits else []
+    return ["--log-level", log_level, "--log", form, *turns, *rooms]
 
 
 def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:
@@ -236,22 +235,6 @@ def _endurance(max_jobs: str | None, max_memory: str | None) -> Endurance:
         max_jobs=None if max_jobs is None else count_of(max_jobs, "--max-jobs"),
         max_memory=None if max_memory is None else size_of(max_memory, "--max-memory"),
     )
-
-
-def _names(text: str | None) -> tuple[list[str], dict[str, int]]:
-    """The queues that are meant, and how often each has its turn, where that is said."""
-    if text is None:
-        return [], {}
-    said = [_SHARE.fullmatch(name.strip()) for name in text.split(",")]
-    found = {each["name"]: each["share"] for each in said if each is not None and each["name"].isprintable()}
-    if None in said or not found:
-        raise click.UsageError(f"--queues {text!r} is no list of names separated by commas, as in default,slow")
-    shares = {name: int(share) for name, share in found.items() if share}
-    if (shares and len(shares) < len(found)) or 0 in shares.values():
-        raise click.UsageError(
-            f"--queues {text!r}: either each queue has a share of at least 1, as in default=3,slow=1, or none has"
-        )
-    return list(found), shares
 
 
 def _listens(runtime: Runtime, wanted: list[str]) -> list[str]:

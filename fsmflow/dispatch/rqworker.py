@@ -14,9 +14,11 @@ from rq.utils import utcformat
 from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
+from fsmflow.definition.priority import queue_below
 from fsmflow.dispatch.client import connect
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.dispatch.listeners import Listener, present
+from fsmflow.dispatch.prefix import own_key
 from fsmflow.dispatch.reserve import Reserve, Taken
 from fsmflow.dispatch.strays import refuse
 from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
@@ -30,27 +32,35 @@ _TIMEOUT_S: Final = 15.0
 _HEARTBEAT_S: Final = 30.0
 _STARTED_TTL_S: Final = 86_400
 _MAX_ID_SHOWN: Final = 200
+#: How long what is to wake somebody who waits is there; who waits does not do so for longer.
+_WAKE_TTL_S: Final = 2 * _BLOCK_S
 
 #: Forgets the job that is done and puts those into their queues that follow from it. Then it pops the first jobs of the
 #: first queues that have any (or takes the one that a blocking pop returned), marks them as started, for those who look
 #: with RQ's tools, and returns of each its id, its data and the key of its queue. More than ``count`` are taken ahead
 #: where one is left to others. Entries without a job are passed over, whatever somebody put under their key, and data
-#: larger than a job of ours can have stay where they are.
+#: larger than a job of ours can have stay where they are. Where ``rooms`` are told, there is one for each queue, with
+#: how many may be taken of all queues that have the same number.
 _TURN: Final = """
-local prefix, at, worker, wanted, ttl, most, count, ahead = unpack(ARGV, 1, 8)
-if ARGV[9] ~= '' then redis.call('DEL', prefix .. ARGV[9]) end
-local i = 12
+local prefix, at, worker, wanted, ttl, most, count, ahead, rooms = unpack(ARGV, 1, 9)
+if ARGV[10] ~= '' then redis.call('DEL', prefix .. ARGV[10]) end
+local i = 13
 while i <= #ARGV do
-  local last = i + 1 + tonumber(ARGV[11])
-  redis.call('SADD', ARGV[10], ARGV[i])
+  local last = i + 1 + tonumber(ARGV[12])
+  redis.call('SADD', ARGV[11], ARGV[i])
   redis.call('HSET', prefix .. ARGV[i + 1], unpack(ARGV, i + 2, last))
   redis.call('RPUSH', ARGV[i], ARGV[i + 1])
   i = last + 1
 end
-local found = {}
+local found, numbers, left = {}, {}, {}
 count = tonumber(count)
+for number, room in string.gmatch(rooms, '(%d+):(%d+)') do
+  table.insert(numbers, number)
+  left[number] = tonumber(room)
+end
 for i = 1, #KEYS do
-  while #found < count + ahead do
+  local number = numbers[i]
+  while #found < count + ahead and (not number or left[number] > 0) do
     local id
     if #found >= count and redis.call('LLEN', KEYS[i]) < 2 then break end
     if wanted ~= '' then id = wanted else id = redis.call('LPOP', KEYS[i]) end
@@ -64,6 +74,7 @@ for i = 1, #KEYS do
       redis.call('HSET', key, 'status', 'started', 'started_at', at, 'worker_name', worker)
       redis.call('EXPIRE', key, ttl)
       table.insert(found, {id, data, KEYS[i]})
+      if number then left[number] = left[number] - 1 end
     end
     if wanted ~= '' then return found end
   end
@@ -75,6 +86,8 @@ return found
 Perform = Callable[[Ticket], Sequence[Ring]]
 #: Begins several, and sees to the end of each and to what is to be rung for then.
 PerformAll = Callable[[Sequence[Ticket]], None]
+#: How many may be taken of those queues of which not all may.
+Left = Callable[[], Mapping[str, int]]
 #: The id of a job, its data, and the key of its queue.
 Found = tuple[bytes, bytes, bytes]
 
@@ -121,6 +134,8 @@ class StepWorker(SimpleWorker):
         self._reserve = reserve or Reserve()
         self._reserve.belongs_to(self._return_late)
         self.waiting = False
+        self._is_woken = False
+        self._wake_key = own_key(doorbell.installation, f"wake:{self.name}")
 
     def _set_connection(self, connection: Redis) -> Redis:
         """Keep our own timeout; RQ would raise it to seven minutes for the whole pool."""
@@ -147,10 +162,11 @@ class StepWorker(SimpleWorker):
             self._turn([])
         return first is not None
 
-    def work_several(self, most: int, perform: PerformAll, *, block: bool) -> bool:
+    def work_several(self, most: int, perform: PerformAll, *, block: bool, left: Left = dict) -> bool:
         """Take up to so many jobs that are there, and have them performed; wait a few seconds for one if ``block``.
-        Whether there were any. Raises as ``work_once`` does."""
-        taken = self._take_some(most, block=block)
+        Of a queue that is full (``left``) none is taken; ``wake`` ends the wait. Whether there were any. Raises as
+        ``work_once`` does."""
+        taken = self._take_some(most, block=block, left=left)
         if taken:
             perform([each.ticket for each in taken])
         return bool(taken)
@@ -181,13 +197,30 @@ class StepWorker(SimpleWorker):
     def _order(self) -> list[str]:
         return [self._keys[name] for name in self._turns.order()]
 
-    def _take_some(self, most: int, *, block: bool) -> list[Taken]:
+    def wake(self) -> None:
+        """Have it look into its queues at once, as one that was full has room again. For other threads; raises
+        nothing."""
+        self._is_woken = True
+        if not self.waiting:
+            return
+        try:
+            pipe = self.client.pipeline(transaction=False)
+            pipe.rpush(self._wake_key, "")
+            pipe.expire(self._wake_key, _WAKE_TTL_S)
+            pipe.execute()
+        except (RedisError, OSError):
+            return  # who waits meets that too, and tells
+
+    def _take_some(self, most: int, *, block: bool, left: Left = dict) -> list[Taken]:
         """What is taken, and given back at once where this was told to end meanwhile."""
         self.tell_alive()
-        keys = self._order()
-        taken = self._turn(keys, most=most)
+        self._is_woken = False  # before it is asked how many are left: of what changes after that it is told
+        rooms = left()
+        names = [name for name in self._turns.order() if rooms.get(queue_below(name), 1) > 0]
+        keys = [self._keys[name] for name in names]
+        taken = self._turn(keys, most=most, rooms=_rooms(names, rooms, most) if rooms else "")
         if not taken and block:
-            taken = self._wait(keys)
+            taken = self._wait(keys if len(names) == len(self._keys) else [*keys, self._wake_key])
         if not self._stopping():
             return taken
         self._return(taken)
@@ -216,14 +249,14 @@ class StepWorker(SimpleWorker):
         except (RedisError, OSError) as error:
             log.farewell_failed(error)
 
-    def _turn(self, keys: list[Any], id_: bytes = b"", *, most: int = 1) -> list[Taken]:
+    def _turn(self, keys: list[Any], id_: bytes = b"", *, most: int = 1, rooms: str = "") -> list[Taken]:
         """Tell what is done, and take what comes next: ``most``, and those ahead that there is room for. One round
         trip, but for jobs that are not ours."""
         at = utcformat(clock.to_datetime(clock.local_now()))
         rings, done = self._rings, self._done
         self._rings, self._done = (), b""
         args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, most]
-        args += [self._reserve.room, done, *self._doorbell.arguments(rings)]
+        args += [self._reserve.room, rooms, done, *self._doorbell.arguments(rings)]
         try:
             found: Any = self._turn_script(keys=keys, args=args)
             return list(self._read(found))
@@ -235,13 +268,15 @@ class StepWorker(SimpleWorker):
     def _wait(self, keys: list[Any]) -> list[Taken]:
         self.waiting = True
         try:
-            if self._stopping():
+            if self._stopping() or self._is_woken:
                 return []
             popped: Any = self.client.blpop(keys, timeout=_BLOCK_S)
         finally:
             self.waiting = False
         point("pop.after", 0)
-        return [] if popped is None else self._turn([popped[0]], popped[1])
+        if popped is None or popped[0] == self._wake_key.encode():
+            return []
+        return self._turn([popped[0]], popped[1])
 
     def _return(self, taken: Sequence[Taken]) -> None:
         """It was told to end before it began these, which are for others. Raises RedisError and OSError."""
@@ -277,6 +312,14 @@ class StepWorker(SimpleWorker):
         if self._listener is not None:
             present(self.client, self._doorbell.installation, self._listener)
         self._seen_alive = now
+
+
+def _rooms(names: Sequence[str], left: Mapping[str, int], most: int) -> str:
+    """As the script reads it: of each queue a number that it shares with its priorities, and how many may be taken."""
+    numbers: dict[str, int] = {}
+    for name in names:
+        numbers.setdefault(queue_below(name), len(numbers))
+    return " ".join(f"{numbers[queue]}:{left.get(queue, most)}" for queue in map(queue_below, names))
 
 
 def _readable(id_: bytes) -> str:

@@ -32,6 +32,7 @@ from fsmflow.running.lease import hand_back
 from fsmflow.running.limits import LoopLimit, ToldLimit
 from fsmflow.running.outage import outlast
 from fsmflow.running.permits import Instead
+from fsmflow.running.rooms import Rooms
 from fsmflow.running.slot import Slot
 from fsmflow.store.link import Link
 from fsmflow.store.work import Ticket
@@ -87,8 +88,9 @@ class Lanes:
     """As many lanes as there are slots, ``threads`` of them for jobs that run in threads. One thread takes attempts on;
     what is raised in another one that nobody has foreseen is raised there, so that the process ends."""
 
-    def __init__(self, runtime: Runtime, slots: Sequence[Slot], threads: int = 0) -> None:
+    def __init__(self, runtime: Runtime, slots: Sequence[Slot], threads: int = 0, rooms: Rooms | None = None) -> None:
         self._runtime = runtime
+        self._rooms = rooms or Rooms()
         self._count = len(slots)
         self._streak = 0
         self._threads = threads
@@ -173,6 +175,7 @@ class Lanes:
                 in_vain.append((executor, ticket))
                 continue
             executor.claimed(attempt)
+            self._rooms.take(executor, attempt)
             if self._takes(attempt):
                 lanes.append(_Lane(executor, ticket, attempt))
             else:
@@ -219,6 +222,7 @@ class Lanes:
     def _let_go(self, executors: Sequence[LaneExecutor]) -> None:
         for executor in executors:
             executor.rest()
+        self._rooms.leave(executors)
         with self._changed:
             self._free += executors
             self._changed.notify_all()
@@ -289,6 +293,7 @@ class Lanes:
         return prepare()
 
     def _freed(self, executors: Sequence[LaneExecutor]) -> None:
+        self._rooms.leave(executors)
         with self._changed:
             self._free += executors
             self._ended += len(executors)

@@ -28,6 +28,7 @@ from fsmflow.running.lanes import Lanes
 from fsmflow.running.meters import Channel, Metering
 from fsmflow.running.outage import DATABASE, REDIS, Outage
 from fsmflow.running.presence import listener_of
+from fsmflow.running.rooms import Rooms
 from fsmflow.running.slot import ENDING, IDLE, Doing, Slot
 from fsmflow.running.successor import Successor
 from fsmflow.running.wear import Endurance, Wear
@@ -59,6 +60,7 @@ class WorkerProcess:
         threads: int,
         *,
         shares: Mapping[str, int],
+        limits: Mapping[str, int],
     ) -> None:
         self._threads = threads
         self._name = name
@@ -68,6 +70,7 @@ class WorkerProcess:
         self._channel = channel
         self._queues = queues
         self._shares = shares
+        self._rooms = Rooms(limits, self._wake)
         self._endurance = endurance
         self._go_reading, self._go_writing = os.pipe()
         self._main = threading.get_ident()
@@ -184,13 +187,18 @@ class WorkerProcess:
             for first in alone[:1]:
                 wear.count(lanes.run_alone(first, executor))
 
-        return worker.work_several(room, perform, block=not self._is_stopping())
+        return worker.work_several(room, perform, block=not self._is_stopping(), left=self._rooms.left)
+
+    def _wake(self) -> None:
+        worker = self._worker
+        if worker is not None:
+            worker.wake()
 
     def _begin_lanes(self, runtime: Runtime) -> None:
         """Where jobs run beside each other, if there is room for any."""
         slots = self._slot.lanes
         if slots:
-            self._lanes = Lanes(runtime, slots, self._threads)
+            self._lanes = Lanes(runtime, slots, self._threads, self._rooms)
             self._lanes.start()
 
     def _connect(self, runtime: Runtime, executor: Executor, wear: Wear) -> StepWorker:
@@ -273,7 +281,8 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--max-jobs", type=int)
     parser.add_argument("--max-memory", type=int)
-    parser.add_argument("--shares", type=json.loads, default={})
+    for by_queue in ("--shares", "--limits"):
+        parser.add_argument(by_queue, type=json.loads, default={})
     options = parser.parse_args(arguments)
     for descriptor in (options.slot, options.control, options.channel):
         os.set_inheritable(descriptor, False)
@@ -283,7 +292,15 @@ def main(arguments: Sequence[str], handed: Mapping[str, Any]) -> int:
     try:
         slot, channel, queues = Slot(options.slot), Channel(options.channel), options.queues.split(",")
         return WorkerProcess(
-            slot, options.control, channel, queues, options.name, endurance, options.threads, shares=options.shares
+            slot,
+            options.control,
+            channel,
+            queues,
+            options.name,
+            endurance,
+            options.threads,
+            shares=options.shares,
+            limits=options.limits,
         ).main()
     except FsmflowError as error:
         log.worker_cannot_start(os.getpid(), error)

@@ -10,9 +10,12 @@ from itertools import takewhile
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 import fsmflow
 from fsmflow.cli.places import database_of, machines_of, redis_of
+from fsmflow.cli.queues import read_queues
+from fsmflow.cli.worker import worker
 from fsmflow.engine.registry import definition_of
 from fsmflow.errors import ConfigurationError
 from fsmflow.running.reload import Reload, folders_of
@@ -41,6 +44,45 @@ def test_a_worker_refuses_wrong_options(shop: Shop) -> None:
     assert "'a,,b'" in shop.misused("worker", "--queues", "a,,b")
     for wrong in ("a=2,b", "a=0,b=1"):
         assert "either each queue has a share of at least 1" in shop.misused("worker", "--queues", wrong)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--queues", "fast=3:50"), "how many at once comes before the share, as in fast:50=3"),
+        (("--queues", "fast:0"), "at least 1 job of a queue runs at once"),
+        (("--queues", "fast/high:5,fast"), "the priorities of a queue share its room, so give 'fast' the number"),
+        (("--queues", "a:9000,b:2000"), "that is 11000 jobs at once in each process, and 10000 are the most"),
+        (
+            ("--queues", "a:30", "--concurrency", "20", "--threads", "9"),
+            "a:30 is more than there is room for beside each other: --concurrency 20 and --threads 9",
+        ),
+    ],
+)
+def test_numbers_of_queues_that_cannot_be_meant_are_refused(options: tuple[str, ...], words: str) -> None:
+    told = CliRunner().invoke(worker, options)
+    assert told.exit_code == 2
+    assert words in " ".join(told.output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize(
+    ("text", "said", "threads", "beside", "limits"),
+    [
+        ("fast:50,slow:2", 0, 0, 52, {"fast": 50, "slow": 2}),
+        ("fast:50=3,slow:2=1", 0, 0, 52, {"fast": 50, "slow": 2}),
+        ("fast:50,slow", 0, 0, 51, {"fast": 50, "slow": 1}),
+        ("fast:50,slow", 0, 8, 51, {"fast": 50, "slow": 9}),
+        ("fast,slow:2", 20, 0, 20, {"slow": 2}),
+        ("fast,slow", 20, 0, 20, {}),
+        ("a:b:2,c=d", 0, 0, 3, {"a:b": 2, "c=d": 1}),
+        (None, 20, 0, 20, {}),
+    ],
+)
+def test_how_many_jobs_run_at_once_is_what_the_queues_say_where_nothing_else_does(
+    text: str | None, said: int, threads: int, beside: int, limits: dict[str, int]
+) -> None:
+    queues = read_queues(text, said, threads)
+    assert (queues.concurrency, queues.limits) == (beside, limits)
 
 
 def test_a_worker_says_what_it_works_with_and_ends_well_on_ctrl_c(shop: Shop) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections import Counter as Tally
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,9 @@ from fsmflow.dispatch.turns import Turns
 from fsmflow.objects.counts import demand_object
 from fsmflow.queries import queues_of, with_priorities
 from fsmflow.running.executor import Executor
+from fsmflow.store.work import Ticket
 from tests.support.bench import Bench
+from tests.support.eventually import eventually
 
 
 class Parcel(Machine):
@@ -92,6 +97,54 @@ def test_a_job_of_high_priority_comes_before_the_others_of_its_queue_and_a_low_o
     for done in ("high", "normal", "low"):
         assert only.work_once(block=False)
         assert waiting[done].refresh().state == "over"
+
+
+def test_no_more_of_a_queue_and_its_priorities_are_taken_than_there_is_room_for(parcels: Bench) -> None:
+    for how in ("high", "normal", "low"):
+        for number in range(2):
+            Parcel.start(f"{how}-{number}", how=how).trigger("ship")
+    for number in range(3):
+        Parcel.start(f"picked-{number}").trigger("pick")
+    queues = with_priorities(["default", "slow"], [Parcel._definition])
+    several, executor, over = worker(parcels, queues), Executor(parcels.runtime), set[str]()
+
+    def perform(tickets: Sequence[Ticket]) -> None:
+        for ticket in tickets:
+            executor.execute(ticket)
+
+    def done(left: dict[str, int]) -> set[str]:
+        several.work_several(5, perform, block=False, left=lambda: left)
+        new = {parcel.entity_id for parcel in Parcel.find() if parcel.state == "over"} - over
+        over.update(new)
+        return new
+
+    assert done({"default": 3, "slow": 9}) == {"high-0", "high-1", "normal-0", "picked-0", "picked-1"}
+    assert done({"default": 0}) == {"picked-2"}
+    assert done({}) == {"normal-1", "low-0", "low-1"}
+    assert done({}) == set()
+
+
+def test_who_waits_while_a_queue_is_full_is_woken_and_whoever_is_woken_before_does_not_begin_to(
+    parcels: Bench,
+) -> None:
+    waiting, ended = worker(parcels, ["default", "slow"]), list[bool]()
+
+    def wait() -> None:
+        ended.append(waiting.work_several(5, lambda tickets: None, block=True, left=lambda: {"slow": 0}))
+
+    def woken_at_once() -> dict[str, int]:
+        waiting.wake()
+        return {"slow": 0}
+
+    thread = threading.Thread(target=wait)
+    began = time.monotonic()
+    thread.start()
+    eventually(lambda: waiting.waiting, what="it waits")
+    waiting.wake()
+    thread.join()
+    assert not waiting.work_several(5, lambda tickets: None, block=True, left=woken_at_once)
+    assert ended == [False]
+    assert time.monotonic() - began < 4, "else it waits five seconds"
 
 
 def test_a_hold_of_a_queue_keeps_back_what_waits_there_with_any_priority(parcels: Bench) -> None:

@@ -131,6 +131,39 @@ class Letter(Machine):
         return {"thread": threading.current_thread().name}
 
 
+class Errand(Machine):
+    """One job, ``async`` or plain, of the queue that its data name, which tells when it began and ended."""
+
+    initial = "new"
+    states = [
+        "new",
+        State("running", job="run_it", queue="where"),
+        State("plainly", job="do_it", queue="where"),
+        State("ended", final=True),
+    ]
+    transitions = [
+        ["go", "new", "running"],
+        ["go_plainly", "new", "plainly"],
+        ["done", ["running", "plainly"], "ended"],
+    ]
+
+    def where(self) -> str:
+        return str(self.data["queue"])
+
+    async def run_it(self) -> dict[str, float]:
+        began = time.monotonic()
+        leave_effect(self)
+        while self.data.get("gate") and not (folder() / self.data["gate"]).exists():
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(self.data.get("seconds", 0))
+        return {"began": began, "over": time.monotonic()}
+
+    def do_it(self) -> dict[str, float]:
+        began = time.monotonic()
+        leave_effect(self)
+        return {"began": began, "over": time.monotonic()}
+
+
 def die_in_turn(name: str, address: str) -> None:
     """SIGKILL this process where it passes a point for the n-th time, as ``DIES_AT`` names some: each strikes once."""
     for plan in os.environ["DIES_AT"].split(","):
