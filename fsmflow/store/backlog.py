@@ -54,7 +54,8 @@ class Backlog:
     def __init__(self, link: Link) -> None:
         self._link = link
         owner, mark = link.quoted("owner"), link.mark
-        columns = f"kind, queue, {owner} AS holder, rung_at, parked, held, wake_at"
+        key = link.dialect.wakes.column
+        columns = f"kind, queue, {owner} AS holder, rung_at, parked, held, wake_at, {key} AS place"
         self._standing = (
             f"CASE WHEN holder IS NOT NULL THEN '{RUNNING}' WHEN parked < 0 THEN '{IN_LINE}' "
             f"WHEN parked IS NOT NULL THEN '{PARKED}' "
@@ -63,13 +64,13 @@ class Backlog:
             f"ELSE '{WAITING}' END WHEN wake_at <= {mark} THEN '{TIMER_DUE}' ELSE '{TIMER}' END"
         )
         since = "MIN(CASE WHEN rung_at < wake_at THEN rung_at ELSE wake_at END)"
-        numbers = f"COUNT(*), {since}, MAX(wake_at)"
-        first = f"SELECT {columns} FROM {WORK} WHERE wake_at {{range}} ORDER BY wake_at LIMIT {MOST}"
+        numbers = f"COUNT(*), {since}, MAX(place)"
+        first = f"SELECT {columns} FROM {WORK} WHERE {key} {{range}} ORDER BY {key} LIMIT {MOST}"
         self._sql = f"SELECT standing, queue, {numbers} FROM (SELECT {self._standing} AS standing, queue, rung_at, "
-        self._sql += f"wake_at FROM ({first}) counted) found GROUP BY standing, queue"
+        self._sql += f"wake_at, place FROM ({first}) counted) found GROUP BY standing, queue"
         where = "COALESCE(e.branch_of, e.state)"
         named = f"{link.quoted('entity')} AS row_of, queue, {owner} AS holder"
-        first = f"SELECT {named} FROM {WORK} WHERE wake_at <= {mark} ORDER BY wake_at LIMIT {MOST}"
+        first = f"SELECT {named} FROM {WORK} WHERE {key} <= {mark} ORDER BY {key} LIMIT {MOST}"
         held = f"SELECT row_of, queue FROM ({first}) counted WHERE holder IS NOT NULL"
         self._running = (
             f"SELECT e.machine, {where}, w.queue, COUNT(*) FROM ({held}) w JOIN {ENTITY} e ON e.id = w.row_of "

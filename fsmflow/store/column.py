@@ -12,7 +12,8 @@ from fsmflow.store.dialect import Dialect
 from fsmflow.store.indexes import Index
 from fsmflow.values import dataclass
 
-Make = Callable[[Dialect], Field]
+#: None where a database has no such column.
+Make = Callable[[Dialect], Field | None]
 
 
 class Column:
@@ -63,12 +64,14 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """``key``: the columns that no two rows have alike, where they are several; the primary key, where no column is."""
+    """``key``: the columns that no two rows have alike, where they are several; the primary key, where no column is.
+    ``fill``: to which percentage new rows fill a page, where a database keeps room there for new versions of rows."""
 
     name: str
     columns: tuple[Column, ...]
     key: tuple[str, ...] = ()
     indexes: tuple[Index, ...] = ()
+    fill: int = 100
 
 
 def chars(most: int, **options: Any) -> Make:

@@ -30,6 +30,7 @@ from fsmflow.store.dialect import Dialect
 from fsmflow.store.indexes import OF_ENTITIES, OF_EVENTS, OF_MEMBERS, OF_TERMS, OF_WORK
 from fsmflow.store.limits import OF_LIMITED
 from fsmflow.store.persons import OF_PERSONS
+from fsmflow.store.wakes import ROUNDED
 from fsmflow.values import made
 
 
@@ -46,6 +47,10 @@ def _number(dialect: Dialect) -> Field:
     return dialect.number_field()
 
 
+def _look_at(dialect: Dialect) -> Field | None:
+    return dialect.wakes.make()
+
+
 _value = attrgetter("value")
 
 
@@ -53,62 +58,67 @@ def _optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: None if value is None else convert(value)
 
 
-#: What each write of an entity changes, or may change.
+#: What each write of an entity changes, or may change: numbers first, and of these and of texts at first what each step
+#: changes. PostgreSQL writes to its log what is between the first byte of a row that has changed and the last one.
 _CHANGING = (
-    Column("state", chars(100)),
-    Column("phase", chars(10)),
-    Column("epoch", whole()),
+    Column("entered_at", big()),
+    Column("updated_at", big()),
     Column("revision", big()),
+    Column("epoch", whole()),
     Column("seq", whole()),
-    Column("data", long_text(), "data_text"),
     Column("step", whole()),
+    Column("kept", whole()),
+    Column("version", whole()),
+    Column("standing", small(null=True), store=_optional(int), load=_optional(Standing)),
+    Column("paused", small(), store=int, load=bool),
+    Column("bound", small(), store=int, load=bool),
+    Column("state", chars(100)),
     Column("step_name", chars(100)),
     Column("visits", long_text(), "visits_text"),
     Column("event", long_text(), "event_text"),
     Column("result", long_text(null=True), "result_text"),
+    Column("phase", chars(10)),
+    Column("data", long_text(), "data_text"),
     Column("failure", long_text(null=True), "failure_text"),
     Column("fingerprint", chars(12, null=True)),
-    Column("paused", small(), store=int, load=bool),
-    Column("standing", small(null=True), store=_optional(int), load=_optional(Standing)),
-    Column("kept", whole()),
     Column("items", chars(40, null=True)),
-    Column("bound", small(), store=int, load=bool),
-    Column("version", whole()),
-    Column("entered_at", big()),
-    Column("updated_at", big()),
 )
-#: What an entity is born with.
-_LASTING = (
-    Column("machine", chars(64)),
-    Column("entity_id", chars(512)),
+#: What an entity is born with: numbers, and texts.
+_BORN = (
     Column("created_at", big()),
     Column("parent", big(null=True)),
     Column("parent_step", whole(null=True)),
     Column("parent_index", whole(null=True)),
+)
+_NAMED = (
+    Column("machine", chars(64)),
+    Column("entity_id", chars(512)),
     Column("branch_of", chars(64, null=True)),
     Column("branch_name", chars(64, null=True)),
     Column("item", long_text(null=True), "item_text"),
 )
+_LASTING = (*_BORN, *_NAMED)
+#: As of an entity: what neither a claim nor a step changes comes first and last.
 _WORK = (
-    Column("epoch", whole()),
-    Column("kind", chars(10), store=_value, load=WorkKind),
-    Column("attempt", whole()),
-    Column("dispatch", whole()),
-    Column("fence", whole()),
-    Column("owner", chars(40, null=True)),
-    Column("lease_until", big(null=True)),
-    Column("wake_at", big()),
-    Column("rung_at", big(null=True)),
-    Column("held", big(null=True)),
-    Column("queue", chars(100, null=True)),
     Column("failures", whole()),
     Column("crashes", whole()),
     Column("postponed", whole()),
-    Column("progress", real(null=True)),
-    Column("deadline", big(null=True)),
-    Column("overdue", small(), store=int, load=bool),
-    Column("parked", big(null=True)),
     Column("tries", whole()),
+    Column("overdue", small(), store=int, load=bool),
+    Column("progress", real(null=True)),
+    Column("held", big(null=True)),
+    Column("parked", big(null=True)),
+    Column("deadline", big(null=True)),
+    Column("rung_at", big(null=True)),
+    Column("epoch", whole()),
+    Column("attempt", whole()),
+    Column("dispatch", whole()),
+    Column("fence", whole()),
+    Column("wake_at", big()),
+    Column("lease_until", big(null=True)),
+    Column("owner", chars(40, null=True)),
+    Column("kind", chars(10), store=_value, load=WorkKind),
+    Column("queue", chars(100, null=True)),
     Column("why", long_text(null=True)),
     Column("trace", chars(55, null=True)),
 )
@@ -237,13 +247,15 @@ _FACT: Final = (Column("name", chars(64, primary_key=True)), Column("value", lon
 TABLES: Final = (
     Table(
         name=tables.ENTITY,
-        columns=(_ENTITY_ROW, *_CHANGING, *_LASTING),
+        columns=(_ENTITY_ROW, *_BORN, *_CHANGING, *_NAMED),
         indexes=OF_ENTITIES,
+        fill=90,
     ),
     Table(
         name=tables.WORK,
-        columns=(Column("entity", big(primary_key=True)), *_WORK),
+        columns=(Column("entity", big(primary_key=True)), Column(ROUNDED.column, _look_at), *_WORK),
         indexes=OF_WORK,
+        fill=75,
     ),
     Table(
         name=tables.HISTORY,

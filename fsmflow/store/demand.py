@@ -37,9 +37,9 @@ def demand_on(link: Link, queues: Sequence[str], now: int) -> Demand:
         f"COUNT(CASE WHEN {owner} IS NULL AND NOT {runs} THEN 1 END)"
     )
     ((due, running, timers),) = link.look(
-        f"SELECT {counts} FROM {WORK} WHERE wake_at <= {mark} "
+        f"SELECT {counts} FROM {WORK} WHERE {link.dialect.wakes.until(mark)} "
         f"AND (wake_at <= {mark} OR {owner} IS NOT NULL OR rung_at IS NOT NULL) AND (NOT {runs} OR queue IN ({named}))",
-        (now + NEAR_MS, now, *queues),
+        (now + NEAR_MS, now + NEAR_MS, now, *queues),
     )
     ((messages,),) = link.look(f"SELECT COUNT(*) FROM {EVENT} WHERE due_at BETWEEN 1 AND {mark}", (now,))
     return Demand(due=int(due), running=int(running), timers=int(timers) + int(messages))

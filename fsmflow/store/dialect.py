@@ -13,6 +13,7 @@ from fsmflow.scope import scope
 from fsmflow.store.durability import Durability
 from fsmflow.store.notation import Notation
 from fsmflow.store.sequence import Numbering
+from fsmflow.store.wakes import EXACT, Wakes
 
 #: Writes, and of each whether it has to find one row.
 Marked = Sequence[tuple[str, bool]]
@@ -72,6 +73,8 @@ class Dialect(ABC):
     without_rowid: ClassVar[bool] = False
     #: The collation of texts that sort by their bytes, where that is not the one of all texts.
     by_bytes: ClassVar[str | None] = None
+    #: By which column is found what is due.
+    wakes: ClassVar[Wakes] = EXACT
     #: Whether an index may leave rows out.
     has_partial_indexes: ClassVar[bool] = True
     #: Whether a sorted UNION ALL reads no more of its parts than it gives, and takes none that are sorted themselves.

@@ -27,6 +27,7 @@ from fsmflow.store.durability import OfMysql, OfPostgres
 from fsmflow.store.fields import LongTextField, SerialField
 from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotation
 from fsmflow.store.sequence import ByLocks, ByTransactions, Ordered
+from fsmflow.store.wakes import ROUNDED
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
@@ -178,6 +179,7 @@ class Postgres(Dialect):
     has_batches = True
     made_first = "(SELECT id FROM w0)"
     one_of_order = "BETWEEN ? AND ?"
+    wakes = ROUNDED
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
         imported("psycopg", self.advice, url)
@@ -260,11 +262,9 @@ class Postgres(Dialect):
 
     def claim_at_once(self, claim: str, found: str) -> str | None:
         # The settings are made before the row is locked, as the condition asks for them.
-        return (
-            f"WITH settings AS MATERIALIZED (SELECT set_config('synchronous_commit', 'off', true), "
-            f"set_config('lock_timeout', '{_lock_wait_ms()}', true)), "
-            f"w AS ({claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *) {found}"
-        )
+        made = f"set_config('synchronous_commit', 'off', true), set_config('lock_timeout', '{_lock_wait_ms()}', true)"
+        once = f"{claim} AND (SELECT COUNT(*) FROM settings) = 1 RETURNING *"
+        return f"WITH settings AS MATERIALIZED (SELECT {made}), w AS ({once}) {found}"
 
     def at_once(self, writes: Marked, *, is_new: bool, wait_s: float | None, asks: str | None) -> str:
         wait_ms = _lock_wait_ms() if wait_s is None else round(wait_s * 1000)

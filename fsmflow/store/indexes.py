@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from fsmflow.store.wakes import EXACT, ROUNDED, Wakes
 from fsmflow.values import dataclass
 
 #: What is told apart in listings, each entity by one of them: what is by itself, children, which go by a machine of
@@ -23,16 +24,19 @@ OWNED: Final = "parent IS NOT NULL"
 @dataclass(frozen=True, kw_only=True)
 class Index:
     """``where``: which rows it has, None for all. ``whole``: its columns where a database has no partial indexes; none
-    at all where that is empty."""
+    at all where that is empty. ``rounded``: its columns where what is due is not found by ``wake_at``."""
 
     name: str
     columns: tuple[str, ...]
     unique: bool = False
     where: str | None = None
     whole: tuple[str, ...] | None = None
+    rounded: tuple[str, ...] | None = None
 
-    def columns_in(self, *, partial: bool) -> tuple[str, ...]:
+    def columns_in(self, *, partial: bool, wakes: Wakes = EXACT) -> tuple[str, ...]:
         """Its columns in a database with partial indexes, or without; none where it is left out."""
+        if self.rounded is not None and wakes != EXACT:
+            return self.rounded
         return self.columns if partial or self.whole is None else self.whole
 
 
@@ -68,7 +72,7 @@ OF_ENTITIES: Final = (
 )
 OF_WORK: Final = (
     # What is due, and when the next is.
-    Index(name="wake_at", columns=("wake_at",)),
+    Index(name="due", columns=(EXACT.column,), rounded=(ROUNDED.column,)),
     # What was tried in vain.
     Index(name="stuck", columns=("entity",), where="tries > 0", whole=()),
     # What each hold keeps back, and how much that is. A whole one costs a row that comes and one that goes, and no step

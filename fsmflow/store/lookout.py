@@ -144,7 +144,8 @@ class Lookout:
         """What is paused, by state, since it was written last; what is over aside. One query that reads ``MANY`` at
         most, those that were started first; where the database has no partial indexes, of those alone that a pause
         keeps from going on."""
-        held = f"(SELECT entity AS id FROM {WORK} WHERE wake_at >= {FAR_FUTURE_MS} AND held IS NOT NULL LIMIT {MANY})"
+        key = self._link.dialect.wakes.column
+        held = f"(SELECT entity AS id FROM {WORK} WHERE {key} >= {FAR_FUTURE_MS} AND held IS NOT NULL LIMIT {MANY})"
         source = f"(SELECT id FROM {ENTITY} WHERE paused > 0 ORDER BY id LIMIT {MANY})"
         if not self._link.dialect.has_partial_indexes:
             source = held
@@ -165,20 +166,21 @@ class Lookout:
         sql = (
             f"SELECT CASE WHEN {runs} THEN queue END, COUNT(*), "
             f"MIN(CASE WHEN {runs} THEN COALESCE(rung_at, wake_at) ELSE wake_at END) FROM {WORK} "
-            f"WHERE wake_at <= {mark} AND {free} AND tries = 0 "
+            f"WHERE {self._link.dialect.wakes.until(mark)} AND {free} AND tries = 0 "
             f"AND (wake_at <= {mark} OR ({runs} AND rung_at IS NOT NULL)) GROUP BY 1"
         )
-        rows = self._link.look(sql, (now + _SOON_MS, now))
+        rows = self._link.look(sql, (now + _SOON_MS, now + _SOON_MS, now))
         return [Waiting(queue=queue, count=int(count), since=int(since)) for queue, count, since in rows]
 
     def crashes(self, now: int) -> list[Troubled]:
         """What is under way and has lost workers, by state. One query that reads what is under way."""
+        due = self._link.dialect.wakes.until(self._link.mark, "w.")
         sql = (
             f"SELECT e.machine, e.state, COUNT(*), SUM(w.crashes), MAX(w.crashes), MAX(e.id) FROM {WORK} w "
-            f"JOIN {ENTITY} e ON e.id = w.entity WHERE w.wake_at <= {self._link.mark} AND w.crashes > 0 "
+            f"JOIN {ENTITY} e ON e.id = w.entity WHERE {due} AND w.crashes > 0 "
             f"GROUP BY e.machine, e.state"
         )
-        return _troubled(self._link.look(sql, (now + _SOON_MS,)))
+        return _troubled(self._link.look(sql, (now + _SOON_MS, now + _SOON_MS)))
 
     def stuck(self, tries: int) -> list[Troubled]:
         """What was tried so often in vain, by state. One query that reads what was tried in vain at all."""

@@ -33,6 +33,11 @@ class Notation(ABC):
         """Whether a condition holds."""
         return f"({condition})"
 
+    def filled(self, percent: int) -> list[str] | None:
+        """What CREATE TABLE ends with so that new rows leave room in a page for new versions of those that are there;
+        None where rows are changed in place."""
+        return None
+
     def divided(self, column: str) -> str:
         """What the CREATE TABLE of one ends with that is divided by the hash of this column, where ``divides``."""
         return f"PARTITION BY HASH ({column})"
@@ -71,6 +76,9 @@ class PostgresNotation(Notation):
     """``json``, not ``jsonb``: that refuses a text with a character of the number 0, and with it the whole view."""
 
     divides = True
+
+    def filled(self, percent: int) -> list[str] | None:
+        return [f"WITH (fillfactor = {percent})"] if percent < 100 else None
 
     def moment(self, milliseconds: str) -> str:
         return f"to_timestamp({milliseconds} / 1000.0)"

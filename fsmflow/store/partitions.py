@@ -40,11 +40,13 @@ def settings_of(link: Link, table: str, wanted: int | None) -> list[str] | None:
     return [link.dialect.notation.divided(_BY)] if wanted and table in DIVIDED else None
 
 
-def make(link: Link, count: int) -> None:
-    """The parts of tables that were just made. Their indexes follow from those of the tables."""
+def make(link: Link, count: int, fills: Mapping[str, int]) -> None:
+    """The parts of tables that were just made, and how far new rows fill their pages. Their indexes follow from those
+    of the tables."""
     for table in DIVIDED:
+        settings = " ".join(link.dialect.notation.filled(fills[table]) or ())
         for number in range(count):
             link.execute(
                 f"CREATE TABLE IF NOT EXISTS {table}_{number} PARTITION OF {table} "
-                f"FOR VALUES WITH (MODULUS {count}, REMAINDER {number})"
+                f"FOR VALUES WITH (MODULUS {count}, REMAINDER {number}) {settings}"
             )

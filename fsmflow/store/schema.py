@@ -58,7 +58,7 @@ def _bring_up(link: Link, *, views: bool, wanted: int | None) -> None:
     link.dialect.create_tables(link.db, models)
     facts = {"schema": str(SCHEMA_VERSION), "installation": os.urandom(4).hex()}
     if wanted is not None:
-        partitions.make(link, wanted)
+        partitions.make(link, wanted, {table.name: table.fill for table in TABLES})
         facts[partitions.FACT] = str(wanted)
     _write_meta(link, {**facts, _SHOWN: "1"} if views else facts)
     if _SHOWN in _meta(link):
@@ -84,12 +84,16 @@ def _models(link: Link, wanted: int | None) -> list[type[Model]]:
             database = link.db
             table_settings = link.dialect.table_settings(link.db)
 
-    return [_model(Base, table, link.dialect, partitions.settings_of(link, table.name, wanted)) for table in TABLES]
+    def settings(table: Table) -> list[str] | None:
+        return partitions.settings_of(link, table.name, wanted) or link.dialect.notation.filled(table.fill)
+
+    return [_model(Base, table, link.dialect, settings(table)) for table in TABLES]
 
 
 def _model(base: type[Model], table: Table, dialect: Dialect, settings: list[str] | None) -> type[Model]:
     meta: dict[str, Any] = {"table_name": table.name} | ({"table_settings": settings} if settings else {})
-    fields = {column.name: column.make(dialect) for column in table.columns}
+    made = {column.name: column.make(dialect) for column in table.columns}
+    fields = {name: field for name, field in made.items() if field is not None}
     has_primary = any(field.primary_key for field in fields.values())
     if table.key and not has_primary:
         meta |= {"primary_key": CompositeKey(*table.key), "without_rowid": dialect.without_rowid}
@@ -98,7 +102,7 @@ def _model(base: type[Model], table: Table, dialect: Dialect, settings: list[str
         key = [getattr(model, column) for column in table.key]
         model.add_index(model.index(*key, unique=True, name=f"{table.name}_key"))
     for index in table.indexes:
-        if columns := index.columns_in(partial=dialect.has_partial_indexes):
+        if columns := index.columns_in(partial=dialect.has_partial_indexes, wakes=dialect.wakes):
             where = SQL(index.where) if index.where and dialect.has_partial_indexes else None
             wanted = [getattr(model, column) for column in columns]
             name = f"{table.name}_{index.name}"

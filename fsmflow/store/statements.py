@@ -7,7 +7,7 @@ from enum import Enum
 
 from fsmflow.decision.commit import EventKind
 from fsmflow.decision.entity import FAILED_ONES, FREE_ONES, UNSETTLED, UNTOLD, Standing
-from fsmflow.decision.work import RUNS, WATCHES
+from fsmflow.decision.work import FAR_FUTURE_MS, RUNS, WATCHES
 from fsmflow.definition.names import CANCELLED, FINISHED
 from fsmflow.store.columns import (
     ENTITY_COLUMNS,
@@ -62,6 +62,7 @@ class Statements:
         self._for_branches()
         self._for_work()
         self._for_sweeps()
+        self._for_looks()
         self.meta = self._sql(f"SELECT {self._q('value')} FROM {META} WHERE {self._q('name')} = ?")
 
     def _for_entities(self, dialect: Dialect) -> None:
@@ -251,9 +252,10 @@ class Statements:
         )
 
     def _for_sweeps(self) -> None:
+        wakes = self._link.dialect.wakes
         self.due = self._sql(
             f"SELECT {self._q('entity')}, {self._columns('w', WORK_COLUMNS)} FROM {WORK} w "
-            f"WHERE w.wake_at <= ? ORDER BY w.wake_at LIMIT ?"
+            f"WHERE {wakes.until('?', 'w.')} ORDER BY w.{wakes.column} LIMIT ?"
         )
         unanswered = f"kind {among(RUNS)} AND rung_at IS NOT NULL AND held IS NULL AND {self._q('owner')} IS NULL"
         self.unanswered_queues = f"SELECT DISTINCT queue FROM {WORK} WHERE {unanswered} AND queue IS NOT NULL"
@@ -277,6 +279,21 @@ class Statements:
             f"AND held IS NULL"
         )
         self.postpone = self._sql(f"UPDATE {WORK} SET wake_at = ? WHERE entity = ? AND epoch = ? AND wake_at = ?")
+
+    def _for_looks(self) -> None:
+        """What is looked for by the moment at which it is due."""
+        wakes, owner = self._link.dialect.wakes, self._q("owner")
+        key, source = wakes.column, f"FROM {WORK} WHERE {wakes.column} > ?"
+        ahead = f"wake_at > ? AND wake_at < {FAR_FUTURE_MS} AND ({owner} IS NULL OR wake_at < lease_until)"
+        # One that the index has after this moment; what is due before that one, the index has before it too.
+        one = f"SELECT wake_at {source} AND {ahead} ORDER BY {key} LIMIT 1"
+        self.next_due = self._sql(
+            f"SELECT MIN(wake_at) {source} AND {key} <= COALESCE(({one}), {FAR_FUTURE_MS}) AND {ahead}"
+        )
+        self.claimed_between = self._sql(
+            f"SELECT wake_at, entity {source} AND {wakes.until('?')} AND wake_at >= ? AND {owner} IS NOT NULL "
+            f"ORDER BY {key} LIMIT ?"
+        )
 
     def due_but(self, count: int) -> str:
         """What is due, without jobs of so many queues that are only to be dispatched."""

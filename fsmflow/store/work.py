@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, IN_LINE, RUNS, Work, hold, hurried
+from fsmflow.decision.work import GRACE_MS, IN_LINE, RUNS, Work, hold, hurried
 from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
 from fsmflow.store.reach import Reach, within
@@ -241,10 +241,13 @@ class WorkRows:
 
     def due(self, now: int, limit: int, *, doorbells: bool = True, but: Sequence[str] = ()) -> list[Due]:
         """What is due, the longest waiting first; without jobs that are only to be dispatched, if not ``doorbells``, or
-        without those of the queues ``but``."""
+        without those of the queues ``but``. Where there is more than ``limit``, what is left out may be due by
+        ``Wakes.off_ms`` before the last of it."""
         if doorbells and but:
-            return _due(self._link.query(self._sql.due_but(len(but)), (now, *but, limit)))
-        return _due(self._link.query(self._sql.due if doorbells else self._sql.due_but_doorbells, (now, limit)))
+            rows = self._link.query(self._sql.due_but(len(but)), (now, now, *but, limit))
+        else:
+            rows = self._link.query(self._sql.due if doorbells else self._sql.due_but_doorbells, (now, now, limit))
+        return sorted(_due(rows), key=lambda item: item.work.wake_at)
 
     def unanswered(self, limit: int) -> list[Due]:
         """The jobs that are dispatched and not claimed: of each queue the first ones, which should be claimed first. A
@@ -258,12 +261,8 @@ class WorkRows:
 
     def next_due_at(self, now: int) -> int | None:
         """The first moment after ``now`` at which something becomes due; the ends of leases aside."""
-        owner, mark = self._link.quoted("owner"), self._link.mark
-        sql = (
-            f"SELECT MIN(wake_at) FROM {WORK} WHERE wake_at > {mark} AND wake_at < {mark} "
-            f"AND ({owner} IS NULL OR wake_at < lease_until)"
-        )
-        moment = self._link.query(sql, (now, FAR_FUTURE_MS))[0][0]
+        off_ms = self._link.dialect.wakes.off_ms
+        moment = self._link.query(self._sql.next_due, (now - off_ms, now, now, now))[0][0]
         return None if moment is None else int(moment)
 
     def ring(self, due: Iterable[Due], now: int) -> list[tuple[Ticket, str]]:
@@ -346,12 +345,9 @@ class WorkRows:
     def running(self, now: int, most: int) -> list[int]:
         """The rows of entities whose attempts are being run, those whose lease ends first at the head. One query, by
         index; those that hold their lease for longer than ten minutes, as a transactional job may, are left out."""
-        owner, mark = self._link.quoted("owner"), self._link.mark
-        sql = (
-            f"SELECT entity FROM {WORK} WHERE wake_at BETWEEN {mark} AND {mark} AND {owner} IS NOT NULL "
-            f"ORDER BY wake_at LIMIT {most}"
-        )
-        return [int(row) for (row,) in self._link.look(sql, (now - _LATE_MS, now + _SOON_MS))]
+        since, until, off_ms = now - _LATE_MS, now + _SOON_MS, self._link.dialect.wakes.off_ms
+        rows = self._link.look(self._sql.claimed_between, (since - off_ms - 1, until, until, since, most))
+        return [int(row) for _, row in sorted(rows)]
 
     def live(self, owners: Sequence[tuple[int, str]]) -> set[tuple[int, str]]:
         """Those of (entity row, owner) whose claims have not been taken away. One query."""

@@ -38,7 +38,7 @@ SERVES: dict[str, Callable[[Store], Any]] = {
     "fsmflow_entity_branches": lambda store: store.branches.page(1, 1, limit=10),
     "fsmflow_entity_standing": lambda store: store.branches.first_unsettled(1, 1),
     "fsmflow_history_key": lambda store: store.entities.history(1, after=0),
-    "fsmflow_work_wake_at": lambda store: store.work.due(FAR, 10),
+    "fsmflow_work_due": lambda store: store.work.due(FAR, 10),
     "fsmflow_work_stuck": lambda store: store.listing.count(Filter(stuck=True, branches=True)),
     "fsmflow_work_parked": lambda store: store.work.parked(),
     "fsmflow_event_entity_kind_key": lambda store: store.events.kept(1),

@@ -145,7 +145,7 @@ def postgres() -> Iterator[Store]:
 def indexes_in(plans: str) -> set[str]:
     """The indexes that plans name, without the keys of tables."""
     named = re.findall(r"fsmflow_(?:entity|work)_(\w+)", plans)
-    return {name for name in named if name not in ("pkey", "id")} - {"wake_at"}
+    return {name for name in named if name not in ("pkey", "id")} - {"due"}
 
 
 #: What somebody in a team gets, and where an index has to help.
@@ -248,7 +248,7 @@ def test_work_is_counted_from_the_end_that_is_due_first(request: pytest.FixtureR
     store: Store = request.getfixturevalue(database)
     for look in (lambda store: Backlog(store.link).look(NOW), lambda store: Backlog(store.link).running(NOW)):
         plans = plans_of(store, look)
-        assert "fsmflow_work_wake_at" in plans
+        assert "fsmflow_work_due" in plans
         assert "Seq Scan on fsmflow_work" not in plans
         assert not re.search(r"SCAN fsmflow_work(?! USING INDEX)", plans)
 

@@ -15,6 +15,7 @@ from fsmflow.decision.start import begin
 from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, Work
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, create_store
+from fsmflow.store.wakes import EXACT
 from fsmflow.store.work import MAX_GRACE_MS, Due, Ticket, grace
 from tests.support.concurrency import in_threads
 from tests.support.machines import Order
@@ -198,7 +199,11 @@ def test_what_is_due_comes_the_longest_waiting_first_and_in_pages(store: Store) 
     found = due(store, NOW + GRACE_MS + 20)
     assert [item.row for item in found] == [orders[1].row, orders[2].row]
     assert [item.work for item in found] == [orders[1].work, orders[2].work]
-    assert [item.row for item in due(store, NOW + GRACE_MS + 30, limit=2)] == [orders[1].row, orders[2].row]
+    page = [item.row for item in due(store, NOW + GRACE_MS + 30, limit=2)]
+    if store.link.dialect.wakes == EXACT:
+        assert page == [orders[1].row, orders[2].row]
+    else:
+        assert len(page) == 2, "those of a few minutes are not sorted further"
     assert [item.claim for item in found] == [None, None]
     claim = claimed(store, orders[0])
     assert [item.claim for item in due(store, LEASE) if item.row == orders[0].row] == [claim]
