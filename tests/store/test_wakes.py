@@ -15,7 +15,7 @@ from fsmflow.store.columns import WORK_COLUMNS, work_values
 from fsmflow.store.demand import demand_on
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import WORK
-from fsmflow.store.wakes import EXACT
+from fsmflow.store.wakes import EXACT, ROUNDED
 from tests.support.bench import Bench, bench_on
 from tests.support.eventually import eventually
 from tests.support.machines import Order
@@ -109,3 +109,10 @@ def run_steps(bench: Bench) -> None:
     for number in range(STEPS):
         Order.start(str(number)).submit()
     bench.run("default", "slow")
+
+
+def test_the_index_knows_how_long_a_doorbell_may_take_to_be_answered() -> None:
+    """Else each step that is rung for would be moved in it."""
+    made = ROUNDED.make()
+    assert made is not None
+    assert f"wake_at <= rung_at + {GRACE_MS} OR" in made.constraints[0].sql
