@@ -26,4 +26,4 @@ def test_each_setting_of_fsmflow_is_one_of_a_project() -> None:
     in_django()
     keys = import_module("fsmflow.django.settings").KEYS
     ours = {name.removeprefix("FSMFLOW_") for name in VARIABLES} - {"DATABASE_URL"}
-    assert set(keys) == ours | {"DATABASE"}
+    assert set(keys) == ours | {"DATABASE", "QUEUES"}, "each queue on a server of its own has a variable for itself"
