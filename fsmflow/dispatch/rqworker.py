@@ -251,7 +251,14 @@ class StepWorker(SimpleWorker):
 
     def _turn(self, keys: list[Any], id_: bytes = b"", *, most: int = 1, rooms: str = "") -> list[Taken]:
         """Tell what is done, and take what comes next: ``most``, and those ahead that there is room for. One round
-        trip, but for jobs that are not ours."""
+        trip, and one more behind jobs that are not ours."""
+        while True:
+            found = self._told(keys, id_, most, rooms)
+            taken = list(self._read(found))
+            if taken or not found or id_ or not most or self._stopping():
+                return taken
+
+    def _told(self, keys: list[Any], id_: bytes, most: int, rooms: str) -> Sequence[Found]:
         at = utcformat(clock.to_datetime(clock.local_now()))
         rings, done = self._rings, self._done
         self._rings, self._done = (), b""
@@ -259,11 +266,11 @@ class StepWorker(SimpleWorker):
         args += [self._reserve.room, rooms, done, *self._doorbell.arguments(rings)]
         try:
             found: Any = self._turn_script(keys=keys, args=args)
-            return list(self._read(found))
         except (RedisError, OSError) as error:
             if rings:
                 log.dispatch_failed(len(rings), error)
             raise
+        return [(id_, data, queue_key) for id_, data, queue_key in found]
 
     def _wait(self, keys: list[Any]) -> list[Taken]:
         self.waiting = True
