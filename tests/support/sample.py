@@ -39,6 +39,9 @@ SELDOM = (
     "dispatch/test_fleets.py::test_a_slot_that_moves_and_a_node_that_is_killed_under_load_lose_nothing",
     "running/test_vanished_hosts.py::",
     "running/test_neighbours.py::",
+    "running/test_serializable.py::",
+    "running/test_retention.py::test_trees_go_while_workers_run_steps_and_a_supervisor_is_killed_in_the_middle",
+    "web/test_examples.py::test_the_tests_of_the_shop_in_django_pass_on_each_server",
     "running/test_stops_without_database.py::",
     "running/test_surroundings.py::test_a_thread_that_a_job_left_holds_no_",
     "scenarios/test_batches.py::test_lists_of_any_length_are_joined_once_and_in_order[",
@@ -54,6 +57,7 @@ IN_TURN = (
     ("attacks/killed/test_points.py::", *KINDS),
     ("attacks/killed/test_matrix.py::test_nothing_is_lost_or_done_twice_wherever_a_process_is_killed", *KINDS),
     ("attacks/chaos/test_chaos.py::test_a_short_run_on_a_server_loses_and_doubles_nothing", *SERVERS),
+    ("docs/test_containers.py::test_what_the_services_run_starts_works_and_stops", "sqlite", "postgres"),
 )
 #: Whether the sample is asked for.
 SAMPLED = bool(os.environ.get("FSMFLOW_TEST_SAMPLED"))
