@@ -68,8 +68,9 @@ def check_arrivals(town: World, first: int, last: int) -> None:
     """All are home, each step was done once, and the checker finds nothing."""
     for number in range(first, last):
         Ferry.get(str(number)).wait("home", timeout=30)
-    effects = [(effect.entity_id, effect.state) for effect in town.all_effects() if effect.entity_id.isdecimal()]
-    assert len(effects) == len(set(effects)) == last * 3
+    numbers = {str(number) for number in range(first, last)}
+    effects = [(effect.entity_id, effect.state) for effect in town.all_effects() if effect.entity_id in numbers]
+    assert len(effects) == len(set(effects)) == (last - first) * 3
     made = current()
     assert verify(made.store, made.machines.all()).violations == []
 
@@ -97,12 +98,13 @@ def test_steps_go_from_a_server_to_another_one_and_back(town: World, far: Valkey
 
 
 def test_a_server_that_loses_all_it_had_loses_no_step(town: World, far: Valkey) -> None:
+    before = home()
     start(10, 16)
-    eventually(lambda: home() > 11, what="some of them home")
+    eventually(lambda: home() > before + 1, what="some of them home")
     with contextlib.closing(far.client()) as client:
         client.flushall()
     start(16, 22)
-    eventually(lambda: home() > 17, what="more of them home")
+    eventually(lambda: home() > before + 7, what="more of them home")
     far.restart_empty()
     start(22, 30)
     check_arrivals(town, 10, 30)
@@ -122,7 +124,7 @@ def test_while_a_server_is_away_the_steps_of_others_go_on(town: World, far: Valk
 
 @pytest.mark.parametrize("point", ["settle.after", "take.after"])
 def test_a_worker_that_dies_between_two_servers_leaves_no_step_behind(town: World, point: str) -> None:
-    first = home()
+    first = 40 if point == "settle.after" else 50
     town.open(f"armed-{point}")
     start(first, first + 3)
     check_arrivals(town, first, first + 3)

@@ -107,7 +107,7 @@ def _crashes_for_ever(sql: Statements) -> list[Any]:
 
 
 def _join_early(sql: Statements) -> list[Any]:
-    return _statements(sql, first_unsettled=("IN (0, 1)", "IN (0)"))
+    return _statements(sql, first_unsettled=("BETWEEN 0 AND 1", "BETWEEN 0 AND 0"))
 
 
 def _items_read_once(sql: Statements) -> list[Any]:
