@@ -105,8 +105,11 @@ class WorkRows:
         """
         claimed = claim_values(ticket, owner, lease_until)
         at_once = self._sql.claim_at_once
-        rows = self._link.query(at_once, claimed) if at_once is not None else []
-        return claimed_of(rows or self._link.write(lambda: self._claim(claimed), hasty=True), owner)
+        if at_once is None:
+            return claimed_of(self._link.write(lambda: self._claim(claimed), hasty=True), owner)
+        # A claim that is there already is found by looking, and not by claiming again.
+        rows = self._link.query(at_once, claimed) or self._link.query(self._sql.load_claimed, (ticket.row,))
+        return claimed_of(rows, owner)
 
     def claim_here(self, ticket: Ticket, owner: str, *, lease_until: int) -> Claimed | None:
         """The same in the transaction that is open."""
