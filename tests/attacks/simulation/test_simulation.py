@@ -42,7 +42,7 @@ NEAR = {
     "a next step that is taken in a pause": 175,
     "claims that do not look at the holds": 11,
     "parked for ever by a hold": 11,
-    "many committed together without their guards": 999,
+    "many committed together without their guards": 903,
     "permits that nobody counts": 146,
     "permits that outlive their claims": 146,
     "handed over without a permit": 148,
