@@ -317,7 +317,8 @@ class Executor:
         return outcome
 
     def _joinable(self, attempt: Attempt, ended: Ended) -> Commit | None:
-        if not ended.claim.holds(attempt.snapshot):
+        # What writes to a row of the user's is never written with others: it is not to be decided twice for that.
+        if attempt.definition.wide.status_field is not None or not ended.claim.holds(attempt.snapshot):
             return None
         try:
             commit = prepared(self._runtime, instance_of(attempt.root, attempt.snapshot), ended)

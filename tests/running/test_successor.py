@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import peewee
 import pytest
 
 from fsmflow import Machine, State
@@ -15,6 +17,7 @@ from fsmflow.running.executor import Executor
 from fsmflow.running.slot import Slot
 from fsmflow.running.successor import Successor
 from fsmflow.store.bundles import Bundles
+from fsmflow.store.link import open_database
 from fsmflow.verify.checker import verify
 from tests.running.test_committer import calls, check_all_arrived
 from tests.support.bench import Bench, bench_on
@@ -57,6 +60,35 @@ class Parcel(Machine):
         action = actions.pop(f"{what} {self.entity_id}", None)
         if action is not None:
             action()
+
+
+proxy = peewee.DatabaseProxy()
+
+
+class Row(peewee.Model):
+    status = peewee.CharField(null=True)
+
+    class Meta:
+        database = proxy
+
+
+class Stamped(Machine):
+    """It writes its state to a row of the user's."""
+
+    initial = "new"
+    status_field = Row.status
+    states = ["new", State("stamping", job="stamp"), State("over", final=True)]
+    transitions = [
+        ["go", "new", "stamping"],
+        {"trigger": "done", "source": "stamping", "dest": "over", "conditions": "is_dry"},
+    ]
+
+    def stamp(self) -> None:
+        return None
+
+    def is_dry(self) -> bool:
+        ran.append(f"asked {self.entity_id}")
+        return True
 
 
 #: What a job does besides.
@@ -202,6 +234,18 @@ def test_what_is_claimed_runs_though_redis_goes_away(bench: Bench) -> None:
         staff.work()
     assert ran == ["pack 0", "pack 1"]
     assert {parcel.refresh().state for parcel in parcels[:2]} == {"driving"}
+
+
+def test_what_cannot_be_written_with_others_is_decided_once(tmp_path: Path, redis_url: str) -> None:
+    proxy.initialize(open_database(f"sqlite:///{tmp_path}/rows.db"))
+    proxy.create_tables([Row])
+    with bench_on(redis_url, database=proxy.obj, machines=(Stamped,)) as bench:
+        stamped = [Stamped.start(f"{Row.create().get_id()}") for _ in range(4)]
+        for each in stamped:
+            each.trigger("go")
+        Staff(bench).work()
+        assert {each.refresh().state for each in stamped} == {"over"}
+        assert sorted(ran) == [f"asked {each.entity_id}" for each in stamped]
 
 
 def test_nothing_is_lost_or_done_twice_wherever_the_process_is_killed(any_place: World) -> None:
