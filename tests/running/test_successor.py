@@ -171,10 +171,11 @@ def test_the_last_that_waits_in_a_queue_is_left_to_others(bench: Bench) -> None:
 
 
 def test_what_takes_long_keeps_nothing_from_others(bench: Bench) -> None:
-    sent(4)
+    parcels = sent(4)
     staff = Staff(bench)
     actions["pack 0"] = lambda: eventually(lambda: len(bench.queued()) == 3, within=30, what="all are in the queue")
     staff.worker.work_once(block=False)
+    assert parcels[0].refresh().state == "driving", "its job has seen all the others in the queue"
     assert staff.reserve.room == 0, "after a long one none is taken ahead"
     assert [ticket.row for ticket in bench.queued()][:3] == sorted(ticket.row for ticket in bench.queued()[:3])
 
