@@ -144,7 +144,8 @@ def _run(options: argparse.Namespace, folder: Path) -> Report:
             healed_at = time.monotonic()
             injector.heal()
             driver.drain()
-            _await_arrivals(made)
+            if not _has_arrived(made):
+                _end(made)
             drained_s = time.monotonic() - healed_at
         if driver.failed:
             raise driver.failed[0]
@@ -185,14 +186,21 @@ def _await_workers(made: World) -> None:
         time.sleep(0.05)
 
 
-def _await_arrivals(made: World) -> None:
-    """Return once nothing is on its way any more, or late: the check tells then what has not arrived."""
+def _end(made: World) -> None:
+    """End the hosts: what still moves would be read at two moments."""
+    for host in made.hosts:
+        host.end()
+
+
+def _has_arrived(made: World) -> bool:
+    """Whether nothing is on its way any more; waits for that, but not for ever. The check tells what is."""
     deadline = time.monotonic() + _ARRIVES_WITHIN_S
     while time.monotonic() < deadline:
         with contextlib.suppress(*ANSWERS_NOT):
             if not any(made.database.rows(query)[0][0] for query in _ON_THE_WAY):
-                return
+                return True
         time.sleep(0.2)
+    return False
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple
 from _bench_marks import STEPS, count, marks
 from _packages import Unavailable
 from _peers.catalogue import KINDS, OURS, PEERS
-from _peers.counters import memory
+from _peers.counters import cpu_s, memory
 from _peers.lines import Findings, Line
-from _peers.race import Course, Entry, Silence, rate
+from _peers.race import Course, Entry, Silence, of_postgres, rate, told
 from _peers.stand import Stand
 
 _OPTION: Final = "--concurrency"
@@ -55,10 +55,10 @@ def measure(stand: Stand, findings: Findings, kinds: Iterable[str], sizes: Sizes
             for number in range(rounds):
                 name = f"{kind}-{number}"
                 found = _rate(stand, f"noop-{name}", kind, "BenchAwaited", sizes.chains, STEPS, options)
-                _line(findings, kind, "no-op", "jobs that do nothing", offered).add({"jobs_per_s": found})
+                _line(findings, kind, "no-op", "jobs that do nothing", offered).add(found)
                 jobs = _SHORT if offered else _SHORT_ALONE
                 found = _rate(stand, f"short-{name}", kind, "BenchWait", jobs, 1, options)
-                _line(findings, kind, "short", "jobs of 50 ms", offered).add({"jobs_per_s": found})
+                _line(findings, kind, "short", "jobs of 50 ms", offered).add(found)
             line = _line(findings, kind, "long", f"{sizes.waiting:,} jobs of 10 s", offered)
             if offered:
                 line.add(_waiting(stand, kind, sizes.waiting))
@@ -74,26 +74,32 @@ def _line(findings: Findings, kind: str, name: str, what: str, offered: bool) ->
     return line
 
 
-def _course(stand: Stand, name: str, kind: str, variant: str, seconds: float) -> Course:
+def _course(stand: Stand, name: str, kind: str, url: str, variant: str, seconds: float) -> Course:
     peer = replace(PEERS[f"{OURS}-{kind}"], variant=variant)
     stand.empty_redis()
-    url = stand.database(kind)
     more = {"FSMFLOW_DATABASE_URL": url, "BENCH_SECONDS": str(seconds)}
     return Course(stand, Entry(peer, Path(sys.executable)), name, **more)
 
 
-def _rate(stand: Stand, name: str, kind: str, variant: str, entities: int, steps: int, options: Sequence[str]) -> float:
-    """Jobs a second in one process."""
-    course = _course(stand, name, kind, variant, _SHORT_S)
+def _rate(
+    stand: Stand, name: str, kind: str, variant: str, entities: int, steps: int, options: Sequence[str]
+) -> dict[str, float]:
+    """Jobs a second in one process, and what each has cost, starting and stopping included."""
+    url, jobs = stand.database(kind), entities * steps
+    course = _course(stand, name, kind, url, variant, _SHORT_S)
     course.run("enqueue", entities)
-    with course.served(*options):
-        course.wait_for(entities * steps)
-    return rate(marks(course.marks))
+    before = told(url if kind == "postgres" else "")
+    with course.served(*options) as pids:
+        course.wait_for(jobs)
+        spent_ms = 1000 * cpu_s(pids)
+    after = told(url if kind == "postgres" else "")
+    cost = {"cpu_ms": spent_ms / jobs, **of_postgres(before, after, jobs)}
+    return {"jobs_per_s": rate(marks(course.marks)), **cost}
 
 
 def _waiting(stand: Stand, kind: str, jobs: int) -> dict[str, float]:
     """How many had begun before the first one could end, and what memory the worker took then."""
-    course = _course(stand, f"long-{kind}", kind, "BenchWait", _LONG_S)
+    course = _course(stand, f"long-{kind}", kind, stand.database(kind), "BenchWait", _LONG_S)
     course.run("enqueue", jobs)
     with course.served(_OPTION, str(jobs)) as pids:
         course.wait_for(1)

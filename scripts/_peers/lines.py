@@ -133,6 +133,9 @@ TABLES: Final = (
         "Jobs that are coroutines, in one process",
         {
             "jobs_per_s": ("jobs/s", ",.0f"),
+            "cpu_ms": ("CPU ms a job", ".2f"),
+            "pg_commits": ("commits a job", ".2f"),
+            "wal_bytes": ("WAL bytes a job", ",.0f"),
             "at_once": ("at once", ",.0f"),
             "process_mb": ("MB, largest process", ".0f"),
             "all_mb": ("MB, all processes", ".0f"),

@@ -136,12 +136,12 @@ def race(stand: Stand, entry: Entry, chains: int, name: str) -> dict[str, float]
     with course.attended():
         course.run("enqueue", chains)
         url = more["BENCH_DATABASE_URL"] if peer.database == "postgres" else ""
-        before, size = _told(url), stand.size(peer.database, more.get("BENCH_DATABASE_URL", ""))
+        before, size = told(url), stand.size(peer.database, more.get("BENCH_DATABASE_URL", ""))
         with course.served() as pids:
             found = watched(stand, course, pids, chains * STEPS, redis=peer.redis)
-        after, grown = _told(url), stand.size(peer.database, more.get("BENCH_DATABASE_URL", ""))
+        after, grown = told(url), stand.size(peer.database, more.get("BENCH_DATABASE_URL", ""))
     disk = {} if size is None or grown is None else {"disk_bytes": (grown - size) / (chains * STEPS)}
-    return {**found, **_of_postgres(before, after, chains * STEPS), **disk}
+    return {**found, **of_postgres(before, after, chains * STEPS), **disk}
 
 
 def watched(stand: Stand, course: Course, pids: Sequence[int], steps: int, *, redis: bool) -> dict[str, float]:
@@ -169,14 +169,16 @@ def rate(moments: Sequence[float]) -> float:
     return (last - first) / (moments[last] - moments[first])
 
 
-def _told(url: str) -> Counts:
+def told(url: str) -> Counts:
+    """What PostgreSQL has counted so far in this database; nothing without one."""
     if not url:
         return {}
     time.sleep(_TOLD_WITHIN_S)
     return postgres_counts(url)
 
 
-def _of_postgres(before: Counts, after: Counts, steps: int) -> dict[str, float]:
+def of_postgres(before: Counts, after: Counts, steps: int) -> dict[str, float]:
+    """What each step has cost of that."""
     found = spent(before, after, steps)
     updates, hot = found.pop("updates", 0.0), found.pop("hot", 0.0)
     return {**found, **({"hot_share": hot / updates} if updates else {})}

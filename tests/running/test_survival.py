@@ -126,30 +126,29 @@ def test_burst_runs_all_that_is_due_and_ends(place: World) -> None:
     assert Chain.counts() == {"ended": 20}
 
 
-@pytest.mark.parametrize(
-    "data",
-    [
-        b'["os.system", null, ["touch hacked"], {}]',
-        b'["fsmflow.running.executor.run", null, ["x", 1, 1, 1, 0], {}]',
-        b'["fsmflow.running.executor.run", null, [["a"], {}, null, 1.5, true], {}]',
-        b"cos\nsystem\n(S'touch hacked'\ntR.",
-        b"\xff" * 10_000,
-        None,
-    ],
-)
-def test_hostile_jobs_in_redis_run_nothing_and_do_no_harm(place: World, valkey: Valkey, data: bytes | None) -> None:
+HOSTILE = [
+    b'["os.system", null, ["touch hacked"], {}]',
+    b'["fsmflow.running.executor.run", null, ["x", 1, 1, 1, 0], {}]',
+    b'["fsmflow.running.executor.run", null, [["a"], {}, null, 1.5, true], {}]',
+    b"cos\nsystem\n(S'touch hacked'\ntR.",
+    b"\xff" * 10_000,
+]
+
+
+def test_hostile_jobs_in_redis_run_nothing_and_do_no_harm(place: World, valkey: Valkey) -> None:
     with valkey.client() as client:
-        if data is None:
-            client.set("rq:job:evil", "not a hash")
-        else:
+        for number, data in enumerate(HOSTILE):
             fields = {"data": zlib.compress(data), "origin": "default", "status": "queued"}
             fields |= {"success_callback_name": "os.abort", "failure_callback_name": "os.abort"}
-            client.hset("rq:job:evil", mapping=fields)
-        client.rpush(f"rq:queue:{queue_in_rq()}", "evil")
-    supervisor = place.supervisor(processes=1)
-    chain = Chain.start("1")
-    chain.trigger("go")
-    chain.wait("ended", timeout=30)
+            client.hset(f"rq:job:evil-{number}", mapping=fields)
+        client.set(f"rq:job:evil-{len(HOSTILE)}", "not a hash")
+        evil = [f"evil-{number}" for number in range(len(HOSTILE) + 1)]
+        client.rpush(f"rq:queue:{queue_in_rq()}", *evil)
+        supervisor = place.supervisor(processes=1)
+        chain = Chain.start("1")
+        chain.trigger("go")
+        chain.wait("ended", timeout=30)
+        assert client.llen(f"rq:queue:{queue_in_rq()}") == 0
     assert not list(ROOT.glob("hacked"))
     assert supervisor.process.poll() is None
 

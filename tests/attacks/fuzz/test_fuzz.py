@@ -30,7 +30,13 @@ from tests.support.process_flows import Chain
 from tests.support.processes import World
 from tests.support.sample import SAMPLED
 
-INPUTS = {"definitions": 300 if SAMPLED else 800, "cli": 800, "payloads": 800, "planted": 400, "texts": 1_000}
+INPUTS = {
+    "definitions": 300 if SAMPLED else 800,
+    "cli": 800,
+    "payloads": 800,
+    "planted": 150 if SAMPLED else 400,
+    "texts": 1_000,
+}
 #: Always the same inputs: a run that fails must not go away by itself. Others are tried by ``scripts/fuzz.py``.
 SEED = 1
 ENTRY = "fsmflow.running.executor.run"
