@@ -59,7 +59,7 @@ def _metered(runtime: Runtime) -> None:
     counts = Counts()
     for number in range(100):
         for edge_ms in EDGES_MS:
-            counts.take(("ended", "bench_order", f"state_{number}", "done", edge_ms, False, None))
+            counts.take([("ended", "bench_order", f"state_{number}", "done", edge_ms, False, None)])
     counts.keep(runtime.store.meters, at_once=True)
 
 

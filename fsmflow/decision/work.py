@@ -15,6 +15,7 @@ FAR_FUTURE_MS: Final = 2**52
 IN_LINE: Final = -1
 #: How long a doorbell may take to be answered before somebody looks after it.
 GRACE_MS: Final = 5_000
+MAX_GRACE_MS: Final = 60_000
 #: How long after a branch has settled somebody looks at its parent, where nobody did so at once.
 NUDGE_MS: Final = 5_000
 MAX_CRASHES: Final = 3
@@ -124,6 +125,11 @@ def again_ms(tries: int, first_ms: int = AGAIN_MS) -> int:
 def dispatched(work: Work, now: int) -> Work:
     """A job that wants to be run now: its doorbell is about to be rung, and looked after if nobody answers."""
     return replace(work, rung_at=now, wake_at=now + GRACE_MS)
+
+
+def grace(dispatch: int) -> int:
+    """How long the ``dispatch``-th doorbell may take to be answered, in milliseconds."""
+    return int(min(GRACE_MS * 2 ** min(dispatch, 10), MAX_GRACE_MS))
 
 
 def hurried(work: Work) -> Work:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 from fsmflow.decision.commit import Commit
 from fsmflow.decision.entity import Snapshot
 from fsmflow.decision.happenings import Happening
@@ -10,6 +12,10 @@ from fsmflow.decision.happenings import Happening
 class Counting:
     """Told after the fact: of commits, once they are durable. It raises nothing, asks nobody and waits for nothing.
     This one does nothing at all."""
+
+    def together(self) -> AbstractContextManager[None]:
+        """Inside, what this thread tells may be handed on at the end, all at once."""
+        return nullcontext()
 
     def ended(self, commit: Commit, happening: Happening | None) -> None:
         """A decision is committed; it may have ended an attempt."""

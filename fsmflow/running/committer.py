@@ -112,11 +112,12 @@ class Committer:
     def _follow(self, decided: dict[Ending, Commit], afters: Sequence[Snapshot]) -> None:
         rings: list[Ring] = []
         tasks: list[tuple[Ending, deque[Task]]] = []
-        for (each, commit), after in zip(decided.items(), afters, strict=True):
-            found, noted = each.executor.follow(each.attempt, each.ended, commit, after)
-            rings += found
-            if left := self._left_of(noted):
-                tasks.append((each, left))
+        with self._runtime.counting.together():
+            for (each, commit), after in zip(decided.items(), afters, strict=True):
+                found, noted = each.executor.follow(each.attempt, each.ended, commit, after)
+                rings += found
+                if left := self._left_of(noted):
+                    tasks.append((each, left))
         self._ring(list(decided), rings)
         for each, noted in tasks:
             self.submit(partial(self._carry_out, each, noted))

@@ -26,12 +26,11 @@ class LaneExecutor(Executor):
     """Claiming, running and committing are done elsewhere, one attempt at a time in each lane."""
 
     def claimed(self, attempt: Attempt) -> None:
-        """Tell the supervisor of an attempt that somebody else has claimed for this one."""
-        self._tell(doing_of(attempt, RUNNING))
+        """Take an attempt that somebody else has claimed for this one; the supervisor expects it by then."""
         self._begun(attempt)
 
     def queue(self, attempt: Attempt) -> None:
-        """Tell the supervisor that the end of an attempt waits for its turn: its lease is to be renewed until then."""
+        """Tell the supervisor of an attempt that waits, or whose end does: its lease is to be renewed until then."""
         self._tell(doing_of(attempt, RUNNING))
 
     def rest(self) -> None:

@@ -170,16 +170,18 @@ class Lanes:
 
     def _begin_all(self, claimed: Sequence[tuple[LaneExecutor, Ticket, Attempt | None]]) -> list[Alone]:
         lanes, rest, in_vain = [], [], []
-        for executor, ticket, attempt in claimed:
-            if attempt is None:
-                in_vain.append((executor, ticket))
-                continue
-            executor.claimed(attempt)
-            self._rooms.take(executor, attempt)
-            if self._takes(attempt):
-                lanes.append(_Lane(executor, ticket, attempt))
-            else:
-                rest.append(Alone(executor, ticket, attempt))
+        with self._runtime.counting.together():
+            for executor, ticket, attempt in claimed:
+                if attempt is None:
+                    in_vain.append((executor, ticket))
+                    continue
+                executor.claimed(attempt)
+                self._rooms.take(executor, attempt)
+                if self._takes(attempt):
+                    lanes.append(_Lane(executor, ticket, attempt))
+                else:
+                    executor.queue(attempt)
+                    rest.append(Alone(executor, ticket, attempt))
         with self._changed:
             self._in_threads += sum(not is_async(lane.attempt) for lane in lanes)
         self._loop.call_soon_threadsafe(self._begin, lanes)
@@ -330,6 +332,8 @@ class Lanes:
 
     def _tick(self) -> None:
         self._ticks += 1
+        for limit in [lane.job.limit for lane in self._running.values() if lane.job is not None]:
+            limit.look()
 
     def _look_at_claims(self) -> None:
         lanes = list(self._running.values())

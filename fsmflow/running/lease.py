@@ -8,11 +8,12 @@ from typing import Final
 
 from fsmflow import clock, log
 from fsmflow.decision.entity import Claim, Snapshot
+from fsmflow.decision.work import grace
 from fsmflow.engine.runtime import Runtime
 from fsmflow.errors import DatabaseUnavailable
 from fsmflow.running.attempt import Attempt
 from fsmflow.scope import scope
-from fsmflow.store.work import Claimed, Parks, Ticket, grace
+from fsmflow.store.work import Claimed, Parks, Ticket
 
 LEASE_MS: Final = 15_000
 #: How often a lease is renewed while its attempt runs.

@@ -23,6 +23,8 @@ _SWALLOWS: Final = "__del__"
 #: waits for the server, and throws its connection away if it is interrupted.
 _DRIVER: Final = "pymysql."
 _WAITS: Final = frozenset({"readinto", "create_connection", "do_handshake"})
+#: On a loop an alarm is set for a limit that is over so soon; a later one is looked at again and again.
+_NEAR_S: Final = 2.0
 #: After how long the signal comes again where it did not suit.
 _SOON_S: Final = 0.01
 
@@ -72,6 +74,9 @@ class TimeLimit:
         """The job has given a sign of life."""
         self.silent_at = clock.monotonic() + self._silence_s
         self._told(self)
+
+    def look(self) -> None:
+        """Called several times a second of a job that runs beside others: set the alarm, if it is time."""
 
     @property
     def _next_at(self) -> float:
@@ -136,7 +141,13 @@ class LoopLimit(TimeLimit):
     def watch(self) -> None:
         """From now on it counts for the task that runs."""
         self._task = asyncio.current_task()
-        self._arm()
+        self.look()
+
+    def look(self) -> None:
+        if self._task is not None and self._timer is None:
+            wait_s = self._next_at - clock.monotonic()
+            if wait_s < _NEAR_S:
+                self._timer = self._task.get_loop().call_later(max(wait_s, _LEAST_S), self._strike)
 
     def disarm(self) -> None:
         """End the limit."""
@@ -144,17 +155,13 @@ class LoopLimit(TimeLimit):
         if self._timer is not None:
             self._timer.cancel()
 
-    def _arm(self) -> None:
-        if self._task is not None and self._next_at < math.inf:
-            wait_s = max(self._next_at - clock.monotonic(), _LEAST_S)
-            self._timer = self._task.get_loop().call_later(wait_s, self._strike)
-
     def _strike(self) -> None:
         task, now = self._task, clock.monotonic()
         if task is None:
             return
         if now < self._next_at:
-            self._arm()  # a sign of life has come
+            self._timer = None
+            self.look()  # a sign of life has come
             return
         self.strike(TimeUp() if now >= self.deadline else Silent())
         self._timer = task.get_loop().call_later(_AGAIN_S, self._strike)

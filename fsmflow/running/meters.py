@@ -12,8 +12,9 @@ import json
 import os
 import threading
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from select import PIPE_BUF
 from typing import Any, Final
 
 from fsmflow import clock
@@ -24,6 +25,7 @@ from fsmflow.definition.names import FAILED
 from fsmflow.engine.counting import Counting
 from fsmflow.observers import CAUGHT, RESTS, RETRIED
 from fsmflow.running.lease import LEASE_MS
+from fsmflow.scope import scope
 from fsmflow.store.meters import Meter, Meters
 
 #: The upper edges of the buckets of all histograms, in milliseconds.
@@ -43,6 +45,7 @@ _KEEP_S: Final = 5.0
 _AGAIN_S: Final = 55.0
 #: How much a pipe holds while the supervisor is busy, where the system allows that.
 _PIPE_BYTES: Final = 1 << 20
+_encoded: Final = json.JSONEncoder(separators=(",", ":")).encode
 
 #: What happened, as it goes over the pipe: what it is, and its values.
 Told = Sequence[Any]
@@ -51,8 +54,25 @@ Told = Sequence[Any]
 class Metering(Counting):
     """Makes of what it is told what is counted, and hands that on."""
 
-    def __init__(self, tell: Callable[[Told], None]) -> None:
-        self._tell = tell
+    def __init__(self, tell_all: Callable[[Sequence[Told]], None]) -> None:
+        self._tell_all = tell_all
+        self._here = threading.local()
+
+    @scope
+    def together(self) -> Iterator[None]:
+        self._here.told = told = list[Told]()
+        try:
+            yield
+        finally:
+            self._here.told = None
+            self._tell_all(told)
+
+    def _tell(self, told: Told) -> None:
+        together: list[Told] | None = getattr(self._here, "told", None)
+        if together is None:
+            self._tell_all([told])
+        else:
+            together.append(told)
 
     def ended(self, commit: Commit, happening: Happening | None) -> None:
         outcome = _outcome(commit, happening)
@@ -109,11 +129,12 @@ class Counts:
         self._queues: set[str] = set()
         self._keep_at_s = float("-inf")
 
-    def take(self, told: Told) -> None:
+    def take(self, several: Iterable[Told]) -> None:
         """Count what has happened."""
         with self._lock:
-            for meter, number in self._meters(*told):
-                self._counted[meter] = self._counted.get(meter, 0) + number
+            for told in several:
+                for meter, number in self._meters(*told):
+                    self._counted[meter] = self._counted.get(meter, 0) + number
 
     def keep(self, meters: Meters, *, at_once: bool = False) -> None:
         """Add to the database what has been counted, if it is time. Where it cannot be added it is kept for the next
@@ -190,11 +211,21 @@ class Channel:
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         return cls(writing, reading)
 
-    def tell(self, told: Told) -> None:
-        """Tell, in one piece, whoever else does so."""
-        line = json.dumps(told, separators=(",", ":")) + "\n"
+    def tell(self, several: Iterable[Told]) -> None:
+        """Tell, each in one piece, whoever else does so."""
+        piece = b""
+        for told in several:
+            line = _encoded(told).encode("ascii") + b"\n"
+            if len(piece) + len(line) > PIPE_BUF:
+                self._write(piece)
+                piece = b""
+            piece += line
+        self._write(piece)
+
+    def _write(self, piece: bytes) -> None:
         with suppress(OSError):  # it is full, or nobody reads it any more, or a job has closed it
-            os.write(self.writing, line.encode("ascii"))
+            if piece:
+                os.write(self.writing, piece)
 
     def told(self) -> Iterator[Told]:
         """All that was told since the last time."""

@@ -192,8 +192,7 @@ class Supervisor:
 
     def _listen(self) -> None:
         """Take what worker processes have told, those that have ended among them."""
-        for told in self._channel.told():
-            self._counts.take(told)
+        self._counts.take(self._channel.told())
 
     def _obey(self) -> None:
         """The first signal: finish what is running. A second one: stop now."""

@@ -14,7 +14,7 @@ from fsmflow.store.link import Link
 from fsmflow.store.statements import Statements
 from fsmflow.store.verdicts import ERRORS, Verdict
 from fsmflow.store.work import Claimed, Ticket, claim_values, claimed_of
-from fsmflow.store.writes import Batch, OneByOne, is_simple
+from fsmflow.store.writes import Batch, Gathered, is_simple
 
 #: How long those that are written together wait for a lock: all of them do.
 _JOINED_S: Final = 0.2
@@ -70,9 +70,9 @@ class Bundles:
                 rows = self._link.send_together([*statements, *map(self._bid, bids)])
                 found = rows[len(ordered) :]
             else:
+                gathered = self._gathered(ordered, token)
                 with self._link.briefly(), self._link.transaction():
-                    self._write(ordered, token)
-                    found = [self._claim(bid) for bid in bids]
+                    found = self._write(gathered, ordered, bids)
                     sent = True
         except (CommitLost, ClaimLost):
             return None
@@ -91,10 +91,17 @@ class Bundles:
         point("commit.before", commit.after.address)
         return batch.statement(_JOINED_S)
 
-    def _write(self, commits: Sequence[Commit], token: str) -> None:
+    def _gathered(self, commits: Sequence[Commit], token: str) -> Gathered:
+        gathered = Gathered(self._link)
         for commit in commits:
-            self._commits.write(commit, token, OneByOne(self._link))
+            self._commits.write(commit, token, gathered)
+        return gathered
+
+    def _write(self, gathered: Gathered, commits: Sequence[Commit], bids: Sequence[Bid]) -> list[Sequence[Any]]:
+        gathered.send()
+        for commit in commits:
             point("commit.before", commit.after.address)
+        return [self._claim(bid) for bid in bids]
 
     def _bid(self, bid: Bid) -> tuple[str, Sequence[Any]]:
         return self._sql.claim_with_others, claim_values(*bid)

@@ -71,6 +71,8 @@ class Dialect(ABC):
     text_field: ClassVar[type[Field]] = TextField
     #: Whether a table is stored by its primary key only when it is told to.
     without_rowid: ClassVar[bool] = False
+    #: Whether a list of values can be joined to the rows that an UPDATE changes: see ``alike``.
+    joins_values: ClassVar[bool] = False
     #: The collation of texts that sort by their bytes, where that is not the one of all texts.
     by_bytes: ClassVar[str | None] = None
     #: By which column is found what is due.

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import math
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -31,8 +32,7 @@ from fsmflow.store.wakes import ROUNDED
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
-#: How the URIs of SQLite begin.
-FILE: Final = "file:"
+FILE: Final = "file:"  # how the URIs of SQLite begin
 #: After so many steps of its machine, SQLite asks whether to go on: some thousands of times a second.
 _STEPS: Final = 10_000
 _UPGRADE_LOCK: Final = 0x66736D66
@@ -52,10 +52,9 @@ def _lock_wait_ms() -> int:
 class Sqlite(Dialect):
     """A file on the local disk. One transaction writes at a time."""
 
-    name = "sqlite"
+    name, is_server = "sqlite", False
     schemes = ("sqlite",)
     example = "sqlite:///path"
-    is_server = False
     kind = SqliteDatabase
     drivers = ("sqlite3", "pysqlite3", "sqlcipher3", "pysqlcipher3")
     notation = SqliteNotation()
@@ -65,6 +64,7 @@ class Sqlite(Dialect):
     locking = ""
     row_field = number_field = AutoIncrementField
     without_rowid = True
+    joins_values = sqlite3.sqlite_version_info >= (3, 33)
     by_row = " NOT INDEXED"
     then_join = "CROSS JOIN"
     merges_unions = True

@@ -222,9 +222,9 @@ class Statements:
         self.holds_locked = holds + self._link.dialect.locking
         claimed = f"{self._columns('e', READ_ENTITY_COLUMNS)}, {self._columns('w', WORK_COLUMNS)}, ({holds})"
         found = f"SELECT {claimed} FROM {ENTITY} e JOIN w ON w.entity = e.id"
-        self.load_claimed = self._sql(
-            f"SELECT {claimed} FROM {ENTITY} e JOIN {WORK} w ON w.{self._q('entity')} = e.id WHERE e.id = ?"
-        )
+        there = f"SELECT {claimed} FROM {ENTITY} e JOIN {WORK} w ON w.{self._q('entity')} = e.id WHERE e.id"
+        self.load_claimed = self._sql(f"{there} = ?")
+        self.load_all_claimed = f"{there} {{among}}"
         self.claim_at_once = self._link.dialect.claim_at_once(self.claim, found)
         self.claim_with_others = f"WITH w AS ({self.claim} RETURNING *) {found}"
         self.heartbeat = self._sql(

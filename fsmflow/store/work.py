@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
-from fsmflow.decision.work import GRACE_MS, IN_LINE, RUNS, Work, hold, hurried
+from fsmflow.decision.work import GRACE_MS, IN_LINE, RUNS, Work, grace, hold, hurried
 from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
 from fsmflow.store.reach import Reach, within
 from fsmflow.store.statements import WAKE, Statements, among
 from fsmflow.store.tables import ENTITY, WORK
+from fsmflow.store.writes import Gathered
 from fsmflow.values import dataclass, replace
 
-MAX_GRACE_MS = 60_000
 #: Of what is being run, the lease ends within this, or has ended so long ago at most.
 _SOON_MS = 600_000
 _LATE_MS = 60_000
@@ -106,14 +106,14 @@ class WorkRows:
         claimed = claim_values(ticket, owner, lease_until)
         at_once = self._sql.claim_at_once
         if at_once is None:
-            return claimed_of(self._link.write(lambda: self._claim(claimed), hasty=True), owner)
+            return claimed_of(self._link.write(lambda: self._claim([claimed])[0], hasty=True), owner)
         # A claim that is there already is found by looking, and not by claiming again.
         rows = self._link.query(at_once, claimed) or self._link.query(self._sql.load_claimed, (ticket.row,))
         return claimed_of(rows, owner)
 
     def claim_here(self, ticket: Ticket, owner: str, *, lease_until: int) -> Claimed | None:
         """The same in the transaction that is open."""
-        return claimed_of(self._claim(claim_values(ticket, owner, lease_until)), owner)
+        return claimed_of(self._claim([claim_values(ticket, owner, lease_until)])[0], owner)
 
     def claim_together(self, claims: Sequence[tuple[Ticket, str]], *, lease_until: int) -> list[Claimed | None]:
         """The same for several entities, in one commit, and in one round trip where the database can. As each claim,
@@ -125,7 +125,7 @@ class WorkRows:
         def claim() -> list[Sequence[Any]]:
             if at_once is not None:
                 return self._link.send_together([(at_once, values[number]) for number in in_order])
-            return [self._claim(values[number]) for number in in_order]
+            return self._claim([values[number] for number in in_order])
 
         # A claim that is there already is found by looking, and not by claiming again.
         done = self._link.again(claim) if at_once is not None else self._link.write(claim, hasty=True)
@@ -135,9 +135,15 @@ class WorkRows:
             for number, (ticket, owner) in enumerate(claims)
         ]
 
-    def _claim(self, claimed: Sequence[Any]) -> list[Any]:
-        self._link.execute(self._sql.claim, claimed)
-        return self._link.rows(self._sql.load_claimed, (claimed[_ROW],))
+    def _claim(self, claimed: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """One update, where the database can, and one select."""
+        gathered = Gathered(self._link)
+        for each in claimed:
+            gathered.run(self._sql.claim, each)
+        gathered.send()
+        among, params = self._link.dialect.among([each[_ROW] for each in claimed])
+        found = {row[0]: row for row in self._link.rows(self._sql.load_all_claimed.format(among=among), params)}
+        return [[found[each[_ROW]]] if each[_ROW] in found else [] for each in claimed]
 
     def holds(self) -> str | None:
         """The text of the holds in force; None where there never were any."""
@@ -392,8 +398,3 @@ def ticket_of(snapshot: Snapshot) -> tuple[Ticket, str] | None:
     if work is None or work.queue is None or work.rung_at is None or work.owner is not None:
         return None
     return Due(row=snapshot.row, work=work).ticket, work.queue
-
-
-def grace(dispatch: int) -> int:
-    """How long the ``dispatch``-th doorbell may take to be answered, in milliseconds."""
-    return int(min(GRACE_MS * 2 ** min(dispatch, 10), MAX_GRACE_MS))

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 from fsmflow.decision.commit import Commit
 from fsmflow.errors import FsmflowError
+from fsmflow.store.alike import together
 from fsmflow.store.link import Link
 from fsmflow.store.verdicts import ERRORS, is_missed
 
@@ -41,6 +42,40 @@ class OneByOne(Writes):
 
     def new(self, sql: str, params: Sequence[Any]) -> int:
         return self._link.dialect.new_row(self._link.execute(sql, params))
+
+
+class Gathered(Writes):
+    """Writes of several entities that are there, collected outside of a transaction: a lock is held for as long as they
+    take, and not while they are made. Those that are alike are one statement, where the database can.
+
+    No two may be about the same row, but those that need not find one.
+    """
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+        self._taken: dict[str, list[tuple[Sequence[Any], Lost | None]]] = {}
+
+    def run(self, sql: str, params: Sequence[Any], lost: Lost | None = None) -> None:
+        """Take a write."""
+        self._taken.setdefault(sql, []).append((params, lost))
+
+    def new(self, sql: str, params: Sequence[Any]) -> int:
+        """There is no such write of an entity that is there."""
+        raise NotImplementedError(sql)
+
+    def send(self) -> None:
+        """Write all of it in the transaction that is open."""
+        dialect = self._link.dialect
+        for sql, rows in self._taken.items():
+            whole = len(rows) > 1 and together(sql, len(rows), mark=dialect.mark, joins_values=dialect.joins_values)
+            if not whole:
+                one_by_one = OneByOne(self._link)
+                for params, lost in rows:
+                    one_by_one.run(sql, params, lost)
+                continue
+            found = self._link.execute(whole, [value for params, _ in rows for value in params]).rowcount
+            if found != len(rows) and (missed := rows[0][1]) is not None:
+                raise missed()
 
 
 class Missed(Exception):

@@ -80,6 +80,7 @@ def test_a_plain_job_runs_beside_those_that_wait(place: World) -> None:
     [
         ("raises", "go", "ConnectionError", "nobody answers"),
         ("sleeps", "go_briefly", "StepTimeout", "job 'ask' ran longer than its limit of 0.5 s"),
+        ("sleeps", "go_for_longer", "StepTimeout", "job 'ask' ran longer than its limit of 2.7 s"),
         ("atomic", "go", "FsmflowError", "awaited something inside atomic()"),
     ],
 )

@@ -140,8 +140,8 @@ def test_what_could_not_be_kept_is_kept_the_next_time(bench: Bench, counts: Coun
 def test_queues_beyond_a_number_are_counted_together() -> None:
     counts, kept = Counts(), dict[Meter, int]()
     for number in range(MOST_QUEUES + 5):
-        counts.take(("answered", f"tenant-{number}", None))
-    counts.take(("answered", "tenant-0", 5_000_000))
+        counts.take([("answered", f"tenant-{number}", None)])
+    counts.take([("answered", "tenant-0", 5_000_000)])
 
     class Kept:
         def add(self, counted: dict[Meter, int]) -> None:
@@ -157,11 +157,11 @@ def test_whoever_tells_over_a_full_pipe_does_not_wait() -> None:
     channel = Channel.create()
     teller = Channel(channel.writing)
     for _ in range(40_000):
-        teller.tell(("ended", "order", "charging", "done", 12, False, None))
+        teller.tell([("ended", "order", "charging", "done", 12, False, None)])
     told = list(channel.told())
     assert 0 < len(told) < 40_000
     assert told[-1] == ["ended", "order", "charging", "done", 12, False, None]
-    teller.tell(("in_vain",))
+    teller.tell([("in_vain",)])
     assert list(channel.told()) == [["in_vain"]]
 
 

@@ -12,11 +12,11 @@ from fsmflow.decision.decide import decide
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.happenings import Changes, Crashed, Paused, Resumed, Returned, Triggered
 from fsmflow.decision.start import begin
-from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, Work
+from fsmflow.decision.work import FAR_FUTURE_MS, GRACE_MS, MAX_GRACE_MS, Work, grace
 from fsmflow.settings import Settings
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.wakes import EXACT
-from fsmflow.store.work import MAX_GRACE_MS, Due, Ticket, grace
+from fsmflow.store.work import Due, Ticket
 from tests.support.concurrency import in_threads
 from tests.support.machines import Order
 

@@ -59,6 +59,7 @@ class Call(Machine):
         "new",
         State("asking", job="ask", timeout=60),
         State("brief", job="ask", timeout=0.5),
+        State("longer", job="ask", timeout=2.7),
         State("once", job="ask", at_most_once=True),
         State("whole", job="ask", transactional=True),
         State("telling", job="tell"),
@@ -67,9 +68,10 @@ class Call(Machine):
     transitions = [
         ["go", "new", "asking"],
         ["go_briefly", "new", "brief"],
+        ["go_for_longer", "new", "longer"],
         ["go_once", "new", "once"],
         ["go_whole", "new", "whole"],
-        ["done", ["asking", "brief", "once", "whole"], "telling"],
+        ["done", ["asking", "brief", "longer", "once", "whole"], "telling"],
         ["done", "telling", "ended"],
     ]
 
