@@ -17,12 +17,9 @@ that does nothing else: two cores start a worker in the place of a killed one in
 from __future__ import annotations
 
 import argparse
-import contextlib
 import os
 import sys
-import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 from _bootstrap import ensure_venv
@@ -33,14 +30,12 @@ if __name__ == "__main__":
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import pytest
-
+from _installed import installed
 from fsmflow.engine.runtime import current
 from fsmflow.verify import verify
 from tests.support.eventually import eventually
 from tests.support.gates import business, most_in_a_minute, noted
-from tests.support.processes import World, installation
-from tests.support.servers import Valkey, fresh_mysql, fresh_postgres
+from tests.support.processes import World
 from tests.support.tolls import Toll
 
 _PATIENCE_S = 600.0
@@ -51,7 +46,7 @@ def main() -> int:
     options = _options()
     os.environ["TOLL_RUNNING"] = str(options.running)
     os.environ["TOLL_PER_MINUTE"] = str(options.per_minute or "")
-    with _place(options.database) as place:
+    with installed(options.database) as place:
         for number in range(options.entities):
             dies = bool(options.kill) and number % options.kill == options.kill - 1
             Toll.start(str(number), seconds=options.seconds, dies=dies).trigger("go")
@@ -77,22 +72,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--kill", type=int, default=0, help="each so-manieth job kills its worker")
     parser.add_argument("--database", choices=["sqlite", "postgres", "mysql"], default="sqlite")
     return parser.parse_args()
-
-
-@contextlib.contextmanager
-def _place(kind: str) -> Iterator[World]:
-    """An installation on a kind of database, with this process as its client."""
-    with contextlib.ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir="/tmp")))
-        valkey = Valkey(folder)
-        valkey.start()
-        stack.callback(valkey.stop)
-        url = f"sqlite:///{folder}/fsmflow.db"
-        if kind != "sqlite":
-            fresh = {"postgres": fresh_postgres, "mysql": fresh_mysql}[kind]
-            url = stack.enter_context(fresh(os.environ[f"FSMFLOW_TEST_{kind.upper()}_URL"]))
-        patch = stack.enter_context(pytest.MonkeyPatch.context())
-        yield stack.enter_context(installation(folder, patch, database_url=url, redis_url=valkey.url))
 
 
 def _start(place: World, options: argparse.Namespace) -> None:

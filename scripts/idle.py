@@ -1,0 +1,81 @@
+"""How much many hosts ask of their database that have nothing to do.
+
+    python scripts/idle.py [--hosts 100] [--seconds 60] [--database postgres|mysql]
+
+Each host is a supervisor with one worker process: of a hundred there are two hundred processes, which take some
+gigabytes of memory, and minutes to start. What is counted is what the server counts in its own database or, of MySQL,
+by itself: transactions, of which a statement outside of one is one, too; and there all statements. Exit status 1 where
+it is more than one a second for each host.
+
+The servers are those of FSMFLOW_TEST_POSTGRES_URL and FSMFLOW_TEST_MYSQL_URL, used by nobody else meanwhile.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+from _bootstrap import ensure_venv
+
+if __name__ == "__main__":
+    ensure_venv("test")
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from _installed import installed
+from fsmflow.engine.runtime import current
+from tests.support.eventually import eventually
+from tests.support.processes import World
+
+_STARTS_WITHIN_S = 600.0
+_TOLD = {
+    "postgres": "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()",
+    "mysql": "SHOW GLOBAL STATUS LIKE 'Questions'",
+}
+
+
+def main() -> int:
+    options = _options()
+    with installed(options.database) as place:
+        began = time.monotonic()
+        _start(place, options.hosts)
+        print(f"{options.hosts} hosts were ready after {time.monotonic() - began:.0f} s")
+        # Whoever has just started asks at once.
+        time.sleep(options.seconds / 2)
+        before, began = _asked(options.database), time.monotonic()
+        time.sleep(options.seconds)
+        a_second = (_asked(options.database) - before) / (time.monotonic() - began)
+        print(f"{options.database} was asked {a_second:.1f} times a second by all of them")
+        return 0 if a_second < options.hosts else 1
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description="Measure what hosts without work ask of their database.")
+    parser.add_argument("--hosts", type=int, default=100, help="supervisors, each with a worker (default 100)")
+    parser.add_argument("--seconds", type=float, default=60.0, help="how long it is counted (default 60)")
+    parser.add_argument("--database", choices=sorted(_TOLD), default="postgres")
+    return parser.parse_args()
+
+
+def _start(place: World, hosts: int) -> None:
+    started = []
+    for _ in range(hosts):
+        started.append(place.supervisor(processes=1))
+        # One after the other: two cores would start none of a hundred in time.
+        eventually(started[-1].workers, within=_STARTS_WITHIN_S, what="its worker")
+    eventually(
+        lambda: sum(host.log.count("worker.started") for host in started) >= hosts,
+        within=_STARTS_WITHIN_S,
+        what="all are ready",
+    )
+
+
+def _asked(database: str) -> int:
+    return int(current().store.link.query(_TOLD[database])[0][-1])
+
+
+if __name__ == "__main__":
+    sys.exit(main())
