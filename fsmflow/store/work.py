@@ -120,20 +120,17 @@ class WorkRows:
         it may be repeated with the same tokens after an error."""
         values = [claim_values(ticket, owner, lease_until) for ticket, owner in claims]
         in_order = sorted(range(len(claims)), key=lambda number: claims[number][0].row)
-        at_once = self._sql.claim_at_once
+        made, at_once = [values[number] for number in in_order], self._sql.claim_at_once
 
         def claim() -> list[Sequence[Any]]:
-            if at_once is not None:
-                return self._link.send_together([(at_once, values[number]) for number in in_order])
-            return self._claim([values[number] for number in in_order])
+            return self._claim(made) if at_once is None else self._link.send_together([(at_once, one) for one in made])
 
-        # A claim that is there already is found by looking, and not by claiming again.
         done = self._link.again(claim) if at_once is not None else self._link.write(claim, hasty=True)
         rows = dict(zip(in_order, done, strict=True))
-        return [
-            claimed_of(rows[number] or self._link.query(self._sql.load_claimed, (ticket.row,)), owner)
-            for number, (ticket, owner) in enumerate(claims)
-        ]
+        if at_once is not None and (missing := [number for number in in_order if not rows[number]]):
+            # A claim that is there already is found by looking, and not by claiming again.
+            rows |= zip(missing, self._link.again(lambda: self._there([values[each] for each in missing])), strict=True)
+        return [claimed_of(rows[number], owner) for number, (_, owner) in enumerate(claims)]
 
     def _claim(self, claimed: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """One update, where the database can, and one select."""
@@ -141,14 +138,17 @@ class WorkRows:
         for each in claimed:
             gathered.run(self._sql.claim, each)
         gathered.send()
+        return self._there(claimed)
+
+    def _there(self, claimed: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
+        """What there is of each, whoever has claimed it. One query."""
         among, params = self._link.dialect.among([each[_ROW] for each in claimed])
         found = {row[0]: row for row in self._link.rows(self._sql.load_all_claimed.format(among=among), params)}
         return [[found[each[_ROW]]] if each[_ROW] in found else [] for each in claimed]
 
     def holds(self) -> str | None:
         """The text of the holds in force; None where there never were any."""
-        rows = self._link.query(self._sql.holds)
-        return rows[0][0] if rows else None
+        return next((text for (text,) in self._link.query(self._sql.holds)), None)
 
     def heartbeat(
         self, claim: Claim, *, lease_until: int, progress: float | None = None, durable: bool = False

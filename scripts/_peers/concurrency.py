@@ -27,6 +27,8 @@ _LONG_S: Final = 10.0
 #: So many short jobs, where they run side by side and where they do not.
 _SHORT: Final = 3_000
 _SHORT_ALONE: Final = 60
+#: So many times the chains of other measures: what a worker costs as it starts is to be a small part.
+_LONGER: Final = 5
 _MB: Final = 1e6
 #: How long all of the long jobs may take to begin.
 _BEGIN_WITHIN_S: Final = 30.0
@@ -54,7 +56,7 @@ def measure(stand: Stand, findings: Findings, kinds: Iterable[str], sizes: Sizes
         try:
             for number in range(rounds):
                 name = f"{kind}-{number}"
-                found = _rate(stand, f"noop-{name}", kind, "BenchAwaited", sizes.chains, STEPS, options)
+                found = _rate(stand, f"noop-{name}", kind, "BenchAwaited", sizes.chains * _LONGER, STEPS, options)
                 _line(findings, kind, "no-op", "jobs that do nothing", offered).add(found)
                 jobs = _SHORT if offered else _SHORT_ALONE
                 found = _rate(stand, f"short-{name}", kind, "BenchWait", jobs, 1, options)
