@@ -83,6 +83,26 @@ class Client(Redis):
         return _Pipeline(self.connection_pool, self.response_callbacks, transaction, shard_hint)
 
 
+class Sent:
+    """A command on its way, whose answer is read later: whoever sent it goes on meanwhile."""
+
+    def __init__(self, client: Redis, *command: Any) -> None:
+        self._client, self._name = client, command[0]
+        self._connection = client.connection_pool.get_connection()
+        try:
+            self._connection.send_command(*command)  # type: ignore[no-untyped-call]
+        except BaseException:
+            client.connection_pool.release(self._connection)
+            raise
+
+    def answer(self) -> Any:
+        """Once. Raises RedisError and OSError."""
+        try:
+            return self._client.parse_response(self._connection, self._name)  # type: ignore[no-untyped-call]
+        finally:
+            self._client.connection_pool.release(self._connection)
+
+
 class _Pipeline(Pipeline):
     def parse_response(self, connection: Any, command_name: Any, **options: Any) -> Any:
         try:

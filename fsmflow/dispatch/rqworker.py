@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 from redis import Redis
@@ -15,13 +16,13 @@ from rq.worker import SimpleWorker
 
 from fsmflow import clock, log
 from fsmflow.definition.priority import queue_below
-from fsmflow.dispatch.client import connect
+from fsmflow.dispatch.client import Sent, connect
 from fsmflow.dispatch.doorbell import Doorbell, Ring
 from fsmflow.dispatch.listeners import Listener, present
 from fsmflow.dispatch.prefix import own_key
 from fsmflow.dispatch.reserve import Reserve, Taken
 from fsmflow.dispatch.strays import refuse
-from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket
+from fsmflow.dispatch.tickets import MAX_DATA_BYTES, HostileJob, read_ticket, ticket_of_id
 from fsmflow.dispatch.turns import Turns
 from fsmflow.errors import RedisUnavailable, shown
 from fsmflow.points import point
@@ -130,6 +131,7 @@ class StepWorker(SimpleWorker):
         self._done = b""
         self._rings: Sequence[Ring] = ()
         self._prefix = Job.key_for("")
+        self._marking: Sent | None = None
         self._seen_alive = float("-inf")
         self._reserve = reserve or Reserve()
         self._reserve.belongs_to(self._return_late)
@@ -259,11 +261,10 @@ class StepWorker(SimpleWorker):
                 return taken
 
     def _told(self, keys: list[Any], id_: bytes, most: int, rooms: str) -> Sequence[Found]:
-        at = utcformat(clock.to_datetime(clock.local_now()))
+        self._end_marking()
         rings, done = self._rings, self._done
         self._rings, self._done = (), b""
-        args: list[Any] = [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, most]
-        args += [self._reserve.room, rooms, done, *self._doorbell.arguments(rings)]
+        args = [*self._asked(id_, most), self._reserve.room, rooms, done, *self._doorbell.arguments(rings)]
         try:
             found: Any = self._turn_script(keys=keys, args=args)
         except (RedisError, OSError) as error:
@@ -271,6 +272,22 @@ class StepWorker(SimpleWorker):
                 log.dispatch_failed(len(rings), error)
             raise
         return [(id_, data, queue_key) for id_, data, queue_key in found]
+
+    def _asked(self, id_: bytes, most: int) -> list[Any]:
+        at = utcformat(clock.to_datetime(clock.local_now()))
+        return [self._prefix, at, self.name, id_, _STARTED_TTL_S, MAX_DATA_BYTES, most]
+
+    def _mark(self, queue_key: bytes, id_: bytes) -> None:
+        """Mark a job as started that is taken already, and wait for no answer."""
+        sha, args = self._turn_script.sha, [*self._asked(id_, 1), 0, "", "", *self._doorbell.arguments(())]
+        self._marking = Sent(self.client, "EVALSHA", sha, 1, queue_key, *args)
+
+    def _end_marking(self) -> None:
+        marking, self._marking = self._marking, None
+        if marking is not None:
+            # It is for those who look. Whoever goes on meets what is wrong with Redis too.
+            with suppress(RedisError, OSError):
+                marking.answer()
 
     def _wait(self, keys: list[Any]) -> list[Taken]:
         self.waiting = True
@@ -283,12 +300,19 @@ class StepWorker(SimpleWorker):
         point("pop.after", 0)
         if popped is None or popped[0] == self._wake_key.encode():
             return []
-        return self._turn([popped[0]], popped[1])
+        queue_key, id_ = popped
+        ticket = ticket_of_id(id_, self._doorbell.installation)
+        if ticket is None:
+            return self._turn([queue_key], id_)
+        self._mark(queue_key, id_)
+        point("take.after", ticket.row)
+        return [Taken(id_, queue_key, ticket)]
 
     def _return(self, taken: Sequence[Taken]) -> None:
         """It was told to end before it began these, which are for others. Raises RedisError and OSError."""
         if not taken:
             return
+        self._end_marking()
         pipe = self.client.pipeline()
         for each in reversed(taken):
             key = self._prefix.encode() + each.id

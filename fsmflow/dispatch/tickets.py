@@ -22,6 +22,8 @@ ENTRY_POINT: Final = "fsmflow.running.executor.run"
 _FAILURE_TTL_S: Final = 86_400
 #: More than a job of ours has, packed or not.
 MAX_DATA_BYTES: Final = 4_096
+#: A number that a database can hold has no more.
+_DIGITS: Final = 18
 
 
 class HostileJob(Exception):
@@ -37,6 +39,16 @@ def rq_queue(installation: str, queue: str) -> str:
 def job_id(installation: str, ticket: Ticket) -> str:
     """Never used twice: RQ remembers ids, and re-using one is dangerous."""
     return f"{installation}-{ticket.row}-{ticket.epoch}-{ticket.attempt}-{ticket.dispatch}"
+
+
+def ticket_of_id(id_: bytes, installation: str) -> Ticket | None:
+    """The ticket of a job by its id; None where it is no id of this installation."""
+    start = f"{installation}-".encode()
+    parts = id_[len(start) :].split(b"-") if id_.startswith(start) else []
+    if len(parts) != 4 or any(not part.isdigit() or len(part) > _DIGITS for part in parts):
+        return None
+    row, epoch, attempt, dispatch = map(int, parts)
+    return Ticket(row=row, epoch=epoch, attempt=attempt, dispatch=dispatch)
 
 
 class JobTemplate:
