@@ -10,6 +10,7 @@ from fsmflow.decision.commit import Commit
 from fsmflow.errors import FsmflowError
 from fsmflow.store.alike import together
 from fsmflow.store.link import Link
+from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.verdicts import ERRORS, is_missed
 
 #: What is raised where a write does not find its one row.
@@ -65,17 +66,23 @@ class Gathered(Writes):
 
     def send(self) -> None:
         """Write all of it in the transaction that is open."""
-        dialect = self._link.dialect
         for sql, rows in self._taken.items():
-            whole = len(rows) > 1 and together(sql, len(rows), mark=dialect.mark, joins_values=dialect.joins_values)
-            if not whole:
-                one_by_one = OneByOne(self._link)
-                for params, lost in rows:
-                    one_by_one.run(sql, params, lost)
-                continue
-            found = self._link.execute(whole, [value for params, _ in rows for value in params]).rowcount
-            if found != len(rows) and (missed := rows[0][1]) is not None:
-                raise missed()
+            # Where nothing limits a statement, nothing is measured.
+            limited = self._link.dialect.statement_limit
+            for page in by_size(rows, lambda row: size_of(row[0])) if limited else [rows]:
+                self._send_page(sql, page)
+
+    def _send_page(self, sql: str, rows: Sequence[tuple[Sequence[Any], Lost | None]]) -> None:
+        dialect = self._link.dialect
+        whole = len(rows) > 1 and together(sql, len(rows), mark=dialect.mark, joins_values=dialect.joins_values)
+        if not whole:
+            one_by_one = OneByOne(self._link)
+            for params, lost in rows:
+                one_by_one.run(sql, params, lost)
+            return
+        found = self._link.execute(whole, [value for params, _ in rows for value in params]).rowcount
+        if found != len(rows) and (missed := rows[0][1]) is not None:
+            raise missed()
 
 
 class Missed(Exception):

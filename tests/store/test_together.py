@@ -19,10 +19,12 @@ from fsmflow.decision.start import begin
 from fsmflow.settings import Settings
 from fsmflow.store.bundles import Bid
 from fsmflow.store.link import Link, open_database
+from fsmflow.store.sizes import MAX_BYTES, size_of
 from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.tables import ENTITY, HISTORY, WORK
 from fsmflow.store.work import Ticket
+from fsmflow.values import replace
 from tests.support.machines import Order
 from tests.support.servers import on_servers
 
@@ -64,10 +66,11 @@ def claimed(store: Store) -> list[Snapshot]:
     return [one.snapshot for one in found if one is not None]
 
 
-def settled(order: Snapshot) -> Commit:
+def settled(order: Snapshot, **changed: Any) -> Commit:
     assert order.work is not None
     claim = Claim(row=order.row, epoch=order.epoch, attempt=1, fence=order.work.fence, owner=str(order.work.owner))
-    return decide(ORDER, order, Returned(claim=claim, trigger="done", changes=Changes(changed={"paid": 1})), NOW)
+    changes = Changes(changed=changed or {"paid": 1})
+    return decide(ORDER, order, Returned(claim=claim, trigger="done", changes=changes), NOW)
 
 
 def states(store: Store) -> set[str]:
@@ -84,6 +87,22 @@ def test_all_are_written_and_returned_in_the_order_in_which_they_were_given(stor
         assert (found.state, found.data["paid"], found.revision) == ("shipping", 1, commit.after.revision)
     ((written,),) = store.link.query(f"SELECT COUNT(*) FROM {HISTORY} WHERE token = '{TOKEN}'")
     assert written == COUNT
+
+
+@pytest.mark.mysql
+def test_no_statement_is_larger_than_a_server_may_take(mysql_url: str) -> None:
+    store = create_store(Settings(database_url=mysql_url))
+    wanted = [with_payload(settled(order), "x" * 200_000) for order in claimed(store)]
+    with patch.object(store.link, "execute", wraps=store.link.execute) as executed:
+        assert store.bundles.commit(wanted, TOKEN) is not None
+    sizes = [size_of(call.args[1]) for call in executed.call_args_list]
+    assert sum(sizes) > COUNT * 200_000
+    assert max(sizes) <= MAX_BYTES
+    store.link.forget_connection()
+
+
+def with_payload(commit: Commit, text: str) -> Commit:
+    return replace(commit, entries=tuple(replace(entry, payload={"note": text}) for entry in commit.entries))
 
 
 @pytest.mark.postgres
