@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeVar
+
+Item = TypeVar("Item")
 
 _INSERT: Final = re.compile(r"(?s)(INSERT INTO .+ VALUES )(\([^()]+\))")
 _UPDATE: Final = re.compile(r"(?s)(UPDATE \S+ SET .+?)( WHERE .+)")
@@ -32,6 +35,21 @@ def together(sql: str, count: int, *, mark: str, joins_values: bool) -> str | No
         theirs = f"EXISTS (SELECT 1 FROM {values} v WHERE {deletes[2]})"
         return f"{deletes[1]} WHERE {deletes[3]} IN (SELECT v.column1 FROM {values} v) AND {theirs}"
     return None
+
+
+def in_powers(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    """All of them, in parts whose lengths are powers of two: few statements are met again and again then. One that is
+    new takes a database longer to make ready than all of its rows take."""
+    start = 0
+    while start < len(items):
+        length = 1 << (len(items) - start).bit_length() - 1
+        yield items[start : start + length]
+        start += length
+
+
+def padded(values: Sequence[Item]) -> list[Item]:
+    """So many that their number is a power of two: the last is there several times. For the same reason."""
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
 
 def _values(width: int, count: int, mark: str) -> str:

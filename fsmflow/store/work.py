@@ -7,6 +7,7 @@ from typing import Any, Final, NamedTuple
 
 from fsmflow.decision.entity import Claim, ClaimLost, Snapshot
 from fsmflow.decision.work import GRACE_MS, IN_LINE, RUNS, Work, grace, hold, hurried
+from fsmflow.store.alike import padded
 from fsmflow.store.columns import guard_values, snapshot_of, work_of
 from fsmflow.store.link import Link
 from fsmflow.store.reach import Reach, within
@@ -19,8 +20,7 @@ from fsmflow.values import dataclass, replace
 _SOON_MS = 600_000
 _LATE_MS = 60_000
 
-#: Where the entity's row is among the values of a claim.
-_ROW: Final = 4
+_ROW: Final = 4  # where the entity's row is among the values of a claim
 
 #: What the text of the holds says of one row: by which it is kept back, and until when; None where by none.
 Parks = Callable[[str | None], tuple[int, int] | None]
@@ -133,7 +133,7 @@ class WorkRows:
         return [claimed_of(rows[number], owner) for number, (_, owner) in enumerate(claims)]
 
     def _claim(self, claimed: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
-        """One update, where the database can, and one select."""
+        """A few updates, where the database can, and one select."""
         gathered = Gathered(self._link)
         for each in claimed:
             gathered.run(self._sql.claim, each)
@@ -142,7 +142,7 @@ class WorkRows:
 
     def _there(self, claimed: Sequence[Sequence[Any]]) -> list[Sequence[Any]]:
         """What there is of each, whoever has claimed it. One query."""
-        among, params = self._link.dialect.among([each[_ROW] for each in claimed])
+        among, params = self._link.dialect.among(padded([each[_ROW] for each in claimed]))
         found = {row[0]: row for row in self._link.rows(self._sql.load_all_claimed.format(among=among), params)}
         return [[found[each[_ROW]]] if each[_ROW] in found else [] for each in claimed]
 

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 
 from fsmflow.decision.commit import Commit
 from fsmflow.errors import FsmflowError
-from fsmflow.store.alike import together
+from fsmflow.store.alike import in_powers, together
 from fsmflow.store.link import Link
 from fsmflow.store.sizes import by_size, size_of
 from fsmflow.store.verdicts import ERRORS, is_missed
@@ -70,9 +70,10 @@ class Gathered(Writes):
             # Where nothing limits a statement, nothing is measured.
             limited = self._link.dialect.statement_limit
             for page in by_size(rows, lambda row: size_of(row[0])) if limited else [rows]:
-                self._send_page(sql, page)
+                for part in in_powers(page):
+                    self._send_part(sql, part)
 
-    def _send_page(self, sql: str, rows: Sequence[tuple[Sequence[Any], Lost | None]]) -> None:
+    def _send_part(self, sql: str, rows: Sequence[tuple[Sequence[Any], Lost | None]]) -> None:
         dialect = self._link.dialect
         whole = len(rows) > 1 and together(sql, len(rows), mark=dialect.mark, joins_values=dialect.joins_values)
         if not whole:

@@ -17,7 +17,7 @@ from fsmflow.decision.entity import Claim
 from fsmflow.decision.happenings import Changes, Returned, Triggered
 from fsmflow.decision.start import begin
 from fsmflow.settings import Settings
-from fsmflow.store.alike import together
+from fsmflow.store.alike import in_powers, padded, together
 from fsmflow.store.store import Store, create_store
 from fsmflow.store.work import Ticket
 from fsmflow.store.writes import Gathered
@@ -79,6 +79,15 @@ def test_where_no_list_of_values_is_joined_it_is_only_inserted_at_once() -> None
     assert together("INSERT INTO things (id) VALUES (?) ON CONFLICT DO NOTHING", 2, mark="?", joins_values=True) is None
 
 
+def test_parts_are_as_long_as_powers_of_two_and_all_are_there() -> None:
+    for count in range(70):
+        parts = list(in_powers(list(range(count))))
+        assert [item for part in parts for item in part] == list(range(count))
+        assert {len(part) for part in parts} <= {1, 2, 4, 8, 16, 32, 64}
+    assert [padded(list(range(count))) for count in (1, 2, 3)] == [[0], [0, 1], [0, 1, 2, 2]]
+    assert len(padded(list(range(33)))) == 64
+
+
 @pytest.mark.parametrize(
     "name",
     ["update_entity", "update_work", "update_work_guarded", "delete_work_guarded", "claim", "take_event", "nudge"],
@@ -107,14 +116,16 @@ def ended(store: Store, count: int) -> list[Commit]:
     return found
 
 
-def test_many_ends_take_no_more_statements_than_two(store: Store) -> None:
-    counts = []
-    for count in (2, 40):
+def test_many_ends_take_a_few_statements_which_are_the_same_ones_again_and_again(store: Store) -> None:
+    counts, met = [], set[str]()
+    for count in (2, 32, 31, 17):
         commits = ended(store, count)
         with patch.object(store.link, "execute", wraps=store.link.execute) as executed:
             assert store.bundles.commit(commits, "a" * 16) is not None
         counts.append(executed.call_count)
-    assert counts == [3, 3], "entities, work, history"
+        met |= {call.args[0] for call in executed.call_args_list}
+    assert counts == [3, 3, 15, 6], "entities, work, history"
+    assert len(met) == 18, "of one, two, four, eight, sixteen and thirty-two of each"
 
 
 def test_who_misses_one_row_of_several_is_told(store: Store) -> None:
