@@ -91,7 +91,7 @@ class Sent:
         self._connection = client.connection_pool.get_connection()
         try:
             self._connection.send_command(*command)  # type: ignore[no-untyped-call]
-        except BaseException:
+        except BaseException:  # a signal too: redis-py has closed it then, and nobody would give it back
             client.connection_pool.release(self._connection)
             raise
 

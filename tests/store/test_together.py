@@ -239,3 +239,14 @@ def test_of_those_that_are_claimed_together_each_is_told_of_its_own(store: Store
     assert again == found, "with the same tokens it is found out what had been claimed"
     others = [(ticket, "another") for ticket, _ in claims]
     assert store.work.claim_together(others, lease_until=LEASE) == [None] * COUNT
+
+
+def test_of_two_doorbells_for_one_attempt_one_is_answered(store: Store) -> None:
+    claims = charging(store)
+    ticket, _ = claims[0]
+    found = store.work.claim_together([(ticket, "first"), *claims[1:], (ticket, "second")], lease_until=LEASE)
+    (claimed,) = [one for one in (found[0], found[-1]) if one is not None]
+    assert claimed.snapshot == store.entities.load_row(ticket.row)
+    assert claimed.snapshot.work is not None
+    assert claimed.snapshot.work.fence == 1
+    assert all(one is not None for one in found[1:-1])
