@@ -38,6 +38,7 @@ class Server(abc.ABC):
     variable: str
     package: str
     account: str
+    most_connections = 200
     stop_signal = signal.SIGTERM
     #: For the case that this process is killed: nothing that the server holds is worth a proper end.
     orphan_signal = signal.SIGKILL
@@ -95,7 +96,7 @@ class Postgres(Server):
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
             "unix_socket_directories": "",
-            "max_connections": "200",
+            "max_connections": str(self.most_connections),
             "fsync": "on",
         }
         return [self.programs[1], "-D", f"{home}/data", *(f"--{name}={value}" for name, value in settings.items())]
@@ -144,7 +145,7 @@ class MariaDB(Server):
             f"--port={self.port}",
             "--bind-address=127.0.0.1",
             "--skip-name-resolve",
-            "--max-connections=200",
+            f"--max-connections={self.most_connections}",
             "--innodb-flush-log-at-trx-commit=1",
             "--innodb-log-file-size=16M",
         ]

@@ -1,7 +1,7 @@
 """Faults without end against real processes and real servers, and what became of the work meanwhile.
 
     python scripts/chaos.py --seconds 600 [--database sqlite|postgres|mysql] [--faults kill,stop] [--seed 1]
-                            [--hosts 3] [--far 50] [--json FILE] [--keep FOLDER] [--contrast]
+                            [--redis 2] [--hosts 3] [--far 50] [--json FILE] [--keep FOLDER] [--contrast]
     python scripts/chaos.py --check FOLDER
 
 Two hosts of three workers each move voyages (a retry, a fan-out, a transactional step, children, a timer, an approval,
@@ -11,6 +11,8 @@ with plain SQL against what jobs and client noted. Exit status 1 if anything is 
 
 --hosts 3 makes each host a network namespace, with a link to the database and one to Redis, and cuts and delays these
 in turn; --far 50 has the last of them 50 ms away from both all the time. That takes root on Linux, and a server.
+--redis 2 puts some of the steps into a queue on a second Valkey server: either is struck, and each host has as many
+workers for each of them.
 
 The seed chooses the faults and their order; the processes' timing is theirs. The servers are its own, in a folder of
 its own; as root it mounts a small disk for the database, seen by itself alone. --contrast does the same to plain RQ.
@@ -105,13 +107,17 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="voyages started a second (default 1)")
     parser.add_argument("--every", type=float, default=0.4, help="seconds between brief faults (default 0.4)")
     parser.add_argument("--processes", type=int, default=3, help="workers of each of the two hosts (default 3)")
+    parser.add_argument("--redis", type=int, choices=[1, 2], default=1, help="Redis servers (default 1)")
     parser.add_argument("--hosts", type=int, default=0, help="so many, each in the network by links of its own")
     parser.add_argument("--far", type=float, default=0.0, help="so many milliseconds to the last of these and back")
     parser.add_argument("--json", type=Path, help="write the report to this file, too")
     parser.add_argument("--keep", type=Path, help="a new folder for logs, effects and, with SQLite, the database")
     parser.add_argument("--check", type=Path, metavar="FOLDER", help="only check again what --keep has kept of SQLite")
     parser.add_argument("--contrast", action="store_true", help="then do the same to plain RQ")
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.redis > 1 and (options.hosts or options.contrast):
+        parser.error("--redis 2 goes neither with --hosts nor with --contrast")
+    return options
 
 
 def _kinds(text: str) -> list[str]:
@@ -132,8 +138,8 @@ def _folder(keep: Path | None) -> Iterator[Path]:
 
 
 def _run(options: argparse.Namespace, folder: Path) -> Report:
-    network = {"hosts": options.hosts, "far_s": options.far / 1000}
-    with world(options.database, folder, FSMFLOW, processes=options.processes, **network) as made:
+    shape = {"redis": options.redis, "hosts": options.hosts, "far_s": options.far / 1000}
+    with world(options.database, folder, FSMFLOW, processes=options.processes, **shape) as made:
         _await_workers(made)
         kinds = choose(made, options.faults)
         injector = Injector(made, kinds, seed=options.seed, every_s=options.every)

@@ -108,7 +108,7 @@ def _await_arrivals(made: World, started: int, patience_s: float = 240.0) -> Non
     deadline = time.monotonic() + patience_s
     query = f"SELECT COUNT(*) FROM plain_chain WHERE step = {plain.STEPS}"
     while time.monotonic() < deadline:
-        with contextlib.suppress(RedisError, *ANSWERS_NOT), contextlib.closing(made.valkey.client()) as redis:
+        with contextlib.suppress(RedisError, *ANSWERS_NOT), contextlib.closing(made.redis[0].valkey.client()) as redis:
             if made.database.rows(query)[0][0] >= started:
                 return
             registry = FailedJobRegistry(plain.QUEUE, connection=redis)
@@ -133,7 +133,7 @@ def _left(redis: Redis) -> dict[int, str]:
 
 
 def _counted(made: World, faults: int, waited_s: float) -> Contrast:
-    with contextlib.closing(made.valkey.client()) as redis:
+    with contextlib.closing(made.redis[0].valkey.client()) as redis:
         left = _left(redis)
     rows = made.database.rows("SELECT chain, MAX(step) FROM plain_chain GROUP BY chain")
     behind = {int(chain) for chain, step in rows if step != plain.STEPS}

@@ -19,7 +19,7 @@ import pymysql
 from _chaos.hits import NOBODY, Hit, busy, wait_until
 from _chaos.hosts import NEWEST, Host, signal_to
 from _chaos.links import cut_database_link, cut_links, cut_redis_link, slow_links
-from _chaos.world import World
+from _chaos.world import RedisServer, World
 
 BRIEF, LEASE, OUTAGE = "brief", "lease", "outage"
 SERVED = ("postgres", "mysql")
@@ -138,24 +138,30 @@ def _replace_for_a_while(host: Host, *, version: int = NEWEST, shift_s: int = 0)
     return hit
 
 
+def _one(world: World, rng: random.Random) -> RedisServer:
+    """One of the Redis servers. Where there is one alone, nothing is drawn: its seeds strike what they struck."""
+    return world.redis[0] if len(world.redis) == 1 else rng.choice(world.redis)
+
+
 def flush(world: World, rng: random.Random) -> Hit:
     """FLUSHALL."""
-    with contextlib.closing(world.valkey.client()) as client:
+    with contextlib.closing(_one(world, rng).valkey.client()) as client:
         client.flushall()
     return NOBODY
 
 
 def kill_redis(world: World, rng: random.Random) -> Hit:
     """SIGKILL of Valkey; an empty one comes up later."""
-    world.valkey.kill()
+    valkey = _one(world, rng).valkey
+    valkey.kill()
     time.sleep(rng.uniform(0.1, 3.0))
-    world.valkey.start()
+    valkey.start()
     return NOBODY
 
 
 def fill_redis(world: World, rng: random.Random) -> Hit:
     """Valkey out of memory: it refuses every write."""
-    with contextlib.closing(world.valkey.client()) as client:
+    with contextlib.closing(_one(world, rng).valkey.client()) as client:
         client.config_set("maxmemory-policy", "noeviction")
         client.config_set("maxmemory", "1")
         time.sleep(rng.uniform(1.0, 4.0))
@@ -165,33 +171,33 @@ def fill_redis(world: World, rng: random.Random) -> Hit:
 
 def pause_redis(world: World, rng: random.Random) -> Hit:
     """Valkey answers nobody: by CLIENT PAUSE, or stopped by a signal."""
-    seconds = rng.uniform(1.0, 7.0)
+    valkey, seconds = _one(world, rng).valkey, rng.uniform(1.0, 7.0)
     if rng.random() < 0.5:
-        with contextlib.closing(world.valkey.client()) as client:
+        with contextlib.closing(valkey.client()) as client:
             client.execute_command("CLIENT", "PAUSE", round(seconds * 1000), "ALL")
         time.sleep(seconds)
     else:
-        world.valkey.signal(signal.SIGSTOP)
+        valkey.signal(signal.SIGSTOP)
         time.sleep(seconds)
-        world.valkey.signal(signal.SIGCONT)
+        valkey.signal(signal.SIGCONT)
     return NOBODY
 
 
 def drop_redis(world: World, rng: random.Random) -> Hit:
     """The next answer of Valkey is lost with its connection: of a push, of a pop, or of anything."""
-    world.redis_proxy.tell(f"drop {rng.choice(('RPUSH', 'EVAL', ''))}")
+    _one(world, rng).proxy.tell(f"drop {rng.choice(('RPUSH', 'EVAL', ''))}")
     return NOBODY
 
 
 def cut_redis(world: World, rng: random.Random) -> Hit:
     """A third of the connections to Valkey break."""
-    world.redis_proxy.tell("cut 0.34")
+    _one(world, rng).proxy.tell("cut 0.34")
     return NOBODY
 
 
 def hang_redis(world: World, rng: random.Random) -> Hit:
     """The network to Valkey carries nothing for a while, half of the times longer than a client waits."""
-    return _hang(world.redis_proxy.tell, rng)
+    return _hang(_one(world, rng).proxy.tell, rng)
 
 
 def _hang(tell: Callable[[str], int], rng: random.Random) -> Hit:
@@ -204,7 +210,7 @@ def _hang(tell: Callable[[str], int], rng: random.Random) -> Hit:
 def shut_redis(world: World, rng: random.Random) -> Hit:
     """All connections to Valkey break, and new ones are refused for a while; it keeps what it has."""
     seconds = rng.uniform(0.5, 4.0)
-    world.redis_proxy.tell(f"shut {seconds}")
+    _one(world, rng).proxy.tell(f"shut {seconds}")
     time.sleep(seconds)
     return NOBODY
 

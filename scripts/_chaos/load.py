@@ -2,6 +2,7 @@
 
 ``CHAOS_VERSION`` says which deployment this process is: 2 has a state more in ``voyage``, another name for its first
 job, and a ``skiff`` of version 2 with a renamed state. ``CHAOS_CONCURRENCY`` makes coroutines of its jobs.
+``FSMFLOW_REDIS_URL_FAR`` puts some of its steps into a queue on that server.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from fsmflow import Fail, Machine, Retry, State
 IS_NEW = os.environ.get("CHAOS_VERSION", "2") == "2"
 #: How many jobs each process runs beside each other, where that is asked for: they are coroutines then.
 MANY = os.environ.get("CHAOS_CONCURRENCY")
+FAR_URL = "FSMFLOW_REDIS_URL_FAR"
+FAR = "far" if FAR_URL in os.environ else None
 SPOTS, BOATS, POSTBOXES = 4, 2, 8
 LEDGER = "chaos_ledger"
 _SHORTEST_S, _LONGEST_S = 0.05, 0.2
@@ -81,13 +84,13 @@ class Voyage(Machine):
             retry=Retry(max=5, interval=0.2, jitter=0),
             undo="disembark",
         ),
-        State("scouting", job="scout", each="spots", limit=2),
+        State("scouting", job="scout", each="spots", limit=2, queue=FAR),
         *([State("inspecting", job="inspect")] if IS_NEW else []),
         State("noting", job="note", transactional=True, timeout=10),
         State("calling", machine="skiff", each="boats"),
         State("resting", delay=0.5),
         State("awaiting"),
-        State("climbing", job="climb"),
+        State("climbing", job="climb", queue=FAR),
         State("writing", job="write"),
         State("there", final=True),
     ]
@@ -177,7 +180,7 @@ class Skiff(Machine):
     states = [
         State("rowing", job="row"),
         State(_between, delay=0.2),
-        State("landing", job="land"),
+        State("landing", job="land", queue=FAR),
         State("landed", final=True),
     ]
     transitions = [["done", "rowing", _between], ["done", _between, "landing"], ["done", "landing", "landed"]]

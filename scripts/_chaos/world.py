@@ -22,7 +22,7 @@ import fsmflow
 from _chaos import plain
 from _chaos.hosts import Host
 from _chaos.island import DATABASE, REDIS, islands
-from _chaos.load import LEDGER, MANY
+from _chaos.load import FAR_URL, LEDGER, MANY
 from _chaos.proxy import Proxy
 from _chaos.servers import Database, MariaDatabase, PostgresDatabase, Valkey, database, small_disk
 from _packages import Unavailable
@@ -37,6 +37,18 @@ _TAIL_BYTES = 4096
 _JUST_NOW_S = 0.1
 
 
+@dataclass(frozen=True)
+class RedisServer:
+    """A Valkey server, and the proxy by which all but the faults reach it."""
+
+    valkey: Valkey
+    proxy: Proxy
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.proxy.port}/0"
+
+
 @dataclass
 class World:
     """What the faults act upon. ``skipped``: kinds of faults that cannot be had here, and why."""
@@ -44,8 +56,8 @@ class World:
     folder: Path
     disk: Path
     database: Database
-    valkey: Valkey
-    redis_proxy: Proxy
+    #: That of all queues, and then that of the queue ``far``, where there is one.
+    redis: list[RedisServer]
     database_proxy: Proxy | None
     system: System
     processes: int
@@ -75,7 +87,7 @@ class World:
 
     def is_whole(self) -> bool:
         """Whether all workers of all hosts are at work, but for one that may be on its way."""
-        return self.system.working(self) >= len(self.hosts) * self.processes - 1
+        return self.system.working(self) >= len(self.hosts) * self.processes * len(self.redis) - 1
 
     def logs(self) -> str:
         """All that the hosts and the client have logged."""
@@ -92,32 +104,30 @@ def _disk() -> Iterator[Path]:
 
 @contextlib.contextmanager
 def world(
-    kind: str, folder: Path, system: System, *, processes: int, hosts: int = 0, far_s: float = 0.0
+    kind: str, folder: Path, system: System, *, processes: int, redis: int = 1, hosts: int = 0, far_s: float = 0.0
 ) -> Iterator[World]:
-    """A world on a kind of database, its tables made, its hosts started. ``hosts``: so many of them, each a network
-    namespace, of which the last is ``far_s`` from the servers. Raises Unavailable."""
+    """A world on a kind of database, its tables made, its hosts started. ``redis``: so many Redis servers, two at
+    most. ``hosts``: so many of them, each a network namespace, of which the last is ``far_s`` from the servers. Raises
+    Unavailable."""
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(str(ROOT / path) for path in _PATHS)}
     with contextlib.ExitStack() as stack:
         disk = stack.enter_context(_disk())
         no_disk = small_disk(disk)
         stack.callback(subprocess.run, ["umount", "--lazy", str(disk)], capture_output=True, check=False)
         store = stack.enter_context(database(kind, disk))
-        valkey = Valkey(folder)
-        valkey.start()
-        stack.callback(valkey.kill)
-        redis_proxy = stack.enter_context(Proxy(valkey.port, paths))
+        servers = [stack.enter_context(_redis(folder, paths)) for _ in range(redis)]
         database_proxy, url = None, store.url
         if isinstance(store, PostgresDatabase | MariaDatabase):
             database_proxy = stack.enter_context(Proxy(store.port, paths))
             url = store.through(database_proxy.port)
-        made = World(folder, disk, store, valkey, redis_proxy, database_proxy, system, processes)
+        made = World(folder, disk, store, servers, database_proxy, system, processes)
         if no_disk is not None:
             made.skipped["disk-full"] = no_disk
         environment = {
             **paths,
             "CHAOS_EFFECTS": str(made.effects),
             "FSMFLOW_DATABASE_URL": url,
-            "FSMFLOW_REDIS_URL": f"redis://127.0.0.1:{redis_proxy.port}/0",
+            **dict(zip(("FSMFLOW_REDIS_URL", FAR_URL), [server.url for server in servers], strict=False)),
             "FSMFLOW_MACHINES": "_chaos.load",
             "FSMFLOW_HOME": str(folder),
         }
@@ -133,6 +143,17 @@ def world(
 
 
 @contextlib.contextmanager
+def _redis(folder: Path, environment: dict[str, str]) -> Iterator[RedisServer]:
+    valkey = Valkey(folder)
+    valkey.start()
+    try:
+        with Proxy(valkey.port, environment) as proxy:
+            yield RedisServer(valkey, proxy)
+    finally:
+        valkey.kill()
+
+
+@contextlib.contextmanager
 def _beside_the_servers(made: World, environment: dict[str, str]) -> Iterator[None]:
     command = made.system.command(environment["FSMFLOW_REDIS_URL"], made.processes)
     made.hosts += [Host(f"host-{number}", made.folder, command, environment) for number in range(HOSTS)]
@@ -144,7 +165,7 @@ def _in_network(made: World, environment: dict[str, str], count: int, far_s: flo
     """Hosts by islands, and a process on each that asks the database all the time. Raises Unavailable."""
     if made.database_proxy is None or not isinstance(made.database, PostgresDatabase | MariaDatabase):
         raise Unavailable("hosts in a network take a database that is a server")
-    ports = {DATABASE: made.database_proxy.port, REDIS: made.redis_proxy.port}
+    ports = {DATABASE: made.database_proxy.port, REDIS: made.redis[0].proxy.port}
     with islands(count, ports, environment, far_s=far_s) as found, contextlib.ExitStack() as stack:
         for island in found:
             url = made.database.through(island.port(DATABASE), island.address(DATABASE))

@@ -34,9 +34,9 @@ def chaos(*options: str, run_on: bool = False) -> subprocess.CompletedProcess[st
     )
 
 
-def run(folder: Path, kind: str, faults: str) -> dict[str, Any]:
+def run(folder: Path, kind: str, faults: str, *more: str) -> dict[str, Any]:
     """A short run; its report. It ends with status 1 where anything is wrong."""
-    options = ["--database", kind, "--faults", faults, "--seconds", "1.5", "--rate", "2.5"]
+    options = ["--database", kind, "--faults", faults, "--seconds", "1.5", "--rate", "2.5", *more]
     options += ["--every", "0.2", "--processes", "1"]
     report, kept = folder / "report.json", folder / "kept"
     done = chaos(*options, "--json", str(report), "--keep", str(kept), run_on=kind == "postgres")
@@ -56,8 +56,11 @@ def check(report: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "kind", [pytest.param("postgres", marks=pytest.mark.postgres), pytest.param("mysql", marks=pytest.mark.mysql)]
 )
-def test_a_short_run_on_a_server_loses_and_doubles_nothing(tmp_path: Path, kind: str) -> None:
-    check(run(tmp_path, kind, "kill,db-drop,db-cut,db-sessions"))
+def test_a_short_run_on_a_server_and_two_redis_servers_loses_and_doubles_nothing(tmp_path: Path, kind: str) -> None:
+    check(run(tmp_path, kind, "kill,db-drop,db-cut,db-sessions,redis-cut", "--redis", "2"))
+    began = [line for line in (tmp_path / "kept" / "host-0.log").read_text().splitlines() if "worker.started" in line]
+    assert any("far" in line for line in began)
+    assert any("default" in line and "far" not in line for line in began)
 
 
 @pytest.mark.postgres
