@@ -29,6 +29,7 @@ from fsmflow.store.fields import LongTextField, SerialField
 from fsmflow.store.notation import MysqlNotation, PostgresNotation, SqliteNotation
 from fsmflow.store.sequence import ByLocks, ByTransactions, Ordered
 from fsmflow.store.wakes import ROUNDED
+from fsmflow.store.writelock import SharedFile
 
 _SQLITE_PRAGMAS: Final = {"journal_mode": "wal", "synchronous": "full", "foreign_keys": 1}
 _LOCK_WAIT_S: float = 10
@@ -65,8 +66,7 @@ class Sqlite(Dialect):
     row_field = number_field = AutoIncrementField
     without_rowid = True
     joins_values = sqlite3.sqlite_version_info >= (3, 33)
-    by_row = " NOT INDEXED"
-    then_join = "CROSS JOIN"
+    by_row, then_join = " NOT INDEXED", "CROSS JOIN"
     merges_unions = True
 
     def open(self, name: str, options: dict[str, Any], url: str) -> Database:
@@ -147,7 +147,7 @@ def open_sqlite(path: Path) -> SqliteDatabase:
     """The SQLite database in a file, durable, and shared well by several processes. Creates nothing yet."""
     if not path.parent.is_dir():
         raise ConfigurationError(f"the database {path} cannot be opened: there is no folder {path.parent}")
-    return SqliteDatabase(str(path), pragmas=_SQLITE_PRAGMAS, lock_type="IMMEDIATE", timeout=_LOCK_WAIT_S)
+    return SharedFile(str(path), pragmas=_SQLITE_PRAGMAS, timeout=_LOCK_WAIT_S)
 
 
 def open_uri(uri: str) -> SqliteDatabase:

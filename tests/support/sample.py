@@ -56,7 +56,10 @@ IN_TURN = (
     ("attacks/night/test_night.py::test_a_night_is_mended_by_a_repair_while_all_is_killed", *KINDS),
     ("attacks/killed/test_points.py::", *KINDS),
     ("attacks/killed/test_matrix.py::test_nothing_is_lost_or_done_twice_wherever_a_process_is_killed", *KINDS),
-    ("attacks/chaos/test_chaos.py::test_a_short_run_on_a_server_and_two_redis_servers_loses_and_doubles_nothing", *SERVERS),
+    (
+        "attacks/chaos/test_chaos.py::test_a_short_run_on_a_server_and_two_redis_servers_loses_and_doubles_nothing",
+        *SERVERS,
+    ),
     ("docs/test_containers.py::test_what_the_services_run_starts_works_and_stops", "sqlite", "postgres"),
 )
 #: Whether the sample is asked for.
