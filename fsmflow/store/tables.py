@@ -30,6 +30,8 @@ ENTITIES_VIEW, HISTORY_VIEW = (PREFIX + name for name in ("entities", "history_l
 LIMIT, PERMIT = (PREFIX + name for name in ("limit", "permit"))
 #: The fact that there are limits.
 LIMITS = "limits"
+#: The fact that a worker has begun once, and Redis has been marked since.
+MARKED = "marked"
 #: All of them.
 NAMES = (
     *(ENTITY, WORK, HISTORY, EVENT, META, MEMBER, FAILURE, SIGHTING, FEED, SECRET, METER, TERM, ARRIVAL),

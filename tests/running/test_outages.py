@@ -45,6 +45,21 @@ def test_a_redis_that_is_empty_as_a_worker_starts_is_not_told(bench: Bench, capl
     assert events(caplog) == []
 
 
+def test_what_waits_in_redis_as_the_first_worker_begins_is_not_rung_again(bench: Bench) -> None:
+    """A client may have started thousands before there is a worker: each would be claimed twice, once in vain."""
+    bench.redis.delete(bench.runtime.doorbell._marker_key)
+    for number in range(3):
+        Order.start(str(number)).submit()
+    waiting = bench.queued()
+    for _ in range(2):
+        Maintenance(bench.runtime, ("default",), "host").sweep(in_turn=False)
+        assert bench.queued() == waiting
+    assert len(waiting) == 3
+    bench.redis.flushall()
+    Maintenance(bench.runtime, ("default",), "host").sweep(in_turn=False)
+    assert len(bench.queued()) == 3, "what has been lost since is rung at once"
+
+
 def test_who_goes_on_calling_while_redis_is_away_is_told_once(
     bench: Bench, valkey: Valkey, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -17,6 +17,7 @@ from fsmflow.engine.runtime import Runtime
 from fsmflow.points import point
 from fsmflow.running.maintenance.row import LOCKED_MS
 from fsmflow.running.outage import REDIS, Outage
+from fsmflow.store.tables import MARKED
 from fsmflow.store.work import Due
 
 #: How far the clocks of hosts may be apart before a doorbell that is only queued is taken for lost.
@@ -158,12 +159,23 @@ class Doorbells:
         if server.doorbell.has_marker():
             return
         point("flush.before", 0)
-        count = self._runtime.store.work.wake_rung(self._runtime.now(), self._those_on(server))
+        meta = self._runtime.store.meta
+        is_new = not meta.get([MARKED])
+        queues = self._empty_on(server) if is_new else self._those_on(server)
+        count = self._runtime.store.work.wake_rung(self._runtime.now(), queues)
         if count:
             # Whoever starts finds it empty as a rule: it is new, or the embedded one has ended since.
             log.redis_was_empty(count, logging.DEBUG if is_first else logging.WARNING)
         point("flush.after", 0)
         server.doorbell.set_marker()
+        if is_new:
+            meta.add(MARKED, "1")
+
+    def _empty_on(self, server: _Server) -> list[str]:
+        """The queues with dispatched jobs that hold none. No worker has ever begun where this is asked: what is queued
+        was put there by clients, and nobody has taken any."""
+        queues = self._those_on(server) or {*self._runtime.store.work.rung_queues(), "default"}
+        return [queue for queue, oldest in server.doorbell.oldest(queues).items() if oldest is None]
 
     def _those_on(self, server: _Server) -> list[str] | None:
         """The queues with dispatched jobs that are on a server; None for all, where there is no other."""
