@@ -87,6 +87,16 @@ def test_a_server_that_loses_all_has_its_own_queues_rung_anew_and_no_others(
     assert (len(any_harbour.queued()), waiting(far, any_harbour)) == (1, 1)
 
 
+def test_what_waits_on_one_server_is_left_as_it_is_though_a_new_one_has_nothing(harbour: Bench, far: Valkey) -> None:
+    """A server more, for an installation that is told so before anything was put there."""
+    with contextlib.closing(far.client()) as client:
+        client.flushall()
+    Dinghy.start("1").trigger("go")
+    rung = harbour.queued()
+    harbour.sweep()
+    assert harbour.queued() == rung
+
+
 def test_many_jobs_of_a_server_that_is_away_do_not_hide_those_of_another_one(
     any_harbour: Bench, far: Valkey, monkeypatch: pytest.MonkeyPatch
 ) -> None:

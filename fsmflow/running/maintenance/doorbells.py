@@ -174,7 +174,9 @@ class Doorbells:
     def _empty_on(self, server: _Server) -> list[str]:
         """The queues with dispatched jobs that hold none. No worker has ever begun where this is asked: what is queued
         was put there by clients, and nobody has taken any."""
-        queues = self._those_on(server) or {*self._runtime.store.work.rung_queues(), "default"}
+        queues = self._those_on(server)
+        if queues is None:
+            queues = sorted({*self._runtime.store.work.rung_queues(), "default"})
         return [queue for queue, oldest in server.doorbell.oldest(queues).items() if oldest is None]
 
     def _those_on(self, server: _Server) -> list[str] | None:
