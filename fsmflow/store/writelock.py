@@ -12,9 +12,9 @@ from fsmflow import clock
 
 #: About as long as others have the lock. SQLite itself sleeps for twenty times as long, then for up to 100 ms.
 _FIRST_S: Final = 0.00005
-_LONGEST_S: Final = 0.01
-#: Whoever has waited for long asks less often: a pause is this share of that.
-_SHARE: Final = 1 / 8
+_LONGEST_S: Final = 0.002
+#: Whoever has waited for longer asks less often, for the processors' sake: a pause is this share of that.
+_SHARE: Final = 1 / 4
 _WRITING: Final = ("IMMEDIATE", "EXCLUSIVE")
 
 
