@@ -271,6 +271,12 @@ class Definition:
         return any(state.on_enter or state.on_exit for state in self.machine.states.values())
 
     @cached_property
+    def going_on(self) -> frozenset[str]:
+        """The states from which a transition leads straight into a working one."""
+        working = {name for name, spec in self.states.items() if spec.is_working}
+        return frozenset(item.source for item in self.transitions if item.dest in working)
+
+    @cached_property
     def fans(self) -> bool:
         """Whether any step fans out."""
         return any(spec.fan is not None for spec in self.states.values())

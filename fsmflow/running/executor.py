@@ -225,9 +225,10 @@ class Executor:
         return self._goes_on is not None and self._goes_on(self.ran)
 
     def _runs_on(self, attempt: Attempt) -> bool:
-        """Whether its worker goes on with the next step."""
+        """Whether its worker goes on with the next step; never where there can be none, so that it may claim another
+        entity's with this commit."""
         wanted = self._run_on if attempt.root.wide.run_on is None else attempt.root.wide.run_on
-        if not wanted or _has_hooks(attempt):
+        if not wanted or _has_hooks(attempt) or attempt.snapshot.state not in attempt.definition.going_on:
             return False
         return self._has_time()
 

@@ -105,13 +105,17 @@ def bench(database_url: str, redis_url: str) -> Iterator[Bench]:
 class Staff:
     """A worker in this process, and what it writes together."""
 
-    def __init__(self, bench: Bench) -> None:
+    def __init__(self, bench: Bench, *, run_on: bool = False) -> None:
         self.slot = Slot.create(1)
         self.reserve = Reserve()
         self.stopping = False
         self.successor = Successor(bench.runtime, self.reserve, self.slot.successor)
         self.executor = Executor(
-            bench.runtime, self.slot, goes_on=lambda ran: not self.stopping, successor=self.successor
+            bench.runtime,
+            self.slot,
+            goes_on=lambda ran: not self.stopping,
+            run_on=run_on,
+            successor=self.successor,
         )
         self.worker = StepWorker(
             ["default"],
@@ -159,6 +163,15 @@ def test_a_step_and_the_claim_of_the_next_take_one_commit(bench: Bench) -> None:
     assert together >= 9, "all but the first, and those that others might have taken"
     check(bench, parcels)
     assert ran[:6] == [f"pack {number}" for number in range(6)], "the first come first"
+    assert not bench.queued()
+
+
+def test_who_goes_on_to_the_end_of_an_entity_claims_the_next_one_with_it(bench: Bench) -> None:
+    parcels = sent(6)
+    together = Staff(bench, run_on=True).work()
+    assert together == 4, "all but the first, and the last one, that others might have taken"
+    check(bench, parcels)
+    assert ran[:4] == ["pack 0", "drive 0", "pack 1", "drive 1"], "one entity after the other"
     assert not bench.queued()
 
 

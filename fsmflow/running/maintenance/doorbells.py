@@ -166,10 +166,10 @@ class Doorbells:
         if count:
             # Whoever starts finds it empty as a rule: it is new, or the embedded one has ended since.
             log.redis_was_empty(count, logging.DEBUG if is_first else logging.WARNING)
+        if is_new:
+            meta.add(MARKED, "1")  # a crash before the marker is set has all rung for anew, which does no harm
         point("flush.after", 0)
         server.doorbell.set_marker()
-        if is_new:
-            meta.add(MARKED, "1")
 
     def _empty_on(self, server: _Server) -> list[str]:
         """The queues with dispatched jobs that hold none. No worker has ever begun where this is asked: what is queued
