@@ -26,6 +26,7 @@ KNOWING = {
     "fsmflow/store/placeholders.py",
     "fsmflow/store/dialects.py",
     "fsmflow/store/memory.py",
+    "fsmflow/store/writelock.py",
     # Other libraries have names of their own for databases: whoever translates them, and who hands ours on to that.
     "fsmflow/django/checks.py",
     "fsmflow/sqlalchemy/attribute.py",
