@@ -30,7 +30,7 @@ from fsmflow.store.statements import Statements
 from fsmflow.store.store import Store
 from fsmflow.store.tables import ENTITY, HISTORY
 from fsmflow.store.work import WorkRows
-from fsmflow.store.writes import Lost, OneByOne
+from fsmflow.store.writes import Gathered, Lost
 from tests.attacks.simulation.doorbell import SimulatedDoorbell
 
 Patches = Callable[[Statements], list[Any]]
@@ -207,7 +207,7 @@ def _held_for_ever(sql: Statements) -> list[Any]:
     return [mock.patch.object(holds, "_let_go", return_value=0)]
 
 
-class _Unguarded(OneByOne):
+class _Unguarded(Gathered):
     """Writes, whether or not there is what is to be written, and whoever has written there: an entity under any
     revision, and no line of history is refused."""
 
@@ -220,7 +220,7 @@ class _Unguarded(OneByOne):
 
 def _together_anyhow(sql: Statements) -> list[Any]:
     """What is committed together asks for no claim and no revision."""
-    return [mock.patch.object(bundles, "OneByOne", _Unguarded)]
+    return [mock.patch.object(bundles, "Gathered", _Unguarded)]
 
 
 def _counted_by_nobody(sql: Statements) -> list[Any]:
