@@ -12,7 +12,7 @@ import pytest
 from tests.attacks.simulation.machines import design
 from tests.attacks.simulation.runs import first_broken, laboratory, run
 from tests.attacks.simulation.schedule import Schedule
-from tests.attacks.simulation.variants import VARIANTS
+from tests.attacks.simulation.variants import VARIANTS, applied
 from tests.support.paths import ROOT
 
 #: By variant a seed that finds it, shortly before which the search begins: without it some take a minute.
@@ -72,6 +72,14 @@ def test_a_seed_leads_to_the_same_schedule_whatever_was_run_before_it() -> None:
 def test_a_schedule_that_once_broke_a_promise_breaks_none_any_more(seed: int) -> None:
     outcome = run(seed)
     assert outcome.holds, "\n".join([outcome.violation or "", *outcome.trace[-60:]])
+
+
+def test_each_wrong_variant_fits_the_code_as_it_is() -> None:
+    """Whether they are found is tried in turns: one that patches what is no longer there is known at once."""
+    with laboratory() as made:
+        for variant in VARIANTS:
+            with applied(variant, made.store):
+                pass
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
