@@ -11,7 +11,7 @@ from typing import Any, Final, TypeGuard
 
 from fsmflow.definition.annotations import Declared
 from fsmflow.definition.hooks import Hook as EventHook
-from fsmflow.definition.names import CANCELLED, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
+from fsmflow.definition.names import CANCELLED, DONE, FAILED, FINISHED, TIMEOUT, UNDONE, WAITING, WORKING
 from fsmflow.definition.operators import Closed
 from fsmflow.definition.own_field import OwnField
 from fsmflow.definition.priority import NORMAL, PRIORITIES, ranked
@@ -272,9 +272,10 @@ class Definition:
 
     @cached_property
     def going_on(self) -> frozenset[str]:
-        """The states from which a transition leads straight into a working one."""
+        """The states whose job may lead straight into a working one, as it returns."""
         working = {name for name, spec in self.states.items() if spec.is_working}
-        return frozenset(item.source for item in self.transitions if item.dest in working)
+        may_fire = (item for item in self.transitions if not item.generated or item.trigger == DONE)
+        return frozenset(item.source for item in may_fire if item.dest in working)
 
     @cached_property
     def fans(self) -> bool:

@@ -126,6 +126,27 @@ def violations(bench: Bench) -> list[Any]:
     return list(verify(bench.runtime.store, bench.runtime.machines.all(), strict=True).violations)
 
 
+def test_it_is_known_from_where_a_job_leads_on() -> None:
+    """What undoes a step leads to what undoes the one before; that anything may be undone is not going on."""
+
+    class Trip(Machine):
+        initial = "new"
+        states = [
+            "new",
+            State("booking", job="act", undo="act"),
+            State("paying", job="act", undo="act", on_failure="undo"),
+            State("over", final=True),
+        ]
+        transitions = [["go", "new", "booking"], ["done", "booking", "paying"], ["done", "paying", "over"]]
+
+        def act(self) -> None:
+            return None
+
+    assert Trip._definition.going_on == {"new", "booking", "undoing_booking", "undoing_paying"}
+    assert Parcel._definition.going_on == {"new", "weighing", "packing", "labelling", "driving", "ringing"}
+    assert Wheel._definition.going_on == {"turning"}
+
+
 def test_the_steps_of_one_queue_take_one_doorbell(bench: Bench) -> None:
     parcel = sent()
     assert execute(bench) == 3
