@@ -34,9 +34,9 @@ PROCESS_FAULTS: Final = ("kill", "kill", "kill", "host", "freeze", "freeze host"
 DATABASE_FAULTS: Final = ("doubt", "deadlock", "disconnect")
 QUEUE_FAULTS: Final = ("drop", "duplicate", "reorder", "delay", "lost reply")
 TURNS: Final = 20_000
-#: How long all may take to arrive once it is calm, in virtual seconds: as long as the longest timer, and a clock that
-#: was an hour off.
-PATIENCE_S: Final = 5_000
+#: How long all may take to arrive once it is calm, in virtual seconds: as long as the longest timer, and two clocks, each
+#: an hour off: one that put a job off, and another by which what was left of that was told as it was paused.
+PATIENCE_S: Final = 9_000
 #: Of so many schedules one is checked by ``fsmflow verify`` too, which takes a fifth of the time of a schedule.
 _VERIFIED: Final = 8
 #: Of so many schedules one has workers that take doorbells ahead: rests that none of the seeds has which find wrong
