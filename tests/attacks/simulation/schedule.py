@@ -34,8 +34,8 @@ PROCESS_FAULTS: Final = ("kill", "kill", "kill", "host", "freeze", "freeze host"
 DATABASE_FAULTS: Final = ("doubt", "deadlock", "disconnect")
 QUEUE_FAULTS: Final = ("drop", "duplicate", "reorder", "delay", "lost reply")
 TURNS: Final = 20_000
-#: How long all may take to arrive once it is calm, in virtual seconds: as long as the longest timer, and two clocks that
-#: were an hour off: one put a job off, and by another one it was told what was left of that as it was paused.
+#: How long all may take to arrive once it is calm, in virtual seconds: as long as the longest timer, and two clocks
+#: that were an hour off: one put a job off, and by another one it was told what was left of that as it was paused.
 PATIENCE_S: Final = 9_000
 #: Of so many schedules one is checked by ``fsmflow verify`` too, which takes a fifth of the time of a schedule.
 _VERIFIED: Final = 8
