@@ -31,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from _installed import installed
+from _packages import Unavailable
 from fsmflow.engine.runtime import current
 from tests.support.eventually import eventually
 from tests.support.processes import World
@@ -47,6 +48,14 @@ _TOLD = {
 
 def main() -> int:
     options = _options()
+    try:
+        return _measure(options)
+    except Unavailable as why:
+        print(f"{options.database}: not available: {why}", file=sys.stderr)
+        return 2
+
+
+def _measure(options: argparse.Namespace) -> int:
     with _server(options.database, options.hosts), installed(options.database) as place:
         began = time.monotonic()
         _start(place, options.hosts)
@@ -66,7 +75,9 @@ def _server(kind: str, hosts: int) -> Iterator[None]:
     server: _servers.Server = _servers.Postgres() if kind == "postgres" else _servers.MariaDB()
     server.most_connections = max(server.most_connections, _CONNECTIONS * hosts)
     if not server.programs:
-        _servers.install([server])
+        reason = _servers.install([server])
+        if not server.programs:
+            raise Unavailable(reason)
     with _servers.running(server):
         os.environ[server.variable] = server.url()
         yield
